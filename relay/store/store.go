@@ -1,0 +1,161 @@
+// Package store keeps what the relay must not forget: visitor tokens, which
+// AnyFrame session a visitor has, what AnyFrame's log does not say about a
+// conversation, and who may create a session just now.
+//
+// Every operation is one read or one compare-and-set, so that replicas which
+// share a store need nothing else to agree on. Every row has an expiry; an
+// expired row is invisible at once and is deleted in passing by later writes.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+var (
+	// ErrConflict says that a row is no longer at the version it was read at.
+	// Read it again and decide anew.
+	ErrConflict = errors.New("changed by someone else")
+
+	// ErrNotFound says that there is no such row, or that it has expired.
+	ErrNotFound = errors.New("not found")
+
+	// ErrExpired refuses a row that would be expired from the start: its
+	// expiry is missing or not in the future, or a lease's time to live is not
+	// positive.
+	ErrExpired = errors.New("expiry is not in the future")
+
+	// ErrClosed is returned by every call after Close.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Session is what the store knows of a visitor's chat.
+type Session struct {
+	Visitor    string
+	Epoch      int64  // which of the visitor's sessions this is; 0 before the first
+	UpstreamID string // AnyFrame's id for it; empty while there is none
+	State      string // the relay's word for where it stands
+	LastSeq    int64  // the last seq the relay is sure of
+
+	UpdatedAt time.Time // set by the store on every save
+	ExpiresAt time.Time
+	Version   int64 // opaque, another after every save; 0 when not stored
+}
+
+// Note is something the relay knows about a conversation that AnyFrame's log
+// does not: a turn and its idempotency key, an answered prompt. Visitor, Kind
+// and Key name it.
+type Note struct {
+	Visitor, Kind, Key string
+
+	Epoch, Seq int64
+	State      string
+	Hash       string // of what was sent, to tell a repetition from a misuse of the key
+	Body       string
+
+	CreatedAt time.Time // set by the store when the note is begun
+	ExpiresAt time.Time
+	Version   int64 // opaque, another after every save; 0 when not stored
+}
+
+// Store is safe for concurrent use. Times are kept to the millisecond and come
+// back in UTC. A call that returns an error may still have taken effect when
+// its context ended meanwhile; otherwise it has not.
+type Store interface {
+	// The scs store holds visitor tokens. Committing a token whose expiry is
+	// not in the future fails with [ErrExpired].
+	scs.CtxStore
+
+	// Session returns the visitor's session, or the zero Session with Visitor
+	// set when there is none.
+	Session(ctx context.Context, visitor string) (Session, error)
+
+	// SaveSession stores s if the stored session is still at s.Version, where
+	// 0 means that there must be none. It returns s as stored, with its new
+	// version, or [ErrConflict], or [ErrExpired].
+	SaveSession(ctx context.Context, s Session) (Session, error)
+
+	// BeginNote stores n unless a note of its visitor, kind and key exists,
+	// and returns what is stored then. Fresh says that it was n. n.Version and
+	// n.CreatedAt are ignored. It returns [ErrExpired] if n has no future.
+	BeginNote(ctx context.Context, n Note) (stored Note, fresh bool, err error)
+
+	// SaveNote replaces the note that n names if it is still at n.Version and
+	// returns it with its new version. CreatedAt and the place among the
+	// visitor's notes stay. It returns [ErrConflict], [ErrNotFound], or
+	// [ErrExpired].
+	SaveNote(ctx context.Context, n Note) (Note, error)
+
+	// DropNote deletes the note that n names if it is still at n.Version. It
+	// returns [ErrConflict] or [ErrNotFound].
+	DropNote(ctx context.Context, n Note) error
+
+	// Note returns one note, or [ErrNotFound].
+	Note(ctx context.Context, visitor, kind, key string) (Note, error)
+
+	// Notes returns the visitor's notes of a kind and epoch in the order in
+	// which they were begun.
+	Notes(ctx context.Context, visitor, kind string, epoch int64) ([]Note, error)
+
+	// Forget deletes the visitor's session and notes. Tokens and leases stay.
+	Forget(ctx context.Context, visitor string) error
+
+	// Acquire takes the lease called name for ttl, or renews it if owner holds
+	// it; ok says whether owner holds it now. A lease that ran out is anyone's.
+	// Renewing keeps the fence; taking it gives a fence higher than any before
+	// it, so that whoever kept working past the end of his lease can be told
+	// from its next owner.
+	Acquire(ctx context.Context, name, owner string, ttl time.Duration) (fence int64, ok bool, err error)
+
+	// Release gives the lease back before its time. It does nothing when owner
+	// does not hold it.
+	Release(ctx context.Context, name, owner string) error
+
+	// Ping writes to the backend, so that a full disk or a read-only folder
+	// shows. It costs one write.
+	Ping(ctx context.Context) error
+
+	// Close waits for running calls and frees the backend.
+	Close() error
+}
+
+var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
+
+// Open opens the store that url names: "memory:" for one that ends with the
+// process. The error for any other url names its
+// scheme at most, since the rest may hold a password.
+func Open(_ context.Context, url string) (Store, error) {
+	scheme, rest, ok := strings.Cut(url, ":")
+	switch {
+	case !ok:
+		return nil, errors.New("store: write memory:")
+	case scheme == "memory" && rest == "":
+		return NewMemory(), nil
+	case scheme == "memory":
+		return nil, errors.New("store: memory: takes nothing after the colon")
+	case schemePattern.MatchString(scheme):
+		return nil, fmt.Errorf("store: %s: is not supported, write memory:", scheme)
+	default:
+		return nil, errors.New("store: unknown kind, write memory:")
+	}
+}
+
+// newVersion returns a version no row had before. Versions are random, not
+// counted, so that a row which was deleted and stored again never returns to a
+// version that someone still holds.
+func newVersion() int64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails: see crypto/rand
+	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
+}
+
+// millis cuts t to what every store can keep.
+func millis(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
