@@ -1,0 +1,190 @@
+package anyframe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Version is this client's version, as its User-Agent says it.
+const Version = "0.1.0"
+
+// DefaultBaseURL is where the API is when nothing else is said.
+const DefaultBaseURL = "https://api.anyfrm.com"
+
+// defaultTimeout bounds one attempt of an ordinary call, its body included.
+const defaultTimeout = 30 * time.Second
+
+// maxBody bounds the answer of an ordinary call, in bytes: a full transcript
+// page of 5,000 rows fits, a server gone mad does not take all memory.
+const maxBody = 64 << 20
+
+// Client talks to the API with one key. It is made by [New], safe for
+// concurrent use, and has nothing to close.
+type Client struct {
+	Sessions *SessionsService
+
+	baseURL   string // no trailing slash
+	key       secret
+	userAgent string
+	timeout   time.Duration // per attempt; 0 is none
+	retry     RetryPolicy   // defaults filled in
+	log       *slog.Logger
+	calls     *http.Client // ordinary calls
+	streams   *http.Client // the same without a Timeout
+}
+
+// New returns a client. What the options leave open comes from the
+// environment, then from the .env file, then from the defaults; see the
+// package documentation. It makes no request. Its error lists everything that
+// is wrong and matches [ErrNoAPIKey] when there is no key.
+func New(opts ...Option) (*Client, error) {
+	o := options{dotEnv: ".env"}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	set, faults := o.settings()
+	if set.key == "" && faults == nil {
+		faults = ErrNoAPIKey
+	}
+	if set.key != "" {
+		faults = errors.Join(faults, checkKey(set.key))
+	}
+	base, err := checkBaseURL(set.baseURL)
+	faults = errors.Join(faults, err)
+	agent := "anyframe-go/" + Version
+	if o.userAgent != "" {
+		agent = o.userAgent + " " + agent
+	}
+	faults = errors.Join(faults, checkUserAgent(agent))
+	if faults != nil {
+		return nil, fmt.Errorf("anyframe: %w", faults)
+	}
+
+	calls := &http.Client{}
+	if o.httpClient != nil {
+		*calls = *o.httpClient
+	}
+	if calls.Transport == nil {
+		calls.Transport = newTransport()
+	}
+	for _, wrap := range slices.Backward(o.middleware) {
+		calls.Transport = wrap(calls.Transport)
+	}
+	// A redirect would turn a POST into a GET and carry the key along.
+	calls.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	streams := *calls
+	streams.Timeout = 0 // it would cut every stream at its limit
+
+	c := &Client{
+		baseURL:   base,
+		key:       newSecret(set.key),
+		userAgent: agent,
+		timeout:   o.timeout,
+		retry:     o.retry.withDefaults(),
+		log:       set.log,
+		calls:     calls,
+		streams:   &streams,
+	}
+	switch {
+	case c.timeout == 0:
+		c.timeout = defaultTimeout
+	case c.timeout < 0:
+		c.timeout = 0
+	}
+	c.Sessions = &SessionsService{client: c}
+	c.log.Info("anyframe client ready", "base_url", base)
+	return c, nil
+}
+
+// Me returns the owner of the key.
+func (c *Client) Me(ctx context.Context, opts ...CallOption) (*User, error) {
+	return fetch[User](ctx, c, request{method: http.MethodGet, path: "/api/me"}, opts)
+}
+
+// String names the client without its key.
+func (c *Client) String() string { return "anyframe.Client(" + c.baseURL + ")" }
+
+// GoString is String: %#v would print every field.
+func (c *Client) GoString() string { return c.String() }
+
+// LogValue is String: a log is no place for a key.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// secret holds a key where neither fmt nor encoding/json can follow.
+type secret struct{ reveal func() string }
+
+func newSecret(s string) secret { return secret{func() string { return s }} }
+
+// request is one operation before it is made.
+type request struct {
+	method string
+	path   string // escaped, begins with /
+	query  url.Values
+	body   any // nil sends none
+}
+
+// fetch makes a call whose answer is one JSON value that must be there.
+func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) (*T, error) {
+	a, err := c.do(ctx, r, opts)
+	if err != nil {
+		return nil, err
+	}
+	v := new(T)
+	if len(a.body) == 0 {
+		return nil, a.invalid(errors.New("empty body"))
+	}
+	if err := json.Unmarshal(a.body, v); err != nil {
+		return nil, a.invalid(err)
+	}
+	return v, nil
+}
+
+// fetchRaw makes a call whose answer is any JSON value, or nothing.
+func fetchRaw(ctx context.Context, c *Client, r request, opts []CallOption) (json.RawMessage, error) {
+	a, err := c.do(ctx, r, opts)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.body) == 0 {
+		return nil, nil
+	}
+	if !json.Valid(a.body) {
+		return nil, a.invalid(errors.New("not JSON"))
+	}
+	return a.body, nil
+}
+
+// answer is a whole 2xx answer.
+type answer struct {
+	request   request
+	status    int
+	header    http.Header
+	requestID string
+	attempts  int
+	body      []byte
+}
+
+func (a *answer) invalid(cause error) error {
+	return &Error{
+		StatusCode: a.status, Message: "invalid response: " + cause.Error(), Method: a.request.method,
+		Path: a.request.path, RequestID: a.requestID, Attempts: a.attempts, Header: a.header,
+		cause: fmt.Errorf("%w: %w", ErrInvalidResponse, cause),
+	}
+}
+
+// readBody reads at most limit bytes; what is more sets tooLarge.
+func readBody(r io.Reader, limit int64) (body []byte, tooLarge bool, err error) {
+	body, err = io.ReadAll(io.LimitReader(r, limit+1))
+	if int64(len(body)) > limit {
+		return body[:limit], true, nil
+	}
+	return body, false, err
+}

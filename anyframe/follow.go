@@ -1,0 +1,180 @@
+package anyframe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"time"
+)
+
+// Limits on what the server may ask of Follow's waits.
+const (
+	maxRetryField       = 30 * time.Second // of the stream's retry field
+	maxFollowRetryAfter = 10 * time.Minute // of a Retry-After header
+)
+
+// Follow reads the session's stream and reconnects whenever it breaks, after
+// the last event that came whole, so that every numbered event is yielded once
+// and in order. An event numbered no higher than the one before it is dropped;
+// one without a number is passed on.
+//
+// It ends, with an error as the last thing yielded, when ctx does, when the
+// server refuses (401, 403, 404, any other 4xx that is not about timing, or 204,
+// see [ErrStreamEnded]), when the answer is no event stream, when an event is
+// over MaxEventSize, and after MaxStalls reconnects without a new event. After a 409, or when
+// the server ends the stream, it looks at the session: one that is stopped or
+// stopping ends it with a [*SessionStateError], any other is connected to again.
+//
+// Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
+// left.
+func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
+	o = o.withDefaults()
+	return func(yield func(Event, error) bool) {
+		f := follower{s: s, id: id, o: o, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID)}
+		for {
+			err := f.connection(ctx, yield)
+			if err == nil {
+				return // the loop was left
+			}
+			if err := f.verdict(ctx, err); err != nil {
+				yield(Event{}, err)
+				return
+			}
+			if err := f.pause(ctx, err); err != nil {
+				yield(Event{}, err)
+				return
+			}
+		}
+	}
+}
+
+// follower is one range over Follow.
+type follower struct {
+	s  *SessionsService
+	id string
+	o  StreamOptions
+
+	lastID  string        // where to continue
+	lastSeq int64         // the highest seq yielded
+	stalls  int           // connections ended since the last new event
+	retry   time.Duration // what the stream's retry field said last; 0 is nothing
+}
+
+// connection reads one connection to its end, which it returns; nil when the
+// consumer left.
+func (f *follower) connection(ctx context.Context, yield func(Event, error) bool) error {
+	st, err := f.s.open(ctx, f.id, f.lastID, f.o)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	for {
+		e, err := st.next()
+		f.advance(st.dec)
+		if err != nil {
+			return err
+		}
+		if e.Seq > 0 {
+			if e.Seq <= f.lastSeq {
+				continue
+			}
+			f.lastSeq, f.stalls = e.Seq, 0
+		}
+		if !yield(e, nil) {
+			return nil
+		}
+	}
+}
+
+// advance moves the point to continue at to the last whole frame that had an
+// id. It never moves back: a server that repeats old events, or empties the id,
+// has not taken back what was already yielded.
+func (f *follower) advance(d *decoder) {
+	if d.retryGiven {
+		f.retry = min(d.retry, maxRetryField)
+	}
+	id := d.lastID
+	if id == "" || id == f.lastID {
+		return
+	}
+	if seq := parseSeq(id); seq > 0 && seq < f.lastSeq {
+		return
+	} else if seq == 0 {
+		f.stalls = 0 // an id that is no number can only be compared for change
+	}
+	f.lastID = id
+}
+
+// verdict returns the error to end with, nil to connect again.
+func (f *follower) verdict(ctx context.Context, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case err == io.EOF: //nolint:errorlint // connection never wraps it
+		return f.ask(ctx)
+	case !ok || e.kind == kindCaller || e.kind == kindArgument:
+		return err
+	case e.kind == kindTransport:
+		return nil
+	}
+	switch e.StatusCode {
+	case http.StatusConflict:
+		return f.ask(ctx)
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return nil
+	}
+	if e.StatusCode >= http.StatusInternalServerError {
+		return nil
+	}
+	return err
+}
+
+// ask looks whether the session is one to connect to again.
+func (f *follower) ask(ctx context.Context) error {
+	session, err := f.s.Get(ctx, f.id)
+	if err != nil {
+		if f.s.client.transient(err) {
+			return nil // no answer is no verdict
+		}
+		return err
+	}
+	if session.Status.stopped() || session.Status == StatusSnapshotting {
+		return &SessionStateError{Session: session}
+	}
+	return nil
+}
+
+// transient reports whether the same read might do better later.
+func (c *Client) transient(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && c.retry.again(e)
+}
+
+// pause waits before the next connection. It returns the error to end with.
+func (f *follower) pause(ctx context.Context, cause error) error {
+	if f.o.MaxStalls >= 0 && f.stalls >= f.o.MaxStalls {
+		if cause == io.EOF { //nolint:errorlint // connection never wraps it
+			cause = &Error{
+				Method: http.MethodGet, Path: "/api/sessions/" + escapeSegment(f.id) + "/events",
+				Message: "the stream ends again and again without a new event", kind: kindTransport, cause: cause,
+			}
+		}
+		return cause
+	}
+	f.stalls++
+	delay := f.retry + f.s.client.retry.backoff(f.stalls)
+	if e, ok := errors.AsType[*Error](cause); ok && e.RetryAfter != nil {
+		delay = max(delay, min(*e.RetryAfter, maxFollowRetryAfter))
+	}
+	if f.o.OnReconnect != nil {
+		f.o.OnReconnect(Reconnect{Attempt: f.stalls, Cause: cause, Delay: delay, LastEventID: f.lastID})
+	}
+	if err := sleep(ctx, delay); err != nil {
+		return &Error{
+			Method: http.MethodGet, Path: "/api/sessions/" + escapeSegment(f.id) + "/events",
+			Message: err.Error(), kind: kindCaller, cause: err,
+		}
+	}
+	return nil
+}

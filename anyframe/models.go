@@ -1,0 +1,220 @@
+package anyframe
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// User is the owner of the key.
+type User struct {
+	ID        int64  `json:"id"`
+	GitHubID  int64  `json:"github_id"`
+	Login     string `json:"login"`
+	Name      string `json:"name"`
+	AvatarURL string `json:"avatar_url"`
+}
+
+// SessionStatus is where a session is in its life. It is open: a value not
+// listed here is passed on as it came.
+type SessionStatus string
+
+// The statuses known. Booting leads to running, running over snapshotting to
+// terminated, and resuming leads from terminated to booting again.
+const (
+	StatusBooting      SessionStatus = "booting"
+	StatusRunning      SessionStatus = "running"
+	StatusSnapshotting SessionStatus = "snapshotting"
+	StatusTerminated   SessionStatus = "terminated"
+	StatusPaused       SessionStatus = "paused" // as terminated: stopped, with a snapshot
+	StatusError        SessionStatus = "error"
+)
+
+// Known reports whether s is one of the constants.
+func (s SessionStatus) Known() bool {
+	switch s {
+	case StatusBooting, StatusRunning, StatusSnapshotting, StatusTerminated, StatusPaused, StatusError:
+		return true
+	}
+	return false
+}
+
+// Resumable reports whether a resume can bring the session back.
+func (s SessionStatus) Resumable() bool { return s == StatusTerminated || s == StatusPaused }
+
+// stopped reports whether the session cannot become running by itself.
+func (s SessionStatus) stopped() bool { return s.Resumable() || s == StatusError }
+
+// Session is one sandbox with its chat, as the API describes it.
+type Session struct {
+	ID              string        `json:"id"`
+	AgentID         int64         `json:"agent_id"`
+	Status          SessionStatus `json:"status"`
+	ModalSandboxID  string        `json:"modal_sandbox_id"`
+	SandboxURL      string        `json:"sandbox_url"`
+	SnapshotImageID string        `json:"snapshot_image_id"`
+	IdleTimeoutS    int           `json:"idle_timeout_s"` // seconds
+	Previews        []Preview     `json:"previews"`
+	IsSetupSession  bool          `json:"is_setup_session"`
+	CreatedAt       Time          `json:"created_at"`
+	LastActive      Time          `json:"last_active"`
+}
+
+// PreviewStatus is the state of a preview; open, like [SessionStatus].
+type PreviewStatus string
+
+// The preview statuses known.
+const (
+	PreviewStarting PreviewStatus = "starting"
+	PreviewRunning  PreviewStatus = "running"
+	PreviewPaused   PreviewStatus = "paused"
+	PreviewStopped  PreviewStatus = "stopped"
+	PreviewError    PreviewStatus = "error"
+)
+
+// Known reports whether s is one of the constants.
+func (s PreviewStatus) Known() bool {
+	switch s {
+	case PreviewStarting, PreviewRunning, PreviewPaused, PreviewStopped, PreviewError:
+		return true
+	}
+	return false
+}
+
+// Preview is a server that runs inside a session's sandbox.
+type Preview struct {
+	Port      int           `json:"port"`
+	Name      string        `json:"name"`
+	Cmd       string        `json:"cmd"`
+	Status    PreviewStatus `json:"status"`
+	URL       string        `json:"url"`
+	StartedAt Time          `json:"started_at"` // a number of seconds on the wire
+	ExitCode  *int          `json:"exit_code"`  // nil while it runs
+}
+
+// ChatEvent is one row of a transcript.
+type ChatEvent struct {
+	Seq       int64           `json:"seq"` // the id of the same event on the stream
+	Payload   json.RawMessage `json:"payload"`
+	CreatedAt Time            `json:"created_at"`
+}
+
+// Event returns the row as the stream would have sent it.
+func (c ChatEvent) Event() Event {
+	return Event{ID: strconv.FormatInt(c.Seq, 10), Seq: c.Seq, Data: c.Payload}
+}
+
+// Message is one turn's prompt.
+type Message struct {
+	Prompt      string       `json:"prompt"` // may be empty when there are attachments
+	Attachments []Attachment `json:"attachments,omitempty"`
+}
+
+// AttachmentKind says which form an attachment has.
+type AttachmentKind string
+
+// The two forms of attachment.
+const (
+	AttachmentImage AttachmentKind = "image"
+	AttachmentText  AttachmentKind = "text"
+)
+
+// Attachment is a file that goes with a message: an image, with Data, or a
+// text, with Text.
+type Attachment struct {
+	Kind AttachmentKind
+	Name string
+	MIME string
+	Data []byte // the image; base64 on the wire
+	Text string // the text; invalid UTF-8 is replaced on the wire
+}
+
+// MarshalJSON writes the members that the kind has and no others.
+func (a Attachment) MarshalJSON() ([]byte, error) {
+	type head struct {
+		Kind AttachmentKind `json:"kind"`
+		Name string         `json:"name"`
+		MIME string         `json:"mime"`
+	}
+	h := head{a.Kind, a.Name, a.MIME}
+	if a.Kind == AttachmentImage {
+		return json.Marshal(struct {
+			head
+			Data []byte `json:"data_base64"`
+		}{h, append([]byte{}, a.Data...)}) // never null
+	}
+	return json.Marshal(struct {
+		head
+		Text string `json:"text"`
+	}{h, a.Text})
+}
+
+// MessageResult is the answer to a message.
+type MessageResult struct {
+	OK  bool            // false only when the answer says "ok": false
+	Seq *int64          // the seq of the message; nil when the answer has none
+	Raw json.RawMessage // the whole answer; nil when it was empty
+}
+
+func newMessageResult(raw json.RawMessage) *MessageResult {
+	var answer struct {
+		OK  *bool           `json:"ok"`
+		Seq json.RawMessage `json:"seq"`
+	}
+	// The answer is free JSON: members of another type count as absent.
+	_ = json.Unmarshal(raw, &answer) //nolint:errcheck // see above; Raw keeps what it was
+	r := &MessageResult{OK: answer.OK == nil || *answer.OK, Raw: raw}
+	if seq, err := strconv.ParseInt(looseString(answer.Seq), 10, 64); err == nil {
+		r.Seq = &seq
+	}
+	return r
+}
+
+// CreateSessionParams are what a new session is made from.
+type CreateSessionParams struct {
+	AgentID int64 // required
+
+	// IdleTimeout is how long the sandbox stays up unused. Whole seconds,
+	// rounded up; 0 means 300 s.
+	IdleTimeout time.Duration
+
+	Unsafe               bool   // runs the agent without permission prompts
+	ResumeFromSnapshotID *int64 // starts from this snapshot; nil from the agent's image
+	IsSetupSession       bool   // its state can be saved as the agent's base
+}
+
+// MarshalJSON writes what the API expects to find in every request.
+func (p CreateSessionParams) MarshalJSON() ([]byte, error) {
+	const defaultIdle = 300 * time.Second
+	idle := p.IdleTimeout
+	if idle == 0 {
+		idle = defaultIdle
+	}
+	return json.Marshal(struct {
+		AgentID      int64  `json:"agent_id"`
+		IdleTimeoutS int64  `json:"idle_timeout_s"`
+		Unsafe       bool   `json:"unsafe"`
+		Snapshot     *int64 `json:"resume_from_snapshot_id,omitzero"`
+		Setup        bool   `json:"is_setup_session,omitzero"`
+	}{p.AgentID, int64((idle + time.Second - 1) / time.Second), p.Unsafe, p.ResumeFromSnapshotID, p.IsSetupSession})
+}
+
+// ResumeSessionParams are how a session comes back. The zero value will do.
+type ResumeSessionParams struct {
+	Unsafe bool `json:"unsafe"` // runs the agent without permission prompts
+}
+
+// looseString reads a JSON string or number as text; anything else is "".
+func looseString(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return ""
+	}
+	var s string
+	if raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	if c := raw[0]; c == '-' || c >= '0' && c <= '9' {
+		return string(raw)
+	}
+	return ""
+}

@@ -1,0 +1,264 @@
+package anyframe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Defaults of [StreamOptions].
+const (
+	defaultIdleTimeout  = 90 * time.Second
+	defaultMaxEventSize = 16 << 20
+	defaultMaxStalls    = 10
+)
+
+// Event is one event of a session's stream.
+type Event struct {
+	ID   string          // as sent with this event; "" when it had none
+	Name string          // the SSE event name; "" when it had none
+	Seq  int64           // ID as a number; 0 when the event is not numbered
+	Data json.RawMessage // as sent, not checked to be JSON; nil when empty
+}
+
+// StreamOptions say how a stream is read. The zero value will do.
+type StreamOptions struct {
+	// LastEventID is the event to continue after. "" replays the session's
+	// whole history first.
+	LastEventID string
+
+	// IdleTimeout ends a connection on which no byte came for so long,
+	// keepalives counted, with [ErrStreamStalled]. The time the caller spends
+	// on an event is not counted. 0 means 90 s, negative no limit.
+	IdleTimeout time.Duration
+
+	// MaxEventSize bounds one event, in bytes as sent. 0 means 16 MiB.
+	MaxEventSize int
+
+	// MaxStalls is how many reconnects in a row Follow makes without a new
+	// numbered event before it gives up with the last error. 0 means 10,
+	// negative no limit. Events does not reconnect.
+	MaxStalls int
+
+	// OnOpen, when set, is called each time the server has accepted a
+	// connection: 200 and an event stream. OnReconnect, when set, is called
+	// before Follow waits to connect again. Both run in the caller's goroutine.
+	OnOpen      func()
+	OnReconnect func(Reconnect)
+}
+
+// Reconnect is told to StreamOptions.OnReconnect.
+type Reconnect struct {
+	Attempt     int           // 1 for the first since the last new event
+	Cause       error         // what ended the connection; io.EOF when the server simply did
+	Delay       time.Duration // the wait that follows
+	LastEventID string        // where it will continue
+}
+
+func (o StreamOptions) withDefaults() StreamOptions {
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = defaultIdleTimeout
+	}
+	if o.MaxEventSize <= 0 {
+		o.MaxEventSize = defaultMaxEventSize
+	}
+	if o.MaxStalls == 0 {
+		o.MaxStalls = defaultMaxStalls
+	}
+	return o
+}
+
+// Events reads one connection of the session's stream to its end. Nothing is
+// sent until the result is ranged over, and every range opens a connection of
+// its own. An error is yielded at most once and last; a stream that the server
+// ends between two events just ends. Leaving the loop closes the connection,
+// and so does the end of ctx.
+func (s *SessionsService) Events(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
+	o = o.withDefaults()
+	return func(yield func(Event, error) bool) {
+		st, err := s.open(ctx, id, o.LastEventID, o)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer st.close()
+		for {
+			e, err := st.next()
+			if err == io.EOF { //nolint:errorlint // next never wraps it
+				return
+			}
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// stream is one open connection. It has no goroutine; whoever calls next reads
+// from the socket.
+type stream struct {
+	client  *Client
+	request request
+	ctx     context.Context // the caller's
+	limited context.Context // ends with ctx, and when the stream stalls
+	cancel  context.CancelCauseFunc
+	resp    *http.Response
+	wire    *wire
+	dec     *decoder
+}
+
+// open connects and checks that the answer is an event stream.
+func (s *SessionsService) open(ctx context.Context, id, lastEventID string, o StreamOptions) (*stream, error) {
+	r, err := sessionRequest(http.MethodGet, id, "/events")
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(lastEventID, "\r\n\x00") {
+		return nil, argumentError(r.method, r.path, "last event id: has a line end or NUL", nil)
+	}
+	headers := map[string]string{
+		"Accept":          "text/event-stream",
+		"Accept-Encoding": "identity", // else Go asks for gzip, and a gzip writer holds events back
+		"Cache-Control":   "no-cache",
+	}
+	if lastEventID != "" {
+		headers["Last-Event-ID"] = lastEventID
+	}
+	c := s.client
+	limited, cancel := context.WithCancelCause(ctx)
+	// Until the stream is open, a call's limit holds: a timer and not a
+	// deadline, since it must be possible to take it away.
+	var limit *time.Timer
+	if c.timeout > 0 {
+		limit = time.AfterFunc(c.timeout, func() { cancel(timeoutError(c.timeout)) })
+	}
+	st := &stream{client: c, request: r, ctx: ctx, limited: limited, cancel: cancel, wire: new(wire)}
+	start := time.Now()
+	st.resp, err = c.send(st.wire.trace(limited), c.streams, r, nil, headers)
+	if err != nil {
+		e := c.failure(ctx, limited, r, st.wire, err)
+		st.stop(limit)
+		c.logAttempt(ctx, r, start, nil, e)
+		return nil, e
+	}
+	if err := st.refused(); err != nil {
+		st.stop(limit)
+		st.resp.Body.Close()
+		c.logAttempt(ctx, r, start, st.resp, err)
+		return nil, err
+	}
+	if limit != nil && !limit.Stop() { // it fired while the headers came
+		e := c.failure(ctx, limited, r, st.wire, context.Cause(limited))
+		st.close()
+		return nil, e
+	}
+	c.logAttempt(ctx, r, start, st.resp, nil)
+	body := &idleReader{r: st.resp.Body, idle: o.IdleTimeout}
+	if o.IdleTimeout > 0 {
+		body.timer = time.AfterFunc(o.IdleTimeout, func() {
+			cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
+		})
+		body.timer.Stop()
+	}
+	st.dec = newDecoder(body, o.MaxEventSize)
+	if o.OnOpen != nil {
+		o.OnOpen()
+	}
+	return st, nil
+}
+
+func (st *stream) stop(limit *time.Timer) {
+	if limit != nil {
+		limit.Stop()
+	}
+	st.cancel(nil)
+}
+
+// refused returns what is wrong with the answer, nil when it is a stream.
+func (st *stream) refused() error {
+	resp := st.resp
+	var cause error
+	switch encoding := resp.Header.Get("Content-Encoding"); {
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return st.client.refusal(st.request, resp)
+	case resp.StatusCode == http.StatusNoContent:
+		cause = ErrStreamEnded
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		cause = fmt.Errorf("%w: content encoding %q", ErrNotEventStream, encoding)
+	default:
+		kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+		if err == nil && kind == "text/event-stream" && resp.StatusCode == http.StatusOK {
+			return nil
+		}
+		cause = fmt.Errorf("%w: status %d, content type %q", ErrNotEventStream, resp.StatusCode, kind)
+	}
+	return &Error{
+		StatusCode: resp.StatusCode, Message: cause.Error(), Method: st.request.method, Path: st.request.path,
+		RequestID: requestID(resp.Header), Header: resp.Header, Attempts: 1, cause: cause,
+	}
+}
+
+// next returns the next event, bare [io.EOF] at a clean end, or an *Error.
+func (st *stream) next() (Event, error) {
+	f, err := st.dec.next()
+	switch {
+	case err == nil:
+		return Event{ID: f.id, Name: f.name, Seq: parseSeq(f.id), Data: f.data}, nil
+	case st.limited.Err() == nil && err == io.EOF: //nolint:errorlint // the decoder never wraps it
+		return Event{}, io.EOF
+	}
+	e := st.client.failure(st.ctx, st.limited, st.request, st.wire, fmt.Errorf("read stream: %w", err))
+	e.Attempts, e.RequestID = 1, requestID(st.resp.Header)
+	if errors.Is(err, ErrEventTooLarge) && e.kind == kindTransport {
+		e.kind = kindAnswer // the connection is as well as ever
+	}
+	return Event{}, e
+}
+
+// close ends the connection, and with it a read in progress.
+func (st *stream) close() {
+	st.cancel(nil)
+	st.resp.Body.Close()
+}
+
+// idleReader runs its timer only while a read waits, so that a slow consumer is
+// not taken for a silent server.
+type idleReader struct {
+	r     io.Reader
+	timer *time.Timer // nil when there is no limit
+	idle  time.Duration
+}
+
+func (r *idleReader) Read(p []byte) (int, error) {
+	if r.timer != nil {
+		r.timer.Reset(r.idle)
+		defer r.timer.Stop()
+	}
+	return r.r.Read(p)
+}
+
+// parseSeq reads an id as a number: ASCII digits only, and 0 for all else.
+func parseSeq(id string) int64 {
+	for i := range len(id) {
+		if id[i] < '0' || id[i] > '9' {
+			return 0
+		}
+	}
+	seq, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return seq
+}
