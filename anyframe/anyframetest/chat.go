@@ -1,0 +1,302 @@
+package anyframetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+// A Script is the agent's side of one turn. It runs when a message's turn has
+// come, in a goroutine of its own, and the turn is over when it returns: a
+// result event follows by itself, except after [Chat.Fail]. When the sandbox
+// goes away meanwhile, the next call of a Chat method ends the goroutine,
+// running its deferred functions, and nothing more is logged.
+type Script func(c *Chat)
+
+// A Chat is what a [Script] talks through. It belongs to the script's
+// goroutine.
+type Chat struct {
+	server      *Server
+	session     *session
+	box         *sandbox
+	prompt      string
+	attachments []Attachment
+	turn        int
+	failed      bool
+}
+
+// An Attachment is a file that came with a message.
+type Attachment struct {
+	Kind string // "image" or "text"
+	Name string
+	MIME string
+	Data []byte // decoded
+}
+
+// Prompt returns the text of the message.
+func (c *Chat) Prompt() string { return c.prompt }
+
+// Attachments returns the files that came with the message, in order.
+func (c *Chat) Attachments() []Attachment { return slices.Clone(c.attachments) }
+
+// Turn returns which of the session's turns this is: 1, 2, 3 …
+func (c *Chat) Turn() int { return c.turn }
+
+// Context ends when the sandbox goes away.
+func (c *Chat) Context() context.Context { return c.box.ctx }
+
+// Session returns the id of the session.
+func (c *Chat) Session() string { return c.session.id }
+
+// Say says text: its words as deltas, then all of it as a complete block. The
+// options [WithPace], [WithUnnumberedDeltas] and [WithRepeatedBlocks] change
+// the details.
+func (c *Chat) Say(text string) {
+	p := c.server.phrases.lookUp(text)
+	if c.server.pace > 0 {
+		for _, delta := range p.deltas {
+			c.append(!c.server.unnumbered, delta)
+			c.Pause(c.server.pace)
+		}
+	} else {
+		c.append(!c.server.unnumbered, p.deltas...)
+	}
+	if !c.server.noBlocks {
+		c.append(true, p.block)
+	}
+}
+
+// Think logs a thinking block.
+func (c *Chat) Think(text string) {
+	c.append(true, assistant(block{Type: "thinking", Thinking: &text}, false))
+}
+
+// Tool logs a tool_use block: the agent uses the tool called name.
+func (c *Chat) Tool(name string, input map[string]any) {
+	c.append(true, assistant(c.toolUse(name, input), false))
+}
+
+func (c *Chat) toolUse(name string, input map[string]any) block {
+	if input == nil {
+		input = map[string]any{}
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return block{Type: "tool_use", ID: c.server.secret(newID("toolu_")), Name: name, Input: &input}
+}
+
+// Ask logs an ask_user_question and blocks until it is answered. It returns
+// the answer, which need not be one of the options.
+func (c *Chat) Ask(question string, options ...string) string {
+	if options == nil {
+		options = []string{}
+	}
+	return c.wait(func(p *prompt) any {
+		return map[string]any{
+			"type": "ask_user_question", "prompt_id": p.id, "request_id": p.requestID,
+			"question": question, "options": options,
+		}
+	}, false).text
+}
+
+// Permit logs a permission_request for a use of the tool and blocks until it
+// is decided. It reports whether the use was approved.
+func (c *Chat) Permit(tool string, input map[string]any) bool {
+	if input == nil {
+		input = map[string]any{}
+	}
+	return c.wait(func(p *prompt) any {
+		return map[string]any{
+			"type": "permission_request", "prompt_id": p.id, "request_id": p.requestID,
+			"tool_use_id": p.toolUseID, "tool_name": tool, "tool_input": input, "input": input,
+		}
+	}, true).approve
+}
+
+// Fail logs an _error with the message, and the turn ends without a result.
+// An empty message leaves the field out. The script goes on; what it still
+// says comes after the end of its turn.
+func (c *Chat) Fail(message string) {
+	payload := map[string]any{"type": "_error"}
+	if message != "" {
+		payload["error"] = message
+	}
+	c.failed = true
+	c.append(true, encode(payload))
+}
+
+// Pause waits for d.
+func (c *Chat) Pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.box.ctx.Done():
+		runtime.Goexit()
+	}
+}
+
+// Emit logs payload as an event. It is sent as JSON; a [json.RawMessage] is
+// sent as it is, less its white space. Emit panics when it can't be encoded.
+func (c *Chat) Emit(payload any) { c.append(true, encode(payload)) }
+
+// EmitUnnumbered sends payload without an id to the streams that are open now.
+// It is in no transcript and no replay.
+func (c *Chat) EmitUnnumbered(payload any) { c.append(false, encode(payload)) }
+
+// append logs payloads, a few at a time so that a long answer holds up nobody.
+func (c *Chat) append(numbered bool, payloads ...[]byte) {
+	for chunk := range slices.Chunk(payloads, 256) {
+		c.locked(func() {
+			for _, payload := range chunk {
+				c.session.append(c.server.seqStep, payload, numbered)
+			}
+			c.server.notify()
+		})
+	}
+}
+
+// locked runs fn with the server's mutex held. It ends the goroutine when the
+// sandbox is gone.
+func (c *Chat) locked(fn func()) {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if c.box.ctx.Err() != nil {
+		runtime.Goexit()
+	}
+	fn()
+}
+
+// wait logs the payload of a prompt and waits for its reply.
+func (c *Chat) wait(payload func(*prompt) any, permission bool) reply {
+	p := &prompt{permission: permission, reply: make(chan reply, 1)}
+	c.locked(func() {
+		s := c.server
+		p.id, p.requestID = s.secret(newID("prm_")), s.secret(newID("req_"))
+		if permission {
+			p.toolUseID = s.secret(newID("toolu_"))
+		}
+		c.session.prompts = append(c.session.prompts, p)
+		c.session.append(s.seqStep, encode(payload(p)), true)
+		s.notify()
+	})
+	select {
+	case r := <-p.reply:
+		return r
+	case <-c.box.ctx.Done():
+		runtime.Goexit()
+		panic("unreachable")
+	}
+}
+
+// A Case is what an agent does when a word is in the prompt.
+type Case struct {
+	Word   string
+	Script Script
+}
+
+// Cases choose a script by the words of the prompt.
+type Cases []Case
+
+// Or returns a script that runs the first case whose word begins a word of the
+// prompt, upper and lower case alike ("table" finds "Tables, please"). When
+// there is none it runs fallback.
+func (cs Cases) Or(fallback Script) Script {
+	return func(c *Chat) {
+		words := strings.FieldsFunc(strings.ToLower(c.Prompt()), func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		})
+		for _, one := range cs {
+			if slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, strings.ToLower(one.Word)) }) {
+				one.Script(c)
+				return
+			}
+		}
+		fallback(c)
+	}
+}
+
+// A phrase is one text as it goes over the wire.
+type phrase struct {
+	text   string
+	deltas [][]byte
+	block  []byte
+}
+
+// A phrasebook remembers the last phrase, so that a thousand sessions that are
+// told the same long story share its bytes.
+type phrasebook struct {
+	mu   sync.Mutex
+	last *phrase
+}
+
+func (b *phrasebook) lookUp(text string) *phrase {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last == nil || b.last.text != text {
+		p := &phrase{text: text, block: assistant(textBlock(text), false)}
+		for _, word := range words(text) {
+			p.deltas = append(p.deltas, assistant(textBlock(word), true))
+		}
+		b.last = p
+	}
+	return b.last
+}
+
+// words cuts text behind its white space. Joined, the words are the text.
+func words(text string) []string {
+	var cut []string
+	start, space := 0, false
+	for i, r := range text {
+		if space && !unicode.IsSpace(r) {
+			cut = append(cut, text[start:i])
+			start = i
+		}
+		space = unicode.IsSpace(r)
+	}
+	if start < len(text) {
+		cut = append(cut, text[start:])
+	}
+	return cut
+}
+
+// A block is one part of an assistant payload.
+type block struct {
+	Type     string          `json:"type"`
+	Text     *string         `json:"text,omitempty"`
+	Thinking *string         `json:"thinking,omitempty"`
+	ID       string          `json:"id,omitempty"`
+	Name     string          `json:"name,omitempty"`
+	Input    *map[string]any `json:"input,omitempty"`
+}
+
+func textBlock(text string) block { return block{Type: "text", Text: &text} }
+
+func assistant(b block, delta bool) []byte {
+	type message struct {
+		Content []block `json:"content"`
+	}
+	return encode(struct {
+		Type    string  `json:"type"`
+		Delta   bool    `json:"delta,omitempty"`
+		Message message `json:"message"`
+	}{"assistant", delta, message{[]block{b}}})
+}
+
+// encode returns v as JSON in one line, with no more escapes than JSON needs.
+func encode(v any) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("anyframetest: encode a payload: %v", err))
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}

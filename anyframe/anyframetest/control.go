@@ -1,0 +1,296 @@
+package anyframetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// SessionInfo is what a session looks like from inside.
+type SessionInfo struct {
+	ID          string
+	AgentID     int64
+	Status      string
+	SandboxID   string // of the last sandbox
+	SandboxURL  string
+	SnapshotID  string // of the latest snapshot; "" when there is none
+	IdleTimeout time.Duration
+	Unsafe      bool
+	Setup       bool
+	CreatedAt   time.Time
+	LastActive  time.Time
+	Turns       int  // messages taken so far
+	Busy        bool // a turn runs
+}
+
+// on runs fn, which changes it, with the session of that id, if there is one.
+func (s *Server) on(id string, fn func(*session)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sess := s.sessions[id]; sess != nil && !s.closed {
+		fn(sess)
+		s.notify()
+	}
+}
+
+// look runs fn, which only looks, with the session of that id, if there is one.
+// It wakes nobody, so that what is waited for may look as well.
+func (s *Server) look(id string, fn func(*session)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sess := s.sessions[id]; sess != nil {
+		fn(sess)
+	}
+}
+
+// Sleep puts a session to sleep, as its idle timeout would. Like all methods
+// that take a session's id, it does nothing when there is no such session.
+func (s *Server) Sleep(id string) {
+	s.on(id, func(sess *session) {
+		if sess.live() && sess.status != StatusSnapshotting {
+			sess.down()
+		}
+	})
+}
+
+// Wake resumes a session that sleeps and has a snapshot.
+func (s *Server) Wake(id string) {
+	s.on(id, func(sess *session) {
+		if !sess.live() && sess.status != StatusError && len(sess.snapshots) > 0 {
+			sess.boot()
+		}
+	})
+}
+
+// Delete removes a session for good, live or not: its streams end, and later
+// requests are answered 404.
+func (s *Server) Delete(id string) { s.on(id, s.remove) }
+
+// SetStatus gives a session any status, one that AnyFrame does not have
+// included. Statuses that mean a stopped sandbox end its turn and its streams,
+// and terminated and paused leave a snapshot to resume from; running starts a
+// sandbox where there is none. Nothing follows by itself.
+func (s *Server) SetStatus(id, status string) {
+	s.on(id, func(sess *session) {
+		sess.stopPending()
+		if status == StatusRunning {
+			sess.up()
+			return
+		}
+		sess.setStatus(status)
+		if status == StatusTerminated || status == StatusPaused {
+			sess.snapshot()
+		}
+	})
+}
+
+// LoseSnapshots deletes what a session could be resumed from.
+func (s *Server) LoseSnapshots(id string) {
+	s.on(id, func(sess *session) { sess.snapshots = nil })
+}
+
+// FailBoots makes the next n boots, those under way included, end in status
+// error.
+func (s *Server) FailBoots(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failBoots = n
+}
+
+// Post adds an event to a session's log, whatever its status, and returns its
+// number; 0 when there is no such session.
+func (s *Server) Post(id string, payload any) (seq int64) {
+	data := encode(payload)
+	s.on(id, func(sess *session) { seq = sess.append(s.seqStep, data, true) })
+	return seq
+}
+
+// PostUnnumbered sends an event without an id to the streams open on a session.
+func (s *Server) PostUnnumbered(id string, payload any) {
+	data := encode(payload)
+	s.on(id, func(sess *session) { sess.append(s.seqStep, data, false) })
+}
+
+// UserMessage sends a message to a session as its operator would, from the
+// console, and returns its number; 0 when the session does not run.
+func (s *Server) UserMessage(id, text string) (seq int64) {
+	s.on(id, func(sess *session) {
+		if sess.status == StatusRunning {
+			seq = sess.message(text, nil)
+		}
+	})
+	return seq
+}
+
+// Answer settles the open prompt of a session as its operator would: text for
+// a question, "approve" or anything else for a permission. It reports whether
+// there was one.
+func (s *Server) Answer(id, text string) (settled bool) {
+	s.on(id, func(sess *session) {
+		for _, p := range sess.prompts {
+			if !p.settled {
+				p.settle(reply{text: text, approve: text == "approve"})
+				settled = true
+				return
+			}
+		}
+	})
+	return settled
+}
+
+// EndStreams ends all event streams as if they were complete.
+func (s *Server) EndStreams() { s.stopStreams(false) }
+
+// CutStreams resets the connections of all event streams.
+func (s *Server) CutStreams() { s.stopStreams(true) }
+
+func (s *Server) stopStreams(abort bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sess := range s.sessions {
+		for st := range sess.streams {
+			st.stop(abort)
+		}
+	}
+}
+
+// Log returns a session's numbered events, oldest first.
+func (s *Server) Log(id string) (events []Event) {
+	s.look(id, func(sess *session) { events = sess.since(0, -1) })
+	return events
+}
+
+// Sessions returns all sessions, oldest first.
+func (s *Server) Sessions() []SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	infos := make([]SessionInfo, 0, len(s.order))
+	for _, sess := range s.order {
+		infos = append(infos, sess.info())
+	}
+	return infos
+}
+
+// Session returns one session, and whether there is one of that id.
+func (s *Server) Session(id string) (info SessionInfo, found bool) {
+	s.look(id, func(sess *session) { info, found = sess.info(), true })
+	return info, found
+}
+
+func (sess *session) info() SessionInfo {
+	info := SessionInfo{
+		ID: sess.id, AgentID: sess.agent.id, Status: sess.status,
+		SandboxID: sess.sandboxID, SandboxURL: sess.sandboxURL,
+		IdleTimeout: time.Duration(sess.idleSeconds) * time.Second,
+		Unsafe:      sess.unsafe, Setup: sess.setup,
+		CreatedAt: sess.created, LastActive: sess.lastActive,
+		Turns: sess.turns, Busy: sess.box != nil && sess.box.busy,
+	}
+	if n := len(sess.snapshots); n > 0 {
+		info.SnapshotID = sess.snapshots[n-1].imageID
+	}
+	return info
+}
+
+// Messages returns the bodies of the messages that a session has accepted, in
+// order.
+func (s *Server) Messages(id string) (bodies []json.RawMessage) {
+	s.look(id, func(sess *session) { bodies = slices.Clone(sess.messages) })
+	return bodies
+}
+
+// Requests returns the requests that have come, in order of arrival. Of very
+// many, the oldest are forgotten.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// Count returns how many requests of an operation have come, failed ones
+// included; of all for [OpAny].
+func (s *Server) Count(op Op) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if op != OpAny {
+		return s.counts[op]
+	}
+	total := 0
+	for n := range maps.Values(s.counts) {
+		total += n
+	}
+	return total
+}
+
+// OpenStreams returns how many event streams are open on a session; on all for
+// an empty id.
+func (s *Server) OpenStreams(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sess := s.sessions[id]; sess != nil {
+		return len(sess.streams)
+	}
+	total := 0
+	if id == "" {
+		for _, sess := range s.order {
+			total += len(sess.streams)
+		}
+	}
+	return total
+}
+
+// Secrets returns everything the server has handed out that no visitor may
+// see: its key, and the ids of sessions, sandboxes, snapshots, prompts,
+// requests and tool uses.
+func (s *Server) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.secrets)
+}
+
+// patience is how long WaitFor waits.
+const patience = 10 * time.Second
+
+// WaitFor waits until cond holds, looking whenever something has happened on
+// the server and, since cond may be about something else, every few
+// milliseconds. It fails the test after ten seconds. A testing.TB is what it
+// wants; cond may call any method of the server.
+func (s *Server) WaitFor(t TB, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Wait(ctx, cond); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// Wait is [Server.WaitFor] outside of tests: it gives up when ctx ends.
+func (s *Server) Wait(ctx context.Context, cond func() bool) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		changed := s.nextChange()
+		if cond() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("anyframetest: waiting in vain: %w", ctx.Err())
+		}
+	}
+}
+
+// nextChange returns a channel that closes on the next change.
+func (s *Server) nextChange() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}

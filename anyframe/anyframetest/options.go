@@ -1,0 +1,91 @@
+package anyframetest
+
+import "time"
+
+// Defaults of a [Server].
+const (
+	defaultAgentID   = 4242
+	defaultKeepalive = 15 * time.Second
+)
+
+// An Option changes how a [Server] behaves. Options are given to [New] or
+// [Start] and hold for the server's life.
+type Option func(*settings)
+
+type settings struct {
+	key           string
+	agents        []agent
+	bootDelay     time.Duration
+	snapshotDelay time.Duration
+	idleTimeout   time.Duration
+	keepalive     time.Duration
+	pace          time.Duration
+	seqStep       int64
+	unnumbered    bool
+	noEcho        bool
+	noBlocks      bool
+	noImage       bool
+}
+
+type agent struct {
+	id     int64
+	script Script
+}
+
+// WithKey sets the secret key that requests must carry. The default is a
+// fresh key that begins with "afm_test_".
+func WithKey(key string) Option { return func(o *settings) { o.key = key } }
+
+// WithAgent adds an agent. The first one added is the one that
+// [Server.AgentID] names. Without this option there is one agent, which
+// repeats what it is told.
+func WithAgent(id int64, script Script) Option {
+	return func(o *settings) { o.agents = append(o.agents, agent{id: id, script: script}) }
+}
+
+// WithBootDelay sets how long a session stays booting. Default 0: the answer
+// to create or resume still says booting, and the next look says running.
+func WithBootDelay(d time.Duration) Option { return func(o *settings) { o.bootDelay = d } }
+
+// WithSnapshotDelay sets how long a session stays snapshotting. Default 0: the
+// answer to terminate says snapshotting, and the next look says terminated.
+func WithSnapshotDelay(d time.Duration) Option { return func(o *settings) { o.snapshotDelay = d } }
+
+// WithIdleTimeout sets after how much time without a turn a running session
+// is put to sleep. Default 0: the session's own idle_timeout_s. A turn that
+// waits for an answer is not idle; an open event stream does not count.
+func WithIdleTimeout(d time.Duration) Option { return func(o *settings) { o.idleTimeout = d } }
+
+// WithKeepalive sets after how much silence an event stream carries a comment.
+// Default 15s; 0 or less: never.
+func WithKeepalive(d time.Duration) Option { return func(o *settings) { o.keepalive = d } }
+
+// WithPace sets the pause between the deltas of [Chat.Say]. Default 0.
+func WithPace(d time.Duration) Option { return func(o *settings) { o.pace = d } }
+
+// WithSeqStep sets the distance between the numbers of neighbouring events.
+// Default 1; with 3 a log goes 1, 4, 7 … It panics when n is less than 1.
+func WithSeqStep(n int64) Option {
+	if n < 1 {
+		panic("anyframetest: the seq step is less than 1")
+	}
+	return func(o *settings) { o.seqStep = n }
+}
+
+// WithUnnumberedDeltas sends deltas without an id, to streams that are open at
+// that moment only: they are in no transcript and no replay. By default they
+// are numbered and kept like every other event.
+func WithUnnumberedDeltas() Option { return func(o *settings) { o.unnumbered = true } }
+
+// WithoutUserEcho leaves user_message events out of the log. The message still
+// takes a number, so the log has a hole there.
+func WithoutUserEcho() Option { return func(o *settings) { o.noEcho = true } }
+
+// WithRepeatedBlocks says whether a complete assistant block follows the
+// deltas it is made of. Default true. Without it, and with unnumbered deltas,
+// what [Chat.Say] says is kept nowhere.
+func WithRepeatedBlocks(repeated bool) Option { return func(o *settings) { o.noBlocks = !repeated } }
+
+// WithoutImage makes the agents ones that were never built: they have no
+// image, and their build status has no state.
+func WithoutImage() Option { return func(o *settings) { o.noImage = true } }

@@ -1,0 +1,416 @@
+package anyframetest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Statuses of a session, as they are on the wire. [Server.SetStatus] takes any
+// other as well.
+const (
+	StatusBooting      = "booting"
+	StatusRunning      = "running"
+	StatusSnapshotting = "snapshotting"
+	StatusTerminated   = "terminated"
+	StatusPaused       = "paused"
+	StatusError        = "error"
+)
+
+// An Event is one entry of a session's log.
+type Event struct {
+	Seq       int64
+	Payload   json.RawMessage
+	CreatedAt time.Time
+}
+
+// item is an event as kept. An unnumbered one has the seq of the numbered one
+// before it, so that a feed is sorted.
+type item struct {
+	seq      int64
+	numbered bool
+	at       int64 // Unix microseconds
+	payload  []byte
+}
+
+// A session is one AnyFrame session. The server's mutex guards it all.
+type session struct {
+	server      *Server
+	id          string
+	agent       agent
+	status      string
+	idleSeconds int
+	unsafe      bool
+	setup       bool
+	gone        bool // deleted
+	sandboxID   string
+	sandboxURL  string
+	snapshots   []snapshot // oldest first
+	created     time.Time
+	lastActive  time.Time
+	turns       int
+
+	seq      int64  // the last number given
+	feed     []item // only ever appended to, so that a part of it can be read unlocked
+	wake     chan struct{}
+	streams  map[*stream]struct{}
+	prompts  []*prompt
+	messages []json.RawMessage // bodies accepted
+
+	box     *sandbox // nil unless it is up
+	pending func()   // stops the timer of a boot or a snapshot; nil without one
+}
+
+type snapshot struct {
+	id      int64
+	imageID string
+	created time.Time
+}
+
+// A sandbox is one life of a session, from up to down.
+type sandbox struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	busy   bool   // a goroutine runs the queue
+	queue  []turn // messages not yet begun
+	idle   func() // stops the idle timer
+}
+
+type turn struct {
+	number      int
+	prompt      string
+	attachments []Attachment
+}
+
+// A prompt is a question or a permission that the agent asked for.
+type prompt struct {
+	id, requestID, toolUseID string
+	permission               bool
+	settled                  bool
+	reply                    chan reply // takes one
+}
+
+type reply struct {
+	text    string
+	approve bool
+}
+
+func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
+
+// newSession adds a session that has not been booted yet.
+func (s *Server) newSession(a agent) *session {
+	now := time.Now().UTC()
+	sess := &session{
+		server: s, id: s.secret(newUUID()), agent: a, status: StatusBooting, idleSeconds: 300,
+		created: now, lastActive: now, streams: make(map[*stream]struct{}),
+	}
+	s.sessions[sess.id] = sess
+	s.order = append(s.order, sess)
+	return sess
+}
+
+// boot starts a sandbox and returns what the session looks like meanwhile.
+func (sess *session) boot() []byte {
+	s := sess.server
+	sess.setStatus(StatusBooting)
+	sess.sandboxID = s.secret(newID("sb-"))
+	sess.sandboxURL = s.secret("https://" + sess.sandboxID + ".sandbox.anyframe.test")
+	view := sess.view()
+	sess.in(s.bootDelay, func() {
+		if s.failBoots > 0 {
+			s.failBoots--
+			sess.setStatus(StatusError)
+			return
+		}
+		sess.up()
+	})
+	return view
+}
+
+// up makes the session one that takes messages.
+func (sess *session) up() {
+	if sess.box == nil {
+		ctx, cancel := context.WithCancel(sess.server.ctx)
+		sess.box = &sandbox{ctx: ctx, cancel: cancel}
+	}
+	sess.setStatus(StatusRunning)
+	sess.touch()
+}
+
+// down stops the sandbox, keeps a snapshot of it, and returns what the session
+// looks like meanwhile. Without a sandbox there is nothing to keep.
+func (sess *session) down() []byte {
+	if sess.box == nil {
+		sess.stopTimers()
+		sess.setStatus(StatusTerminated)
+		return sess.view()
+	}
+	sess.setStatus(StatusSnapshotting)
+	view := sess.view()
+	sess.in(sess.server.snapshotDelay, func() {
+		sess.snapshot()
+		sess.setStatus(StatusTerminated)
+	})
+	return view
+}
+
+func (sess *session) snapshot() {
+	s := sess.server
+	s.nextID++
+	sess.snapshots = append(sess.snapshots, snapshot{id: s.nextID, imageID: s.secret(newID("im-")), created: time.Now().UTC()})
+}
+
+// in runs fn after d, or now when d is 0, in place of what was to come.
+func (sess *session) in(d time.Duration, fn func()) {
+	sess.stopPending()
+	if d <= 0 {
+		fn()
+		return
+	}
+	sess.pending = sess.server.after(d, func() {
+		sess.pending = nil
+		fn()
+	})
+}
+
+func (sess *session) stopPending() {
+	if sess.pending != nil {
+		sess.pending()
+		sess.pending = nil
+	}
+}
+
+func (sess *session) stopTimers() {
+	sess.stopPending()
+	if sess.box != nil && sess.box.idle != nil {
+		sess.box.idle()
+		sess.box.idle = nil
+	}
+}
+
+// setStatus changes the status and stops the sandbox where the status has none.
+func (sess *session) setStatus(status string) {
+	sess.status = status
+	if sess.box != nil && !sess.open() {
+		sess.stopTimers()
+		sess.box.cancel()
+		sess.box = nil
+		for _, p := range sess.prompts {
+			p.settled = true
+		}
+	}
+	sess.wakeStreams()
+	sess.server.notify()
+}
+
+// open reports whether event streams stay open.
+func (sess *session) open() bool {
+	switch sess.status {
+	case StatusSnapshotting, StatusTerminated, StatusPaused, StatusError:
+		return false
+	}
+	return !sess.gone
+}
+
+// live reports whether there is a sandbox, or soon will be, or just was.
+func (sess *session) live() bool {
+	switch sess.status {
+	case StatusTerminated, StatusPaused, StatusError:
+		return false
+	}
+	return true
+}
+
+// touch marks the session active and starts its idleness anew.
+func (sess *session) touch() {
+	sess.lastActive = time.Now().UTC()
+	box := sess.box
+	if box == nil {
+		return
+	}
+	if box.idle != nil {
+		box.idle()
+		box.idle = nil
+	}
+	d := sess.server.idleTimeout
+	if d == 0 {
+		d = time.Duration(sess.idleSeconds) * time.Second
+	}
+	if d > 0 && !box.busy {
+		box.idle = sess.server.after(d, func() {
+			if sess.box == box && !box.busy {
+				sess.down()
+			}
+		})
+	}
+}
+
+// append adds an event to the log and returns its number. An unnumbered event
+// reaches only the streams that are open.
+func (sess *session) append(step int64, payload []byte, numbered bool) int64 {
+	if numbered {
+		sess.nextSeq(step)
+	}
+	sess.feed = append(sess.feed, item{seq: sess.seq, numbered: numbered, at: time.Now().UnixMicro(), payload: payload})
+	sess.wakeStreams()
+	return sess.seq
+}
+
+func (sess *session) nextSeq(step int64) {
+	if sess.seq == 0 {
+		sess.seq = 1
+		return
+	}
+	sess.seq += step
+}
+
+func (sess *session) wakeStreams() {
+	if sess.wake != nil {
+		close(sess.wake)
+		sess.wake = nil
+	}
+}
+
+// since returns up to limit numbered events after seq. A limit below 0 is none.
+func (sess *session) since(seq int64, limit int) []Event {
+	events := []Event{}
+	for _, it := range sess.feed[sess.after(seq):] {
+		if limit >= 0 && len(events) >= limit {
+			break
+		}
+		if it.numbered {
+			events = append(events, Event{Seq: it.seq, Payload: it.payload, CreatedAt: time.UnixMicro(it.at).UTC()})
+		}
+	}
+	return events
+}
+
+// after returns where in the feed the events after seq begin.
+func (sess *session) after(seq int64) int {
+	return sort.Search(len(sess.feed), func(i int) bool { return sess.feed[i].seq > seq })
+}
+
+// message takes a visitor's or an operator's message and returns its number.
+func (sess *session) message(prompt string, attachments []Attachment) int64 {
+	s := sess.server
+	if s.noEcho {
+		sess.nextSeq(s.seqStep)
+	} else {
+		type file struct {
+			Name string `json:"name"`
+			MIME string `json:"mime"`
+		}
+		files := []file{}
+		for _, a := range attachments {
+			files = append(files, file{a.Name, a.MIME})
+		}
+		sess.append(s.seqStep, encode(map[string]any{"type": "user_message", "text": prompt, "attachments": files}), true)
+	}
+	sess.turns++
+	box := sess.box
+	box.queue = append(box.queue, turn{number: sess.turns, prompt: prompt, attachments: attachments})
+	if !box.busy {
+		box.busy = true
+		s.work.Go(func() { s.runTurns(sess, box) })
+	}
+	sess.touch()
+	s.notify()
+	return sess.seq
+}
+
+// runTurns runs what is queued, in order, until nothing is.
+func (s *Server) runTurns(sess *session, box *sandbox) {
+	finished := false
+	defer func() { // a script that ended its goroutine must not block the next turn
+		if finished {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if sess.box == box && !s.closed {
+			s.work.Go(func() { s.runTurns(sess, box) })
+		}
+		s.notify()
+	}()
+	for {
+		t, ok := s.nextTurn(sess, box)
+		if !ok {
+			finished = true
+			return
+		}
+		c := &Chat{server: s, session: sess, box: box, prompt: t.prompt, attachments: t.attachments, turn: t.number}
+		sess.agent.script(c)
+		if !c.failed {
+			c.append(true, resultPayload)
+		}
+	}
+}
+
+var resultPayload = []byte(`{"type":"result","subtype":"success","is_error":false}`)
+
+// nextTurn takes a turn from the queue. It reports false when there is none;
+// the next message then starts a new runner.
+func (s *Server) nextTurn(sess *session, box *sandbox) (turn, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sess.box != box || len(box.queue) == 0 {
+		box.busy = false
+		if sess.box == box {
+			sess.touch()
+		}
+		s.notify()
+		return turn{}, false
+	}
+	t := box.queue[0]
+	box.queue = box.queue[1:]
+	return t, true
+}
+
+// find returns the prompt that any of the ids names, or nil.
+func (sess *session) find(promptID, toolUseID string) *prompt {
+	i := slices.IndexFunc(sess.prompts, func(p *prompt) bool {
+		return (promptID != "" || toolUseID != "") &&
+			(promptID == "" || promptID == p.id || promptID == p.requestID) &&
+			(toolUseID == "" || toolUseID == p.toolUseID)
+	})
+	if i < 0 {
+		return nil
+	}
+	return sess.prompts[i]
+}
+
+// view returns the session as the API shows it.
+func (sess *session) view() []byte {
+	type preview struct{}
+	v := struct {
+		ID              string    `json:"id"`
+		AgentID         int64     `json:"agent_id"`
+		Status          string    `json:"status"`
+		ModalSandboxID  *string   `json:"modal_sandbox_id"`
+		SandboxURL      *string   `json:"sandbox_url"`
+		SnapshotImageID *string   `json:"snapshot_image_id"`
+		IdleTimeoutS    int       `json:"idle_timeout_s"`
+		Previews        []preview `json:"previews"`
+		IsSetupSession  bool      `json:"is_setup_session"`
+		CreatedAt       string    `json:"created_at"`
+		LastActive      string    `json:"last_active"`
+	}{
+		ID: sess.id, AgentID: sess.agent.id, Status: sess.status, IdleTimeoutS: sess.idleSeconds,
+		Previews: []preview{}, IsSetupSession: sess.setup,
+		CreatedAt: stamp(sess.created), LastActive: stamp(sess.lastActive),
+	}
+	if sess.live() {
+		v.ModalSandboxID, v.SandboxURL = &sess.sandboxID, &sess.sandboxURL
+	}
+	if n := len(sess.snapshots); n > 0 {
+		v.SnapshotImageID = &sess.snapshots[n-1].imageID
+	}
+	return encode(v)
+}
+
+// stamp returns t as the API writes times.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00") }

@@ -1,0 +1,338 @@
+package anyframetest
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const maxBatchBytes = 64 << 10
+
+// A stream is one open event stream: a cursor into a session's log. It is its
+// request's goroutine and starts nothing.
+type stream struct {
+	server  *Server
+	session *session
+	w       http.ResponseWriter
+	r       *http.Request
+	control *http.ResponseController
+	fault   Fault
+
+	cursor int // into the feed: what comes next
+	live   int // where in the feed the replay ends
+	events int // handled so far
+	bytes  int // written so far
+	buf    []byte
+	held   []byte // the frame that waits for the next one, for Swap
+
+	ended chan struct{} // closed when the server wants the stream to end
+	abort bool          // set before ended is closed: by a reset
+}
+
+// outcome says how a stream goes on.
+type outcome int
+
+const (
+	goOn  outcome = iota
+	end           // as if it were complete
+	cut           // in the middle of the body
+	stall         // open and silent
+)
+
+// serveEvents streams a session's events.
+func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, c *call, f Fault) {
+	switch f.Kind {
+	case LoseAnswer:
+		reset(w)
+		return
+	case Late:
+		s.wait(r, f.Delay)
+	case HangAfterHeaders:
+		f = Fault{Kind: StallAfterEvents}
+	}
+	st := &stream{
+		server: s, w: w, r: r, fault: f,
+		control: http.NewResponseController(w), ended: make(chan struct{}),
+	}
+	last, err := strconv.ParseInt(c.Header.Get("Last-Event-ID"), 10, 64)
+	if err != nil {
+		last = 0
+	}
+	if refusal, opened := st.open(c.id, last); !opened {
+		deliver(w, refusal)
+		return
+	}
+	defer st.close()
+
+	contentType := "text/event-stream"
+	if f.Kind == WrongType {
+		contentType = f.contentType()
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(http.StatusOK)
+	_ = st.control.Flush()
+
+	switch st.run() {
+	case cut:
+		panic(http.ErrAbortHandler) // the body ends without its last chunk
+	case stall:
+		select {
+		case <-st.ended:
+		case <-r.Context().Done():
+		case <-s.ctx.Done():
+		}
+	case goOn, end:
+	}
+	if st.aborted() {
+		reset(w)
+	}
+}
+
+// open finds the session and the place to start from.
+func (st *stream) open(id string, last int64) (answer, bool) {
+	s := st.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sess, refusal := s.lookUp(id)
+	if sess == nil {
+		return refusal, false
+	}
+	if st.fault.Kind == ReplayAll {
+		last = 0
+	}
+	st.session = sess
+	st.cursor, st.live = sess.after(last), len(sess.feed)
+	if st.fault.Kind == RepeatLast {
+		for back := 0; st.cursor > 0 && back < st.fault.N; {
+			st.cursor--
+			if sess.feed[st.cursor].numbered {
+				back++
+			}
+		}
+	}
+	sess.streams[st] = struct{}{}
+	s.notify()
+	return answer{}, true
+}
+
+// close takes the stream off the session's list.
+func (st *stream) close() {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	if _, listed := st.session.streams[st]; listed {
+		delete(st.session.streams, st)
+		st.server.notify()
+	}
+}
+
+// stop makes the stream end, by a reset if abort is set. It wants the server's
+// mutex held.
+func (st *stream) stop(abort bool) {
+	select {
+	case <-st.ended:
+		return
+	default:
+	}
+	st.abort = abort
+	if abort {
+		_ = st.control.SetWriteDeadline(time.Now()) // it may hang in a write
+	}
+	close(st.ended)
+}
+
+// hurry gives a stream that hangs in a write one more second.
+func (st *stream) hurry() { _ = st.control.SetWriteDeadline(time.Now().Add(time.Second)) }
+
+func (st *stream) aborted() bool {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	return st.abort
+}
+
+// run writes events until the stream is over.
+func (st *stream) run() outcome {
+	if o := st.reached(); o != goOn {
+		return o
+	}
+	var quiet <-chan time.Time
+	var timer *time.Timer
+	if d := st.server.keepalive; d > 0 {
+		timer = time.NewTimer(d)
+		defer timer.Stop()
+		quiet = timer.C
+	}
+	for {
+		batch, wake, open := st.next()
+		if o := st.write(batch); o != goOn {
+			return o
+		}
+		if len(batch) > 0 {
+			if timer != nil {
+				timer.Reset(st.server.keepalive)
+			}
+			select {
+			case <-st.ended:
+				return end
+			default:
+				continue
+			}
+		}
+		if !open {
+			return st.last()
+		}
+		select {
+		case <-wake:
+		case <-quiet:
+			st.buf = append(st.buf, ": keepalive\n\n"...)
+			if o := st.flush(); o != goOn {
+				return o
+			}
+			timer.Reset(st.server.keepalive)
+		case <-st.ended:
+			return end
+		case <-st.r.Context().Done():
+			return end
+		case <-st.server.ctx.Done():
+			return end
+		}
+	}
+}
+
+// next returns the events that have come, a channel that closes when there are
+// more, and whether there can be more.
+func (st *stream) next() (batch []item, wake <-chan struct{}, open bool) {
+	s, sess := st.server, st.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sess.wake == nil {
+		sess.wake = make(chan struct{})
+	}
+	batch = sess.feed[st.cursor:]
+	if replayed := st.live - st.cursor; replayed > 0 {
+		batch = batch[:replayed]
+	}
+	return batch, sess.wake, sess.open() && !s.closed
+}
+
+// write sends a batch.
+func (st *stream) write(batch []item) outcome {
+	for _, it := range batch {
+		replayed := st.cursor < st.live
+		st.cursor++
+		if replayed && !it.numbered {
+			continue
+		}
+		if o := st.event(it); o != goOn {
+			return o
+		}
+		if len(st.buf) >= maxBatchBytes {
+			if o := st.flush(); o != goOn {
+				return o
+			}
+		}
+	}
+	return st.flush()
+}
+
+// event adds one event to what is to be written, as the fault wants it.
+func (st *stream) event(it item) outcome {
+	st.events++
+	here := st.events == st.fault.N
+	switch {
+	case st.fault.Kind == Drop && here:
+	case st.fault.Kind == Swap && here:
+		st.held = frame(nil, it, it.payload)
+	case st.fault.Kind == Garble && here:
+		st.buf = frame(st.buf, it, it.payload[:len(it.payload)/2])
+	default:
+		st.buf = frame(st.buf, it, it.payload)
+		st.buf = append(st.buf, st.held...)
+		st.held = nil
+	}
+	return st.reached()
+}
+
+// frame appends one frame to buf.
+func frame(buf []byte, it item, data []byte) []byte {
+	if it.numbered {
+		buf = append(buf, "id: "...)
+		buf = strconv.AppendInt(buf, it.seq, 10)
+		buf = append(buf, '\n')
+	}
+	buf = append(buf, "data: "...)
+	buf = append(buf, data...)
+	return append(buf, "\n\n"...)
+}
+
+// inserted holds what the kinds that insert a frame insert by default.
+var inserted = map[Kind]string{
+	InsertGarbage:    `{"type":"assistant","message":{"content":[{"ty`,
+	InsertUnknown:    `{"type":"weather_report","sky":"clear"}`,
+	InsertUnnumbered: `{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"…"}]}}`,
+}
+
+// reached does what the fault has in store behind the events so far.
+func (st *stream) reached() outcome {
+	if st.events != st.fault.N {
+		return goOn
+	}
+	kind := st.fault.Kind
+	if data, found := inserted[kind]; found {
+		if st.fault.Body != "" {
+			data = st.fault.Body
+		}
+		st.buf = frame(st.buf, item{}, []byte(data))
+		return goOn
+	}
+	then := goOn
+	switch kind {
+	case CutAfterEvents:
+		then = cut
+	case EndAfterEvents:
+		then = end
+	case StallAfterEvents:
+		then = stall
+	case CutAfterBytes:
+		if st.fault.N == 0 {
+			then = cut
+		}
+	}
+	if then != goOn {
+		if o := st.flush(); o != goOn {
+			return o
+		}
+	}
+	return then
+}
+
+// last sends what is still held back when the log is at its end.
+func (st *stream) last() outcome {
+	st.buf = append(st.buf, st.held...)
+	st.held = nil
+	if o := st.flush(); o != goOn {
+		return o
+	}
+	return end
+}
+
+// flush writes what has gathered, or as much of it as the fault allows.
+func (st *stream) flush() outcome {
+	if len(st.buf) == 0 {
+		return goOn
+	}
+	then, buf := goOn, st.buf
+	if room := st.fault.N - st.bytes; st.fault.Kind == CutAfterBytes && len(buf) >= room {
+		then, buf = cut, buf[:room]
+	}
+	n, err := st.w.Write(buf)
+	st.bytes += n
+	st.buf = st.buf[:0]
+	if err != nil {
+		return end
+	}
+	if err := st.control.Flush(); err != nil {
+		return end
+	}
+	return then
+}
