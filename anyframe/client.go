@@ -138,11 +138,14 @@ func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) 
 		return nil, err
 	}
 	v := new(T)
-	if len(a.body) == 0 {
-		return nil, a.invalid(errors.New("empty body"))
+	if len(a.body) == 0 || string(a.body) == "null" {
+		return nil, a.invalid(errors.New("no value"))
 	}
 	if err := json.Unmarshal(a.body, v); err != nil {
 		return nil, a.invalid(err)
+	}
+	if s, ok := any(v).(*Session); ok && s.ID == "" {
+		return nil, a.invalid(errors.New("session without an id"))
 	}
 	return v, nil
 }

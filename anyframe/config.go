@@ -41,6 +41,8 @@ func (o *options) settings() (settings, error) {
 	if s.key == "" {
 		s.key = first(file[envKey], file[envKeyOld])
 		keyInFile = s.key != ""
+	} else {
+		err = nil // whatever is wrong with the file, nothing was needed from it
 	}
 	s.baseURL = first(o.baseURL, os.Getenv(envBaseURL))
 	if s.baseURL == "" && keyInFile {
@@ -160,7 +162,7 @@ func checkBaseURL(s string) (string, error) {
 	switch {
 	case u.User != nil:
 		err = errors.New("base URL: must not have a user")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+	case strings.ContainsAny(s, "?#"):
 		err = errors.New("base URL: must not have a query or fragment")
 	case u.Hostname() == "":
 		err = errors.New("base URL: has no host")

@@ -23,9 +23,10 @@ const (
 // It ends, with an error as the last thing yielded, when ctx does, when the
 // server refuses (401, 403, 404, any other 4xx that is not about timing, or 204,
 // see [ErrStreamEnded]), when the answer is no event stream, when an event is
-// over MaxEventSize, and after MaxStalls reconnects without a new event. After a 409, or when
-// the server ends the stream, it looks at the session: one that is stopped or
-// stopping ends it with a [*SessionStateError], any other is connected to again.
+// over MaxEventSize, and after MaxStalls reconnects without a new event. After
+// a 409, or when the server ends the stream, it looks at the session: one that
+// is stopped or stopping ends it with a [*SessionStateError], any other is
+// connected to again.
 //
 // Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
 // left.
@@ -58,7 +59,7 @@ type follower struct {
 
 	lastID  string        // where to continue
 	lastSeq int64         // the highest seq yielded
-	stalls  int           // connections ended since the last new event
+	stalls  int           // reconnects since lastID last moved
 	retry   time.Duration // what the stream's retry field said last; 0 is nothing
 }
 
@@ -80,7 +81,7 @@ func (f *follower) connection(ctx context.Context, yield func(Event, error) bool
 			if e.Seq <= f.lastSeq {
 				continue
 			}
-			f.lastSeq, f.stalls = e.Seq, 0
+			f.lastSeq = e.Seq
 		}
 		if !yield(e, nil) {
 			return nil
@@ -99,12 +100,10 @@ func (f *follower) advance(d *decoder) {
 	if id == "" || id == f.lastID {
 		return
 	}
-	if seq := parseSeq(id); seq > 0 && seq < f.lastSeq {
+	if reached := parseSeq(f.lastID); reached > 0 && parseSeq(id) <= reached {
 		return
-	} else if seq == 0 {
-		f.stalls = 0 // an id that is no number can only be compared for change
 	}
-	f.lastID = id
+	f.lastID, f.stalls = id, 0
 }
 
 // verdict returns the error to end with, nil to connect again.

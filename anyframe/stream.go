@@ -131,7 +131,6 @@ func (s *SessionsService) open(ctx context.Context, id, lastEventID string, o St
 	headers := map[string]string{
 		"Accept":          "text/event-stream",
 		"Accept-Encoding": "identity", // else Go asks for gzip, and a gzip writer holds events back
-		"Cache-Control":   "no-cache",
 	}
 	if lastEventID != "" {
 		headers["Last-Event-ID"] = lastEventID

@@ -73,8 +73,8 @@ func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer,
 	acted := false
 	for n := 1; ; n++ {
 		a, e := c.attempt(ctx, r, body, o.timeout)
-		if e != nil && e.StatusCode == http.StatusNotFound && r.method == http.MethodDelete && n > 1 {
-			// The attempt before did it and its answer was lost.
+		if e != nil && e.StatusCode == http.StatusNotFound && r.method == http.MethodDelete && acted {
+			// An attempt before did it and its answer was lost.
 			a, e = &answer{request: r, status: e.StatusCode, header: e.Header, requestID: e.RequestID}, nil
 		}
 		if e == nil {

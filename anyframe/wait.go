@@ -87,8 +87,7 @@ type waiter struct {
 	s       *SessionsService
 	id      string
 	o       WaitOptions
-	caller  context.Context // as it was given
-	ctx     context.Context // with the wait's own limit
+	ctx     context.Context // the caller's, with the wait's own limit
 	cancel  context.CancelFunc
 	started time.Time
 	last    string // the last status seen
@@ -101,7 +100,7 @@ func newWaiter(ctx context.Context, s *SessionsService, id string, o WaitOptions
 	if _, bounded := ctx.Deadline(); o.Timeout <= 0 && !bounded {
 		o.Timeout = defaultWait
 	}
-	w := &waiter{s: s, id: id, o: o, caller: ctx, ctx: ctx, cancel: func() {}, started: time.Now()}
+	w := &waiter{s: s, id: id, o: o, ctx: ctx, cancel: func() {}, started: time.Now()}
 	if o.Timeout > 0 {
 		w.ctx, w.cancel = context.WithTimeout(ctx, o.Timeout)
 	}

@@ -1,0 +1,281 @@
+package anyframe
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// decode reads a whole stream and describes it.
+func decode(r io.Reader, maxFrame int) (frames []frame, d *decoder, err error) {
+	d = newDecoder(r, maxFrame)
+	for {
+		f, err := d.next()
+		if err != nil {
+			return frames, d, err
+		}
+		frames = append(frames, f)
+	}
+}
+
+func describe(r io.Reader) string {
+	frames, d, err := decode(r, defaultMaxEventSize)
+	var b strings.Builder
+	for _, f := range frames {
+		fmt.Fprintf(&b, "id=%q name=%q data=%q\n", f.id, f.name, f.data)
+	}
+	fmt.Fprintf(&b, "end=%v last_id=%q", err, d.lastID)
+	if d.retryGiven {
+		fmt.Fprintf(&b, " retry=%v", d.retry)
+	}
+	return b.String() + "\n"
+}
+
+func TestDecoderReadsTheCorpusHoweverItIsSplit(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.sse")
+	if err != nil || len(files) < 15 {
+		t.Fatalf("got %d corpus files, %v, want at least 15", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			input, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := strings.TrimSuffix(file, ".sse") + ".golden"
+			got := describe(bytes.NewReader(input))
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Fatalf("whole: got\n%swant\n%s", got, want)
+			}
+			for at := range len(input) + 1 {
+				parts := io.MultiReader(bytes.NewReader(input[:at]), bytes.NewReader(input[at:]))
+				if got := describe(parts); got != string(want) {
+					t.Fatalf("split at %d: got\n%swant\n%s", at, got, want)
+				}
+			}
+			if got := describe(iotest.OneByteReader(bytes.NewReader(input))); got != string(want) {
+				t.Fatalf("byte by byte: got\n%swant\n%s", got, want)
+			}
+			if got := describe(iotest.DataErrReader(bytes.NewReader(input))); got != string(want) {
+				t.Fatalf("EOF along with the data: got\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestDecoderEventDoesNotWaitForTheLFAfterItsCR(t *testing.T) {
+	pr, pw := io.Pipe()
+	t.Cleanup(func() { pr.Close() })
+	d := newDecoder(pr, defaultMaxEventSize)
+	go pw.Write([]byte("data: one\r\n\r")) //nolint:errcheck // the pipe is closed when the test is over
+	f, err := d.next()                     // would block for ever if it waited
+	if err != nil || string(f.data) != "one" {
+		t.Fatalf("got %q, %v, want one", f.data, err)
+	}
+	go func() {
+		pw.Write([]byte("\ndata: two\r\n\r\n"))
+		pw.Close()
+	}()
+	f, err = d.next()
+	if err != nil || string(f.data) != "two" {
+		t.Fatalf("got %q, %v, want two", f.data, err)
+	}
+	if _, err := d.next(); err != io.EOF {
+		t.Fatalf("got %v, want EOF", err)
+	}
+}
+
+func TestDecoderTakesLinesOfAnyLengthUpToTheCap(t *testing.T) {
+	for _, size := range []int{100, firstBuffer, keptBuffer + 1, 2 << 20} {
+		data := strings.Repeat("x", size)
+		frames, d, err := decode(strings.NewReader("id: 1\ndata: "+data+"\n\ndata: y\n\n"), defaultMaxEventSize)
+		if err != io.EOF || len(frames) != 2 || string(frames[0].data) != data || string(frames[1].data) != "y" {
+			t.Errorf("size %d: got %d frames, %v, want 2 and EOF", size, len(frames), err)
+		}
+		if cap(d.data) > keptBuffer {
+			t.Errorf("size %d: got %d bytes kept, want at most %d", size, cap(d.data), keptBuffer)
+		}
+	}
+}
+
+func TestDecoderGivesALargeBufferBack(t *testing.T) {
+	large := "data: " + strings.Repeat("x", 1<<20) + "\n\n"
+	small := "data: y\n\n"
+	d := newDecoder(io.MultiReader(strings.NewReader(large), iotest.OneByteReader(strings.NewReader(small))), 2<<20)
+	for range 2 {
+		if _, err := d.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(d.buf) > keptBuffer {
+		t.Fatalf("got a buffer of %d, want at most %d", len(d.buf), keptBuffer)
+	}
+}
+
+func TestDecoderRefusesAnEventOverTheCap(t *testing.T) {
+	const limit = 1000
+	tests := map[string]string{
+		"one line":                 "data: " + strings.Repeat("x", limit) + "\n\n",
+		"one line without an end":  "data: " + strings.Repeat("x", 10*limit),
+		"many lines":               strings.Repeat("data: xxxxxxxxxx\n", limit/10) + "\n",
+		"many fields of no use":    strings.Repeat("unknown: xxxxxxxx\n", limit/10) + "\n",
+		"a field name with no end": strings.Repeat("x", 10*limit),
+	}
+	for name, input := range tests {
+		for how, r := range map[string]io.Reader{
+			"whole":  strings.NewReader(input),
+			"slowly": iotest.OneByteReader(strings.NewReader(input)),
+		} {
+			if frames, _, err := decode(r, limit); err != ErrEventTooLarge || len(frames) != 0 {
+				t.Errorf("%s, %s: got %d frames, %v, want ErrEventTooLarge", name, how, len(frames), err)
+			}
+		}
+	}
+	within := strings.Repeat("data: x\n\n", limit) // each event is small
+	if frames, _, err := decode(strings.NewReader(within), limit); err != io.EOF || len(frames) != limit {
+		t.Errorf("small events: got %d, %v, want %d and EOF", len(frames), err, limit)
+	}
+}
+
+func TestDecoderDropsCommentsOfAnyLengthWithoutKeepingThem(t *testing.T) {
+	comment := ":" + strings.Repeat("x", 1<<20) + "\n"
+	frames, d, err := decode(strings.NewReader("data: a\n"+comment+"data: b\n\n"), 100)
+	if err != io.EOF || len(frames) != 1 || string(frames[0].data) != "a\nb" {
+		t.Fatalf("got %d frames, %v, want one and EOF", len(frames), err)
+	}
+	if len(d.buf) > keptBuffer {
+		t.Fatalf("got a buffer of %d, want at most %d", len(d.buf), keptBuffer)
+	}
+}
+
+func TestDecoderPassesAReadErrorOn(t *testing.T) {
+	broken := errors.New("broken")
+	frames, _, err := decode(io.MultiReader(strings.NewReader("data: one\n\ndata: tw"), iotest.ErrReader(broken)), 1000)
+	if err != broken || len(frames) != 1 {
+		t.Fatalf("got %d frames, %v, want 1 and %v", len(frames), err, broken)
+	}
+	if _, _, err := decode(emptyReader{}, 1000); err != io.ErrNoProgress {
+		t.Fatalf("got %v, want ErrNoProgress", err)
+	}
+}
+
+// emptyReader reads nothing, for ever.
+type emptyReader struct{}
+
+func (emptyReader) Read([]byte) (int, error) { return 0, nil }
+
+func TestDecoderBoundsAnAbsurdRetry(t *testing.T) {
+	_, d, _ := decode(strings.NewReader("retry: 99999999999999999999999999\n\n"), 1000)
+	if d.retry < time.Hour {
+		t.Fatalf("got %v, want something long and not overflowed", d.retry)
+	}
+}
+
+func TestDecoderAllocatesTwicePerEvent(t *testing.T) {
+	const events = 1000
+	var input bytes.Buffer
+	for i := range events {
+		fmt.Fprintf(&input, "id: %d\nevent: message\ndata: {\"type\":\"assistant\",\"delta\":true}\n\n", 100+i)
+	}
+	perRun := testing.AllocsPerRun(5, func() {
+		if frames := drain(bytes.NewReader(input.Bytes())); frames != events {
+			t.Errorf("got %d events, want %d", frames, events)
+		}
+	})
+	if perEvent := perRun / events; perEvent > 2.1 {
+		t.Errorf("got %.2f allocations per event, want at most 2", perEvent)
+	}
+}
+
+func drain(r io.Reader) int {
+	d := newDecoder(r, defaultMaxEventSize)
+	for n := 0; ; n++ {
+		if _, err := d.next(); err != nil {
+			return n
+		}
+	}
+}
+
+// FuzzDecoder checks that a stream means the same however it is split, and that
+// what was decoded, when written again, is decoded to the same.
+func FuzzDecoder(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.sse")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		input, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(input, len(input)/2)
+	}
+	f.Fuzz(func(t *testing.T, input []byte, at int) {
+		whole := describe(bytes.NewReader(input))
+		at = min(max(at, 0), len(input))
+		if got := describe(io.MultiReader(bytes.NewReader(input[:at]), bytes.NewReader(input[at:]))); got != whole {
+			t.Fatalf("split at %d: got\n%swant\n%s", at, got, whole)
+		}
+		if got := describe(iotest.OneByteReader(bytes.NewReader(input))); got != whole {
+			t.Fatalf("byte by byte: got\n%swant\n%s", got, whole)
+		}
+		frames, _, err := decode(bytes.NewReader(input), defaultMaxEventSize)
+		if err != io.EOF && err != io.ErrUnexpectedEOF {
+			t.Fatalf("got %v, want an EOF", err)
+		}
+		var again bytes.Buffer
+		for _, f := range frames {
+			write(&again, f)
+		}
+		back, _, err := decode(&again, defaultMaxEventSize)
+		if err != io.EOF || !slices.EqualFunc(frames, back, same) {
+			t.Fatalf("round trip: got %q, %v, want %q", back, err, frames)
+		}
+	})
+}
+
+func same(a, b frame) bool { return a.id == b.id && a.name == b.name && bytes.Equal(a.data, b.data) }
+
+// write puts a frame as a server would.
+func write(w io.Writer, f frame) {
+	if f.id != "" {
+		fmt.Fprintf(w, "id: %s\n", f.id)
+	}
+	if f.name != "" {
+		fmt.Fprintf(w, "event: %s\n", f.name)
+	}
+	for line := range bytes.SplitSeq(f.data, []byte("\n")) {
+		fmt.Fprintf(w, "data: %s\n", line)
+	}
+	fmt.Fprint(w, "\n")
+}
+
+func BenchmarkDecoder(b *testing.B) {
+	event := "id: 1234\ndata: {\"type\":\"assistant\",\"delta\":true,\"content\":[{\"type\":\"text\",\"text\":\"word \"}]}\n\n"
+	input := []byte(strings.Repeat(event, 1000))
+	b.SetBytes(int64(len(input)))
+	b.ReportAllocs()
+	for b.Loop() {
+		drain(bytes.NewReader(input))
+	}
+}
