@@ -24,6 +24,7 @@ type SessionInfo struct {
 	LastActive  time.Time
 	Turns       int  // messages taken so far
 	Busy        bool // a turn runs
+	Waiting     bool // the turn waits for the answer to a prompt
 }
 
 // on runs fn, which changes it, with the session of that id, if there is one.
@@ -189,6 +190,7 @@ func (sess *session) info() SessionInfo {
 		CreatedAt: sess.created, LastActive: sess.lastActive,
 		Turns: sess.turns, Busy: sess.box != nil && sess.box.busy,
 	}
+	info.Waiting = slices.ContainsFunc(sess.prompts, func(p *prompt) bool { return !p.settled })
 	if n := len(sess.snapshots); n > 0 {
 		info.SnapshotID = sess.snapshots[n-1].imageID
 	}

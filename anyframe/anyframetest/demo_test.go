@@ -1,0 +1,111 @@
+package anyframetest_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+)
+
+// shows says by what in the log each trigger of the demonstration is
+// recognised.
+var shows = map[string]string{
+	"tool":       `"type":"tool_use"`,
+	"code":       "```html",
+	"table":      `| --- | --- | ---: |`,
+	"question":   `"type":"ask_user_question"`,
+	"permission": `"type":"permission_request"`,
+	"fail":       `"type":"_error"`,
+	"long":       `## Where to go from here`,
+	"think":      `"type":"thinking"`,
+}
+
+func TestEveryTriggerOfTheDemoShowsWhatItPromises(t *testing.T) {
+	triggers := anyframetest.DemoTriggers()
+	if len(triggers) != len(shows) {
+		t.Errorf("got %d triggers, want %d", len(triggers), len(shows))
+	}
+	for _, trigger := range triggers {
+		t.Run(trigger.Word, func(t *testing.T) {
+			want, known := shows[trigger.Word]
+			if !known || trigger.Shows == "" {
+				t.Fatalf("got trigger %+v, want one with a word that is known and a description", trigger)
+			}
+			cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
+			id := running(t, cp)
+			post(t, cp, id, "message", map[string]any{"prompt": "Please show me a " + strings.ToUpper(trigger.Word) + "!"}, 200)
+			for {
+				waitForIdleOrPrompt(t, cp, id)
+				if !cp.Answer(id, "approve") {
+					break
+				}
+			}
+			payloads := logged(cp, id)
+			for word, mark := range shows {
+				found := slices.ContainsFunc(payloads, func(p string) bool { return strings.Contains(p, mark) })
+				if word == trigger.Word && !found {
+					t.Errorf("got %d events without %s, want one with it", len(payloads), want)
+				}
+				if word != trigger.Word && found && trigger.Word != "long" && trigger.Word != "permission" {
+					t.Errorf("got an event with %s, want none", mark)
+				}
+			}
+			ends := `"type":"result"`
+			if trigger.Word == "fail" {
+				ends = `"type":"_error"`
+			}
+			if last := payloads[len(payloads)-1]; !strings.Contains(last, ends) {
+				t.Errorf("got last event %s, want one with %s", last, ends)
+			}
+		})
+	}
+}
+
+func TestTheDemoAnswersAnythingElseByNamingItsWords(t *testing.T) {
+	cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
+	id := running(t, cp)
+	post(t, cp, id, "message", map[string]any{"prompt": "Guten Tag"}, 200)
+	waitForIdleOrPrompt(t, cp, id)
+	payloads := logged(cp, id)
+	said := payloads[len(payloads)-2]
+	if !strings.Contains(said, "Guten Tag") {
+		t.Errorf("got %s, want it to repeat what was said", said)
+	}
+	for _, trigger := range anyframetest.DemoTriggers() {
+		if !strings.Contains(said, "**"+trigger.Word+"** – "+trigger.Shows) {
+			t.Errorf("got %s, want it to name %q", said, trigger.Word)
+		}
+	}
+}
+
+func TestTheDemoTakesNoForAnAnswer(t *testing.T) {
+	cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
+	id := running(t, cp)
+	post(t, cp, id, "message", map[string]any{"prompt": "permission"}, 200)
+	waitForIdleOrPrompt(t, cp, id)
+	if !cp.Answer(id, "deny") {
+		t.Fatal("got no prompt, want one")
+	}
+	waitForIdleOrPrompt(t, cp, id)
+	if all := strings.Join(logged(cp, id), "\n"); !strings.Contains(all, "leave everything") || strings.Contains(all, `"tool_use"`) {
+		t.Errorf("got %s, want no tool use after the refusal", all)
+	}
+}
+
+// waitForIdleOrPrompt waits until the session's turn is over or stands still.
+func waitForIdleOrPrompt(t *testing.T, cp *anyframetest.Server, id string) {
+	t.Helper()
+	cp.WaitFor(t, func() bool {
+		info, _ := cp.Session(id)
+		return !info.Busy || info.Waiting
+	})
+}
+
+func logged(cp *anyframetest.Server, id string) []string {
+	var payloads []string
+	for _, e := range cp.Log(id) {
+		payloads = append(payloads, string(e.Payload))
+	}
+	return payloads
+}
