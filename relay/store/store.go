@@ -130,21 +130,27 @@ type Store interface {
 var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
 
 // Open opens the store that url names: "memory:" for one that ends with the
-// process. The error for any other url names its
+// process, "sqlite:PATH" for a file. The error for any other url names its
 // scheme at most, since the rest may hold a password.
-func Open(_ context.Context, url string) (Store, error) {
+func Open(ctx context.Context, url string) (Store, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
 	case !ok:
-		return nil, errors.New("store: write memory:")
+		return nil, errors.New("store: write memory: or sqlite:PATH")
 	case scheme == "memory" && rest == "":
 		return NewMemory(), nil
 	case scheme == "memory":
 		return nil, errors.New("store: memory: takes nothing after the colon")
+	case scheme == "sqlite":
+		s, err := OpenSQLite(ctx, rest)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	case schemePattern.MatchString(scheme):
-		return nil, fmt.Errorf("store: %s: is not supported, write memory:", scheme)
+		return nil, fmt.Errorf("store: %s: is not supported, write memory: or sqlite:PATH", scheme)
 	default:
-		return nil, errors.New("store: unknown kind, write memory:")
+		return nil, errors.New("store: unknown kind, write memory: or sqlite:PATH")
 	}
 }
 
