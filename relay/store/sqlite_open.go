@@ -189,6 +189,7 @@ func pathError(err error) error {
 }
 
 // inspect looks at an existing file through a connection that cannot write.
+// SQLite may leave a shared-memory index beside it, which holds no data.
 func inspect(ctx context.Context, abs string) (err error) {
 	db, err := sql.Open("sqlite", dsn(abs, "mode", "ro"))
 	if err != nil {
@@ -219,7 +220,8 @@ func inspect(ctx context.Context, abs string) (err error) {
 		return explain(err)
 	}
 	if found != "ok" {
-		return fmt.Errorf("is damaged, restore it from a backup or move it away: %s", found)
+		return fmt.Errorf("is damaged, restore it from a backup or move it away: %s",
+			strings.ReplaceAll(found, "\n", ": "))
 	}
 	return nil
 }

@@ -1,0 +1,53 @@
+package store_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// each runs bench against every store.
+func each(b *testing.B, bench func(b *testing.B, s store.Store)) {
+	b.Run("memory", func(b *testing.B) { bench(b, store.NewMemory()) })
+	b.Run("sqlite", func(b *testing.B) { bench(b, openSQLite(b, filepath.Join(b.TempDir(), "relay.db"))) })
+}
+
+func BenchmarkFind(b *testing.B) {
+	each(b, func(b *testing.B, s store.Store) {
+		for i := range 1000 {
+			must(b, s.Commit(fmt.Sprint(i), []byte("a visitor's few bytes"), soon()))
+		}
+		b.RunParallel(func(pb *testing.PB) {
+			for i := 0; pb.Next(); i++ {
+				if _, found, err := s.FindCtx(b.Context(), fmt.Sprint(i%1000)); err != nil || !found {
+					b.Errorf("got found %v error %v, want the token", found, err)
+					return
+				}
+			}
+		})
+	})
+}
+
+func BenchmarkBeginNote(b *testing.B) {
+	each(b, func(b *testing.B, s store.Store) {
+		for i := 0; b.Loop(); i++ {
+			_, _, err := s.BeginNote(b.Context(), store.Note{
+				Visitor: fmt.Sprint(i % 1000), Kind: "turn", Key: fmt.Sprint(i), Body: "hello", ExpiresAt: soon(),
+			})
+			must(b, err)
+		}
+	})
+}
+
+func BenchmarkSaveNote(b *testing.B) {
+	each(b, func(b *testing.B, s store.Store) {
+		n, _, err := s.BeginNote(b.Context(), store.Note{Visitor: "v1", Kind: "turn", Key: "k", Body: "hello", ExpiresAt: soon()})
+		must(b, err)
+		for b.Loop() {
+			n, err = s.SaveNote(b.Context(), n)
+			must(b, err)
+		}
+	})
+}
