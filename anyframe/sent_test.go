@@ -1,0 +1,193 @@
+package anyframe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// post sends one message to base over a real socket and returns its error.
+func post(t *testing.T, base string, transport *http.Transport, opts ...Option) (*Error, error) {
+	t.Helper()
+	t.Cleanup(transport.CloseIdleConnections)
+	c := newClient(t, append([]Option{
+		WithBaseURL(base), WithHTTPClient(&http.Client{Transport: transport}), WithRetry(RetryPolicy{MaxRetries: -1}),
+	}, opts...)...)
+	_, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"})
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		t.Fatalf("got %v, want an *Error", err)
+	}
+	return e, err
+}
+
+// listen accepts connections and hands each to serve.
+func listen(t *testing.T, serve func(net.Conn)) (base string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return "http://" + l.Addr().String()
+}
+
+func TestARefusedDialIsNotSent(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // nobody listens there now
+	e, err := post(t, "http://"+l.Addr().String(), newTransport())
+	if e.Sent() || !errors.Is(err, ErrTransport) {
+		t.Errorf("got %v, sent %v, want a transport error, not sent", err, e.Sent())
+	}
+}
+
+func TestAnUnknownHostIsNotSent(t *testing.T) {
+	transport := newTransport()
+	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}
+	}
+	if e, err := post(t, "https://api.example", transport); e.Sent() || !errors.Is(err, ErrTransport) {
+		t.Errorf("got %v, sent %v, want a transport error, not sent", err, e.Sent())
+	}
+}
+
+func TestATLSFailureIsNotSent(t *testing.T) {
+	hits := make(chan struct{}, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits <- struct{}{} }))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	e, err := post(t, srv.URL, newTransport()) // which does not know the test's authority
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || e.Sent() || len(hits) != 0 {
+		t.Errorf("got %v, sent %v, want an unknown authority, not sent", err, e.Sent())
+	}
+}
+
+func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
+	transport := newTransport()
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	e, err := post(t, "http://127.0.0.1:1", transport, WithTimeout(10*time.Millisecond))
+	if e.Sent() || !errors.Is(err, ErrTransport) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, sent %v, want a timeout, not sent", err, e.Sent())
+	}
+}
+
+func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
+	base := listen(t, func(conn net.Conn) {
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // closing now resets
+			t.Error(err)
+		}
+	})
+	if e, err := post(t, base, newTransport()); !e.Sent() || !errors.Is(err, ErrTransport) {
+		t.Errorf("got %v, sent %v, want a transport error, sent", err, e.Sent())
+	}
+}
+
+func TestNoAnswerInTimeIsSent(t *testing.T) {
+	over := make(chan struct{})
+	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) //nolint:errcheck // read so that the server notices the client leave
+		<-r.Context().Done()
+		close(over)
+	}, WithTimeout(50*time.Millisecond), WithRetry(RetryPolicy{MaxRetries: 5}))
+	_, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"})
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !e.Sent() || e.Attempts != 1 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want one attempt that timed out and counts as sent", err)
+	}
+	<-over
+}
+
+func TestABodyCutShortIsSent(t *testing.T) {
+	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		if _, err := w.Write([]byte(`{"ok":tr`)); err != nil {
+			t.Error(err)
+		}
+	}, WithRetry(RetryPolicy{MaxRetries: -1}))
+	_, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"})
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !e.Sent() || !errors.Is(err, ErrTransport) || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v, want a cut answer that counts as sent", err)
+	}
+}
+
+func TestAMessageIsNeverReadTwiceByTheServer(t *testing.T) {
+	answers := map[string]http.HandlerFunc{
+		"500":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"503":   func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) },
+		"408":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(408) },
+		"reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"cut": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "9")
+			w.WriteHeader(200)
+		},
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) {
+			hits := make(chan struct{}, 10)
+			c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				hits <- struct{}{}
+				answer(w, r)
+			}, WithRetry(RetryPolicy{MaxRetries: 5, BaseDelay: 1}))
+			if _, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"}); err == nil || len(hits) != 1 {
+				t.Errorf("got %d requests, %v, want one that failed", len(hits), err)
+			}
+		})
+	}
+}
+
+func TestTheTransportSpeaksHTTP2(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("got HTTP/%d, want HTTP/2", r.ProtoMajor)
+		}
+		if _, err := io.WriteString(w, sessionJSON); err != nil {
+			t.Error(err)
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	transport := newTransport()
+	t.Cleanup(transport.CloseIdleConnections)
+	pool := x509.NewCertPool()
+	pool.AddCert(srv.Certificate())
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	c := newClient(t, WithBaseURL(srv.URL), WithHTTPClient(&http.Client{Transport: transport}))
+	if _, err := c.Sessions.Get(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if h2 := newTransport().HTTP2; h2 == nil || h2.SendPingTimeout <= 0 || h2.PingTimeout <= 0 {
+		t.Errorf("got %+v, want pings, or a dead peer is never noticed", h2)
+	}
+}
