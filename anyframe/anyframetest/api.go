@@ -59,7 +59,7 @@ type answer struct {
 	body   []byte // JSON; nil for none
 }
 
-func ok(status int, body []byte) answer { return answer{status: status, body: body} }
+func success(status int, body []byte) answer { return answer{status: status, body: body} }
 
 // refuse is an error answer with a text in detail.
 func refuse(status int, detail string) answer {
@@ -188,63 +188,73 @@ func deliver(w http.ResponseWriter, a answer) {
 	_, _ = w.Write(a.body) // a client that left is no concern of ours
 }
 
+// acts and sessionActs hold what each operation does; all want mu held.
+var acts = map[Op]func(*Server, *call) answer{
+	OpMe:          (*Server).me,
+	OpAgent:       (*Server).agentAnswer,
+	OpBuildStatus: (*Server).agentAnswer,
+	OpList:        (*Server).list,
+	OpCreate:      (*Server).create,
+}
+
+var sessionActs = map[Op]func(*Server, *session, *call) answer{
+	OpGet:        (*Server).get,
+	OpDelete:     (*Server).delete,
+	OpResume:     (*Server).resume,
+	OpTerminate:  (*Server).terminate,
+	OpSnapshots:  (*Server).listSnapshots,
+	OpMessage:    (*Server).messageAnswer,
+	OpRespond:    (*Server).respondAnswer,
+	OpTranscript: (*Server).transcript,
+}
+
 // act does what the request asks for.
 func (s *Server) act(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch c.Op {
-	case OpMe:
-		return ok(http.StatusOK, encode(map[string]any{
-			"id": 1, "github_id": 1001, "login": "operator", "name": "The operator", "avatar_url": nil,
-		}))
-	case OpAgent, OpBuildStatus:
-		return s.agentAnswer(c)
-	case OpList:
-		views := make([]json.RawMessage, 0, len(s.order))
-		for _, sess := range slices.Backward(s.order) {
-			views = append(views, sess.view())
-		}
-		return ok(http.StatusOK, encode(views))
-	case OpCreate:
-		return s.create(c)
-	case opUnknown:
+	if act := acts[c.Op]; act != nil {
+		return act(s, c)
+	}
+	act := sessionActs[c.Op]
+	if act == nil {
 		return refuse(http.StatusNotFound, "Not Found")
 	}
 	sess, refusal := s.lookUp(c.id)
 	if sess == nil {
 		return refusal
 	}
-	return s.actOn(sess, c)
+	return act(s, sess, c)
 }
 
-// actOn does what the request asks of one session.
-func (s *Server) actOn(sess *session, c *call) answer {
-	switch c.Op {
-	case OpGet:
-		return ok(http.StatusOK, sess.view())
-	case OpDelete:
-		if sess.live() {
-			return refuse(http.StatusConflict, "The sandbox is live")
-		}
-		s.remove(sess)
-		return answer{status: http.StatusNoContent}
-	case OpResume:
-		return s.resume(sess, c)
-	case OpTerminate:
-		if sess.live() && sess.status != StatusSnapshotting {
-			return ok(http.StatusAccepted, sess.down())
-		}
-		return ok(http.StatusAccepted, sess.view())
-	case OpSnapshots:
-		return ok(http.StatusOK, sess.snapshotList())
-	case OpMessage:
-		return s.messageAnswer(sess, c)
-	case OpRespond:
-		return s.respondAnswer(sess, c)
-	case OpTranscript:
-		return transcript(sess, c)
+func (s *Server) me(*call) answer {
+	return success(http.StatusOK, encode(map[string]any{
+		"id": 1, "github_id": 1001, "login": "operator", "name": "The operator", "avatar_url": nil,
+	}))
+}
+
+func (s *Server) list(*call) answer {
+	views := make([]json.RawMessage, 0, len(s.order))
+	for _, sess := range slices.Backward(s.order) {
+		views = append(views, sess.view())
 	}
-	return refuse(http.StatusNotFound, "Not Found")
+	return success(http.StatusOK, encode(views))
+}
+
+func (s *Server) get(sess *session, _ *call) answer { return success(http.StatusOK, sess.view()) }
+
+func (s *Server) delete(sess *session, _ *call) answer {
+	if sess.live() {
+		return refuse(http.StatusConflict, "The sandbox is live")
+	}
+	s.remove(sess)
+	return answer{status: http.StatusNoContent}
+}
+
+func (s *Server) terminate(sess *session, _ *call) answer {
+	if sess.live() && sess.status != StatusSnapshotting {
+		return success(http.StatusAccepted, sess.down())
+	}
+	return success(http.StatusAccepted, sess.view())
 }
 
 // lookUp finds a session, or says why it can't.
@@ -293,7 +303,7 @@ func (s *Server) create(c *call) answer {
 	}
 	sess.unsafe = body.Unsafe != nil && *body.Unsafe
 	sess.setup = body.Setup != nil && *body.Setup
-	return ok(http.StatusCreated, sess.boot())
+	return success(http.StatusCreated, sess.boot())
 }
 
 func (s *Server) hasSnapshot(id int64) bool {
@@ -318,7 +328,7 @@ func (s *Server) resume(sess *session, c *call) answer {
 		return refuse(http.StatusConflict, "There is no snapshot to resume from")
 	}
 	sess.unsafe = body.Unsafe != nil && *body.Unsafe
-	return ok(http.StatusAccepted, sess.boot())
+	return success(http.StatusAccepted, sess.boot())
 }
 
 // remove forgets a session and ends its streams.
@@ -330,7 +340,7 @@ func (s *Server) remove(sess *session) {
 	s.order = slices.DeleteFunc(s.order, func(other *session) bool { return other == sess })
 }
 
-func (sess *session) snapshotList() []byte {
+func (s *Server) listSnapshots(sess *session, _ *call) answer {
 	type view struct {
 		ID           int64   `json:"id"`
 		ModalImageID string  `json:"modal_image_id"`
@@ -341,10 +351,10 @@ func (sess *session) snapshotList() []byte {
 	for _, snap := range slices.Backward(sess.snapshots) {
 		views = append(views, view{ID: snap.id, ModalImageID: snap.imageID, CreatedAt: stamp(snap.created)})
 	}
-	return encode(views)
+	return success(http.StatusOK, encode(views))
 }
 
-func transcript(sess *session, c *call) answer {
+func (s *Server) transcript(sess *session, c *call) answer {
 	since, limit := int64(0), int64(1000)
 	for _, p := range []struct {
 		name  string
@@ -373,7 +383,7 @@ func transcript(sess *session, c *call) answer {
 	for _, e := range sess.since(since, int(min(limit, maxTranscriptLimit))) {
 		rows = append(rows, row{e.Seq, e.Payload, stamp(e.CreatedAt)})
 	}
-	return ok(http.StatusOK, encode(rows))
+	return success(http.StatusOK, encode(rows))
 }
 
 func (s *Server) agentAnswer(c *call) answer {
@@ -397,7 +407,7 @@ func (s *Server) agentAnswer(c *call) answer {
 				"finished_at": nil, "error": nil, "built_image_id": nil,
 			}
 		}
-		return ok(http.StatusOK, encode(status))
+		return success(http.StatusOK, encode(status))
 	}
 	detail := map[string]any{
 		"id": id, "name": "Scripted agent", "description": nil, "system_prompt": nil, "runtime": "claude",
@@ -410,5 +420,5 @@ func (s *Server) agentAnswer(c *call) answer {
 	if s.noImage {
 		detail["build_key"], detail["image"] = nil, nil
 	}
-	return ok(http.StatusOK, encode(detail))
+	return success(http.StatusOK, encode(detail))
 }

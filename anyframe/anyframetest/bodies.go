@@ -128,7 +128,7 @@ func (s *Server) messageAnswer(sess *session, c *call) answer {
 	}
 	sess.messages = append(sess.messages, c.Body)
 	seq := sess.message(*text, attachments)
-	return ok(http.StatusOK, encode(map[string]any{"ok": true, "seq": seq}))
+	return success(http.StatusOK, encode(map[string]any{"ok": true, "seq": seq}))
 }
 
 // respondAnswer settles a prompt.
@@ -176,7 +176,7 @@ func (s *Server) respondAnswer(sess *session, c *call) answer {
 	}
 	sess.touch()
 	s.notify()
-	return ok(http.StatusOK, []byte(`{"ok":true}`))
+	return success(http.StatusOK, []byte(`{"ok":true}`))
 }
 
 // settle hands the reply to the script. The caller has looked that there was

@@ -144,8 +144,8 @@ func (s *Server) nextFault(c *call) Fault {
 // failBefore fails a request that nothing has been done for. It reports false
 // when the fault is of another kind.
 func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) bool {
-	switch f.Kind {
-	case Respond:
+	switch k := f.Kind; {
+	case k == Respond:
 		a := refuse(f.status(), "Scripted failure")
 		if f.Body != "" {
 			a.body = []byte(f.Body)
@@ -158,15 +158,15 @@ func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) boo
 			a.header.Set("Content-Type", f.ContentType)
 		}
 		deliver(w, a)
-	case Hang:
+	case k == Hang:
 		s.wait(r, 0)
 		reset(w)
-	case Garbage:
+	case k == Garbage:
 		body := f.Body
 		if body == "" {
 			body = "<html><body>502 Bad Gate"
 		}
-		deliver(w, ok(http.StatusOK, []byte(body)))
+		deliver(w, success(http.StatusOK, []byte(body)))
 	default:
 		return false
 	}
@@ -175,20 +175,20 @@ func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) boo
 
 // failAfter sends the answer to a request, or fails to.
 func (s *Server) failAfter(w http.ResponseWriter, r *http.Request, f Fault, a answer) {
-	switch f.Kind {
-	case LoseAnswer:
+	switch k := f.Kind; {
+	case k == LoseAnswer:
 		reset(w)
 		return
-	case Late:
+	case k == Late:
 		s.wait(r, f.Delay)
-	case HangAfterHeaders:
+	case k == HangAfterHeaders:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(a.status)
 		_ = http.NewResponseController(w).Flush()
 		s.wait(r, 0)
 		reset(w)
 		return
-	case WrongType:
+	case k == WrongType:
 		w.Header().Set("Content-Type", f.contentType())
 	}
 	deliver(w, a)

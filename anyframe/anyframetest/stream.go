@@ -41,13 +41,13 @@ const (
 
 // serveEvents streams a session's events.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, c *call, f Fault) {
-	switch f.Kind {
-	case LoseAnswer:
+	switch k := f.Kind; {
+	case k == LoseAnswer:
 		reset(w)
 		return
-	case Late:
+	case k == Late:
 		s.wait(r, f.Delay)
-	case HangAfterHeaders:
+	case k == HangAfterHeaders:
 		f = Fault{Kind: StallAfterEvents}
 	}
 	st := &stream{
@@ -277,8 +277,7 @@ func (st *stream) reached() outcome {
 	if st.events != st.fault.N {
 		return goOn
 	}
-	kind := st.fault.Kind
-	if data, found := inserted[kind]; found {
+	if data, found := inserted[st.fault.Kind]; found {
 		if st.fault.Body != "" {
 			data = st.fault.Body
 		}
@@ -286,17 +285,13 @@ func (st *stream) reached() outcome {
 		return goOn
 	}
 	then := goOn
-	switch kind {
-	case CutAfterEvents:
+	switch k := st.fault.Kind; {
+	case k == CutAfterEvents, k == CutAfterBytes && st.fault.N == 0:
 		then = cut
-	case EndAfterEvents:
+	case k == EndAfterEvents:
 		then = end
-	case StallAfterEvents:
+	case k == StallAfterEvents:
 		then = stall
-	case CutAfterBytes:
-		if st.fault.N == 0 {
-			then = cut
-		}
 	}
 	if then != goOn {
 		if o := st.flush(); o != goOn {
