@@ -1,0 +1,359 @@
+package anyframe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func status(s SessionStatus) func(*http.Request) (*http.Response, error) {
+	return reply(200, fmt.Sprintf(`{"id":"x","status":%q}`, s))
+}
+
+// cut ends a connection after text with a break.
+func cut(text string) func(*http.Request) (*http.Response, error) {
+	return live(func(_ context.Context, w io.Writer) error {
+		fmt.Fprint(w, text)
+		return reset
+	})
+}
+
+// asked lists the requests: the last event id of each stream, "get" for each look.
+func (s *script) asked() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for _, r := range s.requests {
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			list = append(list, "after "+r.Header.Get("Last-Event-Id"))
+		} else {
+			list = append(list, "get")
+		}
+	}
+	return list
+}
+
+func event(ids ...int) string {
+	var b strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&b, "id: %d\ndata: {}\n\n", id)
+	}
+	return b.String()
+}
+
+var ended = reply(204, "")
+
+func TestFollowContinuesAfterTheLastWholeEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, nil,
+			cut(event(5, 6)+"id: 7\ndata: {\"ha"),
+			cut(event(7, 9)), // ids may skip
+			cut("id: 10\n"),  // a cut frame's id does not count
+			ended)
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "4"}))
+		if !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, []string{"5", "6", "7", "9"}) {
+			t.Errorf("got %v, %v, want 5 6 7 9", ids, err)
+		}
+		want := []string{"after 4", "after 6", "after 9", "after 9"}
+		if got := transport.asked(); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestFollowDropsWhatItHasYielded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, nil,
+			cut(event(1, 2, 2, 1)+"data: {}\n\nid: 2\ndata: {}\n\n"),
+			cut("id: 0\ndata: {}\n\nid: x\ndata: {}\n\n"+event(1, 2, 3)+"id\ndata: {}\n\n"),
+			ended)
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
+		// What has no number is passed on: "0", "x", and the two without an id.
+		if want := []string{"1", "2", "", "0", "x", "3", ""}; !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, want) {
+			t.Errorf("got %q, %v, want %q", ids, err, want)
+		}
+		if got, want := transport.asked(), []string{"after ", "after 2", "after 3"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q: never back", got, want)
+		}
+	})
+}
+
+func TestFollowDropsWhatTheCallerHadAlready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := scripted(t, nil, cut(event(1, 2, 3)), ended)
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "2"}))
+		if !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, []string{"3"}) {
+			t.Errorf("got %q, %v, want 3", ids, err)
+		}
+	})
+}
+
+func TestFollowMovesOnByAnIDWithoutData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, nil, cut(event(1)+"id: 8\n\n"), ended)
+		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) {
+			t.Error(err)
+		}
+		if got, want := transport.asked(), []string{"after ", "after 8"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestFollowStopsWhenRefusedForGood(t *testing.T) {
+	for name, test := range map[string]struct {
+		step func(*http.Request) (*http.Response, error)
+		o    StreamOptions
+		want error
+	}{
+		"401":            {reply(401, ""), StreamOptions{}, ErrUnauthorized},
+		"403":            {reply(403, ""), StreamOptions{}, ErrForbidden},
+		"404":            {reply(404, ""), StreamOptions{}, ErrNotFound},
+		"400":            {reply(400, ""), StreamOptions{}, ErrInvalid},
+		"204":            {ended, StreamOptions{}, ErrStreamEnded},
+		"not a stream":   {reply(200, "", "Content-Type", "text/html"), StreamOptions{}, ErrNotEventStream},
+		"event too long": {events("data: " + strings.Repeat("x", 99)), StreamOptions{MaxEventSize: 9}, ErrEventTooLarge},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, transport := scripted(t, nil, test.step)
+			ids, err := collect(s.Follow(t.Context(), "x", test.o))
+			if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, test.want) || len(ids) != 0 || transport.count() != 1 {
+				t.Errorf("%s: got %v after %d requests, want %v after one", name, err, transport.count(), test.want)
+			}
+		})
+	}
+}
+
+func TestFollowReconnectsOnWhatPasses(t *testing.T) {
+	for name, step := range map[string]func(*http.Request) (*http.Response, error){
+		"408": reply(408, ""), "425": reply(425, ""), "429": reply(429, ""), "500": reply(500, ""), "503": reply(503, ""),
+		"no connection": fail(refusedDial), "reset": fail(reset), "no headers": hang, "half a frame": events("data: x"),
+		"silence": live(func(ctx context.Context, _ io.Writer) error { <-ctx.Done(); return ctx.Err() }),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := scripted(t, nil, step, events(event(1)), status(StatusTerminated))
+			ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
+			if _, ok := errors.AsType[*SessionStateError](err); !ok || !slices.Equal(ids, []string{"1"}) {
+				t.Errorf("%s: got %q, %v, want the event of the second connection", name, ids, err)
+			}
+		})
+	}
+}
+
+func TestFollowAsksTheSessionAfterACleanEndOr409(t *testing.T) {
+	for name, end := range map[string]func(*http.Request) (*http.Response, error){
+		"clean end": events(event(1)), "409": reply(409, ""),
+	} {
+		for state, again := range map[SessionStatus]bool{
+			StatusRunning: true, StatusBooting: true, "hibernating": true,
+			StatusTerminated: false, StatusPaused: false, StatusError: false, StatusSnapshotting: false,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				s, transport := scripted(t, nil, end, status(state), ended)
+				_, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
+				if again {
+					if !errors.Is(err, ErrStreamEnded) || transport.count() != 3 {
+						t.Errorf("%s, %s: got %v, %q, want another connection", name, state, err, transport.asked())
+					}
+					return
+				}
+				e, ok := errors.AsType[*SessionStateError](err)
+				if !ok || e.Session.Status != state || transport.count() != 2 {
+					t.Errorf("%s, %s: got %v, %q, want a SessionStateError", name, state, err, transport.asked())
+				}
+			})
+		}
+	}
+}
+
+func TestFollowEndsWhenTheLookIsRefusedAndOnlyThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := scripted(t, nil, events(""), reply(404, ""))
+		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrNotFound) {
+			t.Errorf("got %v, want ErrNotFound", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, []Option{WithRetry(RetryPolicy{MaxRetries: -1})}, events(""), reply(503, ""), ended)
+		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) || transport.count() != 3 {
+			t.Errorf("got %v, %q, want another connection", err, transport.asked())
+		}
+	})
+}
+
+func TestFollowGivesUpAfterMaxStallsWithoutProgress(t *testing.T) {
+	for set, want := range map[int]int{0: 11, 1: 2, 3: 4} {
+		synctest.Test(t, func(t *testing.T) {
+			s, transport := scripted(t, nil, cut("data: {}\n\n"+event(4))) // always the same, and nothing new
+			var attempts []int
+			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{
+				LastEventID: "4", MaxStalls: set, OnReconnect: func(r Reconnect) { attempts = append(attempts, r.Attempt) },
+			}))
+			if !errors.Is(err, reset) || !errors.Is(err, ErrTransport) || transport.count() != want {
+				t.Errorf("%d: got %v after %d connections, want the last break after %d", set, err, transport.count(), want)
+			}
+			if len(attempts) != want-1 || attempts[0] != 1 || attempts[len(attempts)-1] != want-1 {
+				t.Errorf("%d: got attempts %v, want 1 to %d", set, attempts, want-1)
+			}
+		})
+	}
+}
+
+func TestFollowGivesUpOnCleanEndsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := scripted(t, nil, events(""), status(StatusRunning), events(""), status(StatusRunning), events(""))
+		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxStalls: 1}))
+		if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrTransport) || !errors.Is(err, io.EOF) {
+			t.Errorf("got %v, want an *Error for the ends", err)
+		}
+	})
+}
+
+func TestFollowHasItsBudgetBackAfterEachNewEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := newClient(t, WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			n++
+			if n > 40 {
+				return ended(r)
+			}
+			if n%2 == 0 {
+				return reply(500, "")(r)
+			}
+			return cut(event(n))(r)
+		})}))
+		most := 0
+		ids, err := collect(c.Sessions.Follow(t.Context(), "x", StreamOptions{
+			MaxStalls: 2, OnReconnect: func(r Reconnect) { most = max(most, r.Attempt) },
+		}))
+		if !errors.Is(err, ErrStreamEnded) || len(ids) != 20 || most != 2 {
+			t.Errorf("got %d events, attempts up to %d, %v, want 20, 2", len(ids), most, err)
+		}
+	})
+}
+
+func TestFollowMayGoOnForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		steps := slices.Repeat([]func(*http.Request) (*http.Response, error){reply(502, "")}, 200)
+		s, transport := scripted(t, nil, append(steps, ended)...)
+		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxStalls: -1}))
+		if !errors.Is(err, ErrStreamEnded) || transport.count() != 201 {
+			t.Errorf("got %v after %d, want all 200 failures outlived", err, transport.count())
+		}
+	})
+}
+
+func TestFollowTellsOfEachReconnectAndOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []Reconnect
+		opened := 0
+		start := time.Now()
+		s, _ := scripted(t, nil, cut(event(3)), reply(500, ""), events(event(4)), status(StatusRunning), ended)
+		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{
+			OnReconnect: func(r Reconnect) { told = append(told, r) }, OnOpen: func() { opened++ },
+		}))
+		if !errors.Is(err, ErrStreamEnded) || opened != 2 || len(told) != 3 {
+			t.Fatalf("got %v, %d opened, %d reconnects, want 2 and 3", err, opened, len(told))
+		}
+		var waited time.Duration
+		for i, want := range []struct {
+			attempt int
+			cause   error
+			last    string
+		}{{1, reset, "3"}, {2, ErrServer, "3"}, {1, io.EOF, "4"}} {
+			r := told[i]
+			if r.Attempt != want.attempt || !errors.Is(r.Cause, want.cause) || r.LastEventID != want.last {
+				t.Errorf("reconnect %d: got %+v, want %+v", i, r, want)
+			}
+			waited += r.Delay
+		}
+		if time.Since(start) != waited {
+			t.Errorf("got a wait of %v, want the %v that was told", time.Since(start), waited)
+		}
+	})
+}
+
+func TestFollowWaitsAsTheServerAsks(t *testing.T) {
+	const jitter = 250 * time.Millisecond // of a first reconnect
+	for name, test := range map[string]struct {
+		step        func(*http.Request) (*http.Response, error)
+		least, most time.Duration
+	}{
+		"retry field":           {cut("retry: 3000\n\n"), 3 * time.Second, 3*time.Second + jitter},
+		"retry field, with EOF": {cut("retry: 3000\n"), 3 * time.Second, 3*time.Second + jitter},
+		"absurd retry field":    {cut("retry: 99999999999\n\n"), maxRetryField, maxRetryField + jitter},
+		"retry field of zero":   {cut("retry: 0\n\n"), 0, jitter},
+		"Retry-After":           {reply(503, "", "Retry-After", "20"), 20 * time.Second, 20 * time.Second},
+		"long Retry-After":      {reply(429, "", "Retry-After", "300"), 300 * time.Second, 300 * time.Second},
+		"absurd Retry-After":    {reply(429, "", "Retry-After", "999999"), maxFollowRetryAfter, maxFollowRetryAfter},
+		"nothing":               {cut(""), 0, jitter},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := scripted(t, nil, test.step, ended)
+			start := time.Now()
+			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
+			if d := time.Since(start); !errors.Is(err, ErrStreamEnded) || d < test.least || d > test.most {
+				t.Errorf("%s: got %v after %v, want from %v to %v", name, err, d, test.least, test.most)
+			}
+		})
+	}
+}
+
+func TestFollowEndsAtOnceWhenCancelledInAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		s, transport := scripted(t, nil, reply(503, "", "Retry-After", "60"))
+		start := time.Now()
+		_, err := collect(s.Follow(ctx, "x", StreamOptions{}))
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrTransport) || time.Since(start) != time.Second || transport.count() != 1 {
+			t.Errorf("got %v after %v, want Canceled after 1s", err, time.Since(start))
+		}
+	})
+}
+
+func TestFollowEndsAtOnceWhenCancelledInARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		s, transport := scripted(t, nil, quietThen(time.Hour, 1, ""))
+		_, err := collect(s.Follow(ctx, "x", StreamOptions{}))
+		if !errors.Is(err, context.Canceled) || transport.count() != 1 {
+			t.Errorf("got %v after %d connections, want Canceled after one", err, transport.count())
+		}
+	})
+}
+
+func TestFollowEndsWhenTheLoopIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, nil, events(event(1, 2)))
+		for range s.Follow(t.Context(), "x", StreamOptions{}) {
+			break
+		}
+		if transport.count() != 1 || transport.requests[0].Context().Err() == nil {
+			t.Errorf("got %q, want one connection, closed", transport.asked())
+		}
+	})
+}
+
+func TestFollowCanBeRangedOverAgainFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, nil, cut(event(1)), ended, cut(event(1)), ended)
+		seq := s.Follow(t.Context(), "x", StreamOptions{})
+		for range 2 {
+			if ids, _ := collect(seq); len(ids) != 1 {
+				t.Errorf("got %q, want 1", ids)
+			}
+		}
+		if got, want := transport.asked(), []string{"after ", "after 1", "after ", "after 1"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
