@@ -156,15 +156,15 @@ func TestSQLiteRefusesAndLeavesAlone(t *testing.T) {
 		}, "is not a SQLite database"},
 		{"newer schema", func(t *testing.T, path string) {
 			valid(t, path)
-			_, err := raw(t, path).Exec(`PRAGMA user_version = 99`)
+			_, err := raw(t, path).ExecContext(t.Context(), `PRAGMA user_version = 99`)
 			must(t, err)
 		}, "is of schema 99"},
 		{"another program", func(t *testing.T, path string) {
-			_, err := raw(t, path).Exec(`CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)`)
+			_, err := raw(t, path).ExecContext(t.Context(), `CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)`)
 			must(t, err)
 		}, "is the database of another program"},
 		{"another application id", func(t *testing.T, path string) {
-			_, err := raw(t, path).Exec(`PRAGMA application_id = 5`)
+			_, err := raw(t, path).ExecContext(t.Context(), `PRAGMA application_id = 5`)
 			must(t, err)
 		}, "is the database of another program"},
 		{"damaged pages", func(t *testing.T, path string) {
@@ -355,7 +355,7 @@ func TestSQLiteStopsWaitingForTheLockWithItsContext(t *testing.T) {
 	s := openSQLite(t, path)
 	want := fill(t, s)
 	other := raw(t, path)
-	_, err := other.Exec(`BEGIN IMMEDIATE`)
+	_, err := other.ExecContext(t.Context(), `BEGIN IMMEDIATE`)
 	must(t, err)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -370,7 +370,7 @@ func TestSQLiteStopsWaitingForTheLockWithItsContext(t *testing.T) {
 		t.Errorf("got %+v, %v, want readers served meanwhile", got, err)
 	}
 
-	_, err = other.Exec(`ROLLBACK`)
+	_, err = other.ExecContext(t.Context(), `ROLLBACK`)
 	must(t, err)
 	must(t, s.Ping(t.Context()))
 	if _, err = s.SaveSession(t.Context(), want); err != nil {

@@ -160,7 +160,7 @@ func Open(ctx context.Context, url string) (Store, error) {
 func newVersion() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails: see crypto/rand
-	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
+	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1) //nolint:gosec // the shift leaves 63 bits
 }
 
 // millis cuts t to what every store can keep.

@@ -14,11 +14,9 @@ import (
 )
 
 // racers is how many goroutines fight over one row.
-
 const racers = 50
 
 // Run runs the suite. Open returns an empty store and closes it with the test.
-
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, test := range []struct {
 		name string
@@ -61,19 +59,16 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 }
 
 // soon is an expiry far enough away for any test.
-
 func soon() time.Time { return time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC() }
 
 // brief is an expiry that a test can outlive. Rows written with it may be
 
 // refused on a machine that stood still meanwhile, so tests use writeBrief.
-
 const brief = 50 * time.Millisecond
 
 // gone waits until a row that was written to expire at t has expired. Stores
 
 // may live in another process with its own clock, so the clock is not faked.
-
 func gone(t *testing.T, expiry time.Time) {
 	t.Helper()
 	timer := time.NewTimer(time.Until(expiry) + 2*time.Millisecond)
@@ -88,7 +83,6 @@ func gone(t *testing.T, expiry time.Time) {
 // writeBrief calls write with an expiry that is about to pass, again with a
 
 // longer one while the store finds it already passed, and waits for it.
-
 func writeBrief(t *testing.T, write func(expiry time.Time) error) {
 	t.Helper()
 	for life := brief; life < 10*time.Second; life *= 2 {
@@ -150,7 +144,6 @@ func noteKeys(t *testing.T, s store.Store, visitor, kind string, epoch int64) []
 }
 
 // race runs f in many goroutines at once and returns when all have.
-
 func race(f func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -258,7 +251,6 @@ func deadRowsDoNotHideLivingOnes(t *testing.T, s store.Store) {
 }
 
 // calls lists every call that takes a context.
-
 func calls(s store.Store) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"FindCtx":   func(ctx context.Context) error { _, _, err := s.FindCtx(ctx, "t"); return err },
