@@ -17,7 +17,9 @@ import (
 // come, in a goroutine of its own, and the turn is over when it returns: a
 // result event follows by itself, except after [Chat.Fail]. When the sandbox
 // goes away meanwhile, the next call of a Chat method ends the goroutine,
-// running its deferred functions, and nothing more is logged.
+// running its deferred functions, and nothing more is logged. A script that
+// waits for something else must also wait for [Chat.Context], or
+// [Server.Close] waits for it for ever.
 type Script func(c *Chat)
 
 // A Chat is what a [Script] talks through. It belongs to the script's
@@ -59,7 +61,7 @@ func (c *Chat) Session() string { return c.session.id }
 // options [WithPace], [WithUnnumberedDeltas] and [WithRepeatedBlocks] change
 // the details.
 func (c *Chat) Say(text string) {
-	p := c.server.phrases.lookUp(text)
+	p := c.server.phrases.lookUp(text, c.server.wordsPerDelta)
 	if c.server.pace > 0 {
 		for _, delta := range p.deltas {
 			c.append(!c.server.unnumbered, delta)
@@ -237,13 +239,13 @@ type phrasebook struct {
 	last *phrase
 }
 
-func (b *phrasebook) lookUp(text string) *phrase {
+func (b *phrasebook) lookUp(text string, perDelta int) *phrase {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.last == nil || b.last.text != text {
 		p := &phrase{text: text, block: assistant(textBlock(text), false)}
-		for _, word := range words(text) {
-			p.deltas = append(p.deltas, assistant(textBlock(word), true))
+		for some := range slices.Chunk(words(text), perDelta) {
+			p.deltas = append(p.deltas, assistant(textBlock(strings.Join(some, "")), true))
 		}
 		b.last = p
 	}

@@ -3,6 +3,7 @@ package anyframetest_test
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,11 @@ func TestTheDetailsOfSayingCanBeChosen(t *testing.T) {
 			"seqs that skip", "user_message assistant+ assistant+ assistant result",
 			"1 user_message, 4 assistant+, 7 assistant+, 10 assistant, 13 result",
 			[]anyframetest.Option{anyframetest.WithSeqStep(3)},
+		},
+		{
+			"two words to a delta", "user_message assistant+ assistant result",
+			"1 user_message, 2 assistant+, 3 assistant, 4 result",
+			[]anyframetest.Option{anyframetest.WithWordsPerDelta(2)},
 		},
 		{
 			"no echo", "assistant+ assistant+ assistant result",
@@ -372,6 +378,20 @@ func TestAScriptEndsWithItsSandbox(t *testing.T) {
 				t.Errorf("got log %s, want only the turn after the sleep to have an end", all)
 			}
 		})
+	}
+}
+
+func TestAScriptThatEndsItsGoroutineDoesNotBlockTheNextTurn(t *testing.T) {
+	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		if c.Prompt() == "leave" {
+			runtime.Goexit() // as a test's Fatal does
+		}
+	}))
+	id := running(t, cp)
+	post(t, cp, id, "message", map[string]any{"prompt": "leave"}, 200)
+	say(t, cp, id, "stay")
+	if got, want := kinds(t, logged(cp, id)), "user_message user_message result"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -211,6 +211,30 @@ func TestIdleSessionsFallAsleep(t *testing.T) {
 	}
 }
 
+func TestASetStatusStaysUntilTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cp := anyframetest.New(anyframetest.WithBootDelay(time.Second))
+		defer cp.Close()
+		inMemory(t, cp, "POST", "/api/sessions", `{"agent_id":4242}`)
+		id := cp.Sessions()[0].ID
+		for _, status := range []string{"booting", "running", "booting", "odd", "snapshotting", "error"} {
+			cp.SetStatus(id, status)
+			time.Sleep(time.Minute) // of the bubble's clock; idle is five
+			synctest.Wait()
+			if info, _ := cp.Session(id); info.Status != status {
+				t.Errorf("got status %s, want %s", info.Status, status)
+			}
+		}
+		cp.SetStatus(id, "running")
+		cp.SetStatus(id, "odd")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if info, _ := cp.Session(id); info.Status != "odd" {
+			t.Errorf("got status %s, want odd", info.Status)
+		}
+	})
+}
+
 func TestWordsCanBePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cp := anyframetest.New(anyframetest.WithPace(time.Second), anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("one two three") }))

@@ -79,6 +79,24 @@ func TestTheDemoAnswersAnythingElseByNamingItsWords(t *testing.T) {
 	}
 }
 
+func TestTheDemoRefersToWhatItWasSent(t *testing.T) {
+	const file = `{"kind":"text","name":"notes.txt","mime":"text/plain","text":"x"}`
+	for _, c := range []struct{ body, want string }{
+		{`{"prompt":"","attachments":[` + file + `]}`, "You said nothing and sent notes.txt. Welcome!"},
+		{`{"prompt":"two\nlines","attachments":[` + file + `,` + file + `]}`, "You said “two lines” and sent 2 files. Welcome!"},
+		{`{"prompt":"` + strings.Repeat("é", 121) + `"}`, "You said “" + strings.Repeat("é", 120) + "…”. Welcome!"},
+	} {
+		cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
+		id := running(t, cp)
+		post(t, cp, id, "message", c.body, 200)
+		waitForIdleOrPrompt(t, cp, id)
+		payloads := logged(cp, id)
+		if got := text(t, payloads[len(payloads)-2]); !strings.HasPrefix(got, c.want) {
+			t.Errorf("got %q, want it to begin with %q", got, c.want)
+		}
+	}
+}
+
 func TestTheDemoTakesNoForAnAnswer(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
 	id := running(t, cp)

@@ -144,8 +144,7 @@ func (s *Server) nextFault(c *call) Fault {
 // failBefore fails a request that nothing has been done for. It reports false
 // when the fault is of another kind.
 func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) bool {
-	switch k := f.Kind; {
-	case k == Respond:
+	if f.Kind == Respond {
 		a := refuse(f.status(), "Scripted failure")
 		if f.Body != "" {
 			a.body = []byte(f.Body)
@@ -158,37 +157,42 @@ func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) boo
 			a.header.Set("Content-Type", f.ContentType)
 		}
 		deliver(w, a)
-	case k == Hang:
+		return true
+	}
+	if f.Kind == Hang {
 		s.wait(r, 0)
 		reset(w)
-	case k == Garbage:
+		return true
+	}
+	if f.Kind == Garbage {
 		body := f.Body
 		if body == "" {
 			body = "<html><body>502 Bad Gate"
 		}
 		deliver(w, success(http.StatusOK, []byte(body)))
-	default:
-		return false
+		return true
 	}
-	return true
+	return false
 }
 
 // failAfter sends the answer to a request, or fails to.
 func (s *Server) failAfter(w http.ResponseWriter, r *http.Request, f Fault, a answer) {
-	switch k := f.Kind; {
-	case k == LoseAnswer:
+	if f.Kind == LoseAnswer {
 		reset(w)
 		return
-	case k == Late:
-		s.wait(r, f.Delay)
-	case k == HangAfterHeaders:
+	}
+	if f.Kind == HangAfterHeaders {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(a.status)
 		_ = http.NewResponseController(w).Flush()
 		s.wait(r, 0)
 		reset(w)
 		return
-	case k == WrongType:
+	}
+	if f.Kind == Late {
+		s.wait(r, f.Delay)
+	}
+	if f.Kind == WrongType {
 		w.Header().Set("Content-Type", f.contentType())
 	}
 	deliver(w, a)

@@ -21,6 +21,7 @@ type settings struct {
 	keepalive     time.Duration
 	pace          time.Duration
 	seqStep       int64
+	wordsPerDelta int
 	unnumbered    bool
 	noEcho        bool
 	noBlocks      bool
@@ -62,6 +63,16 @@ func WithKeepalive(d time.Duration) Option { return func(o *settings) { o.keepal
 
 // WithPace sets the pause between the deltas of [Chat.Say]. Default 0.
 func WithPace(d time.Duration) Option { return func(o *settings) { o.pace = d } }
+
+// WithWordsPerDelta sets how many words of [Chat.Say] make a delta. Default 1.
+// Fewer and longer deltas make long answers cheaper, when there are thousands
+// of them. It panics when n is less than 1.
+func WithWordsPerDelta(n int) Option {
+	if n < 1 {
+		panic("anyframetest: a delta of less than 1 word")
+	}
+	return func(o *settings) { o.wordsPerDelta = n }
+}
 
 // WithSeqStep sets the distance between the numbers of neighbouring events.
 // Default 1; with 3 a log goes 1, 4, 7 … It panics when n is less than 1.

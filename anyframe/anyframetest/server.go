@@ -50,7 +50,7 @@ type Server struct {
 // New returns a server that listens nowhere. The caller closes it.
 func New(opts ...Option) *Server {
 	s := &Server{
-		settings: settings{keepalive: defaultKeepalive, seqStep: 1},
+		settings: settings{keepalive: defaultKeepalive, seqStep: 1, wordsPerDelta: 1},
 		sessions: make(map[string]*session),
 		counts:   make(map[Op]int),
 		conns:    make(map[net.Conn]bool),

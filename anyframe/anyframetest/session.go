@@ -242,7 +242,7 @@ func (sess *session) touch() {
 	}
 	if d > 0 && !box.busy {
 		box.idle = sess.server.after(d, func() {
-			if sess.box == box && !box.busy {
+			if sess.status == StatusRunning && sess.box == box && !box.busy {
 				sess.down()
 			}
 		})

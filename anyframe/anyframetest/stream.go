@@ -41,13 +41,14 @@ const (
 
 // serveEvents streams a session's events.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, c *call, f Fault) {
-	switch k := f.Kind; {
-	case k == LoseAnswer:
+	if f.Kind == LoseAnswer {
 		reset(w)
 		return
-	case k == Late:
+	}
+	if f.Kind == Late {
 		s.wait(r, f.Delay)
-	case k == HangAfterHeaders:
+	}
+	if f.Kind == HangAfterHeaders {
 		f = Fault{Kind: StallAfterEvents}
 	}
 	st := &stream{
