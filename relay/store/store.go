@@ -159,7 +159,7 @@ func Open(ctx context.Context, url string) (Store, error) {
 // version that someone still holds.
 func newVersion() int64 {
 	var b [8]byte
-	rand.Read(b[:]) // never fails: see crypto/rand
+	rand.Read(b[:])                                    // never fails: see crypto/rand
 	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1) //nolint:gosec // the shift leaves 63 bits
 }
 

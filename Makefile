@@ -1,0 +1,38 @@
+# One line a target; what takes more is Go, under tools.
+LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 20s
+IMAGE ?= anyframe-relay
+
+.PHONY: help check test lint fmt fuzz js demo run image vuln
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check: lint test ## all that CI runs
+
+test: ## install what the tests need, then run every one of them
+	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+lint: ## linters, formatting, and whether the committed bundle is fresh and small
+	$(LINT) run && go vet ./... && go test -run '^(TestBundleIsFresh|TestSizes)$$' ./web
+
+fmt: ## format all Go code
+	$(LINT) fmt
+
+fuzz: ## run each fuzz test for FUZZTIME, 20s unless told
+	go run ./tools/fuzz $(FUZZTIME)
+
+js: ## bundle the widget into web/static
+	go generate ./web
+
+demo: ## the widget against a scripted control plane, no key needed
+	go run ./cmd/relay demo
+
+run: ## serve, with the settings of the environment and .env
+	go run ./cmd/relay
+
+image: ## build the container image
+	docker build -f deploy/Dockerfile -t $(IMAGE) .
+
+vuln: ## look for known vulnerabilities; needs the network
+	go tool govulncheck ./...

@@ -1,0 +1,179 @@
+// Command setup makes sure that everything the tests need is there: a C
+// compiler for the race detector, Node, Chromium, and the widget's development
+// dependencies. On Debian, as root, it installs what is missing; elsewhere it
+// says which command does.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// minNode is the oldest major version of Node whose test runner will do.
+const minNode = 20
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "setup:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	missing := lacking(ctx)
+	if len(missing) > 0 && os.Geteuid() == 0 && found("apt-get") {
+		if err := install(ctx, missing); err != nil {
+			return err
+		}
+		missing = lacking(ctx)
+	}
+	if len(missing) > 0 {
+		return errors.New(advice(missing, found))
+	}
+	if err := checkNode(ctx); err != nil {
+		return err
+	}
+	return installModules(ctx, "web")
+}
+
+// A need is something that a package manager provides.
+type need string
+
+const (
+	compiler need = "a C compiler"
+	browser  need = "Chromium"
+)
+
+// lacking returns what is not there.
+func lacking(ctx context.Context) []need {
+	var missing []need
+	if !compiles(ctx) {
+		missing = append(missing, compiler)
+	}
+	if !found(cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")) {
+		missing = append(missing, browser)
+	}
+	return missing
+}
+
+func found(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// compiles reports whether the compiler that Go would use is there, and the
+// headers of the C library with it.
+func compiles(ctx context.Context) bool {
+	cc, err := exec.CommandContext(ctx, "go", "env", "CC").Output()
+	args := strings.Fields(string(cc))
+	if err != nil || len(args) == 0 {
+		return false
+	}
+	args = append(args, "-E", "-")
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // Go runs it too
+	cmd.Stdin = strings.NewReader("#include <stdlib.h>\n")
+	return cmd.Run() == nil
+}
+
+// managers install packages, and this is what they call what we need. The
+// first that is there counts.
+var managers = []struct {
+	program, command string
+	packages         map[need]string
+}{
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium"}},
+}
+
+// advice is the one command that provides what is missing.
+func advice(missing []need, found func(program string) bool) string {
+	names := make([]string, len(missing))
+	for i, n := range missing {
+		names[i] = string(n)
+	}
+	said := strings.Join(names, " and ") + " missing"
+	for _, m := range managers {
+		if found(m.program) {
+			return said + "; run: " + m.command + " " + packages(missing, m.packages)
+		}
+	}
+	return said + "; install it, or name Chromium in CHROMIUM"
+}
+
+func packages(missing []need, called map[need]string) string {
+	var names []string
+	for _, n := range missing {
+		names = append(names, called[n])
+	}
+	return strings.Join(names, " ")
+}
+
+func install(ctx context.Context, missing []need) error {
+	if err := show(ctx, "", "apt-get", "update", "-q"); err != nil {
+		return err
+	}
+	args := append([]string{"install", "-q", "-y", "--no-install-recommends"},
+		strings.Fields(packages(missing, managers[0].packages))...)
+	return show(ctx, "", "apt-get", args...)
+}
+
+// show runs a program in a folder for everyone to see.
+func show(ctx context.Context, folder, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", program, strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+func checkNode(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "node", "--version").Output()
+	if err != nil || !found("npm") {
+		return fmt.Errorf("node and npm are missing; install Node %d or newer", minNode)
+	}
+	version := strings.TrimSpace(string(out))
+	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil || n < minNode {
+		return fmt.Errorf("node %s is too old; install Node %d or newer", version, minNode)
+	}
+	return nil
+}
+
+// installModules installs what the lock file of folder names, unless that has
+// been done. A mark among the modules tells, which goes when they go.
+func installModules(ctx context.Context, folder string) error {
+	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(lock)
+	want := []byte(hex.EncodeToString(sum[:]) + "\n")
+	mark := filepath.Join(folder, "node_modules", ".installed")
+	if got, err := os.ReadFile(mark); err == nil && bytes.Equal(got, want) {
+		return nil
+	}
+	if err = show(ctx, folder, "npm", "ci", "--no-audit", "--no-fund"); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, want, 0o600) //nolint:gosec // the caller's own choice of folder
+}
