@@ -108,7 +108,8 @@ func demoCode(c *Chat) {
 		"```\n\n" +
 		"And a page can talk to it, even before it has loaded:\n\n" +
 		"```js\n" +
-		"RelayChat(\"open\", { message: \"Where is my order?\" });\n" +
+		"window.RelayChat = window.RelayChat || [];\n" +
+		"RelayChat.push([\"open\", { message: \"Where is my order?\" }]);\n" +
 		"```\n\n" +
 		"Inline code looks `like this`.")
 }
