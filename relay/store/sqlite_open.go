@@ -198,13 +198,23 @@ func inspect(ctx context.Context, abs string) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 
-	var version, application, tables int
-	for query, into := range map[string]*int{
-		`PRAGMA user_version`:                &version,
-		`PRAGMA application_id`:              &application,
-		`SELECT count(*) FROM sqlite_schema`: &tables,
+	// One transaction, so that all answers are about the same moment, even
+	// while another process creates the tables.
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	var tables, version, application int
+	for _, ask := range []struct {
+		query string
+		into  *int
+	}{
+		{`SELECT count(*) FROM sqlite_schema`, &tables},
+		{`PRAGMA user_version`, &version},
+		{`PRAGMA application_id`, &application},
 	} {
-		if err = db.QueryRowContext(ctx, query).Scan(into); err != nil {
+		if err = tx.QueryRowContext(ctx, ask.query).Scan(ask.into); err != nil {
 			return explain(err)
 		}
 	}
@@ -216,7 +226,7 @@ func inspect(ctx context.Context, abs string) (err error) {
 		return err
 	}
 	var found string
-	if err = db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+	if err = tx.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
 		return explain(err)
 	}
 	if found != "ok" {
