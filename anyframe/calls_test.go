@@ -351,7 +351,7 @@ func TestSentinelsMatchByStatus(t *testing.T) {
 	} {
 		err := error(&Error{StatusCode: status})
 		for _, sentinel := range all {
-			if got := errors.Is(fmt.Errorf("wrapped: %w", err), sentinel); got != (sentinel == want) {
+			if got := errors.Is(fmt.Errorf("wrapped: %w", err), sentinel); got != (want != nil && errors.Is(sentinel, want)) {
 				t.Errorf("%d is %v: got %v, want %v", status, sentinel, got, !got)
 			}
 		}

@@ -28,11 +28,15 @@ func TestSettingsComeFromOptionThenEnvironmentThenFile(t *testing.T) {
 		key, base string
 	}{
 		"option over all": {
-			file, map[string]string{envKey: "env-key", envBaseURL: "https://env.example"},
-			[]Option{WithAPIKey("arg-key"), WithBaseURL("https://arg.example")}, "arg-key", "https://arg.example",
+			file,
+			map[string]string{envKey: "env-key", envBaseURL: "https://env.example"},
+			[]Option{WithAPIKey("arg-key"), WithBaseURL("https://arg.example")},
+			"arg-key", "https://arg.example",
 		},
 		"environment over file": {
-			file, map[string]string{envKey: "env-key", envBaseURL: "https://env.example"}, nil,
+			file,
+			map[string]string{envKey: "env-key", envBaseURL: "https://env.example"},
+			nil,
 			"env-key", "https://env.example",
 		},
 		"file":                      {file, nil, nil, "file-key", "https://file.example"},
@@ -210,8 +214,8 @@ func TestKeyIsNeverShown(t *testing.T) {
 		if !ok {
 			t.Fatalf("got %v, want an *Error", err)
 		}
-		e.cause = nil // a transport's own text; Message has what was made of it
-		all += show(e) + fmt.Sprintf("%+v %#v", *e, *e)
+		e.cause = nil                                                           // a transport's own text; Message has what was made of it
+		all += show(e) + fmt.Sprintf("%+v %#v %s %s", *e, *e, e.Body, e.Detail) // bytes, which %v shows as numbers
 		for _, values := range e.Header {
 			all += strings.Join(values, " ")
 		}

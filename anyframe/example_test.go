@@ -64,20 +64,24 @@ func Example() {
 
 	session, err := client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: 7})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if session, err = client.Sessions.WaitUntilRunning(ctx, session.ID, anyframe.WaitOptions{}); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	sent, err := client.Sessions.Message(ctx, session.ID, anyframe.Message{Prompt: "Hello"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println("sent as", *sent.Seq)
 
 	for event, err := range client.Sessions.Follow(ctx, session.ID, anyframe.StreamOptions{LastEventID: "1"}) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		payload, err := event.Payload()
 		if err != nil {
@@ -90,7 +94,8 @@ func Example() {
 			fmt.Println("may it use", p.ToolName)
 			body := map[string]string{"decision": "approve", "tool_use_id": p.ToolUseID}
 			if _, err := client.Sessions.Respond(ctx, session.ID, body); err != nil {
-				log.Fatal(err)
+				fmt.Println(err)
+				return
 			}
 		}
 		if event.Type() == anyframe.TypeResult {
@@ -98,7 +103,8 @@ func Example() {
 		}
 	}
 	if _, err := client.Sessions.Terminate(ctx, session.ID); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	// Output:
 	// sent as 1
@@ -112,10 +118,12 @@ func ExampleClient_Me() {
 	defer stop()
 	user, err := client.Me(context.Background())
 	if errors.Is(err, anyframe.ErrUnauthorized) {
-		log.Fatal("the key is not good")
+		fmt.Println("the key is not good")
+		return
 	}
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(user.Login)
 	// Output: ann
@@ -127,7 +135,8 @@ func ExampleSessionsService_TranscriptAll() {
 	defer stop()
 	for row, err := range client.Sessions.TranscriptAll(context.Background(), "s1", 0) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Println(row.Seq, row.Event().Type())
 	}
@@ -142,7 +151,8 @@ func ExampleError_Sent() {
 		anyframe.WithRetry(anyframe.RetryPolicy{MaxRetries: -1}),
 	)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	_, err = client.Sessions.Message(context.Background(), "s1", anyframe.Message{Prompt: "Hello"})
 	if e, ok := errors.AsType[*anyframe.Error](err); ok && !e.Sent() {

@@ -71,7 +71,7 @@ func TestFollowContinuesAfterTheLastWholeEvent(t *testing.T) {
 func TestFollowDropsWhatItHasYielded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil,
-			cut(event(1, 2, 2, 1)+"data: {}\n\nid: 2\ndata: {}\n\n"),
+			cut(event(1, 2, 2)+"data: {}\n\n"+event(1)),
 			cut("id: 0\ndata: {}\n\nid: x\ndata: {}\n\n"+event(1, 2, 3)+"id\ndata: {}\n\n"),
 			ended)
 		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
@@ -81,6 +81,19 @@ func TestFollowDropsWhatItHasYielded(t *testing.T) {
 		}
 		if got, want := transport.asked(), []string{"after ", "after 2", "after 3"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q: never back", got, want)
+		}
+	})
+}
+
+func TestFollowKeepsAnIDThatIsNoNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, transport := scripted(t, nil, cut("id\ndata: {}\n\n"), cut("id: b\ndata: {}\n\nid\ndata: {}\n\n"), ended)
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "a"}))
+		if want := []string{"", "b", ""}; !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, want) {
+			t.Errorf("got %q, %v, want %q", ids, err, want)
+		}
+		if got, want := transport.asked(), []string{"after a", "after a", "after b"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }
@@ -334,7 +347,10 @@ func TestFollowEndsAtOnceWhenCancelledInARead(t *testing.T) {
 func TestFollowEndsWhenTheLoopIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, events(event(1, 2)))
-		for range s.Follow(t.Context(), "x", StreamOptions{}) {
+		for _, err := range s.Follow(t.Context(), "x", StreamOptions{}) {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 		if transport.count() != 1 || transport.requests[0].Context().Err() == nil {

@@ -161,8 +161,9 @@ func newMessageResult(raw json.RawMessage) *MessageResult {
 		OK  *bool           `json:"ok"`
 		Seq json.RawMessage `json:"seq"`
 	}
-	// The answer is free JSON: members of another type count as absent.
-	_ = json.Unmarshal(raw, &answer) //nolint:errcheck // see above; Raw keeps what it was
+	// The answer is free JSON: members of another type count as absent, and Raw
+	// keeps what it was.
+	_ = json.Unmarshal(raw, &answer)
 	r := &MessageResult{OK: answer.OK == nil || *answer.OK, Raw: raw}
 	if seq, err := strconv.ParseInt(looseString(answer.Seq), 10, 64); err == nil {
 		r.Seq = &seq

@@ -115,7 +115,7 @@ func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
 func TestNoAnswerInTimeIsSent(t *testing.T) {
 	over := make(chan struct{})
 	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) //nolint:errcheck // read so that the server notices the client leave
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices the client leave
 		<-r.Context().Done()
 		close(over)
 	}, WithTimeout(50*time.Millisecond), WithRetry(RetryPolicy{MaxRetries: 5}))

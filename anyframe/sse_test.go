@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -87,29 +88,37 @@ func TestDecoderEventDoesNotWaitForTheLFAfterItsCR(t *testing.T) {
 	pr, pw := io.Pipe()
 	t.Cleanup(func() { pr.Close() })
 	d := newDecoder(pr, defaultMaxEventSize)
-	go pw.Write([]byte("data: one\r\n\r")) //nolint:errcheck // the pipe is closed when the test is over
-	f, err := d.next()                     // would block for ever if it waited
+	say := func(text string) {
+		if _, err := io.WriteString(pw, text); err != nil {
+			t.Error(err)
+		}
+	}
+	var writer sync.WaitGroup
+	writer.Go(func() { say("data: one\r\n\r") })
+	f, err := d.next() // would block for ever if it waited
+	writer.Wait()
 	if err != nil || string(f.data) != "one" {
 		t.Fatalf("got %q, %v, want one", f.data, err)
 	}
-	go func() {
-		pw.Write([]byte("\ndata: two\r\n\r\n"))
+	writer.Go(func() {
+		say("\ndata: two\r\n\r\n")
 		pw.Close()
-	}()
+	})
 	f, err = d.next()
 	if err != nil || string(f.data) != "two" {
 		t.Fatalf("got %q, %v, want two", f.data, err)
 	}
-	if _, err := d.next(); err != io.EOF {
+	if _, err := d.next(); !errors.Is(err, io.EOF) {
 		t.Fatalf("got %v, want EOF", err)
 	}
+	writer.Wait()
 }
 
 func TestDecoderTakesLinesOfAnyLengthUpToTheCap(t *testing.T) {
 	for _, size := range []int{100, firstBuffer, keptBuffer + 1, 2 << 20} {
 		data := strings.Repeat("x", size)
 		frames, d, err := decode(strings.NewReader("id: 1\ndata: "+data+"\n\ndata: y\n\n"), defaultMaxEventSize)
-		if err != io.EOF || len(frames) != 2 || string(frames[0].data) != data || string(frames[1].data) != "y" {
+		if !errors.Is(err, io.EOF) || len(frames) != 2 || string(frames[0].data) != data || string(frames[1].data) != "y" {
 			t.Errorf("size %d: got %d frames, %v, want 2 and EOF", size, len(frames), err)
 		}
 		if cap(d.data) > keptBuffer {
@@ -146,13 +155,13 @@ func TestDecoderRefusesAnEventOverTheCap(t *testing.T) {
 			"whole":  strings.NewReader(input),
 			"slowly": iotest.OneByteReader(strings.NewReader(input)),
 		} {
-			if frames, _, err := decode(r, limit); err != ErrEventTooLarge || len(frames) != 0 {
+			if frames, _, err := decode(r, limit); !errors.Is(err, ErrEventTooLarge) || len(frames) != 0 {
 				t.Errorf("%s, %s: got %d frames, %v, want ErrEventTooLarge", name, how, len(frames), err)
 			}
 		}
 	}
 	within := strings.Repeat("data: x\n\n", limit) // each event is small
-	if frames, _, err := decode(strings.NewReader(within), limit); err != io.EOF || len(frames) != limit {
+	if frames, _, err := decode(strings.NewReader(within), limit); !errors.Is(err, io.EOF) || len(frames) != limit {
 		t.Errorf("small events: got %d, %v, want %d and EOF", len(frames), err, limit)
 	}
 }
@@ -160,7 +169,7 @@ func TestDecoderRefusesAnEventOverTheCap(t *testing.T) {
 func TestDecoderDropsCommentsOfAnyLengthWithoutKeepingThem(t *testing.T) {
 	comment := ":" + strings.Repeat("x", 1<<20) + "\n"
 	frames, d, err := decode(strings.NewReader("data: a\n"+comment+"data: b\n\n"), 100)
-	if err != io.EOF || len(frames) != 1 || string(frames[0].data) != "a\nb" {
+	if !errors.Is(err, io.EOF) || len(frames) != 1 || string(frames[0].data) != "a\nb" {
 		t.Fatalf("got %d frames, %v, want one and EOF", len(frames), err)
 	}
 	if len(d.buf) > keptBuffer {
@@ -171,10 +180,10 @@ func TestDecoderDropsCommentsOfAnyLengthWithoutKeepingThem(t *testing.T) {
 func TestDecoderPassesAReadErrorOn(t *testing.T) {
 	broken := errors.New("broken")
 	frames, _, err := decode(io.MultiReader(strings.NewReader("data: one\n\ndata: tw"), iotest.ErrReader(broken)), 1000)
-	if err != broken || len(frames) != 1 {
+	if !errors.Is(err, broken) || len(frames) != 1 {
 		t.Fatalf("got %d frames, %v, want 1 and %v", len(frames), err, broken)
 	}
-	if _, _, err := decode(emptyReader{}, 1000); err != io.ErrNoProgress {
+	if _, _, err := decode(emptyReader{}, 1000); !errors.Is(err, io.ErrNoProgress) {
 		t.Fatalf("got %v, want ErrNoProgress", err)
 	}
 }
@@ -240,7 +249,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatalf("byte by byte: got\n%swant\n%s", got, whole)
 		}
 		frames, _, err := decode(bytes.NewReader(input), defaultMaxEventSize)
-		if err != io.EOF && err != io.ErrUnexpectedEOF {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("got %v, want an EOF", err)
 		}
 		var again bytes.Buffer

@@ -145,7 +145,7 @@ func (s *SessionsService) open(ctx context.Context, id, lastEventID string, o St
 	}
 	st := &stream{client: c, request: r, ctx: ctx, limited: limited, cancel: cancel, wire: new(wire)}
 	start := time.Now()
-	st.resp, err = c.send(st.wire.trace(limited), c.streams, r, nil, headers)
+	st.resp, err = c.send(st.wire.trace(limited), c.streams, r, nil, headers) //nolint:bodyclose // close does
 	if err != nil {
 		e := c.failure(ctx, limited, r, st.wire, err)
 		st.stop(limit)

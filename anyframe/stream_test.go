@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -195,6 +196,16 @@ func TestASlowConsumerIsNotAStall(t *testing.T) {
 	})
 }
 
+func TestASlowOnOpenIsNotAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := scripted(t, nil, events("id: 1\ndata: x\n\n"))
+		o := StreamOptions{IdleTimeout: 5 * time.Second, OnOpen: func() { time.Sleep(time.Minute) }} // in the bubble
+		if ids, err := collect(s.Events(t.Context(), "x", o)); err != nil || len(ids) != 1 {
+			t.Errorf("got %v, %v, want the event", ids, err)
+		}
+	})
+}
+
 func TestTheCallsTimeoutNeverReachesAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newScript(quietThen(time.Minute, 60, "id: 1\ndata: x\n\n"))
@@ -261,7 +272,10 @@ func TestEveryWayOutClosesTheBody(t *testing.T) {
 		s, transport := scripted(t, nil, func(r *http.Request) (*http.Response, error) {
 			return response(r, step.status, closing{strings.NewReader(step.body), &closed}, "Content-Type", step.kind), nil
 		})
-		for range s.Events(t.Context(), "x", StreamOptions{}) {
+		for _, err := range s.Events(t.Context(), "x", StreamOptions{}) {
+			if (err == nil) != (name == "left early") {
+				t.Errorf("%s: got %v", name, err)
+			}
 			break
 		}
 		if closed.Load() < 1 || transport.requests[0].Context().Err() == nil {
@@ -301,6 +315,32 @@ func TestLeavingAStreamLeavesNoGoroutineBehind(t *testing.T) {
 	}
 }
 
+func TestManyStreamsAreOpenAtOnce(t *testing.T) {
+	const streams = 100
+	var open sync.WaitGroup
+	open.Add(streams)
+	all := make(chan struct{})
+	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		<-all // none ends before all have begun
+	})
+	var readers sync.WaitGroup
+	for range streams {
+		readers.Go(func() {
+			if _, err := collect(c.Sessions.Events(t.Context(), "x", StreamOptions{OnOpen: open.Done})); err != nil {
+				t.Error(err)
+				open.Done()
+			}
+		})
+	}
+	open.Wait()
+	close(all)
+	readers.Wait()
+}
+
 func TestEventsArriveOneByOneOverASocket(t *testing.T) {
 	seen := make(chan struct{})
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -330,7 +370,7 @@ func TestEventsArriveOneByOneOverASocket(t *testing.T) {
 
 func TestSeqIsADecimalNumberOrNothing(t *testing.T) {
 	for id, want := range map[string]int64{
-		"": 0, "1": 1, "007": 7, "9223372036854775807": 1<<63 - 1, "9223372036854775808": 0, "-1": 0, "+1": 0, "1.0": 0, " 1": 0, "1-2": 0,
+		"": 0, "1": 1, "007": 7, "9223372036854775807": 1<<63 - 1, "9223372036854775808": 0, "-1": 0, "+1": 0, "1.0": 0, "1x": 0, "1-2": 0,
 	} {
 		if got := parseSeq(id); got != want {
 			t.Errorf("%q: got %d, want %d", id, got, want)

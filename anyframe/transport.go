@@ -142,11 +142,10 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, timeout ti
 		return nil, e
 	}
 	c.logAttempt(ctx, r, start, resp, nil)
-	a := &answer{request: r, status: resp.StatusCode, header: resp.Header, requestID: requestID(resp.Header)}
-	if resp.StatusCode != http.StatusNoContent {
-		a.body = bytes.TrimSpace(data)
-	}
-	return a, nil
+	return &answer{
+		request: r, status: resp.StatusCode, header: resp.Header, requestID: requestID(resp.Header),
+		body: bytes.TrimSpace(data),
+	}, nil
 }
 
 // send makes one HTTP request. headers are set last.
@@ -217,7 +216,7 @@ func (c *Client) refusal(r request, resp *http.Response) *Error {
 		RequestID: requestID(resp.Header), RetryAfter: parseRetryAfter(resp.Header),
 	}
 	// However the body ends, the status is what counts.
-	body, _, _ := readBody(resp.Body, maxErrorBody) //nolint:errcheck // see above
+	body, _, _ := readBody(resp.Body, maxErrorBody)
 	e.parseAnswer(body)
 	e.redact(c.key.reveal())
 	return e
