@@ -1,15 +1,49 @@
-// Command relay is being built.
+// Command relay stands between a website and an AnyFrame agent: it keeps the
+// key, and lets visitors chat.
 package main
 
 import (
-	_ "github.com/alexedwards/scs/v2"
-	_ "github.com/alexedwards/scs/v2/memstore"
-	_ "github.com/go-chi/chi/v5/middleware"
-	_ "github.com/go-chi/httprate"
-	_ "github.com/joho/godotenv"
-	_ "github.com/prometheus/client_golang/prometheus/collectors"
-	_ "github.com/prometheus/client_golang/prometheus/promhttp"
-	_ "modernc.org/sqlite"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
 )
 
-func main() {}
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+}
+
+// The exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // something failed
+	exitUsage = 2 // wrong settings or arguments
+)
+
+// run is the program. It ends gracefully when ctx does.
+func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	if len(args) > 1 {
+		fmt.Fprintf(stderr, "relay: %s takes no arguments; everything is set in the environment, see relay help\n", command)
+		return exitUsage
+	}
+	switch command {
+	case "serve", "demo":
+		return serve(ctx, command == "demo", lookup, stdout, stderr)
+	case "version", "-v", "--version":
+		fmt.Fprintln(stdout, "relay", version())
+		return exitOK
+	case "help", "-h", "--help":
+		help(stdout)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "relay: there is no command %q; see relay help\n", command)
+	return exitUsage
+}

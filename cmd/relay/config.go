@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/joho/godotenv"
+
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// environment is where settings come from: the process's environment first, and
+// .env for what it does not have.
+type environment struct {
+	process func(string) (string, bool)
+	file    map[string]string
+}
+
+// readEnvironment reads .env in the working directory, if there is one.
+func readEnvironment(process func(string) (string, bool), path string) (environment, error) {
+	e := environment{process: process}
+	content, err := os.ReadFile(path) //nolint:gosec // the name is ours: .env
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, nil
+	}
+	if err != nil {
+		return e, fmt.Errorf(".env cannot be read: %w", err)
+	}
+	e.file, err = godotenv.Unmarshal(strings.TrimPrefix(string(content), "\ufeff"))
+	if err != nil {
+		return e, fmt.Errorf(".env cannot be understood, near line %d", badLine(string(content)))
+	}
+	return e, nil
+}
+
+// badLine finds the first line that spoils the file. The parser's own message
+// would quote it, and it may hold a key.
+func badLine(content string) int {
+	lines := strings.SplitAfter(content, "\n")
+	for n := range lines {
+		if _, err := godotenv.Unmarshal(strings.Join(lines[:n+1], "")); err != nil {
+			return n + 1
+		}
+	}
+	return len(lines)
+}
+
+// get returns a setting and whether it is from .env. A variable that is set
+// counts even when it is empty: that is how a default is turned off.
+func (e environment) get(name string) (value string, set, fromFile bool) {
+	if v, ok := e.process(name); ok {
+		return strings.TrimSpace(v), true, false
+	}
+	v, ok := e.file[name]
+	return strings.TrimSpace(v), ok, ok
+}
+
+// read fills in the settings. All that is wrong comes back at once.
+func (e environment) read(s *settings) error {
+	var errs []error
+	var keyFromFile bool
+	for _, set := range table() {
+		value, ok, fromFile := e.get(set.name)
+		if set.name == "ANYFRAME_API_KEY" {
+			if value == "" {
+				value, ok, fromFile = e.get("ANYFRAME_API_TOKEN")
+			}
+			keyFromFile = fromFile
+		}
+		if set.name == "ANYFRAME_BASE_URL" && fromFile && !keyFromFile {
+			continue // a stray file must not send the key to another host
+		}
+		if !ok || (value == "" && set.name != "RELAY_ADMIN_ADDR") {
+			continue
+		}
+		if err := set.read(s, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", set.name, err))
+		}
+	}
+	if _, ok, _ := e.get("RELAY_ADDR"); s.port != "" && !ok {
+		s.addr = ":" + s.port
+	}
+	if levels[s.logLevel] == nil {
+		errs = append(errs, errors.New("RELAY_LOG_LEVEL must be debug, info, warn or error"))
+	}
+	if s.logStyle != "" && s.logStyle != "text" && s.logStyle != "json" {
+		errs = append(errs, errors.New("RELAY_LOG_FORMAT must be text or json"))
+	}
+	return errors.Join(errs...)
+}
+
+// problems lists what is wrong, a line each, without saying a thing twice.
+func problems(errs ...error) []string {
+	var out []string
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			name := variable.FindString(line)
+			known := false
+			for _, have := range out {
+				known = known || have == line || (name != "" && strings.HasPrefix(have, name+" "))
+			}
+			if !known {
+				out = append(out, line)
+			}
+		}
+	}
+	return out
+}
+
+var variable = regexp.MustCompile(`^[A-Z][A-Z_]+`)
+
+func defaults() *settings {
+	return &settings{relay: relay.DefaultConfig(), addr: ":8080", admin: "127.0.0.1:9091", logLevel: "info"}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+)
+
+const usage = `relay lets visitors of a website chat with an AnyFrame agent, and keeps the key.
+
+  relay, relay serve   serve; needs ANYFRAME_API_KEY and ANYFRAME_AGENT_ID
+  relay demo           serve a scripted agent, with no key and from memory
+  relay version        what this is
+  relay help           this
+
+Settings are environment variables, or lines of a file .env in the working
+directory for those that the environment does not have.
+
+`
+
+// help prints the commands and every setting.
+func help(w io.Writer) {
+	fmt.Fprint(w, usage)
+	for _, s := range table() {
+		fallback := ""
+		if s.fallback != "" {
+			fallback = " [" + s.fallback + "]"
+		}
+		fmt.Fprintf(w, "  %-26s%s\n", s.name, s.meaning+fallback)
+	}
+}
+
+// example is the content of .env.example.
+func example() string {
+	var b strings.Builder
+	b.WriteString("# Every setting of the relay with its default. Copy this file to .env and\n# uncomment what you change; the environment wins over the file.\n")
+	for _, s := range table() {
+		mark := "# "
+		if strings.Contains(s.meaning, "required") {
+			mark = ""
+		}
+		value := s.fallback
+		if strings.ContainsAny(value, " #*") {
+			value = `"` + value + `"`
+		}
+		fmt.Fprintf(&b, "\n# %s\n%s%s=%s\n", s.meaning, mark, s.name, value)
+	}
+	return b.String()
+}
+
+// stamp is set by release builds; others know their commit.
+var stamp string
+
+// version is the release, or the commit that this was built from.
+func version() string {
+	if stamp != "" {
+		return stamp
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, changed := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = " with changes"
+		}
+	}
+	if revision == "" {
+		return info.Main.Version
+	}
+	return revision + changed
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+const (
+	headerTimeout  = 10 * time.Second
+	maxHeaderBytes = 16 << 10
+	idleTimeout    = 2 * time.Minute
+	shutdownLimit  = 10 * time.Second
+)
+
+var levels = map[string]*slog.Level{
+	"debug": new(slog.LevelDebug), "info": new(slog.LevelInfo), "warn": new(slog.LevelWarn), "error": new(slog.LevelError),
+}
+
+// serve runs the relay until ctx ends.
+func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	s := defaults()
+	env, envErr := readEnvironment(lookup, ".env")
+	readErr := env.read(s)
+	if demo {
+		plane, err := startDemo(s, env)
+		if err != nil {
+			fmt.Fprintln(stderr, "relay:", err)
+			return exitError
+		}
+		defer plane.Close()
+	}
+	if wrong := problems(envErr, readErr, s.relay.Validate()); len(wrong) > 0 {
+		fmt.Fprintln(stderr, "relay: the settings are not right:")
+		for _, line := range wrong {
+			fmt.Fprintln(stderr, "  "+line)
+		}
+		fmt.Fprintln(stderr, "relay help lists them all; relay demo needs none.")
+		return exitUsage
+	}
+	log := newLogger(stderr, s)
+	if err := listenAndServe(ctx, s, demo, log, stdout); err != nil {
+		fmt.Fprintln(stderr, "relay:", err)
+		return exitError
+	}
+	return exitOK
+}
+
+// startDemo starts the scripted control plane in this process and points the
+// settings at it.
+func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
+	plane := anyframetest.New(
+		anyframetest.WithAgent(1, anyframetest.Demo()),
+		anyframetest.WithBootDelay(1500*time.Millisecond),
+		anyframetest.WithPace(35*time.Millisecond),
+	)
+	if err := plane.Listen("127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("start the scripted control plane: %w", err)
+	}
+	c := &s.relay
+	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
+	if v, _, _ := env.get("RELAY_STORE"); v == "" {
+		c.Store = "memory:"
+	}
+	if v, _, _ := env.get("RELAY_VISIBILITY"); v == "" {
+		c.Visibility = relay.VisibilityTools // else there were no tool to be seen in use
+	}
+	if v, _, _ := env.get("RELAY_APPROVALS"); v == "" {
+		c.VisitorApprovals = true // nor a permission prompt to decide
+	}
+	for _, t := range anyframetest.DemoTriggers() {
+		c.Triggers = append(c.Triggers, relay.Trigger{Word: t.Word, Shows: t.Shows})
+	}
+	if c.Look.Title == "" {
+		c.Look.Title = "AnyFrame Relay demo"
+	}
+	return plane, nil
+}
+
+func newLogger(w io.Writer, s *settings) *slog.Logger {
+	style := s.logStyle
+	if f, ok := w.(*os.File); style == "" && ok && isatty.IsTerminal(f.Fd()) {
+		style = "text"
+	}
+	opts := &slog.HandlerOptions{Level: levels[s.logLevel]}
+	if style == "text" {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+func listen(addr, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is taken by another program; set %s to another address", addr, setting)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("not allowed to listen on %s; set %s to another address", addr, setting)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s, as %s says: %w", addr, setting, err)
+	}
+	return l, nil
+}
+
+func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logger, stdout io.Writer) error {
+	public, err := listen(s.addr, "RELAY_ADDR")
+	if err != nil {
+		return err
+	}
+	defer public.Close() //nolint:errcheck // closed by the server, unless we never got that far
+	url := browserURL(public.Addr()) + s.relay.BasePath + "/"
+	if demo && s.relay.PublicURL == "" {
+		s.relay.PublicURL = url
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	srv, err := relay.New(ctx, s.relay, log, reg)
+	if err != nil {
+		return err
+	}
+	web := &http.Server{
+		Handler: srv.Handler(), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout,
+		WriteTimeout: srv.WriteTimeout(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	servers := map[*http.Server]net.Listener{web: public}
+	if s.admin != "" {
+		l, err := listen(s.admin, "RELAY_ADMIN_ADDR")
+		if err != nil {
+			_ = srv.Close() // the first error is the one to tell
+			return err
+		}
+		servers[adminServer(reg)] = l
+		log.Info("admin", "addr", l.Addr().String())
+	}
+
+	failed := make(chan error, len(servers))
+	var wg sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	wg.Go(func() { srv.Run(running) })
+	for server, l := range servers {
+		wg.Go(func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	log.Info("listening", "addr", public.Addr().String(), "version", version())
+	if demo {
+		fmt.Fprintf(stdout, "\nOpen %s in a browser and say hello. Ctrl-C ends the demo.\n\n", url)
+	}
+
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+		log.Info("ending", "open_streams_end_within", "5s")
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer cancel()
+	srv.Drain(limit)
+	stop()
+	for server := range servers {
+		if server.Shutdown(limit) != nil {
+			_ = server.Close() // what has not ended by now is cut
+		}
+	}
+	wg.Wait()
+	if closeErr := srv.Close(); closeErr != nil && err == nil {
+		err = fmt.Errorf("close the store: %w", closeErr)
+	}
+	log.Info("ended")
+	return err
+}
+
+// adminServer serves what is for operators only.
+func adminServer(reg *prometheus.Registry) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
+}
+
+// browserURL is how a browser on this machine reaches addr.
+func browserURL(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() || ip.IsLoopback() && host == "127.0.0.1" {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,165 @@
+package relay
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// assets are the widget and the page, made ready once at start.
+type assets struct {
+	widget  asset
+	index   asset
+	files   map[string]asset  // by name with its hash
+	current map[string]string // by name without: what it is called now
+}
+
+type asset struct {
+	name    string
+	content []byte
+	etag    string
+}
+
+func newAsset(name string, content []byte) asset {
+	sum := sha256.Sum256(content)
+	return asset{name, content, `"` + hex.EncodeToString(sum[:8]) + `"`}
+}
+
+// configMark is what the loader holds where its configuration goes.
+const configMark = `"__RELAY_CONFIG__"`
+
+// loadAssets reads the widget's files. Each gets a name with the hash of its
+// content, so that it can be cached for good; only the loader's name is stable.
+func loadAssets(c *Config, files fs.FS) (*assets, error) {
+	a := &assets{files: map[string]asset{}, current: map[string]string{}}
+	urls := map[string]string{} // relative to the page and to the loader
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == "index.html" || name == "widget.js" {
+			return err
+		}
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		ext := path.Ext(name)
+		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+		a.files[hashed], a.current[name], urls[name] = newAsset(name, content), hashed, "assets/"+hashed
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	loader, err := fs.ReadFile(files, "widget.js")
+	if err != nil {
+		return nil, err
+	}
+	if n := bytes.Count(loader, []byte(configMark)); n != 1 {
+		return nil, fmt.Errorf("widget.js holds %s %d times, want once", configMark, n)
+	}
+	config, err := json.Marshal(map[string]any{ // json.Marshal escapes < and >, so this is safe in a script
+		"panel": urls["panel.js"], "boot": map[bool]string{true: "open", false: "message"}[c.BootOnOpen],
+		"title": c.Look.Title, "greeting": c.Look.Greeting, "starters": orEmpty(c.Look.Starters),
+		"accent": c.Look.Accent, "locale": c.Look.Locale,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.widget = newAsset("widget.js", bytes.Replace(loader, []byte(configMark), config, 1))
+
+	page, err := template.ParseFS(files, "index.html")
+	if err != nil {
+		return nil, err
+	}
+	var html bytes.Buffer
+	err = page.Execute(&html, map[string]any{
+		"Base": c.BasePath, "Assets": urls, "Demo": len(c.Triggers) > 0, "Triggers": c.Triggers, "Embed": c.embedTag(),
+		"Title": c.Look.Title, "Greeting": c.Look.Greeting, "Starters": c.Look.Starters, "Accent": c.Look.Accent, "Locale": c.Look.Locale,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.index = newAsset("index.html", html.Bytes())
+	return a, nil
+}
+
+// embedTag is the one tag that puts the widget on another page. It names the
+// public URL: what a request says of our host is anybody's to choose.
+func (c *Config) embedTag() string {
+	base := strings.TrimSuffix(c.PublicURL, "/")
+	if base == "" {
+		base = "https://relay.example.com" + c.BasePath
+	}
+	return `<script async src="` + base + `/widget.js"></script>`
+}
+
+// pagePolicy lets the full page run the widget and nothing else.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+func (a *assets) page(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	a.index.serve(w, r)
+}
+
+func (a *assets) loader(w http.ResponseWriter, r *http.Request) {
+	forEverybody(w.Header())
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	a.widget.serve(w, r)
+}
+
+// file serves a file by its hashed name. One of an older version of the relay,
+// which a cached loader may ask for, gets today's content, and no cache keeps it.
+func (a *assets) file(w http.ResponseWriter, r *http.Request) error {
+	name := chi.URLParam(r, "file")
+	found, ok := a.files[name]
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	if !ok {
+		if found, ok = a.files[a.current[withoutHash(name)]]; !ok {
+			w.Header().Set("Cache-Control", "no-store")
+			return errNotFound
+		}
+		w.Header().Set("Cache-Control", "no-store")
+	}
+	forEverybody(w.Header())
+	found.serve(w, r)
+	return nil
+}
+
+func withoutHash(name string) string {
+	ext := path.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	return strings.TrimSuffix(stem, path.Ext(stem)) + ext
+}
+
+// forEverybody lets pages of any origin load a file, those that isolate
+// themselves included. The files are public and say nothing about a visitor.
+func forEverybody(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+}
+
+func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("ETag", a.etag)
+	if kind := mime.TypeByExtension(path.Ext(a.name)); kind != "" {
+		h.Set("Content-Type", kind)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
+}

@@ -1,0 +1,217 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Secret is a string that never shows: not in %v, %#v, JSON or a log.
+type Secret string
+
+// String returns a mark that a secret is set, never the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[secret]"
+}
+
+// GoString is String, for %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue is String, for slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String, for JSON.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Rate is so many times per window. The zero Rate is no limit.
+type Rate struct {
+	Limit  int
+	Window time.Duration
+}
+
+// TrustedProxies says whose word counts for a visitor's address.
+type TrustedProxies struct {
+	// Header is the single header that carries the address, such as
+	// Fly-Client-IP. Empty means X-Forwarded-For.
+	Header string
+	// Prefixes are the addresses of the proxies. None: no header is believed.
+	Prefixes []netip.Prefix
+}
+
+// Visibility is how much of what the agent does a visitor sees.
+type Visibility string
+
+// The visibilities, each showing all that the one before shows.
+const (
+	VisibilityChat  Visibility = "chat"  // visitor and agent text, questions, turn ends
+	VisibilityTools Visibility = "tools" // also tool names and a short summary of their input
+	VisibilityFull  Visibility = "full"  // everything; for private deployments
+)
+
+// Look is what the widget shows unless the page that embeds it says otherwise.
+type Look struct {
+	Title    string
+	Greeting string
+	Starters []string
+	Accent   string
+	Locale   string
+}
+
+// Config is all that a [Server] needs to know. [DefaultConfig] has every
+// default; APIKey and AgentID have none.
+type Config struct {
+	// APIKey is the AnyFrame key. It leaves the process only towards BaseURL.
+	APIKey  Secret
+	AgentID int64
+	// BaseURL is AnyFrame's address. Empty means the client's default.
+	BaseURL string
+
+	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
+	BasePath string
+	// PublicURL is where browsers find the relay; its origin counts as ours
+	// behind a proxy that rewrites Host.
+	PublicURL string
+	// Store is memory: or sqlite:PATH.
+	Store string
+
+	// AllowedOrigins may call from other sites: exact origins, or
+	// https://*.example.com for the subdomains of one, or * for all.
+	AllowedOrigins []string
+	TrustedProxies TrustedProxies
+
+	Visibility Visibility
+	// VisitorApprovals lets visitors decide the permission prompts of their own session.
+	VisitorApprovals bool
+	// BootOnOpen boots a sandbox when the panel opens, not with the first turn.
+	BootOnOpen bool
+
+	// IdleTimeout is how long AnyFrame leaves an unused sandbox awake.
+	IdleTimeout time.Duration
+	// BootTimeout is how long a sandbox may take to come up.
+	BootTimeout time.Duration
+	// SendWait is how long a turn is held while the sandbox comes up.
+	SendWait time.Duration
+	// UpstreamTimeout bounds one call to AnyFrame.
+	UpstreamTimeout time.Duration
+	// VisitorTTL is how long a visitor is remembered.
+	VisitorTTL time.Duration
+	// StreamLifetime is how long one event stream lasts at the most; up to a
+	// fifth less is chosen at random.
+	StreamLifetime time.Duration
+
+	RateMessages Rate // per visitor
+	RateIP       Rate // requests per address
+	RateSessions Rate // new sessions per address
+
+	MaxSessions       int // awake at once
+	MaxStreams        int
+	StreamsPerVisitor int
+	StreamsPerIP      int
+
+	MaxMessage      int // bytes of a message's text
+	MaxAttachment   int // bytes of one attachment
+	MaxAttachments  int
+	AttachmentTypes []string
+
+	ReplayEvents int // kept in memory for one session
+	ReplayBytes  int
+
+	Look Look
+	// Triggers makes the page at / the demo's: it says what to type to see what.
+	Triggers []Trigger
+}
+
+// Trigger is a word that makes the scripted agent show something.
+type Trigger struct{ Word, Shows string }
+
+// DefaultConfig returns a Config that lacks only APIKey and AgentID.
+func DefaultConfig() Config {
+	return Config{
+		Store:             "sqlite:relay.db",
+		Visibility:        VisibilityChat,
+		IdleTimeout:       5 * time.Minute,
+		BootTimeout:       180 * time.Second,
+		SendWait:          20 * time.Second,
+		UpstreamTimeout:   30 * time.Second,
+		VisitorTTL:        720 * time.Hour,
+		StreamLifetime:    10 * time.Minute,
+		RateMessages:      Rate{20, time.Minute},
+		RateIP:            Rate{120, time.Minute},
+		RateSessions:      Rate{6, time.Hour},
+		MaxSessions:       200,
+		MaxStreams:        50000,
+		StreamsPerVisitor: 8,
+		StreamsPerIP:      64,
+		MaxMessage:        16 << 10,
+		MaxAttachment:     4 << 20,
+		MaxAttachments:    4,
+		AttachmentTypes:   []string{"image/png", "image/jpeg", "image/gif", "image/webp", "text/*"},
+		ReplayEvents:      2000,
+		ReplayBytes:       1 << 20,
+	}
+}
+
+// Validate returns all that is wrong with c, joined, each in terms of the
+// setting that a person would change.
+func (c *Config) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if c.APIKey == "" {
+		wrong("ANYFRAME_API_KEY is not set")
+	}
+	if c.AgentID <= 0 {
+		wrong("ANYFRAME_AGENT_ID is not set: the number of the agent that visitors talk to")
+	}
+	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
+		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
+			wrong("RELAY_PUBLIC_URL must be an http or https URL")
+		}
+	}
+	for _, o := range c.AllowedOrigins {
+		if !validOriginPattern(o) {
+			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com or https://*.example.com", o)
+		}
+	}
+	switch c.Visibility {
+	case VisibilityChat, VisibilityTools, VisibilityFull:
+	default:
+		wrong("RELAY_VISIBILITY must be chat, tools or full")
+	}
+	for name, d := range map[string]time.Duration{
+		"RELAY_IDLE_TIMEOUT": c.IdleTimeout, "RELAY_BOOT_TIMEOUT": c.BootTimeout, "RELAY_SEND_WAIT": c.SendWait,
+		"RELAY_UPSTREAM_TIMEOUT": c.UpstreamTimeout, "RELAY_VISITOR_TTL": c.VisitorTTL, "RELAY_STREAM_LIFETIME": c.StreamLifetime,
+	} {
+		if d < time.Second {
+			wrong("%s must be at least 1s", name)
+		}
+	}
+	for name, n := range map[string]int{
+		"RELAY_MAX_SESSIONS": c.MaxSessions, "RELAY_MAX_STREAMS": c.MaxStreams, "RELAY_STREAMS_PER_VISITOR": c.StreamsPerVisitor,
+		"RELAY_STREAMS_PER_IP": c.StreamsPerIP, "RELAY_MAX_MESSAGE": c.MaxMessage, "RELAY_MAX_ATTACHMENT": c.MaxAttachment,
+		"RELAY_REPLAY_EVENTS": c.ReplayEvents, "RELAY_REPLAY_BYTES": c.ReplayBytes,
+	} {
+		if n < 1 {
+			wrong("%s must be at least 1", name)
+		}
+	}
+	if c.MaxAttachments < 0 {
+		wrong("RELAY_MAX_ATTACHMENTS must not be negative")
+	}
+	for _, t := range c.AttachmentTypes {
+		if major, minor, ok := strings.Cut(t, "/"); !ok || major == "" || minor == "" || (major != "image" && major != "text") {
+			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the kinds that AnyFrame takes", t)
+		}
+	}
+	return errors.Join(errs...)
+}

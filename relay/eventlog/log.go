@@ -1,0 +1,256 @@
+// Package eventlog holds the bounded log of one session, read by cursor.
+//
+// A log is the only buffer between AnyFrame and the subscribers of a session.
+// Appending never waits. A subscriber is a position and nothing more: it reads
+// on from there at its own pace, and learns from [ErrTrimmed] that it fell
+// behind what is kept.
+package eventlog
+
+import (
+	"errors"
+	"sync"
+)
+
+// ErrTrimmed says that what follows a position or a seq is no longer kept.
+var ErrTrimmed = errors.New("eventlog: trimmed")
+
+// ErrClosed says that the log is over and all of it has been read.
+var ErrClosed = errors.New("eventlog: closed")
+
+// Entry is one event, framed once and shared by every subscriber; nobody may
+// change its bytes.
+type Entry struct {
+	// Seq is AnyFrame's number for the event, 0 when it has none. An event
+	// without a number belongs to the numbered one before it.
+	Seq   int64
+	Frame []byte
+}
+
+// Limits bound what a log keeps. The newest event is kept whatever its size.
+type Limits struct {
+	Events int
+	Bytes  int
+	// Compact makes a run of unnumbered entries shorter without changing what
+	// they say to somebody who reads all of them. It is asked when such a run
+	// alone is more than the log may keep. Nil compacts nothing.
+	Compact func(run []Entry) []Entry
+}
+
+// Log is safe for use by one appender and any number of readers at once.
+type Log struct {
+	limits Limits
+
+	mu      sync.Mutex // held only to look or set
+	entries []Entry
+	start   int   // index in entries of the oldest kept entry
+	first   int64 // position of the oldest kept entry
+	base    int64 // every visible event numbered above base is kept
+	head    int64 // the highest seq seen, visible or not
+	bytes   int
+	floor   int // bytes that compacting could not save
+	closed  bool
+	changed chan struct{} // closed at the next change; nil while nobody waits
+}
+
+// New returns an empty log that begins right after the event numbered base.
+func New(base int64, limits Limits) *Log {
+	return &Log{limits: limits, base: base, head: base}
+}
+
+// Append adds the entries that tell one upstream event and wakes the readers.
+// Only the last of them may carry a seq, so that nobody resumes in between. It
+// reports false, and adds nothing, when that seq is not above the head: the
+// pump may reconnect freely.
+func (l *Log) Append(entries ...Entry) bool {
+	if len(entries) == 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq := entries[len(entries)-1].Seq
+	if l.closed || (seq != 0 && seq <= l.head) {
+		return false
+	}
+	l.head = max(l.head, seq)
+	l.entries = append(l.entries, entries...)
+	for _, e := range entries {
+		l.bytes += len(e.Frame)
+	}
+	l.trim()
+	l.wake()
+	return true
+}
+
+// Advance notes that the event numbered seq has been seen and shows nothing.
+func (l *Log) Advance(seq int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq > l.head {
+		l.head = seq
+		l.wake() // somebody may be waiting for the head to pass
+	}
+}
+
+// Head returns the highest seq seen, the base before the first.
+func (l *Log) Head() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
+// Base returns the seq after which everything is kept.
+func (l *Log) Base() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.base
+}
+
+// Cursor returns the position just after the event numbered seq, so that the
+// unnumbered events that followed it are read again. It returns [ErrTrimmed]
+// if events after seq are no longer kept. A seq above the head is the head.
+func (l *Log) Cursor(seq int64) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq < l.base {
+		return 0, ErrTrimmed
+	}
+	kept := l.entries[l.start:]
+	for i := len(kept) - 1; i >= 0; i-- {
+		if kept[i].Seq != 0 && kept[i].Seq <= seq {
+			return l.first + int64(i) + 1, nil
+		}
+	}
+	return l.first, nil
+}
+
+// Read copies entries from position pos on into buf and returns how many, and
+// the position after them. With none to read it returns 0 at once: take
+// [Log.Changed] before Read, and wait for it after. The error is [ErrTrimmed]
+// when pos is no longer kept, [ErrClosed] at the end of a closed log.
+func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if pos < l.first {
+		return 0, pos, ErrTrimmed
+	}
+	kept := l.entries[l.start:]
+	if at := pos - l.first; at < int64(len(kept)) {
+		n = copy(buf, kept[at:])
+		return n, pos + int64(n), nil
+	}
+	if l.closed {
+		return 0, pos, ErrClosed
+	}
+	return 0, pos, nil
+}
+
+// Changed returns a channel that is closed at the next change of the log; that
+// of a closed log is closed already.
+func (l *Log) Changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+		if l.closed {
+			close(l.changed)
+		}
+	}
+	return l.changed
+}
+
+// Notify wakes the readers although nothing was appended: something else that
+// they look at has changed.
+func (l *Log) Notify() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wake()
+}
+
+// Close ends the log. Readers read what is left and then [ErrClosed].
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.wake()
+		l.closed = true
+	}
+}
+
+// Size returns how many events and bytes are kept.
+func (l *Log) Size() (events, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries) - l.start, l.bytes
+}
+
+func (l *Log) wake() {
+	if l.changed != nil && !l.closed {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+func (l *Log) over() bool {
+	return len(l.entries)-l.start > l.limits.Events || l.bytes > l.limits.Bytes+l.floor
+}
+
+// trim drops the oldest events until the rest is within the limits. Unnumbered
+// events go together with the numbered one that ends their run or not at all,
+// so that nobody who starts to read here gets half of a run.
+func (l *Log) trim() {
+	for l.over() {
+		end := l.start // index of the next numbered entry
+		for end < len(l.entries) && l.entries[end].Seq == 0 {
+			end++
+		}
+		if end == len(l.entries) {
+			l.compact()
+			break
+		}
+		if end == len(l.entries)-1 {
+			break // the newest event is kept whatever its size
+		}
+		l.base = l.entries[end].Seq
+		l.drop(end + 1)
+	}
+	// Slide down once more than half is dead, so that appending stays cheap.
+	if l.start > 32 && l.start > len(l.entries)/2 {
+		n := copy(l.entries, l.entries[l.start:])
+		clear(l.entries[n:])
+		l.entries, l.start = l.entries[:n], 0
+	}
+}
+
+// drop forgets the entries before index end.
+func (l *Log) drop(end int) {
+	for i := l.start; i < end; i++ {
+		l.bytes -= len(l.entries[i].Frame)
+		l.entries[i] = Entry{}
+	}
+	l.first += int64(end - l.start)
+	l.start = end
+	l.floor = 0
+}
+
+// compact shortens a log that holds one run of unnumbered events and nothing
+// else. Readers inside the run fall behind; readers at its end notice nothing.
+// A run that stays too large is dropped, and then all of them fall behind.
+func (l *Log) compact() {
+	run := l.entries[l.start:]
+	end := l.first + int64(len(run))
+	var short []Entry
+	if l.limits.Compact != nil {
+		short = l.limits.Compact(run)
+	}
+	size := 0
+	for _, e := range short {
+		size += len(e.Frame)
+	}
+	if len(short) == 0 || len(short) > l.limits.Events || size > 4*l.limits.Bytes {
+		l.entries, l.start, l.bytes, l.floor, l.first = nil, 0, 0, 0, end+1
+		return
+	}
+	l.entries, l.start = append([]Entry(nil), short...), 0
+	l.bytes, l.floor = size, size
+	l.first = end - int64(len(short))
+}

@@ -1,0 +1,393 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/eventlog"
+)
+
+const (
+	// heartbeat is the longest silence on an event stream; keep it under the
+	// idle timeout of any proxy in front of the relay.
+	heartbeat = 12 * time.Second
+	// writeTimeout is how long a reader may block one write.
+	writeTimeout = 10 * time.Second
+	// drainSpread is over how long the streams end when the relay does.
+	drainSpread = 5 * time.Second
+	// batch is how many events are written between two looks at the clock.
+	batch = 64
+	// historyPage is how many rows of AnyFrame's transcript are asked for at once.
+	historyPage = 1000
+)
+
+// subscriber is one open event stream: a place in the session's log and the
+// connection to write to. It is its request's goroutine and starts nothing.
+type subscriber struct {
+	server *Server
+	sess   *session
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	buf    [batch]eventlog.Entry
+
+	view   view  // what was last looked at
+	told   view  // what the browser has been told; no log means nothing yet
+	pos    int64 // in the view's log; -1 before a place was found
+	seq    int64 // the last numbered event written, or named by the browser
+	dirty  bool  // unnumbered events were written since
+	ahead  bool  // the browser has seen events that the log has yet to get
+	resume eventID
+	asked  bool // the browser named a last event id
+	warned bool // the browser knows that AnyFrame cannot be reached
+}
+
+// streamEvents sends the session's events, from where the browser left off:
+// GET /v1/events.
+func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	if s.hub.isDraining() {
+		return errDraining
+	}
+	release, err := s.limits.stream(v.id, clientAddr(r))
+	if err != nil {
+		return err
+	}
+	defer release()
+	sess, err := s.hub.open(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+
+	sub := &subscriber{server: s, sess: sess, w: w, rc: http.NewResponseController(w), pos: -1}
+	sub.readLastEventID(r)
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	s.metrics.streamsOpen.Inc()
+	defer s.metrics.streamsOpen.Dec()
+	reason := sub.run(r.Context())
+	s.metrics.streamsEnded.WithLabelValues(reason).Inc()
+	return nil
+}
+
+// readLastEventID takes the header before the query. An id that nobody could
+// have got from us counts as one that is not known.
+func (sub *subscriber) readLastEventID(r *http.Request) {
+	raw := r.Header.Get("Last-Event-ID")
+	if raw == "" {
+		raw = r.URL.Query().Get("last_event_id")
+	}
+	if raw != "" {
+		sub.asked = true
+		sub.resume, _ = parseEventID(raw)
+	}
+}
+
+// ready is a channel that is always ready.
+var ready = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// run writes until the stream ends and returns why it did.
+func (sub *subscriber) run(ctx context.Context) (reason string) {
+	s := sub.server
+	over := time.NewTimer(s.config.StreamLifetime - rand.N(s.config.StreamLifetime/5+1))
+	defer over.Stop()
+	beat := time.NewTimer(heartbeat)
+	defer beat.Stop()
+	draining := (<-chan struct{})(s.hub.draining)
+	var drained <-chan time.Time
+
+	if sub.write([]byte(": hello\n"+retryField(time.Second, 3*time.Second))) != nil {
+		return "gone"
+	}
+	s.lookBriefly(ctx, sub.sess)
+	for {
+		sub.view = sub.sess.view()
+		changed := sub.view.log.Changed() // before reading, so that nothing is missed
+		wrote, err := sub.advance(ctx)
+		var again <-chan time.Time
+		switch {
+		case ctx.Err() != nil:
+			return "gone"
+		case errors.Is(err, errVisitorUnknown):
+			return "voided"
+		case errors.Is(err, errWrite):
+			return "slow"
+		case err != nil: // AnyFrame cannot be asked for what is missing
+			if sub.warn(err) != nil {
+				return "slow"
+			}
+			again = time.After(time.Second + rand.N(2*time.Second))
+			changed = nil
+		case wrote:
+			beat.Reset(heartbeat)
+			changed = ready // there may be more
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-beat.C:
+			if sub.write([]byte(":\n\n")) != nil {
+				return "slow"
+			}
+			beat.Reset(heartbeat)
+		case <-draining:
+			draining = nil
+			drained = time.After(rand.N(drainSpread))
+		case <-drained:
+			_ = sub.write([]byte(retryField(time.Second, 10*time.Second))) // ends either way
+			return "drained"
+		case <-over.C:
+			return "lifetime"
+		case <-ctx.Done():
+			return "gone"
+		}
+	}
+}
+
+// advance writes what there is to write now: first where the session stands,
+// then events from the subscriber's place on. It reports whether it wrote.
+func (sub *subscriber) advance(ctx context.Context) (wrote bool, err error) {
+	v := sub.view
+	if v.voided {
+		doc := errVisitorUnknown.document()
+		doc.Fatal = new(true)
+		if err := sub.send("problem", doc); err != nil {
+			return false, err
+		}
+		return true, errVisitorUnknown
+	}
+	first := sub.told.log == nil
+	if first || v.status != sub.told.status || v.epoch != sub.told.epoch {
+		if err := sub.send("session", sessionData{v.status, v.epoch}); err != nil {
+			return false, err
+		}
+		if !first && v.epoch != sub.told.epoch {
+			sub.asked = false
+			if err := sub.restart("new_session", sub.told.epoch != 0); err != nil {
+				return false, err
+			}
+		}
+		sub.told = v
+		wrote = true
+	}
+	if sub.asked {
+		if err := sub.place(ctx); err != nil {
+			return wrote, err
+		}
+		wrote = true
+	}
+	if sub.pos < 0 {
+		pos, err := v.log.Cursor(sub.seq)
+		if errors.Is(err, eventlog.ErrTrimmed) {
+			return true, sub.catchUp(ctx)
+		}
+		sub.pos = pos
+	}
+	n, next, err := v.log.Read(sub.pos, sub.buf[:])
+	switch {
+	case errors.Is(err, eventlog.ErrTrimmed) && sub.dirty:
+		// It has part of a run of events that have no number, and the rest is
+		// gone: only from the start can it get a whole again.
+		return true, sub.restart("trimmed", true)
+	case errors.Is(err, eventlog.ErrTrimmed):
+		sub.pos = -1
+		return true, nil
+	case err != nil: // the epoch is over: the next look finds the new one
+		return wrote, nil
+	case n == 0:
+		return wrote, nil
+	}
+	sub.pos = next
+	return true, sub.writeEntries(sub.buf[:n])
+}
+
+// restart begins again from the session's first event, telling the browser to
+// forget what it shows if it shows anything.
+func (sub *subscriber) restart(reason string, tell bool) error {
+	sub.pos, sub.seq, sub.dirty, sub.ahead = -1, 0, false, false
+	if !tell {
+		return nil
+	}
+	if reason == "trimmed" {
+		sub.server.metrics.resumes.WithLabelValues("reset").Inc()
+	}
+	return sub.send("reset", resetData{reason})
+}
+
+// place finds the place that the browser named, or resets it.
+func (sub *subscriber) place(ctx context.Context) error {
+	v := sub.view
+	known := sub.resume.epoch == v.epoch && v.epoch > 0
+	if head := v.log.Head(); known && sub.resume.seq > head {
+		// Not seen here, which a relay that has just started need not have.
+		rows, err := sub.sess.rows(ctx, sub.resume.seq-1, 1)
+		if err != nil {
+			return err
+		}
+		known = len(rows) > 0
+		sub.ahead = known
+	}
+	sub.asked = false
+	if known {
+		sub.seq = sub.resume.seq
+		from := "memory"
+		if sub.seq < v.log.Base() || sub.ahead {
+			from = "upstream"
+		}
+		sub.server.metrics.resumes.WithLabelValues(from).Inc()
+		return nil
+	}
+	sub.server.metrics.resumes.WithLabelValues("reset").Inc()
+	reason := "unknown_event_id"
+	if 0 < sub.resume.epoch && sub.resume.epoch < v.epoch {
+		reason = "new_session"
+	}
+	return sub.restart(reason, true)
+}
+
+// rows reads a page of AnyFrame's transcript. A session that AnyFrame no longer
+// knows has none.
+func (s *session) rows(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
+	done, err := s.hub.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	rows, err := s.hub.client.Sessions.Transcript(ctx, s.upstreamID(), since, limit)
+	if errors.Is(err, anyframe.ErrNotFound) {
+		return nil, nil
+	}
+	return rows, err
+}
+
+// catchUp writes, from AnyFrame's transcript, what lies between the
+// subscriber's place and what the log keeps.
+func (sub *subscriber) catchUp(ctx context.Context) error {
+	v := sub.view
+	base := v.log.Base()
+	t := newTranslator(&sub.server.config, v.epoch, sub.seq, sub.sess.notes(), true)
+	for {
+		rows, err := sub.sess.rows(ctx, t.last, historyPage)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if row.Seq > base {
+				rows = nil
+				break
+			}
+			if err := sub.writeItems(v.epoch, t.step(row.Event()).items); err != nil {
+				return err
+			}
+			sub.seq = row.Seq
+		}
+		if err := sub.flush(); err != nil {
+			return err
+		}
+		if len(rows) < historyPage {
+			break
+		}
+	}
+	if err := sub.writeItems(v.epoch, t.finish(base)); err != nil {
+		return err
+	}
+	sub.seq, sub.dirty = base, false
+	return sub.flush()
+}
+
+// errWrite says that the reader is gone or too slow.
+var errWrite = errors.New("write to the stream")
+
+func (sub *subscriber) writeItems(epoch int64, items []item) error {
+	for _, it := range items {
+		if err := sub.put(it.entry(epoch).Frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeEntries writes what the log holds, less what the browser has seen.
+func (sub *subscriber) writeEntries(entries []eventlog.Entry) error {
+	for _, e := range entries {
+		if e.Seq != 0 {
+			if e.Seq <= sub.seq {
+				continue
+			}
+			sub.seq, sub.dirty, sub.ahead = e.Seq, false, false
+		} else {
+			if sub.ahead {
+				continue // belongs to events that it has seen the end of
+			}
+			sub.dirty = true
+		}
+		if err := sub.put(e.Frame); err != nil {
+			return err
+		}
+	}
+	return sub.flush()
+}
+
+// warn tells the browser, once, that something is missing that AnyFrame cannot
+// be asked for at the moment.
+func (sub *subscriber) warn(err error) error {
+	sub.server.log.Debug("catch up", "error", err)
+	if sub.warned {
+		return nil
+	}
+	sub.warned = true
+	doc := errUnavailable.document()
+	doc.Fatal = new(false)
+	return sub.send("problem", doc)
+}
+
+// send writes one event that is not from the log.
+func (sub *subscriber) send(kind string, data any) error {
+	return sub.write(item{kind: kind, data: data}.entry(0).Frame)
+}
+
+func (sub *subscriber) write(frame []byte) error {
+	if err := sub.put(frame); err != nil {
+		return err
+	}
+	return sub.flush()
+}
+
+// put writes one frame, which may stay in the connection's buffer.
+func (sub *subscriber) put(frame []byte) error {
+	if err := sub.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return errWrite
+	}
+	n, err := sub.w.Write(frame)
+	sub.server.metrics.eventsSent.Inc()
+	sub.server.metrics.bytesSent.Add(float64(n))
+	if err != nil {
+		return errWrite
+	}
+	return nil
+}
+
+func (sub *subscriber) flush() error {
+	if err := sub.rc.Flush(); err != nil {
+		return errWrite
+	}
+	return nil
+}
+
+// retryField is the field that sets a browser's reconnection time, at random
+// between the two so that not all come back at once.
+func retryField(from, to time.Duration) string {
+	d := from + rand.N(to-from)
+	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n\n"
+}

@@ -1,0 +1,250 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+const (
+	// linger is how long a session stays in memory, and its upstream stream
+	// open, when nobody listens and no turn runs.
+	linger = 30 * time.Second
+	// leaseTTL is how long a replica that died keeps others from going on.
+	leaseTTL = 15 * time.Second
+	// maxUpstreamReads bounds how many streams are being opened and histories
+	// read at once, so that a storm of returning tabs does not become AnyFrame's.
+	maxUpstreamReads = 64
+)
+
+// hub holds all live sessions, by visitor. It owns their goroutines.
+type hub struct {
+	config  *Config
+	store   store.Store
+	client  *anyframe.Client
+	guard   *guard
+	limits  *limits
+	metrics *metrics
+	log     *slog.Logger
+	owner   string // this process, to other replicas
+
+	ctx      context.Context // of every pump; not of the request that happened to need it
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	reads    chan struct{} // a slot for each upstream read under way
+	draining chan struct{} // closed when the relay begins to end
+	drain    sync.Once
+
+	mu       sync.Mutex // held only to look or set
+	closed   bool
+	sessions map[string]*session
+	awake    map[string]time.Time // visitor → when the sandbox sleeps at the latest
+}
+
+func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &hub{
+		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(),
+		ctx: ctx, cancel: cancel,
+		reads:    make(chan struct{}, maxUpstreamReads),
+		draining: make(chan struct{}),
+		sessions: map[string]*session{},
+		awake:    map[string]time.Time{},
+	}
+}
+
+// open returns the visitor's session with its record loaded. Whoever opens it
+// must close it; until then it stays in memory.
+func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil, errDraining
+	}
+	s := h.sessions[visitor]
+	if s == nil {
+		s = newSession(h, visitor)
+		h.sessions[visitor] = s
+		h.metrics.sessionsLive.Set(float64(len(h.sessions)))
+	}
+	s.refs++
+	if s.idle != nil {
+		s.idle.Stop()
+		s.idle = nil
+	}
+	h.mu.Unlock()
+	if err := s.load(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close undoes one open.
+func (s *session) close() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.refs--
+	if s.refs == 0 && !s.hub.closed {
+		s.idle = time.AfterFunc(linger, s.retire)
+	}
+}
+
+// retire forgets a session that nobody needs: its row in the store is all that
+// stays. One whose turn runs is kept until AnyFrame would have put it to sleep.
+func (s *session) retire() {
+	h := s.hub
+	h.mu.Lock()
+	if s.refs > 0 || h.closed {
+		h.mu.Unlock()
+		return
+	}
+	if s.works(h.config.IdleTimeout + time.Minute) {
+		s.idle = time.AfterFunc(linger, s.retire)
+		h.mu.Unlock()
+		return
+	}
+	if h.sessions[s.visitor] == s {
+		delete(h.sessions, s.visitor)
+		h.metrics.sessionsLive.Set(float64(len(h.sessions)))
+	}
+	h.mu.Unlock()
+	s.stopPump()
+}
+
+// void ends the visitor's streams: the token is no longer good.
+func (h *hub) void(visitor string) {
+	h.mu.Lock()
+	s := h.sessions[visitor]
+	delete(h.sessions, visitor) // whoever comes next is somebody else
+	h.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.voided = true
+	log := s.log
+	s.mu.Unlock()
+	log.Notify()
+	s.stopPump()
+}
+
+// beginDrain refuses new work and tells every stream to end soon.
+func (h *hub) beginDrain() { h.drain.Do(func() { close(h.draining) }) }
+
+func (h *hub) isDraining() bool {
+	select {
+	case <-h.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends all sessions and waits for their goroutines.
+func (h *hub) close() {
+	h.beginDrain()
+	h.mu.Lock()
+	h.closed = true
+	for _, s := range h.sessions {
+		if s.idle != nil {
+			s.idle.Stop()
+		}
+	}
+	h.mu.Unlock()
+	h.cancel()
+	h.wg.Wait()
+}
+
+// reading takes a slot for one upstream read. It returns what gives it back.
+func (h *hub) reading(ctx context.Context) (func(), error) {
+	select {
+	case h.reads <- struct{}{}:
+		return func() { <-h.reads }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// keepAwake counts the visitor's sandbox as awake. It reports false when there
+// are too many already.
+func (h *hub) keepAwake(visitor string) bool {
+	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, counted := h.awake[visitor]; !counted {
+		if len(h.awake) >= h.config.MaxSessions {
+			for v, until := range h.awake { // those that must have gone to sleep unseen
+				if until.Before(now) {
+					delete(h.awake, v)
+				}
+			}
+		}
+		if len(h.awake) >= h.config.MaxSessions {
+			return false
+		}
+	}
+	h.awake[visitor] = now.Add(h.config.IdleTimeout + time.Minute)
+	h.metrics.sessionsAwake.Set(float64(len(h.awake)))
+	return true
+}
+
+func (h *hub) asleep(visitor string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.awake, visitor)
+	h.metrics.sessionsAwake.Set(float64(len(h.awake)))
+}
+
+// lease takes the named lease, waiting for another replica to let go of it or
+// die. It is renewed until release is called.
+func (h *hub) lease(ctx context.Context, name string) (release func(), err error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		_, ok, err := h.store.Acquire(ctx, name, h.owner, leaseTTL)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			break
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	var renew *time.Timer
+	var mu sync.Mutex // held while renewing, so that release comes after it
+	released := false
+	mu.Lock()
+	renew = time.AfterFunc(leaseTTL/3, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if released {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL/3)
+		defer cancel()
+		if _, _, err := h.store.Acquire(ctx, name, h.owner, leaseTTL); err != nil {
+			h.log.Warn("renew lease", "error", err)
+		}
+		renew.Reset(leaseTTL / 3)
+	})
+	mu.Unlock()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		released = true
+		renew.Stop()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL/3)
+		defer cancel()
+		if err := h.store.Release(ctx, name, h.owner); err != nil {
+			h.log.Warn("release lease", "error", err)
+		}
+	}, nil
+}

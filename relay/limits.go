@@ -1,0 +1,141 @@
+package relay
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/httprate"
+)
+
+// limits are who may do how much. They count in this process.
+type limits struct {
+	config   *Config
+	messages *httprate.RateLimiter // by visitor; nil is no limit
+	requests *httprate.RateLimiter // by address
+	sessions *httprate.RateLimiter // by address
+
+	mu        sync.Mutex // held only to look or set
+	streams   int
+	byVisitor map[string]int
+	byAddr    map[string]int
+}
+
+func newLimits(c *Config) *limits {
+	limiter := func(r Rate) *httprate.RateLimiter {
+		if r.Limit <= 0 {
+			return nil
+		}
+		return httprate.NewRateLimiter(r.Limit, r.Window, httprate.WithResponseHeaders(httprate.ResponseHeaders{}))
+	}
+	return &limits{
+		config: c, messages: limiter(c.RateMessages), requests: limiter(c.RateIP), sessions: limiter(c.RateSessions),
+		byVisitor: map[string]int{}, byAddr: map[string]int{},
+	}
+}
+
+// pace is how long to wait until the next one is likely to be let through.
+func (r Rate) pace() time.Duration {
+	if r.Limit <= 0 {
+		return time.Second
+	}
+	return max(r.Window/time.Duration(r.Limit), time.Second)
+}
+
+func (l *limits) refuse(r Rate) error { return errRateLimited.after(r.pace()) }
+
+// nowhere swallows what a limiter would tell a client: refusals are ours to word.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) WriteHeader(int)             {}
+
+func within(l *httprate.RateLimiter, key string) bool {
+	return l == nil || !l.OnLimit(nowhere{}, &http.Request{}, key)
+}
+
+func (l *limits) message(visitor string) bool { return within(l.messages, visitor) }
+func (l *limits) request(addr string) bool    { return within(l.requests, addr) }
+func (l *limits) session(addr string) bool    { return within(l.sessions, addr) }
+
+// stream counts one more event stream, until release is called.
+func (l *limits) stream(visitor, addr string) (release func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.streams >= l.config.MaxStreams:
+		return nil, errCapacity
+	case l.byVisitor[visitor] >= l.config.StreamsPerVisitor, l.byAddr[addr] >= l.config.StreamsPerIP:
+		return nil, errStreams
+	}
+	l.streams++
+	l.byVisitor[visitor]++
+	l.byAddr[addr]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.streams--
+		if l.byVisitor[visitor]--; l.byVisitor[visitor] == 0 {
+			delete(l.byVisitor, visitor)
+		}
+		if l.byAddr[addr]--; l.byAddr[addr] == 0 {
+			delete(l.byAddr, addr)
+		}
+	}, nil
+}
+
+func (l *limits) openStreams() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams
+}
+
+// findClient returns the middleware that finds the visitor's address.
+func (p TrustedProxies) findClient() func(http.Handler) http.Handler {
+	prefixes := make([]string, 0, len(p.Prefixes))
+	for _, prefix := range p.Prefixes {
+		prefixes = append(prefixes, prefix.String())
+	}
+	switch {
+	case len(prefixes) == 0:
+		return middleware.ClientIPFromRemoteAddr
+	case p.Header != "":
+		return middleware.ClientIPFromHeader(p.Header, prefixes...)
+	default:
+		return middleware.ClientIPFromXFF(prefixes...)
+	}
+}
+
+// trusts reports whether the request comes from one of the proxies, so that
+// what they say about the visitor's connection counts.
+func (p TrustedProxies) trusts(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr := peer.Addr().Unmap().WithZone("")
+	for _, prefix := range p.Prefixes {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientAddr is what an address is counted by: IPv6 by its /64, since that is
+// what one household or one machine has. A proxy that names nobody is counted
+// itself.
+func clientAddr(r *http.Request) string {
+	ip := middleware.GetClientIP(r.Context())
+	if ip == "" {
+		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			ip = peer.Addr().Unmap().WithZone("").String()
+		} else {
+			ip = r.RemoteAddr
+		}
+	}
+	return httprate.CanonicalizeIP(ip)
+}

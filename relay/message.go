@@ -1,0 +1,138 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/anyframe-relay/relay/anyframe"
+)
+
+// message is one turn as a visitor wrote it, checked.
+type message struct {
+	text        string
+	attachments []anyframe.Attachment
+}
+
+// hash tells a repeated message from another under the same key.
+func (m message) hash() string {
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode(m.text) // a hash takes everything
+	_ = json.NewEncoder(h).Encode(m.attachments)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// names are the attachments as other tabs are told of them.
+func (m message) names() []named {
+	var out []named
+	for _, a := range m.attachments {
+		out = append(out, named{a.Name, a.MIME})
+	}
+	return out
+}
+
+// maxMessageBody is how large the body of a message can be that breaks no limit:
+// any byte of the text may be written as \u00xx, attachments are base64.
+func (c *Config) maxMessageBody() int64 {
+	return maxSmallBody + 6*int64(c.MaxMessage) + int64(c.MaxAttachments)*(int64(c.MaxAttachment)*4/3+4096)
+}
+
+// decodeMessage reads and checks the body of a message.
+func (c *Config) decodeMessage(body []byte) (message, error) {
+	var m message
+	var rows []json.RawMessage
+	if err := decodeObject(body, "", fields{"text": &m.text, "attachments": &rows}); err != nil {
+		return m, err
+	}
+	switch {
+	case len(m.text) > c.MaxMessage:
+		return m, errTooLarge.with("The message is longer than %d bytes.", c.MaxMessage)
+	case strings.ContainsRune(m.text, 0):
+		return m, errBadRequest.with(`"text" holds a NUL character.`)
+	case strings.TrimSpace(m.text) == "" && len(rows) == 0:
+		return m, errEmptyMessage
+	case len(rows) > c.MaxAttachments:
+		return m, errTooMany.with("At most %d attachments are accepted.", c.MaxAttachments)
+	}
+	for i, row := range rows {
+		a, err := c.decodeAttachment(row, fmt.Sprintf("attachments[%d].", i))
+		if err != nil {
+			return m, err
+		}
+		m.attachments = append(m.attachments, a)
+	}
+	return m, nil
+}
+
+func (c *Config) decodeAttachment(row json.RawMessage, prefix string) (a anyframe.Attachment, err error) {
+	var name, kind, data string
+	if err := decodeObject(row, prefix, fields{"name": &name, "mime": &kind, "data": &data}); err != nil {
+		return a, err
+	}
+	if base64.StdEncoding.DecodedLen(len(data)) > c.MaxAttachment+2 {
+		return a, errAttachLarge.with("An attachment is larger than %d bytes.", c.MaxAttachment)
+	}
+	content, err := base64.StdEncoding.DecodeString(data)
+	switch {
+	case err != nil:
+		return a, errBadRequest.with("%s is not base64.", quoteName(prefix+"data"))
+	case len(content) > c.MaxAttachment:
+		return a, errAttachLarge.with("An attachment is larger than %d bytes.", c.MaxAttachment)
+	case len(content) == 0:
+		return a, errBadRequest.with("%s is empty.", quoteName(prefix+"data"))
+	}
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	if !c.accepts(kind) {
+		return a, errAttachType
+	}
+	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
+	if strings.HasPrefix(kind, "text/") {
+		if !utf8.Valid(content) || slices.Contains(content, 0) {
+			return a, errAttachType.with("An attachment does not hold the text that it is said to be.")
+		}
+		a.Kind, a.Text = anyframe.AttachmentText, string(content)
+		return a, nil
+	}
+	if http.DetectContentType(content) != kind {
+		return a, errAttachType.with("An attachment does not hold the image that it is said to be.")
+	}
+	a.Kind, a.Data = anyframe.AttachmentImage, content
+	return a, nil
+}
+
+// accepts reports whether kind is on the list, where text/* stands for all of text.
+func (c *Config) accepts(kind string) bool {
+	major, minor, ok := strings.Cut(kind, "/")
+	if !ok || minor == "" || strings.ContainsAny(minor, "/; \t") {
+		return false
+	}
+	return slices.Contains(c.AttachmentTypes, kind) || slices.Contains(c.AttachmentTypes, major+"/*")
+}
+
+const maxNameRunes = 128
+
+// baseName takes folders and what cannot be shown out of a file's name.
+func baseName(name string) string {
+	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
+	name = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name)
+	if r := []rune(name); len(r) > maxNameRunes {
+		name = string(r[:maxNameRunes])
+	}
+	if strings.Trim(name, "./ ") == "" {
+		return "attachment"
+	}
+	return name
+}

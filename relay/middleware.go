@@ -1,0 +1,102 @@
+package relay
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// handle makes a handler that returns its refusal one that writes it.
+func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.refuse(w, r, err)
+		}
+	}
+}
+
+// refuse answers with the problem that err is. What nobody foresaw is logged:
+// the visitor is told nothing of it.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return // the visitor has left
+	}
+	p := writeProblem(w, err)
+	s.metrics.refusals.WithLabelValues(p.code).Inc()
+	switch {
+	case p.code == errInternal.code:
+		s.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
+	case p.status >= http.StatusInternalServerError:
+		s.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.code, "error", err)
+	}
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// observe gives every request an id of ours, and counts and logs it when it is
+// over. Nothing that a client chose gets into a label or, unescaped, a log.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := rand.Text()[:12]
+		w.Header().Set(requestIDHeader, id)
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() {
+			route, code := s.routeOf(r), ww.Status()
+			if code == 0 {
+				code = http.StatusOK
+			}
+			s.metrics.request(route, code)
+			level := slog.LevelInfo
+			if !strings.Contains(route, "/v1/") {
+				level = slog.LevelDebug
+			}
+			s.log.Log(r.Context(), level, "request", "request", id, "route", route, "status", code,
+				"bytes", ww.BytesWritten(), "ms", time.Since(start).Milliseconds())
+		}()
+		next.ServeHTTP(ww, r)
+	})
+}
+
+// routeOf names a request by what was matched, from a closed set.
+func (s *Server) routeOf(r *http.Request) string {
+	pattern := chi.RouteContext(r.Context()).RoutePattern()
+	pattern = strings.TrimPrefix(pattern, s.config.BasePath)
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete:
+	default:
+		return "other"
+	}
+	if pattern == "" || strings.HasSuffix(pattern, "/*") {
+		return "other"
+	}
+	return r.Method + " " + pattern
+}
+
+// recover turns a panic into a problem, or, when the answer has begun, cuts the
+// connection: an answer that ends cleanly would look complete.
+func (s *Server) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
+				panic(cause)
+			}
+			s.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", cause, "stack", string(debug.Stack()))
+			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
+				panic(http.ErrAbortHandler)
+			}
+			s.metrics.refusals.WithLabelValues(writeProblem(w, errInternal).code).Inc()
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,311 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// The kinds of note in the store.
+const (
+	noteTurn   = "turn"
+	notePrompt = "prompt"
+)
+
+// The states of a turn's note. A turn goes from held over sending to sent, and
+// back to held when AnyFrame provably did not take it.
+const (
+	turnHeld    = "held"    // ours; AnyFrame has not been asked
+	turnSending = "sending" // AnyFrame may have it: only the transcript can tell
+	turnSent    = "sent"    // AnyFrame has it
+)
+
+// The states of a prompt's note.
+const (
+	promptOpen     = "open"
+	promptClaimed  = "claimed" // somebody's answer is on its way to AnyFrame
+	promptAnswered = "settled"
+)
+
+// named is how an attachment is told to visitors: never its content.
+type named struct {
+	Name string `json:"name"`
+	MIME string `json:"mime"`
+}
+
+// turnNote is what the relay knows about a turn that AnyFrame's log does not.
+type turnNote struct {
+	note store.Note
+	// inFlight: the request that carries the turn to AnyFrame is under way here.
+	inFlight bool
+
+	Text        string  `json:"text"`
+	Attachments []named `json:"attachments,omitempty"`
+	// After is the last seq before the message was sent: its own comes later.
+	After int64 `json:"after"`
+	// Answered is the seq that AnyFrame answered, 0 if none: a repeated key is
+	// told the same again, whatever was learnt since.
+	Answered int64 `json:"answered,omitempty"`
+	// Busy says that the agent was at work when the message was sent.
+	Busy bool `json:"busy,omitempty"`
+}
+
+// promptNote is one question or permission prompt of the agent.
+type promptNote struct {
+	note store.Note // Seq is the prompt's own
+
+	Approval bool `json:"approval,omitempty"`
+	// What AnyFrame calls the prompt; an answer names both.
+	PromptID  string `json:"prompt_id,omitempty"`
+	ToolUseID string `json:"tool_use_id,omitempty"`
+	// After is the last seq before the prompt was settled.
+	After   int64  `json:"after,omitempty"`
+	Outcome string `json:"outcome,omitempty"`
+	// ClaimedAt is when somebody's answer set out.
+	ClaimedAt time.Time `json:"claimed_at,omitzero"`
+}
+
+// notebook is the memory's copy of one epoch's notes: the turns and the prompts
+// that translating AnyFrame's events needs to know of. The store has the truth.
+type notebook struct {
+	mu      sync.Mutex // held only to look or set
+	turns   []turnNote // in the order they were begun
+	prompts []promptNote
+	changed chan struct{} // closed at the next change of a turn; nil while nobody waits
+}
+
+// load fills an empty notebook from the store.
+func (b *notebook) load(ctx context.Context, st store.Store, visitor string, epoch int64) error {
+	turns, err := st.Notes(ctx, visitor, noteTurn, epoch)
+	if err != nil {
+		return err
+	}
+	prompts, err := st.Notes(ctx, visitor, notePrompt, epoch)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range turns {
+		b.putTurn(readTurn(n))
+	}
+	for _, n := range prompts {
+		b.putPrompt(readPrompt(n))
+	}
+	return nil
+}
+
+func readTurn(n store.Note) turnNote {
+	t := turnNote{}
+	_ = json.Unmarshal([]byte(n.Body), &t) // our own writing; a note that isn't has no text to show
+	t.note = n
+	return t
+}
+
+func readPrompt(n store.Note) promptNote {
+	p := promptNote{}
+	_ = json.Unmarshal([]byte(n.Body), &p) // as above
+	p.note = n
+	return p
+}
+
+// stored returns the note as the store keeps it.
+func (t turnNote) stored() store.Note {
+	body, _ := json.Marshal(t) // strings and numbers: cannot fail
+	t.note.Body = string(body)
+	return t.note
+}
+
+func (p promptNote) stored() store.Note {
+	body, _ := json.Marshal(p) // as above
+	p.note.Body = string(body)
+	return p.note
+}
+
+// setTurn puts a turn in, or puts a newer state of it in its place.
+func (b *notebook) setTurn(t turnNote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.putTurn(t)
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+}
+
+func (b *notebook) putTurn(t turnNote) {
+	i := slices.IndexFunc(b.turns, func(o turnNote) bool { return o.note.Key == t.note.Key })
+	if i < 0 {
+		b.turns = append(b.turns, t)
+		return
+	}
+	b.turns[i] = t
+}
+
+// setPrompt puts a prompt in, or puts a newer state of it in its place.
+func (b *notebook) setPrompt(p promptNote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.putPrompt(p)
+}
+
+func (b *notebook) putPrompt(p promptNote) {
+	i := slices.IndexFunc(b.prompts, func(o promptNote) bool { return o.note.Key == p.note.Key })
+	if i < 0 {
+		b.prompts = append(b.prompts, p)
+		return
+	}
+	b.prompts[i] = p
+}
+
+// turn returns the turn with this key.
+func (b *notebook) turn(key string) (turnNote, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.turns, func(t turnNote) bool { return t.note.Key == key })
+	if i < 0 {
+		return turnNote{}, false
+	}
+	return b.turns[i], true
+}
+
+// prompt returns the prompt with our id.
+func (b *notebook) prompt(id string) (promptNote, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.prompts, func(p promptNote) bool { return p.note.Key == id })
+	if i < 0 {
+		return promptNote{}, false
+	}
+	return b.prompts[i], true
+}
+
+// openPrompts returns the prompts up to seq that nobody has settled.
+func (b *notebook) openPrompts(seq int64) []promptNote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var open []promptNote
+	for _, p := range b.prompts {
+		if p.note.State != promptAnswered && p.note.Seq <= seq {
+			open = append(open, p)
+		}
+	}
+	return open
+}
+
+// settledBetween returns the prompts settled after an event in [from, to).
+func (b *notebook) settledBetween(from, to int64) []promptNote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var settled []promptNote
+	for _, p := range b.prompts {
+		if p.note.State == promptAnswered && from <= p.After && p.After < to {
+			settled = append(settled, p)
+		}
+	}
+	return settled
+}
+
+// turnOf returns the key of the turn that AnyFrame's event seq with this text
+// is, "" when it is none of ours: the operator's own console writes too. A turn
+// whose seq is not known yet is recognised by its text.
+func (b *notebook) turnOf(seq int64, text string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.turns {
+		if t.note.State == turnSent && t.note.Seq == seq {
+			return t.note.Key
+		}
+	}
+	for _, t := range b.turns {
+		if unplaced(t) && t.After < seq && t.Text == text {
+			return t.note.Key
+		}
+	}
+	return ""
+}
+
+// claimed reports whether the event seq is known to be a turn other than key.
+func (b *notebook) claimed(seq int64, key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.turns, func(t turnNote) bool {
+		return t.note.State == turnSent && t.note.Seq == seq && t.note.Key != key
+	})
+}
+
+// unplaced reports that AnyFrame may have the turn, under a seq not known.
+func unplaced(t turnNote) bool {
+	return t.note.State == turnSending || (t.note.State == turnSent && t.note.Seq == 0)
+}
+
+// ownBetween returns the turns that AnyFrame numbered above from and below to,
+// in that order.
+func (b *notebook) ownBetween(from, to int64) []turnNote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var own []turnNote
+	for _, t := range b.turns {
+		if t.note.State == turnSent && from < t.note.Seq && t.note.Seq < to {
+			own = append(own, t)
+		}
+	}
+	slices.SortStableFunc(own, func(x, y turnNote) int { return cmp.Compare(x.note.Seq, y.note.Seq) })
+	return own
+}
+
+// explains reports whether our own turns are all that can be between two seqs.
+func (b *notebook) explains(from, to int64) bool {
+	return int64(len(b.ownBetween(from, to))) == to-from-1
+}
+
+// unnumbered returns the turns that AnyFrame took without saying a seq, after
+// an event in [from, to).
+func (b *notebook) unnumbered(from, to int64) []turnNote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var own []turnNote
+	for _, t := range b.turns {
+		if t.note.State == turnSent && t.note.Seq == 0 && from <= t.After && t.After < to {
+			own = append(own, t)
+		}
+	}
+	return own
+}
+
+// waitPlaced waits until no turn is on its way to AnyFrame, at most for limit.
+func (b *notebook) waitPlaced(ctx context.Context, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		b.mu.Lock()
+		if !slices.ContainsFunc(b.turns, func(t turnNote) bool { return t.inFlight }) {
+			b.mu.Unlock()
+			return
+		}
+		if b.changed == nil {
+			b.changed = make(chan struct{})
+		}
+		changed := b.changed
+		b.mu.Unlock()
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sending reports whether a turn is on its way to AnyFrame.
+func (b *notebook) sending() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.turns, func(t turnNote) bool { return t.inFlight })
+}

@@ -1,0 +1,132 @@
+package relay
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// origin is where a request comes from, as its browser says.
+type origin int
+
+const (
+	originNone    origin = iota // no browser, or one that need not say
+	originOurs                  // a page of our own origin
+	originAllowed               // a page of an origin on the list
+	originForeign               // any other page
+)
+
+// validOriginPattern accepts https://www.example.com, https://*.example.com,
+// the same with a port, with http, and *.
+func validOriginPattern(p string) bool {
+	if p == "*" {
+		return true
+	}
+	u, err := url.Parse(strings.Replace(p, "://*.", "://wildcard.", 1))
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
+		u.Path == "" && u.RawQuery == "" && u.Fragment == "" && !strings.Contains(u.Host, "*") && strings.ToLower(p) == p
+}
+
+// allowed reports whether the list has the origin, exactly or as a subdomain.
+func (c *Config) allowed(o string) bool {
+	for _, p := range c.AllowedOrigins {
+		if p == o || (p == "*" && o != "null" && strings.Contains(o, "://")) {
+			return true
+		}
+		if scheme, domain, ok := strings.Cut(p, "://*."); ok {
+			rest, ok := strings.CutPrefix(o, scheme+"://")
+			if sub, found := strings.CutSuffix(rest, "."+domain); ok && found && validSubdomain(sub) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func validSubdomain(s string) bool {
+	if s == "" || strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// originOf classifies a request. Sec-Fetch-Site, which no page can forge, comes
+// first, so that a proxy that rewrites Host does no harm; without it the origin
+// must name the host that was asked for, or be that of the public URL.
+func (s *Server) originOf(r *http.Request) origin {
+	o := r.Header.Get("Origin")
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin":
+		return originOurs
+	case "none":
+		if o == "" {
+			return originNone
+		}
+	case "":
+		if o == "" {
+			return originNone
+		}
+		if o == s.publicOrigin || sameHost(o, r.Host) {
+			return originOurs
+		}
+	default: // same-site, cross-site
+		if o == "" {
+			return originForeign
+		}
+		if o == s.publicOrigin {
+			return originOurs
+		}
+	}
+	if s.config.allowed(o) {
+		return originAllowed
+	}
+	return originForeign
+}
+
+// sameHost reports whether an origin is of this host. The scheme may differ: a
+// proxy that ends TLS speaks plain HTTP to us.
+func sameHost(o, host string) bool {
+	u, err := url.Parse(o)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// originOfURL returns the origin of a URL, "" when it has none.
+func originOfURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
+
+// checkOrigin refuses pages that are not on the list and lets those that are
+// read the answer. Credentials are never allowed: across origins a visitor is
+// known by its bearer token, so there is nothing for a forged request to ride on.
+func (s *Server) checkOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Add("Vary", "Origin")
+		switch s.originOf(r) {
+		case originForeign:
+			s.refuse(w, r, errOrigin)
+			return
+		case originAllowed:
+			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+			h.Set("Access-Control-Expose-Headers", "Retry-After")
+		case originNone, originOurs:
+		}
+		if r.Method == http.MethodOptions {
+			h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+			h.Set("Access-Control-Allow-Headers", "authorization, content-type, idempotency-key, last-event-id")
+			h.Set("Access-Control-Max-Age", "7200")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

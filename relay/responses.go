@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// answerPrompt answers a question or decides a permission prompt, once:
+// POST /v1/responses.
+func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	if s.hub.isDraining() {
+		return errDraining
+	}
+	body, err := readBody(w, r, maxSmallBody+6*int64(s.config.MaxMessage))
+	if err != nil {
+		return err
+	}
+	var id, text, decision string
+	if err := decodeObject(body, "", fields{"id": &id, "answer": &text, "decision": &decision}); err != nil {
+		return err
+	}
+	switch {
+	case decision != "" && decision != "approve" && decision != "deny":
+		return errBadRequest.with(`"decision" must be "approve" or "deny".`)
+	case decision != "" && !s.config.VisitorApprovals:
+		return errApprovalsOff
+	case id == "":
+		return errBadRequest.with(`"id" is missing.`)
+	case (decision == "") == (strings.TrimSpace(text) == ""):
+		return errBadRequest.with(`One of "answer" and "decision" is needed.`)
+	case len(text) > s.config.MaxMessage:
+		return errTooLarge.with("The answer is longer than %d bytes.", s.config.MaxMessage)
+	case !s.limits.message(v.id):
+		return s.limits.refuse(s.config.RateMessages)
+	}
+	sess, err := s.hub.open(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	if err := sess.answer(context.WithoutCancel(r.Context()), id, text, decision); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusAccepted, struct{}{})
+}
+
+// claimFor is how long an answer on its way keeps others out. After it, one who
+// died on the way no longer does.
+const claimFor = time.Minute
+
+// answer sends a visitor's answer to AnyFrame, at most once over all tabs and
+// replicas: whoever gets the prompt's note from open to claimed sends it.
+func (s *session) answer(ctx context.Context, id, text, decision string) error {
+	epoch := s.view().epoch
+	n, err := s.hub.store.Note(ctx, s.visitor, notePrompt, id)
+	if errors.Is(err, store.ErrNotFound) || (err == nil && n.Epoch != epoch) {
+		return errPromptUnknown
+	}
+	if err != nil {
+		return err
+	}
+	p := readPrompt(n)
+	switch {
+	case p.Approval && decision == "", !p.Approval && decision != "":
+		return errPromptUnknown // there is one of that id, and it is of the other kind
+	case p.note.State == promptAnswered, p.note.State == promptClaimed && time.Since(p.ClaimedAt) < claimFor:
+		return errPromptSettled
+	}
+	p.note.State, p.ClaimedAt = promptClaimed, time.Now()
+	n, err = s.hub.store.SaveNote(ctx, p.stored())
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return errPromptSettled
+	case err != nil:
+		return err
+	}
+	p = readPrompt(n)
+	s.notes().setPrompt(p)
+
+	outcome := "answered"
+	body := map[string]any{"prompt_id": p.PromptID, "answer": text}
+	if p.Approval {
+		outcome = map[string]string{"approve": "approved", "deny": "denied"}[decision]
+		// Two forms of the answer are known, and which one AnyFrame takes is
+		// not: this is both.
+		body = map[string]any{"prompt_id": p.PromptID, "tool_use_id": p.ToolUseID, "decision": decision, "approve": decision == "approve"}
+	}
+	_, err = s.hub.client.Sessions.Respond(ctx, s.upstreamID(), body)
+	switch {
+	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
+		outcome, err = outcomeElsewhere, errPromptSettled // no longer open there
+	case err != nil && neverSent(err):
+		p.note.State = promptOpen // may be tried again
+		s.savePrompt(ctx, p)
+		return err
+	case err != nil:
+		// It may have arrived, and must not arrive twice. If it did not, the
+		// agent still waits; the claim ends and the visitor may try again.
+		return err
+	}
+	p.note.State, p.Outcome = promptAnswered, outcome
+	p.After = max(s.showSettled(id, outcome), p.note.Seq)
+	s.savePrompt(ctx, p)
+	s.logger().Info("prompt", "outcome", outcome)
+	return err
+}

@@ -1,0 +1,76 @@
+package relay
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// routes is every route and every middleware, in the order in which a request
+// meets them.
+func (s *Server) routes() http.Handler {
+	root := chi.NewRouter()
+	root.Use(s.config.TrustedProxies.findClient(), s.observe, s.recover)
+	root.NotFound(s.handle(notFound))
+	root.MethodNotAllowed(s.handle(methodNotAllowed))
+
+	r := chi.Router(root)
+	if base := s.config.BasePath; base != "" {
+		root.Get(base, s.redirectToPage)
+		r = chi.NewRouter()
+		r.NotFound(s.handle(notFound))
+		r.MethodNotAllowed(s.handle(methodNotAllowed))
+		root.Mount(base+"/", r)
+	}
+
+	r.Route("/v1", func(r chi.Router) {
+		r.Use(private, s.checkOrigin, s.limitAddr)
+		r.Post("/visitor", s.handle(s.introduce))
+		r.Delete("/visitor", s.handle(s.forget))
+		r.Get("/session", s.handle(s.showSession))
+		r.Post("/session", s.handle(s.wakeSession))
+		r.Delete("/session", s.handle(s.endSession))
+		r.Post("/messages", s.handle(s.startTurn))
+		r.Post("/responses", s.handle(s.answerPrompt))
+		r.Get("/events", s.handle(s.streamEvents))
+		r.Get("/transcript", s.handle(s.showTranscript))
+	})
+
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		r.Method(method, "/", http.HandlerFunc(s.assets.page))
+		r.Method(method, "/widget.js", http.HandlerFunc(s.assets.loader))
+		r.Method(method, "/assets/{file}", s.handle(s.assets.file))
+		r.Method(method, "/healthz", http.HandlerFunc(s.alive))
+		r.Method(method, "/readyz", http.HandlerFunc(s.ready))
+	}
+	return root
+}
+
+func notFound(http.ResponseWriter, *http.Request) error         { return errNotFound }
+func methodNotAllowed(http.ResponseWriter, *http.Request) error { return errMethod }
+
+// private keeps every answer of the API out of caches and what it is from being
+// guessed at.
+func private(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limitAddr refuses addresses that ask too often.
+func (s *Server) limitAddr(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.limits.request(clientAddr(r)) {
+			s.refuse(w, r, s.limits.refuse(s.config.RateIP))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) redirectToPage(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Location", s.config.BasePath+"/")
+	w.WriteHeader(http.StatusPermanentRedirect)
+}

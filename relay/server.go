@@ -1,0 +1,179 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/web"
+)
+
+// Server is a relay: one HTTP handler and the sessions behind it.
+type Server struct {
+	config       Config
+	publicOrigin string
+	log          *slog.Logger
+	metrics      *metrics
+	guard        *guard
+	limits       *limits
+	store        store.Store
+	client       *anyframe.Client
+	visitors     *scs.SessionManager
+	hub          *hub
+	assets       *assets
+	handler      http.Handler
+
+	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
+	pinged time.Time
+	health error
+}
+
+// New builds a relay from a valid configuration. It opens the store, makes no
+// request, and starts nothing; the caller closes it. Metrics are registered
+// with reg, which the caller serves.
+func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, log: log, metrics: newMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
+	s.guard = newGuard(s.metrics, log)
+	s.limits = newLimits(&s.config)
+	var err error
+	s.client, err = anyframe.New(
+		anyframe.WithAPIKey(string(c.APIKey)),
+		anyframe.WithBaseURL(c.BaseURL),
+		anyframe.WithDotEnv(""), // whoever runs us has read it
+		anyframe.WithTimeout(c.UpstreamTimeout),
+		anyframe.WithUserAgent("anyframe-relay"),
+		anyframe.WithMiddleware(s.guard.middleware),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if s.assets, err = loadAssets(&s.config, web.Files()); err != nil {
+		return nil, fmt.Errorf("read the widget: %w", err)
+	}
+	if s.store, err = store.Open(ctx, c.Store); err != nil {
+		return nil, err
+	}
+	s.visitors = newVisitors(&s.config, s.store)
+	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
+	s.handler = s.routes()
+	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
+		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
+	}
+	return s, nil
+}
+
+// Handler serves the public routes.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// WriteTimeout is how long an answer that is not a stream may take; the HTTP
+// server that serves Handler should allow as much.
+func (s *Server) WriteTimeout() time.Duration {
+	return s.config.SendWait + connectWait + 2*s.config.UpstreamTimeout + 10*time.Second
+}
+
+// Run watches whether AnyFrame takes our key, until ctx ends. A key that is
+// refused is tried again every minute, so that mending it needs no restart.
+func (s *Server) Run(ctx context.Context) {
+	for attempt := 0; ; attempt++ {
+		_, err := s.client.Me(ctx, anyframe.CallRetries(0))
+		wait := time.Minute
+		if err != nil && !s.guard.refused.Load() {
+			wait = backoff(attempt, time.Minute) // AnyFrame is not there yet
+		}
+		if err == nil {
+			attempt = 0
+		}
+		if pause(ctx, wait); ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			for !s.guard.refused.Load() { // nothing to watch for as long as calls succeed
+				if pause(ctx, 5*time.Second); ctx.Err() != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Drain makes the relay not ready, refuses new work, and ends the event streams
+// spread over five seconds; their browsers come back, here or elsewhere. It
+// returns when the last has ended, or with ctx.
+func (s *Server) Drain(ctx context.Context) {
+	s.hub.beginDrain()
+	for s.limits.openStreams() > 0 && ctx.Err() == nil {
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// Close ends the sessions, waits for all that the relay has started, and closes
+// the store. Sandboxes are left to go to sleep by themselves.
+func (s *Server) Close() error {
+	s.hub.close()
+	return s.store.Close()
+}
+
+// alive answers as long as the process does: GET /healthz.
+func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// ready tells whether the relay can do its work, and if not, why:
+// GET /readyz.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	out := struct {
+		Ready   bool     `json:"ready"`
+		Reasons []string `json:"reasons"`
+	}{true, []string{}}
+	not := func(reason string) { out.Ready, out.Reasons = false, append(out.Reasons, reason) }
+	if s.hub.isDraining() {
+		not("draining")
+	}
+	if err := s.storeHealth(r.Context()); err != nil {
+		not("the store cannot be reached")
+	}
+	if s.guard.refused.Load() {
+		not("AnyFrame refuses our key")
+	}
+	code := http.StatusOK
+	if !out.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	_ = writeJSON(w, code, out) // strings: cannot fail
+}
+
+// storeHealth tries the store, at most once a second however many ask.
+func (s *Server) storeHealth(ctx context.Context) error {
+	s.pingMu.Lock()
+	defer s.pingMu.Unlock()
+	if time.Since(s.pinged) < time.Second {
+		return s.health
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err := s.store.Ping(ctx)
+	if (err == nil) != (s.health == nil) || s.pinged.IsZero() && err != nil {
+		if err != nil {
+			s.log.Error("the store cannot be reached", "error", err)
+		} else {
+			s.log.Info("the store is back")
+		}
+	}
+	s.pinged, s.health = time.Now(), err
+	return err
+}
+

@@ -1,0 +1,451 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// status is where a visitor's session stands, as visitors are told. It is also
+// what the store keeps as the state of a session.
+type status string
+
+const (
+	statusNone     status = "none"
+	statusBooting  status = "booting"
+	statusRunning  status = "running"
+	statusSleeping status = "sleeping"
+	statusFailed   status = "failed"
+	statusEnded    status = "ended"
+)
+
+// session is one visitor's chat: at most one AnyFrame session at a time, and
+// the log of what it said. A new AnyFrame session is a new epoch with a log of
+// its own. Everything that must survive is in the store; this is the live part.
+type session struct {
+	hub     *hub
+	visitor string
+	log     *eventlog.Log // of the present epoch; set under mu, see view
+	// order has one slot, given first come, first served: turns reach AnyFrame
+	// in the order in which they were read.
+	order chan struct{}
+
+	loadMu sync.Mutex // held while the record is read, so that it is read once
+	loaded bool
+	lookMu sync.Mutex // held while AnyFrame is asked for the status, so that it is asked once
+
+	feedMu     sync.Mutex // held while an event is translated and appended; never across a call upstream
+	translator *translator
+
+	mu        sync.Mutex // held only to look or set
+	record    store.Session
+	status    status
+	looked    bool // AnyFrame has told the status
+	book      *notebook
+	confirmed time.Time // when AnyFrame last showed that the sandbox runs
+	busy      bool      // the agent is at work
+	midway    bool      // the agent may be at work, from before this process looked
+	active    time.Time // when the last event came
+	asked     time.Time // when the running turn was accepted; zero once the agent answered
+	began     time.Time // when the running turn was accepted
+	flight    *flight   // the wake under way
+	pump      *pump
+	voided    bool
+
+	refs int         // guarded by hub.mu
+	idle *time.Timer // guarded by hub.mu
+}
+
+// flight is one attempt to get the sandbox running, shared by all who wait.
+type flight struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// pump is the one goroutine that brings the sandbox up and reads its stream.
+type pump struct {
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when it has ended
+	connected chan struct{} // closed once the stream is open for the first time
+}
+
+func newSession(h *hub, visitor string) *session {
+	return &session{
+		hub: h, visitor: visitor, status: statusNone, book: &notebook{},
+		log: eventlog.New(0, h.logLimits()), order: make(chan struct{}, 1),
+	}
+}
+
+func (h *hub) logLimits() eventlog.Limits {
+	return eventlog.Limits{Events: h.config.ReplayEvents, Bytes: h.config.ReplayBytes, Compact: compactDeltas}
+}
+
+// logger adds who this is about, as nobody outside can recognise.
+func (s *session) logger() *slog.Logger { return s.hub.log.With("visitor", short(s.visitor)) }
+
+// load reads the record and the notes, once.
+func (s *session) load(ctx context.Context) error {
+	s.loadMu.Lock()
+	defer s.loadMu.Unlock()
+	if s.loaded {
+		return nil
+	}
+	rec, err := s.hub.store.Session(ctx, s.visitor)
+	if err != nil {
+		return err
+	}
+	if rec.Epoch > 0 {
+		if err := s.adopt(ctx, rec, status(rec.State), true); err != nil {
+			return err
+		}
+	} else {
+		s.mu.Lock()
+		s.record = rec
+		s.mu.Unlock()
+	}
+	s.loaded = true
+	return nil
+}
+
+// adopt makes rec the present epoch: a new log, and all streams start over.
+func (s *session) adopt(ctx context.Context, rec store.Session, st status, midway bool) error {
+	book := &notebook{}
+	if err := book.load(ctx, s.hub.store, s.visitor, rec.Epoch); err != nil {
+		return err
+	}
+	s.feedMu.Lock()
+	defer s.feedMu.Unlock()
+	log := eventlog.New(rec.LastSeq, s.hub.logLimits())
+	s.translator = newTranslator(s.hub.config, rec.Epoch, rec.LastSeq, book, false)
+	for _, p := range book.settledBetween(rec.LastSeq, 1<<62) { // unnumbered, so not in AnyFrame's log
+		if id, ok := s.translator.visiblePrompt(p); ok {
+			log.Append(item{kind: "settled", data: settledData{id, p.Outcome}}.entry(rec.Epoch))
+		}
+	}
+	s.mu.Lock()
+	old := s.log
+	s.record, s.status, s.book, s.log = rec, st, book, log
+	s.busy, s.midway, s.confirmed = false, midway, time.Time{}
+	s.asked, s.began = time.Time{}, time.Time{}
+	s.mu.Unlock()
+	old.Close()
+	return nil
+}
+
+// view is what a subscriber looks at. Its log is closed when the epoch ends;
+// every other change notifies the log's readers.
+type view struct {
+	status status
+	epoch  int64
+	log    *eventlog.Log
+	voided bool
+}
+
+func (s *session) view() view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return view{s.status, s.record.Epoch, s.log, s.voided}
+}
+
+// state is the session as GET /v1/session tells it.
+type state struct {
+	Status      status  `json:"status"`
+	Epoch       int64   `json:"epoch"`
+	AgentBusy   bool    `json:"agent_busy"`
+	LastEventID *string `json:"last_event_id"`
+}
+
+func (s *session) state() state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := state{Status: s.status, Epoch: s.record.Epoch, AgentBusy: s.busy}
+	if head := s.log.Head(); st.Epoch > 0 && head > 0 {
+		st.LastEventID = new(eventID{st.Epoch, head}.String())
+	}
+	return st
+}
+
+// setStatus tells every stream of a change.
+func (s *session) setStatus(st status) {
+	s.mu.Lock()
+	changed := s.status != st
+	s.status = st
+	if st == statusRunning {
+		s.confirmed = time.Now()
+	}
+	log := s.log
+	s.mu.Unlock()
+	switch st {
+	case statusRunning, statusBooting:
+	default:
+		s.hub.asleep(s.visitor)
+	}
+	if changed {
+		s.logger().Info("session", "status", st, "epoch", s.view().epoch)
+		log.Notify()
+	}
+}
+
+// works reports whether a turn runs and has shown a sign of life within limit.
+func (s *session) works(limit time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flight != nil || (s.busy && time.Since(s.active) < limit)
+}
+
+// save changes the stored record of this epoch. A record that somebody else has
+// moved to another epoch is left alone.
+func (s *session) save(ctx context.Context, change func(*store.Session)) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	s.mu.Lock()
+	rec := s.record
+	s.mu.Unlock()
+	for {
+		change(&rec)
+		rec.ExpiresAt = time.Now().Add(s.hub.config.VisitorTTL)
+		saved, err := s.hub.store.SaveSession(ctx, rec)
+		if err == nil {
+			s.mu.Lock()
+			if s.record.Epoch == saved.Epoch {
+				s.record = saved
+			}
+			s.mu.Unlock()
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		fresh, err := s.hub.store.Session(ctx, s.visitor)
+		if err != nil {
+			return err
+		}
+		if fresh.Epoch != rec.Epoch {
+			return store.ErrConflict
+		}
+		rec = fresh
+	}
+}
+
+const storeTimeout = 5 * time.Second
+
+// look asks AnyFrame where the session stands, once, and starts to read its
+// stream if it is awake. It never wakes it.
+func (s *session) look(ctx context.Context) error {
+	s.lookMu.Lock()
+	defer s.lookMu.Unlock()
+	s.mu.Lock()
+	id, st, running, looked := s.record.UpstreamID, s.status, s.pump != nil, s.looked
+	s.mu.Unlock()
+	if running || id == "" || st == statusEnded {
+		return nil
+	}
+	if looked {
+		if st == statusRunning {
+			s.startPump(false)
+		}
+		return nil
+	}
+	up, err := s.hub.client.Sessions.Get(ctx, id)
+	switch {
+	case errors.Is(err, anyframe.ErrNotFound):
+		s.setStatus(statusEnded)
+	case err != nil:
+		if st == statusRunning || st == statusBooting {
+			s.startPump(false) // it was awake when we last knew; the pump finds out
+		}
+		return err
+	case up.Status == anyframe.StatusRunning:
+		s.hub.keepAwake(s.visitor)
+		s.setStatus(statusRunning)
+		s.startPump(false)
+	case up.Status == anyframe.StatusBooting:
+		s.hub.keepAwake(s.visitor)
+		s.setStatus(statusBooting)
+		s.startPump(true) // it comes up anyway: wait for it
+	case up.Status == anyframe.StatusError:
+		s.setStatus(statusFailed)
+	default:
+		if err := s.sync(ctx); err != nil {
+			return err
+		}
+		s.interrupt()
+		s.setStatus(statusSleeping)
+	}
+	s.mu.Lock()
+	s.looked = true
+	s.mu.Unlock()
+	return nil
+}
+
+// notes returns the notebook of the present epoch.
+func (s *session) notes() *notebook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book
+}
+
+// upstreamID returns what AnyFrame calls the session, "" when there is none.
+func (s *session) upstreamID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record.UpstreamID
+}
+
+// sync reads what AnyFrame's log has beyond ours, for a session whose stream
+// there is no reason to open.
+func (s *session) sync(ctx context.Context) error {
+	v, id := s.view(), s.upstreamID()
+	for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, id, v.log.Head()) {
+		if err != nil {
+			return err
+		}
+		s.feed(row.Event())
+	}
+	s.showOwn()
+	return nil
+}
+
+// feed translates one event and appends what it comes to. Events that the log
+// has seen are dropped.
+func (s *session) feed(ev anyframe.Event) {
+	s.feedMu.Lock()
+	defer s.feedMu.Unlock()
+	v := s.view()
+	if ev.Seq != 0 && ev.Seq <= v.log.Head() {
+		return
+	}
+	out := s.translator.step(ev)
+	s.append(v, out.items)
+	if ev.Seq != 0 {
+		v.log.Advance(ev.Seq) // past what nothing shows of
+	}
+	s.note(ev, out)
+	s.remember(v.epoch, ev, out)
+}
+
+// append adds items to the log, those without a number together with the
+// numbered one they come before.
+func (s *session) append(v view, items []item) {
+	var group []eventlog.Entry
+	for _, it := range items {
+		group = append(group, it.entry(v.epoch))
+		if it.seq != 0 {
+			v.log.Append(group...)
+			group = nil
+		}
+	}
+	v.log.Append(group...)
+}
+
+// note keeps the session's own state true to an event.
+func (s *session) note(ev anyframe.Event, out told) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active, s.confirmed = now, now
+	if out.speaks && !s.asked.IsZero() {
+		s.hub.metrics.firstEvent.Observe(now.Sub(s.asked).Seconds())
+		s.asked = time.Time{}
+	}
+	switch {
+	case out.ended:
+		if s.busy && !s.began.IsZero() {
+			s.hub.metrics.turnSeconds.Observe(now.Sub(s.began).Seconds())
+		}
+		s.busy, s.midway, s.began = false, false, time.Time{}
+	case out.active:
+		s.busy = true
+	}
+}
+
+// remember writes to the store what an event taught us that AnyFrame's log does
+// not say.
+func (s *session) remember(epoch int64, ev anyframe.Event, out told) {
+	if out.ended && ev.Seq != 0 { // whoever comes after us need not read what was before
+		if err := s.save(s.hub.ctx, func(rec *store.Session) { rec.LastSeq = max(rec.LastSeq, ev.Seq) }); err != nil {
+			s.logger().Warn("save the session", "error", err)
+		}
+	}
+	if len(out.placed)+len(out.opened)+len(out.settled) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
+	defer cancel()
+	for key, seq := range out.placed {
+		s.placeTurn(ctx, key, seq)
+	}
+	for _, p := range out.opened {
+		n := p.stored()
+		n.Visitor, n.Epoch = s.visitor, epoch
+		n.ExpiresAt = time.Now().Add(s.hub.config.VisitorTTL)
+		saved, _, err := s.hub.store.BeginNote(ctx, n)
+		if err != nil {
+			s.logger().Warn("keep a prompt", "error", err)
+			saved = n
+		}
+		s.notes().setPrompt(readPrompt(saved))
+	}
+	for id := range out.settled {
+		p, ok := s.notes().prompt(id)
+		if !ok || p.note.State != promptOpen {
+			continue
+		}
+		p.note.State, p.Outcome, p.After = promptAnswered, outcomeElsewhere, max(ev.Seq-1, p.note.Seq)
+		s.savePrompt(ctx, p)
+	}
+}
+
+// placeTurn notes under which seq AnyFrame shows one of our turns.
+func (s *session) placeTurn(ctx context.Context, key string, seq int64) {
+	t, ok := s.notes().turn(key)
+	if !ok || t.inFlight || !unplaced(t) {
+		return // known already, or on its way: whoever sends it hears the seq
+	}
+	if t.note.State == turnSending { // its answer was lost, and here it is
+		t.note.State, t.Answered = turnSent, seq
+	}
+	t.note.Seq = seq
+	if err := s.saveTurn(ctx, &t); err != nil {
+		s.logger().Warn("keep a turn's place", "error", err)
+	}
+	s.notes().setTurn(t)
+}
+
+// savePrompt keeps a prompt's new state, here and in the store.
+func (s *session) savePrompt(ctx context.Context, p promptNote) {
+	saved, err := s.hub.store.SaveNote(ctx, p.stored())
+	if err != nil {
+		s.logger().Warn("keep an answer", "error", err)
+		saved = p.stored()
+	}
+	s.notes().setPrompt(readPrompt(saved))
+}
+
+// showOwn shows the visitor's messages that AnyFrame took and shows no event
+// for yet, without a number: the number may turn out to be another event's.
+func (s *session) showOwn() {
+	s.feedMu.Lock()
+	defer s.feedMu.Unlock()
+	if s.translator == nil {
+		return
+	}
+	var out told
+	s.translator.ownAhead(&out)
+	s.append(s.view(), out.items)
+}
+
+// showSettled tells every stream that a prompt was settled here.
+func (s *session) showSettled(id, outcome string) (after int64) {
+	s.feedMu.Lock()
+	defer s.feedMu.Unlock()
+	v := s.view()
+	s.append(v, []item{{kind: "settled", data: settledData{id, outcome}}})
+	return v.log.Head()
+}

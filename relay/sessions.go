@@ -1,0 +1,226 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// lookWait is how long a visitor waits for AnyFrame to say where its session
+// stands; what was last known is told then.
+const lookWait = 3 * time.Second
+
+func writeJSON(w http.ResponseWriter, code int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n')) // the client is gone: nobody to tell
+	return nil
+}
+
+// lookBriefly finds out where the session stands, if that doesn't take long.
+func (s *Server) lookBriefly(ctx context.Context, sess *session) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	if err := sess.look(ctx); err != nil {
+		s.log.Debug("look at a session", "error", err)
+	}
+}
+
+// open finds the visitor's session for a request. Whoever gets it must close it.
+func (s *Server) open(r *http.Request) (*session, error) {
+	v, err := s.visitor(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.hub.open(r.Context(), v.id)
+}
+
+// showSession tells where the session stands: GET /v1/session.
+func (s *Server) showSession(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.open(r)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	s.lookBriefly(r.Context(), sess)
+	return writeJSON(w, http.StatusOK, sess.state())
+}
+
+// wakeSession makes sure that a session exists and is awake, without waiting
+// for it: POST /v1/session.
+func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
+	if s.hub.isDraining() {
+		return errDraining
+	}
+	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
+		body, err := readBody(w, r, maxSmallBody)
+		if err != nil {
+			return err
+		}
+		if len(body) > 0 {
+			if err := decodeObject(body, "", fields{}); err != nil {
+				return err
+			}
+		}
+	}
+	sess, err := s.open(r)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	s.lookBriefly(r.Context(), sess)
+	flight, err := sess.ensure(r.Context(), clientAddr(r))
+	if err != nil {
+		return err
+	}
+	if flight == nil {
+		return writeJSON(w, http.StatusOK, sess.state())
+	}
+	select {
+	case <-flight.done:
+		if flight.err != nil {
+			return flight.err
+		}
+		return writeJSON(w, http.StatusOK, sess.state())
+	default:
+	}
+	st := sess.state()
+	if st.Status != statusRunning {
+		st.Status = statusBooting // or about to be
+	}
+	return writeJSON(w, http.StatusAccepted, st)
+}
+
+// endSession ends the conversation: DELETE /v1/session.
+func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.open(r)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	if err := sess.end(context.WithoutCancel(r.Context())); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// end terminates the sandbox; the next turn begins another epoch. Turns on
+// their way finish first.
+func (s *session) end(ctx context.Context) error {
+	s.order <- struct{}{} // each holder gives it back in bounded time
+	defer func() { <-s.order }()
+	s.mu.Lock()
+	id, flight := s.record.UpstreamID, s.flight
+	s.mu.Unlock()
+	if flight != nil {
+		select {
+		case <-flight.done:
+		case <-time.After(s.hub.config.SendWait):
+			return errBooting
+		}
+		id = s.upstreamID()
+	}
+	if id == "" || s.view().status == statusEnded {
+		return nil
+	}
+	s.stopPump()
+	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	s.setStatus(statusEnded)
+	ctx, cancel := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
+	defer cancel()
+	if _, err := s.hub.client.Sessions.Terminate(ctx, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
+		// The conversation is over all the same; the sandbox goes to sleep by
+		// itself after its idle time.
+		s.logger().Warn("terminate the session", "error", err)
+	}
+	return nil
+}
+
+const (
+	defaultRows = 200
+	maxRows     = 1000
+)
+
+// pastEvent is one event of the past, as it would come on the stream.
+type pastEvent struct {
+	ID    *string `json:"id"`
+	Event string  `json:"event"`
+	Data  any     `json:"data"`
+}
+
+// showTranscript tells the session's past: GET /v1/transcript.
+func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
+	since, err := queryInt(r, "since", 0, 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	limit, err := queryInt(r, "limit", defaultRows, 1, maxRows)
+	if err != nil {
+		return err
+	}
+	sess, err := s.open(r)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	out := struct {
+		Events    []pastEvent `json:"events"`
+		NextSince *int64      `json:"next_since"`
+	}{Events: []pastEvent{}}
+	v, id, book := sess.view(), sess.upstreamID(), sess.notes()
+	if v.epoch == 0 || id == "" {
+		return writeJSON(w, http.StatusOK, out)
+	}
+	done, err := s.hub.reading(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
+	rows, err := s.hub.client.Sessions.Transcript(r.Context(), id, since, int(limit))
+	if err != nil && !errors.Is(err, anyframe.ErrNotFound) {
+		return err
+	}
+	t := newTranslator(&s.config, v.epoch, since, book, true)
+	var items []item
+	for _, row := range rows {
+		items = append(items, t.step(row.Event()).items...)
+	}
+	if len(rows) == int(limit) {
+		out.NextSince = &rows[len(rows)-1].Seq
+	} else {
+		items = append(items, t.finish(1<<62)...)
+	}
+	for _, it := range items {
+		e := pastEvent{Event: it.kind, Data: it.data}
+		if it.seq != 0 {
+			e.ID = new(eventID{v.epoch, it.seq}.String())
+		}
+		out.Events = append(out.Events, e)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func queryInt(r *http.Request, name string, missing, least, most int64) (int64, error) {
+	raw := r.URL.Query().Get(name)
+	if raw == "" {
+		return missing, nil
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, errBadRequest.with("%q must be a number from %d to %d.", name, least, most)
+	}
+	return n, nil
+}

@@ -1,0 +1,90 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/anyframe-relay/relay/relay/eventlog"
+)
+
+// maxEventIDBytes bounds what is taken for a last event id.
+const maxEventIDBytes = 64
+
+// eventID is the id of an event on our streams.
+type eventID struct{ epoch, seq int64 }
+
+func (id eventID) String() string {
+	return strconv.FormatInt(id.epoch, 10) + "-" + strconv.FormatInt(id.seq, 10)
+}
+
+// parseEventID reads what [eventID.String] writes and nothing else.
+func parseEventID(s string) (eventID, bool) {
+	if len(s) > maxEventIDBytes {
+		return eventID{}, false
+	}
+	epoch, seq, ok := strings.Cut(s, "-")
+	if !ok {
+		return eventID{}, false
+	}
+	e, err1 := strconv.ParseInt(epoch, 10, 64)
+	n, err2 := strconv.ParseInt(seq, 10, 64)
+	id := eventID{e, n}
+	return id, err1 == nil && err2 == nil && e > 0 && n > 0 && id.String() == s
+}
+
+// item is one event as a visitor may see it. Its seq is 0 when it has no id.
+type item struct {
+	kind string
+	data any
+	seq  int64
+}
+
+// entry frames an item: the id line only where AnyFrame numbered the event,
+// then its kind, then its data as one line of JSON.
+func (it item) entry(epoch int64) eventlog.Entry {
+	var b bytes.Buffer
+	if it.seq != 0 {
+		b.WriteString("id: ")
+		b.WriteString(eventID{epoch, it.seq}.String())
+		b.WriteByte('\n')
+	}
+	b.WriteString("event: ")
+	b.WriteString(it.kind)
+	b.WriteString("\ndata: ")
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(it.data); err != nil { // ends the line
+		b.WriteString("null\n") // our own types encode; a visitor must never get half a frame
+	}
+	b.WriteByte('\n')
+	return eventlog.Entry{Seq: it.seq, Frame: b.Bytes()}
+}
+
+const deltaFramePrefix = "event: text\ndata: "
+
+// compactDeltas joins neighbouring text deltas of an unnumbered run: what a
+// reader of the whole run shows stays the same.
+func compactDeltas(run []eventlog.Entry) []eventlog.Entry {
+	var out []eventlog.Entry
+	var text strings.Builder
+	flush := func() {
+		if text.Len() > 0 {
+			out = append(out, item{kind: "text", data: textData{text.String(), true}}.entry(0))
+			text.Reset()
+		}
+	}
+	for _, e := range run {
+		var d textData
+		rest, ok := bytes.CutPrefix(e.Frame, []byte(deltaFramePrefix))
+		if ok && json.Unmarshal(rest, &d) == nil && d.Delta {
+			text.WriteString(d.Text)
+			continue
+		}
+		flush()
+		out = append(out, e)
+	}
+	flush()
+	return out
+}

@@ -1,0 +1,460 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// What visitors get, kind by kind. What has no type here has no way out.
+type (
+	sessionData struct {
+		Status status `json:"status"`
+		Epoch  int64  `json:"epoch"`
+	}
+	userData struct {
+		Text        string  `json:"text"`
+		Attachments []named `json:"attachments"`
+		Turn        string  `json:"turn,omitempty"`
+	}
+	textData struct {
+		Text  string `json:"text"`
+		Delta bool   `json:"delta"`
+	}
+	toolData struct {
+		Name    string `json:"name"`
+		State   string `json:"state"`
+		Summary string `json:"summary"`
+	}
+	questionData struct {
+		ID       string   `json:"id"`
+		Question string   `json:"question"`
+		Options  []string `json:"options"`
+	}
+	approvalData struct {
+		ID    *string         `json:"id"`
+		Tool  string          `json:"tool,omitempty"`
+		Input json.RawMessage `json:"input,omitempty"`
+	}
+	settledData struct {
+		ID      string `json:"id"`
+		Outcome string `json:"outcome"`
+	}
+	turnEndData struct {
+		Reason string  `json:"reason"`
+		Code   *string `json:"code"`
+	}
+	upstreamData struct {
+		Payload json.RawMessage `json:"payload"`
+	}
+	resetData struct {
+		Reason string `json:"reason"`
+	}
+)
+
+const outcomeElsewhere = "elsewhere" // the operator answered, on AnyFrame's own console
+
+// told is what one upstream event comes to.
+type told struct {
+	items []item // in order; the last carries the event's seq if anything shows
+	// active: the agent or a visitor did something; ended: the turn is over.
+	active, ended bool
+	speaks        bool                // the agent's own words or acts
+	placed        map[string]int64    // turns recognised: key → seq
+	opened        []promptNote        // prompts seen for the first time
+	settled       map[string]struct{} // prompts that somebody else answered
+}
+
+// translator turns a session's upstream events into what a visitor may see, in
+// the order of their seqs, and merges in what AnyFrame's log does not have. It
+// drops everything that is not named. It is used by one goroutine at a time.
+type translator struct {
+	visibility Visibility
+	approvals  bool // visitors decide permission prompts
+	epoch      int64
+	book       *notebook
+	// past: the events come from the transcript for somebody who reads on in
+	// the log. What the log gets at the moment it happens, the past merges in.
+	past bool
+
+	last    int64           // seq of the last numbered event
+	said    strings.Builder // text deltas since the last whole block
+	waiting []string        // prompts that are open, by our id
+	shown   map[string]bool // own turns that went out without their number
+	tools   map[string]string
+	// torn: the stream was joined while the agent may have been in the middle
+	// of a block whose first deltas nobody numbered. Such deltas are left out
+	// until a whole block after this seq; -1 when the stream is whole.
+	torn int64
+}
+
+// newTranslator begins after the event numbered seq.
+func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *translator {
+	t := &translator{
+		visibility: c.Visibility, approvals: c.VisitorApprovals, epoch: epoch, book: book, past: past,
+		last: seq, shown: map[string]bool{}, tools: map[string]string{}, torn: -1,
+	}
+	for _, p := range book.openPrompts(seq) {
+		t.waiting = append(t.waiting, p.note.Key)
+	}
+	if !past {
+		for _, own := range book.unnumbered(0, seq) {
+			t.shown[own.note.Key] = true
+		}
+	}
+	return t
+}
+
+// step translates one event. Numbered ones must come in order.
+func (t *translator) step(ev anyframe.Event) told {
+	var out told
+	m := members(ev.Data)
+	kind := m.str("type")
+	if kind == "" {
+		kind = ev.Name
+	}
+	isUser := (kind == "user" || kind == "user_message") && !m.onlyToolResults()
+
+	t.mergeOwn(&out, ev, isUser, m)
+	if t.speaks(kind) {
+		out.speaks = true
+		t.settleElsewhere(&out)
+	}
+	var items []item
+	show := func(kind string, data any) { items = append(items, item{kind: kind, data: data}) }
+
+	switch kind {
+	case "assistant":
+		t.assistant(&out, ev, m, show)
+	case "assistant_message":
+		t.whole(m.str("text"), show)
+		out.active = true
+	case "user", "user_message":
+		if !isUser {
+			t.toolResults(m, show)
+			break
+		}
+		text := m.userText()
+		key := t.book.turnOf(ev.Seq, text)
+		if key != "" && ev.Seq != 0 {
+			out.placed = map[string]int64{key: ev.Seq}
+			t.shown[key] = true
+		}
+		show("user", userData{text, m.attachments(), key})
+		out.active = true
+	case "tool_call":
+		t.tool(m.str("name"), m.obj("input"), show)
+		out.active = true
+	case "permission_request", "ask_user_question":
+		t.prompt(&out, ev, kind == "permission_request", m, show)
+		out.active = true
+	case "result":
+		t.said.Reset()
+		t.heal(ev.Seq)
+		show("turn_end", resultEnd(m))
+		out.ended = true
+	case "_error":
+		t.said.Reset()
+		t.heal(ev.Seq)
+		show("turn_end", turnEndData{"failed", new("agent_error")})
+		out.ended = true
+	default:
+		if t.visibility == VisibilityFull && json.Valid(ev.Data) {
+			show("upstream", upstreamData{compactJSON(ev.Data)})
+		}
+	}
+	if len(items) > 0 {
+		items[len(items)-1].seq = ev.Seq
+	}
+	out.items = append(out.items, items...)
+	t.last = max(t.last, ev.Seq)
+	return out
+}
+
+// finish merges in what belongs up to the event numbered seq, after the last
+// event of the past.
+func (t *translator) finish(seq int64) []item {
+	var out told
+	t.ownUpTo(&out, seq+1)
+	t.pastSettled(&out, seq)
+	t.last = max(t.last, seq)
+	return out.items
+}
+
+func (t *translator) speaks(kind string) bool {
+	switch kind {
+	case "assistant", "assistant_message", "tool_call", "result", "_error":
+		return true
+	}
+	return false
+}
+
+// mergeOwn shows the visitor's messages that AnyFrame's log has no event for,
+// before the first event that comes after them.
+func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m object) {
+	if ev.Seq == 0 {
+		return
+	}
+	if t.past {
+		t.pastSettled(out, ev.Seq)
+	}
+	t.ownUpTo(out, ev.Seq)
+	if !isUser {
+		for _, own := range t.book.ownBetween(ev.Seq-1, ev.Seq+1) {
+			t.showOwn(out, own, 0) // the number is another event's: it stays that one's
+		}
+	}
+	from := int64(0)
+	if t.past {
+		from = t.last
+	}
+	for _, own := range t.book.unnumbered(from, ev.Seq) {
+		if !isUser || own.Text != m.userText() {
+			t.showOwn(out, own, 0)
+		}
+	}
+}
+
+// ownAhead shows the own turns that come after all that was seen. They go out
+// without their number: it may still turn out to be another event's.
+func (t *translator) ownAhead(out *told) {
+	for _, own := range t.book.ownBetween(t.last, 1<<62) {
+		t.showOwn(out, own, 0)
+	}
+	for _, own := range t.book.unnumbered(0, 1<<62) {
+		t.showOwn(out, own, 0)
+	}
+}
+
+// ahead reports whether ownAhead would show anything.
+func (t *translator) ahead() bool {
+	for _, own := range slices.Concat(t.book.ownBetween(t.last, 1<<62), t.book.unnumbered(0, 1<<62)) {
+		if !t.shown[own.note.Key] {
+			return true
+		}
+	}
+	return false
+}
+
+// ownUpTo shows the own turns numbered below seq that no event was seen for.
+func (t *translator) ownUpTo(out *told, seq int64) {
+	for _, own := range t.book.ownBetween(t.last, seq) {
+		t.showOwn(out, own, own.note.Seq)
+	}
+}
+
+func (t *translator) showOwn(out *told, own turnNote, seq int64) {
+	if t.shown[own.note.Key] {
+		return
+	}
+	t.shown[own.note.Key] = true
+	t.said.Reset()
+	out.items = append(out.items, item{"user", userData{own.Text, orEmpty(own.Attachments), own.note.Key}, seq})
+}
+
+// pastSettled tells which prompts were settled before the event numbered to.
+func (t *translator) pastSettled(out *told, to int64) {
+	for _, p := range t.book.settledBetween(t.last, to) {
+		if id, ok := t.visiblePrompt(p); ok {
+			out.items = append(out.items, item{kind: "settled", data: settledData{id, p.Outcome}})
+		}
+		t.waiting = slices.DeleteFunc(t.waiting, func(id string) bool { return id == p.note.Key })
+	}
+}
+
+// settleElsewhere ends the prompts that were open: an agent that goes on has
+// its answer, from somebody who did not ask us.
+func (t *translator) settleElsewhere(out *told) {
+	for _, id := range t.waiting {
+		p, ok := t.book.prompt(id)
+		if ok && p.note.State != promptOpen {
+			continue // ours, told by whoever answered it
+		}
+		if !ok {
+			p.note.Key = id
+		}
+		if shownID, visible := t.visiblePrompt(p); visible {
+			out.items = append(out.items, item{kind: "settled", data: settledData{shownID, outcomeElsewhere}})
+		}
+		if out.settled == nil {
+			out.settled = map[string]struct{}{}
+		}
+		out.settled[id] = struct{}{}
+	}
+	t.waiting = t.waiting[:0]
+}
+
+// visiblePrompt returns the id that visitors know the prompt by, if any.
+func (t *translator) visiblePrompt(p promptNote) (string, bool) {
+	return p.note.Key, !p.Approval || t.approvals
+}
+
+// assistant shows what the agent says and, where visitors may see it, does.
+func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func(string, any)) {
+	out.active = true
+	blocks := m.blocks()
+	hidden := false
+	if m.flag("delta") {
+		for _, b := range blocks {
+			switch b.blockType() {
+			case "text":
+				text := b.str("text")
+				if text == "" || (ev.Seq == 0 && t.torn >= 0) {
+					continue
+				}
+				t.said.WriteString(text)
+				show("text", textData{text, true})
+			default:
+				hidden = true
+			}
+		}
+	} else {
+		var texts []string
+		for _, b := range blocks {
+			if b.blockType() == "text" && b.str("text") != "" {
+				texts = append(texts, b.str("text"))
+			}
+		}
+		// Several blocks whose deltas came as one: only together do they equal
+		// what the deltas added up to.
+		if joined := strings.Join(texts, ""); len(texts) > 1 && t.said.Len() > 0 && strings.HasPrefix(joined, t.said.String()) {
+			texts = []string{joined}
+		}
+		next := 0
+		for _, b := range blocks {
+			switch b.blockType() {
+			case "text":
+				if next < len(texts) && b.str("text") != "" {
+					t.whole(texts[next], show)
+					next++
+				}
+			case "tool_use":
+				hidden = true
+				name := b.str("name")
+				if id := b.str("id"); id != "" {
+					t.tools[id] = name
+				}
+				t.tool(name, b.obj("input"), show)
+			default:
+				hidden = true
+			}
+		}
+		if len(texts) > 0 {
+			t.heal(ev.Seq)
+		}
+	}
+	if hidden && t.visibility == VisibilityFull {
+		show("upstream", upstreamData{compactJSON(ev.Data)})
+	}
+}
+
+// whole shows a complete block. Deltas that were lost on the way to us are
+// made up for first, so that the block equals what its deltas added up to and
+// replaces them.
+func (t *translator) whole(text string, show func(string, any)) {
+	if said := t.said.String(); said != "" && said != text && strings.HasPrefix(text, said) {
+		show("text", textData{text[len(said):], true})
+	}
+	t.said.Reset()
+	if text != "" {
+		show("text", textData{text, false})
+	}
+}
+
+// tear says that the stream was joined anew and that deltas may be missing
+// until a whole block numbered above seq.
+func (t *translator) tear(seq int64) { t.torn = max(seq, 0) }
+
+// heal says that the event numbered seq ended whatever was torn.
+func (t *translator) heal(seq int64) {
+	if t.torn >= 0 && seq > t.torn {
+		t.torn = -1
+	}
+}
+
+func (t *translator) tool(name string, input object, show func(string, any)) {
+	if t.visibility == VisibilityChat {
+		return
+	}
+	show("tool", toolData{name, "running", toolSummary(input)})
+}
+
+func (t *translator) toolResults(m object, show func(string, any)) {
+	if t.visibility == VisibilityChat {
+		return
+	}
+	for _, b := range m.blocks() {
+		name, ok := t.tools[b.str("tool_use_id")]
+		if b.blockType() != "tool_result" || !ok {
+			continue
+		}
+		state := "done"
+		if b.flag("is_error") {
+			state = "failed"
+		}
+		show("tool", toolData{name, state, ""})
+	}
+}
+
+const maxSummaryRunes = 140
+
+// toolSummary is the one part of a tool's input that visitors may see.
+func toolSummary(input object) string {
+	for _, key := range []string{"command", "file_path", "path", "query"} {
+		if s := strings.Join(strings.Fields(input.str(key)), " "); s != "" {
+			if r := []rune(s); len(r) > maxSummaryRunes {
+				return string(r[:maxSummaryRunes-1]) + "…"
+			}
+			return s
+		}
+	}
+	return ""
+}
+
+// prompt shows a question, or that the agent waits for a permission.
+func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m object, show func(string, any)) {
+	id := fmt.Sprintf("p%d-%d", t.epoch, ev.Seq)
+	if ev.Seq == 0 {
+		sum := sha256.Sum256(ev.Data)
+		id = fmt.Sprintf("p%d-x%s", t.epoch, hex.EncodeToString(sum[:8]))
+	}
+	p, known := t.book.prompt(id)
+	if !known {
+		p = promptNote{
+			note:      store.Note{Kind: notePrompt, Key: id, Epoch: t.epoch, Seq: ev.Seq, State: promptOpen},
+			Approval:  approval,
+			PromptID:  firstOf(m.str("prompt_id"), m.str("request_id"), m.str("id")),
+			ToolUseID: firstOf(m.str("tool_use_id"), m.str("request_id")),
+		}
+		out.opened = append(out.opened, p)
+	}
+	if p.note.State != promptAnswered && !slices.Contains(t.waiting, id) {
+		t.waiting = append(t.waiting, id)
+	}
+	switch {
+	case !approval:
+		show("question", questionData{id, m.str("question"), m.options()})
+	case t.approvals:
+		input := m.raw("tool_input", "input")
+		show("approval", approvalData{&id, m.str("tool_name"), compactJSON(input)})
+	default:
+		show("approval", approvalData{})
+	}
+}
+
+func resultEnd(m object) turnEndData {
+	subtype := m.str("subtype")
+	switch {
+	case strings.Contains(subtype, "interrupt"):
+		return turnEndData{Reason: "interrupted"}
+	case m.flag("is_error") || strings.HasPrefix(subtype, "error"):
+		return turnEndData{"failed", new("agent_error")}
+	}
+	return turnEndData{Reason: "done"}
+}

@@ -1,0 +1,333 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+const (
+	// connectWait is how long a turn waits for the upstream stream to be open:
+	// deltas that nobody numbers would be lost before it is.
+	connectWait = 3 * time.Second
+	// proofWait is how long AnyFrame's transcript is asked for a message whose
+	// fate is not known.
+	proofWait = 3 * time.Second
+	// showWait is how long AnyFrame has to show a message by itself before the
+	// relay looks, and shows it if AnyFrame does not.
+	showWait = 500 * time.Millisecond
+)
+
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// answer is the body of a 202: AnyFrame has the turn.
+type answer struct {
+	Turn  string `json:"turn"`
+	Epoch int64  `json:"epoch"`
+	Seq   *int64 `json:"seq"`
+}
+
+// startTurn takes one visitor message: POST /v1/messages.
+func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	if s.hub.isDraining() {
+		return errDraining
+	}
+	key := r.Header.Get("Idempotency-Key")
+	if key == "" {
+		key = rand.Text()
+	} else if !keyPattern.MatchString(key) {
+		return errBadRequest.with("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
+	}
+	body, err := readBody(w, r, s.config.maxMessageBody())
+	if err != nil {
+		return err
+	}
+	m, err := s.config.decodeMessage(body)
+	if err != nil {
+		return err
+	}
+	if !s.limits.message(v.id) {
+		return s.limits.refuse(s.config.RateMessages)
+	}
+	sess, err := s.hub.open(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	got, repeated, err := sess.send(r.Context(), clientAddr(r), key, m)
+	result := "accepted"
+	switch {
+	case err != nil:
+		result = problemOf(err).code
+	case repeated:
+		result = "repeated"
+	}
+	s.metrics.turns.WithLabelValues(result).Inc()
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusAccepted, got)
+}
+
+// send gets a message into AnyFrame once, however often it is called with the
+// same key, and returns what the first call was answered.
+func (s *session) send(ctx context.Context, addr, key string, m message) (got answer, repeated bool, err error) {
+	// The visitor may leave; a turn that has come this far goes on.
+	ctx = context.WithoutCancel(ctx)
+	turn, err := s.beginTurn(ctx, key, m)
+	if err != nil {
+		return got, false, err
+	}
+	if turn.note.State == turnSent {
+		return turn.answer(), true, nil
+	}
+
+	// One at a time and in order, here and on every replica.
+	wait, cancel := context.WithTimeout(ctx, s.hub.config.SendWait)
+	defer cancel()
+	select {
+	case s.order <- struct{}{}:
+		defer func() { <-s.order }()
+	case <-wait.Done():
+		return got, false, errBooting
+	case <-s.hub.draining:
+		return got, false, errDraining
+	}
+	release, err := s.hub.lease(wait, "turn:"+s.visitor)
+	if err != nil {
+		if wait.Err() != nil {
+			return got, false, errBooting
+		}
+		return got, false, err
+	}
+	defer release()
+	n, err := s.hub.store.Note(ctx, s.visitor, noteTurn, key)
+	if err != nil {
+		return got, false, err
+	}
+	if turn = readTurn(n); turn.note.State == turnSent { // another tab's try with this key got through
+		return turn.answer(), true, nil
+	}
+	if turn.note.State == turnSending { // an earlier try ended without an answer
+		found, err := s.prove(ctx, &turn, 0)
+		if err != nil {
+			return got, false, err
+		}
+		if found {
+			return turn.answer(), true, nil
+		}
+	}
+	got, err = s.deliver(ctx, wait, addr, turn, m)
+	return got, false, err
+}
+
+// beginTurn notes the turn in the store, or finds it there.
+func (s *session) beginTurn(ctx context.Context, key string, m message) (turnNote, error) {
+	turn := turnNote{Text: m.text, Attachments: m.names()}
+	turn.note = store.Note{
+		Visitor: s.visitor, Kind: noteTurn, Key: key, Epoch: s.view().epoch, State: turnHeld, Hash: m.hash(),
+		ExpiresAt: time.Now().Add(s.hub.config.VisitorTTL),
+	}
+	n, fresh, err := s.hub.store.BeginNote(ctx, turn.stored())
+	if err != nil {
+		return turn, err
+	}
+	if !fresh && n.Hash != turn.note.Hash {
+		return turn, errTurnConflict
+	}
+	return readTurn(n), nil
+}
+
+func (t turnNote) answer() answer {
+	a := answer{Turn: t.note.Key, Epoch: t.note.Epoch}
+	if t.Answered > 0 {
+		a.Seq = &t.Answered
+	}
+	return a
+}
+
+// deliver waits for a running sandbox and posts the message. A sandbox that
+// turns out to sleep is woken, once more.
+func (s *session) deliver(ctx, wait context.Context, addr string, turn turnNote, m message) (answer, error) {
+	for try := 0; ; try++ {
+		if err := s.awake(ctx, wait, addr); err != nil {
+			return answer{}, err
+		}
+		err := s.post(ctx, &turn, m)
+		switch {
+		case err == nil:
+			return turn.answer(), nil
+		case try == 0 && (errors.Is(err, anyframe.ErrConflict) || errors.Is(err, anyframe.ErrNotFound)):
+			// Not running after all, and so not posted.
+			if _, err := s.await(wait, s.startPump(true)); err != nil {
+				return answer{}, err
+			}
+		default:
+			return answer{}, err
+		}
+	}
+}
+
+// awake waits until the sandbox runs, as long as wait does.
+func (s *session) awake(ctx, wait context.Context, addr string) error {
+	f, err := s.ensure(ctx, addr)
+	if err != nil {
+		return err
+	}
+	if _, err := s.await(wait, f); err != nil {
+		return err
+	}
+	if connected := s.connected(); connected != nil {
+		timer := time.NewTimer(connectWait)
+		defer timer.Stop()
+		select {
+		case <-connected:
+		case <-timer.C: // the events come late then, none is lost
+		case <-s.hub.draining:
+		}
+	}
+	return nil
+}
+
+// await waits for a flight, nil being one that has landed.
+func (s *session) await(wait context.Context, f *flight) (landed bool, err error) {
+	if f == nil {
+		return true, nil
+	}
+	select {
+	case <-f.done:
+		return true, f.err
+	case <-wait.Done():
+		return false, errBooting
+	case <-s.hub.draining:
+		return false, errDraining
+	}
+}
+
+// post sends the message. Before and after, the store is told, so that a relay
+// that dies in between leaves a trace of it.
+func (s *session) post(ctx context.Context, turn *turnNote, m message) error {
+	v := s.view()
+	id := s.upstreamID()
+	s.mu.Lock()
+	turn.Busy = s.busy
+	s.mu.Unlock()
+	turn.note.Epoch, turn.note.State, turn.After = v.epoch, turnSending, v.log.Head()
+	if err := s.saveTurn(ctx, turn); err != nil {
+		return err
+	}
+	turn.inFlight = true
+	s.notes().setTurn(*turn)
+	result, err := s.hub.client.Sessions.Message(ctx, id, anyframe.Message{Prompt: m.text, Attachments: m.attachments})
+	if err == nil {
+		if result.Seq != nil {
+			turn.note.Seq, turn.Answered = *result.Seq, *result.Seq
+		}
+		s.accepted(ctx, turn)
+		return nil
+	}
+	if neverSent(err) {
+		turn.note.State, turn.inFlight = turnHeld, false
+		s.notes().setTurn(*turn)
+		if err := s.saveTurn(ctx, turn); err != nil {
+			s.logger().Warn("keep a turn", "error", err)
+		}
+		return err
+	}
+	// AnyFrame may have it: its transcript decides. It stays on its way, for
+	// everybody who asks, until then.
+	if found, proofErr := s.prove(ctx, turn, proofWait); proofErr == nil && found {
+		return nil
+	}
+	turn.inFlight = false
+	s.notes().setTurn(*turn)
+	return err
+}
+
+// prove looks in AnyFrame's transcript for a turn whose fate is not known, for
+// as long as patience. It reports whether AnyFrame has it.
+func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Duration) (found bool, err error) {
+	v := s.view()
+	if turn.note.Epoch != v.epoch {
+		return false, nil // it went to a session that is no more
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		worked := false
+		for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, s.upstreamID(), turn.After) {
+			if errors.Is(err, anyframe.ErrNotFound) {
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			ev := row.Event()
+			if isUserEvent(ev) && members(ev.Data).userText() == turn.Text && !s.notes().claimed(row.Seq, turn.note.Key) {
+				turn.note.Seq, turn.Answered = row.Seq, row.Seq
+				s.accepted(ctx, turn)
+				return true, nil
+			}
+			worked = worked || !isUserEvent(ev)
+		}
+		if worked && !turn.Busy { // it shows no messages, but an agent that was idle went to work
+			s.accepted(ctx, turn)
+			return true, nil
+		}
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+		pause(ctx, patience/6)
+	}
+}
+
+// accepted notes that AnyFrame has the turn.
+func (s *session) accepted(ctx context.Context, turn *turnNote) {
+	turn.note.State, turn.inFlight = turnSent, false
+	now := time.Now()
+	s.mu.Lock()
+	s.confirmed, s.active = now, now
+	if !s.busy {
+		s.asked, s.began = now, now
+	}
+	s.busy = true
+	s.mu.Unlock()
+	if err := s.saveTurn(ctx, turn); err != nil {
+		// AnyFrame has it and so the visitor is told; only after a restart would
+		// the transcript have to be asked again.
+		s.logger().Error("keep a turn", "error", err)
+	}
+	s.notes().setTurn(*turn)
+	s.hub.keepAwake(s.visitor)
+	s.startPump(false)
+	s.logger().Info("turn", "turn", turn.note.Key, "seq", turn.note.Seq)
+	s.hub.wg.Go(func() {
+		pause(s.hub.ctx, showWait)
+		if s.hub.ctx.Err() == nil && s.hasOwnAhead() {
+			if err := s.sync(s.hub.ctx); err != nil {
+				s.showOwn()
+			}
+		}
+	})
+}
+
+// saveTurn stores the turn and brings its version up to date.
+func (s *session) saveTurn(ctx context.Context, turn *turnNote) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	saved, err := s.hub.store.SaveNote(ctx, turn.stored())
+	if err != nil {
+		return err
+	}
+	turn.note = saved
+	return nil
+}

@@ -1,0 +1,284 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// A visitor is known by an scs session: a token of 256 random bits of which the
+// store keeps only the hash. The session holds one thing, an id made up when it
+// begins and never changed, so that two requests at once have nothing to
+// overwrite. All else is the store's, by compare-and-set.
+//
+// scs's own middleware is not used. It would write a cookie whenever it liked;
+// here a token is given out by POST /v1/visitor and by nothing else.
+
+const (
+	cookieName   = "relay_visitor"
+	visitorIDKey = "visitor"
+)
+
+// tokenPattern is what a token looks like; anything else never gets as far as
+// the store.
+var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+// who is a visitor that a request has proved to be.
+type who struct {
+	id        string
+	token     string
+	expiresAt time.Time
+}
+
+func newVisitors(c *Config, st store.Store) *scs.SessionManager {
+	m := scs.New()
+	m.Store = st
+	m.Codec = visitorCodec{}
+	m.HashTokenInStore = true
+	m.Lifetime = c.VisitorTTL
+	m.IdleTimeout = 0 // with one, every request would rewrite the session
+	return m
+}
+
+// visitorCodec writes a visitor's session as JSON: readable by the next version
+// and the last, which gob is not.
+type visitorCodec struct{}
+
+type visitorRow struct {
+	Deadline time.Time `json:"deadline"`
+	Visitor  string    `json:"visitor"`
+}
+
+var errBadVisitorRow = errors.New("visitor row is not readable")
+
+// Encode implements [scs.Codec].
+func (visitorCodec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
+	id, _ := values[visitorIDKey].(string)
+	return json.Marshal(visitorRow{deadline, id})
+}
+
+// Decode implements [scs.Codec].
+func (visitorCodec) Decode(b []byte) (time.Time, map[string]any, error) {
+	var row visitorRow
+	if json.Unmarshal(b, &row) != nil || row.Visitor == "" {
+		return time.Time{}, nil, errBadVisitorRow
+	}
+	return row.Deadline, map[string]any{visitorIDKey: row.Visitor}, nil
+}
+
+// short is how a visitor appears in logs: the same one is recognised, nobody
+// can be found by it.
+func short(visitor string) string {
+	sum := sha256.Sum256([]byte(visitor))
+	return hex.EncodeToString(sum[:4])
+}
+
+// secure reports whether the visitor's browser speaks HTTPS.
+func (s *Server) secure(r *http.Request) bool {
+	switch {
+	case r.TLS != nil:
+		return true
+	case s.config.TrustedProxies.trusts(r) && r.Header.Get("X-Forwarded-Proto") != "":
+		return strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	default:
+		return strings.HasPrefix(s.publicOrigin, "https://")
+	}
+}
+
+// cookie returns the name under which a visitor's token travels. A __Host-
+// cookie cannot be planted by a subdomain, but needs HTTPS and the root path.
+func (s *Server) cookie(r *http.Request) (name, path string, secure bool) {
+	secure = s.secure(r)
+	path = s.config.BasePath
+	if path == "" {
+		path = "/"
+		if secure {
+			return "__Host-" + cookieName, path, secure
+		}
+	}
+	return cookieName, path, secure
+}
+
+// token returns the token that a request carries, "" if none that counts. The
+// cookie counts only on requests of our own origin, and only if there is one of
+// the name: a second was planted by somebody.
+func (s *Server) token(r *http.Request) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		if token = strings.TrimSpace(token); tokenPattern.MatchString(token) {
+			return token
+		}
+		return ""
+	}
+	if o := s.originOf(r); o != originOurs && o != originNone {
+		return ""
+	}
+	name, _, _ := s.cookie(r)
+	cookies := r.CookiesNamed(name)
+	if len(cookies) != 1 || !tokenPattern.MatchString(cookies[0].Value) {
+		return ""
+	}
+	return cookies[0].Value
+}
+
+// visitor returns who is asking, or errVisitorUnknown.
+func (s *Server) visitor(r *http.Request) (who, error) {
+	token := s.token(r)
+	if token == "" {
+		return who{}, errVisitorUnknown
+	}
+	ctx, err := s.visitors.Load(r.Context(), token)
+	if errors.Is(err, errBadVisitorRow) {
+		return who{}, errVisitorUnknown
+	}
+	if err != nil {
+		return who{}, err
+	}
+	id := s.visitors.GetString(ctx, visitorIDKey)
+	deadline := s.visitors.Deadline(ctx)
+	if id == "" || !deadline.After(time.Now()) {
+		return who{}, errVisitorUnknown
+	}
+	return who{id, token, deadline}, nil
+}
+
+// mint makes a new visitor.
+func (s *Server) mint(ctx context.Context) (who, error) {
+	ctx, err := s.visitors.Load(context.WithoutCancel(ctx), "")
+	if err != nil {
+		return who{}, err
+	}
+	v := who{id: rand.Text()}
+	s.visitors.Put(ctx, visitorIDKey, v.id)
+	v.token, v.expiresAt, err = s.visitors.Commit(ctx)
+	return v, err
+}
+
+// extend gives a visitor who comes back the whole time again, once a tenth of
+// it has gone by.
+func (s *Server) extend(ctx context.Context, v who) (who, error) {
+	until := time.Now().Add(s.config.VisitorTTL)
+	if until.Sub(v.expiresAt) < s.config.VisitorTTL/10 {
+		return v, nil
+	}
+	ctx, err := s.visitors.Load(context.WithoutCancel(ctx), v.token)
+	if err != nil {
+		return v, err
+	}
+	s.visitors.SetDeadline(ctx, until)
+	v.token, v.expiresAt, err = s.visitors.Commit(ctx)
+	return v, err
+}
+
+// allowances are the limits that the widget tells a visitor of beforehand.
+type allowances struct {
+	MaxMessage      int      `json:"max_message"`
+	MaxAttachment   int      `json:"max_attachment"`
+	MaxAttachments  int      `json:"max_attachments"`
+	AttachmentTypes []string `json:"attachment_types"`
+}
+
+// introduce tells a browser who it is: POST /v1/visitor.
+func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r, maxSmallBody)
+	if err != nil {
+		return err
+	}
+	var identity, carrier string
+	if err := decodeObject(body, "", fields{"identity": &identity, "carrier": &carrier}); err != nil {
+		return err
+	}
+	foreign := s.originOf(r) == originAllowed
+	switch {
+	case identity != "":
+		return errIdentity.with("This relay does not take identities.")
+	case carrier == "" && foreign:
+		carrier = "bearer"
+	case carrier == "":
+		carrier = "cookie"
+	case carrier == "cookie" && foreign:
+		return errOrigin.with("A cookie is for pages of the relay's own origin.")
+	case carrier != "cookie" && carrier != "bearer":
+		return errBadRequest.with(`"carrier" must be "cookie" or "bearer".`)
+	}
+	v, err := s.visitor(r)
+	switch {
+	case err == nil:
+		v, err = s.extend(r.Context(), v)
+	case errors.Is(err, errVisitorUnknown):
+		if s.hub.isDraining() {
+			return errDraining
+		}
+		v, err = s.mint(r.Context())
+	}
+	if err != nil {
+		return err
+	}
+	sess, err := s.hub.open(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	defer sess.close()
+	s.lookBriefly(r.Context(), sess)
+	out := struct {
+		Token     *string    `json:"token"`
+		ExpiresAt time.Time  `json:"expires_at"`
+		Session   state      `json:"session"`
+		Limits    allowances `json:"limits"`
+	}{nil, v.expiresAt.UTC().Truncate(time.Second), sess.state(), allowances{
+		s.config.MaxMessage, s.config.MaxAttachment, s.config.MaxAttachments, orEmpty(s.config.AttachmentTypes),
+	}}
+	if carrier == "bearer" {
+		out.Token = &v.token
+	} else {
+		s.setCookie(w, r, v.token, v.expiresAt)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, token string, expires time.Time) {
+	name, path, secure := s.cookie(r)
+	c := &http.Cookie{
+		Name: name, Value: token, Path: path, Expires: expires, MaxAge: int(time.Until(expires).Seconds()),
+		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
+	}
+	if token == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// forget makes a visitor's token void and ends its streams: DELETE /v1/visitor.
+func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	ctx, err := s.visitors.Load(context.WithoutCancel(r.Context()), v.token)
+	if err != nil {
+		return err
+	}
+	if err := s.visitors.Destroy(ctx); err != nil {
+		return err
+	}
+	if err := s.hub.store.Forget(ctx, v.id); err != nil {
+		return err
+	}
+	s.hub.void(v.id)
+	name, _, _ := s.cookie(r)
+	if len(r.CookiesNamed(name)) > 0 {
+		s.setCookie(w, r, "", time.Unix(0, 0))
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

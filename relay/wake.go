@@ -1,0 +1,227 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// freshFor is how long a sign of life of the sandbox is taken for granted.
+const freshFor = 5 * time.Second
+
+// ensure returns nil when the sandbox runs, else the flight that brings it up.
+// A new session counts against those that addr may have.
+func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
+	s.mu.Lock()
+	st, id, fresh, f := s.status, s.record.UpstreamID, time.Since(s.confirmed) < freshFor, s.flight
+	s.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	if (id == "" || st == statusEnded) && !s.hub.limits.session(addr) {
+		return nil, errSessionQuota.after(s.hub.config.RateSessions.pace())
+	}
+	if st == statusRunning {
+		if !fresh {
+			up, err := s.hub.client.Sessions.Get(ctx, id)
+			switch {
+			case err == nil && up.Status == anyframe.StatusRunning:
+				s.setStatus(statusRunning)
+				fresh = true
+			case err != nil && !errors.Is(err, anyframe.ErrNotFound):
+				return nil, err
+			}
+		}
+		if fresh {
+			s.startPump(false)
+			return nil, nil
+		}
+	}
+	return s.startPump(true), nil
+}
+
+// wake gets the visitor a running sandbox: the one there is, or a new one. Over
+// all replicas only one does that at a time.
+func (s *session) wake(ctx context.Context) (err error) {
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.hub.config.BootTimeout)
+	defer cancel()
+	defer func() {
+		result := "ok"
+		if err != nil {
+			result = problemOf(err).code
+			s.logger().Warn("wake", "error", err)
+			s.afterFailedWake(err)
+		} else {
+			s.hub.metrics.bootSeconds.Observe(time.Since(started).Seconds())
+		}
+		s.hub.metrics.boots.WithLabelValues(result).Inc()
+	}()
+
+	release, err := s.hub.lease(ctx, "wake:"+s.visitor)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rec, err := s.hub.store.Session(ctx, s.visitor)
+	if err != nil {
+		return err
+	}
+	if now := s.view(); rec.Epoch != now.epoch { // another replica was here
+		if err := s.adopt(ctx, rec, status(rec.State), true); err != nil {
+			return err
+		}
+	}
+	if !s.hub.keepAwake(s.visitor) {
+		return errCapacity
+	}
+	ended := status(rec.State) == statusEnded || s.view().status == statusEnded
+	if rec.UpstreamID != "" && !ended {
+		s.setStatus(statusBooting)
+		err := s.persistently(ctx, func() error {
+			_, err := s.hub.client.Sessions.EnsureRunning(ctx, rec.UpstreamID, anyframe.WaitOptions{})
+			return err
+		})
+		if err == nil {
+			s.mu.Lock()
+			s.midway = true // it may have been woken to a turn by somebody else
+			s.mu.Unlock()
+			return s.running(ctx)
+		}
+		if !lost(err) {
+			return err
+		}
+		s.logger().Info("session lost, starting another", "epoch", rec.Epoch, "error", err)
+	}
+	return s.create(ctx, rec)
+}
+
+// lost reports that AnyFrame will not bring this session back: it is gone, in
+// error, or its resume was refused.
+func lost(err error) bool {
+	if _, ok := errors.AsType[*anyframe.SessionStateError](err); ok {
+		return true
+	}
+	if errors.Is(err, anyframe.ErrUnauthorized) || errors.Is(err, anyframe.ErrForbidden) || errors.Is(err, anyframe.ErrRateLimited) {
+		return false
+	}
+	e, ok := errors.AsType[*anyframe.Error](err)
+	return ok && !e.Sent() && e.StatusCode >= 400
+}
+
+// create starts the visitor's next epoch on a new sandbox.
+func (s *session) create(ctx context.Context, rec store.Session) error {
+	var up *anyframe.Session
+	err := s.persistently(ctx, func() (err error) {
+		up, err = s.hub.client.Sessions.Create(ctx, anyframe.CreateSessionParams{
+			AgentID: s.hub.config.AgentID, IdleTimeout: s.hub.config.IdleTimeout,
+		})
+		if err != nil && !neverSent(err) {
+			return final{err} // it may exist: asking again could make a second one
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// The id is saved before anything else can go wrong: a sandbox that nobody
+	// remembers would stay awake for nothing.
+	rec.Epoch++
+	rec.UpstreamID, rec.State, rec.LastSeq = up.ID, string(statusBooting), 0
+	rec.ExpiresAt = time.Now().Add(s.hub.config.VisitorTTL)
+	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	saved, err := s.hub.store.SaveSession(saveCtx, rec)
+	if err != nil {
+		s.discard(up.ID)
+		return err
+	}
+	s.logger().Info("session created", "epoch", saved.Epoch)
+	if err := s.adopt(saveCtx, saved, statusBooting, false); err != nil {
+		return err
+	}
+	err = s.persistently(ctx, func() error {
+		_, err := s.hub.client.Sessions.WaitUntilRunning(ctx, up.ID, anyframe.WaitOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.running(ctx)
+}
+
+func (s *session) running(ctx context.Context) error {
+	err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusRunning) })
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.looked = true
+	s.mu.Unlock()
+	s.setStatus(statusRunning)
+	return nil
+}
+
+// discard terminates a sandbox that is nobody's.
+func (s *session) discard(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.hub.config.UpstreamTimeout)
+	defer cancel()
+	if _, err := s.hub.client.Sessions.Terminate(ctx, id); err != nil {
+		s.logger().Warn("terminate a sandbox", "error", err)
+	}
+}
+
+// afterFailedWake leaves the session so that the next try does better.
+func (s *session) afterFailedWake(err error) {
+	v := s.view()
+	if v.epoch == 0 || v.status != statusBooting {
+		if v.status != statusRunning {
+			s.hub.asleep(s.visitor)
+		}
+		return
+	}
+	s.mu.Lock()
+	id := s.record.UpstreamID
+	s.mu.Unlock()
+	_, timedOut := errors.AsType[*anyframe.WaitTimeoutError](err)
+	if timedOut || lost(err) {
+		s.discard(id) // it never came up, and would stay awake for nothing
+	}
+	s.setStatus(statusFailed)
+}
+
+// final marks an error that trying again would make worse.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// persistently calls f until it succeeds, fails for good, or ctx ends. AnyFrame
+// restarting, slow or busy is waited for; AnyFrame known to be down is not.
+func (s *session) persistently(ctx context.Context, f func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := f()
+		if err == nil || unavailable(err) || ctx.Err() != nil {
+			return err
+		}
+		e, ok := errors.AsType[*anyframe.Error](err)
+		if _, done := errors.AsType[final](err); done || !ok {
+			return err
+		}
+		wait := backoff(attempt, 10*time.Second)
+		switch {
+		case errors.Is(err, anyframe.ErrRateLimited):
+			if e.RetryAfter != nil {
+				wait += *e.RetryAfter
+			}
+		case e.StatusCode == 0 && !errors.Is(err, anyframe.ErrTransport), e.StatusCode >= 400 && e.StatusCode < 500:
+			return err
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			return err
+		}
+		pause(ctx, wait)
+	}
+}
