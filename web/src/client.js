@@ -1,0 +1,170 @@
+// @ts-check
+// The relay's HTTP interface: who is asking, and refusals as problems.
+
+/** @typedef {import("./storage.js").Storage} Storage */
+
+/**
+ * What a visitor may send, as the relay says.
+ * @typedef {object} Limits
+ * @property {number} [max_message]
+ * @property {number} [max_attachment]
+ * @property {number} [max_attachments]
+ * @property {string[]} [attachment_types]
+ */
+
+/** A refusal, or a relay that can't be reached: code `unreachable`. */
+export class Problem extends Error {
+  /**
+   * @param {string} code
+   * @param {number} status 0 when there was no answer
+   * @param {string} detail
+   * @param {number|null} retryAfter seconds
+   */
+  constructor(code, status, detail, retryAfter) {
+    super(detail || code);
+    this.code = code;
+    this.status = status;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Reads the problem out of an answer. @param {Response} res */
+  static async from(res) {
+    /** @type {any} */
+    let body = {};
+    try {
+      if (/json/.test(res.headers.get("content-type") ?? "")) body = await res.json();
+    } catch {
+      // A refusal without a readable body still has its status.
+    }
+    const header = res.headers.get("retry-after");
+    const after = header && /^\d+$/.test(header) ? Number(header) : typeof body.retry_after === "number" ? body.retry_after : null;
+    return new Problem(String(body.code ?? `http_${res.status}`), res.status, String(body.detail ?? ""), after);
+  }
+}
+
+/** Longest wait for an answer, in ms; sending may wait for a sandbox to boot. */
+const patience = 40_000;
+
+export class Client {
+  /** @type {Promise<any>|null} */
+  #meeting = null;
+  /** @type {string|(() => string|Promise<string>)|null} */
+  #identity = null;
+
+  /**
+   * @param {string} base where the relay is, with a slash at its end
+   * @param {Storage} storage
+   */
+  constructor(base, storage) {
+    this.base = base;
+    this.storage = storage;
+    this.sameOrigin = new URL(base).origin === location.origin;
+    /** @type {Limits} */
+    this.limits = {};
+    /** @type {(answer: any, fresh: boolean) => void} called when the relay said who we are */
+    this.onVisitor = () => {};
+  }
+
+  /**
+   * Introduces this browser to the relay; calls at the same time share one.
+   * @returns {Promise<any>} the relay's answer
+   */
+  meet() {
+    this.#meeting ??= this.#introduce().catch((err) => {
+      this.#meeting = null;
+      throw err;
+    });
+    return this.#meeting;
+  }
+
+  async #introduce() {
+    // Two tabs that open at once must become one visitor, not two.
+    const name = `${this.storage.space}visitor`;
+    return navigator.locks ? navigator.locks.request(name, () => this.#mint()) : this.#mint();
+  }
+
+  /** @returns {Promise<any>} */
+  async #mint() {
+    /** @type {Record<string, string>} */
+    const body = {};
+    if (this.#identity) body.identity = typeof this.#identity === "function" ? await this.#identity() : this.#identity;
+    const before = this.storage.get("token");
+    const res = await this.#send("POST", "v1/visitor", { body });
+    if (!res.ok) {
+      const problem = await Problem.from(res);
+      if (problem.code !== "visitor_unknown" || !before) throw problem;
+      this.storage.set("token", null);
+      return this.#mint();
+    }
+    const answer = await res.json();
+    if (typeof answer.token === "string") this.storage.set("token", answer.token);
+    this.limits = answer.limits ?? {};
+    this.onVisitor(answer, typeof answer.token === "string" && answer.token !== before);
+    return answer;
+  }
+
+  /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */
+  forget(token = false) {
+    this.#meeting = null;
+    if (token) this.storage.set("token", null);
+  }
+
+  /** @param {string|(() => string|Promise<string>)|null} identity a JWT of the website's */
+  identify(identity) {
+    this.#identity = identity;
+    this.forget();
+  }
+
+  /**
+   * Calls the relay, minting a new visitor once if it doesn't know us.
+   * @param {string} method
+   * @param {string} path
+   * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, stream?: boolean}} [options]
+   * @returns {Promise<Response>} an answer that is ok
+   */
+  async call(method, path, options = {}) {
+    for (let again = true; ; again = false) {
+      await this.meet();
+      const res = await this.#send(method, path, options);
+      if (res.ok) return res;
+      const problem = await Problem.from(res);
+      if (problem.status !== 401 || !again) throw problem;
+      this.forget(problem.code === "visitor_unknown");
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, stream?: boolean}} options
+   */
+  async #send(method, path, { body, headers = {}, signal, stream }) {
+    const token = this.storage.get("token");
+    // The answer to a stream comes at once; how long it may be silent then is the stream's affair.
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), patience);
+    const abort = () => limit.abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted) abort();
+    try {
+      return await fetch(new URL(path, this.base), {
+        method,
+        headers: {
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...(token ? { authorization: `Bearer ${token}` } : {}),
+          ...headers,
+        },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        credentials: this.sameOrigin ? "same-origin" : "omit",
+        cache: "no-store",
+        signal: limit.signal,
+      });
+    } catch (err) {
+      throw new Problem("unreachable", 0, err instanceof Error ? err.message : "", null);
+    } finally {
+      clearTimeout(timer);
+      if (!stream) signal?.removeEventListener("abort", abort);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// @ts-check
+// Elements without markup: the page may forbid innerHTML, and text that others
+// wrote must never be read as tags.
+
+/**
+ * Builds an element. Attributes that are null or false are left out; names
+ * beginning with "on" are listeners.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, any>} [attrs]
+ * @param {...(Node|string|null)} kids
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function h(tag, attrs = {}, ...kids) {
+  const el = document.createElement(tag);
+  for (const [name, value] of Object.entries(attrs)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
+    else el.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const kid of kids) if (kid !== null) el.append(kid);
+  return el;
+}
+
+/** Paths on a 24 by 24 grid, drawn as lines. */
+export const shapes = {
+  chat: "M21 12a8 8 0 0 1-8 8H4l1.8-3A8 8 0 1 1 21 12z",
+  close: "M6 9l6 6 6-6",
+  x: "M6 6l12 12M18 6L6 18",
+  send: "M12 19V5M5.5 11.5L12 5l6.5 6.5",
+  fresh: "M12 20h8M16.5 4.5a2.1 2.1 0 0 1 3 3L8 19l-4 1 1-4z",
+  down: "M12 5v14M5.5 12.5L12 19l6.5-6.5",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  tool: "M5 7l5 5-5 5M12.5 17H19",
+  hand: "M12 8v5M12 16.5v.01M12 3l9 16H3z",
+};
+
+/** @param {keyof typeof shapes} name */
+export function icon(name) {
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  const path = document.createElementNS(ns, "path");
+  const attrs = { viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "2", "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" };
+  for (const [k, v] of Object.entries(attrs)) svg.setAttribute(k, v);
+  path.setAttribute("d", shapes[name]);
+  svg.append(path);
+  return svg;
+}

@@ -1,0 +1,448 @@
+// @ts-check
+// Inline Markdown: one block's raw text to a tree. It follows CommonMark 0.31
+// for backslashes, entities, code spans, emphasis (flanking and the rule of
+// three) and links, and GFM for strikethrough and bare addresses. HTML stays
+// text and images become links, so nothing is ever fetched by looking at it.
+
+import { entityAt, link, linkTarget, maxTarget, plain, safeAddress, trimAddress } from "./markdown-link.js";
+
+/**
+ * A piece of the tree. `t` names the element, `c` holds what is inside.
+ * @typedef {{t: string, c: Node[], [prop: string]: any}} Branch
+ * @typedef {string|Branch} Node
+ */
+
+/**
+ * A delimiter run or a piece of output, in document order.
+ * @typedef {object} Item
+ * @property {Node|null} v what to show; null for delimiter runs
+ * @property {Item|null} prev
+ * @property {Item|null} next
+ * @property {string} [ch] the delimiter's character
+ * @property {number} [n] its place among the runs
+ * @property {number} [len] delimiters left in the run
+ * @property {number} [orig] length the run began with
+ * @property {boolean} [opens]
+ * @property {boolean} [closes]
+ * @property {Item|null} [below] the run before this one on the stack
+ * @property {Item|null} [above] the run after it
+ */
+
+/** More text than this in one paragraph is shown as plain text. */
+const maxText = 1 << 16;
+/** Runs and brackets that may wait for their partner; it bounds the depth. */
+const maxOpen = 64;
+/** Delimiters and brackets handled in one block; what follows stays text. */
+const maxMarks = 20000;
+
+const punctuation = /[\p{P}\p{S}]/u;
+const special = /[\\`*_~[\]!<&\n]|(?<![\p{L}\p{N}_])(?:https?:\/\/|www\.)/giu;
+const bareTail = /[^\s<>"`]+/y;
+const angle = /<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{0,2000}|[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253})>/iy;
+
+/**
+ * Parses the text of one block. With `open` the text is still being written:
+ * marks that wait for their partner are shown as if it had come.
+ * @param {string} src
+ * @param {boolean} [open]
+ * @returns {Node[]}
+ */
+export function inline(src, open = false) {
+  if (src.length > maxText) return [plain(src)];
+  special.lastIndex = 0;
+  if (!special.test(src)) return [plain(src)];
+  return new Inline(src, open).parse();
+}
+
+class Inline {
+  /** @param {string} src @param {boolean} open */
+  constructor(src, open) {
+    this.src = src;
+    this.open = open;
+    this.pos = 0;
+    this.budget = maxMarks;
+    /** @type {Item} */
+    this.head = { v: null, prev: null, next: null };
+    this.tail = this.head;
+    /** @type {Item|null} */
+    this.top = null; // the last delimiter run that may still match
+    this.waiting = 0;
+    this.runs = 0;
+    /** @type {{item: Item, image: boolean, active: boolean, top: Item|null}[]} */
+    this.brackets = [];
+    /** @type {Map<number, number>} run length to the last place it begins */
+    this.ticks = new Map();
+    this.ticksKnown = false;
+  }
+
+  /** @param {Node} v @returns {Item} */
+  push(v) {
+    const item = { v, prev: this.tail, next: null };
+    this.tail.next = item;
+    this.tail = item;
+    return item;
+  }
+
+  parse() {
+    const { src } = this;
+    while (this.pos < src.length) {
+      special.lastIndex = this.pos;
+      const m = special.exec(src);
+      const at = m ? m.index : src.length;
+      if (at > this.pos) this.push(src.slice(this.pos, at));
+      this.pos = at;
+      if (!m) break;
+      if (--this.budget < 0) {
+        this.push(src.slice(at));
+        break;
+      }
+      this.mark(m[0]);
+    }
+    this.emphasis(null);
+    if (this.open) this.closeOpen();
+    return flatten(this.head.next);
+  }
+
+  /** @param {string} found */
+  mark(found) {
+    const { src } = this;
+    switch (found) {
+      case "\\": {
+        const next = src[this.pos + 1];
+        if (next === "\n") {
+          this.push({ t: "br", c: [] });
+          this.pos += 2;
+        } else if (next && /[!-/:-@[-`{-~]/.test(next)) {
+          this.push(next);
+          this.pos += 2;
+        } else {
+          this.literal(1);
+        }
+        return;
+      }
+      case "\n":
+        return this.lineBreak();
+      case "`":
+        return this.codeSpan();
+      case "*":
+      case "_":
+      case "~":
+        return this.run(found);
+      case "!":
+        if (src[this.pos + 1] === "[") return this.bracket(true);
+        return this.literal(1);
+      case "[":
+        return this.bracket(false);
+      case "]":
+        return this.closeBracket();
+      case "<":
+        return this.autolink();
+      case "&":
+        return this.entity();
+      default:
+        return this.bareLink(found);
+    }
+  }
+
+  /** @param {number} n characters taken as they are */
+  literal(n) {
+    this.push(this.src.slice(this.pos, this.pos + n));
+    this.pos += n;
+  }
+
+  lineBreak() {
+    const last = this.tail;
+    let hard = false;
+    if (typeof last.v === "string") {
+      hard = last.v.endsWith("  ");
+      last.v = last.v.trimEnd();
+    }
+    this.push(hard ? { t: "br", c: [] } : "\n");
+    this.pos++;
+    while (this.src[this.pos] === " ") this.pos++;
+  }
+
+  entity() {
+    const found = entityAt(this.src, this.pos);
+    if (!found) return this.literal(1);
+    this.push(found.text);
+    this.pos = found.end;
+  }
+
+  codeSpan() {
+    const { src } = this;
+    let end = this.pos;
+    while (src[end] === "`") end++;
+    const n = end - this.pos;
+    if (!this.ticksKnown) {
+      // One pass finds the last run of every length, so that a run without a
+      // partner costs nothing to give up on.
+      for (const m of src.matchAll(/`+/g)) this.ticks.set(m[0].length, m.index);
+      this.ticksKnown = true;
+    }
+    if ((this.ticks.get(n) ?? -1) >= end) {
+      let at = end;
+      for (;;) {
+        at = src.indexOf("`", at);
+        let stop = at;
+        while (src[stop] === "`") stop++;
+        if (stop - at === n) {
+          this.push({ t: "code", c: [codeText(src.slice(end, at))] });
+          this.pos = stop;
+          return;
+        }
+        at = stop;
+      }
+    }
+    if (this.open && n < 3) {
+      if (end < src.length) this.push({ t: "code", c: [codeText(src.slice(end))] });
+      this.pos = src.length;
+      return;
+    }
+    this.literal(n);
+  }
+
+  /** @param {string} ch */
+  run(ch) {
+    const { src } = this;
+    let end = this.pos;
+    while (src[end] === ch) end++;
+    const len = end - this.pos;
+    if (this.open && end === src.length) {
+      // While it is being written, a mark at the very end says nothing yet.
+      this.pos = end;
+      return;
+    }
+    const before = charBefore(src, this.pos);
+    const after = charAfter(src, end);
+    const spaceBefore = before.trim() === "";
+    const spaceAfter = after.trim() === "";
+    const markBefore = isMark(before);
+    const markAfter = isMark(after);
+    const left = !spaceAfter && (!markAfter || spaceBefore || markBefore);
+    const right = !spaceBefore && (!markBefore || spaceAfter || markAfter);
+    let opens = left;
+    let closes = right;
+    if (ch === "_") {
+      opens = left && (!right || markBefore);
+      closes = right && (!left || markAfter);
+    }
+    if ((ch === "~" && len > 2) || (!opens && !closes) || (!closes && this.waiting >= maxOpen)) {
+      return this.literal(len);
+    }
+    /** @type {Item} */
+    const item = { v: null, prev: this.tail, next: null, ch, n: this.runs++, len, orig: len, opens, closes, below: this.top, above: null };
+    this.tail.next = item;
+    this.tail = item;
+    if (this.top) this.top.above = item;
+    this.top = item;
+    if (opens) this.waiting++;
+    this.pos = end;
+  }
+
+  /** @param {boolean} image */
+  bracket(image) {
+    const item = this.push(image ? "![" : "[");
+    this.pos += image ? 2 : 1;
+    if (this.brackets.length < maxOpen) {
+      this.brackets.push({ item, image, active: true, top: this.top });
+    }
+  }
+
+  closeBracket() {
+    const { src } = this;
+    const b = this.brackets.pop();
+    if (!b?.active || src[this.pos + 1] !== "(") return this.literal(1);
+    const target = linkTarget(src, this.pos + 2);
+    if (!target) {
+      if (this.open && src.length - this.pos < maxTarget && !/[\s]/.test(src.slice(this.pos + 2))) {
+        // The address is still being written: show the words, hide the rest.
+        b.item.v = "";
+        this.pos = src.length;
+        return;
+      }
+      return this.literal(1);
+    }
+    const href = safeAddress(target.href);
+    if (!href) return this.literal(1);
+    this.emphasis(b.top);
+    const inner = b.item.next;
+    b.item.next = null;
+    this.tail = b.item;
+    const children = flatten(inner);
+    b.item.v = link(href, children.length ? children : [plain(href)]);
+    this.pos = target.end;
+    if (!b.image) for (const other of this.brackets) if (!other.image) other.active = false;
+  }
+
+  autolink() {
+    angle.lastIndex = this.pos;
+    const m = angle.exec(this.src);
+    const href = m && safeAddress(m[1].includes(":") ? m[1] : `mailto:${m[1]}`);
+    if (!m || !href) return this.literal(1);
+    this.push(link(href, [plain(m[1])]));
+    this.pos += m[0].length;
+  }
+
+  /** @param {string} found */
+  bareLink(found) {
+    bareTail.lastIndex = this.pos;
+    let text = bareTail.exec(this.src)?.[0] ?? "";
+    if (text.length > maxTarget) return this.literal(found.length);
+    text = trimAddress(text);
+    const inLink = this.brackets.some((b) => b.active && !b.image) && this.insideLink();
+    const href = inLink ? "" : safeAddress(/^www\./i.test(text) ? `https://${text}` : text);
+    const rest = text.slice(found.length);
+    if (!href || !/^[\p{L}\p{N}[]/u.test(rest)) return this.literal(found.length);
+    this.push(link(href, [plain(text)]));
+    this.pos += text.length;
+  }
+
+  /** Reports whether the open bracket becomes a link, so that links never nest. */
+  insideLink() {
+    const ahead = this.src.slice(this.pos, this.pos + maxTarget);
+    const close = ahead.indexOf("](");
+    return close >= 0 && !/[\n[]/.test(ahead.slice(0, close));
+  }
+
+  /**
+   * Pairs the delimiter runs above `bottom` and takes them off the stack.
+   * @param {Item|null} bottom
+   */
+  emphasis(bottom) {
+    /** @type {Map<string, number>} below this run there is no opener of the kind */
+    const floors = new Map();
+    let closer = this.top === bottom ? null : this.top;
+    while (closer && closer.below !== bottom) closer = closer.below ?? null;
+    while (closer) {
+      if (!closer.closes) {
+        closer = closer.above ?? null;
+        continue;
+      }
+      const key = `${closer.ch}${closer.opens}${(closer.orig ?? 0) % 3}${closer.ch === "~" ? closer.len : ""}`;
+      const floor = Math.max(floors.get(key) ?? -1, bottom?.n ?? -1);
+      let opener = closer.below ?? null;
+      while (opener && (opener.n ?? 0) > floor && !pairs(opener, closer)) opener = opener.below ?? null;
+      if (!opener || (opener.n ?? 0) <= floor) {
+        floors.set(key, closer.below?.n ?? -1);
+        const next = closer.above ?? null;
+        if (!closer.opens) this.drop(closer);
+        closer = next;
+        continue;
+      }
+      while (closer.below && closer.below !== opener) this.drop(closer.below);
+      const n = closer.ch === "~" ? (closer.len ?? 0) : (opener.len ?? 0) >= 2 && (closer.len ?? 0) >= 2 ? 2 : 1;
+      wrap(opener, closer, closer.ch === "~" ? "del" : n === 2 ? "strong" : "em");
+      opener.len = (opener.len ?? 0) - n;
+      closer.len = (closer.len ?? 0) - n;
+      if (!opener.len) this.drop(opener);
+      if (!closer.len) {
+        const next = closer.above ?? null;
+        this.drop(closer);
+        closer = next;
+      }
+    }
+    while (this.top && this.top !== bottom) this.drop(this.top, this.open && !bottom);
+  }
+
+  /**
+   * Takes a run off the stack. What is left of it becomes text, unless it is
+   * `kept` for closeOpen.
+   * @param {Item} run
+   * @param {boolean} [kept]
+   */
+  drop(run, kept = false) {
+    if (run.below) run.below.above = run.above;
+    if (run.above) run.above.below = run.below;
+    if (this.top === run) this.top = run.below ?? null;
+    if (run.opens) this.waiting--;
+    if (!kept || !run.opens) run.opens = false;
+  }
+
+  /** Shows what is open at the end as if it were closed there. */
+  closeOpen() {
+    for (let item = this.tail; item !== this.head && item.prev; item = item.prev) {
+      if (!item.ch || !item.opens || !item.len) continue;
+      if (item.next) wrap(item, null, item.ch === "~" ? "del" : item.len >= 2 ? "strong" : "em");
+      item.len = 0;
+    }
+  }
+}
+
+/** @param {string} src @param {number} i */
+function charBefore(src, i) {
+  const c = src.charCodeAt(i - 1);
+  return c >= 0xdc00 && c <= 0xdfff ? src.slice(i - 2, i) : src.slice(i - 1, i);
+}
+
+/** @param {string} src @param {number} i */
+function charAfter(src, i) {
+  const c = src.codePointAt(i);
+  return c === undefined ? "" : String.fromCodePoint(c);
+}
+
+/** @param {string} ch */
+function isMark(ch) {
+  const c = ch.charCodeAt(0);
+  return c < 128 ? c > 32 && !(c > 47 && c < 58) && !(c > 64 && c < 91) && !(c > 96 && c < 123) && c < 127 : punctuation.test(ch);
+}
+
+/** @param {string} text */
+function codeText(text) {
+  const s = text.replace(/\n/g, " ");
+  return plain(s.length > 2 && s.startsWith(" ") && s.endsWith(" ") && s.trim() ? s.slice(1, -1) : s);
+}
+
+/**
+ * @param {Item} opener
+ * @param {Item} closer
+ */
+function pairs(opener, closer) {
+  if (!opener.opens || opener.ch !== closer.ch) return false;
+  if (closer.ch === "~") return opener.len === closer.len;
+  const sum = (opener.orig ?? 0) + (closer.orig ?? 0);
+  const three = (opener.closes || closer.opens) && sum % 3 === 0;
+  return !three || ((opener.orig ?? 0) % 3 === 0 && (closer.orig ?? 0) % 3 === 0);
+}
+
+/**
+ * Puts what lies between two runs into one element.
+ * @param {Item} opener
+ * @param {Item|null} closer null: up to the end
+ * @param {string} t
+ */
+function wrap(opener, closer, t) {
+  const first = opener.next;
+  if (closer?.prev) closer.prev.next = null;
+  /** @type {Item} */
+  const item = { v: { t, c: flatten(first) }, prev: opener, next: closer };
+  opener.next = item;
+  if (closer) closer.prev = item;
+}
+
+/**
+ * @param {Item|null} item
+ * @returns {Node[]}
+ */
+function flatten(item) {
+  /** @type {Node[]} */
+  const out = [];
+  /** @type {string[]} pieces of the text being joined */
+  let text = [];
+  const flush = () => {
+    const s = plain(text.join(""));
+    if (s) out.push(s);
+    text = [];
+  };
+  for (; item; item = item.next) {
+    const v = item.ch ? item.ch.repeat(item.len ?? 0) : item.v;
+    if (typeof v === "string") {
+      text.push(v);
+    } else if (v) {
+      flush();
+      out.push(v);
+    }
+  }
+  flush();
+  return out;
+}

@@ -1,0 +1,189 @@
+// @ts-check
+// Turns that are this browser's until the relay answers 202. They are kept in
+// storage, so a reload sends them again with the same key, and the relay sees
+// to it that the agent gets each once.
+import { Problem } from "./client.js";
+
+/** @typedef {import("./reduce.js").Pending} Pending */
+
+/** Older unsent turns are not sent out of the blue, in ms. */
+const maxAge = 24 * 3600_000;
+/** Attempts at an unreachable relay before the visitor is asked. */
+const maxAttempts = 5;
+/** How long refusals with a wait are waited out by themselves, in ms. */
+const maxPatience = 10 * 60_000;
+
+export class Outbox {
+  /** @type {Pending[]} in the order they are sent */
+  #turns = [];
+  #sending = false;
+  #closed = false;
+  /** @type {(() => void)|null} */
+  #wake = null;
+
+  /**
+   * @param {import("./client.js").Client} client
+   * @param {import("./storage.js").Storage} storage
+   * @param {(turn: Pending) => void} onChange
+   */
+  constructor(client, storage, onChange) {
+    this.client = client;
+    this.storage = storage;
+    this.onChange = onChange;
+  }
+
+  /** Takes up what an earlier page left unsent; reports whether there was any. */
+  restore() {
+    for (const t of this.#stored()) {
+      if (!this.#turns.some((known) => known.turn === t.turn)) this.#enqueue(t.turn, t.text);
+    }
+    void this.#run();
+    return this.#turns.length > 0;
+  }
+
+  /** @param {string} text @returns {string} the turn's key */
+  add(text) {
+    const turn = newKey();
+    this.#save([...this.#stored(), { turn, text, at: Date.now() }]);
+    this.#enqueue(turn, text);
+    void this.#run();
+    return turn;
+  }
+
+  /** Sends a failed turn again, with its key. @param {string} turn */
+  retry(turn) {
+    const t = this.#turns.find((x) => x.turn === turn);
+    if (t?.state === "failed") this.#set(t, { state: "sending", code: "", detail: "" });
+    this.retryNow();
+  }
+
+  /** Ends the wait before the next attempt. */
+  retryNow() {
+    this.#wake?.();
+    void this.#run();
+  }
+
+  /** Tries what failed for want of a connection again. */
+  reconnected() {
+    for (const t of this.#turns) if (t.state === "failed" && t.code === "unreachable") this.retry(t.turn);
+    this.#wake?.();
+  }
+
+  /** Gives a turn up. @param {string} turn */
+  drop(turn) {
+    this.#turns = this.#turns.filter((t) => t.turn !== turn);
+    this.#save(this.#stored().filter((t) => t.turn !== turn));
+  }
+
+  clear() {
+    this.#turns = [];
+    this.#save([]);
+    this.#wake?.();
+  }
+
+  close() {
+    this.#closed = true;
+    this.#wake?.();
+  }
+
+  /** @param {string} turn @param {string} text */
+  #enqueue(turn, text) {
+    /** @type {Pending} */
+    const t = { turn, text, attachments: [], state: "sending", code: "", detail: "", until: 0 };
+    this.#turns.push(t);
+    this.onChange(t);
+  }
+
+  /** @param {Pending} turn @param {Partial<Pending>} change */
+  #set(turn, change) {
+    const at = this.#turns.findIndex((t) => t.turn === turn.turn);
+    if (at < 0) return;
+    this.#turns[at] = { ...this.#turns[at], ...change };
+    this.onChange(this.#turns[at]);
+  }
+
+  async #run() {
+    if (this.#sending || this.#closed) return;
+    this.#sending = true;
+    try {
+      for (;;) {
+        const turn = this.#turns.find((t) => t.state !== "failed");
+        if (!turn || this.#closed) return;
+        await this.#deliver(turn);
+      }
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  /** Sends one turn until it is accepted or given up. @param {Pending} turn */
+  async #deliver(turn) {
+    const began = Date.now();
+    for (let attempt = 1; ; attempt++) {
+      this.#set(turn, { state: "sending", until: 0 });
+      try {
+        await this.client.call("POST", "v1/messages", { body: { text: turn.text }, headers: { "idempotency-key": turn.turn } });
+        this.#set(turn, { state: "sent", code: "", detail: "" });
+        this.drop(turn.turn);
+        return;
+      } catch (err) {
+        const problem = err instanceof Problem ? err : new Problem("unreachable", 0, String(err), null);
+        const wait = this.#closed ? null : delay(problem, attempt, Date.now() - began);
+        const why = { code: problem.code, detail: problem.detail };
+        if (wait === null) return this.#set(turn, { ...why, state: "failed", until: 0 });
+        this.#set(turn, { ...why, state: "waiting", until: Date.now() + wait });
+        await this.#sleep(wait);
+        if (this.#closed || !this.#turns.some((t) => t.turn === turn.turn)) return;
+      }
+    }
+  }
+
+  /** @param {number} ms */
+  #sleep(ms) {
+    return new Promise((/** @type {(v: void) => void} */ done) => {
+      const timer = setTimeout(done, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        done();
+      };
+    }).finally(() => {
+      this.#wake = null;
+    });
+  }
+
+  /** @returns {{turn: string, text: string, at: number}[]} */
+  #stored() {
+    try {
+      const list = JSON.parse(this.storage.get("outbox") ?? "[]");
+      return list.filter((/** @type {any} */ t) => typeof t.turn === "string" && typeof t.text === "string" && Date.now() - t.at < maxAge);
+    } catch {
+      return [];
+    }
+  }
+
+  /** @param {unknown[]} list */
+  #save(list) {
+    this.storage.set("outbox", list.length ? JSON.stringify(list) : null);
+  }
+}
+
+/**
+ * Returns how long to wait before sending again, null when it is of no use.
+ * @param {Problem} problem
+ * @param {number} attempt
+ * @param {number} spent ms since the first attempt
+ */
+export function delay(problem, attempt, spent) {
+  const backoff = Math.min(20_000, 1000 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
+  if (problem.status === 0) return attempt < maxAttempts ? backoff : null;
+  const passes = [408, 429, 500, 502, 503, 504].includes(problem.status);
+  if (!passes || spent > maxPatience) return null;
+  if (problem.retryAfter !== null) return problem.retryAfter * 1000 + Math.random() * 400;
+  return problem.status === 503 || problem.status === 429 || attempt < maxAttempts ? backoff : null;
+}
+
+/** Makes up a turn's key. */
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+}

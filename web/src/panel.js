@@ -1,0 +1,506 @@
+// @ts-check
+// The panel: everything a visitor sees once the chat is wanted. It joins the
+// conversation with the transcript, the composer and the screen reader.
+import { Announcer } from "./announcer.js";
+import { Client, Problem } from "./client.js";
+import { css, inkOn, parseColor, readable } from "./color.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { Frame } from "./frame.js";
+import { h, icon } from "./h.js";
+import { spoken } from "./markdown.js";
+import { Follow } from "./scroll.js";
+import { Storage } from "./storage.js";
+import { say } from "./strings.js";
+import { styles } from "./styles.js";
+import { Transcript, statusOf } from "./transcript.js";
+import { followViewport } from "./viewport.js";
+
+/** @typedef {import("./reduce.js").View} View */
+/** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
+
+/**
+ * What the loader lends the panel.
+ * @typedef {object} Shell
+ * @property {string} base
+ * @property {string[]} names of all settings
+ * @property {ShadowRoot} root
+ * @property {HTMLButtonElement|null} launcher
+ * @property {() => Record<string, any>} settings
+ * @property {(name: string, detail: any, cancelable?: boolean) => boolean} emit
+ * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
+ */
+
+/**
+ * What the loader gets back.
+ * @typedef {object} Controller
+ * @property {(name: string, args: any[]) => any} call
+ * @property {() => void} refresh settings have changed
+ * @property {() => void} destroy
+ */
+
+/** A lost connection is mentioned after this long, in ms; most are back before. */
+const discretion = 2000;
+
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(styles);
+
+/**
+ * Puts the panel into the element.
+ * @param {HTMLElement} el
+ * @param {Shell} shell
+ * @returns {Controller}
+ */
+export function mount(el, shell) {
+  return new Panel(el, shell);
+}
+
+/** @type {Set<string>} settings that were wondered about */
+const wondered = new Set();
+
+/**
+ * Names settings that nobody knows, each once: a typing mistake is silent else.
+ * @param {HTMLElement} el @param {Shell} shell
+ */
+function wonder(el, { names }) {
+  for (const name of el.getAttributeNames()) {
+    if (names.includes(name) || wondered.has(name) || /^(id|class|style|slot|hidden|dir|lang|part|tabindex|role|(aria|data)-.*)$/.test(name)) continue;
+    wondered.add(name);
+    console.warn(`relay-chat: unknown setting "${name}"`);
+  }
+}
+
+/** @implements {Controller} */
+class Panel {
+  #life = new AbortController();
+  #open = false;
+  #unread = 0;
+  #frame = 0;
+  /** @type {ReturnType<typeof setInterval>|undefined} */
+  #clock;
+  #lostAt = 0;
+  /** @type {Set<string>} what was announced, so that a replay is silent */
+  #said = new Set();
+  #linkState = "";
+  #badge = h("span", { class: "badge", "aria-hidden": "true" });
+
+  /** @param {HTMLElement} el @param {Shell} shell */
+  constructor(el, shell) {
+    this.el = el;
+    this.shell = shell;
+    this.mode = el.getAttribute("mode") ?? "popup";
+    this.storage = new Storage(shell.base);
+    this.client = new Client(shell.base, this.storage);
+    this.announcer = new Announcer();
+    this.conversation = new Conversation(this.client, this.storage, {
+      onView: (now, before, event) => this.#changed(now, before, event),
+      onLink: () => this.#linked(),
+    });
+    this.transcript = new Transcript(this.#acts(), (text) => this.#send(text));
+    this.composer = new Composer({ onSend: (text) => this.#send(text), onDraft: (text) => this.storage.set("draft", text || null) });
+    const { log } = this.transcript;
+    this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
+      close: () => this.#hide(true),
+      fresh: () => void this.#fresh(),
+      retryNow: () => this.conversation.retryNow(),
+      jump: () => this.follow.toEnd(),
+    });
+    this.root = this.frame.root;
+    this.#place();
+    wonder(el, shell);
+    this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#showJump(), this.#life.signal);
+    this.refresh();
+    this.composer.text = this.storage.get("draft") ?? "";
+    if (this.mode !== "popup") this.#show();
+    else if (this.storage.get("outbox")) this.conversation.start();
+    this.#paint();
+  }
+
+  #place() {
+    const { signal } = this.#life;
+    const { root, launcher } = this.shell;
+    root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
+    root.insertBefore(this.root, launcher);
+    if (launcher?.childElementCount === 1) launcher.append(icon("close"));
+    this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
+    this.transcript.log.addEventListener("click", (e) => void this.#copy(e), { signal });
+    document.addEventListener("visibilitychange", () => this.#open && !document.hidden && this.#read(), { signal });
+    addEventListener("resize", () => this.#modal(), { signal });
+    followViewport(this.root, signal);
+  }
+
+  /** @returns {import("./rows.js").Acts} */
+  #acts() {
+    return {
+      name: () => this.name,
+      respond: (id, answer) => void this.conversation.respond(id, answer).catch((err) => this.#complain(say("actionFailed", { why: why(err) }))),
+      retry: (turn) => this.conversation.outbox.retry(turn),
+      retryNow: () => this.conversation.retryNow(),
+      edit: (turn) => {
+        this.conversation.drop(turn.turn);
+        this.composer.text = turn.text;
+        this.composer.field.focus();
+      },
+      discard: (turn) => {
+        this.conversation.drop(turn.turn);
+        this.composer.field.focus();
+      },
+      again: () => {
+        const last = this.conversation.view.items.findLast((i) => i.kind === "user");
+        if (last) this.#send(last.text);
+      },
+    };
+  }
+
+  get name() {
+    return this.shell.settings().title || say("agent");
+  }
+
+  /** @param {string} name @param {any[]} args */
+  call(name, args) {
+    const [first] = args;
+    switch (name) {
+      case "open":
+        return this.#show(first ?? {});
+      case "close":
+        return this.#hide(false);
+      case "send":
+        return this.#send(String(first));
+      case "setDraft":
+        this.composer.text = String(first ?? "");
+        return;
+      case "update":
+        return this.#update(first ?? {});
+      case "newConversation":
+        return this.conversation.newConversation();
+      case "identify":
+        return this.conversation.identify(first);
+      case "logout":
+        this.composer.text = "";
+        return this.conversation.logout();
+      default:
+        return undefined;
+    }
+  }
+
+  /** Changes the settings that are named and no others. @param {Record<string, any>} partial */
+  #update(partial) {
+    for (const [key, value] of Object.entries(partial)) {
+      const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+      if (value === null || value === false) this.el.removeAttribute(name);
+      else this.el.setAttribute(name, value === true ? "" : Array.isArray(value) ? JSON.stringify(value) : String(value));
+    }
+    wonder(this.el, this.shell);
+  }
+
+  refresh() {
+    const s = this.shell.settings();
+    const accent = parseColor(s.accent) ?? [45, 91, 209];
+    this.root.style.setProperty("--ink", css(inkOn(accent)));
+    this.root.style.setProperty("--accent-day", css(readable(accent, [255, 255, 255], 4.6)));
+    this.root.style.setProperty("--accent-night", css(readable(accent, [24, 26, 30], 4.6)));
+    this.frame.title.textContent = s.title || say("title");
+    this.root.dataset.theme = /^(light|dark)$/.test(s.theme) ? s.theme : "auto";
+    this.root.dir = this.el.dir || getComputedStyle(this.el).direction;
+    this.transcript.welcome(s.greeting || say("greeting"), starters(s.starters));
+  }
+
+  destroy() {
+    this.conversation.close();
+    this.announcer.close();
+    this.#life.abort();
+    clearInterval(this.#clock);
+    cancelAnimationFrame(this.#frame);
+    this.root.remove();
+  }
+
+  /** @param {{message?: string, send?: boolean, quiet?: boolean}} [how] quiet: the visitor did not ask for it now */
+  #show({ message, send, quiet = false } = {}) {
+    const popup = this.mode === "popup";
+    if (popup && !this.#open && !this.shell.emit("open", {}, true)) return;
+    this.#open = true;
+    if (popup) {
+      this.root.hidden = false;
+      this.#reflect(true);
+      this.#modal();
+    }
+    this.conversation.start();
+    this.#read();
+    if (message && send) this.#send(message);
+    else if (message) this.composer.text = message;
+    this.#paint();
+    this.composer.fit();
+    this.follow.toEnd();
+    // On glass a focus would call the keyboard up.
+    if (popup && !quiet && !matchMedia("(hover: none) and (pointer: coarse)").matches) this.composer.field.focus({ preventScroll: true });
+  }
+
+  /** @param {boolean} byHand whether the focus goes back to the launcher */
+  #hide(byHand) {
+    if (this.mode !== "popup" || !this.#open || !this.shell.emit("close", {}, true)) return;
+    const inside = this.root.contains(this.shell.root.activeElement);
+    this.#open = false;
+    this.root.hidden = true;
+    this.#reflect(false);
+    this.#modal();
+    if (byHand || inside) this.shell.launcher?.focus({ preventScroll: true });
+    this.#rest();
+  }
+
+  /** @param {boolean} open */
+  #reflect(open) {
+    this.shell.reflect("open", open ? "" : null);
+    this.shell.launcher?.setAttribute("aria-expanded", String(open));
+    this.#remember(open);
+  }
+
+  /** @param {boolean} open */
+  #remember(open) {
+    try {
+      if (open) sessionStorage.setItem(`relay-chat:${this.shell.base}:open`, "1");
+      else sessionStorage.removeItem(`relay-chat:${this.shell.base}:open`);
+    } catch {
+      // Then the next page begins with the chat closed.
+    }
+  }
+
+  /** On a phone the panel covers the page and says so. */
+  #modal() {
+    const covers = this.mode === "popup" && this.#open && matchMedia("(max-width:640px)").matches;
+    if (covers) this.root.setAttribute("aria-modal", "true");
+    else this.root.removeAttribute("aria-modal");
+    if (this.shell.launcher) this.shell.launcher.inert = covers;
+  }
+
+  /** Lets the stream go when nobody looks and nothing is under way. */
+  #rest() {
+    const { view } = this.conversation;
+    if (this.mode === "popup" && !this.#open && !view.busy && !view.pending.length) this.conversation.stream.stop();
+  }
+
+  /** @param {string} text */
+  #send(text) {
+    const max = this.client.limits.max_message;
+    const over = max ? new TextEncoder().encode(text).length - max : 0;
+    if (over > 0) return this.#complain(say("tooLong", { n: over }));
+    if (!text.trim()) return;
+    this.#complain("");
+    if (text === this.composer.text.trim()) this.composer.text = "";
+    this.conversation.send(text);
+    this.shell.emit("message", { role: "user", text });
+    this.#paint();
+    this.follow.toEnd();
+  }
+
+  async #fresh() {
+    this.composer.field.focus({ preventScroll: true });
+    try {
+      await this.conversation.newConversation();
+    } catch (err) {
+      this.#complain(say("actionFailed", { why: why(err) }));
+    }
+  }
+
+  /** @param {string} text "" takes the last complaint away */
+  #complain(text) {
+    this.frame.complain(text);
+    if (text) this.announcer.warn(text);
+  }
+
+  /** @param {KeyboardEvent} e */
+  #key(e) {
+    if (e.isComposing || e.defaultPrevented) return;
+    if (e.key === "Escape") {
+      if (!this.frame.confirm.hidden) this.frame.unask();
+      else if (this.mode === "popup") this.#hide(true);
+      else return;
+      e.preventDefault();
+      e.stopPropagation();
+    } else if (e.key === "F6") {
+      const inField = this.shell.root.activeElement === this.composer.field;
+      (inField ? this.transcript.log : this.composer.field).focus();
+      e.preventDefault();
+    }
+  }
+
+  /** @param {Event} e */
+  async #copy(e) {
+    const button = e.target instanceof Element ? e.target.closest("[data-copy]") : null;
+    const code = button?.closest(".code")?.querySelector("code");
+    if (!button || !code) return;
+    try {
+      await navigator.clipboard.writeText(code.textContent ?? "");
+    } catch {
+      getSelection()?.selectAllChildren(code); // then at least it is one key press away
+      return;
+    }
+    button.textContent = say("copied");
+    this.announcer.say(say("copied"));
+    setTimeout(() => {
+      button.textContent = say("copy");
+    }, 2000);
+  }
+
+  /** @param {View} now @param {View} before @param {RelayEvent} event */
+  #changed(now, before, event) {
+    this.#schedule();
+    if (now.status !== before.status || now.epoch !== before.epoch) {
+      this.shell.emit("session", { status: now.status, epoch: now.epoch });
+      if (now.epoch !== before.epoch || now.status === "ended") this.#said.clear();
+      if (now.status === "booting" && statusOf(now)) this.announcer.say(say("waking"));
+      if (now.status === "failed") this.#complain(say("sessionFailed"));
+    }
+    if (now.caughtUp && event.type !== "connected") this.#news(now, before, event);
+    this.#rest();
+  }
+
+  /**
+   * Tells page and screen reader what is new, each thing once.
+   * @param {View} now @param {View} before @param {RelayEvent} event
+   */
+  #news(now, before, event) {
+    const turn = `${now.epoch}/${now.turns}`;
+    if (now.busy && !before.busy && this.#once(`start ${turn}`)) {
+      this.announcer.say(say("responding", { name: this.name }));
+      this.shell.emit("turn-start", {});
+    }
+    const last = now.items.at(-1);
+    if (event.type === "turn_end" && this.#once(`end ${turn}`)) {
+      const from = now.items.findLastIndex((i) => i.kind === "user") + 1;
+      const text = now.items.slice(from).filter((i) => i.kind === "agent").map((i) => i.text).join("\n\n");
+      if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
+      if (text) {
+        this.announcer.say(spoken(text));
+        this.shell.emit("message", { role: "agent", text });
+        this.#count();
+      }
+      this.shell.emit("turn-end", { reason: event.data.reason ?? "done" });
+    } else if ((event.type === "question" || event.type === "approval") && last && this.#once(`ask ${last.key}`)) {
+      this.announcer.say(event.type === "question" ? last.text : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
+      this.shell.emit(event.type, { id: last.id });
+      this.#count();
+    } else if (event.type === "tool" && last?.kind === "tool") {
+      this.shell.emit("tool", { name: last.name, state: last.state });
+    } else if (event.type === "problem") {
+      this.announcer.warn(last?.text ?? "");
+      this.shell.emit("error", { code: event.data.code, message: last?.text ?? "" });
+    } else if (event.type === "pending" && event.data.state === "failed") {
+      this.announcer.warn(say("notSent"));
+    }
+  }
+
+  /** @param {string} what */
+  #once(what) {
+    if (this.#said.has(what)) return false;
+    this.#said.add(what);
+    return true;
+  }
+
+  #count() {
+    if (this.#open && !document.hidden) return;
+    this.#unread++;
+    this.#showUnread();
+  }
+
+  #read() {
+    if (!this.#unread) return;
+    this.#unread = 0;
+    this.#showUnread();
+  }
+
+  #showUnread() {
+    const { launcher } = this.shell;
+    this.#badge.textContent = this.#unread ? String(Math.min(this.#unread, 99)) : "";
+    launcher?.append(this.#badge);
+    const title = this.shell.settings().title || say("title");
+    launcher?.setAttribute("aria-label", this.#unread ? say("unread", { title, n: this.#unread }) : title);
+    this.shell.emit("unread", { count: this.#unread });
+  }
+
+  /** Paints soon: with the next frame, or in a while where frames don't come. */
+  #schedule() {
+    if (this.#frame) return;
+    const paint = () => {
+      this.#frame = 0;
+      this.#paint();
+    };
+    this.#frame = document.hidden ? Number(setTimeout(paint, 200)) : requestAnimationFrame(paint);
+  }
+
+  #paint() {
+    const { view } = this.conversation;
+    this.transcript.render(view);
+    this.frame.fresh.hidden = view.items.length + view.pending.length === 0;
+    this.follow.keep();
+    this.#tick();
+  }
+
+  #showJump() {
+    this.frame.jump.hidden = this.follow.stuck;
+  }
+
+  /** Renews what counts down, as long as something does. */
+  #tick() {
+    const counting = this.transcript.tick(this.conversation.view);
+    const lost = this.#showLink();
+    if (!counting && !lost) {
+      clearInterval(this.#clock);
+      this.#clock = undefined;
+    } else {
+      this.#clock ??= setInterval(() => this.#tick(), 500);
+    }
+  }
+
+  #linked() {
+    const { state, problem } = this.conversation.link;
+    if (state === "open" || state === "idle") this.#lostAt = 0;
+    else this.#lostAt ||= Date.now();
+    if (state !== this.#linkState) {
+      this.#linkState = state;
+      this.shell.emit("connection", { state });
+      if (state === "refused") this.shell.emit("error", { code: problem?.code, message: problem?.message });
+    }
+    this.#tick();
+  }
+
+  /** Says what is wrong with the connection; reports whether anything is. */
+  #showLink() {
+    const { state, until, problem } = this.conversation.link;
+    const lost = state !== "open" && state !== "idle";
+    this.frame.dot.dataset.state = state;
+    const late = lost && Date.now() - this.#lostAt >= discretion;
+    const show = state === "refused" || late;
+    const was = this.frame.banner.hidden;
+    this.frame.banner.hidden = !show;
+    if (!show) return lost;
+    const s = Math.max(1, Math.ceil((until - Date.now()) / 1000));
+    const text = state === "refused" ? (problem?.code === "origin_not_allowed" ? say("wrongOrigin", { origin: location.origin }) : say("refused")) : !navigator.onLine ? say("offline") : state === "waiting" && problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: problem.detail, s })) : say("reconnecting");
+    if (this.frame.bannerText.textContent !== text) this.frame.bannerText.textContent = text;
+    this.frame.retry.hidden = state === "connecting";
+    this.frame.banner.classList.toggle("bad", state === "refused");
+    if (was) this.announcer.warn(text);
+    return lost;
+  }
+}
+
+/** @param {unknown} err */
+function why(err) {
+  return err instanceof Problem ? err.detail || err.code : String(err);
+}
+
+/**
+ * Reads the suggestions: a list, JSON, or texts with bars between them.
+ * @param {unknown} value
+ * @returns {string[]}
+ */
+function starters(value) {
+  if (typeof value === "string" && value.trim().startsWith("[")) {
+    try {
+      value = JSON.parse(value);
+    } catch {
+      // Then it is a text that begins with a bracket.
+    }
+  }
+  const list = Array.isArray(value) ? value : String(value ?? "").split("|");
+  return list.map((s) => String(s).trim()).filter(Boolean).slice(0, 8);
+}

@@ -1,0 +1,355 @@
+// @ts-check
+// (view, event) → view. The view is what the visitor sees of the conversation;
+// every change is made here, from the relay's events and from what this
+// browser does. Pure: a view is never changed, so replay is harmless.
+
+/**
+ * @typedef {object} Attachment
+ * @property {string} name
+ * @property {string} mime
+ */
+
+/**
+ * One thing in the transcript.
+ * @typedef {object} Item
+ * @property {string} key stable over replays of the same events
+ * @property {"user"|"agent"|"tool"|"question"|"approval"|"end"|"problem"} kind
+ * @property {string} text
+ * @property {boolean} [open] agent: true while pieces come, false when they
+ *   ended without their whole block, absent on a whole block
+ * @property {string|null} [turn] user: the key of the turn
+ * @property {number} [seq] user: its place, when numbered
+ * @property {Attachment[]} [attachments] user
+ * @property {string} [name] tool
+ * @property {string} [state] tool: running, done, failed …
+ * @property {string|null} [id] question, approval; null: the operator decides
+ * @property {Option[]} [options] question
+ * @property {string|null} [outcome] question, approval: null while unsettled
+ * @property {boolean} [elsewhere] question, approval: settled while we looked on
+ * @property {string} [mine] question, approval: what was chosen in this tab
+ * @property {unknown} [input] approval
+ * @property {string} [code] end, problem
+ */
+
+/**
+ * @typedef {object} Option
+ * @property {string} label what is shown, and answered
+ * @property {string} detail
+ */
+
+/**
+ * A turn that this browser still owns: the relay has not accepted it, or has
+ * and its user event is yet to come.
+ * @typedef {object} Pending
+ * @property {string} turn
+ * @property {string} text
+ * @property {Attachment[]} attachments
+ * @property {"sending"|"waiting"|"failed"|"sent"} state
+ * @property {string} code why it waits or failed
+ * @property {string} detail
+ * @property {number} until when a waiting turn is sent again, ms since 1970
+ */
+
+/**
+ * @typedef {object} View
+ * @property {string} status of the session
+ * @property {number} epoch
+ * @property {Item[]} items
+ * @property {Pending[]} pending
+ * @property {boolean} busy a turn runs
+ * @property {boolean} caughtUp what comes now is news, not history
+ * @property {string|null} lastEventId
+ * @property {string|null} target last event id when this browser arrived
+ * @property {boolean} targetBusy whether a turn ran then
+ * @property {number} turns ended in this epoch
+ * @property {View|null} mark the view just after the last numbered event
+ */
+
+/**
+ * @typedef {object} RelayEvent
+ * @property {string} type an event of the stream, or one of: hello, connected,
+ *   pending, forget, dropped, chosen
+ * @property {string|null} [id] `<epoch>-<seq>`
+ * @property {any} data
+ */
+
+/** @type {View} */
+export const emptyView = Object.freeze({
+  status: "none",
+  epoch: 0,
+  items: [],
+  pending: [],
+  busy: false,
+  caughtUp: true,
+  lastEventId: null,
+  target: null,
+  targetBusy: false,
+  turns: 0,
+  mark: null,
+});
+
+/**
+ * @param {View} view
+ * @param {RelayEvent} event
+ * @returns {View}
+ */
+export function reduce(view, event) {
+  const place = event.id ? parseId(event.id) : null;
+  if (place) {
+    const last = view.lastEventId ? parseId(view.lastEventId) : null;
+    const old = last && (place.epoch < last.epoch || (place.epoch === last.epoch && place.seq <= last.seq));
+    // A user event is merged in by the relay and may come late; it is known by
+    // its turn. Anything else that is old was seen before.
+    if (old && !(event.type === "user" && place.epoch === last.epoch && isNew(view, event.data))) return view;
+    if (old) return lateUser(view, event.data, place.seq);
+  }
+  const next = step(view, event, place);
+  if (!place) return next;
+  return passed({ ...next, lastEventId: /** @type {string} */ (event.id), epoch: Math.max(next.epoch, place.epoch) });
+}
+
+/**
+ * @param {View} view
+ * @param {RelayEvent} event
+ * @param {{epoch: number, seq: number}|null} place
+ * @returns {View}
+ */
+function step(view, event, place) {
+  const { data } = event;
+  const gone = view.status === "ended" && (!place || place.epoch <= view.epoch);
+  switch (event.type) {
+    case "hello": // the answer to POST /v1/visitor
+      return {
+        ...view,
+        target: data.last_event_id ?? null,
+        targetBusy: !!data.agent_busy,
+        caughtUp: data.last_event_id == null || data.last_event_id === view.lastEventId,
+      };
+    case "connected": // a new stream: what followed the last numbered event comes again
+      return back(view);
+    case "forget": // another visitor, or none
+      return { ...emptyView, pending: data.keepPending ? view.pending : [] };
+    case "pending":
+      return { ...view, pending: putPending(view, data) };
+    case "dropped":
+      return { ...view, pending: view.pending.filter((p) => p.turn !== data.turn) };
+    case "chosen":
+      return { ...view, items: patch(view.items, data.id, { mine: data.mine }), mark: view.mark && { ...view.mark, items: patch(view.mark.items, data.id, { mine: data.mine }) } };
+    case "session":
+      return session(view, data);
+    case "reset":
+      return { ...emptyView, status: view.status, epoch: view.epoch, pending: view.pending, target: view.target, targetBusy: view.targetBusy, caughtUp: view.target === null };
+    case "problem":
+      return add(close(view), { kind: "problem", text: String(data.detail || data.title || ""), code: data.code });
+    default:
+      return gone ? view : said(view, event, place);
+  }
+}
+
+/**
+ * What was said and done in the conversation.
+ * @param {View} view
+ * @param {RelayEvent} event
+ * @param {{epoch: number, seq: number}|null} place
+ * @returns {View}
+ */
+function said(view, event, place) {
+  const { data } = event;
+  switch (event.type) {
+    case "user": {
+      const turn = data.turn ?? null;
+      const pending = view.pending.filter((p) => p.turn !== turn);
+      if (turn && view.items.some((i) => i.turn === turn)) return { ...view, pending };
+      return add({ ...close(view), pending, busy: true }, { kind: "user", text: data.text, turn, seq: place?.seq, attachments: data.attachments ?? [] });
+    }
+    case "text":
+      return { ...text(view, data), busy: true };
+    case "tool":
+      return tool(view, data);
+    case "question":
+      if (view.items.some((i) => i.kind === "question" && i.id === data.id)) return view;
+      return add({ ...close(view), busy: true }, { kind: "question", text: data.question, id: data.id, options: options(data.options), outcome: null });
+    case "approval":
+      if (data.id && view.items.some((i) => i.kind === "approval" && i.id === data.id)) return view;
+      return add({ ...close(view), busy: true }, { kind: "approval", text: data.tool ?? "", id: data.id ?? null, input: data.input, outcome: null });
+    case "settled":
+      return { ...view, items: settle(view.items, data.id ?? null, String(data.outcome ?? "settled"), view.caughtUp) };
+    case "turn_end": {
+      const ended = { ...close(view), busy: false, turns: view.turns + 1 };
+      // Whatever still waited for the operator does so no longer.
+      ended.items = settle(ended.items, null, "settled", false);
+      if (data.reason === "done" || !data.reason) return ended;
+      return add(ended, { kind: "end", text: data.reason, code: data.code ?? "" });
+    }
+    default:
+      return view;
+  }
+}
+
+/** @param {string} id */
+export function parseId(id) {
+  const m = /^(\d{1,15})-(\d{1,16})$/.exec(id);
+  return m && { epoch: Number(m[1]), seq: Number(m[2]) };
+}
+
+/**
+ * Keeps the view as a place to come back to, and notes what the passing of
+ * the last event known at arrival means.
+ * @param {View} view
+ * @returns {View}
+ */
+function passed(view) {
+  if (!view.caughtUp && view.target && reached(view.lastEventId, view.target)) {
+    const idle = view.lastEventId === view.target && !view.targetBusy;
+    view = { ...view, caughtUp: true, busy: idle ? false : view.busy };
+  }
+  return { ...view, mark: { ...view, mark: null } };
+}
+
+/** @param {string|null} id @param {string} target */
+function reached(id, target) {
+  const a = id && parseId(id);
+  const b = parseId(target);
+  return !a || !b || a.epoch > b.epoch || (a.epoch === b.epoch && a.seq >= b.seq);
+}
+
+/** @param {View} view @returns {View} */
+function back(view) {
+  const to = view.mark ?? { ...emptyView, target: view.target, targetBusy: view.targetBusy, caughtUp: view.caughtUp };
+  return { ...to, status: view.status, epoch: view.epoch, caughtUp: view.caughtUp, pending: view.pending.filter((p) => !to.items.some((i) => i.turn === p.turn)), mark: view.mark };
+}
+
+/** @param {View} view @param {any} data */
+function isNew(view, data) {
+  return !data.turn || !view.items.some((i) => i.turn === data.turn);
+}
+
+/**
+ * Puts a user event that came late where its number belongs.
+ * @param {View} view @param {any} data @param {number} seq
+ * @returns {View}
+ */
+function lateUser(view, data, seq) {
+  if (view.items.some((i) => i.kind === "user" && i.seq === seq)) return view;
+  /** @param {View} v @returns {View} */
+  const put = (v) => {
+    let at = v.items.findIndex((i) => i.kind === "user" && (i.seq ?? 0) > seq);
+    if (at < 0) at = v.items.length;
+    const item = /** @type {Item} */ ({ key: `u${v.epoch}-${seq}`, kind: "user", text: data.text, turn: data.turn ?? null, seq, attachments: data.attachments ?? [] });
+    return { ...v, items: v.items.toSpliced(at, 0, item), pending: v.pending.filter((p) => p.turn !== data.turn) };
+  };
+  return { ...put(view), mark: view.mark && put(view.mark) };
+}
+
+/**
+ * @param {View} view
+ * @param {any} data
+ * @returns {View}
+ */
+function session(view, data) {
+  const status = String(data.status);
+  const epoch = Number(data.epoch) || 0;
+  if (status === "ended" || (view.epoch && epoch > view.epoch)) {
+    // The conversation is over: nothing of it is shown any more.
+    return { ...emptyView, status, epoch, pending: view.pending, lastEventId: view.lastEventId };
+  }
+  const idle = ["none", "sleeping", "failed"].includes(status);
+  return { ...view, status, epoch, busy: idle ? false : view.busy };
+}
+
+/**
+ * Adds an item after the last numbered event. Its key is made of that event
+ * and its place, so that the same events give the same keys.
+ * @param {View} view
+ * @param {Omit<Item, "key">} item
+ * @returns {View}
+ */
+function add(view, item) {
+  const key = `${view.epoch}/${view.items.length}${item.kind[0]}`;
+  return { ...view, items: [...view.items, { ...item, key }] };
+}
+
+/** No more words will come to what is open. @param {View} view @returns {View} */
+function close(view) {
+  const last = view.items.at(-1);
+  if (!last?.open) return view;
+  return { ...view, items: view.items.with(-1, { ...last, open: false }) };
+}
+
+/**
+ * Text comes in pieces, in whole blocks, or as both: then the block that says
+ * what the pieces said takes their place.
+ * @param {View} view
+ * @param {any} data
+ * @returns {View}
+ */
+function text(view, data) {
+  const piece = String(data.text ?? "");
+  const last = view.items.at(-1);
+  if (data.delta) {
+    if (!piece) return view;
+    if (last?.kind === "agent" && last.open) return { ...view, items: view.items.with(-1, { ...last, text: last.text + piece }) };
+    return add(view, { kind: "agent", text: piece, open: true });
+  }
+  const at = view.items.findLastIndex((i) => i.kind === "agent" && i.open !== undefined);
+  const pieces = at >= 0 && view.items.slice(at + 1).every((i) => i.kind === "tool") ? view.items[at] : null;
+  if (pieces && same(pieces.text, piece)) {
+    return { ...view, items: view.items.with(at, { ...pieces, text: piece, open: undefined }) };
+  }
+  if (!piece.trim()) return view;
+  return add(close(view), { kind: "agent", text: piece, open: undefined });
+}
+
+/**
+ * A block equals its pieces; the pieces may have lost their beginning when
+ * they came from before this stream.
+ * @param {string} pieces @param {string} block
+ */
+function same(pieces, block) {
+  return pieces === block || block.trim() === pieces.trim() || (pieces.length > 16 && (block.endsWith(pieces) || block.startsWith(pieces)));
+}
+
+/** @param {View} view @param {any} data @returns {View} */
+function tool(view, data) {
+  const name = String(data.name ?? "");
+  const at = view.items.findLastIndex((i) => i.kind === "tool" && i.name === name && i.state === "running");
+  const state = toolState(data.state);
+  if (at >= 0 && (state !== "running" || view.items[at].text === (data.summary ?? ""))) {
+    return { ...view, busy: true, items: view.items.with(at, { ...view.items[at], state, text: data.summary || view.items[at].text }) };
+  }
+  return add({ ...close(view), busy: true }, { kind: "tool", name, text: data.summary ?? "", state });
+}
+
+/** @param {unknown} state */
+function toolState(state) {
+  if (/fail|error|denied/.test(String(state))) return "failed";
+  return /done|complete|end|result|ok|output/.test(String(state)) ? "done" : "running";
+}
+
+/** @param {unknown} list @returns {Option[]} */
+function options(list) {
+  if (!Array.isArray(list)) return [];
+  return list.slice(0, 20).map((o) => ({ label: String(o?.label ?? o?.value ?? o ?? ""), detail: String(o?.description ?? "") })).filter((o) => o.label);
+}
+
+/**
+ * @param {Item[]} items
+ * @param {string|null} id null: what waits for the operator
+ * @param {string} outcome
+ * @param {boolean} live
+ */
+function settle(items, id, outcome, live) {
+  return items.map((i) => (i.outcome === null && (i.id ?? null) === id ? { ...i, outcome, elsewhere: live && i.mine === undefined } : i));
+}
+
+/** @param {Item[]} items @param {string} id @param {Partial<Item>} change */
+function patch(items, id, change) {
+  return items.map((i) => (i.id === id ? { ...i, ...change } : i));
+}
+
+/** @param {View} view @param {Pending} turn */
+function putPending(view, turn) {
+  if (view.items.some((i) => i.turn === turn.turn)) return view.pending;
+  const at = view.pending.findIndex((p) => p.turn === turn.turn);
+  return at < 0 ? [...view.pending, turn] : view.pending.with(at, turn);
+}

@@ -1,0 +1,77 @@
+// @ts-check
+// The event stream format (WHATWG HTML, section 9.2), and nothing else.
+
+/**
+ * @typedef {object} Frame
+ * @property {string} event
+ * @property {string} data
+ * @property {string|null} id null when the frame has no id line
+ */
+
+/** More characters than this without an end of line or frame is no event stream. */
+const maxFrame = 4 << 20;
+
+/** Decodes an event stream, whatever pieces it comes in. */
+export class Decoder {
+  #text = new TextDecoder();
+  #line = "";
+  #afterCR = false;
+  #event = "";
+  /** @type {string[]} */
+  #data = [];
+  /** @type {string|null} */
+  #id = null;
+  #size = 0;
+
+  /**
+   * @param {(frame: Frame) => void} onFrame
+   * @param {(ms: number) => void} onRetry
+   */
+  constructor(onFrame, onRetry) {
+    this.onFrame = onFrame;
+    this.onRetry = onRetry;
+  }
+
+  /**
+   * Takes the next bytes; throws when what comes cannot be an event stream.
+   * @param {Uint8Array} bytes
+   */
+  push(bytes) {
+    let text = this.#text.decode(bytes, { stream: true });
+    if (!text) return;
+    if (this.#afterCR && text[0] === "\n") text = text.slice(1);
+    this.#afterCR = text ? text.endsWith("\r") : this.#afterCR;
+    const lines = text.split(/\r\n|\n|\r/);
+    lines[0] = this.#line + lines[0];
+    this.#line = lines.pop() ?? "";
+    for (const line of lines) this.#take(line);
+    if (this.#line.length + this.#size > maxFrame) throw new Error("event too large");
+  }
+
+  /** @param {string} line */
+  #take(line) {
+    if (line === "") {
+      if (this.#data.length) this.onFrame({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
+      this.#event = "";
+      this.#data = [];
+      this.#id = null;
+      this.#size = 0;
+      return;
+    }
+    const colon = line.indexOf(":");
+    if (colon === 0) return;
+    const field = colon < 0 ? line : line.slice(0, colon);
+    let value = colon < 0 ? "" : line.slice(colon + 1);
+    if (value.startsWith(" ")) value = value.slice(1);
+    if (field === "data") {
+      this.#data.push(value);
+      this.#size += value.length;
+    } else if (field === "event") {
+      this.#event = value;
+    } else if (field === "id") {
+      if (!value.includes("\0")) this.#id = value;
+    } else if (field === "retry" && /^\d{1,9}$/.test(value)) {
+      this.onRetry(Number(value));
+    }
+  }
+}

@@ -1,0 +1,178 @@
+// @ts-check
+// One sheet, adopted. What an owner may set: --relay-accent by the accent
+// attribute, and --relay-font, --relay-font-size, --relay-radius,
+// --relay-width, --relay-height on the element.
+
+export const styles = `
+.shell,.shell *{box-sizing:border-box}
+.shell{
+--bg:light-dark(#fff,#181a1e);--soft:light-dark(#f4f5f7,#24272d);--line:light-dark(#e4e6ea,#32363d);
+--text:light-dark(#1c1e22,#e9eaec);--muted:light-dark(#616771,#a0a6b0);--bad:light-dark(#b3261e,#ff9d94);
+--link:light-dark(var(--accent-day),var(--accent-night));
+--tint:color-mix(in oklab,var(--accent) 11%,var(--bg));
+--r:var(--relay-radius,18px);
+color-scheme:light dark;font:400 var(--relay-font-size,15px)/1.55 var(--relay-font,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif);
+color:var(--text);background:var(--bg);display:flex;flex-direction:column;position:relative;overflow:hidden;text-align:start;
+-webkit-font-smoothing:antialiased;-webkit-text-size-adjust:100%;overflow-wrap:anywhere}
+.shell[data-theme=light]{color-scheme:light}.shell[data-theme=dark]{color-scheme:dark}
+.shell[hidden],.shell [hidden]{display:none!important}
+.shell.popup{position:fixed;z-index:var(--z);bottom:calc(var(--oy) + 70px + env(safe-area-inset-bottom));left:var(--left);right:var(--right);
+width:min(var(--relay-width,404px),calc(100vw - 2*var(--ox)));height:min(var(--relay-height,680px),calc(100dvh - var(--oy) - 94px));
+border-radius:var(--r);box-shadow:0 0 0 1px light-dark(#0f17290f,#ffffff1a),0 4px 12px #0f172914,0 20px 56px #0f172930;
+transform-origin:100% 100%;animation:rise .2s cubic-bezier(.2,.8,.3,1)}
+.shell.inline{height:100%;min-height:320px;border:1px solid var(--line);border-radius:var(--r)}
+.shell.page{height:100%}
+@keyframes rise{from{opacity:0;transform:translateY(10px) scale(.985)}}
+@keyframes in{from{opacity:0;transform:translateY(4px)}}
+button,input,textarea{font:inherit;color:inherit;letter-spacing:inherit}
+button{cursor:pointer;-webkit-tap-highlight-color:transparent}
+:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+.log:focus-visible{outline-offset:-3px;border-radius:8px}
+.sr{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+
+.head{display:flex;align-items:center;gap:4px;padding:12px 10px 12px 18px;border-bottom:1px solid var(--line);flex:none}
+.head h2{all:unset;font-weight:600;font-size:1.03em;letter-spacing:-.005em;flex:1;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.head .dot{width:8px;height:8px;border-radius:50%;background:light-dark(#b3b8c0,#5c626c);margin-inline-end:8px;flex:none;transition:background .3s}
+.head .dot[data-state=open]{background:light-dark(#1f9d63,#3cc489)}
+.icon{all:unset;display:grid;place-items:center;width:36px;height:36px;border-radius:10px;color:var(--muted);cursor:pointer}
+.icon:hover{background:var(--soft);color:var(--text)}
+.icon:focus-visible{outline:2px solid var(--link)}
+.icon svg{width:19px;height:19px}
+.page .head{border-bottom-color:transparent}
+
+.banner,.confirm,.error{flex:none;font-size:.9em;padding:9px 18px;background:light-dark(#fff6e0,#3a3220);color:light-dark(#5c4300,#f4dfae);animation:in .2s}
+.banner.bad,.error{background:light-dark(#fdeceb,#40211f);color:light-dark(#8c1d18,#ffc9c4)}
+.error{display:flex;gap:10px;justify-content:space-between}
+.confirm{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}
+.confirm p{margin:0 0 10px}
+.link{all:unset;cursor:pointer;text-decoration:underline;text-underline-offset:2px;margin-inline-start:8px;padding:2px 0;font-weight:500}
+.link:focus-visible{outline:2px solid currentColor;outline-offset:2px;border-radius:3px}
+
+.log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;overflow-anchor:none;scrollbar-width:thin;scrollbar-color:var(--line) transparent;outline:none}
+.thread{padding:18px;display:flex;flex-direction:column;gap:12px;min-height:100%}
+.page .thread{max-width:796px;margin:0 auto;padding:24px 22px 18px}
+.hello{margin:auto 0 0;padding-top:24px}
+.page .hello{margin:auto 0;padding-bottom:8vh}
+.greeting{margin:0 0 18px;font-size:1.5em;line-height:1.3;font-weight:600;letter-spacing:-.018em;text-wrap:balance;white-space:pre-line}
+.page .greeting{font-size:2em;letter-spacing:-.025em}
+.starters{display:flex;flex-wrap:wrap;gap:8px}
+.starter,.choice,.small{border:1px solid var(--line);background:var(--bg);border-radius:12px;padding:8px 13px;text-align:start;line-height:1.35;transition:background .12s,border-color .12s}
+.starter:hover,.choice:hover,.small:hover{background:var(--tint);border-color:color-mix(in oklab,var(--accent) 45%,var(--line))}
+
+.msg{max-width:100%;animation:in .22s;contain:layout style}
+.user{align-self:flex-end;max-width:86%;display:flex;flex-direction:column;align-items:flex-end}
+.bubble{background:var(--tint);border-radius:16px 16px 5px 16px;padding:9px 14px;white-space:pre-wrap;unicode-bidi:plaintext;overflow:clip}
+.user[data-state=sending] .bubble,.user[data-state=waiting] .bubble{opacity:.72}
+.user[data-state=failed] .bubble{box-shadow:inset 0 0 0 1px var(--bad)}
+.user+.agent,.agent+.user,.card+.user,.note+.user{margin-top:6px}
+.meta{font-size:.82em;color:var(--muted);margin-top:4px;text-align:end}
+.meta:empty{display:none}
+[data-state=sending] .meta{animation:late 0s 1.2s both}
+@keyframes late{from{visibility:hidden}to{visibility:visible}}
+[data-state=failed] .meta{color:var(--bad)}
+.files{display:flex;flex-wrap:wrap;gap:6px;justify-content:flex-end}
+.files:empty{display:none}
+.file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:220px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+
+.text{overflow:clip;overflow-clip-margin:3px;unicode-bidi:isolate}
+.text>*{margin:0 0 .72em}
+.text>:last-child{margin-bottom:0}
+.text p{margin:0 0 .72em}.text p:last-child{margin-bottom:0}
+.text :is(h3,h4,h5,h6){line-height:1.3;margin:1.15em 0 .45em;letter-spacing:-.01em;font-weight:650}
+.text>:is(h3,h4,h5,h6):first-child{margin-top:0}
+.text .h1{font-size:1.26em}.text .h2{font-size:1.14em}.text .h3{font-size:1.04em}.text :is(.h4,.h5,.h6){font-size:1em}
+.text :is(ul,ol){padding-inline-start:1.5em;margin:0 0 .72em}
+.text li{margin:.22em 0;padding-inline-start:.15em}
+.text li::marker{color:var(--muted)}
+.text li :is(ul,ol){margin:.22em 0}
+.text .loose>li{margin:.5em 0}
+.text .task{list-style:none;margin-inline-start:-1.35em}
+.text .task input{margin:0 .5em 0 0;accent-color:var(--link);vertical-align:-.08em}
+.text blockquote{margin-inline:0;padding-inline-start:14px;border-inline-start:3px solid var(--line);color:var(--muted)}
+.text a{color:var(--link);text-decoration:underline;text-decoration-thickness:1px;text-underline-offset:2.5px;unicode-bidi:isolate;border-radius:3px}
+.text a:hover{text-decoration-thickness:2px}
+.text hr{border:0;border-top:1px solid var(--line);margin:1.1em 0}
+code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;font-size:.88em}
+.text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate}
+.code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}
+.bar{display:flex;justify-content:space-between;align-items:center;padding:4px 6px 4px 14px;font-size:.8em;color:var(--muted);min-height:32px}
+.copy{all:unset;cursor:pointer;padding:4px 9px;border-radius:7px;font-weight:500}
+.copy:hover{background:var(--line);color:var(--text)}
+.copy:focus-visible{outline:2px solid var(--link)}
+.code pre{margin:0;padding:2px 14px 13px;overflow-x:auto;white-space:pre;line-height:1.5;scrollbar-width:thin;overflow-wrap:normal}
+.code pre:focus-visible{outline-offset:-2px}
+.code pre code{font-size:1em}
+.table{overflow-x:auto;border:1px solid var(--line);border-radius:12px;scrollbar-width:thin;max-width:100%;width:fit-content}
+table{border-collapse:collapse;font-size:.95em;overflow-wrap:normal}
+th,td{padding:7px 13px;text-align:start;border-bottom:1px solid var(--line);vertical-align:top;min-width:4em}
+tr:last-child td{border-bottom:0}
+th{font-weight:600;background:var(--soft);white-space:nowrap}
+.center{text-align:center}.end{text-align:end}
+
+.card{border:1px solid var(--line);border-radius:14px;padding:14px 16px;animation:in .22s}
+.card p{margin:0}
+.question .text,.approval p{font-weight:500}
+.choices,.decide{display:flex;flex-wrap:wrap;gap:8px;margin-top:12px}
+.choice small{display:block;color:var(--muted)}
+.choice[aria-pressed=true]{background:var(--tint);border-color:var(--link);font-weight:500}
+[aria-disabled=true]{cursor:default}
+.settled [aria-disabled=true][aria-pressed=false],.settled .decide{opacity:.5}
+.free{display:flex;gap:8px;margin-top:12px}
+.free input{flex:1;min-width:0;border:1px solid var(--line);border-radius:11px;background:var(--bg);padding:8px 12px;font-size:max(16px,1em)}
+.free input:read-only{background:var(--soft)}
+.small{white-space:nowrap;font-weight:500}
+.strong{background:var(--accent);color:var(--ink);border-color:var(--accent)}
+.strong:hover{background:color-mix(in oklab,var(--accent) 88%,var(--text))}
+.outcome{font-size:.87em;color:var(--muted);margin-top:10px}
+.outcome:empty{display:none}
+details{margin-top:8px;font-size:.92em}
+summary{cursor:pointer;color:var(--muted);padding:2px 0}
+details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow:auto;max-height:240px;margin:6px 0 0}
+.tool{display:flex;align-items:center;gap:8px;color:var(--muted);font-size:.88em;min-width:0;animation:in .22s}
+.tool svg{width:16px;height:16px;flex:none}
+.tool .name{font-weight:500;flex:none}
+.tool code{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;background:var(--soft);border-radius:6px;padding:1px 7px;min-width:0}
+.tool .state{flex:none}
+.tool[data-state=done] .state{position:absolute;clip-path:inset(50%)}
+.tool[data-state=running] .name{animation:breathe 1.4s infinite alternate}
+.tool[data-state=failed]{color:var(--bad)}
+.note{display:flex;align-items:center;gap:8px;font-size:.9em;color:var(--muted);animation:in .22s}
+.note.bad{color:var(--bad)}
+.note svg{width:17px;height:17px;flex:none}
+.wait{border:1px dashed var(--line);border-radius:12px;padding:10px 14px}
+.wait.over{border:0;padding:0}
+.foot{display:flex;align-items:center;gap:10px;color:var(--muted);font-size:.9em;min-height:24px;animation:in .25s}
+.dots{display:flex;gap:4px;padding:4px 0}
+.dots i{width:7px;height:7px;border-radius:50%;background:var(--muted);animation:breathe 1s infinite alternate}
+.dots i:nth-child(2){animation-delay:.2s}.dots i:nth-child(3){animation-delay:.4s}
+@keyframes breathe{from{opacity:.85}to{opacity:.25}}
+
+.jump{position:absolute;left:50%;bottom:calc(100% + 10px);translate:-50% 0;display:flex;align-items:center;gap:6px;border:1px solid var(--line);background:var(--bg);border-radius:99px;padding:6px 14px 6px 11px;font-size:.87em;font-weight:500;box-shadow:0 4px 16px #0f172921;animation:in .18s;white-space:nowrap}
+.jump svg{width:16px;height:16px}
+.dock{flex:none;position:relative;padding:6px 14px max(14px,env(safe-area-inset-bottom))}
+.page .dock{width:100%;max-width:796px;margin:0 auto;padding-inline:18px}
+.composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding:5px 5px 5px 17px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
+.composer:focus-within{border-color:var(--link);box-shadow:0 0 0 3px color-mix(in oklab,var(--accent) 16%,transparent)}
+.composer textarea{all:unset;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}
+.composer textarea::placeholder{color:var(--muted);opacity:1}
+.send{all:unset;flex:none;display:grid;place-items:center;width:34px;height:34px;border-radius:50%;background:var(--accent);color:var(--ink);cursor:pointer;transition:background .15s,color .15s,transform .1s}
+.send:active{transform:scale(.94)}
+.send:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+.empty .send{background:var(--soft);color:var(--muted)}
+.send svg{width:18px;height:18px}
+
+.launcher svg{transition:opacity .15s}
+.launcher svg+svg,[aria-expanded=true].launcher svg{opacity:0}
+[aria-expanded=true].launcher svg+svg{opacity:1}
+.badge{position:absolute;top:-2px;right:-2px;min-width:20px;box-sizing:border-box;padding:0 6px;border-radius:10px;background:#b3261e;color:#fff;font:600 12px/20px system-ui,sans-serif;text-align:center}
+.badge:empty{display:none}
+@media (max-width:640px){
+.shell.popup{inset:auto 0 auto 0;top:var(--vt,0);left:0;right:0;width:100%;height:var(--vh,100dvh);border-radius:0;box-shadow:none;padding-top:env(safe-area-inset-top)}
+.page .thread{padding:16px}.page .greeting{font-size:1.6em}.page .dock{padding-inline:12px}
+.user{max-width:90%}
+.icon{width:42px;height:42px}
+}
+@media (prefers-reduced-motion:reduce){.shell,.shell *{animation-duration:.001s!important;animation-iteration-count:1!important;transition:none!important}}
+@media (forced-colors:active){.bubble,.starter,.choice,.send,.icon,.card,.jump,.copy,.code{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
+@media print{.launcher,.dock,.head,.banner{display:none}.shell{position:static!important;height:auto!important;overflow:visible!important}.log{overflow:visible}}
+`;

@@ -1,0 +1,24 @@
+// @ts-check
+// On a phone the keyboard covers the page instead of shrinking it; the panel
+// follows what is really visible.
+
+/**
+ * Keeps --vh and --vt of an element at the height and top of what is visible.
+ * @param {HTMLElement} el
+ * @param {AbortSignal} signal
+ */
+export function followViewport(el, signal) {
+  const view = window.visualViewport;
+  if (!view) return;
+  let frame = 0;
+  const measure = () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => {
+      el.style.setProperty("--vh", `${Math.round(view.height)}px`);
+      el.style.setProperty("--vt", `${Math.round(view.offsetTop)}px`);
+    });
+  };
+  view.addEventListener("resize", measure, { signal });
+  view.addEventListener("scroll", measure, { signal });
+  measure();
+}

@@ -1,0 +1,227 @@
+// A relay made of Node's http, for faults that the real one can't be made to
+// commit: it speaks /v1 as promised, from a script that a test writes.
+import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+
+const files = new URL("../static/", import.meta.url);
+const types = { js: "text/javascript", css: "text/css", html: "text/html; charset=utf-8" };
+export const strictPolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/**
+ * @typedef {object} Visitor
+ * @property {number} epoch
+ * @property {string} status
+ * @property {boolean} busy
+ * @property {number} seq
+ * @property {{id: string|null, type: string, data: any}[]} events
+ * @property {Map<string, any>} turns answers by key
+ * @property {Set<import("node:http").ServerResponse>} streams
+ */
+
+export class FakeRelay {
+  /** @type {Map<string, Visitor>} */
+  visitors = new Map();
+  /** @type {{method: string, path: string, headers: any, body: any}[]} */
+  requests = [];
+  /** @type {((req: any, res: any, path: string) => boolean)|null} a fault: true when it took the request */
+  fault = null;
+  /** What the agent does with a turn. */
+  agent = async (/** @type {FakeRelay} */ relay, /** @type {Visitor} */ v, /** @type {string} */ text) => {
+    relay.emit(v, "text", { text: `You said: ${text}`, delta: false });
+    relay.emit(v, "turn_end", { reason: "done" });
+  };
+  settings = {};
+  base = "";
+
+  async start(port = 0) {
+    this.server = createServer((req, res) => void this.handle(req, res).catch((err) => res.destroy(err)));
+    await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
+    this.port = this.server.address().port;
+    this.url = `http://127.0.0.1:${this.port}${this.base}/`;
+    return this;
+  }
+
+  async stop() {
+    this.server.closeAllConnections();
+    await new Promise((done) => this.server.close(done));
+  }
+
+  /** Adds an event to a visitor's log and sends it; state and pieces carry no number. */
+  emit(v, type, data, numbered = !(type === "session" || (type === "text" && data.delta) || type === "turn_end" || type === "tool")) {
+    const event = { id: numbered ? `${v.epoch}-${++v.seq}` : null, type, data };
+    if (type === "turn_end") v.busy = false;
+    if (type !== "session") v.events.push(event);
+    for (const s of v.streams) s.write(frame(event));
+    return event.id;
+  }
+
+  status(v, status) {
+    v.status = status;
+    this.emit(v, "session", { status, epoch: v.epoch });
+  }
+
+  /** Ends every stream of a visitor, at once and without a word. */
+  cut(v) {
+    for (const s of v.streams) s.destroy();
+  }
+
+  get only() {
+    return [...this.visitors.values()][0];
+  }
+
+  async handle(req, res) {
+    const url = new URL(req.url, "http://x");
+    if (!url.pathname.startsWith(this.base)) return problem(res, 404, "not_found");
+    const path = url.pathname.slice(this.base.length);
+    const foreign = req.headers.origin && req.headers.origin !== `http://${req.headers.host}`;
+    if (foreign) {
+      res.setHeader("access-control-allow-origin", req.headers.origin);
+      res.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key, last-event-id");
+      res.setHeader("access-control-allow-methods", "GET, POST, DELETE");
+      res.setHeader("access-control-expose-headers", "Retry-After");
+      res.setHeader("vary", "Origin");
+      if (req.method === "OPTIONS") return res.writeHead(204).end();
+    }
+    let body = "";
+    for await (const chunk of req) body += chunk;
+    this.requests.push({ method: req.method, path, headers: req.headers, body: body ? JSON.parse(body) : null });
+    if (this.fault?.(req, res, path)) return;
+    if (!path.startsWith("/v1/")) return this.file(res, path);
+    res.setHeader("cache-control", "no-store");
+    const route = `${req.method} ${path}`;
+    const token = /^Bearer (.+)$/i.exec(req.headers.authorization ?? "")?.[1] ?? /relay_visitor=([^;]+)/.exec(req.headers.cookie ?? "")?.[1] ?? "";
+    if (route === "POST /v1/visitor") return this.introduce(res, token, !!foreign);
+    const v = this.visitors.get(token);
+    if (!v) return problem(res, 401, "visitor_unknown");
+    switch (route) {
+      case "GET /v1/events":
+        return this.stream(req, res, v);
+      case "POST /v1/messages":
+        return this.message(req, res, v, JSON.parse(body));
+      case "POST /v1/responses": {
+        const r = JSON.parse(body);
+        json(res, 202, {});
+        this.emit(v, "settled", { id: r.id, outcome: r.decision ?? "answered" });
+        return this.answered?.(v, r);
+      }
+      case "DELETE /v1/session":
+        res.writeHead(204).end();
+        v.events = [];
+        this.status(v, "ended");
+        return;
+      case "DELETE /v1/visitor":
+        this.visitors.delete(token);
+        res.writeHead(204).end();
+        for (const s of v.streams) s.end(frame({ id: null, type: "problem", data: { code: "visitor_unknown", fatal: true } }));
+        return;
+      default:
+        return problem(res, 404, "not_found");
+    }
+  }
+
+  introduce(res, token, foreign) {
+    let v = this.visitors.get(token);
+    if (!v) {
+      token = randomBytes(32).toString("base64url");
+      v = { epoch: 0, status: "none", busy: false, seq: 0, events: [], turns: new Map(), streams: new Set() };
+      this.visitors.set(token, v);
+      if (!foreign) res.setHeader("set-cookie", `relay_visitor=${token}; HttpOnly; SameSite=Lax; Path=${this.base || "/"}`);
+    }
+    const last = v.events.findLast((e) => e.id)?.id ?? null;
+    json(res, 200, {
+      token: foreign ? token : null,
+      expires_at: new Date(Date.now() + 864e5).toISOString(),
+      session: { status: v.status, epoch: v.epoch, agent_busy: v.busy, last_event_id: last },
+      limits: { max_message: 16384, max_attachment: 4 << 20, max_attachments: 4, attachment_types: ["image/png"] },
+    });
+  }
+
+  stream(req, res, v) {
+    res.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+    res.write(": hello\nretry: 300\n\n");
+    res.write(frame({ id: null, type: "session", data: { status: v.status, epoch: v.epoch } }));
+    const last = req.headers["last-event-id"];
+    let from = 0;
+    if (last) {
+      const at = v.events.findIndex((e) => e.id === last);
+      if (at < 0) res.write(frame({ id: null, type: "reset", data: { reason: "unknown_event_id" } }));
+      else from = at + 1;
+    }
+    for (const e of v.events.slice(from)) res.write(frame(e));
+    v.streams.add(res);
+    res.on("close", () => v.streams.delete(res));
+  }
+
+  message(req, res, v, { text }) {
+    const key = req.headers["idempotency-key"];
+    const known = v.turns.get(key);
+    if (known) return json(res, 202, known);
+    if (v.epoch === 0 || v.status === "ended") {
+      v.epoch++;
+      v.seq = 0;
+      v.events = [];
+    }
+    if (v.status !== "running") this.status(v, "running");
+    v.busy = true;
+    const id = this.emit(v, "user", { text, attachments: [], turn: key });
+    const answer = { turn: key, epoch: v.epoch, seq: Number(id.split("-")[1]) };
+    v.turns.set(key, answer);
+    json(res, 202, answer);
+    void this.agent(this, v, text);
+  }
+
+  file(res, path) {
+    const hash = (name) => createHash("sha256").update(readFileSync(new URL(name, files))).digest("hex").slice(0, 12);
+    const hashed = (name) => `assets/${name.replace(/\.(\w+)$/, `.${hash(name)}.$1`)}`;
+    res.setHeader("access-control-allow-origin", "*");
+    if (path === "/widget.js") {
+      const config = JSON.stringify({ panel: hashed("panel.js"), title: "", greeting: "", starters: [], accent: "", locale: "", ...this.settings });
+      res.setHeader("content-type", types.js);
+      return res.end(readFileSync(new URL("widget.js", files), "utf8").replace('"__RELAY_CONFIG__"', () => config));
+    }
+    const asset = /^\/assets\/(\w+)\.\w+\.(js|css)$/.exec(path);
+    if (asset) {
+      res.setHeader("content-type", types[asset[2]]);
+      return res.end(readFileSync(new URL(`${asset[1]}.${asset[2]}`, files)));
+    }
+    if (path === "/") {
+      res.setHeader("content-type", types.html);
+      res.setHeader("content-security-policy", strictPolicy);
+      return res.end('<!doctype html><meta name="viewport" content="width=device-width"><title>Chat</title><link rel="stylesheet" href="' + hashed("page.css") + '"><script async src="widget.js"></script><body><main><relay-chat mode="page"></relay-chat></main>');
+    }
+    return problem(res, 404, "not_found");
+  }
+}
+
+function frame({ id, type, data }) {
+  return `${id ? `id: ${id}\n` : ""}event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+export function json(res, status, body, headers = {}) {
+  res.writeHead(status, { "content-type": "application/json", ...headers });
+  res.end(JSON.stringify(body));
+}
+
+export function problem(res, status, code, retryAfter) {
+  const more = retryAfter === undefined ? {} : { retry_after: retryAfter };
+  json(res, status, { title: code, status, code, detail: `Refused: ${code}.`, ...more }, { "content-type": "application/problem+json", ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }) });
+}
+
+/** A page of some website that embeds the widget. */
+export async function startSite(html, headers = {}) {
+  const server = createServer((req, res) => {
+    if (req.url !== "/") return res.writeHead(404).end();
+    res.writeHead(200, { "content-type": "text/html; charset=utf-8", ...headers });
+    res.end(html);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    stop: () => {
+      server.closeAllConnections();
+      return new Promise((done) => server.close(done));
+    },
+  };
+}
