@@ -50,6 +50,9 @@ func TestPayloadIsDecodedByType(t *testing.T) {
 		{"", `{"type":"assistant","content":[` + text + `],"delta":true}`, func(r json.RawMessage) Payload {
 			return Assistant{Blocks: blocks[:1], Delta: true, Raw: r}
 		}},
+		{"", `{"type":"assistant","message":{"content":null},"content":[` + text + `]}`, func(r json.RawMessage) Payload {
+			return Assistant{Blocks: blocks[:1], Raw: r}
+		}},
 		{"", `{"type":"assistant","message":{},"content":"hi"}`, func(r json.RawMessage) Payload {
 			return Assistant{Blocks: []Block{{Type: BlockText, Text: "hi", Raw: raw(`"hi"`)}}, Raw: r}
 		}},
