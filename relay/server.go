@@ -176,4 +176,3 @@ func (s *Server) storeHealth(ctx context.Context) error {
 	s.pinged, s.health = time.Now(), err
 	return err
 }
-

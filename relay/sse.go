@@ -31,7 +31,10 @@ func parseEventID(s string) (eventID, bool) {
 	e, err1 := strconv.ParseInt(epoch, 10, 64)
 	n, err2 := strconv.ParseInt(seq, 10, 64)
 	id := eventID{e, n}
-	return id, err1 == nil && err2 == nil && e > 0 && n > 0 && id.String() == s
+	if err1 != nil || err2 != nil || e < 1 || n < 1 || id.String() != s {
+		return eventID{}, false
+	}
+	return id, true
 }
 
 // item is one event as a visitor may see it. Its seq is 0 when it has no id.
