@@ -37,7 +37,8 @@ var (
 	// ErrResponseTooLarge matches a 2xx answer over 64 MiB.
 	ErrResponseTooLarge = errors.New("response too large")
 
-	// ErrEventTooLarge ends a stream on an event over StreamOptions.MaxEventSize.
+	// ErrEventTooLarge ends a stream on an event over StreamOptions.MaxEventSize;
+	// see [EventTooLargeError].
 	ErrEventTooLarge = errors.New("event too large")
 	// ErrStreamStalled ends a connection silent for StreamOptions.IdleTimeout.
 	ErrStreamStalled = errors.New("stream stalled")
@@ -172,6 +173,22 @@ func (e *SessionStateError) Error() string {
 	}
 	return fmt.Sprintf("anyframe: session %s is %s", e.Session.ID, e.Session.Status)
 }
+
+// EventTooLargeError is an event over StreamOptions.MaxEventSize, which ends its
+// stream: to try the same again would meet the same event. A caller who can do
+// without it continues after its ID. It matches [ErrEventTooLarge].
+type EventTooLargeError struct {
+	ID    string // "" when it had not come before the limit was reached
+	Limit int    // bytes
+}
+
+// Error names the event and the limit.
+func (e *EventTooLargeError) Error() string {
+	return fmt.Sprintf("event %q is over %d bytes", e.ID, e.Limit)
+}
+
+// Is matches [ErrEventTooLarge].
+func (e *EventTooLargeError) Is(target error) bool { return target == ErrEventTooLarge }
 
 // WaitTimeoutError says that a wait ran out of time.
 // It matches [context.DeadlineExceeded].

@@ -23,10 +23,10 @@ const (
 // It ends, with an error as the last thing yielded, when ctx does, when the
 // server refuses (401, 403, 404, any other 4xx that is not about timing, or 204,
 // see [ErrStreamEnded]), when the answer is no event stream, when an event is
-// over MaxEventSize, and after MaxStalls reconnects without a new event. After
-// a 409, or when the server ends the stream, it looks at the session: one that
-// is stopped or stopping ends it with a [*SessionStateError], any other is
-// connected to again.
+// over MaxEventSize ([*EventTooLargeError]), and after MaxStalls reconnects
+// without a new event. After a 409, or when the server ends the stream, it looks
+// at the session: one that is stopped or stopping ends it with a
+// [*SessionStateError], any other is connected to again.
 //
 // Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
 // left.

@@ -144,6 +144,22 @@ func TestFollowStopsWhenRefusedForGood(t *testing.T) {
 	}
 }
 
+func TestFollowNamesTheEventThatIsTooLargeSoThatItCanBePassed(t *testing.T) {
+	for text, want := range map[string]string{
+		event(1) + "id: 2\ndata: " + strings.Repeat("x", 99): "2",
+		event(1) + "data: " + strings.Repeat("x", 99):        "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, transport := scripted(t, nil, events(text))
+			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxEventSize: 50}))
+			e, ok := errors.AsType[*EventTooLargeError](err)
+			if !ok || e.ID != want || e.Limit != 50 || !errors.Is(err, ErrEventTooLarge) || transport.count() != 1 {
+				t.Errorf("got %v after %d connections, want event %q too large after one", err, transport.count(), want)
+			}
+		})
+	}
+}
+
 func TestFollowReconnectsOnWhatPasses(t *testing.T) {
 	for name, step := range map[string]func(*http.Request) (*http.Response, error){
 		"408": reply(408, ""), "425": reply(425, ""), "429": reply(429, ""), "500": reply(500, ""), "503": reply(503, ""),

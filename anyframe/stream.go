@@ -217,6 +217,8 @@ func (st *stream) next() (Event, error) {
 		return Event{ID: f.id, Name: f.name, Seq: parseSeq(f.id), Data: f.data}, nil
 	case st.limited.Err() == nil && err == io.EOF: //nolint:errorlint // the decoder never wraps it
 		return Event{}, io.EOF
+	case errors.Is(err, ErrEventTooLarge):
+		err = &EventTooLargeError{ID: st.dec.id, Limit: st.dec.max}
 	}
 	e := st.client.failure(st.ctx, st.limited, st.request, st.wire, fmt.Errorf("read stream: %w", err))
 	e.Attempts, e.RequestID = 1, requestID(st.resp.Header)
