@@ -17,7 +17,7 @@ export function contrast(a, b) {
 
 /** Returns black or white, whichever reads better on a colour. @param {RGB} c @returns {RGB} */
 export function inkOn(c) {
-  return contrast(c, [255, 255, 255]) >= contrast(c, [17, 17, 17]) ? [255, 255, 255] : [17, 17, 17];
+  return contrast(c, [255, 255, 255]) >= contrast(c, [0, 0, 0]) ? [255, 255, 255] : [0, 0, 0];
 }
 
 /**

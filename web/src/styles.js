@@ -9,7 +9,7 @@ export const styles = `
 --bg:light-dark(#fff,#181a1e);--soft:light-dark(#f4f5f7,#24272d);--line:light-dark(#e4e6ea,#32363d);
 --text:light-dark(#1c1e22,#e9eaec);--muted:light-dark(#616771,#a0a6b0);--bad:light-dark(#b3261e,#ff9d94);
 --link:light-dark(var(--accent-day),var(--accent-night));
---tint:color-mix(in oklab,var(--accent) 11%,var(--bg));
+--tint:light-dark(color-mix(in oklab,var(--accent) 11%,var(--bg)),color-mix(in oklab,var(--accent) 27%,var(--bg)));
 --r:var(--relay-radius,18px);
 color-scheme:light dark;font:400 var(--relay-font-size,15px)/1.55 var(--relay-font,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif);
 color:var(--text);background:var(--bg);display:flex;flex-direction:column;position:relative;overflow:hidden;text-align:start;
@@ -51,8 +51,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;overflow-anchor:none;scrollbar-width:thin;scrollbar-color:var(--line) transparent;outline:none}
 .thread{padding:18px;display:flex;flex-direction:column;gap:12px;min-height:100%}
 .page .thread{max-width:796px;margin:0 auto;padding:24px 22px 18px}
-.hello{margin:auto 0 0;padding-top:24px}
-.page .hello{margin:auto 0;padding-bottom:8vh}
+.hello{margin:auto 0;padding-bottom:6%}
 .greeting{margin:0 0 18px;font-size:1.5em;line-height:1.3;font-weight:600;letter-spacing:-.018em;text-wrap:balance;white-space:pre-line}
 .page .greeting{font-size:2em;letter-spacing:-.025em}
 .starters{display:flex;flex-wrap:wrap;gap:8px}
@@ -75,7 +74,9 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:220px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 
 .text{overflow:clip;overflow-clip-margin:3px;unicode-bidi:isolate}
-.text>*{margin:0 0 .72em}
+.text>*{margin:0 0 .8em}
+.text>:is(.code,.table,blockquote){margin:.95em 0}
+.text>:first-child{margin-top:0}
 .text>:last-child{margin-bottom:0}
 .text p{margin:0 0 .72em}.text p:last-child{margin-bottom:0}
 .text :is(h3,h4,h5,h6){line-height:1.3;margin:1.15em 0 .45em;letter-spacing:-.01em;font-weight:650}
@@ -99,7 +100,7 @@ code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono
 .copy{all:unset;cursor:pointer;padding:4px 9px;border-radius:7px;font-weight:500}
 .copy:hover{background:var(--line);color:var(--text)}
 .copy:focus-visible{outline:2px solid var(--link)}
-.code pre{margin:0;padding:2px 14px 13px;overflow-x:auto;white-space:pre;line-height:1.5;scrollbar-width:thin;overflow-wrap:normal}
+.code pre{margin:0;padding:2px 14px 13px;overflow-x:auto;white-space:pre;tab-size:4;line-height:1.5;scrollbar-width:thin;overflow-wrap:normal}
 .code pre:focus-visible{outline-offset:-2px}
 .code pre code{font-size:1em}
 .table{overflow-x:auto;border:1px solid var(--line);border-radius:12px;scrollbar-width:thin;max-width:100%;width:fit-content}
@@ -112,7 +113,7 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}
 .card{border:1px solid var(--line);border-radius:14px;padding:14px 16px;animation:in .22s}
 .card p{margin:0}
 .question .text,.approval p{font-weight:500}
-.choices,.decide{display:flex;flex-wrap:wrap;gap:8px;margin-top:12px}
+.choices,.decide{display:flex;align-items:flex-start;flex-wrap:wrap;gap:8px;margin-top:12px}
 .choice small{display:block;color:var(--muted)}
 .choice[aria-pressed=true]{background:var(--tint);border-color:var(--link);font-weight:500}
 [aria-disabled=true]{cursor:default}
@@ -153,7 +154,7 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .page .dock{width:100%;max-width:796px;margin:0 auto;padding-inline:18px}
 .composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding:5px 5px 5px 17px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
 .composer:focus-within{border-color:var(--link);box-shadow:0 0 0 3px color-mix(in oklab,var(--accent) 16%,transparent)}
-.composer textarea{all:unset;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}
+.composer textarea{all:unset;box-sizing:border-box;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}
 .composer textarea::placeholder{color:var(--muted);opacity:1}
 .send{all:unset;flex:none;display:grid;place-items:center;width:34px;height:34px;border-radius:50%;background:var(--accent);color:var(--ink);cursor:pointer;transition:background .15s,color .15s,transform .1s}
 .send:active{transform:scale(.94)}
@@ -167,6 +168,7 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .badge{position:absolute;top:-2px;right:-2px;min-width:20px;box-sizing:border-box;padding:0 6px;border-radius:10px;background:#b3261e;color:#fff;font:600 12px/20px system-ui,sans-serif;text-align:center}
 .badge:empty{display:none}
 @media (max-width:640px){
+[aria-expanded=true].launcher{visibility:hidden}
 .shell.popup{inset:auto 0 auto 0;top:var(--vt,0);left:0;right:0;width:100%;height:var(--vh,100dvh);border-radius:0;box-shadow:none;padding-top:env(safe-area-inset-top)}
 .page .thread{padding:16px}.page .greeting{font-size:1.6em}.page .dock{padding-inline:12px}
 .user{max-width:90%}

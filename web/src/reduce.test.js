@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { emptyView, reduce } from "./reduce.js";
+
+const session = (status, epoch = 1) => ({ type: "session", data: { status, epoch } });
+const user = (id, text, turn = null) => ({ type: "user", id, data: { text, attachments: [], turn } });
+const delta = (text) => ({ type: "text", data: { text, delta: true } });
+const block = (id, text) => ({ type: "text", id, data: { text, delta: false } });
+const end = (reason = "done") => ({ type: "turn_end", data: { reason } });
+const pending = (turn, state = "sending") => ({ type: "pending", data: { turn, text: turn, attachments: [], state, code: "", detail: "", until: 0 } });
+const connected = { type: "connected", data: null };
+
+const run = (events, from = emptyView) => events.reduce(reduce, from);
+const shown = (view) => [...view.items.map((i) => `${i.kind}: ${i.text}`), ...view.pending.map((p) => `${p.state}: ${p.text}`)];
+
+test("a whole block takes the place of the pieces that said the same", () => {
+  const view = run([session("running"), user("1-1", "hi"), delta("Hel"), delta("lo"), block("1-2", "Hello"), delta("Bye"), block("1-3", "Bye"), end()]);
+  assert.deepEqual(shown(view), ["user: hi", "agent: Hello", "agent: Bye"]);
+  assert.equal(view.busy, false);
+});
+
+test("a whole block that says something else stands beside the pieces", () => {
+  const view = run([session("running"), delta("One"), block("1-2", "Two")]);
+  assert.deepEqual(shown(view), ["agent: One", "agent: Two"]);
+});
+
+test("pieces before a tool are still replaced by their block after it", () => {
+  const tool = { type: "tool", data: { name: "Bash", state: "running", summary: "ls" } };
+  const view = run([session("running"), delta("Look"), tool, block("1-2", "Look")]);
+  assert.deepEqual(shown(view), ["agent: Look", "tool: ls"]);
+});
+
+test("a user event takes the place of the bubble with its key", () => {
+  const view = run([session("running"), pending("k1"), pending("k2"), user("1-1", "k1", "k1")]);
+  assert.deepEqual(shown(view), ["user: k1", "sending: k2"]);
+  assert.deepEqual(shown(run([pending("k1", "sent")], view)), shown(view), "a late 202 brings no bubble back");
+});
+
+test("numbered events that were seen before change nothing", () => {
+  const events = [session("running"), user("1-1", "hi", "k"), block("1-2", "Hello"), end()];
+  const view = run(events);
+  assert.equal(reduce(view, block("1-2", "Hello")), view);
+  assert.equal(reduce(view, user("1-1", "hi", "k")), view);
+});
+
+test("a user event that comes late is put where its number belongs", () => {
+  const view = run([session("running"), user("1-1", "a", "ka"), block("1-3", "A"), pending("kb"), user("1-2", "b", "kb")]);
+  assert.deepEqual(shown(view), ["user: a", "agent: A", "user: b"]);
+  assert.equal(view.lastEventId, "1-3");
+  assert.deepEqual(shown(reduce(view, connected)), shown(view), "and stays over a reconnect");
+});
+
+test("what followed the last numbered event is dropped when a stream opens", () => {
+  const before = run([session("running"), user("1-1", "hi", "k"), delta("Hel"), delta("lo")]);
+  const view = reduce(before, connected);
+  assert.deepEqual(shown(view), ["user: hi"]);
+  assert.deepEqual(shown(run([session("running"), delta("Hel"), delta("lo"), delta("!"), block("1-2", "Hello!")], view)), ["user: hi", "agent: Hello!"]);
+});
+
+test("cutting the stream anywhere and coming back shows the same", () => {
+  const log = [
+    user("1-1", "a", "k1"), delta("One "), delta("two"), block("1-2", "One two"), { type: "tool", data: { name: "Bash", state: "running", summary: "ls" } },
+    { type: "tool", data: { name: "Bash", state: "done", summary: "ls" } }, delta("Three"), block("1-3", "Three"), { type: "question", id: "1-4", data: { id: "q", question: "Which?", options: ["x", "y"] } },
+    { type: "settled", id: "1-5", data: { id: "q", outcome: "answered" } }, block("1-6", "Done."), end(), user("1-7", "b", "k2"), delta("Fo"), delta("ur"), block("1-8", "Four"), end("failed"),
+  ];
+  const whole = run([session("running"), ...log]);
+  for (let first = 0; first <= log.length; first++) {
+    for (let second = first; second <= log.length; second++) {
+      let view = run([connected, session("running"), ...log.slice(0, first)]);
+      for (const stop of [second, log.length]) {
+        const from = view.lastEventId ? log.findIndex((e) => e.id === view.lastEventId) + 1 : 0;
+        view = run([connected, session("running"), ...log.slice(from, stop)], view);
+      }
+      assert.deepEqual(view.items, whole.items, `cut at ${first} and ${second}`);
+      assert.equal(view.busy, false);
+    }
+  }
+});
+
+test("an ended session leaves an empty view, and its echo is ignored", () => {
+  const view = run([session("running"), user("1-1", "hi", "k"), block("1-2", "Hello"), end(), session("ended")]);
+  assert.deepEqual(shown(view), []);
+  assert.deepEqual(shown(run([delta("late"), block("1-3", "late"), user("1-4", "late")], view)), []);
+  assert.deepEqual(shown(run([session("running", 2), user("2-1", "new", "n"), block("2-2", "Hi")], view)), ["user: new", "agent: Hi"]);
+});
+
+test("a reset forgets what was shown but not what was not yet sent", () => {
+  const view = run([session("running"), user("1-1", "hi"), pending("k"), { type: "reset", data: { reason: "new_session" } }]);
+  assert.deepEqual(shown(view), ["sending: k"]);
+  assert.equal(view.lastEventId, null);
+});
+
+test("history is not news, and an idle agent's history leaves it idle", () => {
+  const hello = { type: "hello", data: { last_event_id: "1-2", agent_busy: false } };
+  let view = run([hello, session("running"), user("1-1", "hi")]);
+  assert.equal(view.caughtUp, false);
+  view = reduce(view, block("1-2", "Hello"));
+  assert.equal(view.caughtUp, true);
+  assert.equal(view.busy, false, "the end of the turn was not kept, but it ended");
+  assert.equal(reduce(view, user("1-3", "more")).busy, true);
+});
+
+test("a question shows the answer chosen here, or that it was answered elsewhere", () => {
+  const ask = { type: "question", id: "1-1", data: { id: "q", question: "Which?", options: ["a", { label: "b", description: "B" }] } };
+  const settled = { type: "settled", id: "1-2", data: { id: "q", outcome: "answered" } };
+  const open = run([session("running"), ask]);
+  assert.deepEqual(open.items[0].options, [{ label: "a", detail: "" }, { label: "b", detail: "B" }]);
+  const mine = run([{ type: "chosen", data: { id: "q", mine: "b" } }, connected, settled], open);
+  assert.equal(mine.items[0].mine, "b");
+  assert.equal(mine.items[0].elsewhere, false);
+  assert.equal(reduce(open, settled).items[0].elsewhere, true);
+});
+
+test("the operator's decision ends the wait for it", () => {
+  const view = run([session("running"), { type: "approval", id: "1-1", data: { id: null } }]);
+  assert.equal(view.items[0].outcome, null);
+  assert.equal(reduce(view, { type: "settled", id: "1-2", data: { id: null, outcome: "approve" } }).items[0].outcome, "approve");
+  assert.equal(reduce(view, end()).items[0].outcome, "settled");
+});
+
+test("a failed turn says so", () => {
+  const view = run([session("running"), user("1-1", "hi"), { type: "turn_end", data: { reason: "failed", code: "agent_failed" } }]);
+  assert.deepEqual(shown(view), ["user: hi", "end: failed"]);
+});
