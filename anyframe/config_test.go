@@ -207,7 +207,7 @@ func TestKeyIsNeverShown(t *testing.T) {
 		logger.Info("shown", "value", v)
 		return fmt.Sprintf("%v %+v %#v %s", v, v, v, encoded)
 	}
-	all := show(c) + show(c.Sessions) + fmt.Sprintf("%#v %+v", c.key, c.key)
+	all := show(c) + show(c.Sessions) + fmt.Sprintf("%#v %+v %#v %+v", c.key, c.key, *c, *c)
 	for range 4 {
 		_, err := c.Me(t.Context())
 		e, ok := errors.AsType[*Error](err)

@@ -152,29 +152,30 @@ func TestAMessageIsNeverReadTwiceByTheServer(t *testing.T) {
 			w.WriteHeader(200)
 		},
 	}
+	retry := WithRetry(RetryPolicy{MaxRetries: 5, BaseDelay: 1})
 	for name, answer := range answers {
-		t.Run(name, func(t *testing.T) {
-			hits := make(chan struct{}, 10)
-			c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-				hits <- struct{}{}
-				answer(w, r)
-			}, WithRetry(RetryPolicy{MaxRetries: 5, BaseDelay: 1}))
-			if _, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"}); err == nil || len(hits) != 1 {
-				t.Errorf("got %d requests, %v, want one that failed", len(hits), err)
+		hits := make(chan struct{}, 10)
+		h := func(w http.ResponseWriter, r *http.Request) {
+			hits <- struct{}{}
+			answer(w, r)
+		}
+		for version, c := range map[string]*Client{"1": newServer(t, h, retry), "2": newHTTP2Server(t, h, retry)} {
+			_, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"})
+			e, ok := errors.AsType[*Error](err)
+			if !ok || !e.Sent() || len(hits) != 1 {
+				t.Errorf("%s over HTTP/%s: got %d requests, %v, want one that failed and counts as sent", name, version, len(hits), err)
 			}
-		})
+			for len(hits) > 0 {
+				<-hits
+			}
+		}
 	}
 }
 
-func TestTheTransportSpeaksHTTP2(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 2 {
-			t.Errorf("got HTTP/%d, want HTTP/2", r.ProtoMajor)
-		}
-		if _, err := io.WriteString(w, sessionJSON); err != nil {
-			t.Error(err)
-		}
-	}))
+// newHTTP2Server is newServer with TLS and HTTP/2.
+func newHTTP2Server(t *testing.T, h http.HandlerFunc, opts ...Option) *Client {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -183,11 +184,57 @@ func TestTheTransportSpeaksHTTP2(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	c := newClient(t, WithBaseURL(srv.URL), WithHTTPClient(&http.Client{Transport: transport}))
+	return newClient(t, append([]Option{WithBaseURL(srv.URL), WithHTTPClient(&http.Client{Transport: transport})}, opts...)...)
+}
+
+func TestTheTransportSpeaksHTTP2(t *testing.T) {
+	c := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("got HTTP/%d, want HTTP/2", r.ProtoMajor)
+		}
+		if _, err := io.WriteString(w, sessionJSON); err != nil {
+			t.Error(err)
+		}
+	})
 	if _, err := c.Sessions.Get(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
 	if h2 := newTransport().HTTP2; h2 == nil || h2.SendPingTimeout <= 0 || h2.PingTimeout <= 0 {
 		t.Errorf("got %+v, want pings, or a dead peer is never noticed", h2)
 	}
+}
+
+func TestAStreamOverHTTP2ResumesAndEndsWhenLeft(t *testing.T) {
+	left := make(chan struct{})
+	c := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		last := r.Header.Get("Last-Event-Id")
+		if last == "" {
+			last = "0"
+		}
+		if _, err := io.WriteString(w, "id: "+last+"1\ndata: {}\n\nid: 9999\nda"); err != nil {
+			t.Error(err)
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		if last == "0" {
+			panic(http.ErrAbortHandler) // resets the stream
+		}
+		<-r.Context().Done()
+		close(left)
+	}, WithRetry(RetryPolicy{BaseDelay: 1}))
+	var ids []string
+	for e, err := range c.Sessions.Follow(t.Context(), "x", StreamOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids = append(ids, e.ID); len(ids) == 2 {
+			break
+		}
+	}
+	if len(ids) != 2 || ids[0] != "01" || ids[1] != "011" {
+		t.Errorf("got %q, want 01 and then 011", ids)
+	}
+	<-left // or the test never ends
 }
