@@ -95,3 +95,23 @@ func TestPayloadIsDecodedByType(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPayload checks that any data is decoded or refused, and kept as it came.
+func FuzzPayload(f *testing.F) {
+	for _, data := range []string{
+		``, `null`, `{"type":"assistant","content":[{"type":"text","text":"x"},null,[]]}`, `{"type":"result"}`,
+		`{"type":"permission_request","input":{}}`, `{"type":"assistant","message":{"content":"x"}}`, ` {"type" : 1e5}`,
+	} {
+		f.Add("message", []byte(data))
+	}
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		e := Event{Name: name, Data: data}
+		p, err := e.Payload()
+		if valid := len(data) == 0 || json.Valid(data); (err == nil) != valid || (p == nil) == valid {
+			t.Fatalf("got %+v, %v, want a payload just when the data is JSON", p, err)
+		}
+		if u, ok := p.(Unknown); ok && u.Type != e.Type() {
+			t.Fatalf("got type %q, want %q", u.Type, e.Type())
+		}
+	})
+}
