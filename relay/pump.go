@@ -221,11 +221,7 @@ func (s *session) join(ctx context.Context, id string) {
 	s.mu.Lock()
 	unsure := s.busy || s.midway
 	s.mu.Unlock()
-	if s.hasOwnAhead() {
-		if err := s.sync(ctx); err != nil {
-			s.logger().Warn("read the transcript", "error", err)
-		}
-	}
+	s.showMissing(ctx)
 	if !unsure {
 		return
 	}
@@ -260,11 +256,7 @@ func (s *session) take(ctx context.Context, id string, ev anyframe.Event, skips 
 		book.waitPlaced(ctx, placeWait)
 	}
 	if ev.Seq == 0 {
-		if s.hasOwnAhead() {
-			if err := s.sync(ctx); err != nil {
-				return err
-			}
-		}
+		s.showMissing(ctx)
 		s.feed(ev)
 		return nil
 	}
@@ -300,10 +292,26 @@ func (s *session) fill(ctx context.Context, id string, from, to int64) (filled i
 	return filled, nil
 }
 
-func (s *session) hasOwnAhead() bool {
+// showMissing shows the visitor's messages that AnyFrame took and has no event
+// for. One that its transcript has comes by the stream, in its place.
+func (s *session) showMissing(ctx context.Context) {
 	s.feedMu.Lock()
-	defer s.feedMu.Unlock()
-	return s.translator.ahead()
+	ahead := s.translator.ahead()
+	s.feedMu.Unlock()
+	missing := map[string]bool{}
+	for _, own := range ahead {
+		rows, err := s.rows(ctx, max(own.note.Seq-1, own.After), 1)
+		if err != nil {
+			s.logger().Warn("look for a message", "error", err)
+			return // not shown yet is better than shown twice
+		}
+		if len(rows) == 0 || !isUserEvent(rows[0].Event()) {
+			missing[own.note.Key] = true
+		}
+	}
+	if len(missing) > 0 {
+		s.showOwn(missing)
+	}
 }
 
 func isUserEvent(ev anyframe.Event) bool {

@@ -308,7 +308,7 @@ func (s *session) sync(ctx context.Context) error {
 		}
 		s.feed(row.Event())
 	}
-	s.showOwn()
+	s.showMissing(ctx)
 	return nil
 }
 
@@ -428,16 +428,17 @@ func (s *session) savePrompt(ctx context.Context, p promptNote) {
 	s.notes().setPrompt(readPrompt(saved))
 }
 
-// showOwn shows the visitor's messages that AnyFrame took and shows no event
-// for yet, without a number: the number may turn out to be another event's.
-func (s *session) showOwn() {
+// showOwn shows those of the visitor's messages that AnyFrame took and shows no
+// event for, without a number: the number may turn out to be another event's.
+func (s *session) showOwn(missing map[string]bool) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
-	if s.translator == nil {
-		return
-	}
 	var out told
-	s.translator.ownAhead(&out)
+	for _, own := range s.translator.ahead() {
+		if missing[own.note.Key] {
+			s.translator.showOwn(&out, own, 0)
+		}
+	}
 	s.append(s.view(), out.items)
 }
 

@@ -221,25 +221,10 @@ func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m objec
 	}
 }
 
-// ownAhead shows the own turns that come after all that was seen. They go out
-// without their number: it may still turn out to be another event's.
-func (t *translator) ownAhead(out *told) {
-	for _, own := range t.book.ownBetween(t.last, 1<<62) {
-		t.showOwn(out, own, 0)
-	}
-	for _, own := range t.book.unnumbered(0, 1<<62) {
-		t.showOwn(out, own, 0)
-	}
-}
-
-// ahead reports whether ownAhead would show anything.
-func (t *translator) ahead() bool {
-	for _, own := range slices.Concat(t.book.ownBetween(t.last, 1<<62), t.book.unnumbered(0, 1<<62)) {
-		if !t.shown[own.note.Key] {
-			return true
-		}
-	}
-	return false
+// ahead returns the own turns not shown that come after all that was seen.
+func (t *translator) ahead() []turnNote {
+	own := slices.Concat(t.book.ownBetween(t.last, 1<<62), t.book.unnumbered(0, 1<<62))
+	return slices.DeleteFunc(own, func(o turnNote) bool { return t.shown[o.note.Key] })
 }
 
 // ownUpTo shows the own turns numbered below seq that no event was seen for.

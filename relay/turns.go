@@ -293,6 +293,7 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 // accepted notes that AnyFrame has the turn.
 func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	turn.note.State, turn.inFlight = turnSent, false
+	s.notes().setTurn(*turn) // before the agent counts as busy: the pump lets events pass then
 	now := time.Now()
 	s.mu.Lock()
 	s.confirmed, s.active = now, now
@@ -312,10 +313,8 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	s.logger().Info("turn", "turn", turn.note.Key, "seq", turn.note.Seq)
 	s.hub.wg.Go(func() {
 		pause(s.hub.ctx, showWait)
-		if s.hub.ctx.Err() == nil && s.hasOwnAhead() {
-			if err := s.sync(s.hub.ctx); err != nil {
-				s.showOwn()
-			}
+		if s.hub.ctx.Err() == nil {
+			s.showMissing(s.hub.ctx)
 		}
 	})
 }
