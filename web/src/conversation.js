@@ -12,6 +12,8 @@ import { Stream } from "./stream.js";
 export class Conversation {
   /** @type {View} */
   view = emptyView;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #doubt;
   /** @type {import("./stream.js").StreamState} */
   link = { state: "idle", until: 0, problem: null };
 
@@ -52,6 +54,7 @@ export class Conversation {
   }
 
   close() {
+    clearTimeout(this.#doubt);
     this.stream.stop();
     this.outbox.close();
   }
@@ -93,6 +96,15 @@ export class Conversation {
     }
   }
 
+  /** Wakes the agent before there is a turn for it. */
+  async boot() {
+    try {
+      await this.client.call("POST", "v1/session");
+    } catch {
+      // The first turn will say what is wrong.
+    }
+  }
+
   /** Ends the conversation; the next turn begins another. */
   async newConversation() {
     await this.client.call("DELETE", "v1/session");
@@ -130,6 +142,19 @@ export class Conversation {
       return;
     }
     this.#apply(event);
+    clearTimeout(this.#doubt);
+    // Turns said into a running one may end with it: after a silence, ask.
+    if (event.type === "turn_end" && this.view.busy) this.#doubt = setTimeout(() => void this.#ask(), 4000);
+  }
+
+  async #ask() {
+    const asked = this.view;
+    try {
+      const session = await (await this.client.call("GET", "v1/session")).json();
+      if (!session.agent_busy && this.view === asked) this.#apply({ type: "idle", data: null });
+    } catch {
+      // The stream will tell.
+    }
   }
 
   /** @param {RelayEvent} event */

@@ -174,14 +174,14 @@ class RelayChatElement extends HTMLElement {
     const side = /left/.test(s.position);
     const set = {
       "--accent": CSS.supports("color", s.accent) ? s.accent : "#2d5bd1",
-      "--z": /^-?\d+$/.test(s["z-index"]) ? s["z-index"] : "2147483000",
+      "--z": parseInt(s["z-index"], 10) || 2147483000,
       "--ox": length(s["offset-x"]),
       "--left": side ? "var(--ox)" : "auto",
       "--right": side ? "auto" : "var(--ox)",
       "--oy": length(s["offset-y"]),
     };
     for (const el of /** @type {HTMLCollectionOf<HTMLElement>} */ (root.children)) {
-      for (const k in set) el.style.setProperty(k, set[/** @type {keyof typeof set} */ (k)]);
+      for (const k in set) el.style.setProperty(k, String(set[/** @type {keyof typeof set} */ (k)]));
     }
     if (!this.#launcher) return;
     this.#launcher.hidden = s.launcher !== "" && s.launcher !== "auto";
@@ -196,8 +196,8 @@ class RelayChatElement extends HTMLElement {
   async #load() {
     const life = this.#life;
     if (!life) return null;
-    const busy = (/** @type {boolean} */ yes) => this.#launcher && (this.#launcher.ariaBusy = String(yes));
-    busy(true);
+    const button = this.#launcher ?? this;
+    button.ariaBusy = "true";
     try {
       this.#loading ??= this.#fetch().then((m) => m.mount(this, this.#shell()));
       const panel = await this.#loading;
@@ -215,7 +215,7 @@ class RelayChatElement extends HTMLElement {
       this.emit("error", { code: "load_failed", message: String(err) });
       return null;
     } finally {
-      busy(false);
+      button.ariaBusy = null;
     }
   }
 
@@ -235,6 +235,7 @@ class RelayChatElement extends HTMLElement {
     return {
       base,
       names,
+      config,
       root: /** @type {ShadowRoot} */ (this.shadowRoot),
       launcher: this.#launcher,
       settings: () => this.settings(),

@@ -24,6 +24,7 @@ import { followViewport } from "./viewport.js";
  * @typedef {object} Shell
  * @property {string} base
  * @property {string[]} names of all settings
+ * @property {any} config what the relay wrote into the loader
  * @property {ShadowRoot} root
  * @property {HTMLButtonElement|null} launcher
  * @property {() => Record<string, any>} settings
@@ -74,6 +75,7 @@ function wonder(el, { names }) {
 class Panel {
   #life = new AbortController();
   #open = false;
+  #booted = false;
   #unread = 0;
   #frame = 0;
   /** @type {ReturnType<typeof setInterval>|undefined} */
@@ -225,6 +227,8 @@ class Panel {
       this.#modal();
     }
     this.conversation.start();
+    if (this.shell.config.boot === "open" && !this.#booted) void this.conversation.boot();
+    this.#booted = true;
     this.#read();
     if (message && send) this.#send(message);
     else if (message) this.composer.text = message;

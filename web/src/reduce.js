@@ -57,6 +57,7 @@
  * @property {Item[]} items
  * @property {Pending[]} pending
  * @property {boolean} busy a turn runs
+ * @property {number} begun turns that began and did not end
  * @property {boolean} caughtUp what comes now is news, not history
  * @property {string|null} lastEventId
  * @property {string|null} target last event id when this browser arrived
@@ -80,6 +81,7 @@ export const emptyView = Object.freeze({
   items: [],
   pending: [],
   busy: false,
+  begun: 0,
   caughtUp: true,
   lastEventId: null,
   target: null,
@@ -135,6 +137,8 @@ function step(view, event, place) {
       return { ...view, pending: view.pending.filter((p) => p.turn !== data.turn) };
     case "chosen":
       return { ...view, items: patch(view.items, data.id, { mine: data.mine }), mark: view.mark && { ...view.mark, items: patch(view.mark.items, data.id, { mine: data.mine }) } };
+    case "idle": // the relay says that no turn runs, whatever we counted
+      return { ...close(view), busy: false, begun: 0 };
     case "session":
       return session(view, data);
     case "reset":
@@ -160,7 +164,9 @@ function said(view, event, place) {
       const turn = data.turn ?? null;
       const pending = view.pending.filter((p) => p.turn !== turn);
       if (turn && view.items.some((i) => i.turn === turn)) return { ...view, pending };
-      return add({ ...close(view), pending, busy: true }, { kind: "user", text: data.text, turn, seq: place?.seq, attachments: data.attachments ?? [] });
+      // Said into a running turn, it does not end what the agent is saying.
+      const from = view.busy ? view : close(view);
+      return add({ ...from, pending, busy: true, begun: view.begun + 1 }, { kind: "user", text: data.text, turn, seq: place?.seq, attachments: data.attachments ?? [] });
     }
     case "text":
       return { ...text(view, data), busy: true };
@@ -168,16 +174,15 @@ function said(view, event, place) {
       return tool(view, data);
     case "question":
       if (view.items.some((i) => i.kind === "question" && i.id === data.id)) return view;
-      return add({ ...close(view), busy: true }, { kind: "question", text: data.question, id: data.id, options: options(data.options), outcome: null });
+      return add({ ...goneOn(close(view)), busy: true }, { kind: "question", text: data.question, id: data.id, options: options(data.options), outcome: null });
     case "approval":
       if (data.id && view.items.some((i) => i.kind === "approval" && i.id === data.id)) return view;
       return add({ ...close(view), busy: true }, { kind: "approval", text: data.tool ?? "", id: data.id ?? null, input: data.input, outcome: null });
     case "settled":
       return { ...view, items: settle(view.items, data.id ?? null, String(data.outcome ?? "settled"), view.caughtUp) };
     case "turn_end": {
-      const ended = { ...close(view), busy: false, turns: view.turns + 1 };
-      // Whatever still waited for the operator does so no longer.
-      ended.items = settle(ended.items, null, "settled", false);
+      const begun = Math.max(0, view.begun - 1);
+      const ended = { ...goneOn(close(view)), busy: begun > 0, begun, turns: view.turns + 1 };
       if (data.reason === "done" || !data.reason) return ended;
       return add(ended, { kind: "end", text: data.reason, code: data.code ?? "" });
     }
@@ -201,7 +206,7 @@ export function parseId(id) {
 function passed(view) {
   if (!view.caughtUp && view.target && reached(view.lastEventId, view.target)) {
     const idle = view.lastEventId === view.target && !view.targetBusy;
-    view = { ...view, caughtUp: true, busy: idle ? false : view.busy };
+    view = { ...view, caughtUp: true, busy: idle ? false : view.busy, begun: idle ? 0 : view.begun };
   }
   return { ...view, mark: { ...view, mark: null } };
 }
@@ -254,7 +259,7 @@ function session(view, data) {
     return { ...emptyView, status, epoch, pending: view.pending, lastEventId: view.lastEventId };
   }
   const idle = ["none", "sleeping", "failed"].includes(status);
-  return { ...view, status, epoch, busy: idle ? false : view.busy };
+  return { ...view, status, epoch, busy: idle ? false : view.busy, begun: idle ? 0 : view.begun };
 }
 
 /**
@@ -269,35 +274,48 @@ function add(view, item) {
   return { ...view, items: [...view.items, { ...item, key }] };
 }
 
-/** No more words will come to what is open. @param {View} view @returns {View} */
+/** No more pieces will come to what is open. @param {View} view @returns {View} */
 function close(view) {
-  const last = view.items.at(-1);
-  if (!last?.open) return view;
-  return { ...view, items: view.items.with(-1, { ...last, open: false }) };
+  const at = view.items.findLastIndex((i) => i.open);
+  return at < 0 ? view : { ...view, items: view.items.with(at, { ...view.items[at], open: false }) };
+}
+
+/**
+ * An agent that goes on has what it waited for: its tools are done, and its
+ * operator has decided.
+ * @param {View} view
+ * @returns {View}
+ */
+function goneOn(view) {
+  const items = settle(view.items, null, "settled", false);
+  return { ...view, items: items.map((i) => (i.state === "running" ? { ...i, state: "done" } : i)) };
 }
 
 /**
  * Text comes in pieces, in whole blocks, or as both: then the block that says
- * what the pieces said takes their place.
+ * what the pieces since the last block said takes their place.
  * @param {View} view
  * @param {any} data
  * @returns {View}
  */
 function text(view, data) {
   const piece = String(data.text ?? "");
-  const last = view.items.at(-1);
   if (data.delta) {
-    if (!piece) return view;
-    if (last?.kind === "agent" && last.open) return { ...view, items: view.items.with(-1, { ...last, text: last.text + piece }) };
-    return add(view, { kind: "agent", text: piece, open: true });
+    const at = view.items.findLastIndex((i) => i.open);
+    if (at >= 0) return { ...view, items: view.items.with(at, { ...view.items[at], text: view.items[at].text + piece }) };
+    return piece ? add(goneOn(view), { kind: "agent", text: piece, open: true }) : view;
   }
-  const at = view.items.findLastIndex((i) => i.kind === "agent" && i.open !== undefined);
-  const pieces = at >= 0 && view.items.slice(at + 1).every((i) => i.kind === "tool") ? view.items[at] : null;
-  if (pieces && same(pieces.text, piece)) {
-    return { ...view, items: view.items.with(at, { ...pieces, text: piece, open: undefined }) };
+  const { items } = view;
+  const since = items.findLastIndex((i) => i.kind === "agent" && i.open === undefined) + 1;
+  const pieces = items.flatMap((i, at) => (at >= since && i.kind === "agent" ? [at] : []));
+  const last = pieces.at(-1);
+  if (last === undefined || !same(items[last].text, piece)) {
+    if (pieces.length < 2 || !same(pieces.map((at) => items[at].text).join(""), piece)) {
+      return piece.trim() ? add(goneOn(close(view)), { kind: "agent", text: piece, open: undefined }) : view;
+    }
+    return { ...view, items: items.map((i, at) => (pieces.includes(at) ? { ...i, open: undefined } : i)) };
   }
-  if (!piece.trim()) return view;
-  return add(close(view), { kind: "agent", text: piece, open: undefined });
+  return { ...view, items: items.with(last, { ...items[last], text: piece, open: undefined }) };
 }
 
 /**
@@ -312,12 +330,13 @@ function same(pieces, block) {
 /** @param {View} view @param {any} data @returns {View} */
 function tool(view, data) {
   const name = String(data.name ?? "");
-  const at = view.items.findLastIndex((i) => i.kind === "tool" && i.name === name && i.state === "running");
+  const at = view.items.findIndex((i) => i.kind === "tool" && i.name === name && i.state === "running");
   const state = toolState(data.state);
-  if (at >= 0 && (state !== "running" || view.items[at].text === (data.summary ?? ""))) {
+  if (at >= 0 && state !== "running") {
     return { ...view, busy: true, items: view.items.with(at, { ...view.items[at], state, text: data.summary || view.items[at].text }) };
   }
-  return add({ ...close(view), busy: true }, { kind: "tool", name, text: data.summary ?? "", state });
+  if (state !== "running") return view; // what ended had not been shown
+  return add({ ...close(view), items: settle(close(view).items, null, "settled", false), busy: true }, { kind: "tool", name, text: data.summary ?? "", state });
 }
 
 /** @param {unknown} state */
@@ -339,7 +358,7 @@ function options(list) {
  * @param {boolean} live
  */
 function settle(items, id, outcome, live) {
-  return items.map((i) => (i.outcome === null && (i.id ?? null) === id ? { ...i, outcome, elsewhere: live && i.mine === undefined } : i));
+  return items.map((i) => (i.outcome === null && (i.id ?? null) === id ? { ...i, outcome, elsewhere: outcome === "elsewhere" || (live && i.mine === undefined) } : i));
 }
 
 /** @param {Item[]} items @param {string} id @param {Partial<Item>} change */

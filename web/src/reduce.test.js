@@ -30,6 +30,34 @@ test("pieces before a tool are still replaced by their block after it", () => {
   assert.deepEqual(shown(view), ["agent: Look", "tool: ls"]);
 });
 
+test("what is said into a running turn does not tear the answer", () => {
+  const view = run([session("running"), user("1-1", "a", "k1"), delta("One "), user("1-2", "b", "k2"), delta("two"), block("1-3", "One two"), end(), delta("Three")]);
+  assert.deepEqual(shown(view), ["user: a", "agent: One two", "user: b", "agent: Three"]);
+  assert.equal(view.busy, true, "the second turn is still to come");
+  const after = run([block("1-4", "Three"), end()], view);
+  assert.deepEqual(shown(after), ["user: a", "agent: One two", "user: b", "agent: Three"]);
+  assert.equal(after.busy, false);
+});
+
+test("a block equals all pieces since the last one, whatever came between", () => {
+  const tool = { type: "tool", data: { name: "Bash", state: "running", summary: "ls" } };
+  const view = run([session("running"), delta("One "), tool, delta("two"), block("1-2", "One two"), delta("x"), block("1-3", "x")]);
+  assert.deepEqual(shown(view), ["agent: One ", "tool: ls", "agent: two", "agent: x"]);
+});
+
+test("an agent that goes on has its tools done and its operator's word", () => {
+  const tool = { type: "tool", data: { name: "Bash", state: "running", summary: "ls" } };
+  const view = run([session("running"), tool, { type: "approval", data: { id: null } }, delta("Done")]);
+  assert.equal(view.items[0].state, "done");
+  assert.equal(view.items[1].outcome, "settled");
+});
+
+test("the relay's word that no turn runs ends the wait", () => {
+  const view = run([session("running"), user("1-1", "a"), user("1-2", "b"), end()]);
+  assert.equal(view.busy, true);
+  assert.equal(reduce(view, { type: "idle", data: null }).busy, false);
+});
+
 test("a user event takes the place of the bubble with its key", () => {
   const view = run([session("running"), pending("k1"), pending("k2"), user("1-1", "k1", "k1")]);
   assert.deepEqual(shown(view), ["user: k1", "sending: k2"]);

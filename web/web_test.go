@@ -1,0 +1,165 @@
+package web_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/web"
+)
+
+// The limits are promises to the sites that embed the widget.
+const (
+	maxLoaderBytes = 3 << 10  // of widget.js, compressed
+	maxTotalBytes  = 30 << 10 // of all that a page with the widget loads, compressed
+)
+
+func TestBundleIsFresh(t *testing.T) {
+	source, err := os.ReadFile("web.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	built := 0
+	for line := range strings.Lines(string(source)) {
+		command, ok := strings.CutPrefix(line, "//go:generate ")
+		if !ok {
+			continue
+		}
+		args := strings.Fields(command)
+		for i, arg := range args {
+			if name, ok := strings.CutPrefix(arg, "--outfile=static/"); ok {
+				args[i] = "--outfile=" + filepath.Join(dir, name)
+				built++
+			}
+		}
+		run(t, args[0], args[1:]...)
+	}
+	if want := 4; built != want {
+		t.Fatalf("got %d files built, want %d", built, want)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		got, err := fs.ReadFile(web.Files(), f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("static/%s differs from its sources: run go generate ./web", f.Name())
+		}
+	}
+}
+
+func TestLoaderHoldsItsSettingsMarkOnce(t *testing.T) {
+	loader, err := fs.ReadFile(web.Files(), "widget.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(loader, []byte(`"__RELAY_CONFIG__"`)); got != 1 {
+		t.Errorf("got %d marks, want 1", got)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	total := 0
+	for _, name := range []string{"widget.js", "panel.js"} {
+		data, err := fs.ReadFile(web.Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := compressed(t, data)
+		total += size
+		t.Logf("%s: %d bytes compressed", name, size)
+		if name == "widget.js" && size > maxLoaderBytes {
+			t.Errorf("widget.js is %d bytes compressed, want at most %d", size, maxLoaderBytes)
+		}
+	}
+	if total > maxTotalBytes {
+		t.Errorf("the widget is %d bytes compressed, want at most %d", total, maxTotalBytes)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	need(t, "node")
+	run(t, "node", "--test", "src/")
+}
+
+func TestTypes(t *testing.T) {
+	need(t, "node", "node_modules/typescript")
+	run(t, "node", "node_modules/typescript/bin/tsc", "-p", ".")
+}
+
+// TestBrowser runs the widget in Chromium, against a relay built from this
+// module and against one that commits faults.
+func TestBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
+	chromium := os.Getenv("CHROMIUM")
+	if chromium == "" {
+		chromium = "/usr/bin/chromium"
+	}
+	need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", chromium)
+	relay := filepath.Join(t.TempDir(), "relay")
+	run(t, "go", "build", "-o", relay, "../cmd/relay")
+	t.Setenv("CHROMIUM", chromium)
+	t.Setenv("RELAY_BINARY", relay)
+	run(t, "node", "--test", "--test-concurrency=1", "test/")
+}
+
+// need skips the test when something is missing: a program, or a path if it
+// has a slash. Where RELAY_TEST_ALL is 1, nothing may be missing.
+func need(t *testing.T, things ...string) {
+	t.Helper()
+	for _, thing := range things {
+		var err error
+		if strings.Contains(thing, "/") {
+			_, err = os.Stat(thing)
+		} else {
+			_, err = exec.LookPath(thing)
+		}
+		if err == nil {
+			continue
+		}
+		if os.Getenv("RELAY_TEST_ALL") == "1" {
+			t.Fatalf("missing: %v", err)
+		}
+		t.Skipf("missing: %v (npm ci in web installs what npm has)", err)
+	}
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+func compressed(t *testing.T, data []byte) int {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Len()
+}
