@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -100,7 +99,7 @@ var ready = func() <-chan struct{} { c := make(chan struct{}); close(c); return 
 // run writes until the stream ends and returns why it did.
 func (sub *subscriber) run(ctx context.Context) (reason string) {
 	s := sub.server
-	over := time.NewTimer(s.config.StreamLifetime - rand.N(s.config.StreamLifetime/5+1))
+	over := time.NewTimer(s.config.StreamLifetime - jitter(s.config.StreamLifetime/5))
 	defer over.Stop()
 	beat := time.NewTimer(heartbeat)
 	defer beat.Stop()
@@ -127,7 +126,7 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 			if sub.warn(err) != nil {
 				return "slow"
 			}
-			again = time.After(time.Second + rand.N(2*time.Second))
+			again = time.After(time.Second + jitter(2*time.Second))
 			changed = nil
 		case wrote:
 			beat.Reset(heartbeat)
@@ -143,7 +142,7 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 			beat.Reset(heartbeat)
 		case <-draining:
 			draining = nil
-			drained = time.After(rand.N(drainSpread))
+			drained = time.After(jitter(drainSpread))
 		case <-drained:
 			_ = sub.write([]byte(retryField(time.Second, 10*time.Second))) // ends either way
 			return "drained"
@@ -388,6 +387,6 @@ func (sub *subscriber) flush() error {
 // retryField is the field that sets a browser's reconnection time, at random
 // between the two so that not all come back at once.
 func retryField(from, to time.Duration) string {
-	d := from + rand.N(to-from)
+	d := from + jitter(to-from)
 	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n\n"
 }

@@ -323,7 +323,13 @@ func isUserEvent(ev anyframe.Event) bool {
 // attempt up to limit.
 func backoff(attempt int, limit time.Duration) time.Duration {
 	bound := min(limit, 250*time.Millisecond<<min(attempt, 10))
-	return rand.N(bound) + time.Millisecond
+	return jitter(bound) + time.Millisecond
+}
+
+// jitter is a random time from nothing to limit, so that many who wait do not
+// all come back at once.
+func jitter(limit time.Duration) time.Duration {
+	return rand.N(limit + 1) //nolint:gosec // nobody gains by guessing it
 }
 
 // pause waits for d or until ctx ends.

@@ -136,9 +136,9 @@ func TestTheUserEventCarriesItsTurn(t *testing.T) {
 			v.say("one", "k1")
 			x.turnEnds(1)
 			v.say("two", "k2")
-			live := x.turnEnds(2)
+			x.turnEnds(2)
 			r.plane.UserMessage(r.upstream(), "from the console")
-			live = x.turnEnds(3)
+			live := x.turnEnds(3)
 			check := func(what string, es []event) {
 				t.Helper()
 				var got []string

@@ -258,7 +258,7 @@ func (x *tab) read() {
 	defer x.res.Body.Close()
 	lines := bufio.NewReader(x.res.Body)
 	var e event
-	var any bool
+	var data bool // the frame has some
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
@@ -269,17 +269,17 @@ func (x *tab) read() {
 		line = strings.TrimSuffix(line, "\n")
 		switch field, value, _ := strings.Cut(line, ":"); {
 		case line == "":
-			if any {
+			if data {
 				_ = json.Unmarshal([]byte(e.data), &e.json)
 				x.events = append(x.events, e)
 			}
-			e, any = event{}, false
+			e, data = event{}, false
 		case field == "id":
 			e.id = strings.TrimPrefix(value, " ")
 		case field == "event":
 			e.kind = strings.TrimPrefix(value, " ")
 		case field == "data":
-			e.data, any = e.data+strings.TrimPrefix(value, " "), true
+			e.data, data = e.data+strings.TrimPrefix(value, " "), true
 		case field == "retry":
 			x.retry = strings.TrimPrefix(value, " ")
 		}

@@ -70,7 +70,7 @@ func (s *Server) limitAddr(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) redirectToPage(w http.ResponseWriter, r *http.Request) {
+func (s *Server) redirectToPage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Location", s.config.BasePath+"/")
 	w.WriteHeader(http.StatusPermanentRedirect)
 }

@@ -181,9 +181,7 @@ func (s *session) setStatus(st status) {
 	}
 	log := s.log
 	s.mu.Unlock()
-	switch st {
-	case statusRunning, statusBooting:
-	default:
+	if st != statusRunning && st != statusBooting {
 		s.hub.asleep(s.visitor)
 	}
 	if changed {
@@ -326,7 +324,7 @@ func (s *session) feed(ev anyframe.Event) {
 	if ev.Seq != 0 {
 		v.log.Advance(ev.Seq) // past what nothing shows of
 	}
-	s.note(ev, out)
+	s.note(out)
 	s.remember(v.epoch, ev, out)
 }
 
@@ -345,7 +343,7 @@ func (s *session) append(v view, items []item) {
 }
 
 // note keeps the session's own state true to an event.
-func (s *session) note(ev anyframe.Event, out told) {
+func (s *session) note(out told) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -169,7 +169,7 @@ func (s *session) deliver(ctx, wait context.Context, addr string, turn turnNote,
 			return turn.answer(), nil
 		case try == 0 && (errors.Is(err, anyframe.ErrConflict) || errors.Is(err, anyframe.ErrNotFound)):
 			// Not running after all, and so not posted.
-			if _, err := s.await(wait, s.startPump(true)); err != nil {
+			if err := s.await(wait, s.startPump(true)); err != nil {
 				return answer{}, err
 			}
 		default:
@@ -184,7 +184,7 @@ func (s *session) awake(ctx, wait context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.await(wait, f); err != nil {
+	if err := s.await(wait, f); err != nil {
 		return err
 	}
 	if connected := s.connected(); connected != nil {
@@ -200,17 +200,17 @@ func (s *session) awake(ctx, wait context.Context, addr string) error {
 }
 
 // await waits for a flight, nil being one that has landed.
-func (s *session) await(wait context.Context, f *flight) (landed bool, err error) {
+func (s *session) await(wait context.Context, f *flight) error {
 	if f == nil {
-		return true, nil
+		return nil
 	}
 	select {
 	case <-f.done:
-		return true, f.err
+		return f.err
 	case <-wait.Done():
-		return false, errBooting
+		return errBooting
 	case <-s.hub.draining:
-		return false, errDraining
+		return errDraining
 	}
 }
 

@@ -23,7 +23,7 @@ type environment struct {
 // readEnvironment reads .env in the working directory, if there is one.
 func readEnvironment(process func(string) (string, bool), path string) (environment, error) {
 	e := environment{process: process}
-	content, err := os.ReadFile(path) //nolint:gosec // the name is ours: .env
+	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, nil
 	}

@@ -106,8 +106,8 @@ func newLogger(w io.Writer, s *settings) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
-func listen(addr, setting string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
+func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is taken by another program; set %s to another address", addr, setting)
@@ -120,11 +120,11 @@ func listen(addr, setting string) (net.Listener, error) {
 }
 
 func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logger, stdout io.Writer) error {
-	public, err := listen(s.addr, "RELAY_ADDR")
+	public, err := listen(ctx, s.addr, "RELAY_ADDR")
 	if err != nil {
 		return err
 	}
-	defer public.Close() //nolint:errcheck // closed by the server, unless we never got that far
+	defer public.Close() // by the server, unless we never get that far
 	url := browserURL(public.Addr()) + s.relay.BasePath + "/"
 	if demo && s.relay.PublicURL == "" {
 		s.relay.PublicURL = url
@@ -141,7 +141,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	}
 	servers := map[*http.Server]net.Listener{web: public}
 	if s.admin != "" {
-		l, err := listen(s.admin, "RELAY_ADMIN_ADDR")
+		l, err := listen(ctx, s.admin, "RELAY_ADMIN_ADDR")
 		if err != nil {
 			_ = srv.Close() // the first error is the one to tell
 			return err

@@ -33,9 +33,12 @@ type setting struct {
 // table lists every setting in the order in which people are shown them.
 func table() []setting {
 	return []setting{
-		{"ANYFRAME_API_KEY", "", "the secret key of your AnyFrame account, afm_…; required (ANYFRAME_API_TOKEN is its old name)",
-			func(s *settings, v string) error { s.relay.APIKey = relay.Secret(v); return nil }},
-		{"ANYFRAME_AGENT_ID", "", "the number of the agent that visitors talk to; required",
+		{
+			"ANYFRAME_API_KEY", "", "the secret key of your AnyFrame account, afm_…; required (ANYFRAME_API_TOKEN is its old name)",
+			func(s *settings, v string) error { s.relay.APIKey = relay.Secret(v); return nil },
+		},
+		{
+			"ANYFRAME_AGENT_ID", "", "the number of the agent that visitors talk to; required",
 			func(s *settings, v string) error {
 				id, err := strconv.ParseInt(v, 10, 64)
 				if err != nil || id <= 0 {
@@ -43,7 +46,8 @@ func table() []setting {
 				}
 				s.relay.AgentID = id
 				return nil
-			}},
+			},
+		},
 		{"ANYFRAME_BASE_URL", "https://api.anyfrm.com", "where AnyFrame is; ignored in .env when the key comes from elsewhere", str(func(s *settings) *string { return &s.relay.BaseURL })},
 		{"ANYFRAME_LOG_LEVEL", "", "debug traces every request to AnyFrame, one line each", str(nil)},
 		{"RELAY_ADDR", ":8080", "where to listen; port 0 takes any", str(func(s *settings) *string { return &s.addr })},
@@ -60,8 +64,10 @@ func table() []setting {
 		{"RELAY_STORE", "sqlite:relay.db", "what the relay must not forget: memory: or sqlite:PATH", str(func(s *settings) *string { return &s.relay.Store })},
 		{"RELAY_ALLOWED_ORIGINS", "", "websites that may embed the widget: https://www.example.com, https://*.example.com, *; none is same-origin only", list(func(s *settings) *[]string { return &s.relay.AllowedOrigins })},
 		{"RELAY_TRUSTED_PROXIES", "", "CIDRs whose X-Forwarded-For and X-Forwarded-Proto count; with header:Fly-Client-IP in front that header instead", readProxies},
-		{"RELAY_VISIBILITY", "chat", "what visitors see: chat, tools (also tool names and a summary), full (everything, thinking included)",
-			func(s *settings, v string) error { s.relay.Visibility = relay.Visibility(v); return nil }},
+		{
+			"RELAY_VISIBILITY", "chat", "what visitors see: chat, tools (also tool names and a summary), full (everything, thinking included)",
+			func(s *settings, v string) error { s.relay.Visibility = relay.Visibility(v); return nil },
+		},
 		{"RELAY_APPROVALS", "off", "visitor lets visitors decide the permission prompts of their own session", choice(map[string]bool{"off": false, "visitor": true}, func(s *settings) *bool { return &s.relay.VisitorApprovals })},
 		{"RELAY_BOOT", "message", "when a sandbox boots: with the first message, or when the panel opens (open)", choice(map[string]bool{"message": false, "open": true}, func(s *settings) *bool { return &s.relay.BootOnOpen })},
 		{"RELAY_IDENTITY_KEY", "", "verifies the website's own sign-in tokens; not available in this version", func(*settings, string) error {

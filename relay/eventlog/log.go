@@ -8,6 +8,7 @@ package eventlog
 
 import (
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -115,8 +116,8 @@ func (l *Log) Cursor(seq int64) (int64, error) {
 		return 0, ErrTrimmed
 	}
 	kept := l.entries[l.start:]
-	for i := len(kept) - 1; i >= 0; i-- {
-		if kept[i].Seq != 0 && kept[i].Seq <= seq {
+	for i, e := range slices.Backward(kept) {
+		if e.Seq != 0 && e.Seq <= seq {
 			return l.first + int64(i) + 1, nil
 		}
 	}

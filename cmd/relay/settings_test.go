@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/relay"
+)
+
+var update = flag.Bool("update", false, "rewrite .env.example")
+
+// from makes an environment of a map and, if it has any content, a .env file.
+func from(t *testing.T, vars map[string]string, file string) environment {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), ".env")
+	if file != "" {
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := readEnvironment(lookup(vars), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func lookup(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
+}
+
+func TestEnvExampleIsWhatTheTableSays(t *testing.T) {
+	const path = "../../.env.example"
+	if *update {
+		if err := os.WriteFile(path, []byte(example()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != example() {
+		t.Error(".env.example differs from the table of settings; run go test ./cmd/relay -update")
+	}
+}
+
+func TestHelpListsEverySetting(t *testing.T) {
+	var out bytes.Buffer
+	help(&out)
+	for _, s := range table() {
+		if !strings.Contains(out.String(), "  "+s.name+" ") {
+			t.Errorf("help lacks %s", s.name)
+		}
+	}
+}
+
+func TestTheDefaultsShownAreTheDefaults(t *testing.T) {
+	for _, set := range table() {
+		if set.fallback == "" || set.name == "ANYFRAME_BASE_URL" { // that one is the client's own
+			continue
+		}
+		got := defaults()
+		if err := set.read(got, set.fallback); err != nil {
+			t.Errorf("%s=%s: %v", set.name, set.fallback, err)
+		}
+		if want := defaults(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s=%s changes something; it is shown as the default", set.name, set.fallback)
+		}
+	}
+}
+
+func TestTheEnvironmentWinsOverTheFile(t *testing.T) {
+	e := from(t, map[string]string{"RELAY_TITLE": "from the environment", "RELAY_ADMIN_ADDR": ""},
+		"\ufeffRELAY_TITLE=from the file\nRELAY_ACCENT='#123456'\nRELAY_ADMIN_ADDR=:1\n")
+	s := defaults()
+	if err := e.read(s); err != nil {
+		t.Fatal(err)
+	}
+	if s.relay.Look.Title != "from the environment" || s.relay.Look.Accent != "#123456" {
+		t.Errorf("got title %q and accent %q, want the environment's and the file's", s.relay.Look.Title, s.relay.Look.Accent)
+	}
+	if s.admin != "" {
+		t.Errorf("admin address: got %q, want none: it is set to nothing", s.admin)
+	}
+}
+
+func TestABaseURLFromTheFileIsIgnoredWhenTheKeyIsNot(t *testing.T) {
+	const file = "ANYFRAME_BASE_URL=https://elsewhere.example\n"
+	for name, tc := range map[string]struct {
+		vars map[string]string
+		file string
+		want string
+	}{
+		"key from the environment":          {map[string]string{"ANYFRAME_API_KEY": "afm_x"}, file, ""},
+		"old key name, from the file":       {nil, file + "ANYFRAME_API_TOKEN=afm_x\n", "https://elsewhere.example"},
+		"key from the file":                 {nil, file + "ANYFRAME_API_KEY=afm_x\n", "https://elsewhere.example"},
+		"both from the environment":         {map[string]string{"ANYFRAME_API_KEY": "afm_x", "ANYFRAME_BASE_URL": "https://a.example"}, file, "https://a.example"},
+		"old key name from the environment": {map[string]string{"ANYFRAME_API_TOKEN": "afm_x"}, file, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := defaults()
+			if err := from(t, tc.vars, tc.file).read(s); err != nil {
+				t.Fatal(err)
+			}
+			if s.relay.BaseURL != tc.want {
+				t.Errorf("base URL: got %q, want %q", s.relay.BaseURL, tc.want)
+			}
+			if s.relay.APIKey != "afm_x" {
+				t.Errorf("key: got another, want afm_x")
+			}
+		})
+	}
+}
+
+func TestAMalformedFileIsNamedByLineAndNotQuoted(t *testing.T) {
+	for name, file := range map[string]string{
+		"unterminated": "RELAY_TITLE=x\nANYFRAME_API_KEY=\"afm_secretsecret\n",
+		"no equals":    "RELAY_TITLE=x\nAFM afm_secretsecret\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), ".env")
+			if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := readEnvironment(lookup(nil), path)
+			if err == nil || !strings.Contains(err.Error(), "line 2") {
+				t.Fatalf("got %v, want an error that names line 2", err)
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error quotes the file: %v", err)
+			}
+		})
+	}
+}
+
+func TestEverySettingRefusesNonsenseByName(t *testing.T) {
+	bad := map[string]string{
+		"ANYFRAME_AGENT_ID": "seven", "PORT": "70000", "RELAY_APPROVALS": "maybe", "RELAY_BOOT": "never",
+		"RELAY_IDENTITY_KEY": "x", "RELAY_IDLE_TIMEOUT": "5", "RELAY_RATE_IP": "12", "RELAY_MAX_SESSIONS": "-1",
+		"RELAY_MAX_MESSAGE": "16 parrots", "RELAY_TRUSTED_PROXIES": "header:Fly-Client-IP", "RELAY_LOG_LEVEL": "loud",
+		"RELAY_LOG_FORMAT": "xml", "RELAY_BASE_PATH": "chat/", "RELAY_PUBLIC_URL": "ftp://x", "RELAY_ALLOWED_ORIGINS": "https://a.example/path",
+		"RELAY_VISIBILITY": "some", "RELAY_ATTACHMENT_TYPES": "video/mp4", "RELAY_BOOT_TIMEOUT": "1ms", "RELAY_REPLAY_EVENTS": "0",
+	}
+	s := defaults()
+	err := from(t, bad, "").read(s)
+	got := strings.Join(problems(err, s.relay.Validate()), "\n")
+	for name := range bad {
+		if n := len(regexp.MustCompile(`(?m)^`+name+`\b`).FindAllString(got, -1)); n != 1 {
+			t.Errorf("%s is named %d times, want once, in\n%s", name, n, got)
+		}
+	}
+	if !strings.Contains(got, "ANYFRAME_API_KEY is not set") {
+		t.Errorf("the missing key is not named in\n%s", got)
+	}
+}
+
+func TestSettingsAreReadAsWritten(t *testing.T) {
+	s := defaults()
+	err := from(t, map[string]string{
+		"PORT": "9000", "RELAY_RATE_MESSAGES": "off", "RELAY_RATE_SESSIONS": "3/s", "RELAY_MAX_MESSAGE": "2MiB", "RELAY_REPLAY_BYTES": "4096",
+		"RELAY_TRUSTED_PROXIES": "header:Fly-Client-IP, 172.16.0.0/12 fd00::1", "RELAY_STARTERS": "One? | Two, three?", "RELAY_APPROVALS": "visitor",
+	}, "").read(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.relay
+	if s.addr != ":9000" || c.RateMessages != (relay.Rate{}) || c.RateSessions.Limit != 3 || c.MaxMessage != 2<<20 || c.ReplayBytes != 4096 || !c.VisitorApprovals {
+		t.Errorf("got %q %v %v %d %d %v", s.addr, c.RateMessages, c.RateSessions, c.MaxMessage, c.ReplayBytes, c.VisitorApprovals)
+	}
+	if p := c.TrustedProxies; p.Header != "Fly-Client-IP" || len(p.Prefixes) != 2 || p.Prefixes[1].String() != "fd00::1/128" {
+		t.Errorf("trusted proxies: got %+v", p)
+	}
+	if want := []string{"One?", "Two, three?"}; !reflect.DeepEqual(c.Look.Starters, want) {
+		t.Errorf("starters: got %q, want %q", c.Look.Starters, want)
+	}
+}
