@@ -114,7 +114,10 @@ func TestBrowser(t *testing.T) {
 	need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", chromium)
 	relay := filepath.Join(t.TempDir(), "relay")
 	run(t, "go", "build", "-o", relay, "../cmd/relay")
+	plane := filepath.Join(filepath.Dir(relay), "plane")
+	run(t, "go", "build", "-o", plane, "./test/plane")
 	t.Setenv("CHROMIUM", chromium)
+	t.Setenv("RELAY_PLANE", plane)
 	t.Setenv("RELAY_BINARY", relay)
 	run(t, "node", "--test", "--test-concurrency=1", "test/")
 }

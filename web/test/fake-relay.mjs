@@ -214,14 +214,16 @@ export async function startSite(html, headers = {}) {
   const server = createServer((req, res) => {
     if (req.url !== "/") return res.writeHead(404).end();
     res.writeHead(200, { "content-type": "text/html; charset=utf-8", ...headers });
-    res.end(html);
+    res.end(site.html);
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  return {
+  const site = {
+    html,
     url: `http://127.0.0.1:${server.address().port}/`,
     stop: () => {
       server.closeAllConnections();
       return new Promise((done) => server.close(done));
     },
   };
+  return site;
 }

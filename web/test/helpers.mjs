@@ -1,0 +1,120 @@
+// What the browser tests share: processes, pages, and waiting for the truth.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+export function launch() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
+}
+
+function binary(name) {
+  const path = process.env[name];
+  if (!path) throw new Error(`${name} names no program; go test ./web sets it`);
+  return path;
+}
+
+/** Starts a relay and resolves when it listens. */
+export async function startRelay(command, env = {}) {
+  const child = spawn(binary("RELAY_BINARY"), [command], {
+    env: { PATH: process.env.PATH, HOME: tmpdir(), RELAY_ADDR: "127.0.0.1:0", RELAY_ADMIN_ADDR: "", RELAY_LOG_FORMAT: "json", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  const addr = await new Promise((done, fail) => {
+    const read = (chunk) => {
+      log += chunk;
+      for (const line of log.split("\n")) {
+        if (line.includes('"listening"')) done(JSON.parse(line).addr);
+      }
+    };
+    child.stdout.on("data", read);
+    child.stderr.on("data", read);
+    child.on("exit", (code) => fail(new Error(`relay ended with ${code}: ${log}`)));
+  });
+  return {
+    addr,
+    url: `http://${addr}${env.RELAY_BASE_PATH ?? ""}/`,
+    log: () => log,
+    async stop(signal = "SIGTERM") {
+      if (child.exitCode !== null || child.signalCode) return;
+      const ended = once(child, "exit");
+      child.kill(signal);
+      await ended;
+    },
+  };
+}
+
+/** Starts the scripted control plane; returns the settings that lead a relay to it. */
+export async function startPlane(env = {}) {
+  const child = spawn(binary("RELAY_PLANE"), [], { env: { PATH: process.env.PATH, ...env }, stdio: ["pipe", "pipe", "inherit"] });
+  const [line] = await once(createInterface(child.stdout), "line");
+  const { url, key, agent } = JSON.parse(line);
+  const dir = mkdtempSync(join(tmpdir(), "relay-"));
+  return {
+    env: { ANYFRAME_BASE_URL: url, ANYFRAME_API_KEY: key, ANYFRAME_AGENT_ID: String(agent), RELAY_STORE: `sqlite:${join(dir, "relay.db")}`, RELAY_RATE_MESSAGES: "off", RELAY_RATE_IP: "off", RELAY_RATE_SESSIONS: "off" },
+    async stop() {
+      const ended = once(child, "exit");
+      child.stdin.end();
+      await ended;
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Waits until a check passes; what it last said is the failure. */
+export async function eventually(check, ms = 15_000) {
+  const stop = Date.now() + ms;
+  for (;;) {
+    try {
+      return await check();
+    } catch (err) {
+      if (Date.now() > stop) throw err;
+      await new Promise((done) => setTimeout(done, 40));
+    }
+  }
+}
+
+/** Opens a page that takes note of everything that must not happen. */
+export async function open(context, url) {
+  const page = await context.newPage();
+  page.wrong = [];
+  page.on("pageerror", (err) => page.wrong.push(err.stack));
+  page.on("console", (m) => /Content.Security|TrustedTypes|Trusted Type/i.test(m.text()) && page.wrong.push(m.text()));
+  page.on("dialog", (d) => {
+    page.wrong.push(`dialog: ${d.message()}`);
+    void d.dismiss();
+  });
+  await page.goto(url);
+  return page;
+}
+
+export const composer = (page) => page.locator("relay-chat textarea");
+
+export async function say(page, text) {
+  await composer(page).fill(text);
+  await composer(page).press("Enter");
+}
+
+/** What the transcript shows: who said what. */
+export function transcript(page) {
+  return page.locator("relay-chat article[data-role]").evaluateAll((all) => all.map((a) => `${a.dataset.role}: ${a.textContent.trim()}`));
+}
+
+/** Waits until the agent has answered and is idle. */
+export function settled(page, turns = 1) {
+  return eventually(async () => {
+    const state = await page.evaluate(() => {
+      const root = document.querySelector("relay-chat").shadowRoot;
+      return { busy: !root.querySelector(".foot").hidden || root.querySelector(".agent.open") !== null, answers: root.querySelectorAll("[data-role=agent]").length };
+    });
+    assert.equal(state.busy, false, "still busy");
+    assert.ok(state.answers >= turns, `${state.answers} answers`);
+  }, 30_000);
+}

@@ -1,0 +1,43 @@
+// Plane runs the scripted control plane in a process of its own, so that a
+// test can kill the relay in front of it. It says where it is in one line of
+// JSON, and ends with its standard input.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "plane:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	opts := []anyframetest.Option{
+		anyframetest.WithAgent(1, anyframetest.Demo()),
+		anyframetest.WithBootDelay(300 * time.Millisecond),
+		anyframetest.WithPace(8 * time.Millisecond),
+	}
+	if os.Getenv("PLANE_UNNUMBERED") == "1" {
+		opts = append(opts, anyframetest.WithUnnumberedDeltas())
+	}
+	plane := anyframetest.New(opts...)
+	if err := plane.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	defer plane.Close()
+	err := json.NewEncoder(os.Stdout).Encode(map[string]any{"url": plane.URL(), "key": plane.Key(), "agent": plane.AgentID()})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
