@@ -91,6 +91,10 @@ func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
 	if c.Look.Title == "" {
 		c.Look.Title = "AnyFrame Relay demo"
 	}
+	if c.Look.Greeting == "" && len(c.Look.Starters) == 0 {
+		c.Look.Greeting = "Hello! I am a script that plays an agent. Say anything, or try one of these."
+		c.Look.Starters = []string{"Show me a table", "Use a tool", "Ask me a question", "Write something long"}
+	}
 	return plane, nil
 }
 
