@@ -329,7 +329,8 @@ func (s *session) feed(ev anyframe.Event) {
 }
 
 // append adds items to the log, those without a number together with the
-// numbered one they come before.
+// numbered one they come before. What the log had to forget, the translator
+// must no longer build on.
 func (s *session) append(v view, items []item) {
 	var group []eventlog.Entry
 	for _, it := range items {
@@ -339,7 +340,9 @@ func (s *session) append(v view, items []item) {
 			group = nil
 		}
 	}
-	v.log.Append(group...)
+	if !v.log.Append(group...) {
+		s.translator.forget(v.log.Head())
+	}
 }
 
 // note keeps the session's own state true to an event.

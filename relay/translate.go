@@ -356,6 +356,13 @@ func (t *translator) whole(text string, show func(string, any)) {
 // until a whole block numbered above seq.
 func (t *translator) tear(seq int64) { t.torn = max(seq, 0) }
 
+// forget says that the deltas since the last whole block are not kept, so that
+// nobody can get all of them.
+func (t *translator) forget(seq int64) {
+	t.said.Reset()
+	t.tear(seq)
+}
+
 // heal says that the event numbered seq ended whatever was torn.
 func (t *translator) heal(seq int64) {
 	if t.torn >= 0 && seq > t.torn {

@@ -33,7 +33,8 @@ type Limits struct {
 	Bytes  int
 	// Compact makes a run of unnumbered entries shorter without changing what
 	// they say to somebody who reads all of them. It is asked when such a run
-	// alone is more than the log may keep. Nil compacts nothing.
+	// alone is more than the log may keep. Nil, and a run that stays over four
+	// times as large as the log may be, make the log forget the run.
 	Compact func(run []Entry) []Entry
 }
 
@@ -49,19 +50,24 @@ type Log struct {
 	head    int64 // the highest seq seen, visible or not
 	bytes   int
 	floor   int // bytes that compacting could not save
-	closed  bool
-	changed chan struct{} // closed at the next change; nil while nobody waits
+	// The position behind the last run that was compacted, and what it is now.
+	// Readers who had read all of the run go on from there.
+	seam, seamNow int64
+	closed        bool
+	changed       chan struct{} // closed at the next change; nil while nobody waits
 }
 
 // New returns an empty log that begins right after the event numbered base.
 func New(base int64, limits Limits) *Log {
-	return &Log{limits: limits, base: base, head: base}
+	return &Log{limits: limits, base: base, head: base, seam: -1}
 }
 
 // Append adds the entries that tell one upstream event and wakes the readers.
 // Only the last of them may carry a seq, so that nobody resumes in between. It
 // reports false, and adds nothing, when that seq is not above the head: the
-// pump may reconnect freely.
+// pump may reconnect freely. It also reports false when the entries belong to a
+// run of unnumbered ones that is more than the log can hold: then the run is
+// forgotten with them, and what would still follow of it has no beginning.
 func (l *Log) Append(entries ...Entry) bool {
 	if len(entries) == 0 {
 		return true
@@ -77,9 +83,9 @@ func (l *Log) Append(entries ...Entry) bool {
 	for _, e := range entries {
 		l.bytes += len(e.Frame)
 	}
-	l.trim()
+	kept := l.trim(len(entries))
 	l.wake()
-	return true
+	return kept
 }
 
 // Advance notes that the event numbered seq has been seen and shows nothing.
@@ -131,6 +137,9 @@ func (l *Log) Cursor(seq int64) (int64, error) {
 func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if pos == l.seam {
+		pos = l.seamNow
+	}
 	if pos < l.first {
 		return 0, pos, ErrTrimmed
 	}
@@ -197,19 +206,20 @@ func (l *Log) over() bool {
 
 // trim drops the oldest events until the rest is within the limits. Unnumbered
 // events go together with the numbered one that ends their run or not at all,
-// so that nobody who starts to read here gets half of a run.
-func (l *Log) trim() {
+// so that nobody who starts to read here gets half of a run. The newest event,
+// which is the last few entries, is kept whatever its size, unless its run is
+// forgotten: then trim reports false.
+func (l *Log) trim(newest int) bool {
 	for l.over() {
 		end := l.start // index of the next numbered entry
 		for end < len(l.entries) && l.entries[end].Seq == 0 {
 			end++
 		}
 		if end == len(l.entries) {
-			l.compact()
-			break
+			return l.compact(newest)
 		}
 		if end == len(l.entries)-1 {
-			break // the newest event is kept whatever its size
+			break
 		}
 		l.base = l.entries[end].Seq
 		l.drop(end + 1)
@@ -220,6 +230,7 @@ func (l *Log) trim() {
 		clear(l.entries[n:])
 		l.entries, l.start = l.entries[:n], 0
 	}
+	return true
 }
 
 // drop forgets the entries before index end.
@@ -234,10 +245,15 @@ func (l *Log) drop(end int) {
 }
 
 // compact shortens a log that holds one run of unnumbered events and nothing
-// else. Readers inside the run fall behind; readers at its end notice nothing.
-// A run that stays too large is dropped, and then all of them fall behind.
-func (l *Log) compact() {
-	run := l.entries[l.start:]
+// else, but for the newest entries, which nobody has read yet. Readers inside
+// the run fall behind; readers at its end notice nothing. A run that stays too
+// large is forgotten, and then all fall behind and compact reports false.
+func (l *Log) compact(newest int) bool {
+	split := len(l.entries) - newest
+	run := l.entries[l.start:split]
+	if len(run) == 0 {
+		return true
+	}
 	end := l.first + int64(len(run))
 	var short []Entry
 	if l.limits.Compact != nil {
@@ -248,10 +264,19 @@ func (l *Log) compact() {
 		size += len(e.Frame)
 	}
 	if len(short) == 0 || len(short) > l.limits.Events || size > 4*l.limits.Bytes {
-		l.entries, l.start, l.bytes, l.floor, l.first = nil, 0, 0, 0, end+1
-		return
+		l.first = end + int64(newest) + 1
+		l.entries, l.start, l.bytes, l.floor, l.seam = nil, 0, 0, 0, -1
+		return false
 	}
-	l.entries, l.start = append([]Entry(nil), short...), 0
-	l.bytes, l.floor = size, size
-	l.first = end - int64(len(short))
+	for _, e := range run {
+		l.bytes -= len(e.Frame)
+	}
+	l.bytes += size
+	l.floor = size
+	l.entries, l.start = append(slices.Clone(short), l.entries[split:]...), 0
+	// All positions in the run are void, so that none is taken for one in what
+	// the run has become.
+	l.first = end + 1
+	l.seam, l.seamNow = end, l.first+int64(len(short))
+	return true
 }
