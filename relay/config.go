@@ -123,6 +123,9 @@ type Config struct {
 	ReplayEvents int // kept in memory for one session
 	ReplayBytes  int
 
+	// UpstreamLog gets a line for every request to AnyFrame. Nil is silent.
+	UpstreamLog *slog.Logger
+
 	Look Look
 	// Triggers makes the page at / the demo's: it says what to type to see what.
 	Triggers []Trigger

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,8 @@ type Server struct {
 	assets       *assets
 	handler      http.Handler
 
+	extending sync.Mutex // held while a token is given more time, so that none comes back that is void
+
 	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
 	pinged time.Time
 	health error
@@ -54,6 +57,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		anyframe.WithTimeout(c.UpstreamTimeout),
 		anyframe.WithUserAgent("anyframe-relay"),
 		anyframe.WithMiddleware(s.guard.middleware),
+		anyframe.WithLogger(cmp.Or(c.UpstreamLog, slog.New(slog.DiscardHandler))),
 	)
 	if err != nil {
 		return nil, err

@@ -87,6 +87,9 @@ func (e environment) read(s *settings) error {
 	if levels[s.logLevel] == nil {
 		errs = append(errs, errors.New("RELAY_LOG_LEVEL must be debug, info, warn or error"))
 	}
+	if s.traces = strings.ToLower(s.traces); s.traces != "" && levels[s.traces] == nil {
+		errs = append(errs, errors.New("ANYFRAME_LOG_LEVEL must be debug, info, warn or error"))
+	}
 	if s.logStyle != "" && s.logStyle != "text" && s.logStyle != "json" {
 		errs = append(errs, errors.New("RELAY_LOG_FORMAT must be text or json"))
 	}

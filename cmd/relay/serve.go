@@ -55,7 +55,10 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 		fmt.Fprintln(stderr, "relay help lists them all; relay demo needs none.")
 		return exitUsage
 	}
-	log := newLogger(stderr, s)
+	log := newLogger(stderr, s, s.logLevel)
+	if s.traces != "" {
+		s.relay.UpstreamLog = newLogger(stderr, s, s.traces)
+	}
 	if err := listenAndServe(ctx, s, demo, log, stdout); err != nil {
 		fmt.Fprintln(stderr, "relay:", err)
 		return exitError
@@ -98,12 +101,12 @@ func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
 	return plane, nil
 }
 
-func newLogger(w io.Writer, s *settings) *slog.Logger {
+func newLogger(w io.Writer, s *settings, level string) *slog.Logger {
 	style := s.logStyle
 	if f, ok := w.(*os.File); style == "" && ok && isatty.IsTerminal(f.Fd()) {
 		style = "text"
 	}
-	opts := &slog.HandlerOptions{Level: levels[s.logLevel]}
+	opts := &slog.HandlerOptions{Level: levels[level]}
 	if style == "text" {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}

@@ -19,6 +19,7 @@ type settings struct {
 	admin    string
 	logLevel string
 	logStyle string
+	traces   string
 }
 
 // setting is one variable: the help, .env.example and the reading of it all
@@ -49,7 +50,7 @@ func table() []setting {
 			},
 		},
 		{"ANYFRAME_BASE_URL", "https://api.anyfrm.com", "where AnyFrame is; ignored in .env when the key comes from elsewhere", str(func(s *settings) *string { return &s.relay.BaseURL })},
-		{"ANYFRAME_LOG_LEVEL", "", "debug traces every request to AnyFrame, one line each", str(nil)},
+		{"ANYFRAME_LOG_LEVEL", "", "debug traces every request to AnyFrame, one line each", str(func(s *settings) *string { return &s.traces })},
 		{"RELAY_ADDR", ":8080", "where to listen; port 0 takes any", str(func(s *settings) *string { return &s.addr })},
 		{"PORT", "", "n listens on :n when RELAY_ADDR is not set", func(s *settings, v string) error {
 			if n, err := strconv.ParseUint(v, 10, 16); err != nil || n > 65535 {
@@ -109,9 +110,7 @@ type reader = func(*settings, string) error
 
 func str(at func(*settings) *string) reader {
 	return func(s *settings, v string) error {
-		if at != nil {
-			*at(s) = v
-		}
+		*at(s) = v
 		return nil
 	}
 }
