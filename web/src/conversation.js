@@ -42,7 +42,10 @@ export class Conversation {
     });
     client.onVisitor = (answer, fresh) => {
       const stranger = fresh || (answer.session?.epoch ?? 0) < this.view.epoch;
-      if (stranger && this.view.epoch) this.#apply({ type: "forget", data: { keepPending: true } });
+      if (stranger && this.view.epoch) {
+        this.#apply({ type: "forget", data: { keepPending: true } });
+        if (this.link.state === "open") this.stream.restart(); // it is the former visitor's
+      }
       this.#apply({ type: "hello", data: answer.session ?? {} });
     };
   }

@@ -24,7 +24,7 @@ func run() error {
 	opts := []anyframetest.Option{
 		anyframetest.WithAgent(1, anyframetest.Demo()),
 		anyframetest.WithBootDelay(300 * time.Millisecond),
-		anyframetest.WithPace(8 * time.Millisecond),
+		anyframetest.WithPace(4 * time.Millisecond),
 	}
 	if os.Getenv("PLANE_UNNUMBERED") == "1" {
 		opts = append(opts, anyframetest.WithUnnumberedDeltas())
