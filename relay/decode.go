@@ -19,6 +19,51 @@ const (
 	maxJSONDepth = 32
 )
 
+// bodyInTime gives a request's body its time, whoever reads it: net/http reads
+// what a handler left, before it sends the answer. A body that no handler wants
+// is read here and dropped.
+func (s *Server) bodyInTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := setReadDeadline(w, time.Now().Add(bodyTimeout))
+		if err == nil && r.Method != http.MethodPost {
+			if _, err = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxSmallBody)); err != nil {
+				err = bodyProblem(w, err)
+			} else {
+				err = setReadDeadline(w, time.Time{})
+			}
+		}
+		if err != nil {
+			s.refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func setReadDeadline(w http.ResponseWriter, t time.Time) error {
+	err := http.NewResponseController(w).SetReadDeadline(t)
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// bodyProblem is what a visitor is told when a body cannot be read.
+func bodyProblem(w http.ResponseWriter, err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return errTooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Header().Set("Connection", "close")
+		return errRequestTimeout
+	}
+	return errBadRequest.with("The body did not arrive whole.")
+}
+
 // readBody returns the body of a JSON request of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -28,25 +73,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, errTooLarge
 	}
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, errTooLarge
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			w.Header().Set("Connection", "close")
-			return nil, errRequestTimeout
-		}
-		return nil, errBadRequest.with("The body did not arrive whole.")
+		return nil, bodyProblem(w, err)
 	}
-	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
-	}
-	return body, nil
+	return body, setReadDeadline(w, time.Time{})
 }
 
 // fields are the members that an object may have, each with where it goes.
@@ -60,8 +91,11 @@ func decodeObject(data []byte, prefix string, into fields) error {
 		return errBadJSON
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	switch t, err := dec.Token(); {
+	case err != nil, t != json.Delim('{') && prefix == "":
 		return errBadJSON
+	case t != json.Delim('{'):
+		return errBadRequest.with("%s is not an object.", quoteName(strings.TrimSuffix(prefix, ".")))
 	}
 	seen := map[string]bool{}
 	for dec.More() {

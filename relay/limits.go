@@ -13,9 +13,9 @@ import (
 // limits are who may do how much. They count in this process.
 type limits struct {
 	config   *Config
-	messages *httprate.RateLimiter // by visitor; nil is no limit
-	requests *httprate.RateLimiter // by address
-	sessions *httprate.RateLimiter // by address
+	messages *limiter // by visitor
+	requests *limiter // by address
+	sessions *limiter // by address
 
 	mu        sync.Mutex // held only to look or set
 	streams   int
@@ -24,14 +24,8 @@ type limits struct {
 }
 
 func newLimits(c *Config) *limits {
-	limiter := func(r Rate) *httprate.RateLimiter {
-		if r.Limit <= 0 {
-			return nil
-		}
-		return httprate.NewRateLimiter(r.Limit, r.Window, httprate.WithResponseHeaders(httprate.ResponseHeaders{}))
-	}
 	return &limits{
-		config: c, messages: limiter(c.RateMessages), requests: limiter(c.RateIP), sessions: limiter(c.RateSessions),
+		config: c, messages: newLimiter(c.RateMessages), requests: newLimiter(c.RateIP), sessions: newLimiter(c.RateSessions),
 		byVisitor: map[string]int{}, byAddr: map[string]int{},
 	}
 }
@@ -46,20 +40,8 @@ func (r Rate) pace() time.Duration {
 
 func (l *limits) refuse(r Rate) error { return errRateLimited.after(r.pace()) }
 
-// nowhere swallows what a limiter would tell a client: refusals are ours to word.
-type nowhere struct{}
-
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}
-
-func within(l *httprate.RateLimiter, key string) bool {
-	return l == nil || !l.OnLimit(nowhere{}, &http.Request{}, key)
-}
-
-func (l *limits) message(visitor string) bool { return within(l.messages, visitor) }
-func (l *limits) request(addr string) bool    { return within(l.requests, addr) }
-func (l *limits) session(addr string) bool    { return within(l.sessions, addr) }
+func (l *limits) message(visitor string) bool { return l.messages.take(visitor) == nil }
+func (l *limits) session(addr string) bool    { return l.sessions.take(addr) == nil }
 
 // stream counts one more event stream, until release is called.
 func (l *limits) stream(visitor, addr string) (release func(), err error) {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -24,7 +25,7 @@ func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.H
 // refuse answers with the problem that err is. What nobody foresaw is logged:
 // the visitor is told nothing of it.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
+	if r.Context().Err() != nil && !errors.Is(err, errRequestTimeout) { // net/http takes a body that is late for a client that is gone
 		return // the visitor has left
 	}
 	p := writeProblem(w, err)

@@ -3,6 +3,7 @@ package relay
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -22,9 +23,8 @@ func validOriginPattern(p string) bool {
 	if p == "*" {
 		return true
 	}
-	u, err := url.Parse(strings.Replace(p, "://*.", "://wildcard.", 1))
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
-		u.Path == "" && u.RawQuery == "" && u.Fragment == "" && !strings.Contains(u.Host, "*") && strings.ToLower(p) == p
+	o := strings.Replace(p, "://*.", "://wildcard.", 1)
+	return o == originOfURL(o) && !strings.Contains(o, "*")
 }
 
 // allowed reports whether the list has the origin, exactly or as a subdomain.
@@ -71,7 +71,7 @@ func (s *Server) originOf(r *http.Request) origin {
 		if o == "" {
 			return originNone
 		}
-		if o == s.publicOrigin || sameHost(o, r.Host) {
+		if o == s.publicOrigin || sameHost(o, s.scheme(r), r.Host) {
 			return originOurs
 		}
 	default: // same-site, cross-site
@@ -88,21 +88,34 @@ func (s *Server) originOf(r *http.Request) origin {
 	return originForeign
 }
 
-// sameHost reports whether an origin is of this host. The scheme may differ: a
-// proxy that ends TLS speaks plain HTTP to us.
-func sameHost(o, host string) bool {
-	u, err := url.Parse(o)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+// sameHost reports whether an origin is of this host. The scheme counts only
+// when it is known: a proxy that ends TLS speaks plain HTTP to us.
+func sameHost(o, scheme, host string) bool {
+	known, rest, _ := strings.Cut(o, "://")
+	return rest != "" && strings.EqualFold(rest, host) && (known == scheme || scheme == "")
 }
 
-// originOfURL returns the origin of a URL, "" when it has none.
+// originOfURL returns the origin of a URL as a browser writes it, "" when it
+// has none.
 func originOfURL(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
+	if err != nil || u.User != nil || !hostPattern.MatchString(u.Host) {
 		return ""
 	}
-	return strings.ToLower(u.Scheme + "://" + u.Host)
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	default:
+		return ""
+	}
+	return u.Scheme + "://" + host
 }
+
+// hostPattern is a host as browsers write it: names outside ASCII are encoded.
+var hostPattern = regexp.MustCompile(`^([A-Za-z0-9._-]*[A-Za-z0-9]|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
 
 // checkOrigin refuses pages that are not on the list and lets those that are
 // read the answer. Credentials are never allowed: across origins a visitor is

@@ -105,11 +105,11 @@ func problemOf(err error) *problem {
 	if wait, open := breakerWait(err); open {
 		return errUnavailable.after(wait)
 	}
+	if errors.Is(err, errKeyRefused) { // before the client's own error, which wraps it
+		return errUnavailable.after(time.Minute)
+	}
 	if e, ok := errors.AsType[*anyframe.Error](err); ok {
 		return upstreamProblem(e)
-	}
-	if errors.Is(err, errKeyRefused) {
-		return errUnavailable.after(time.Minute)
 	}
 	if _, ok := errors.AsType[*anyframe.WaitTimeoutError](err); ok {
 		return errUpstreamSlow

@@ -38,10 +38,13 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 		return errBadRequest.with(`"id" is missing.`)
 	case (decision == "") == (strings.TrimSpace(text) == ""):
 		return errBadRequest.with(`One of "answer" and "decision" is needed.`)
+	case strings.ContainsRune(text, 0):
+		return errBadRequest.with(`"answer" holds a NUL character.`)
 	case len(text) > s.config.MaxMessage:
 		return errTooLarge.with("The answer is longer than %d bytes.", s.config.MaxMessage)
-	case !s.limits.message(v.id):
-		return s.limits.refuse(s.config.RateMessages)
+	}
+	if err := s.limits.messages.take(v.id); err != nil {
+		return err
 	}
 	sess, err := s.hub.open(r.Context(), v.id)
 	if err != nil {

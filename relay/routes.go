@@ -10,7 +10,7 @@ import (
 // meets them.
 func (s *Server) routes() http.Handler {
 	root := chi.NewRouter()
-	root.Use(s.config.TrustedProxies.findClient(), s.observe, s.recover)
+	root.Use(s.config.TrustedProxies.findClient(), s.observe, s.recover, s.bodyInTime)
 	root.NotFound(s.handle(notFound))
 	root.MethodNotAllowed(s.handle(methodNotAllowed))
 
@@ -46,8 +46,19 @@ func (s *Server) routes() http.Handler {
 	return root
 }
 
-func notFound(http.ResponseWriter, *http.Request) error         { return errNotFound }
-func methodNotAllowed(http.ResponseWriter, *http.Request) error { return errMethod }
+func notFound(http.ResponseWriter, *http.Request) error { return errNotFound }
+
+// methodNotAllowed says which methods an address takes, as RFC 9110 section
+// 15.5.6 wants it.
+func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
+	routes := chi.RouteContext(r.Context()).Routes
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			w.Header().Add("Allow", method)
+		}
+	}
+	return errMethod
+}
 
 // private keeps every answer of the API out of caches and what it is from being
 // guessed at.
@@ -62,8 +73,8 @@ func private(next http.Handler) http.Handler {
 // limitAddr refuses addresses that ask too often.
 func (s *Server) limitAddr(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.limits.request(clientAddr(r)) {
-			s.refuse(w, r, s.limits.refuse(s.config.RateIP))
+		if err := s.limits.requests.take(clientAddr(r)); err != nil {
+			s.refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -42,13 +42,9 @@ type who struct {
 }
 
 func newVisitors(c *Config, st store.Store) *scs.SessionManager {
-	m := scs.New()
-	m.Store = st
-	m.Codec = visitorCodec{}
-	m.HashTokenInStore = true
-	m.Lifetime = c.VisitorTTL
-	m.IdleTimeout = 0 // with one, every request would rewrite the session
-	return m
+	// Not scs.New: that starts a goroutine, for a store of its own, which nobody
+	// could stop. No IdleTimeout: with one, every request would rewrite the session.
+	return &scs.SessionManager{Store: st, Codec: visitorCodec{}, HashTokenInStore: true, Lifetime: c.VisitorTTL}
 }
 
 // visitorCodec writes a visitor's session as JSON: readable by the next version
@@ -84,16 +80,25 @@ func short(visitor string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// scheme is what the visitor's browser speaks, "" when neither the connection
+// nor a proxy says. Of several proxies the first counts.
+func (s *Server) scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	if !s.config.TrustedProxies.trusts(r) {
+		return ""
+	}
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return strings.ToLower(strings.TrimSpace(first))
+}
+
 // secure reports whether the visitor's browser speaks HTTPS.
 func (s *Server) secure(r *http.Request) bool {
-	switch {
-	case r.TLS != nil:
-		return true
-	case s.config.TrustedProxies.trusts(r) && r.Header.Get("X-Forwarded-Proto") != "":
-		return strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
-	default:
-		return strings.HasPrefix(s.publicOrigin, "https://")
+	if scheme := s.scheme(r); scheme != "" {
+		return scheme == "https"
 	}
+	return strings.HasPrefix(s.publicOrigin, "https://")
 }
 
 // cookie returns the name under which a visitor's token travels. A __Host-
@@ -171,9 +176,14 @@ func (s *Server) extend(ctx context.Context, v who) (who, error) {
 	if until.Sub(v.expiresAt) < s.config.VisitorTTL/10 {
 		return v, nil
 	}
+	s.extending.Lock()
+	defer s.extending.Unlock()
 	ctx, err := s.visitors.Load(context.WithoutCancel(ctx), v.token)
 	if err != nil {
 		return v, err
+	}
+	if s.visitors.GetString(ctx, visitorIDKey) == "" {
+		return v, errVisitorUnknown // forgotten meanwhile
 	}
 	s.visitors.SetDeadline(ctx, until)
 	v.token, v.expiresAt, err = s.visitors.Commit(ctx)
@@ -212,10 +222,10 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 		return errBadRequest.with(`"carrier" must be "cookie" or "bearer".`)
 	}
 	v, err := s.visitor(r)
-	switch {
-	case err == nil:
+	if err == nil {
 		v, err = s.extend(r.Context(), v)
-	case errors.Is(err, errVisitorUnknown):
+	}
+	if errors.Is(err, errVisitorUnknown) {
 		if s.hub.isDraining() {
 			return errDraining
 		}
@@ -268,7 +278,10 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.visitors.Destroy(ctx); err != nil {
+	s.extending.Lock()
+	err = s.visitors.Destroy(ctx)
+	s.extending.Unlock()
+	if err != nil {
 		return err
 	}
 	if err := s.hub.store.Forget(ctx, v.id); err != nil {
