@@ -321,10 +321,10 @@ func (sub *subscriber) writeItems(epoch int64, items []item) error {
 func (sub *subscriber) writeEntries(entries []eventlog.Entry) error {
 	for _, e := range entries {
 		if e.Seq != 0 {
-			if e.Seq <= sub.seq {
+			if sub.ahead = sub.ahead && e.Seq < sub.seq; e.Seq <= sub.seq {
 				continue
 			}
-			sub.seq, sub.dirty, sub.ahead = e.Seq, false, false
+			sub.seq, sub.dirty = e.Seq, false
 		} else {
 			if sub.ahead {
 				continue // belongs to events that it has seen the end of

@@ -303,6 +303,26 @@ func (b *notebook) waitPlaced(ctx context.Context, limit time.Duration) {
 	}
 }
 
+// others reports whether AnyFrame took another turn after this one was sent
+// first.
+func (b *notebook) others(turn *turnNote) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.turns, func(t turnNote) bool {
+		return t.note.Key != turn.note.Key && t.note.State == turnSent && max(t.note.Seq-1, t.After) >= turn.After
+	})
+}
+
+// unanswered reports whether AnyFrame took a turn after the event seq, or is
+// being asked to.
+func (b *notebook) unanswered(seq int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.turns, func(t turnNote) bool {
+		return t.inFlight || (t.note.State == turnSent && max(t.note.Seq-1, t.After) >= seq)
+	})
+}
+
 // sending reports whether a turn is on its way to AnyFrame.
 func (b *notebook) sending() bool {
 	b.mu.Lock()

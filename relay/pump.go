@@ -2,12 +2,15 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/eventlog"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -15,9 +18,11 @@ const (
 	// placeWait is how long events wait for AnyFrame's answer to a message, so
 	// that the message comes before what the agent says to it.
 	placeWait = 5 * time.Second
-	// trustSkips is after how many seqs in a row that AnyFrame truly skipped we
-	// stop asking its transcript for what is missing.
+	// trustSkips is after how many holes in a row that AnyFrame left itself we
+	// stop asking its transcript for what is missing in others no wider.
 	trustSkips = 16
+	// maxEventBytes is how large an event may be. A larger one is left out.
+	maxEventBytes = 16 << 20
 )
 
 // startPump starts the session's pump if none runs. With wake it brings the
@@ -131,6 +136,8 @@ func (s *session) persist(ctx context.Context) {
 // follow reads the stream until the session sleeps, is gone, or ctx ends.
 func (s *session) follow(ctx context.Context, p *pump) {
 	id, log := s.upstreamID(), s.view().log
+	again := false // it was open before
+	var holes holes
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		done, err := s.hub.reading(ctx)
 		if err != nil {
@@ -144,10 +151,12 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			}
 		}
 		opts := anyframe.StreamOptions{
-			MaxStalls: -1,
+			MaxStalls:    -1,
+			MaxEventSize: maxEventBytes,
 			OnOpen: func() {
 				leave()
-				s.join(ctx, id)
+				s.join(ctx, id, log, again)
+				again = true
 				closeOnce(p.connected)
 			},
 			OnReconnect: func(r anyframe.Reconnect) {
@@ -158,17 +167,25 @@ func (s *session) follow(ctx context.Context, p *pump) {
 		if head := log.Head(); head > 0 {
 			opts.LastEventID = strconv.FormatInt(head, 10)
 		}
-		skips := 0
 		for ev, followErr := range s.hub.client.Sessions.Follow(ctx, id, opts) {
 			if err = followErr; err != nil {
 				break
 			}
-			if err = s.take(ctx, id, ev, &skips); err != nil {
+			if err = s.take(ctx, id, log, ev, &holes); err != nil {
 				break // AnyFrame can't tell what is missing: ask its stream again
 			}
 			attempt = 0
 		}
 		leave()
+		if large, ok := errors.AsType[*anyframe.EventTooLargeError](err); ok {
+			if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > 0 {
+				err = s.take(ctx, id, log, anyframe.Event{Seq: seq, Data: []byte("null")}, &holes)
+				s.logger().Warn("left out an event", "seq", seq, "error", large)
+			}
+			if err == nil {
+				continue
+			}
+		}
 		if ctx.Err() != nil || s.over(err) {
 			return
 		}
@@ -209,6 +226,7 @@ func (s *session) interrupt() {
 	s.busy, s.midway = false, false
 	s.asked, s.began = time.Time{}, time.Time{}
 	s.mu.Unlock()
+	s.translator.said.Reset() // no block will come of it
 	if busy {
 		s.append(s.view(), []item{{kind: "turn_end", data: turnEndData{Reason: "interrupted"}}})
 	}
@@ -216,69 +234,105 @@ func (s *session) interrupt() {
 
 // join is called whenever the stream has been opened. If the agent may be in
 // the middle of something, deltas without a number may be missing, and
-// AnyFrame's transcript tells up to where.
-func (s *session) join(ctx context.Context, id string) {
-	s.mu.Lock()
-	unsure := s.busy || s.midway
-	s.mu.Unlock()
+// AnyFrame's transcript tells up to where. A stream that was open before may
+// have missed the beginning of a turn that nobody here knows of.
+func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again bool) {
 	s.showMissing(ctx)
+	s.mu.Lock()
+	unsure := again || s.busy || s.midway
+	s.mu.Unlock()
 	if !unsure {
 		return
 	}
-	head := s.view().log.Head()
-	tail, idle := head, head == 0
+	head := log.Head()
+	tail, idle, known := head, head == 0, true
 	for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, id, max(head-1, 0)) {
 		if err != nil {
-			idle = false
+			idle, known = false, false
 			break
 		}
 		tail = row.Seq
 		kind := row.Event().Type()
 		idle = kind == "result" || kind == "_error"
 	}
+	idle = idle && !s.notes().unanswered(tail)
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
-	s.mu.Lock()
-	s.midway, s.busy = !idle, !idle
-	s.mu.Unlock()
-	if !idle {
+	if s.view().log != log {
+		return
+	}
+	if known {
+		s.mu.Lock()
+		s.midway, s.busy = !idle, !idle
+		s.mu.Unlock()
+	}
+	switch {
+	case !idle:
 		s.translator.tear(tail)
+	case tail > head: // what is over now may have begun before the stream was open
+		s.translator.tear(tail - 1)
 	}
 }
 
+// holes is what a pump has learnt about seqs that are missing from the stream.
+type holes struct {
+	empty  int   // how many in a row were AnyFrame's own
+	widest int64 // of those
+}
+
+// trust reports whether a hole of this width needs no more looking into.
+func (h *holes) trust(width int64) bool { return h.empty >= trustSkips && width <= h.widest }
+
 // take is what happens to one event from the stream before it is fed to the
-// log: holes before it are filled, and a message that is on its way goes first.
-func (s *session) take(ctx context.Context, id string, ev anyframe.Event, skips *int) error {
+// log: holes before it are filled, one that came garbled is read again, and a
+// message that is on its way goes first.
+func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev anyframe.Event, h *holes) error {
 	s.mu.Lock()
-	book, log, busy := s.book, s.log, s.busy
+	book, busy := s.book, s.busy
 	s.mu.Unlock()
 	if book.sending() && (!busy || isUserEvent(ev)) {
 		book.waitPlaced(ctx, placeWait)
 	}
 	if ev.Seq == 0 {
 		s.showMissing(ctx)
-		s.feed(ev)
+		if !json.Valid(ev.Data) { // part of an answer, for all we know
+			s.feedMu.Lock()
+			s.translator.tear(log.Head())
+			s.feedMu.Unlock()
+		}
+		s.feed(log, ev)
 		return nil
 	}
-	if head := log.Head(); ev.Seq > head+1 && *skips < trustSkips && !book.explains(head, ev.Seq) {
-		filled, err := s.fill(ctx, id, head, ev.Seq)
-		if err != nil {
+	head := log.Head()
+	if width := ev.Seq - head - 1; width > 0 && !h.trust(width) && !book.explains(head, ev.Seq) {
+		filled, err := s.fill(ctx, id, log, head, ev.Seq)
+		switch {
+		case err != nil:
 			return err
-		}
-		*skips++
-		if filled > 0 {
-			*skips = 0
+		case filled == 0:
+			h.empty, h.widest = h.empty+1, max(h.widest, width)
+		default:
+			*h = holes{}
 			s.hub.metrics.holesFilled.Add(float64(filled))
 			s.logger().Warn("filled a hole in the stream", "after", head, "events", filled)
 		}
 	}
-	s.feed(ev)
+	if !json.Valid(ev.Data) {
+		rows, err := s.rows(ctx, ev.Seq-1, 1)
+		if err != nil {
+			return err
+		}
+		if len(rows) > 0 && rows[0].Seq == ev.Seq {
+			ev = rows[0].Event()
+		}
+	}
+	s.feed(log, ev)
 	return nil
 }
 
 // fill feeds the events between two seqs that the stream left out, as far as
 // AnyFrame's transcript has them: seqs may also be skipped.
-func (s *session) fill(ctx context.Context, id string, from, to int64) (filled int, err error) {
+func (s *session) fill(ctx context.Context, id string, log *eventlog.Log, from, to int64) (filled int, err error) {
 	for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, id, from) {
 		if err != nil {
 			return filled, err
@@ -286,7 +340,7 @@ func (s *session) fill(ctx context.Context, id string, from, to int64) (filled i
 		if row.Seq >= to {
 			break
 		}
-		s.feed(row.Event())
+		s.feed(log, row.Event())
 		filled++
 	}
 	return filled, nil
@@ -300,23 +354,26 @@ func (s *session) showMissing(ctx context.Context) {
 	s.feedMu.Unlock()
 	missing := map[string]bool{}
 	for _, own := range ahead {
-		rows, err := s.rows(ctx, max(own.note.Seq-1, own.After), 1)
+		rows, err := s.rows(ctx, max(own.note.Seq-1, own.After), historyPage)
 		if err != nil {
 			s.logger().Warn("look for a message", "error", err)
 			return // not shown yet is better than shown twice
 		}
-		if len(rows) == 0 || !isUserEvent(rows[0].Event()) {
-			missing[own.note.Key] = true
-		}
+		missing[own.note.Key] = !slices.ContainsFunc(rows, func(row anyframe.ChatEvent) bool {
+			ev := row.Event()
+			if own.note.Seq != 0 {
+				return row.Seq == own.note.Seq && isUserEvent(ev)
+			}
+			return isUserEvent(ev) && members(ev.Data).userText() == own.Text
+		})
 	}
-	if len(missing) > 0 {
-		s.showOwn(missing)
-	}
+	s.showOwn(missing)
 }
 
+// isUserEvent reports whether ev is a message of a person's.
 func isUserEvent(ev anyframe.Event) bool {
 	t := ev.Type()
-	return t == "user" || t == "user_message"
+	return (t == "user" || t == "user_message") && !members(ev.Data).onlyToolResults()
 }
 
 // backoff is a random wait, from nothing to a bound that doubles with every

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +28,7 @@ import (
 )
 
 // patience is how long a test waits for something that should be there at once.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 // rig is a relay in front of a scripted control plane, both on loopback.
 type rig struct {
@@ -507,4 +510,30 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func TestMain(m *testing.M) { os.Exit(m.Run()) }
+// TestMain lets many tests wait at once, and wants every goroutine gone in the
+// end.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	if code == 0 && !settled(before) {
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		fmt.Fprintf(os.Stderr, "goroutines left behind: got %d, want %d\n", runtime.NumGoroutine(), before)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// settled waits until no more goroutines than that are left.
+func settled(most int) bool {
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > most; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	}
+	return true
+}

@@ -171,9 +171,13 @@ func (s *session) state() state {
 	return st
 }
 
-// setStatus tells every stream of a change.
+// setStatus tells every stream of a change. An epoch that has ended stays so.
 func (s *session) setStatus(st status) {
 	s.mu.Lock()
+	if s.status == statusEnded {
+		s.mu.Unlock()
+		return
+	}
 	changed := s.status != st
 	s.status = st
 	if st == statusRunning {
@@ -304,28 +308,29 @@ func (s *session) sync(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.feed(row.Event())
+		s.feed(v.log, row.Event())
 	}
 	s.showMissing(ctx)
 	return nil
 }
 
 // feed translates one event and appends what it comes to. Events that the log
-// has seen are dropped.
-func (s *session) feed(ev anyframe.Event) {
+// has seen are dropped, and so are those of an epoch that is over.
+func (s *session) feed(log *eventlog.Log, ev anyframe.Event) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	v := s.view()
-	if ev.Seq != 0 && ev.Seq <= v.log.Head() {
+	if v.log != log || (ev.Seq != 0 && ev.Seq <= v.log.Head()) {
 		return
 	}
 	out := s.translator.step(ev)
+	s.keepPrompts(v.epoch, out.opened) // first, for somebody may answer at once
 	s.append(v, out.items)
 	if ev.Seq != 0 {
 		v.log.Advance(ev.Seq) // past what nothing shows of
 	}
 	s.note(out)
-	s.remember(v.epoch, ev, out)
+	s.remember(ev, out)
 }
 
 // append adds items to the log, those without a number together with the
@@ -368,13 +373,13 @@ func (s *session) note(out told) {
 
 // remember writes to the store what an event taught us that AnyFrame's log does
 // not say.
-func (s *session) remember(epoch int64, ev anyframe.Event, out told) {
+func (s *session) remember(ev anyframe.Event, out told) {
 	if out.ended && ev.Seq != 0 { // whoever comes after us need not read what was before
 		if err := s.save(s.hub.ctx, func(rec *store.Session) { rec.LastSeq = max(rec.LastSeq, ev.Seq) }); err != nil {
 			s.logger().Warn("save the session", "error", err)
 		}
 	}
-	if len(out.placed)+len(out.opened)+len(out.settled) == 0 {
+	if len(out.placed)+len(out.settled) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
@@ -382,7 +387,24 @@ func (s *session) remember(epoch int64, ev anyframe.Event, out told) {
 	for key, seq := range out.placed {
 		s.placeTurn(ctx, key, seq)
 	}
-	for _, p := range out.opened {
+	for id := range out.settled {
+		p, ok := s.notes().prompt(id)
+		if !ok || p.note.State != promptOpen {
+			continue
+		}
+		p.note.State, p.Outcome, p.After = promptAnswered, outcomeElsewhere, max(ev.Seq-1, p.note.Seq)
+		s.savePrompt(ctx, p)
+	}
+}
+
+// keepPrompts notes prompts that were not seen before.
+func (s *session) keepPrompts(epoch int64, opened []promptNote) {
+	if len(opened) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
+	defer cancel()
+	for _, p := range opened {
 		n := p.stored()
 		n.Visitor, n.Epoch = s.visitor, epoch
 		n.ExpiresAt = time.Now().Add(s.hub.config.VisitorTTL)
@@ -392,14 +414,6 @@ func (s *session) remember(epoch int64, ev anyframe.Event, out told) {
 			saved = n
 		}
 		s.notes().setPrompt(readPrompt(saved))
-	}
-	for id := range out.settled {
-		p, ok := s.notes().prompt(id)
-		if !ok || p.note.State != promptOpen {
-			continue
-		}
-		p.note.State, p.Outcome, p.After = promptAnswered, outcomeElsewhere, max(ev.Seq-1, p.note.Seq)
-		s.savePrompt(ctx, p)
 	}
 }
 

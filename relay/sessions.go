@@ -134,11 +134,11 @@ func (s *session) end(ctx context.Context) error {
 	if id == "" || s.view().status == statusEnded {
 		return nil
 	}
+	s.setStatus(statusEnded) // first, so that nobody starts another pump
 	s.stopPump()
 	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	s.setStatus(statusEnded)
 	ctx, cancel := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
 	defer cancel()
 	if _, err := s.hub.client.Sessions.Terminate(ctx, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {

@@ -114,6 +114,9 @@ func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *tran
 // step translates one event. Numbered ones must come in order.
 func (t *translator) step(ev anyframe.Event) told {
 	var out told
+	if len(ev.Data) > maxEventBytes {
+		ev.Data = nil
+	}
 	m := members(ev.Data)
 	kind := m.str("type")
 	if kind == "" {

@@ -220,7 +220,7 @@ func (s *session) post(ctx context.Context, turn *turnNote, m message) error {
 	v := s.view()
 	id := s.upstreamID()
 	s.mu.Lock()
-	turn.Busy = s.busy
+	turn.Busy = s.busy || s.midway
 	s.mu.Unlock()
 	turn.note.Epoch, turn.note.State, turn.After = v.epoch, turnSending, v.log.Head()
 	if err := s.saveTurn(ctx, turn); err != nil {
@@ -263,7 +263,9 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 	}
 	deadline := time.Now().Add(patience)
 	for {
-		worked := false
+		// Where the transcript shows no messages, an agent that was idle and
+		// went to work is proof, unless it was another turn that set it to work.
+		silent, worked := !turn.Busy && !s.notes().others(turn), false
 		for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, s.upstreamID(), turn.After) {
 			if errors.Is(err, anyframe.ErrNotFound) {
 				return false, nil
@@ -277,9 +279,10 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 				s.accepted(ctx, turn)
 				return true, nil
 			}
-			worked = worked || !isUserEvent(ev)
+			silent = silent && !isUserEvent(ev)
+			worked = true
 		}
-		if worked && !turn.Busy { // it shows no messages, but an agent that was idle went to work
+		if silent && worked {
 			s.accepted(ctx, turn)
 			return true, nil
 		}
