@@ -59,7 +59,7 @@ test("a reload sends what the relay had not accepted, with its key", async () =>
   relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 503, "upstream_unavailable", 60), true);
   const page = await open(context, relay.url);
   await say(page, "hello");
-  await page.locator("relay-chat [data-state=waiting]").waitFor();
+  await page.locator("relay-chat article[data-state=waiting]").waitFor();
   relay.fault = null;
   await page.reload();
   await settled(page);

@@ -78,7 +78,7 @@ for (const unnumbered of ["0", "1"]) {
       const known = (await transcript(page)).length;
       await relay.stop("SIGKILL");
       await say(page, "hello");
-      await eventually(async () => assert.equal(await page.locator("relay-chat [data-state=waiting], relay-chat [data-state=failed]").count(), 1));
+      await eventually(async () => assert.equal(await page.locator("relay-chat article:is([data-state=waiting], [data-state=failed])").count(), 1));
       await page.close();
       relay = await startRelay("serve", { ...plane.env, RELAY_ADDR: relay.addr });
       const back = await open(context, relay.url);
@@ -92,6 +92,7 @@ for (const unnumbered of ["0", "1"]) {
       await settled(one);
       const two = await open(context, relay.url);
       await settled(two);
+      await one.bringToFront(); // else its frames come slowly, and a click waits for them
       await one.locator("relay-chat [part=new]").click();
       await one.locator("relay-chat .confirm .strong").click();
       for (const page of [one, two]) await eventually(async () => assert.deepEqual(await transcript(page), []));
