@@ -49,6 +49,8 @@ const patience = 40_000;
 export class Client {
   /** @type {Promise<any>|null} */
   #meeting = null;
+  /** Whether the relay ever answered us here. */
+  #known = false;
   /** @type {string|(() => string|Promise<string>)|null} */
   #identity = null;
 
@@ -90,7 +92,7 @@ export class Client {
     const body = {};
     if (this.#identity) body.identity = typeof this.#identity === "function" ? await this.#identity() : this.#identity;
     const before = this.storage.get("token");
-    const res = await this.#send("POST", "v1/visitor", { body });
+    const res = await this.#send("POST", "v1/visitor", { body }).catch((err) => this.#diagnose(err));
     if (!res.ok) {
       const problem = await Problem.from(res);
       if (problem.code !== "visitor_unknown" || !before) throw problem;
@@ -100,8 +102,25 @@ export class Client {
     const answer = await res.json();
     if (typeof answer.token === "string") this.storage.set("token", answer.token);
     this.limits = answer.limits ?? {};
+    this.#known = true;
     this.onVisitor(answer, typeof answer.token === "string" && answer.token !== before);
     return answer;
+  }
+
+  /**
+   * Tells a relay that is gone from one that refuses this website: a refusal
+   * of an origin can't be read, but the widget's files are for everybody.
+   * @param {Problem} problem
+   * @returns {Promise<never>}
+   */
+  async #diagnose(problem) {
+    if (this.sameOrigin || this.#known || problem.status !== 0) throw problem;
+    try {
+      await fetch(new URL("widget.js", this.base), { cache: "no-store", credentials: "omit" });
+    } catch {
+      throw problem;
+    }
+    throw new Problem("origin_not_allowed", 403, "", null);
   }
 
   /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */

@@ -8,7 +8,7 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
-import { spoken } from "./markdown.js";
+import { News } from "./news.js";
 import { Follow } from "./scroll.js";
 import { Storage } from "./storage.js";
 import { say } from "./strings.js";
@@ -81,8 +81,6 @@ class Panel {
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #clock;
   #lostAt = 0;
-  /** @type {Set<string>} what was announced, so that a replay is silent */
-  #said = new Set();
   #linkState = "";
   #badge = h("span", { class: "badge", "aria-hidden": "true" });
 
@@ -94,6 +92,7 @@ class Panel {
     this.storage = new Storage(shell.base);
     this.client = new Client(shell.base, this.storage);
     this.announcer = new Announcer();
+    this.news = new News(this.announcer, (name, detail) => shell.emit(name, detail), () => this.name);
     this.conversation = new Conversation(this.client, this.storage, {
       onView: (now, before, event) => this.#changed(now, before, event),
       onLink: () => this.#linked(),
@@ -350,54 +349,12 @@ class Panel {
     this.#schedule();
     if (now.status !== before.status || now.epoch !== before.epoch) {
       this.shell.emit("session", { status: now.status, epoch: now.epoch });
-      if (now.epoch !== before.epoch || now.status === "ended") this.#said.clear();
+      if (now.epoch !== before.epoch || now.status === "ended") this.news.forget();
       if (now.status === "booting" && statusOf(now)) this.announcer.say(say("waking"));
       if (now.status === "failed") this.#complain(say("sessionFailed"));
     }
-    if (now.caughtUp && event.type !== "connected") this.#news(now, before, event);
+    if (now.caughtUp && event.type !== "connected" && this.news.tell(now, before, event)) this.#count();
     this.#rest();
-  }
-
-  /**
-   * Tells page and screen reader what is new, each thing once.
-   * @param {View} now @param {View} before @param {RelayEvent} event
-   */
-  #news(now, before, event) {
-    const turn = `${now.epoch}/${now.turns}`;
-    if (now.busy && !before.busy && this.#once(`start ${turn}`)) {
-      this.announcer.say(say("responding", { name: this.name }));
-      this.shell.emit("turn-start", {});
-    }
-    const last = now.items.at(-1);
-    if (event.type === "turn_end" && this.#once(`end ${turn}`)) {
-      const from = now.items.findLastIndex((i) => i.kind === "user") + 1;
-      const text = now.items.slice(from).filter((i) => i.kind === "agent").map((i) => i.text).join("\n\n");
-      if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
-      if (text) {
-        this.announcer.say(spoken(text));
-        this.shell.emit("message", { role: "agent", text });
-        this.#count();
-      }
-      this.shell.emit("turn-end", { reason: event.data.reason ?? "done" });
-    } else if ((event.type === "question" || event.type === "approval") && last && this.#once(`ask ${last.key}`)) {
-      this.announcer.say(event.type === "question" ? last.text : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
-      this.shell.emit(event.type, { id: last.id });
-      this.#count();
-    } else if (event.type === "tool" && last?.kind === "tool") {
-      this.shell.emit("tool", { name: last.name, state: last.state });
-    } else if (event.type === "problem") {
-      this.announcer.warn(last?.text ?? "");
-      this.shell.emit("error", { code: event.data.code, message: last?.text ?? "" });
-    } else if (event.type === "pending" && event.data.state === "failed") {
-      this.announcer.warn(say("notSent"));
-    }
-  }
-
-  /** @param {string} what */
-  #once(what) {
-    if (this.#said.has(what)) return false;
-    this.#said.add(what);
-    return true;
   }
 
   #count() {

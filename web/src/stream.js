@@ -9,6 +9,8 @@ const silence = 45_000;
 /** A connection quiet for this long is doubted when the page wakes. */
 const doubt = 20_000;
 const maxBackoff = 30_000;
+/** A relay that refuses this website is asked again after this long. */
+const refusal = 60_000;
 
 /**
  * @typedef {object} StreamState
@@ -104,9 +106,9 @@ export class Stream {
       if (life.aborted) return;
       if (connection.signal.reason === "restart") continue;
       if (problem?.status === 403) {
-        // Only a change at the relay cures this; trying again is the visitor's choice.
+        // Only a change at the relay cures this, so there is no hurry.
         this.to.onState({ state: "refused", until: 0, problem });
-        await this.#wait(Infinity, life);
+        await this.#wait(refusal, life);
         continue;
       }
       await this.#pause(problem, life);

@@ -1,0 +1,97 @@
+// @ts-check
+// What is new, told to the page as events and to the screen reader as words.
+// A replay tells nothing twice.
+import { spoken } from "./markdown.js";
+import { say } from "./strings.js";
+
+/** @typedef {import("./reduce.js").View} View */
+/** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
+
+export class News {
+  /** @type {Set<string>} */
+  #told = new Set();
+
+  /**
+   * @param {import("./announcer.js").Announcer} announcer
+   * @param {(name: string, detail: any) => void} emit
+   * @param {() => string} name the agent's
+   */
+  constructor(announcer, emit, name) {
+    this.announcer = announcer;
+    this.emit = emit;
+    this.name = name;
+  }
+
+  /** Another conversation has other news. */
+  forget() {
+    this.#told.clear();
+  }
+
+  /**
+   * Tells what an event changed; reports whether an absent visitor missed something.
+   * @param {View} now @param {View} before @param {RelayEvent} event
+   */
+  tell(now, before, event) {
+    const turn = `${now.epoch}/${now.turns}`;
+    if (now.busy && !before.busy && this.#first(`start ${turn}`)) {
+      this.announcer.say(say("responding", { name: this.name() }));
+      this.emit("turn-start", {});
+    }
+    const last = now.items.at(-1);
+    switch (event.type) {
+      case "turn_end":
+        return this.#first(`end ${turn}`) && this.#ended(now, event);
+      case "question":
+      case "approval":
+        if (!last || !this.#first(`ask ${last.key}`)) return false;
+        this.announcer.say(event.type === "question" ? last.text : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
+        this.emit(event.type, { id: last.id });
+        return true;
+      case "tool":
+        if (last?.kind === "tool") this.emit("tool", { name: last.name, state: last.state });
+        return false;
+      case "problem":
+        this.announcer.warn(last?.text ?? "");
+        this.emit("error", { code: event.data.code, message: last?.text ?? "" });
+        return false;
+      case "pending":
+        if (event.data.state === "failed") this.announcer.warn(say("notSent"));
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  /** @param {View} now @param {RelayEvent} event */
+  #ended(now, event) {
+    const last = now.items.at(-1);
+    if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
+    const text = answer(now);
+    if (text) {
+      this.announcer.say(spoken(text));
+      this.emit("message", { role: "agent", text });
+    }
+    this.emit("turn-end", { reason: event.data.reason ?? "done" });
+    return text !== "";
+  }
+
+  /** @param {string} what */
+  #first(what) {
+    if (this.#told.has(what)) return false;
+    this.#told.add(what);
+    return true;
+  }
+}
+
+/**
+ * Returns the agent's words of the turn that just ended: those after the
+ * message that began it, past messages that still wait for theirs.
+ * @param {View} view
+ */
+function answer({ items, begun }) {
+  let end = items.length;
+  for (let waiting = begun; waiting > 0 && end > 0; end--) if (items[end - 1].kind === "user") waiting--;
+  const turn = items.slice(0, end);
+  const from = turn.findLastIndex((i) => i.kind === "user") + 1;
+  return items.slice(from).filter((i) => i.kind === "agent").map((i) => i.text).join("\n\n");
+}
