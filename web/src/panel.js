@@ -42,6 +42,8 @@ import { followViewport } from "./viewport.js";
 
 /** A lost connection is mentioned after this long, in ms; most are back before. */
 const discretion = 2000;
+/** A hidden tab's stream is kept this long after its last use, in ms. */
+const absence = 60_000;
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
@@ -76,6 +78,8 @@ class Panel {
   #life = new AbortController();
   #open = false;
   #booted = false;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #absence;
   #unread = 0;
   #frame = 0;
   /** @type {ReturnType<typeof setInterval>|undefined} */
@@ -125,7 +129,7 @@ class Panel {
     if (launcher?.childElementCount === 1) launcher.append(icon("close"));
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
     this.transcript.log.addEventListener("click", (e) => void this.#copy(e), { signal });
-    document.addEventListener("visibilitychange", () => this.#open && !document.hidden && this.#read(), { signal });
+    document.addEventListener("visibilitychange", () => this.#seen(), { signal });
     addEventListener("resize", () => this.#modal(), { signal });
     followViewport(this.root, signal);
   }
@@ -210,6 +214,7 @@ class Panel {
     this.conversation.close();
     this.announcer.close();
     this.#life.abort();
+    clearTimeout(this.#absence);
     clearInterval(this.#clock);
     cancelAnimationFrame(this.#frame);
     this.root.remove();
@@ -267,6 +272,22 @@ class Panel {
     }
   }
 
+  /** A tab that nobody looks at holds no stream for long: browsers have few. */
+  #seen() {
+    clearTimeout(this.#absence);
+    if (document.hidden) {
+      this.#absence = setTimeout(() => this.#idle && this.conversation.stream.stop(), absence);
+    } else if (this.#open) {
+      this.#read();
+      this.conversation.stream.start();
+    }
+  }
+
+  get #idle() {
+    const { view } = this.conversation;
+    return !view.busy && !view.pending.length;
+  }
+
   /** On a phone the panel covers the page and says so. */
   #modal() {
     const covers = this.mode === "popup" && this.#open && matchMedia("(max-width:640px)").matches;
@@ -277,8 +298,7 @@ class Panel {
 
   /** Lets the stream go when nobody looks and nothing is under way. */
   #rest() {
-    const { view } = this.conversation;
-    if (this.mode === "popup" && !this.#open && !view.busy && !view.pending.length) this.conversation.stream.stop();
+    if (this.mode === "popup" && !this.#open && this.#idle) this.conversation.stream.stop();
   }
 
   /** @param {string} text */
@@ -351,7 +371,7 @@ class Panel {
       this.shell.emit("session", { status: now.status, epoch: now.epoch });
       if (now.epoch !== before.epoch || now.status === "ended") this.news.forget();
       if (now.status === "booting" && statusOf(now)) this.announcer.say(say("waking"));
-      if (now.status === "failed") this.#complain(say("sessionFailed"));
+      if (now.status === "failed" && before.status === "booting") this.#complain(say("sessionFailed"));
     }
     if (now.caughtUp && event.type !== "connected" && this.news.tell(now, before, event)) this.#count();
     this.#rest();

@@ -1,7 +1,16 @@
 // @ts-check
-// One sheet, adopted. What an owner may set: --relay-accent by the accent
-// attribute, and --relay-font, --relay-font-size, --relay-radius,
-// --relay-width, --relay-height on the element.
+// One sheet, adopted. What an owner may set is the accent, by its attribute,
+// and on the element the properties
+//
+//   --relay-font --relay-font-size --relay-radius --relay-width --relay-height
+//
+// What is more can be reached as ::part():
+//
+//   launcher panel header new close banner log greeting starter status
+//   message message-user message-agent message-text code tool card question
+//   approval note error jump composer input send
+//
+// These names stay; classes do not.
 
 export const styles = `
 .shell,.shell *{box-sizing:border-box}
@@ -51,7 +60,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;overflow-anchor:none;scrollbar-width:thin;scrollbar-color:var(--line) transparent;outline:none}
 .thread{padding:18px;display:flex;flex-direction:column;gap:12px;min-height:100%}
 .page .thread{max-width:796px;margin:0 auto;padding:24px 22px 18px}
-.hello{margin:auto 0;padding-bottom:6%}
+.hello{margin:auto 0;padding-bottom:6%;animation:in .3s .2s both}
 .greeting{margin:0 0 18px;font-size:1.5em;line-height:1.3;font-weight:600;letter-spacing:-.018em;text-wrap:balance;white-space:pre-line}
 .page .greeting{font-size:2em;letter-spacing:-.025em}
 .starters{display:flex;flex-wrap:wrap;gap:8px}

@@ -35,7 +35,7 @@ export class Transcript {
   /** @param {View} view */
   render(view) {
     const { pending } = view;
-    this.hello.hidden = view.items.length + pending.length > 0;
+    this.hello.hidden = view.items.length + pending.length > 0 || !view.caughtUp;
     const gone = new Set(this.#rows.keys());
     /** @type {ChildNode|null} */
     let at = this.hello.nextSibling;

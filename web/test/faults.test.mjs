@@ -99,6 +99,32 @@ test("a stream cut among unnumbered words shows each word once", async () => {
   assert.deepEqual(await transcript(page), ["user: count", "agent: One two three four"]);
 });
 
+test("a stream that falls silent is given up and opened again", async () => {
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(relay.url);
+  await say(page, "hello");
+  await settled(page);
+  const before = relay.requests.length;
+  await page.clock.runFor(30_000);
+  assert.equal(relay.requests.length, before, "half a minute may pass");
+  await page.clock.runFor(25_000);
+  await eventually(() => assert.equal(relay.requests.slice(before).filter((r) => r.path === "/v1/events").length, 1));
+  assert.equal(relay.requests.at(-1).headers["last-event-id"], "1-2");
+});
+
+test("a stream that is refused waits as long as the relay says, and tells", async () => {
+  let refused = 0;
+  relay.fault = (req, res, path) => path === "/v1/events" && refused++ < 1 && (problem(res, 429, "too_many_streams", 4), true);
+  const page = await open(context, relay.url);
+  const banner = page.locator("relay-chat .banner");
+  await eventually(async () => assert.match(await banner.textContent(), /Refused: too_many_streams\. Next try in \d s\.Retry now/));
+  await eventually(async () => assert.equal(await banner.isVisible(), true));
+  await banner.getByText("Retry now").click();
+  await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
+  assert.equal(await banner.isVisible(), false);
+});
+
 test("a page that went offline and back reconnects once, after its last event", async () => {
   const page = await open(context, relay.url);
   await say(page, "hello");
