@@ -24,20 +24,21 @@ func validOriginPattern(p string) bool {
 		return true
 	}
 	o := strings.Replace(p, "://*.", "://wildcard.", 1)
-	return o == originOfURL(o) && !strings.Contains(o, "*")
+	return o != "" && o == originOfURL(o) && !strings.Contains(o, "*")
 }
 
 // allowed reports whether the list has the origin, exactly or as a subdomain.
 func (c *Config) allowed(o string) bool {
 	for _, p := range c.AllowedOrigins {
-		if p == o || (p == "*" && o != "null" && strings.Contains(o, "://")) {
-			return true
-		}
-		if scheme, domain, ok := strings.Cut(p, "://*."); ok {
+		scheme, domain, wild := strings.Cut(p, "://*.")
+		switch {
+		case wild:
 			rest, ok := strings.CutPrefix(o, scheme+"://")
 			if sub, found := strings.CutSuffix(rest, "."+domain); ok && found && validSubdomain(sub) {
 				return true
 			}
+		case p == o, p == "*" && o != "null" && strings.Contains(o, "://"):
+			return true
 		}
 	}
 	return false
