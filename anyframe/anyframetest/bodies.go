@@ -17,32 +17,31 @@ func wrong(msg string, loc ...any) issue {
 	return issue{append([]any{"body"}, loc...), msg, "value_error"}
 }
 
-// decode reads a JSON object into the struct that v points to, or says what is
-// wrong with it. An absent body counts as an empty object.
-func (c *call) decode(v any) (answer, bool) {
+// decode reads a JSON object into the struct that v points to and returns what
+// is wrong with it. An absent body counts as an empty object.
+func (c *call) decode(v any) []issue {
 	if len(c.Body) == 0 {
-		return answer{}, false
+		return nil
 	}
+	const noObject = "Input should be a valid dictionary"
 	if kind, _, _ := mime.ParseMediaType(c.Header.Get("Content-Type")); kind != "application/json" {
-		return invalid(issue{[]any{"body"}, "Input should be a valid dictionary", "model_attributes_type"}), true
+		return []issue{{[]any{"body"}, noObject, "model_attributes_type"}}
 	}
 	err := json.Unmarshal(c.Body, v)
-	if err == nil && c.Body[0] != '{' && strings.TrimSpace(string(c.Body))[0] != '{' {
-		return invalid(issue{[]any{"body"}, "Input should be a valid dictionary", "dict_type"}), true
-	}
-	if typeErr, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+	typeErr, mistyped := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case err == nil && strings.TrimSpace(string(c.Body))[0] != '{', mistyped && typeErr.Field == "":
+		return []issue{{[]any{"body"}, noObject, "dict_type"}}
+	case mistyped:
 		loc := []any{"body"}
-		if typeErr.Field != "" {
-			for part := range strings.SplitSeq(typeErr.Field, ".") {
-				loc = append(loc, part)
-			}
+		for part := range strings.SplitSeq(typeErr.Field, ".") {
+			loc = append(loc, part)
 		}
-		return invalid(issue{loc, "Input should be a valid " + typeErr.Type.String(), "type_error"}), true
+		return []issue{{loc, "Input should be a valid " + typeErr.Type.String(), "type_error"}}
+	case err != nil:
+		return []issue{{[]any{"body"}, "JSON decode error", "json_invalid"}}
 	}
-	if err != nil {
-		return invalid(issue{[]any{"body"}, "JSON decode error", "json_invalid"}), true
-	}
-	return answer{}, false
+	return nil
 }
 
 // attachmentBody is an attachment as it arrives.
@@ -99,8 +98,8 @@ func (s *Server) messageAnswer(sess *session, c *call) answer {
 		Content     *string          `json:"content"`
 		Attachments []attachmentBody `json:"attachments"`
 	}
-	if refusal, refused := c.decode(&body); refused {
-		return refusal
+	if issues := c.decode(&body); issues != nil {
+		return invalid(issues...)
 	}
 	text := body.Prompt
 	if text == nil {
@@ -140,8 +139,8 @@ func (s *Server) respondAnswer(sess *session, c *call) answer {
 		Decision  *string `json:"decision"`
 		Approve   *bool   `json:"approve"`
 	}
-	if refusal, refused := c.decode(&body); refused {
-		return refusal
+	if issues := c.decode(&body); issues != nil {
+		return invalid(issues...)
 	}
 	if body.PromptID == "" && body.ToolUseID == "" {
 		return invalid(missing("prompt_id"))

@@ -73,6 +73,7 @@ func (c *Chat) Say(text string) {
 	if !c.server.noBlocks {
 		c.append(true, p.block)
 	}
+	c.locked(func() { c.session.said = summary(text) })
 }
 
 // Think logs a thinking block.
@@ -100,7 +101,7 @@ func (c *Chat) Ask(question string, options ...string) string {
 	if options == nil {
 		options = []string{}
 	}
-	return c.wait(func(p *prompt) any {
+	return c.wait(question, func(p *prompt) any {
 		return map[string]any{
 			"type": "ask_user_question", "prompt_id": p.id, "request_id": p.requestID,
 			"question": question, "options": options,
@@ -114,7 +115,7 @@ func (c *Chat) Permit(tool string, input map[string]any) bool {
 	if input == nil {
 		input = map[string]any{}
 	}
-	return c.wait(func(p *prompt) any {
+	return c.wait("May I use "+tool+"?", func(p *prompt) any {
 		return map[string]any{
 			"type": "permission_request", "prompt_id": p.id, "request_id": p.requestID,
 			"tool_use_id": p.toolUseID, "tool_name": tool, "tool_input": input, "input": input,
@@ -176,9 +177,10 @@ func (c *Chat) locked(fn func()) {
 	fn()
 }
 
-// wait logs the payload of a prompt and waits for its reply.
-func (c *Chat) wait(payload func(*prompt) any, permission bool) reply {
-	p := &prompt{permission: permission, reply: make(chan reply, 1)}
+// wait logs the payload of a prompt, which text sums up, and waits for its
+// reply.
+func (c *Chat) wait(text string, payload func(*prompt) any, permission bool) reply {
+	p := &prompt{permission: permission, reply: make(chan reply, 1), summary: summary(text)}
 	c.locked(func() {
 		s := c.server
 		p.id, p.requestID = s.secret(newID("prm_")), s.secret(newID("req_"))
@@ -187,6 +189,7 @@ func (c *Chat) wait(payload func(*prompt) any, permission bool) reply {
 		}
 		c.session.prompts = append(c.session.prompts, p)
 		c.session.append(s.seqStep, encode(payload(p)), true)
+		p.event = c.session.feed[len(c.session.feed)-1]
 		s.notify()
 	})
 	select {

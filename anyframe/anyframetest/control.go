@@ -20,6 +20,7 @@ type SessionInfo struct {
 	IdleTimeout time.Duration
 	Unsafe      bool
 	Setup       bool
+	From        int64 // the snapshot it was created from; 0 for none
 	CreatedAt   time.Time
 	LastActive  time.Time
 	Turns       int  // messages taken so far
@@ -151,8 +152,8 @@ func (s *Server) CutStreams() { s.stopStreams(true) }
 func (s *Server) stopStreams(abort bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, sess := range s.sessions {
-		for st := range sess.streams {
+	for _, log := range s.journals() {
+		for st := range log.streams {
 			st.stop(abort)
 		}
 	}
@@ -186,14 +187,12 @@ func (sess *session) info() SessionInfo {
 		ID: sess.id, AgentID: sess.agent.id, Status: sess.status,
 		SandboxID: sess.sandboxID, SandboxURL: sess.sandboxURL,
 		IdleTimeout: time.Duration(sess.idleSeconds) * time.Second,
-		Unsafe:      sess.unsafe, Setup: sess.setup,
+		Unsafe:      sess.unsafe, Setup: sess.setup, From: sess.from,
 		CreatedAt: sess.created, LastActive: sess.lastActive,
 		Turns: sess.turns, Busy: sess.box != nil && sess.box.busy,
 	}
 	info.Waiting = slices.ContainsFunc(sess.prompts, func(p *prompt) bool { return !p.settled })
-	if n := len(sess.snapshots); n > 0 {
-		info.SnapshotID = sess.snapshots[n-1].imageID
-	}
+	info.SnapshotID = sess.snapshotImage()
 	return info
 }
 
@@ -245,8 +244,9 @@ func (s *Server) OpenStreams(id string) int {
 }
 
 // Secrets returns everything the server has handed out that no visitor may
-// see: its key, and the ids of sessions, sandboxes, snapshots, prompts,
-// requests and tool uses.
+// see: its key and all tokens, the ids of sessions, sandboxes, images, prompts,
+// requests and tool uses, and the URLs of sandboxes, previews, build logs and
+// authorisations. Ids that are small integers are not among them.
 func (s *Server) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

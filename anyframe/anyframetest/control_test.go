@@ -184,8 +184,8 @@ func TestIdleSessionsFallAsleep(t *testing.T) {
 				cp := anyframetest.New(append(c.opts, anyframetest.WithBootDelay(boot), anyframetest.WithSnapshotDelay(snap),
 					anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Pause(turn) }))...)
 				defer cp.Close()
-				if code, body := inMemory(t, cp, "POST", "/api/sessions", `{"agent_id":1,"idle_timeout_s":7}`); code != 201 {
-					t.Fatalf("got %d %s, want 201", code, body)
+				if code, body := inMemory(t, cp, "POST", "/api/sessions", `{"agent_id":1,"idle_timeout_s":7}`); code != 202 {
+					t.Fatalf("got %d %s, want 202", code, body)
 				}
 				id := cp.Sessions()[0].ID
 				after := func(d time.Duration, want string) {

@@ -50,7 +50,7 @@ func Example() {
 		fmt.Println(event.Seq, string(event.Payload))
 	}
 	// Output:
-	// 201 Created
+	// 202 Accepted
 	// 200 OK
 	// 8 {"type":"assistant","message":{"content":[{"type":"text","text":"Your bicycle will be green."}]}}
 	// 9 {"type":"result","subtype":"success","is_error":false}

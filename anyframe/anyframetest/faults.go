@@ -127,7 +127,7 @@ func (s *Server) nextFault(c *call) Fault {
 		if f.Op != OpAny && f.Op != c.Op || f.Session != "" && f.Session != c.id {
 			continue
 		}
-		if f.Kind >= CutAfterEvents && c.Op != OpEvents {
+		if f.Kind >= CutAfterEvents && c.Op != OpEvents && c.Op != OpBuildStream {
 			continue
 		}
 		if f.seen++; f.seen <= f.After || f.Times > 0 && f.used >= f.Times {

@@ -158,8 +158,8 @@ func TestAHangBehindTheHeadersComesAfterTheDeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if got := len(cp.Sessions()); got != 1 || res.StatusCode != 201 {
-		t.Errorf("got %d and %d sessions, want 201 and 1", res.StatusCode, got)
+	if got := len(cp.Sessions()); got != 1 || res.StatusCode != 202 {
+		t.Errorf("got %d and %d sessions, want 202 and 1", res.StatusCode, got)
 	}
 	cancel()
 	if _, err := io.ReadAll(res.Body); !errors.Is(err, context.Canceled) {

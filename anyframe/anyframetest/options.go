@@ -14,7 +14,10 @@ type Option func(*settings)
 
 type settings struct {
 	key           string
-	agents        []agent
+	agentSeeds    []agentSeed
+	defaultScript Script
+	buildDelay    time.Duration
+	buildLines    []string
 	bootDelay     time.Duration
 	snapshotDelay time.Duration
 	idleTimeout   time.Duration
@@ -28,7 +31,8 @@ type settings struct {
 	noImage       bool
 }
 
-type agent struct {
+// An agentSeed is an agent that is there from the start.
+type agentSeed struct {
 	id     int64
 	script Script
 }
@@ -39,10 +43,14 @@ func WithKey(key string) Option { return func(o *settings) { o.key = key } }
 
 // WithAgent adds an agent. The first one added is the one that
 // [Server.AgentID] names. Without this option there is one agent, which
-// repeats what it is told.
+// repeats what it is told. A nil script is that of [WithScript].
 func WithAgent(id int64, script Script) Option {
-	return func(o *settings) { o.agents = append(o.agents, agent{id: id, script: script}) }
+	return func(o *settings) { o.agentSeeds = append(o.agentSeeds, agentSeed{id: id, script: script}) }
 }
+
+// WithScript sets what agents say that have no script of their own: those that
+// are created over the API. By default they repeat what they are told.
+func WithScript(script Script) Option { return func(o *settings) { o.defaultScript = script } }
 
 // WithBootDelay sets how long a session stays booting. Default 0: the answer
 // to create or resume still says booting, and the next look says running.
@@ -51,6 +59,15 @@ func WithBootDelay(d time.Duration) Option { return func(o *settings) { o.bootDe
 // WithSnapshotDelay sets how long a session stays snapshotting. Default 0: the
 // answer to terminate says snapshotting, and the next look says terminated.
 func WithSnapshotDelay(d time.Duration) Option { return func(o *settings) { o.snapshotDelay = d } }
+
+// WithBuildDelay sets how long a build takes. For the first quarter of it, it
+// is queued; the lines of its log are spread over the rest. Default 0: the
+// answer says that it is queued, and the next look finds it done.
+func WithBuildDelay(d time.Duration) Option { return func(o *settings) { o.buildDelay = d } }
+
+// WithBuildLog sets the lines of the log of every build. The default says
+// where the code is from and what is installed.
+func WithBuildLog(lines ...string) Option { return func(o *settings) { o.buildLines = lines } }
 
 // WithIdleTimeout sets after how much time without a turn a running session
 // is put to sleep. Default 0: the session's own idle_timeout_s. A turn that
@@ -97,6 +114,6 @@ func WithoutUserEcho() Option { return func(o *settings) { o.noEcho = true } }
 // what [Chat.Say] says is kept nowhere.
 func WithRepeatedBlocks(repeated bool) Option { return func(o *settings) { o.noBlocks = !repeated } }
 
-// WithoutImage makes the agents ones that were never built: they have no
-// image, and their build status has no state.
+// WithoutImage makes the agents of [WithAgent] ones that were never built: they
+// have no image, and their build status has no state.
 func WithoutImage() Option { return func(o *settings) { o.noImage = true } }

@@ -32,19 +32,27 @@ type Server struct {
 	http     *http.Server
 	addr     string // as bound; kept while Down
 
-	mu        sync.Mutex // held only to look or set; never across a write
-	closed    bool
-	sessions  map[string]*session
-	order     []*session // by age, oldest first
-	nextID    int64      // of snapshots
-	failBoots int
-	faults    []*injected
-	hits      int
-	requests  []Request
-	counts    map[Op]int
-	secrets   []string
-	conns     map[net.Conn]bool // those with a request in hand
-	changed   chan struct{}     // closed on the next change; nil while nobody waits
+	mu          sync.Mutex // held only to look or set; never across a write
+	closed      bool
+	sessions    map[string]*session
+	order       []*session       // by age, oldest first
+	agents      []*agent         // by age
+	images      map[string]image // by cache key
+	connectors  []*connector
+	states      map[string]int64 // of authorisations under way: the connector
+	tokens      []*token
+	credentials map[string]credential
+	buildLogs   map[string]*build // by signature
+	lastNumber  int64             // the last id given that is an integer
+	failBuilds  int
+	failBoots   int
+	faults      []*injected
+	hits        int
+	requests    []Request
+	counts      map[Op]int
+	secrets     []string
+	conns       map[net.Conn]bool // those with a request in hand
+	changed     chan struct{}     // closed on the next change; nil while nobody waits
 }
 
 // New returns a server that listens nowhere. The caller closes it.
@@ -52,8 +60,10 @@ func New(opts ...Option) *Server {
 	s := &Server{
 		settings: settings{keepalive: defaultKeepalive, seqStep: 1, wordsPerDelta: 1},
 		sessions: make(map[string]*session),
-		counts:   make(map[Op]int),
-		conns:    make(map[net.Conn]bool),
+		images:   make(map[string]image), states: make(map[string]int64),
+		credentials: make(map[string]credential), buildLogs: make(map[string]*build),
+		counts: make(map[Op]int),
+		conns:  make(map[net.Conn]bool),
 	}
 	for _, opt := range opts {
 		opt(&s.settings)
@@ -61,16 +71,15 @@ func New(opts ...Option) *Server {
 	if s.key == "" {
 		s.key = "afm_test_" + rand.Text()
 	}
-	if len(s.agents) == 0 {
-		s.agents = []agent{{id: defaultAgentID}}
+	if len(s.agentSeeds) == 0 {
+		s.agentSeeds = []agentSeed{{id: defaultAgentID}}
 	}
-	for i := range s.agents {
-		if s.agents[i].script == nil {
-			s.agents[i].script = func(c *Chat) { c.Say("You said: " + c.Prompt()) }
-		}
+	if s.defaultScript == nil {
+		s.defaultScript = func(c *Chat) { c.Say("You said: " + c.Prompt()) }
 	}
 	s.secrets = []string{s.key}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.seedAgents()
 	return s
 }
 
@@ -151,7 +160,7 @@ func (s *Server) URL() string {
 func (s *Server) Key() string { return s.key }
 
 // AgentID returns the id of the first agent.
-func (s *Server) AgentID() int64 { return s.agents[0].id }
+func (s *Server) AgentID() int64 { return s.agentSeeds[0].id }
 
 // Close ends every event stream and every turn, closes the port and waits
 // until nothing the server started is left. A second call waits as well.
@@ -162,7 +171,14 @@ func (s *Server) Close() {
 		s.cancel()
 		for _, sess := range s.sessions {
 			sess.stopTimers()
-			for st := range sess.streams {
+		}
+		for _, a := range s.agents {
+			for _, b := range a.builds {
+				b.stopTimer()
+			}
+		}
+		for _, log := range s.journals() {
+			for st := range log.streams {
 				st.hurry()
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 )
@@ -28,36 +27,30 @@ type Event struct {
 	CreatedAt time.Time
 }
 
-// item is an event as kept. An unnumbered one has the seq of the numbered one
-// before it, so that a feed is sorted.
-type item struct {
-	seq      int64
-	numbered bool
-	at       int64 // Unix microseconds
-	payload  []byte
-}
-
 // A session is one AnyFrame session. The server's mutex guards it all.
 type session struct {
 	server      *Server
 	id          string
-	agent       agent
+	agent       *agent
 	status      string
 	idleSeconds int
 	unsafe      bool
 	setup       bool
-	gone        bool // deleted
+	from        int64 // snapshot that it was created from; 0 for none
+	gone        bool  // deleted
 	sandboxID   string
 	sandboxURL  string
 	snapshots   []snapshot // oldest first
 	created     time.Time
 	lastActive  time.Time
+	stopped     time.Time // when the status last became one without a sandbox
 	turns       int
+	said        string // the last complete text of the agent
 
-	seq      int64  // the last number given
-	feed     []item // only ever appended to, so that a part of it can be read unlocked
-	wake     chan struct{}
-	streams  map[*stream]struct{}
+	journal
+	seq      int64 // the last number given
+	previews []*preview
+	ports    []int // that the sandbox has open besides the agent's
 	prompts  []*prompt
 	messages []json.RawMessage // bodies accepted
 
@@ -92,6 +85,8 @@ type prompt struct {
 	permission               bool
 	settled                  bool
 	reply                    chan reply // takes one
+	event                    item       // that asks it
+	summary                  string     // in one line
 }
 
 type reply struct {
@@ -102,12 +97,13 @@ type reply struct {
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
 
 // newSession adds a session that has not been booted yet.
-func (s *Server) newSession(a agent) *session {
+func (s *Server) newSession(a *agent) *session {
 	now := time.Now().UTC()
 	sess := &session{
 		server: s, id: s.secret(newUUID()), agent: a, status: StatusBooting, idleSeconds: 300,
-		created: now, lastActive: now, streams: make(map[*stream]struct{}),
+		created: now, lastActive: now, journal: newJournal(),
 	}
+	sess.more = sess.open
 	s.sessions[sess.id] = sess
 	s.order = append(s.order, sess)
 	return sess
@@ -138,6 +134,7 @@ func (sess *session) up() {
 		sess.box = &sandbox{ctx: ctx, cancel: cancel}
 	}
 	sess.setStatus(StatusRunning)
+	sess.wakePreviews()
 	sess.touch()
 }
 
@@ -160,8 +157,7 @@ func (sess *session) down() []byte {
 
 func (sess *session) snapshot() {
 	s := sess.server
-	s.nextID++
-	sess.snapshots = append(sess.snapshots, snapshot{id: s.nextID, imageID: s.secret(newID("im-")), created: time.Now().UTC()})
+	sess.snapshots = append(sess.snapshots, snapshot{id: s.newNumber(), imageID: s.secret(newID("im-")), created: time.Now().UTC()})
 }
 
 // in runs fn after d, or now when d is 0, in place of what was to come.
@@ -194,6 +190,9 @@ func (sess *session) stopTimers() {
 
 // setStatus changes the status and stops the sandbox where the status has none.
 func (sess *session) setStatus(status string) {
+	if sess.live() {
+		sess.stopped = time.Now()
+	}
 	sess.status = status
 	if sess.box != nil && !sess.open() {
 		sess.stopTimers()
@@ -202,6 +201,7 @@ func (sess *session) setStatus(status string) {
 		for _, p := range sess.prompts {
 			p.settled = true
 		}
+		sess.pausePreviews()
 	}
 	sess.wakeStreams()
 	sess.server.notify()
@@ -268,13 +268,6 @@ func (sess *session) nextSeq(step int64) {
 	sess.seq += step
 }
 
-func (sess *session) wakeStreams() {
-	if sess.wake != nil {
-		close(sess.wake)
-		sess.wake = nil
-	}
-}
-
 // since returns up to limit numbered events after seq. A limit below 0 is none.
 func (sess *session) since(seq int64, limit int) []Event {
 	events := []Event{}
@@ -287,11 +280,6 @@ func (sess *session) since(seq int64, limit int) []Event {
 		}
 	}
 	return events
-}
-
-// after returns where in the feed the events after seq begin.
-func (sess *session) after(seq int64) int {
-	return sort.Search(len(sess.feed), func(i int) bool { return sess.feed[i].seq > seq })
 }
 
 // message takes a visitor's or an operator's message and returns its number.
@@ -385,31 +373,36 @@ func (sess *session) find(promptID, toolUseID string) *prompt {
 
 // view returns the session as the API shows it.
 func (sess *session) view() []byte {
-	type preview struct{}
 	v := struct {
-		ID              string    `json:"id"`
-		AgentID         int64     `json:"agent_id"`
-		Status          string    `json:"status"`
-		ModalSandboxID  *string   `json:"modal_sandbox_id"`
-		SandboxURL      *string   `json:"sandbox_url"`
-		SnapshotImageID *string   `json:"snapshot_image_id"`
-		IdleTimeoutS    int       `json:"idle_timeout_s"`
-		Previews        []preview `json:"previews"`
-		IsSetupSession  bool      `json:"is_setup_session"`
-		CreatedAt       string    `json:"created_at"`
-		LastActive      string    `json:"last_active"`
+		ID              string  `json:"id"`
+		AgentID         int64   `json:"agent_id"`
+		Status          string  `json:"status"`
+		ModalSandboxID  *string `json:"modal_sandbox_id"`
+		SandboxURL      *string `json:"sandbox_url"`
+		SnapshotImageID *string `json:"snapshot_image_id"`
+		IdleTimeoutS    int     `json:"idle_timeout_s"`
+		Previews        []any   `json:"previews"`
+		IsSetupSession  bool    `json:"is_setup_session"`
+		CreatedAt       string  `json:"created_at"`
+		LastActive      string  `json:"last_active"`
 	}{
 		ID: sess.id, AgentID: sess.agent.id, Status: sess.status, IdleTimeoutS: sess.idleSeconds,
-		Previews: []preview{}, IsSetupSession: sess.setup,
+		Previews: previewViews(sess.previews), IsSetupSession: sess.setup,
 		CreatedAt: stamp(sess.created), LastActive: stamp(sess.lastActive),
 	}
 	if sess.live() {
 		v.ModalSandboxID, v.SandboxURL = &sess.sandboxID, &sess.sandboxURL
 	}
-	if n := len(sess.snapshots); n > 0 {
-		v.SnapshotImageID = &sess.snapshots[n-1].imageID
-	}
+	v.SnapshotImageID = textOrNull(sess.snapshotImage())
 	return encode(v)
+}
+
+// snapshotImage returns the image of the latest snapshot, "" when there is none.
+func (sess *session) snapshotImage() string {
+	if n := len(sess.snapshots); n > 0 {
+		return sess.snapshots[n-1].imageID
+	}
+	return ""
 }
 
 // stamp returns t as the API writes times.

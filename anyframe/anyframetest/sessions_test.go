@@ -78,7 +78,7 @@ func TestWhatIsNotThereOrNotAllowedIsRefused(t *testing.T) {
 	}{
 		{"unknown path", "GET", "/api/nothing", nil, 404, ""},
 		{"outside of the API", "GET", "/", nil, 404, ""},
-		{"wrong method", "PUT", "/api/sessions", nil, 404, ""},
+		{"wrong method", "PUT", "/api/sessions", nil, 405, ""},
 		{"unknown agent", "GET", "/api/agents/9", nil, 404, ""},
 		{"agent by name", "GET", "/api/agents/bob", nil, 422, "path agent_id"},
 		{"unknown session", "GET", "/api/sessions/" + strangersID, nil, 404, ""},
@@ -145,7 +145,7 @@ func TestASessionShowsEveryFieldOfTheContract(t *testing.T) {
 	cp := anyframetest.Start(t)
 	made := call(t, cp, "POST", "/api/sessions", map[string]any{
 		"agent_id": cp.AgentID(), "idle_timeout_s": 60, "unsafe": true, "is_setup_session": true, "something": "else",
-	}, 201)
+	}, 202)
 	for _, field := range []string{
 		"id", "agent_id", "status", "modal_sandbox_id", "sandbox_url", "snapshot_image_id", "idle_timeout_s",
 		"previews", "is_setup_session", "created_at", "last_active",
@@ -199,7 +199,7 @@ func TestASessionWalksTheStatusesOfTheContract(t *testing.T) {
 	if len(snapshots) != 2 || snapshots[0]["id"].(float64) < snapshots[1]["id"].(float64) {
 		t.Errorf("got snapshots %v, want two, newest first", snapshots)
 	}
-	call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": cp.AgentID(), "resume_from_snapshot_id": snapshots[0]["id"]}, 201)
+	call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": cp.AgentID(), "resume_from_snapshot_id": snapshots[0]["id"]}, 202)
 
 	cp.LoseSnapshots(id)
 	post(t, cp, id, "resume", nil, 409)

@@ -2,24 +2,82 @@ package anyframetest
 
 import (
 	"net/http"
+	"sort"
 	"strconv"
 	"time"
 )
 
 const maxBatchBytes = 64 << 10
 
-// A stream is one open event stream: a cursor into a session's log. It is its
-// request's goroutine and starts nothing.
+// item is an event as kept. An unnumbered one has the seq of the numbered one
+// before it, so that a feed is sorted.
+type item struct {
+	seq      int64
+	numbered bool
+	name     eventName
+	at       int64 // Unix microseconds
+	payload  []byte
+}
+
+// eventName says which SSE event an item is.
+type eventName uint8
+
+const (
+	unnamed eventName = iota
+	lineEvent
+	stateEvent
+)
+
+var eventNames = [...]string{lineEvent: "line", stateEvent: "state"}
+
+// A journal is a log with its streams. The server's mutex guards it.
+type journal struct {
+	feed    []item // only ever appended to, so that a part of it can be read unlocked
+	wake    chan struct{}
+	streams map[*stream]struct{}
+	more    func() bool // whether there can be more; streams end where not
+}
+
+func newJournal() journal { return journal{streams: make(map[*stream]struct{})} }
+
+func (j *journal) wakeStreams() {
+	if j.wake != nil {
+		close(j.wake)
+		j.wake = nil
+	}
+}
+
+// after returns where in the feed the events after seq begin.
+func (j *journal) after(seq int64) int {
+	return sort.Search(len(j.feed), func(i int) bool { return j.feed[i].seq > seq })
+}
+
+// journals returns all that can be streamed.
+func (s *Server) journals() []*journal {
+	var all []*journal
+	for _, sess := range s.order {
+		all = append(all, &sess.journal)
+	}
+	for _, a := range s.agents {
+		for _, b := range a.builds {
+			all = append(all, &b.journal)
+		}
+	}
+	return all
+}
+
+// A stream is one open event stream: a cursor into a log. It is its request's
+// goroutine and starts nothing.
 type stream struct {
 	server  *Server
-	session *session
+	log     *journal
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
 	fault   Fault
 
 	cursor int // into the feed: what comes next
-	live   int // where in the feed the replay ends
+	live   int // where in the feed the replay ends; what is unnumbered is kept from it
 	events int // handled so far
 	bytes  int // written so far
 	buf    []byte
@@ -39,8 +97,8 @@ const (
 	stall         // open and silent
 )
 
-// serveEvents streams a session's events.
-func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, c *call, f Fault) {
+// serveStream streams a session's events or a build's log.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *call, f Fault) {
 	if f.Kind == LoseAnswer {
 		reset(w)
 		return
@@ -55,11 +113,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, c *call, f 
 		server: s, w: w, r: r, fault: f,
 		control: http.NewResponseController(w), ended: make(chan struct{}),
 	}
-	last, err := strconv.ParseInt(c.Header.Get("Last-Event-ID"), 10, 64)
-	if err != nil {
-		last = 0
-	}
-	if refusal, opened := st.open(c.id, last); !opened {
+	if refusal, opened := st.open(c); !opened {
 		deliver(w, refusal)
 		return
 	}
@@ -90,29 +144,42 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, c *call, f 
 	}
 }
 
-// open finds the session and the place to start from.
-func (st *stream) open(id string, last int64) (answer, bool) {
+// open finds the log and the place to start from.
+func (st *stream) open(c *call) (answer, bool) {
 	s := st.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sess, refusal := s.lookUp(id)
-	if sess == nil {
-		return refusal, false
+	if c.Op == OpBuildStream {
+		a, refusal := s.lookUpAgent(c)
+		if a == nil {
+			return refusal, false
+		}
+		_, b, refusal := find(c, 1, "Build", a.builds)
+		if b == nil {
+			return refusal, false
+		}
+		st.log = &b.journal // from the start: its lines have no ids
+	} else {
+		sess, refusal := s.lookUp(c.id)
+		if sess == nil {
+			return refusal, false
+		}
+		last, err := strconv.ParseInt(c.Header.Get("Last-Event-ID"), 10, 64)
+		if err != nil || st.fault.Kind == ReplayAll {
+			last = 0
+		}
+		st.log = &sess.journal
+		st.cursor, st.live = st.log.after(last), len(st.log.feed)
 	}
-	if st.fault.Kind == ReplayAll {
-		last = 0
-	}
-	st.session = sess
-	st.cursor, st.live = sess.after(last), len(sess.feed)
 	if st.fault.Kind == RepeatLast {
 		for back := 0; st.cursor > 0 && back < st.fault.N; {
 			st.cursor--
-			if sess.feed[st.cursor].numbered {
+			if st.log.feed[st.cursor].numbered {
 				back++
 			}
 		}
 	}
-	sess.streams[st] = struct{}{}
+	st.log.streams[st] = struct{}{}
 	s.notify()
 	return answer{}, true
 }
@@ -121,8 +188,8 @@ func (st *stream) open(id string, last int64) (answer, bool) {
 func (st *stream) close() {
 	st.server.mu.Lock()
 	defer st.server.mu.Unlock()
-	if _, listed := st.session.streams[st]; listed {
-		delete(st.session.streams, st)
+	if _, listed := st.log.streams[st]; listed {
+		delete(st.log.streams, st)
 		st.server.notify()
 	}
 }
@@ -203,17 +270,17 @@ func (st *stream) run() outcome {
 // next returns the events that have come, a channel that closes when there are
 // more, and whether there can be more.
 func (st *stream) next() (batch []item, wake <-chan struct{}, open bool) {
-	s, sess := st.server, st.session
+	s, log := st.server, st.log
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sess.wake == nil {
-		sess.wake = make(chan struct{})
+	if log.wake == nil {
+		log.wake = make(chan struct{})
 	}
-	batch = sess.feed[st.cursor:]
+	batch = log.feed[st.cursor:]
 	if replayed := st.live - st.cursor; replayed > 0 {
 		batch = batch[:replayed]
 	}
-	return batch, sess.wake, sess.open() && !s.closed
+	return batch, log.wake, log.more() && !s.closed
 }
 
 // write sends a batch.
@@ -259,6 +326,11 @@ func frame(buf []byte, it item, data []byte) []byte {
 	if it.numbered {
 		buf = append(buf, "id: "...)
 		buf = strconv.AppendInt(buf, it.seq, 10)
+		buf = append(buf, '\n')
+	}
+	if it.name != unnamed {
+		buf = append(buf, "event: "...)
+		buf = append(buf, eventNames[it.name]...)
 		buf = append(buf, '\n')
 	}
 	buf = append(buf, "data: "...)

@@ -83,7 +83,7 @@ func post(t *testing.T, cp *anyframetest.Server, id, act string, body any, statu
 // create creates a session of the first agent and returns its id.
 func create(t *testing.T, cp *anyframetest.Server) string {
 	t.Helper()
-	made := call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": cp.AgentID()}, 201)
+	made := call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": cp.AgentID()}, 202)
 	id, is := made["id"].(string)
 	if !is {
 		t.Fatalf("got session %v, want one with an id", made)
