@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// linger is how long a session stays in memory, and its upstream stream
+	// lingerFor is how long a session stays in memory, and its upstream stream
 	// open, when nobody listens and no turn runs.
-	linger = 30 * time.Second
+	lingerFor = 30 * time.Second
 	// leaseTTL is how long a replica that died keeps others from going on.
 	leaseTTL = 15 * time.Second
 	// maxUpstreamReads bounds how many streams are being opened and histories
@@ -32,6 +32,7 @@ type hub struct {
 	metrics *metrics
 	log     *slog.Logger
 	owner   string // this process, to other replicas
+	linger  time.Duration
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
@@ -49,7 +50,7 @@ type hub struct {
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &hub{
-		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(),
+		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor,
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
 		draining: make(chan struct{}),
@@ -91,7 +92,7 @@ func (s *session) close() {
 	defer s.hub.mu.Unlock()
 	s.refs--
 	if s.refs == 0 && !s.hub.closed {
-		s.idle = time.AfterFunc(linger, s.retire)
+		s.idle = time.AfterFunc(s.hub.linger, s.retire)
 	}
 }
 
@@ -105,7 +106,7 @@ func (s *session) retire() {
 		return
 	}
 	if s.works(h.config.IdleTimeout + time.Minute) {
-		s.idle = time.AfterFunc(linger, s.retire)
+		s.idle = time.AfterFunc(s.hub.linger, s.retire)
 		h.mu.Unlock()
 		return
 	}

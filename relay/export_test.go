@@ -1,0 +1,7 @@
+package relay
+
+import "time"
+
+// SetLinger makes s keep sessions that nobody needs for another time than
+// usual. It must be called before the first request.
+func (s *Server) SetLinger(d time.Duration) { s.hub.linger = d }
