@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -282,4 +285,90 @@ func text(t *testing.T, payload string) string {
 		t.Fatalf("got payload %s, want an assistant's", payload)
 	}
 	return p.Message.Content[0].Text
+}
+
+// list gets a list of objects.
+func list(t *testing.T, cp *anyframetest.Server, path string) []map[string]any {
+	t.Helper()
+	raw := callRaw(t, cp, "GET", path, nil, 200)
+	var v []map[string]any
+	if err := json.Unmarshal(raw, &v); err != nil || v == nil {
+		t.Fatalf("GET %s: got body %s, want a list of objects", path, raw)
+	}
+	return v
+}
+
+// wantFields wants an object to have these members and no others.
+func wantFields(t *testing.T, v map[string]any, fields string) {
+	t.Helper()
+	want := strings.Fields(fields)
+	slices.Sort(want)
+	if got := slices.Sorted(maps.Keys(v)); !slices.Equal(got, want) {
+		t.Errorf("got members %v, want %v", got, want)
+	}
+}
+
+// want wants an object to have these values, compared as JSON.
+func want(t *testing.T, v, values map[string]any) {
+	t.Helper()
+	for name, value := range values {
+		got, err := json.Marshal(v[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("got %s %s, want %s", name, got, want)
+		}
+	}
+}
+
+// path joins ids, as numbers in JSON, and words to a path of the API.
+func path(parts ...any) string {
+	var b strings.Builder
+	b.WriteString("/api")
+	for _, part := range parts {
+		fmt.Fprintf(&b, "/%v", part)
+	}
+	return b.String()
+}
+
+// A refused is a request that is refused, and how.
+type refused struct {
+	name, method, path string
+	body               any
+	status             int
+	locs               string // of the issues of a 422, with ; in between
+}
+
+func wantRefused(t *testing.T, cp *anyframetest.Server, cases []refused) {
+	t.Helper()
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			body := call(t, cp, c.method, c.path, c.body, c.status)
+			if c.status != 422 {
+				if detail, is := body["detail"].(string); !is || detail == "" {
+					t.Errorf("got %v, want a text in detail", body)
+				}
+				return
+			}
+			if got := locsOf(t, body); got != c.locs {
+				t.Errorf("got issues with %q, want with %q", got, c.locs)
+			}
+		})
+	}
+}
+
+// locsOf returns where the issues of a 422 are.
+func locsOf(t *testing.T, body map[string]any) string {
+	t.Helper()
+	issues, _ := body["detail"].([]any)
+	var locs []string
+	for i := range issues {
+		locs = append(locs, locOf(t, map[string]any{"detail": issues[i:]}))
+	}
+	return strings.Join(locs, "; ")
 }
