@@ -45,8 +45,6 @@ for (const { name, ...options } of looks) {
     await shot(page, "page-empty");
     await send(page, "table");
     await settled(page);
-    await send(page, "code");
-    await settled(page, 2);
     await send(page, "question");
     await page.locator("relay-chat .question").waitFor();
     await shot(page, "page-talk");
