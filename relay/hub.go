@@ -15,8 +15,8 @@ const (
 	// lingerFor is how long a session stays in memory, and its upstream stream
 	// open, when nobody listens and no turn runs.
 	lingerFor = 30 * time.Second
-	// leaseTTL is how long a replica that died keeps others from going on.
-	leaseTTL = 15 * time.Second
+	// leaseFor is how long a replica that died keeps others from going on.
+	leaseFor = 15 * time.Second
 	// maxUpstreamReads bounds how many streams are being opened and histories
 	// read at once, so that a storm of returning tabs does not become AnyFrame's.
 	maxUpstreamReads = 64
@@ -33,6 +33,7 @@ type hub struct {
 	log     *slog.Logger
 	owner   string // this process, to other replicas
 	linger  time.Duration
+	leases  time.Duration // how long a lease holds unless renewed
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
@@ -50,7 +51,7 @@ type hub struct {
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &hub{
-		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor,
+		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
 		draining: make(chan struct{}),
@@ -206,7 +207,7 @@ func (h *hub) asleep(visitor string) {
 // die. It is renewed until release is called.
 func (h *hub) lease(ctx context.Context, name string) (release func(), err error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		_, ok, err := h.store.Acquire(ctx, name, h.owner, leaseTTL)
+		_, ok, err := h.store.Acquire(ctx, name, h.owner, h.leases)
 		if err != nil {
 			return nil, err
 		}
@@ -223,18 +224,18 @@ func (h *hub) lease(ctx context.Context, name string) (release func(), err error
 	var mu sync.Mutex // held while renewing, so that release comes after it
 	released := false
 	mu.Lock()
-	renew = time.AfterFunc(leaseTTL/3, func() {
+	renew = time.AfterFunc(h.leases/3, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if released {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL/3)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.leases/3)
 		defer cancel()
-		if _, _, err := h.store.Acquire(ctx, name, h.owner, leaseTTL); err != nil {
+		if _, _, err := h.store.Acquire(ctx, name, h.owner, h.leases); err != nil {
 			h.log.Warn("renew lease", "error", err)
 		}
-		renew.Reset(leaseTTL / 3)
+		renew.Reset(h.leases / 3)
 	})
 	mu.Unlock()
 	return func() {
@@ -242,7 +243,7 @@ func (h *hub) lease(ctx context.Context, name string) (release func(), err error
 		defer mu.Unlock()
 		released = true
 		renew.Stop()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL/3)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.leases/3)
 		defer cancel()
 		if err := h.store.Release(ctx, name, h.owner); err != nil {
 			h.log.Warn("release lease", "error", err)

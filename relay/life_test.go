@@ -183,7 +183,7 @@ func TestASessionThatCannotComeBackIsFollowedByANewOne(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, restarted %t", name, restarted), func(t *testing.T) {
 				t.Parallel()
 				disk := onDisk(t)
-				r := newRig(t, disk, anyframetest.WithAgent(1, speak))
+				r := newRig(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = 2 * time.Second }, anyframetest.WithAgent(1, speak))
 				v := r.visitor()
 				x := v.open("")
 				v.say("one", "k1")

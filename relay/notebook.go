@@ -58,13 +58,17 @@ type turnNote struct {
 // promptNote is one question or permission prompt of the agent.
 type promptNote struct {
 	note store.Note // Seq is the prompt's own
+	// inFlight: the request that carries somebody's answer is under way here.
+	inFlight bool
 
 	Approval bool `json:"approval,omitempty"`
 	// What AnyFrame calls the prompt; an answer names both.
 	PromptID  string `json:"prompt_id,omitempty"`
 	ToolUseID string `json:"tool_use_id,omitempty"`
 	// After is the last seq before the prompt was settled.
-	After   int64  `json:"after,omitempty"`
+	After int64 `json:"after,omitempty"`
+	// Outcome is how the prompt was settled, or will have been if the answer
+	// that claims it arrives.
 	Outcome string `json:"outcome,omitempty"`
 	// ClaimedAt is when somebody's answer set out.
 	ClaimedAt time.Time `json:"claimed_at,omitzero"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,17 +80,6 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	case p.note.State == promptAnswered, p.note.State == promptClaimed && time.Since(p.ClaimedAt) < claimFor:
 		return errPromptSettled
 	}
-	p.note.State, p.ClaimedAt = promptClaimed, time.Now()
-	n, err = s.hub.store.SaveNote(ctx, p.stored())
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		return errPromptSettled
-	case err != nil:
-		return err
-	}
-	p = readPrompt(n)
-	s.notes().setPrompt(p)
-
 	outcome := "answered"
 	body := map[string]any{"prompt_id": p.PromptID, "answer": text}
 	if p.Approval {
@@ -98,17 +88,34 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 		// not: this is both.
 		body = map[string]any{"prompt_id": p.PromptID, "tool_use_id": p.ToolUseID, "decision": decision, "approve": decision == "approve"}
 	}
-	_, err = s.hub.client.Sessions.Respond(ctx, s.upstreamID(), body)
+	p.note.State, p.Outcome, p.ClaimedAt = promptClaimed, outcome, time.Now()
+	n, err = s.hub.store.SaveNote(ctx, p.stored())
 	switch {
+	case errors.Is(err, store.ErrConflict):
+		return errPromptSettled
+	case err != nil:
+		return err
+	}
+	p = readPrompt(n)
+	p.inFlight = true
+	s.notes().setPrompt(p)
+	_, err = s.hub.client.Sessions.Respond(ctx, s.upstreamID(), body)
+	p.inFlight = false
+	switch {
+	case err == nil:
 	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
 		outcome, err = outcomeElsewhere, errPromptSettled // no longer open there
-	case err != nil && neverSent(err):
-		p.note.State = promptOpen // may be tried again
+	case neverSent(err):
+		p.note.State, p.Outcome = promptOpen, "" // may be tried again
 		s.savePrompt(ctx, p)
 		return err
-	case err != nil:
-		// It may have arrived, and must not arrive twice. If it did not, the
-		// agent still waits; the claim ends and the visitor may try again.
+	case s.goneOn(ctx, p.note.Seq):
+		err = nil // it had arrived
+	default:
+		// It may have arrived, and must not arrive twice. If it did, that shows
+		// when the agent goes on. If it did not, the agent still waits; the
+		// claim ends and the visitor may try again.
+		s.notes().setPrompt(p)
 		return err
 	}
 	p.note.State, p.Outcome = promptAnswered, outcome
@@ -116,4 +123,24 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	s.savePrompt(ctx, p)
 	s.logger().Info("prompt", "outcome", outcome)
 	return err
+}
+
+// goneOn reports whether the agent went on after the prompt numbered seq, so
+// that it has its answer. It is given a little time for that.
+func (s *session) goneOn(ctx context.Context, seq int64) bool {
+	if seq == 0 {
+		return false
+	}
+	for deadline := time.Now().Add(proofWait); ; pause(ctx, proofWait/6) {
+		rows, err := s.rows(ctx, seq, historyPage)
+		if err != nil {
+			return false
+		}
+		if slices.ContainsFunc(rows, func(row anyframe.ChatEvent) bool { return speaks(row.Event().Type()) }) {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
 }

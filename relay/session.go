@@ -387,12 +387,12 @@ func (s *session) remember(ev anyframe.Event, out told) {
 	for key, seq := range out.placed {
 		s.placeTurn(ctx, key, seq)
 	}
-	for id := range out.settled {
+	for id, outcome := range out.settled {
 		p, ok := s.notes().prompt(id)
-		if !ok || p.note.State != promptOpen {
+		if !ok {
 			continue
 		}
-		p.note.State, p.Outcome, p.After = promptAnswered, outcomeElsewhere, max(ev.Seq-1, p.note.Seq)
+		p.note.State, p.Outcome, p.After = promptAnswered, outcome, max(ev.Seq-1, p.note.Seq)
 		s.savePrompt(ctx, p)
 	}
 }

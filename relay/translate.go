@@ -65,10 +65,10 @@ type told struct {
 	items []item // in order; the last carries the event's seq if anything shows
 	// active: the agent or a visitor did something; ended: the turn is over.
 	active, ended bool
-	speaks        bool                // the agent's own words or acts
-	placed        map[string]int64    // turns recognised: key → seq
-	opened        []promptNote        // prompts seen for the first time
-	settled       map[string]struct{} // prompts that somebody else answered
+	speaks        bool              // the agent's own words or acts
+	placed        map[string]int64  // turns recognised: key → seq
+	opened        []promptNote      // prompts seen for the first time
+	settled       map[string]string // prompts that turn out to be answered: id → outcome
 }
 
 // translator turns a session's upstream events into what a visitor may see, in
@@ -125,7 +125,7 @@ func (t *translator) step(ev anyframe.Event) told {
 	isUser := (kind == "user" || kind == "user_message") && !m.onlyToolResults()
 
 	t.mergeOwn(&out, ev, isUser, m)
-	if t.speaks(kind) {
+	if speaks(kind) {
 		out.speaks = true
 		t.settleElsewhere(&out)
 	}
@@ -190,7 +190,8 @@ func (t *translator) finish(seq int64) []item {
 	return out.items
 }
 
-func (t *translator) speaks(kind string) bool {
+// speaks reports whether events of this kind are the agent's own words or acts.
+func speaks(kind string) bool {
 	switch kind {
 	case "assistant", "assistant_message", "tool_call", "result", "_error":
 		return true
@@ -257,25 +258,31 @@ func (t *translator) pastSettled(out *told, to int64) {
 }
 
 // settleElsewhere ends the prompts that were open: an agent that goes on has
-// its answer, from somebody who did not ask us.
+// its answer, from somebody who did not ask us, or by an answer of ours of
+// which we never heard that it arrived.
 func (t *translator) settleElsewhere(out *told) {
-	for _, id := range t.waiting {
+	waiting := t.waiting
+	t.waiting = nil
+	for _, id := range waiting {
 		p, ok := t.book.prompt(id)
-		if ok && p.note.State != promptOpen {
-			continue // ours, told by whoever answered it
-		}
-		if !ok {
+		switch {
+		case !ok:
 			p.note.Key = id
+		case p.note.State == promptAnswered:
+			continue // told by whoever answered it
+		case p.inFlight:
+			t.waiting = append(t.waiting, id) // whoever answers it is about to tell
+			continue
 		}
+		outcome := firstOf(p.Outcome, outcomeElsewhere)
 		if shownID, visible := t.visiblePrompt(p); visible {
-			out.items = append(out.items, item{kind: "settled", data: settledData{shownID, outcomeElsewhere}})
+			out.items = append(out.items, item{kind: "settled", data: settledData{shownID, outcome}})
 		}
 		if out.settled == nil {
-			out.settled = map[string]struct{}{}
+			out.settled = map[string]string{}
 		}
-		out.settled[id] = struct{}{}
+		out.settled[id] = outcome
 	}
-	t.waiting = t.waiting[:0]
 }
 
 // visiblePrompt returns the id that visitors know the prompt by, if any.

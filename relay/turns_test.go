@@ -229,6 +229,7 @@ func TestARelayThatDiesWhileSendingSendsOnce(t *testing.T) {
 			t.Parallel()
 			disk := onDisk(t)
 			r := newRig(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = 2 * time.Second }, anyframetest.WithAgent(1, speak))
+			r.srv.SetLeases(3 * time.Second)
 			v := r.visitor()
 			v.say("before", "k0")
 			f.Op, f.Times = anyframetest.OpMessage, 1

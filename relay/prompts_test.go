@@ -1,0 +1,256 @@
+package relay_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+func asks(c *anyframetest.Chat) {
+	if c.Prompt() == "permit" {
+		c.Say(fmt.Sprint("Permitted: ", c.Permit("Bash", map[string]any{"command": "ls"})))
+		return
+	}
+	c.Say("You chose " + c.Ask("Which?", "red", "green") + ".")
+}
+
+// prompt waits for the n-th prompt of a kind and returns its id.
+func (x *tab) prompt(kind string, n int) string {
+	x.t.Helper()
+	es := x.until(kind, func(es []event) bool { return count(es, kind) >= n })
+	at := 0
+	for _, e := range es {
+		if e.kind == kind {
+			if at++; at == n {
+				return e.str("id")
+			}
+		}
+	}
+	return ""
+}
+
+func (b *browser) respond(id, answer string) answer {
+	b.r.t.Helper()
+	return b.do("POST", "/v1/responses", fmt.Sprintf(`{"id":%s,"answer":%s}`, quote(id), quote(answer)))
+}
+
+func (b *browser) decide(id, decision string) answer {
+	b.r.t.Helper()
+	return b.do("POST", "/v1/responses", fmt.Sprintf(`{"id":%s,"decision":%s}`, quote(id), quote(decision)))
+}
+
+// outcomes are what a stream told of prompts that were settled.
+func outcomes(events []event) []string {
+	var all []string
+	for _, e := range events {
+		if e.kind == "settled" {
+			all = append(all, e.str("id")+" "+e.str("outcome"))
+		}
+	}
+	return all
+}
+
+func wantOutcomes(t *testing.T, what string, es []event, want ...string) {
+	t.Helper()
+	if got := outcomes(es); !slices.Equal(got, want) {
+		t.Errorf("%s: settled: got %q, want %q", what, got, want)
+	}
+}
+
+func wantProblem(t *testing.T, what string, a answer, status int, code string) {
+	t.Helper()
+	if a.status != status || a.code() != code {
+		t.Errorf("%s: got %d %s, want %d %s", what, a.status, a.body, status, code)
+	}
+}
+
+func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
+	t.Parallel()
+	disk := onDisk(t)
+	r := newRig(t, disk, anyframetest.WithAgent(1, asks))
+	v := r.visitor()
+	x, y := v.open(""), v.open("")
+	v.say("ask", "k1")
+	id := x.prompt("question", 1)
+	for _, secret := range r.plane.Secrets() {
+		if strings.Contains(id, secret) {
+			t.Errorf("prompt id: got %q, AnyFrame's own", id)
+		}
+	}
+	wantProblem(t, "an unknown id", v.respond("p1-999", "red"), http.StatusNotFound, "prompt_unknown")
+	wantProblem(t, "a decision on a question", v.decide(id, "approve"), http.StatusForbidden, "approvals_off")
+	if a := v.respond(id, "red"); a.status != http.StatusAccepted || strings.TrimSpace(a.body) != "{}" {
+		t.Errorf("answer: got %d %s, want 202 {}", a.status, a.body)
+	}
+	wantProblem(t, "another answer", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
+	for name, x := range map[string]*tab{"asked": x, "watched": y, "came later": v.open("")} {
+		es := x.turnEnds(1)
+		wantOutcomes(t, name, es, id+" answered")
+		wantAnswers(t, name, es, "You chose red.")
+		same(t, name, numbered(es), r.oracle(1, r.upstream()))
+	}
+	r.restart()
+	wantProblem(t, "after a restart", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
+	wantOutcomes(t, "after a restart", v.open("").turnEnds(1), id+" answered")
+	if got := r.plane.Count(anyframetest.OpRespond); got != 1 {
+		t.Errorf("answers that AnyFrame got: got %d, want 1", got)
+	}
+}
+
+func TestOfManyAnswersAtOnceOneCounts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil, anyframetest.WithAgent(1, asks))
+	v := r.visitor()
+	x := v.open("")
+	v.say("ask", "k1")
+	id := x.prompt("question", 1)
+	var mu sync.Mutex
+	var taken []string
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			choice := fmt.Sprint("choice ", i)
+			switch a := v.respond(id, choice); {
+			case a.status == http.StatusAccepted:
+				mu.Lock()
+				taken = append(taken, choice)
+				mu.Unlock()
+			case a.code() != "prompt_settled":
+				t.Errorf("got %d %s, want 202 or prompt_settled", a.status, a.body)
+			}
+		})
+	}
+	wg.Wait()
+	if len(taken) != 1 {
+		t.Fatalf("accepted: got %q, want one", taken)
+	}
+	wantAnswers(t, "live", x.turnEnds(1), "You chose "+taken[0]+".")
+	wantOutcomes(t, "live", x.all(), id+" answered")
+	if got := r.plane.Count(anyframetest.OpRespond); got != 1 {
+		t.Errorf("answers that AnyFrame got: got %d, want 1", got)
+	}
+}
+
+func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  anyframetest.Fault
+		status int // of the first answer
+	}{
+		"lost on the way back": {anyframetest.Fault{Kind: anyframetest.LoseAnswer}, 202},
+		"answered too late":    {anyframetest.Fault{Kind: anyframetest.HangAfterHeaders}, 202},
+		"refused by a proxy":   {anyframetest.Fault{Kind: anyframetest.Respond, Status: 502}, 502},
+		"never answered":       {anyframetest.Fault{Kind: anyframetest.Hang}, 504},
+		"not taken":            {anyframetest.Fault{Kind: anyframetest.Respond, Status: 429, RetryAfter: "50"}, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, asks))
+			v := r.visitor()
+			x := v.open("")
+			v.say("ask", "k1")
+			id := x.prompt("question", 1)
+			c.fault.Op, c.fault.Times = anyframetest.OpRespond, 1
+			r.plane.Inject(c.fault)
+			if a := v.respond(id, "red"); a.status != c.status {
+				t.Errorf("answer: got %d %s, want %d", a.status, a.body, c.status)
+			}
+			outcome := "answered"
+			switch c.status {
+			case 202:
+			case 503: // AnyFrame refused it, so it may be given again
+				if a := v.respond(id, "red"); a.status != 202 {
+					t.Errorf("again: got %d %s, want 202", a.status, a.body)
+				}
+			default: // it may have arrived, so nobody else may answer for now
+				wantProblem(t, "again", v.respond(id, "red"), http.StatusConflict, "prompt_settled")
+				if !r.plane.Answer(r.upstream(), "red") {
+					t.Fatal("the prompt is not open")
+				}
+			}
+			wantAnswers(t, "live", x.turnEnds(1), "You chose red.")
+			wantOutcomes(t, "live", x.all(), id+" "+outcome)
+			wantOutcomes(t, "later", v.open("").turnEnds(1), id+" "+outcome)
+		})
+	}
+}
+
+func TestAPromptAnsweredByTheOperatorIsSettledElsewhere(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
+			t.Parallel()
+			disk := onDisk(t)
+			r := newRig(t, disk, anyframetest.WithAgent(1, asks))
+			v := r.visitor()
+			x := v.open("")
+			v.say("ask", "k1")
+			id := x.prompt("question", 1)
+			if restarted {
+				r.restart()
+				x = v.open("")
+				x.prompt("question", 1)
+			}
+			r.plane.Answer(r.upstream(), "blue")
+			for name, x := range map[string]*tab{"live": x, "later": v.open("")} {
+				wantAnswers(t, name, x.turnEnds(1), "You chose blue.")
+				wantOutcomes(t, name, x.all(), id+" elsewhere")
+			}
+			wantProblem(t, "too late", v.respond(id, "red"), http.StatusConflict, "prompt_settled")
+		})
+	}
+}
+
+func TestWithApprovalsOffNobodyLearnsWhatTheAgentAsksFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil, anyframetest.WithAgent(1, asks))
+	v := r.visitor()
+	x := v.open("")
+	v.say("permit", "k1")
+	es := x.until("approval", func(es []event) bool { return count(es, "approval") == 1 })
+	if got := es[len(es)-1].data; got != `{"id":null}` {
+		t.Errorf("approval: got %s, want only that there is one", got)
+	}
+	for _, id := range []string{"p1-2", "nonsense"} {
+		for _, decision := range []string{"approve", "deny"} {
+			wantProblem(t, decision+" "+id, v.decide(id, decision), http.StatusForbidden, "approvals_off")
+		}
+	}
+	if got := r.plane.Count(anyframetest.OpRespond); got != 0 {
+		t.Errorf("answers that AnyFrame got: got %d, want none", got)
+	}
+	r.plane.Answer(r.upstream(), "approve")
+	wantAnswers(t, "live", x.turnEnds(1), "Permitted: true")
+	wantOutcomes(t, "live", x.all())
+}
+
+func TestWithApprovalsOnVisitorsDecide(t *testing.T) {
+	for decision, outcome := range map[string]string{"approve": "approved", "deny": "denied"} {
+		t.Run(decision, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *relay.Config) { c.VisitorApprovals = true }, anyframetest.WithAgent(1, asks))
+			v := r.visitor()
+			x := v.open("")
+			v.say("permit", "k1")
+			id := x.prompt("approval", 1)
+			asked := x.all()[len(x.all())-1]
+			if asked.str("tool") != "Bash" || fmt.Sprint(asked.json["input"]) != "map[command:ls]" {
+				t.Errorf("approval: got %s, want the tool and its input", asked.data)
+			}
+			wantProblem(t, "an unknown id", v.decide("p1-999", decision), http.StatusNotFound, "prompt_unknown")
+			wantProblem(t, "an answer to an approval", v.respond(id, "red"), http.StatusNotFound, "prompt_unknown")
+			if a := v.decide(id, decision); a.status != http.StatusAccepted {
+				t.Errorf("decision: got %d %s, want 202", a.status, a.body)
+			}
+			wantProblem(t, "another decision", v.decide(id, "approve"), http.StatusConflict, "prompt_settled")
+			wantAnswers(t, "live", x.turnEnds(1), fmt.Sprint("Permitted: ", decision == "approve"))
+			wantOutcomes(t, "live", x.all(), id+" "+outcome)
+			wantOutcomes(t, "later", v.open("").turnEnds(1), id+" "+outcome)
+		})
+	}
+}
