@@ -44,6 +44,8 @@ import { followViewport } from "./viewport.js";
 const discretion = 2000;
 /** A hidden tab's stream is kept this long after its last use, in ms. */
 const absence = 60_000;
+/** How long a replay is waited for before it is shown in part, in ms. */
+const patience = 150;
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
@@ -81,7 +83,8 @@ class Panel {
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #absence;
   #unread = 0;
-  #frame = 0;
+  #painting = false;
+  #hold = 0;
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #clock;
   #lostAt = 0;
@@ -216,7 +219,6 @@ class Panel {
     this.#life.abort();
     clearTimeout(this.#absence);
     clearInterval(this.#clock);
-    cancelAnimationFrame(this.#frame);
     this.root.remove();
   }
 
@@ -366,7 +368,7 @@ class Panel {
 
   /** @param {View} now @param {View} before @param {RelayEvent} event */
   #changed(now, before, event) {
-    this.#schedule();
+    this.#schedule(event.type === "connected" && before.items.length > now.items.length);
     if (now.status !== before.status || now.epoch !== before.epoch) {
       this.shell.emit("session", { status: now.status, epoch: now.epoch });
       if (now.epoch !== before.epoch || now.status === "ended") this.news.forget();
@@ -398,14 +400,23 @@ class Panel {
     this.shell.emit("unread", { count: this.#unread });
   }
 
-  /** Paints soon: with the next frame, or in a while where frames don't come. */
-  #schedule() {
-    if (this.#frame) return;
+  /**
+   * Paints soon: with the next frame, or in a while where frames don't come.
+   * What a new stream tells again is waited for, or words would vanish and
+   * come back before the reader's eyes.
+   * @param {boolean} replay
+   */
+  #schedule(replay) {
+    if (replay) this.#hold = Date.now() + patience;
+    if (this.#painting) return;
+    this.#painting = true;
     const paint = () => {
-      this.#frame = 0;
-      this.#paint();
+      this.#painting = false;
+      if (!this.#life.signal.aborted) this.#paint();
     };
-    this.#frame = document.hidden ? Number(setTimeout(paint, 200)) : requestAnimationFrame(paint);
+    const wait = Math.max(this.#hold - Date.now(), document.hidden ? 200 : 0);
+    if (wait > 0) setTimeout(paint, wait);
+    else requestAnimationFrame(paint);
   }
 
   #paint() {

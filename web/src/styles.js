@@ -51,7 +51,9 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 
 .banner,.confirm,.error{flex:none;font-size:.9em;padding:9px 18px;background:light-dark(#fff6e0,#3a3220);color:light-dark(#5c4300,#f4dfae);animation:in .2s}
 .banner.bad,.error{background:light-dark(#fdeceb,#40211f);color:light-dark(#8c1d18,#ffc9c4)}
-.error{display:flex;gap:10px;justify-content:space-between}
+.banner,.error,.meta{display:flex;flex-wrap:wrap;gap:2px 10px}
+.meta{justify-content:flex-end}
+:is(.banner,.error,.meta) .link{margin:0}
 .confirm{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}
 .confirm p{margin:0 0 10px}
 .link{all:unset;cursor:pointer;text-decoration:underline;text-underline-offset:2px;margin-inline-start:8px;padding:2px 0;font-weight:500}

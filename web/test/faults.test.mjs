@@ -113,6 +113,40 @@ test("a stream that falls silent is given up and opened again", async () => {
   assert.equal(relay.requests.at(-1).headers["last-event-id"], "1-2");
 });
 
+test("a page kept for going back closes its stream, and opens one when it is shown again", async () => {
+  const page = await open(context, relay.url);
+  await say(page, "hello");
+  await settled(page);
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+  await eventually(() => assert.equal(relay.only.streams.size, 0));
+  relay.emit(relay.only, "text", { text: "Missed", delta: false });
+  const before = relay.requests.length;
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+  await eventually(async () => assert.equal((await transcript(page)).at(-1), "agent: Missed"));
+  assert.equal(relay.requests.slice(before).filter((r) => r.path === "/v1/events").length, 1);
+  assert.equal(relay.only.streams.size, 1);
+});
+
+test("a hidden tab lets its stream go when nothing is under way, and catches up when seen", async () => {
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(relay.url);
+  await say(page, "hello");
+  await settled(page);
+  const see = (hidden) => page.evaluate((h) => {
+    Object.defineProperty(document, "hidden", { value: h, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await see(true);
+  await page.clock.runFor(40_000);
+  relay.only.streams.forEach((s) => s.write(": heartbeat\n\n"));
+  await page.clock.runFor(30_000);
+  await eventually(() => assert.equal(relay.only.streams.size, 0));
+  relay.emit(relay.only, "text", { text: "Missed", delta: false });
+  await see(false);
+  await eventually(async () => assert.equal((await transcript(page)).at(-1), "agent: Missed"));
+});
+
 test("a stream that is refused waits as long as the relay says, and tells", async () => {
   let refused = 0;
   relay.fault = (req, res, path) => path === "/v1/events" && refused++ < 1 && (problem(res, 429, "too_many_streams", 4), true);
