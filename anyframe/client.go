@@ -1,14 +1,11 @@
 package anyframe
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 )
@@ -29,7 +26,12 @@ const maxBody = 64 << 20
 // Client talks to the API with one key. It is made by [New], safe for
 // concurrent use, and has nothing to close.
 type Client struct {
-	Sessions *SessionsService
+	Agents      *AgentsService      // agents, their builds and what they can do
+	Sessions    *SessionsService    // sandboxes, the chat with the agent in them, previews
+	Connectors  *ConnectorsService  // MCP servers for all agents to share
+	Credentials *CredentialsService // what agents log in with
+	Tokens      *TokensService      // keys of this API
+	Attention   *AttentionService   // what waits for a person
 
 	baseURL   string // no trailing slash
 	key       secret
@@ -99,14 +101,16 @@ func New(opts ...Option) (*Client, error) {
 	case c.timeout < 0:
 		c.timeout = 0
 	}
-	c.Sessions = &SessionsService{client: c}
+	c.Agents = &AgentsService{
+		Skills: &SkillsService{c}, MCPs: &MCPsService{c}, Connectors: &AgentConnectorsService{c}, client: c,
+	}
+	c.Sessions = &SessionsService{Previews: &PreviewsService{c}, client: c}
+	c.Connectors = &ConnectorsService{c}
+	c.Credentials = &CredentialsService{c}
+	c.Tokens = &TokensService{c}
+	c.Attention = &AttentionService{c}
 	c.log.Info("anyframe client ready", "base_url", base)
 	return c, nil
-}
-
-// Me returns the owner of the key.
-func (c *Client) Me(ctx context.Context, opts ...CallOption) (*User, error) {
-	return fetch[User](ctx, c, request{method: http.MethodGet, path: "/api/me"}, opts)
 }
 
 // String names the client without its key.
@@ -122,66 +126,6 @@ func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 type secret struct{ reveal func() string }
 
 func newSecret(s string) secret { return secret{func() string { return s }} }
-
-// request is one operation before it is made.
-type request struct {
-	method string
-	path   string // escaped, begins with /
-	query  url.Values
-	body   any // nil sends none
-}
-
-// fetch makes a call whose answer is one JSON value that must be there.
-func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) (*T, error) {
-	a, err := c.do(ctx, r, opts)
-	if err != nil {
-		return nil, err
-	}
-	v := new(T)
-	if len(a.body) == 0 || string(a.body) == "null" {
-		return nil, a.invalid(errors.New("no value"))
-	}
-	if err := json.Unmarshal(a.body, v); err != nil {
-		return nil, a.invalid(err)
-	}
-	if s, ok := any(v).(*Session); ok && s.ID == "" {
-		return nil, a.invalid(errors.New("session without an id"))
-	}
-	return v, nil
-}
-
-// fetchRaw makes a call whose answer is any JSON value, or nothing.
-func fetchRaw(ctx context.Context, c *Client, r request, opts []CallOption) (json.RawMessage, error) {
-	a, err := c.do(ctx, r, opts)
-	if err != nil {
-		return nil, err
-	}
-	if len(a.body) == 0 {
-		return nil, nil
-	}
-	if !json.Valid(a.body) {
-		return nil, a.invalid(errors.New("not JSON"))
-	}
-	return a.body, nil
-}
-
-// answer is a whole 2xx answer.
-type answer struct {
-	request   request
-	status    int
-	header    http.Header
-	requestID string
-	attempts  int
-	body      []byte
-}
-
-func (a *answer) invalid(cause error) error {
-	return &Error{
-		StatusCode: a.status, Message: "invalid response: " + cause.Error(), Method: a.request.method,
-		Path: a.request.path, RequestID: a.requestID, Attempts: a.attempts, Header: a.header,
-		cause: fmt.Errorf("%w: %w", ErrInvalidResponse, cause),
-	}
-}
 
 // readBody reads at most limit bytes; what is more sets tooLarge.
 func readBody(r io.Reader, limit int64) (body []byte, tooLarge bool, err error) {

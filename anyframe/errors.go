@@ -1,7 +1,6 @@
 package anyframe
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,6 +78,7 @@ type Error struct {
 	Header     http.Header     // the answer's headers
 
 	kind   kind
+	reads  bool // the request changes nothing
 	unsent bool // no attempt got as far as a connection
 	acted  bool // an earlier attempt may have been acted on
 	cause  error
@@ -256,32 +256,5 @@ func (e *Error) parseDetail(detail json.RawMessage) {
 		e.Detail, e.Message = nil, ""
 	default:
 		e.Message = string(detail)
-	}
-}
-
-// redact removes the key from all that a server may have echoed.
-func (e *Error) redact(key string) {
-	const mark = "[redacted]"
-	if bytes.Contains(e.Body, []byte(key)) {
-		e.Body = bytes.ReplaceAll(e.Body, []byte(key), []byte(mark))
-	}
-	if bytes.Contains(e.Detail, []byte(key)) {
-		e.Detail = bytes.ReplaceAll(e.Detail, []byte(key), []byte(mark))
-	}
-	e.Message = strings.ReplaceAll(e.Message, key, mark)
-	e.RequestID = strings.ReplaceAll(e.RequestID, key, mark)
-	for i := range e.Fields {
-		e.Fields[i].Msg = strings.ReplaceAll(e.Fields[i].Msg, key, mark)
-		e.Fields[i].Type = strings.ReplaceAll(e.Fields[i].Type, key, mark)
-		for j, part := range e.Fields[i].Loc {
-			if s, ok := part.(string); ok {
-				e.Fields[i].Loc[j] = strings.ReplaceAll(s, key, mark)
-			}
-		}
-	}
-	for _, values := range e.Header {
-		for i, v := range values {
-			values[i] = strings.ReplaceAll(v, key, mark)
-		}
 	}
 }

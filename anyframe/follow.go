@@ -33,7 +33,10 @@ const (
 func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
 	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
-		f := follower{s: s, id: id, o: o, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID)}
+		f := follower{
+			patience: patience{client: s.client, o: o, path: s.events(id).path},
+			s:        s, id: id, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID),
+		}
 		for {
 			err := f.connection(ctx, yield)
 			if err == nil {
@@ -43,7 +46,7 @@ func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions
 				yield(Event{}, err)
 				return
 			}
-			if err := f.pause(ctx, err); err != nil {
+			if err := f.pause(ctx, err, f.lastID); err != nil {
 				yield(Event{}, err)
 				return
 			}
@@ -53,20 +56,18 @@ func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions
 
 // follower is one range over Follow.
 type follower struct {
+	patience
 	s  *SessionsService
 	id string
-	o  StreamOptions
 
-	lastID  string        // where to continue
-	lastSeq int64         // the highest seq yielded
-	stalls  int           // reconnects since lastID last moved
-	retry   time.Duration // what the stream's retry field said last; 0 is nothing
+	lastID  string // where to continue
+	lastSeq int64  // the highest seq yielded
 }
 
 // connection reads one connection to its end, which it returns; nil when the
 // consumer left.
 func (f *follower) connection(ctx context.Context, yield func(Event, error) bool) error {
-	st, err := f.s.open(ctx, f.id, f.lastID, f.o)
+	st, err := f.s.client.open(ctx, f.s.events(f.id), f.lastID, f.o)
 	if err != nil {
 		return err
 	}
@@ -93,9 +94,7 @@ func (f *follower) connection(ctx context.Context, yield func(Event, error) bool
 // id. It never moves back: a server that repeats old events, or empties the id,
 // has not taken back what was already yielded.
 func (f *follower) advance(d *decoder) {
-	if d.retryGiven {
-		f.retry = min(d.retry, maxRetryField)
-	}
+	f.heard(d)
 	id := d.lastID
 	if id == "" || id == f.lastID {
 		return
@@ -112,18 +111,9 @@ func (f *follower) verdict(ctx context.Context, err error) error {
 	switch {
 	case err == io.EOF: //nolint:errorlint // connection never wraps it
 		return f.ask(ctx)
-	case !ok || e.kind == kindCaller || e.kind == kindArgument:
-		return err
-	case e.kind == kindTransport:
-		return nil
-	}
-	switch e.StatusCode {
-	case http.StatusConflict:
+	case ok && e.kind == kindAnswer && e.StatusCode == http.StatusConflict:
 		return f.ask(ctx)
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return nil
-	}
-	if e.StatusCode >= http.StatusInternalServerError {
+	case passing(err):
 		return nil
 	}
 	return err
@@ -144,36 +134,66 @@ func (f *follower) ask(ctx context.Context) error {
 	return nil
 }
 
+// passing reports whether a stream that ended with err is worth another try.
+func passing(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.kind == kindCaller || e.kind == kindArgument {
+		return false
+	}
+	if e.kind == kindTransport {
+		return true
+	}
+	switch e.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return e.StatusCode >= http.StatusInternalServerError
+}
+
 // transient reports whether the same read might do better later.
 func (c *Client) transient(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && c.retry.again(e)
 }
 
-// pause waits before the next connection. It returns the error to end with.
-func (f *follower) pause(ctx context.Context, cause error) error {
-	if f.o.MaxStalls >= 0 && f.stalls >= f.o.MaxStalls {
+// patience is what is left of it with a stream that breaks.
+type patience struct {
+	client *Client
+	o      StreamOptions
+	path   string
+	stalls int           // reconnects since something new came
+	retry  time.Duration // what the stream's retry field said last; 0 is nothing
+}
+
+// heard takes note of how long the server wants to be left alone.
+func (p *patience) heard(d *decoder) {
+	if d.retryGiven {
+		p.retry = min(d.retry, maxRetryField)
+	}
+}
+
+// pause waits before the next connection, which will continue after lastID. It
+// returns the error to end with.
+func (p *patience) pause(ctx context.Context, cause error, lastID string) error {
+	if p.o.MaxStalls >= 0 && p.stalls >= p.o.MaxStalls {
 		if cause == io.EOF { //nolint:errorlint // connection never wraps it
 			cause = &Error{
-				Method: http.MethodGet, Path: "/api/sessions/" + escapeSegment(f.id) + "/events",
+				Method: http.MethodGet, Path: p.path,
 				Message: "the stream ends again and again without a new event", kind: kindTransport, cause: cause,
 			}
 		}
 		return cause
 	}
-	f.stalls++
-	delay := f.retry + f.s.client.retry.backoff(f.stalls)
+	p.stalls++
+	delay := p.retry + p.client.retry.backoff(p.stalls)
 	if e, ok := errors.AsType[*Error](cause); ok && e.RetryAfter != nil {
 		delay = max(delay, min(*e.RetryAfter, maxFollowRetryAfter))
 	}
-	if f.o.OnReconnect != nil {
-		f.o.OnReconnect(Reconnect{Attempt: f.stalls, Cause: cause, Delay: delay, LastEventID: f.lastID})
+	if p.o.OnReconnect != nil {
+		p.o.OnReconnect(Reconnect{Attempt: p.stalls, Cause: cause, Delay: delay, LastEventID: lastID})
 	}
 	if err := sleep(ctx, delay); err != nil {
-		return &Error{
-			Method: http.MethodGet, Path: "/api/sessions/" + escapeSegment(f.id) + "/events",
-			Message: err.Error(), kind: kindCaller, cause: err,
-		}
+		return &Error{Method: http.MethodGet, Path: p.path, Message: err.Error(), kind: kindCaller, cause: err}
 	}
 	return nil
 }

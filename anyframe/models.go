@@ -6,15 +6,6 @@ import (
 	"time"
 )
 
-// User is the owner of the key.
-type User struct {
-	ID        int64  `json:"id"`
-	GitHubID  int64  `json:"github_id"`
-	Login     string `json:"login"`
-	Name      string `json:"name"`
-	AvatarURL string `json:"avatar_url"`
-}
-
 // SessionStatus is where a session is in its life. It is open: a value not
 // listed here is passed on as it came.
 type SessionStatus string
@@ -60,36 +51,18 @@ type Session struct {
 	LastActive      Time          `json:"last_active"`
 }
 
-// PreviewStatus is the state of a preview; open, like [SessionStatus].
-type PreviewStatus string
-
-// The preview statuses known.
-const (
-	PreviewStarting PreviewStatus = "starting"
-	PreviewRunning  PreviewStatus = "running"
-	PreviewPaused   PreviewStatus = "paused"
-	PreviewStopped  PreviewStatus = "stopped"
-	PreviewError    PreviewStatus = "error"
-)
-
-// Known reports whether s is one of the constants.
-func (s PreviewStatus) Known() bool {
-	switch s {
-	case PreviewStarting, PreviewRunning, PreviewPaused, PreviewStopped, PreviewError:
-		return true
-	}
-	return false
+// Snapshot is a sandbox as it was when its session stopped, chat included.
+type Snapshot struct {
+	ID           int64  `json:"id"`
+	ModalImageID string `json:"modal_image_id"`
+	Label        string `json:"label"`
+	CreatedAt    Time   `json:"created_at"`
 }
 
-// Preview is a server that runs inside a session's sandbox.
-type Preview struct {
-	Port      int           `json:"port"`
-	Name      string        `json:"name"`
-	Cmd       string        `json:"cmd"`
-	Status    PreviewStatus `json:"status"`
-	URL       string        `json:"url"`
-	StartedAt Time          `json:"started_at"` // a number of seconds on the wire
-	ExitCode  *int          `json:"exit_code"`  // nil while it runs
+// SaveAsBaseResult names what an agent's sessions start from now.
+type SaveAsBaseResult struct {
+	WarmupImageID    string `json:"warmup_image_id"`
+	WarmupInputsHash string `json:"warmup_inputs_hash"`
 }
 
 // ChatEvent is one row of a transcript.

@@ -14,8 +14,9 @@ import (
 //
 // A call that provably was not acted on, because no connection was made or the
 // answer was 429, is made again whatever its method. After 408, 500, 502, 503,
-// 504, a reset or a timeout only reads, PUT and DELETE are; never a POST, for
-// the server may have done it. The wait is random between nothing and a bound
+// 504, a reset or a timeout only reads, PUT and DELETE are; never another POST or
+// a PATCH, for the server may have done it. Reads are all GETs, and looking at
+// previews, which is a POST on the wire. The wait is random between nothing and a bound
 // that doubles, unless the server's Retry-After says otherwise.
 type RetryPolicy struct {
 	MaxRetries    int           // further attempts. 0 means 2, negative none
@@ -23,7 +24,7 @@ type RetryPolicy struct {
 	MaxDelay      time.Duration // bound of any wait but Retry-After. 0 means 5 s
 	MaxRetryAfter time.Duration // a longer Retry-After is the caller's to wait for. 0 means 30 s
 
-	// RetryUnavailable makes a POST again that was answered 503 with a
+	// RetryUnavailable makes a POST or PATCH again that was answered 503 with a
 	// Retry-After, which usually, not surely, was not acted on. Default false.
 	RetryUnavailable bool
 }
@@ -57,9 +58,7 @@ func (p RetryPolicy) again(e *Error) bool {
 	case e.kind == kindTransport && e.unsent:
 		return true
 	}
-	switch e.Method {
-	case http.MethodGet, http.MethodPut, http.MethodDelete:
-	default:
+	if !e.reads && e.Method != http.MethodPut && e.Method != http.MethodDelete {
 		return p.RetryUnavailable && e.StatusCode == http.StatusServiceUnavailable && e.RetryAfter != nil
 	}
 	switch e.StatusCode {

@@ -58,7 +58,7 @@ func TestCallsAreMadeAgainAsTheTableSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				transport := newScript(test.step)
 				c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
-				_, err := c.do(t.Context(), request{method: method, path: "/api/x"}, nil)
+				_, err := c.do(t.Context(), newRequest(method, "/api/x", nil), nil)
 				want := once
 				for _, m := range test.again {
 					if m == method {
@@ -127,7 +127,7 @@ func TestADeleteThatFindsNothingAfterALostAnswerSucceeded(t *testing.T) {
 	for i, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(test.first, reply(404, ""))}))
-			_, err := c.do(t.Context(), request{method: http.MethodDelete, path: "/api/x"}, nil)
+			_, err := c.do(t.Context(), remove("/api/x"), nil)
 			if (err == nil) != test.success || err != nil && !errors.Is(err, ErrNotFound) {
 				t.Errorf("case %d: got %v, want success %v", i, err, test.success)
 			}

@@ -15,7 +15,7 @@ import (
 )
 
 // post sends one message to base over a real socket and returns its error.
-func post(t *testing.T, base string, transport *http.Transport, opts ...Option) (*Error, error) {
+func say(t *testing.T, base string, transport *http.Transport, opts ...Option) (*Error, error) {
 	t.Helper()
 	t.Cleanup(transport.CloseIdleConnections)
 	c := newClient(t, append([]Option{
@@ -58,7 +58,7 @@ func TestARefusedDialIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close() // nobody listens there now
-	e, err := post(t, "http://"+l.Addr().String(), newTransport())
+	e, err := say(t, "http://"+l.Addr().String(), newTransport())
 	if e.Sent() || !errors.Is(err, ErrTransport) {
 		t.Errorf("got %v, sent %v, want a transport error, not sent", err, e.Sent())
 	}
@@ -69,7 +69,7 @@ func TestAnUnknownHostIsNotSent(t *testing.T) {
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}
 	}
-	if e, err := post(t, "https://api.example", transport); e.Sent() || !errors.Is(err, ErrTransport) {
+	if e, err := say(t, "https://api.example", transport); e.Sent() || !errors.Is(err, ErrTransport) {
 		t.Errorf("got %v, sent %v, want a transport error, not sent", err, e.Sent())
 	}
 }
@@ -80,7 +80,7 @@ func TestATLSFailureIsNotSent(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	e, err := post(t, srv.URL, newTransport()) // which does not know the test's authority
+	e, err := say(t, srv.URL, newTransport()) // which does not know the test's authority
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || e.Sent() || len(hits) != 0 {
 		t.Errorf("got %v, sent %v, want an unknown authority, not sent", err, e.Sent())
 	}
@@ -92,7 +92,7 @@ func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	e, err := post(t, "http://127.0.0.1:1", transport, WithTimeout(10*time.Millisecond))
+	e, err := say(t, "http://127.0.0.1:1", transport, WithTimeout(10*time.Millisecond))
 	if e.Sent() || !errors.Is(err, ErrTransport) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, sent %v, want a timeout, not sent", err, e.Sent())
 	}
@@ -107,7 +107,7 @@ func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if e, err := post(t, base, newTransport()); !e.Sent() || !errors.Is(err, ErrTransport) {
+	if e, err := say(t, base, newTransport()); !e.Sent() || !errors.Is(err, ErrTransport) {
 		t.Errorf("got %v, sent %v, want a transport error, sent", err, e.Sent())
 	}
 }

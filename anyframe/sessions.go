@@ -4,54 +4,69 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
-	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 )
 
 // defaultTranscriptLimit is the page asked for; the server gives up to 5000.
 const defaultTranscriptLimit = 1000
 
 // SessionsService is everything about sessions; see [Client].Sessions.
-type SessionsService struct{ client *Client }
+type SessionsService struct {
+	Previews *PreviewsService
+
+	client *Client
+}
+
+// List returns all sessions, the newest first.
+func (s *SessionsService) List(ctx context.Context, opts ...CallOption) ([]Session, error) {
+	return fetchList[Session](ctx, s.client, get("/api/sessions"), opts)
+}
 
 // Create makes a session. It is booting when Create returns; see
 // [SessionsService.WaitUntilRunning].
 func (s *SessionsService) Create(ctx context.Context, p CreateSessionParams, opts ...CallOption) (*Session, error) {
-	return fetch[Session](ctx, s.client, request{method: http.MethodPost, path: "/api/sessions", body: p}, opts)
+	r := post("/api/sessions").require("agent_id", p.AgentID > 0).json(p)
+	if id := p.ResumeFromSnapshotID; id != nil && *id <= 0 {
+		r = r.refuse("body", "resume_from_snapshot_id", "must be above 0")
+	}
+	return fetch[Session](ctx, s.client, r, opts)
 }
 
 // Get returns the session as it is now.
 func (s *SessionsService) Get(ctx context.Context, id string, opts ...CallOption) (*Session, error) {
-	r, err := sessionRequest(http.MethodGet, id, "")
-	if err != nil {
-		return nil, err
-	}
-	return fetch[Session](ctx, s.client, r, opts)
+	return fetch[Session](ctx, s.client, get("/api/sessions/{session_id}", id), opts)
 }
 
 // Resume boots a stopped session from its latest snapshot. It matches
-// [ErrConflict] when there is none.
+// [ErrConflict] when there is none. Another snapshot is gone back to with
+// CreateSessionParams.ResumeFromSnapshotID.
 func (s *SessionsService) Resume(
 	ctx context.Context, id string, p ResumeSessionParams, opts ...CallOption,
 ) (*Session, error) {
-	r, err := sessionRequest(http.MethodPost, id, "/resume")
-	if err != nil {
-		return nil, err
-	}
-	r.body = p
-	return fetch[Session](ctx, s.client, r, opts)
+	return fetch[Session](ctx, s.client, post("/api/sessions/{session_id}/resume", id).json(p), opts)
 }
 
 // Terminate snapshots the session and stops it. The answer's status is usually
 // still [StatusSnapshotting].
 func (s *SessionsService) Terminate(ctx context.Context, id string, opts ...CallOption) (*Session, error) {
-	r, err := sessionRequest(http.MethodPost, id, "/terminate")
-	if err != nil {
-		return nil, err
-	}
-	return fetch[Session](ctx, s.client, r, opts)
+	return fetch[Session](ctx, s.client, post("/api/sessions/{session_id}/terminate", id), opts)
+}
+
+// Delete removes the session with its chat. It matches [ErrConflict] while the
+// sandbox is up; see [SessionsService.Terminate].
+func (s *SessionsService) Delete(ctx context.Context, id string, opts ...CallOption) error {
+	return s.client.send(ctx, remove("/api/sessions/{session_id}", id), opts)
+}
+
+// Snapshots returns the session's snapshots, the newest first.
+func (s *SessionsService) Snapshots(ctx context.Context, id string, opts ...CallOption) ([]Snapshot, error) {
+	return fetchList[Snapshot](ctx, s.client, get("/api/sessions/{session_id}/snapshots", id), opts)
+}
+
+// SaveAsBase makes the state of a setup session what the agent's further
+// sessions start from. It can be done again. It matches [ErrInvalid] for a
+// session that was not created with IsSetupSession.
+func (s *SessionsService) SaveAsBase(ctx context.Context, id string, opts ...CallOption) (*SaveAsBaseResult, error) {
+	return fetch[SaveAsBaseResult](ctx, s.client, post("/api/sessions/{session_id}/save-as-base", id), opts)
 }
 
 // Message begins a turn. It is made again by itself only when the server
@@ -72,7 +87,7 @@ func (s *SessionsService) Message(
 func (s *SessionsService) MessageRaw(
 	ctx context.Context, id string, body any, opts ...CallOption,
 ) (json.RawMessage, error) {
-	return s.post(ctx, id, "/message", body, opts)
+	return s.chat(ctx, post("/api/sessions/{session_id}/message", id), body, opts)
 }
 
 // Respond answers a question or a permission request of the agent with any
@@ -81,21 +96,16 @@ func (s *SessionsService) MessageRaw(
 func (s *SessionsService) Respond(
 	ctx context.Context, id string, body any, opts ...CallOption,
 ) (json.RawMessage, error) {
-	return s.post(ctx, id, "/respond", body, opts)
+	return s.chat(ctx, post("/api/sessions/{session_id}/respond", id), body, opts)
 }
 
-func (s *SessionsService) post(
-	ctx context.Context, id, verb string, body any, opts []CallOption,
+func (s *SessionsService) chat(
+	ctx context.Context, r request, body any, opts []CallOption,
 ) (json.RawMessage, error) {
-	r, err := sessionRequest(http.MethodPost, id, verb)
-	if err != nil {
-		return nil, err
-	}
 	if body == nil {
 		body = json.RawMessage("null") // a nil body would send none
 	}
-	r.body = body
-	return fetchRaw(ctx, s.client, r, opts)
+	return fetchRaw(ctx, s.client, r.json(body), opts)
 }
 
 // Transcript returns up to limit events after the one numbered since, in order.
@@ -104,19 +114,11 @@ func (s *SessionsService) post(
 func (s *SessionsService) Transcript(
 	ctx context.Context, id string, since int64, limit int, opts ...CallOption,
 ) ([]ChatEvent, error) {
-	r, err := sessionRequest(http.MethodGet, id, "/transcript")
-	if err != nil {
-		return nil, err
-	}
 	if limit <= 0 {
 		limit = defaultTranscriptLimit
 	}
-	r.query = url.Values{"since": {strconv.FormatInt(since, 10)}, "limit": {strconv.Itoa(limit)}}
-	events, err := fetch[[]ChatEvent](ctx, s.client, r, opts)
-	if err != nil {
-		return nil, err
-	}
-	return *events, nil
+	r := get("/api/sessions/{session_id}/transcript", id).ask("since", since).ask("limit", int64(limit))
+	return fetchList[ChatEvent](ctx, s.client, r, opts)
 }
 
 // TranscriptAll yields every event after the one numbered since, page by page.
@@ -147,19 +149,4 @@ func (s *SessionsService) TranscriptAll(
 			}
 		}
 	}
-}
-
-// sessionRequest addresses a session, or refuses an empty id, which would
-// address the list of them.
-func sessionRequest(method, id, verb string) (request, error) {
-	if strings.TrimSpace(id) == "" {
-		return request{}, argumentError(method, "/api/sessions/{id}"+verb, "session id is empty", nil)
-	}
-	return request{method: method, path: "/api/sessions/" + escapeSegment(id) + verb}, nil
-}
-
-// escapeSegment makes any string one path segment. Dots are escaped too, or an
-// id of ".." would climb; and not by JoinPath, which would climb for it.
-func escapeSegment(s string) string {
-	return strings.ReplaceAll(url.PathEscape(s), ".", "%2E")
 }

@@ -84,7 +84,7 @@ func (o StreamOptions) withDefaults() StreamOptions {
 func (s *SessionsService) Events(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
 	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
-		st, err := s.open(ctx, id, o.LastEventID, o)
+		st, err := s.client.open(ctx, s.events(id), o.LastEventID, o)
 		if err != nil {
 			yield(Event{}, err)
 			return
@@ -119,11 +119,15 @@ type stream struct {
 	dec     *decoder
 }
 
+// events asks for a session's stream.
+func (s *SessionsService) events(id string) request {
+	return get("/api/sessions/{session_id}/events", id)
+}
+
 // open connects and checks that the answer is an event stream.
-func (s *SessionsService) open(ctx context.Context, id, lastEventID string, o StreamOptions) (*stream, error) {
-	r, err := sessionRequest(http.MethodGet, id, "/events")
-	if err != nil {
-		return nil, err
+func (c *Client) open(ctx context.Context, r request, lastEventID string, o StreamOptions) (*stream, error) {
+	if r.err != nil {
+		return nil, r.err
 	}
 	if strings.ContainsAny(lastEventID, "\r\n\x00") {
 		return nil, argumentError(r.method, r.path, "last event id: has a line end or NUL", nil)
@@ -135,7 +139,6 @@ func (s *SessionsService) open(ctx context.Context, id, lastEventID string, o St
 	if lastEventID != "" {
 		headers["Last-Event-ID"] = lastEventID
 	}
-	c := s.client
 	limited, cancel := context.WithCancelCause(ctx)
 	// Until the stream is open, a call's limit holds: a timer and not a
 	// deadline, since it must be possible to take it away.
@@ -145,7 +148,8 @@ func (s *SessionsService) open(ctx context.Context, id, lastEventID string, o St
 	}
 	st := &stream{client: c, request: r, ctx: ctx, limited: limited, cancel: cancel, wire: new(wire)}
 	start := time.Now()
-	st.resp, err = c.send(st.wire.trace(limited), c.streams, r, nil, headers) //nolint:bodyclose // close does
+	var err error
+	st.resp, err = c.roundTrip(st.wire.trace(limited), c.streams, r, nil, headers) //nolint:bodyclose // close does
 	if err != nil {
 		e := c.failure(ctx, limited, r, st.wire, err)
 		st.stop(limit)

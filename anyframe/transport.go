@@ -65,6 +65,9 @@ func (w *wire) unsent(err error) bool {
 // do makes the call, again where the policy lets it, and returns a 2xx answer,
 // all of it read, or an *Error.
 func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
 	o := c.callOptions(opts)
 	body, err := encodeBody(r.body)
 	if err != nil {
@@ -116,7 +119,7 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, timeout ti
 	}
 	defer cancel()
 	var w wire
-	resp, err := c.send(w.trace(limited), c.calls, r, body, nil)
+	resp, err := c.roundTrip(w.trace(limited), c.calls, r, body, nil)
 	if err != nil {
 		e := c.failure(ctx, limited, r, &w, err)
 		c.logAttempt(ctx, r, start, nil, e)
@@ -148,8 +151,8 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, timeout ti
 	}, nil
 }
 
-// send makes one HTTP request. headers are set last.
-func (c *Client) send(
+// roundTrip makes one HTTP request. headers are set last.
+func (c *Client) roundTrip(
 	ctx context.Context, hc *http.Client, r request, body []byte, headers map[string]string,
 ) (*http.Response, error) {
 	target := c.baseURL + r.path
@@ -183,7 +186,7 @@ func (c *Client) send(
 // failure is a request that got no whole answer. limited is ctx, the caller's,
 // with a limit of ours; the cause of whichever ended says more than err.
 func (c *Client) failure(ctx, limited context.Context, r request, w *wire, err error) *Error {
-	e := &Error{Method: r.method, Path: r.path, kind: kindTransport, unsent: w.unsent(err), cause: err}
+	e := &Error{Method: r.method, Path: r.path, kind: kindTransport, reads: r.reads, unsent: w.unsent(err), cause: err}
 	switch {
 	case ctx.Err() != nil:
 		e.kind, e.cause = kindCaller, contextError(ctx)
@@ -191,7 +194,7 @@ func (c *Client) failure(ctx, limited context.Context, r request, w *wire, err e
 		e.cause = context.Cause(limited)
 	}
 	e.Message = e.cause.Error()
-	e.redact(c.key.reveal())
+	c.redact(e, r)
 	return e
 }
 
@@ -213,12 +216,15 @@ func timeoutError(d time.Duration) error {
 func (c *Client) refusal(r request, resp *http.Response) *Error {
 	e := &Error{
 		StatusCode: resp.StatusCode, Method: r.method, Path: r.path, Header: resp.Header,
-		RequestID: requestID(resp.Header), RetryAfter: parseRetryAfter(resp.Header),
+		RequestID: requestID(resp.Header), RetryAfter: parseRetryAfter(resp.Header), reads: r.reads,
 	}
 	// However the body ends, the status is what counts.
-	body, _, _ := readBody(resp.Body, maxErrorBody)
-	e.parseAnswer(body)
-	e.redact(c.key.reveal())
+	e.Body, _, _ = readBody(resp.Body, maxErrorBody)
+	// Once as it came, before a message is cut out of it, and once as it reads
+	// with its escapes undone.
+	c.redact(e, r)
+	e.parseAnswer(e.Body)
+	c.redact(e, r)
 	return e
 }
 

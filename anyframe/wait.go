@@ -6,24 +6,38 @@ import (
 	"time"
 )
 
+// Defaults of [WaitOptions].
 const (
-	defaultWait     = 180 * time.Second
-	defaultInterval = time.Second
-
-	// staleGrace is how long after a resume the status from before it is taken
-	// for a late answer and not for a failure.
-	staleGrace = 15 * time.Second
+	defaultSessionWait     = 180 * time.Second
+	defaultSessionInterval = time.Second
+	defaultBuildWait       = 600 * time.Second
+	defaultBuildInterval   = 2 * time.Second
 )
 
-// WaitOptions say how to wait for a session. The zero value will do.
+// staleGrace is how long after a resume the status from before it is taken for
+// a late answer and not for a failure.
+const staleGrace = 15 * time.Second
+
+// WaitOptions say how to wait for a session or a build. The zero value will do.
 type WaitOptions struct {
-	// Timeout bounds the whole wait. 0 means 180 s, unless the context has a
-	// deadline, which then is the only bound.
+	// Timeout bounds the whole wait. 0 means 180 s for a session and 600 s for
+	// a build, unless the context has a deadline, which then is the only bound.
 	Timeout time.Duration
-	// Interval is the time between looks. 0 means 1 s.
+	// Interval is the time between looks. 0 means 1 s for a session and 2 s for
+	// a build.
 	Interval time.Duration
 	// OnPoll, when set, is told what each look found and the time since the start.
 	OnPoll func(status string, elapsed time.Duration)
+}
+
+func (o WaitOptions) withDefaults(timeout, interval time.Duration, bounded bool) WaitOptions {
+	if o.Interval <= 0 {
+		o.Interval = interval
+	}
+	if o.Timeout <= 0 && !bounded {
+		o.Timeout = timeout
+	}
+	return o
 }
 
 // WaitUntilRunning looks at the session, at once and then every Interval, until
@@ -32,7 +46,7 @@ type WaitOptions struct {
 // Any other status, known or not, is waited out, and so is one failed look
 // between two that succeed.
 func (s *SessionsService) WaitUntilRunning(ctx context.Context, id string, o WaitOptions) (*Session, error) {
-	w := newWaiter(ctx, s, id, o)
+	w := s.newWaiter(ctx, id, o)
 	defer w.cancel()
 	return w.until(func(session *Session) (bool, error) {
 		if session.Status.stopped() {
@@ -48,7 +62,7 @@ func (s *SessionsService) WaitUntilRunning(ctx context.Context, id string, o Wai
 // be brought up and is a [*SessionStateError]. When the resume is refused and
 // the session does not come up all the same, it returns the refusal.
 func (s *SessionsService) EnsureRunning(ctx context.Context, id string, o WaitOptions) (*Session, error) {
-	w := newWaiter(ctx, s, id, o)
+	w := s.newWaiter(ctx, id, o)
 	defer w.cancel()
 	var resumed time.Time // zero before the resume
 	var refusal error
@@ -82,10 +96,23 @@ func (s *SessionsService) EnsureRunning(ctx context.Context, id string, o WaitOp
 	})
 }
 
-// waiter is one wait.
-type waiter struct {
-	s       *SessionsService
-	id      string
+func (s *SessionsService) newWaiter(ctx context.Context, id string, o WaitOptions) *waiter[Session] {
+	w := &waiter[Session]{
+		client: s.client, what: "session " + id + " running",
+		look:   func(ctx context.Context) (*Session, error) { return s.Get(ctx, id) },
+		status: func(session *Session) string { return string(session.Status) },
+	}
+	w.begin(ctx, o, defaultSessionWait, defaultSessionInterval)
+	return w
+}
+
+// waiter is one wait for something about a T.
+type waiter[T any] struct {
+	client *Client
+	what   string // is waited for
+	look   func(context.Context) (*T, error)
+	status func(*T) string
+
 	o       WaitOptions
 	ctx     context.Context // the caller's, with the wait's own limit
 	cancel  context.CancelFunc
@@ -93,40 +120,36 @@ type waiter struct {
 	last    string // the last status seen
 }
 
-func newWaiter(ctx context.Context, s *SessionsService, id string, o WaitOptions) *waiter {
-	if o.Interval <= 0 {
-		o.Interval = defaultInterval
+// begin starts the clock. The caller calls cancel in the end.
+func (w *waiter[T]) begin(ctx context.Context, o WaitOptions, timeout, interval time.Duration) {
+	_, bounded := ctx.Deadline()
+	w.o = o.withDefaults(timeout, interval, bounded)
+	w.ctx, w.cancel, w.started = ctx, func() {}, time.Now()
+	if w.o.Timeout > 0 {
+		w.ctx, w.cancel = context.WithTimeout(ctx, w.o.Timeout) //nolint:gosec // the caller of begin calls it
 	}
-	if _, bounded := ctx.Deadline(); o.Timeout <= 0 && !bounded {
-		o.Timeout = defaultWait
-	}
-	w := &waiter{s: s, id: id, o: o, ctx: ctx, cancel: func() {}, started: time.Now()}
-	if o.Timeout > 0 {
-		w.ctx, w.cancel = context.WithTimeout(ctx, o.Timeout)
-	}
-	return w
 }
 
 // until looks until done says so or fails.
-func (w *waiter) until(done func(*Session) (bool, error)) (*Session, error) {
+func (w *waiter[T]) until(done func(*T) (bool, error)) (*T, error) {
 	failed := false // the look before
 	for {
-		session, err := w.s.Get(w.ctx, w.id)
+		v, err := w.look(w.ctx)
 		switch {
 		case err == nil:
 			failed = false
-			w.last = string(session.Status)
+			w.last = w.status(v)
 			if w.o.OnPoll != nil {
 				w.o.OnPoll(w.last, time.Since(w.started))
 			}
-			ok, err := done(session)
+			ok, err := done(v)
 			if err != nil {
 				return nil, w.explain(err)
 			}
 			if ok {
-				return session, nil
+				return v, nil
 			}
-		case failed || !w.s.client.transient(err):
+		case failed || !w.client.transient(err):
 			return nil, w.explain(err)
 		default:
 			failed = true
@@ -139,9 +162,9 @@ func (w *waiter) until(done func(*Session) (bool, error)) (*Session, error) {
 
 // explain turns an error that is only our time running out into what was waited
 // for.
-func (w *waiter) explain(err error) error {
+func (w *waiter[T]) explain(err error) error {
 	if errors.Is(w.ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
-		return &WaitTimeoutError{What: "session " + w.id + " running", Last: w.last, After: time.Since(w.started)}
+		return &WaitTimeoutError{What: w.what, Last: w.last, After: time.Since(w.started)}
 	}
 	return err
 }

@@ -1,0 +1,190 @@
+package anyframe
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// AgentsService is everything about agents; see [Client].Agents.
+type AgentsService struct {
+	Skills     *SkillsService
+	MCPs       *MCPsService
+	Connectors *AgentConnectorsService
+
+	client *Client
+}
+
+// List returns all agents.
+func (s *AgentsService) List(ctx context.Context, opts ...CallOption) ([]Agent, error) {
+	return fetchList[Agent](ctx, s.client, get("/api/agents"), opts)
+}
+
+// Create makes an agent. It has no image yet; see
+// [AgentsService.BuildAndWait].
+func (s *AgentsService) Create(ctx context.Context, p CreateAgentParams, opts ...CallOption) (*Agent, error) {
+	r := post("/api/agents").require("name", p.Name != "").json(p.body()).hide(p.EnvVars.values()...)
+	return fetch[Agent](ctx, s.client, r, opts)
+}
+
+// Get returns the agent with its skills, MCP servers, connector toggles and
+// image.
+func (s *AgentsService) Get(ctx context.Context, id int64, opts ...CallOption) (*AgentDetail, error) {
+	return fetch[AgentDetail](ctx, s.client, get("/api/agents/{agent_id}", id), opts)
+}
+
+// Update changes the fields that p sets and no others.
+func (s *AgentsService) Update(
+	ctx context.Context, id int64, p UpdateAgentParams, opts ...CallOption,
+) (*AgentDetail, error) {
+	r := patch("/api/agents/{agent_id}", id).json(p.body()).hide(p.EnvVars.values()...)
+	return fetch[AgentDetail](ctx, s.client, r, opts)
+}
+
+// Delete removes the agent with its skills, MCP servers, builds and sessions.
+func (s *AgentsService) Delete(ctx context.Context, id int64, opts ...CallOption) error {
+	return s.client.send(ctx, remove("/api/agents/{agent_id}", id), opts)
+}
+
+// Runtime is the program that drives an agent; open, like [SessionStatus].
+type Runtime string
+
+// The runtimes known.
+const (
+	RuntimeClaude Runtime = "claude"
+	RuntimeCodex  Runtime = "codex"
+)
+
+// Known reports whether r is one of the constants.
+func (r Runtime) Known() bool { return r == RuntimeClaude || r == RuntimeCodex }
+
+// PermissionPreset is what an agent may do unasked, the member "preset" of its
+// permissions; open, like [SessionStatus].
+type PermissionPreset string
+
+// The presets known.
+const (
+	PermissionsReadOnly  PermissionPreset = "read_only"
+	PermissionsStandard  PermissionPreset = "standard"
+	PermissionsFullTrust PermissionPreset = "full_trust"
+)
+
+// Known reports whether p is one of the constants.
+func (p PermissionPreset) Known() bool {
+	return p == PermissionsReadOnly || p == PermissionsStandard || p == PermissionsFullTrust
+}
+
+// Agent is the configuration that sessions are booted from.
+type Agent struct {
+	ID            int64           `json:"id"`
+	Name          string          `json:"name"`
+	Description   string          `json:"description"`
+	SystemPrompt  string          `json:"system_prompt"`
+	Runtime       Runtime         `json:"runtime"`  // RuntimeClaude when the answer has none
+	RepoURL       string          `json:"repo_url"` // owner/name on GitHub; "" for an agent without a repository
+	RepoRef       string          `json:"repo_ref"` // branch, tag or commit
+	InstallCmd    string          `json:"install_cmd"`
+	ServeCmd      string          `json:"serve_cmd"`
+	PreviewPorts  []int           `json:"preview_ports"`
+	BuildKey      string          `json:"build_key"`       // names the image that fits this configuration
+	Permissions   json.RawMessage `json:"permissions"`     // an object; nil when absent
+	EnvVars       EnvVars         `json:"env_vars"`        // values masked by the server
+	WarmupImageID string          `json:"warmup_image_id"` // "" unless a setup session was saved as base
+	CreatedAt     Time            `json:"created_at"`
+	UpdatedAt     Time            `json:"updated_at"`
+}
+
+// UnmarshalJSON fills in what older servers leave out.
+func (a *Agent) UnmarshalJSON(data []byte) error {
+	type plain Agent
+	p := plain{Runtime: RuntimeClaude}
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
+	}
+	*a = Agent(p)
+	return nil
+}
+
+// AgentDetail is an agent with all that belongs to it.
+type AgentDetail struct {
+	Agent
+	Skills     []AgentSkill           `json:"skills"`
+	MCPs       []AgentMCP             `json:"mcps"`
+	Connectors []AgentConnectorToggle `json:"connectors"`
+	Image      *AgentImage            `json:"image"` // nil when none was built
+}
+
+// UnmarshalJSON reads both the agent and what is around it.
+func (d *AgentDetail) UnmarshalJSON(data []byte) error {
+	var around struct {
+		Skills     []AgentSkill           `json:"skills"`
+		MCPs       []AgentMCP             `json:"mcps"`
+		Connectors []AgentConnectorToggle `json:"connectors"`
+		Image      *AgentImage            `json:"image"`
+	}
+	if err := json.Unmarshal(data, &around); err != nil {
+		return err
+	}
+	var a Agent
+	if err := json.Unmarshal(data, &a); err != nil {
+		return err
+	}
+	*d = AgentDetail{a, around.Skills, around.MCPs, around.Connectors, around.Image}
+	return nil
+}
+
+// AgentImage is the image that sessions of an agent boot.
+type AgentImage struct {
+	BuildKey     string `json:"build_key"`
+	ModalImageID string `json:"modal_image_id"`
+	BuiltAt      Time   `json:"built_at"`
+}
+
+// CreateAgentParams are what a new agent is made from. What is nil is left to
+// the server; new("") and empty lists and maps are sent as they are.
+type CreateAgentParams struct {
+	Name         string         `json:"name"` // required
+	Description  *string        `json:"description,omitzero"`
+	SystemPrompt *string        `json:"system_prompt,omitzero"` // put before the runtime's own
+	Runtime      Runtime        `json:"runtime,omitzero"`       // "" means RuntimeClaude
+	RepoURL      *string        `json:"repo_url,omitzero"`      // owner/name on GitHub; nil for none
+	RepoRef      *string        `json:"repo_ref,omitzero"`      // branch, tag or commit; nil means main
+	InstallCmd   *string        `json:"install_cmd,omitzero"`   // run while the image is built
+	ServeCmd     *string        `json:"serve_cmd,omitzero"`
+	PreviewPorts []int          `json:"preview_ports,omitzero"` // that previews may use
+	Permissions  map[string]any `json:"permissions,omitzero"`   // such as "preset": PermissionsStandard
+	EnvVars      EnvVars        `json:"env_vars,omitzero"`      // of every session
+}
+
+// body is what is sent, with the values that p itself does not show.
+func (p CreateAgentParams) body() any {
+	type plain CreateAgentParams
+	return struct {
+		plain
+		EnvVars map[string]string `json:"env_vars,omitzero"`
+	}{plain(p), p.EnvVars}
+}
+
+// UpdateAgentParams are what to change of an agent. What is nil stays as it is;
+// new("") and empty lists and maps are sent as they are.
+type UpdateAgentParams struct {
+	Name         *string        `json:"name,omitzero"`
+	Description  *string        `json:"description,omitzero"`
+	SystemPrompt *string        `json:"system_prompt,omitzero"`
+	Runtime      Runtime        `json:"runtime,omitzero"` // "" stays as it is
+	RepoURL      *string        `json:"repo_url,omitzero"`
+	RepoRef      *string        `json:"repo_ref,omitzero"`
+	InstallCmd   *string        `json:"install_cmd,omitzero"`
+	ServeCmd     *string        `json:"serve_cmd,omitzero"`
+	PreviewPorts []int          `json:"preview_ports,omitzero"`
+	Permissions  map[string]any `json:"permissions,omitzero"`
+	EnvVars      EnvVars        `json:"env_vars,omitzero"`
+}
+
+// body is as that of CreateAgentParams.
+func (p UpdateAgentParams) body() any {
+	type plain UpdateAgentParams
+	return struct {
+		plain
+		EnvVars map[string]string `json:"env_vars,omitzero"`
+	}{plain(p), p.EnvVars}
+}

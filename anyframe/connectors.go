@@ -1,0 +1,237 @@
+package anyframe
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// ConnectorsService is the MCP servers that all agents may use; see
+// [Client].Connectors. An agent uses those that [AgentConnectorsService.Set]
+// switches on for it.
+type ConnectorsService struct{ client *Client }
+
+// List returns all connectors.
+func (s *ConnectorsService) List(ctx context.Context, opts ...CallOption) ([]Connector, error) {
+	return fetchList[Connector](ctx, s.client, get("/api/connectors"), opts)
+}
+
+// ListCatalog returns what can be installed by its slug. An entry's SetupKind
+// says how; see [CatalogSetupKind].
+func (s *ConnectorsService) ListCatalog(ctx context.Context, opts ...CallOption) ([]ConnectorCatalogItem, error) {
+	return fetchList[ConnectorCatalogItem](ctx, s.client, get("/api/connectors/catalog"), opts)
+}
+
+// Discover asks an MCP server how it wants to be connected to.
+func (s *ConnectorsService) Discover(
+	ctx context.Context, mcpURL string, opts ...CallOption,
+) (*ConnectorDiscovery, error) {
+	r := post("/api/connectors/discover").require("mcp_url", mcpURL != "").json(struct {
+		MCPURL string `json:"mcp_url"`
+	}{mcpURL})
+	return fetch[ConnectorDiscovery](ctx, s.client, r, opts)
+}
+
+// CreateOAuth makes a connector that a person authorizes at the AuthorizeURL of
+// the answer. It matches [ErrConflict] when there is one for the server already.
+func (s *ConnectorsService) CreateOAuth(
+	ctx context.Context, p CreateOAuthConnectorParams, opts ...CallOption,
+) (*ConnectorAuthorize, error) {
+	r := post("/api/connectors/oauth").
+		require("mcp_url", p.MCPURL != "").require("display_name", p.DisplayName != "").json(p)
+	return fetch[ConnectorAuthorize](ctx, s.client, r, opts)
+}
+
+// CreateBearer makes a connector that is authorized with a token.
+func (s *ConnectorsService) CreateBearer(
+	ctx context.Context, p CreateBearerConnectorParams, opts ...CallOption,
+) (*Connector, error) {
+	r := post("/api/connectors/bearer").
+		require("mcp_url", p.MCPURL != "").require("display_name", p.DisplayName != "").require("token", p.Token != "").
+		json(p.body()).hide(string(p.Token))
+	return fetch[Connector](ctx, s.client, r, opts)
+}
+
+// InstallCatalogOAuth installs a catalog entry that a person authorizes at the
+// AuthorizeURL of the answer.
+func (s *ConnectorsService) InstallCatalogOAuth(
+	ctx context.Context, slug string, opts ...CallOption,
+) (*ConnectorAuthorize, error) {
+	return fetch[ConnectorAuthorize](ctx, s.client, post("/api/connectors/catalog/{slug}/oauth", slug), opts)
+}
+
+// InstallCatalogBearer installs a catalog entry that is authorized with a token.
+func (s *ConnectorsService) InstallCatalogBearer(
+	ctx context.Context, slug, token string, opts ...CallOption,
+) (*Connector, error) {
+	r := post("/api/connectors/catalog/{slug}/bearer", slug).
+		require("token", token != "").json(tokenBody{token}).hide(token)
+	return fetch[Connector](ctx, s.client, r, opts)
+}
+
+// Reauthorize begins the authorization of a connector anew. Agents keep using
+// it as before.
+func (s *ConnectorsService) Reauthorize(
+	ctx context.Context, id int64, opts ...CallOption,
+) (*ConnectorAuthorize, error) {
+	return fetch[ConnectorAuthorize](ctx, s.client, post("/api/connectors/{connector_id}/reauthorize", id), opts)
+}
+
+// Delete removes the connector.
+func (s *ConnectorsService) Delete(ctx context.Context, id int64, opts ...CallOption) error {
+	return s.client.send(ctx, remove("/api/connectors/{connector_id}", id), opts)
+}
+
+// ConnectorAuthKind is how a connector is authorized; open, like
+// [SessionStatus].
+type ConnectorAuthKind string
+
+// The ways known.
+const (
+	AuthOAuthDCR           ConnectorAuthKind = "oauth_dcr" // the client registers itself
+	AuthOAuthPreregistered ConnectorAuthKind = "oauth_preregistered"
+	AuthBearerToken        ConnectorAuthKind = "bearer_token"
+)
+
+// Known reports whether k is one of the constants.
+func (k ConnectorAuthKind) Known() bool {
+	return k == AuthOAuthDCR || k == AuthOAuthPreregistered || k == AuthBearerToken
+}
+
+// CatalogSetupKind is how a catalog entry is installed; open, like
+// [SessionStatus].
+type CatalogSetupKind string
+
+// The ways known. The first two are for
+// [ConnectorsService.InstallCatalogOAuth], the third for
+// [ConnectorsService.InstallCatalogBearer]; the last is not installed from the
+// catalog.
+const (
+	SetupOAuthDCR           CatalogSetupKind = "oauth_dcr"
+	SetupOAuthPreregistered CatalogSetupKind = "oauth_preregistered"
+	SetupBearerToken        CatalogSetupKind = "bearer_token"
+	SetupCustomMCP          CatalogSetupKind = "custom_mcp"
+)
+
+// Known reports whether k is one of the constants.
+func (k CatalogSetupKind) Known() bool {
+	return k == SetupOAuthDCR || k == SetupOAuthPreregistered || k == SetupBearerToken || k == SetupCustomMCP
+}
+
+// CatalogTrustLevel is who vouches for a catalog entry; open, like
+// [SessionStatus].
+type CatalogTrustLevel string
+
+// The levels known.
+const (
+	TrustOfficial  CatalogTrustLevel = "official"
+	TrustVerified  CatalogTrustLevel = "verified"
+	TrustCommunity CatalogTrustLevel = "community"
+)
+
+// Known reports whether l is one of the constants.
+func (l CatalogTrustLevel) Known() bool {
+	return l == TrustOfficial || l == TrustVerified || l == TrustCommunity
+}
+
+// Connector is an MCP server that all agents may use.
+type Connector struct {
+	ID                   int64             `json:"id"`
+	DisplayName          string            `json:"display_name"`
+	MCPURL               string            `json:"mcp_url"`
+	CatalogSlug          string            `json:"catalog_slug"`    // "" when not from the catalog
+	DefaultEnabled       bool              `json:"default_enabled"` // for new agents; true when the answer does not say
+	Transport            MCPTransport      `json:"transport"`
+	AuthKind             ConnectorAuthKind `json:"auth_kind"`
+	SecretLast4          string            `json:"secret_last4"`
+	ExpiresAt            Time              `json:"expires_at"`
+	Scopes               string            `json:"scopes"`
+	IsAuthorized         bool              `json:"is_authorized"`
+	LastRefreshAttemptAt Time              `json:"last_refresh_attempt_at"`
+	LastRefreshError     string            `json:"last_refresh_error"`
+	CreatedAt            Time              `json:"created_at"`
+	UpdatedAt            Time              `json:"updated_at"`
+}
+
+// UnmarshalJSON fills in what older servers leave out.
+func (c *Connector) UnmarshalJSON(data []byte) error {
+	type plain Connector
+	p := plain{DefaultEnabled: true}
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
+	}
+	*c = Connector(p)
+	return nil
+}
+
+// ConnectorDiscovery is what an MCP server says of itself.
+type ConnectorDiscovery struct {
+	MCPURL                string   `json:"mcp_url"`
+	SupportsDCR           bool     `json:"supports_dcr"` // lets clients register themselves
+	SuggestedDisplayName  string   `json:"suggested_display_name"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	ScopesSupported       []string `json:"scopes_supported"`
+}
+
+// ConnectorAuthorize is an authorization that waits for a person.
+type ConnectorAuthorize struct {
+	ConnectorID  int64  `json:"connector_id"`
+	AuthorizeURL string `json:"authorize_url"` // where to send them
+	State        string `json:"state"`
+}
+
+// ConnectorCatalogItem is a connector that can be installed by its slug.
+type ConnectorCatalogItem struct {
+	Slug         string            `json:"slug"`
+	DisplayName  string            `json:"display_name"`
+	Category     string            `json:"category"`
+	Description  string            `json:"description"`
+	MCPURL       string            `json:"mcp_url"`
+	Transport    MCPTransport      `json:"transport"`
+	SetupKind    CatalogSetupKind  `json:"setup_kind"`
+	Publisher    string            `json:"publisher"`
+	TrustLevel   CatalogTrustLevel `json:"trust_level"`
+	DocsURL      string            `json:"docs_url"`
+	Tags         []string          `json:"tags"`
+	HasLogo      bool              `json:"has_logo"`
+	ComingSoon   bool              `json:"coming_soon"` // cannot be installed yet
+	Installed    bool              `json:"installed"`
+	ConnectorID  *int64            `json:"connector_id"`  // nil when not installed
+	IsAuthorized *bool             `json:"is_authorized"` // nil when not installed
+}
+
+// CreateOAuthConnectorParams are what a connector is made from that a person
+// authorizes.
+type CreateOAuthConnectorParams struct {
+	MCPURL         string // required
+	DisplayName    string // required
+	DefaultEnabled *bool  // nil means true
+}
+
+// MarshalJSON writes what the API expects to find in every request.
+func (p CreateOAuthConnectorParams) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		MCPURL         string `json:"mcp_url"`
+		DisplayName    string `json:"display_name"`
+		DefaultEnabled bool   `json:"default_enabled"`
+	}{p.MCPURL, p.DisplayName, isTrue(p.DefaultEnabled)})
+}
+
+// CreateBearerConnectorParams are what a connector is made from that is
+// authorized with a token.
+type CreateBearerConnectorParams struct {
+	MCPURL         string // required
+	DisplayName    string // required
+	Token          Secret // required
+	DefaultEnabled *bool  // nil means true
+}
+
+// body is what is sent, with the token that p itself does not show.
+func (p CreateBearerConnectorParams) body() any {
+	return struct {
+		MCPURL         string `json:"mcp_url"`
+		DisplayName    string `json:"display_name"`
+		Token          string `json:"token"`
+		DefaultEnabled bool   `json:"default_enabled"`
+	}{p.MCPURL, p.DisplayName, string(p.Token), isTrue(p.DefaultEnabled)}
+}

@@ -1,0 +1,123 @@
+package anyframe
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+)
+
+// Secret is a token that prints as afm_…wxyz, in JSON and logs too.
+// string(s) is the token itself.
+type Secret string
+
+// String returns what may be shown.
+func (s Secret) String() string {
+	const prefix, last, enough = "afm_", 4, 16
+	switch {
+	case s == "":
+		return ""
+	case len(s) < enough: // four characters would be too much of it
+		return "…"
+	case strings.HasPrefix(string(s), prefix):
+		return prefix + "…" + string(s[len(s)-last:])
+	}
+	return "…" + string(s[len(s)-last:])
+}
+
+// Format writes String, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
+// LogValue is String.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// EnvVars are environment variables by name. Names match [A-Z_][A-Z0-9_]*. The
+// values print as ****, in JSON and logs too; answers have them masked already.
+type EnvVars map[string]string
+
+const maskedValue = "****"
+
+// String returns the names.
+func (v EnvVars) String() string { return fmt.Sprint(v.masked()) }
+
+// Format writes String, whatever the verb.
+func (v EnvVars) Format(f fmt.State, _ rune) { fmt.Fprint(f, v.String()) }
+
+// LogValue is String.
+func (v EnvVars) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// MarshalJSON writes the names.
+func (v EnvVars) MarshalJSON() ([]byte, error) { return json.Marshal(v.masked()) }
+
+func (v EnvVars) masked() map[string]string {
+	if v == nil {
+		return nil
+	}
+	names := make(map[string]string, len(v))
+	for name := range v {
+		names[name] = maskedValue
+	}
+	return names
+}
+
+func (v EnvVars) values() []string {
+	list := make([]string, 0, len(v))
+	for _, value := range v {
+		list = append(list, value)
+	}
+	return list
+}
+
+const redacted = "[redacted]"
+
+// keysIn finds keys of this API, whole or cut off.
+var keysIn = regexp.MustCompile(`afm_[A-Za-z0-9_-]+`)
+
+// redact removes the key, and the secrets that were in the request, from all
+// that a server may have echoed.
+func (c *Client) redact(e *Error, r request) {
+	e.redact(c.key.reveal())
+	// What is shorter is no secret worth the holes it would leave in a message.
+	const shortest = 8
+	for _, s := range r.secrets {
+		if len(s) < shortest {
+			continue
+		}
+		e.redact(s)
+		quoted, err := json.Marshal(s)
+		if inJSON := strings.Trim(string(quoted), `"`); err == nil && inJSON != s {
+			e.redact(inJSON)
+		}
+	}
+}
+
+// redact removes one secret.
+func (e *Error) redact(key string) {
+	if bytes.Contains(e.Body, []byte(key)) {
+		e.Body = bytes.ReplaceAll(e.Body, []byte(key), []byte(redacted))
+	}
+	if bytes.Contains(e.Detail, []byte(key)) {
+		e.Detail = bytes.ReplaceAll(e.Detail, []byte(key), []byte(redacted))
+	}
+	e.Message = strings.ReplaceAll(e.Message, key, redacted)
+	e.RequestID = strings.ReplaceAll(e.RequestID, key, redacted)
+	for i := range e.Fields {
+		e.Fields[i].Msg = strings.ReplaceAll(e.Fields[i].Msg, key, redacted)
+		e.Fields[i].Type = strings.ReplaceAll(e.Fields[i].Type, key, redacted)
+		for j, part := range e.Fields[i].Loc {
+			if s, ok := part.(string); ok {
+				e.Fields[i].Loc[j] = strings.ReplaceAll(s, key, redacted)
+			}
+		}
+	}
+	for _, values := range e.Header {
+		for i, v := range values {
+			values[i] = strings.ReplaceAll(v, key, redacted)
+		}
+	}
+}
