@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // The payload types known. What they hold is decoded by [Event.Payload].
@@ -63,6 +64,17 @@ type (
 		Raw  json.RawMessage
 	}
 )
+
+// Text returns the text of all text blocks, as it is and with nothing between.
+func (a Assistant) Text() string {
+	var text strings.Builder
+	for _, b := range a.Blocks {
+		if b.Type == BlockText {
+			text.WriteString(b.Text)
+		}
+	}
+	return text.String()
+}
 
 func (Assistant) payload()         {}
 func (Text) payload()              {}

@@ -1,0 +1,152 @@
+package anyframe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+)
+
+// StreamBuild reads the log of a build as it is written, and ends when the build
+// does. Like [SessionsService.Follow] it sends nothing until ranged over, yields
+// an error at most once and last, is over when the loop is left, and connects
+// again when the connection breaks. The server then begins anew, and the lines
+// that were yielded before are dropped by their offset; a log whose lines have
+// none ends with the error that broke it. A stream that the server ends early
+// just ends: the state of the last event is then not a final one.
+//
+// Of o, LastEventID means nothing here.
+func (s *AgentsService) StreamBuild(
+	ctx context.Context, agentID, buildID int64, o StreamOptions,
+) iter.Seq2[BuildEvent, error] {
+	o = o.withDefaults()
+	r := get("/api/agents/{agent_id}/builds/{build_id}/stream", agentID, buildID)
+	return func(yield func(BuildEvent, error) bool) {
+		t := tail{patience: patience{client: s.client, o: o, path: r.path}, request: r, highest: -1}
+		for {
+			err := t.connection(ctx, yield)
+			if err == nil {
+				return
+			}
+			if passing(err) && !t.lost {
+				err = t.pause(ctx, err, "")
+			}
+			if err != nil {
+				yield(BuildEvent{}, err)
+				return
+			}
+		}
+	}
+}
+
+// BuildEvent is one event of a build's log: a line, or with a State the news of
+// where the build is.
+type BuildEvent struct {
+	Name   string     // the SSE event name
+	Text   string     // the line; "" with a State
+	Offset *int64     // where the line is in the log; nil when not sent
+	State  BuildState // "" for a line
+	Data   []byte     // as sent
+}
+
+// newBuildEvent reads the forms that servers use: an object, whose line is its
+// content or its text, and bare text.
+func newBuildEvent(name string, data []byte) BuildEvent {
+	e := BuildEvent{Name: name, Data: data}
+	var w struct {
+		Offset  json.RawMessage `json:"offset"`
+		Content json.RawMessage `json:"content"`
+		Text    json.RawMessage `json:"text"`
+		State   json.RawMessage `json:"state"`
+	}
+	object := isObject(data) && json.Unmarshal(data, &w) == nil
+	content, isContent := plainString(w.Content)
+	text, isText := plainString(w.Text)
+	if state, ok := plainString(w.State); ok && (name == "state" || !isContent && !isText) {
+		e.State = BuildState(state)
+		return e
+	}
+	if name == "state" && !object {
+		bare, ok := plainString(data)
+		if !ok {
+			bare = string(bytes.TrimSpace(data))
+		}
+		e.State = BuildState(bare)
+		return e
+	}
+	switch {
+	case isContent:
+		e.Text = content
+	case isText:
+		e.Text = text
+	default:
+		e.Text = string(data)
+	}
+	var offset int64
+	if len(w.Offset) > 0 && w.Offset[0] != 'n' && json.Unmarshal(w.Offset, &offset) == nil {
+		e.Offset = &offset
+	}
+	return e
+}
+
+// plainString reads a JSON string and nothing else.
+func plainString(raw json.RawMessage) (s string, ok bool) {
+	ok = len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
+	return s, ok
+}
+
+// tail is one range over StreamBuild.
+type tail struct {
+	patience
+	request request
+	highest int64 // the highest offset yielded; -1 is none
+	lost    bool  // a line without an offset was yielded: it would come again
+	state   BuildState
+}
+
+// connection reads one connection to its end, which it returns; nil when that
+// was the end of the log, or the consumer left.
+func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) bool) error {
+	st, err := t.client.open(ctx, t.request, "", t.o)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	for {
+		raw, err := st.next()
+		t.heard(st.dec)
+		if err == io.EOF { //nolint:errorlint // next never wraps it
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		e := newBuildEvent(raw.Name, raw.Data)
+		if !t.isNew(e) {
+			continue
+		}
+		if !yield(e, nil) || e.State.terminal() {
+			return nil
+		}
+	}
+}
+
+// isNew reports whether the event was not yielded before, and notes that it was.
+func (t *tail) isNew(e BuildEvent) bool {
+	switch {
+	case e.State != "":
+		if e.State == t.state {
+			return false
+		}
+		t.state = e.State
+	case e.Offset == nil:
+		t.lost = true
+	case *e.Offset <= t.highest:
+		return false
+	default:
+		t.highest = *e.Offset
+		t.stalls = 0
+	}
+	return true
+}
