@@ -98,6 +98,7 @@ export const emptyView = Object.freeze({
 export function reduce(view, event) {
   const place = event.id ? parseId(event.id) : null;
   if (place) {
+    if (place.epoch < view.epoch) return view; // of a conversation that is over
     const last = view.lastEventId ? parseId(view.lastEventId) : null;
     const old = last && (place.epoch < last.epoch || (place.epoch === last.epoch && place.seq <= last.seq));
     // A user event is merged in by the relay and may come late; it is known by

@@ -112,6 +112,11 @@ test("an ended session leaves an empty view, and its echo is ignored", () => {
   assert.deepEqual(shown(run([session("running", 2), user("2-1", "new", "n"), block("2-2", "Hi")], view)), ["user: new", "agent: Hi"]);
 });
 
+test("what is left of an earlier epoch is ignored", () => {
+  const view = run([session("running"), user("1-1", "a"), session("booting", 2), block("1-2", "late")]);
+  assert.deepEqual(shown(view), []);
+});
+
 test("a reset forgets what was shown but not what was not yet sent", () => {
   const view = run([session("running"), user("1-1", "hi"), pending("k"), { type: "reset", data: { reason: "new_session" } }]);
   assert.deepEqual(shown(view), ["sending: k"]);

@@ -213,12 +213,13 @@ export function problem(res, status, code, retryAfter) {
 export async function startSite(html, headers = {}) {
   const server = createServer((req, res) => {
     if (req.url !== "/") return res.writeHead(404).end();
-    res.writeHead(200, { "content-type": "text/html; charset=utf-8", ...headers });
+    res.writeHead(200, { "content-type": "text/html; charset=utf-8", ...site.headers });
     res.end(site.html);
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const site = {
     html,
+    headers,
     url: `http://127.0.0.1:${server.address().port}/`,
     stop: () => {
       server.closeAllConnections();

@@ -304,6 +304,33 @@ test("loaded twice, and with its body swapped, there is one launcher", async () 
   await settled(page);
 });
 
+test("an inline chat fills its place, takes no focus, and brings no launcher", async () => {
+  const site = await startSite(`<!doctype html><html lang="en"><title>Site</title><h1>Site</h1><div style="height:1500px"></div><div id="place" style="height:420px;width:360px"><relay-chat mode="inline" title="Inline" accent="rebeccapurple" theme="dark"></relay-chat></div><script async src="${relay.url}widget.js"></script></html>`);
+  const page = await open(context, site.url);
+  await composer(page).waitFor();
+  assert.equal(await page.locator("relay-chat").count(), 1);
+  assert.equal(await page.locator("relay-chat .launcher").count(), 0);
+  assert.equal(await focused(page), "BODY");
+  assert.equal(await page.evaluate(() => scrollY), 0);
+  const [place, shell] = await page.evaluate(() => [document.querySelector("#place"), document.querySelector("relay-chat").shadowRoot.querySelector(".shell")].map((el) => [el.getBoundingClientRect().width, el.getBoundingClientRect().height]));
+  assert.deepEqual(shell, place);
+  await say(page, "hello");
+  await settled(page);
+  await site.stop();
+});
+
+test("two chats on one page each show the conversation", async () => {
+  const site = await startSite(`<!doctype html><title>Site</title><relay-chat mode="inline"></relay-chat><relay-chat></relay-chat><script async src="${relay.url}widget.js"></script>`);
+  const page = await open(context, site.url);
+  await page.locator("relay-chat .launcher").click();
+  await eventually(async () => assert.equal(await page.locator("relay-chat textarea").count(), 2));
+  await page.locator("relay-chat textarea").first().fill("hello");
+  await page.locator("relay-chat textarea").first().press("Enter");
+  await eventually(async () => assert.deepEqual(await transcript(page), ["user: hello", "agent: You said: hello", "user: hello", "agent: You said: hello"]));
+  assert.equal(relay.visitors.size, 1);
+  await site.stop();
+});
+
 test("settings nobody knows are named once", async () => {
   const site = await startSite(`<!doctype html><title>Site</title><script async src="${relay.url}widget.js" data-colour="red" data-open></script>`);
   const page = await context.newPage();

@@ -160,11 +160,16 @@ describe("the demo", () => {
   });
 });
 
-test("the widget works on a page of another origin, which keeps the visitor itself", async () => {
+test("the widget works on an isolated page of another origin with a strict policy of its own", async () => {
   const plane = await startPlane();
   const site = await startSite("");
   const relay = await startRelay("serve", { ...plane.env, RELAY_BASE_PATH: "/chat", RELAY_ALLOWED_ORIGINS: new URL(site.url).origin });
   site.html = `<!doctype html><title>Site</title><h1>Site</h1><script async src="${relay.url}widget.js" data-title="Ask us"></script>`;
+  const origin = new URL(relay.url).origin;
+  site.headers = {
+    "content-security-policy": `default-src 'none'; script-src ${origin}; connect-src ${origin}; style-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'`,
+    "cross-origin-embedder-policy": "require-corp",
+  };
   const context = await browser.newContext();
   try {
     const page = await open(context, site.url);
