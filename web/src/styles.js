@@ -39,7 +39,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .log:focus-visible{outline-offset:-3px;border-radius:8px}
 .sr{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 
-.head{display:flex;align-items:center;gap:4px;padding:12px 10px 12px 18px;border-bottom:1px solid var(--line);flex:none}
+.head{display:flex;align-items:center;gap:4px;padding:0 10px 0 18px;min-height:60px;border-bottom:1px solid var(--line);flex:none}
 .head h2{all:unset;font-weight:600;font-size:1.03em;letter-spacing:-.005em;flex:1;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .head .dot{width:8px;height:8px;border-radius:50%;background:light-dark(#b3b8c0,#5c626c);margin-inline-end:8px;flex:none;transition:background .3s}
 .head .dot[data-state=open]{background:light-dark(#1f9d63,#3cc489)}
@@ -166,7 +166,7 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding:5px 5px 5px 17px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
 .composer:focus-within{border-color:var(--link);box-shadow:0 0 0 3px color-mix(in oklab,var(--accent) 16%,transparent)}
 .composer textarea{all:unset;box-sizing:border-box;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}
-.composer textarea::placeholder{color:var(--muted);opacity:1}
+.shell ::placeholder{color:var(--muted);opacity:1}
 .send{all:unset;flex:none;display:grid;place-items:center;width:34px;height:34px;border-radius:50%;background:var(--accent);color:var(--ink);cursor:pointer;transition:background .15s,color .15s,transform .1s}
 .send:active{transform:scale(.94)}
 .send:focus-visible{outline:2px solid var(--link);outline-offset:2px}
