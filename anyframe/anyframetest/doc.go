@@ -1,6 +1,6 @@
-// Package anyframetest is a scripted AnyFrame control plane: the part of the
-// API that a chat needs, spoken over real HTTP, with an agent that says what a
-// test wants it to say and a network that fails when a test wants it to.
+// Package anyframetest is a scripted AnyFrame control plane: its whole API,
+// spoken over real HTTP, with an agent that says what a test wants it to say
+// and a network that fails when a test wants it to.
 //
 // A test starts one, points its client at [Server.URL] with [Server.Key], and
 // writes the agent's side of the conversation as a [Script]:
@@ -21,10 +21,27 @@
 // meanwhile wait their turn. An event stream is a cursor into the log:
 // whatever is already there first, then what comes.
 //
+// Around the sessions stands the rest of the account: tokens (which open the
+// API until they are revoked), credentials, connectors and the catalog they
+// come from, agents with their skills, MCPs, toggles and builds, and the
+// previews of each session. What is created can be listed, changed and deleted;
+// what AnyFrame refuses is refused in the same words of HTTP: 404 for what is
+// not there, 409 for what can't be done now, 422 with a list of everything that
+// is wrong with a request. Every id that is an integer is a different one.
+// Secrets are shown once or by their last four characters, and values of
+// environment variables never.
+//
+// A build takes as long as [WithBuildDelay] says and ends well unless
+// [Server.FailBuilds] was called; its log is what [WithBuildLog] says. An OAuth
+// connector is authorised when [Server.FinishOAuth] is called with its state.
+// A preview that needs a port that is not among its agent's restarts the
+// sandbox: the turn and the streams in it end.
+//
 // # What goes wrong
 //
 // [Server.Inject] makes requests fail in the ways networks and servers do: see
 // [Fault]. The methods [Server.Sleep], [Server.Delete], [Server.SetStatus],
+// [Server.SetBuildState], [Server.ExpireConnector], [Server.ExitPreview],
 // [Server.Post] and [Server.UserMessage] are the operator at his console, and
 // [Server.EndStreams], [Server.CutStreams], [Server.Down] and [Server.Up] the
 // machines in between. [Server.WaitFor] waits for anything to become true

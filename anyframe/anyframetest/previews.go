@@ -171,7 +171,7 @@ func (sess *session) plan(specs []previewSpec) (added []*preview, restart bool, 
 				}
 			}
 		}
-		p := &preview{port: port, name: spec.name, cmd: spec.cmd}
+		p := &preview{port: port, name: spec.name, cmd: spec.cmd, status: previewStarting}
 		if p.name == "" {
 			p.name = "preview-" + strconv.Itoa(port)
 		}
@@ -199,7 +199,7 @@ func (sess *session) launch(added []*preview, restart bool) {
 		if !slices.Contains(sess.ports, p.port) {
 			sess.ports = append(sess.ports, p.port)
 		}
-		p.status, p.started = previewStarting, time.Now()
+		p.started = time.Now()
 		if !restart {
 			sess.serve(p)
 		}
@@ -219,6 +219,9 @@ func (sess *session) serve(p *preview) {
 // another from what it held.
 func (sess *session) restart() {
 	sess.setStatus(StatusSnapshotting)
+	for st := range sess.streams {
+		st.stop(false)
+	}
 	sess.boot()
 }
 

@@ -72,7 +72,7 @@ func (s *Server) create(c *call) answer {
 	if i < 0 {
 		return refuse(http.StatusNotFound, "Agent not found")
 	}
-	if body.Snapshot != nil && !s.hasSnapshot(*body.Snapshot) {
+	if body.Snapshot != nil && !s.hasSnapshot(s.agents[i], *body.Snapshot) {
 		return refuse(http.StatusNotFound, "Snapshot not found")
 	}
 	sess := s.newSession(s.agents[i])
@@ -87,9 +87,9 @@ func (s *Server) create(c *call) answer {
 	return success(http.StatusAccepted, sess.boot())
 }
 
-func (s *Server) hasSnapshot(id int64) bool {
+func (s *Server) hasSnapshot(a *agent, id int64) bool {
 	return slices.ContainsFunc(s.order, func(sess *session) bool {
-		return slices.ContainsFunc(sess.snapshots, func(snap snapshot) bool { return snap.id == id })
+		return sess.agent == a && slices.ContainsFunc(sess.snapshots, func(snap snapshot) bool { return snap.id == id })
 	})
 }
 
