@@ -40,12 +40,9 @@ import { followViewport } from "./viewport.js";
  * @property {() => void} destroy
  */
 
-/** A lost connection is mentioned after this long, in ms; most are back before. */
-const discretion = 2000;
-/** A hidden tab's stream is kept this long after its last use, in ms. */
-const absence = 60_000;
-/** How long a replay is waited for before it is shown in part, in ms. */
-const patience = 150;
+const discretion = 2000; // ms until a lost connection is mentioned; most are back before
+const absence = 60_000; // ms that a hidden tab's stream is kept
+const patience = 150; // ms that a replay is waited for before it is shown in part
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
@@ -412,7 +409,9 @@ class Panel {
     this.#painting = true;
     const paint = () => {
       this.#painting = false;
+      const began = Date.now();
       if (!this.#life.signal.aborted) this.#paint();
+      this.#hold = Date.now() + 3 * (Date.now() - began); // at most a quarter of the time is ours
     };
     const wait = Math.max(this.#hold - Date.now(), document.hidden ? 200 : 0);
     if (wait > 0) setTimeout(paint, wait);
