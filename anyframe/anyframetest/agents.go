@@ -149,8 +149,12 @@ func (a *agentConfig) read(f *form) {
 		name string
 		to   **string
 	}{
-		{"description", &a.description}, {"system_prompt", &a.systemPrompt}, {"repo_url", &a.repoURL},
-		{"repo_ref", &a.repoRef}, {"install_cmd", &a.installCmd}, {"serve_cmd", &a.serveCmd},
+		{"description", &a.description},
+		{"system_prompt", &a.systemPrompt},
+		{"repo_url", &a.repoURL},
+		{"repo_ref", &a.repoRef},
+		{"install_cmd", &a.installCmd},
+		{"serve_cmd", &a.serveCmd},
 	} {
 		if v := f.text(field.name); v != nil {
 			*field.to = v

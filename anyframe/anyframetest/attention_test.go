@@ -114,7 +114,7 @@ func TestASetupSessionBecomesTheBaseOfItsAgent(t *testing.T) {
 	cp := anyframetest.Start(t)
 	setup := call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": cp.AgentID(), "is_setup_session": true}, 202)
 	id, _ := setup["id"].(string)
-	waitForStatus(t, cp, id, "running")
+	waitUntilRunning(t, cp, id)
 	first := post(t, cp, id, "save-as-base", nil, 200)
 	wantFields(t, first, "warmup_image_id warmup_inputs_hash")
 	agent := call(t, cp, "GET", path("agents", cp.AgentID()), nil, 200)

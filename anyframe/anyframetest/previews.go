@@ -167,7 +167,9 @@ func (sess *session) plan(specs []previewSpec) (added []*preview, restart bool, 
 			if i := slices.IndexFunc(opened, func(port int) bool { return !taken(port) }); i >= 0 {
 				port = opened[i]
 			} else {
-				for port = firstFreePort; taken(port); port++ {
+				port = firstFreePort
+				for taken(port) {
+					port++
 				}
 			}
 		}

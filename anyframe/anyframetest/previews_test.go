@@ -2,6 +2,7 @@ package anyframetest_test
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func previewing(t *testing.T, opts []anyframetest.Option, ports ...int) (*anyfra
 	cp := anyframetest.Start(t, opts...)
 	agent := createAgent(t, cp, map[string]any{"preview_ports": append([]int{}, ports...)})
 	id, _ := call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": agent}, 202)["id"].(string)
-	waitForStatus(t, cp, id, "running")
+	waitUntilRunning(t, cp, id)
 	return cp, id
 }
 
@@ -25,9 +26,7 @@ func previewing(t *testing.T, opts []anyframetest.Option, ports ...int) (*anyfra
 func preview(t *testing.T, cp *anyframetest.Server, id, action string, fields map[string]any) map[string]any {
 	t.Helper()
 	body := map[string]any{"action": action}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	return post(t, cp, id, "previews", body, 200)
 }
 
@@ -85,7 +84,7 @@ func TestAPreviewWithoutAnOpenPortRestartsTheSandbox(t *testing.T) {
 	second := preview(t, cp, id, "start", map[string]any{"cmd": "two"})
 	want(t, second, map[string]any{"ok": true, "port": 3001, "status": "starting", "url": nil, "restart_pending": true})
 	l.wantEnd()
-	waitForStatus(t, cp, id, "running")
+	waitUntilRunning(t, cp, id)
 	after, _ := cp.Session(id)
 	if after.SandboxID == before.SandboxID {
 		t.Error("got the same sandbox, want another")

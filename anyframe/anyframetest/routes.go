@@ -66,8 +66,8 @@ const (
 	OpTokenCreate     Op = "token_create"
 	OpTokenRevoke     Op = "token_revoke"
 	OpCredentials     Op = "credentials"
-	OpCredentialSet   Op = "credential_set"
-	OpCredentialClear Op = "credential_clear"
+	OpCredentialSet   Op = "credential_set"   //nolint:gosec // the name of an operation
+	OpCredentialClear Op = "credential_clear" //nolint:gosec // the name of an operation
 
 	OpConnectors      Op = "connectors"
 	OpCatalog         Op = "catalog"

@@ -98,15 +98,15 @@ func create(t *testing.T, cp *anyframetest.Server) string {
 func running(t *testing.T, cp *anyframetest.Server) string {
 	t.Helper()
 	id := create(t, cp)
-	waitForStatus(t, cp, id, "running")
+	waitUntilRunning(t, cp, id)
 	return id
 }
 
-func waitForStatus(t *testing.T, cp *anyframetest.Server, id, status string) {
+func waitUntilRunning(t *testing.T, cp *anyframetest.Server, id string) {
 	t.Helper()
 	cp.WaitFor(t, func() bool {
 		info, _ := cp.Session(id)
-		return info.Status == status
+		return info.Status == "running"
 	})
 }
 
