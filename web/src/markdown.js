@@ -285,7 +285,7 @@ function element(doc, node, labels) {
       // The page has its own headings above ours.
       const heading = /^h(\d)$/.exec(node.t);
       const tag = heading ? `h${Math.min(6, Number(heading[1]) + 2)}` : node.t === "quote" ? "blockquote" : node.t;
-      const el = make(tag, /^(p|h\d|li|quote|td|th)$/.test(node.t) ? { dir: "auto" } : {});
+      const el = make(tag, /^([uo]l|quote)$/.test(node.t) ? { dir: "auto" } : {});
       if (heading) el.setAttribute("class", node.t);
       if (node.align) el.setAttribute("class", node.align);
       if (node.t === "ol" && node.first !== 1) el.setAttribute("start", String(node.first));

@@ -39,7 +39,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .log:focus-visible{outline-offset:-3px;border-radius:8px}
 .sr{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 
-.head{display:flex;align-items:center;gap:4px;padding:0 10px 0 18px;min-height:60px;border-bottom:1px solid var(--line);flex:none}
+.head{display:flex;align-items:center;gap:4px;padding-inline:18px 10px;min-height:60px;border-bottom:1px solid var(--line);flex:none}
 .head h2{all:unset;font-weight:600;font-size:1.03em;letter-spacing:-.005em;flex:1;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .head .dot{width:8px;height:8px;border-radius:50%;background:light-dark(#b3b8c0,#5c626c);margin-inline-end:8px;flex:none;transition:background .3s}
 .head .dot[data-state=open]{background:light-dark(#1f9d63,#3cc489)}
@@ -71,7 +71,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 
 .msg{max-width:100%;animation:in .22s;contain:layout style}
 .user{align-self:flex-end;max-width:86%;display:flex;flex-direction:column;align-items:flex-end}
-.bubble{background:var(--tint);border-radius:16px 16px 5px 16px;padding:9px 14px;white-space:pre-wrap;unicode-bidi:plaintext;overflow:clip}
+.bubble{background:var(--tint);border-radius:16px;border-end-end-radius:5px;padding:9px 14px;white-space:pre-wrap;unicode-bidi:plaintext;overflow:clip}
 .user[data-state=sending] .bubble,.user[data-state=waiting] .bubble{opacity:.72}
 .user[data-state=failed] .bubble{box-shadow:inset 0 0 0 1px var(--bad)}
 .user+.agent,.agent+.user,.card+.user,.note+.user{margin-top:6px}
@@ -89,6 +89,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .text>:is(.code,.table,blockquote){margin:.95em 0}
 .text>:first-child{margin-top:0}
 .text>:last-child{margin-bottom:0}
+.text :is(p,h3,h4,h5,h6,th,td){unicode-bidi:plaintext}
 .text p{margin:0 0 .72em}.text p:last-child{margin-bottom:0}
 .text :is(h3,h4,h5,h6){line-height:1.3;margin:1.15em 0 .45em;letter-spacing:-.01em;font-weight:650}
 .text>:is(h3,h4,h5,h6):first-child{margin-top:0}
@@ -107,7 +108,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;font-size:.88em}
 .text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate}
 .code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}
-.bar{display:flex;justify-content:space-between;align-items:center;padding:4px 6px 4px 14px;font-size:.8em;color:var(--muted);min-height:32px}
+.bar{display:flex;justify-content:space-between;align-items:center;padding-block:4px;padding-inline:14px 6px;font-size:.8em;color:var(--muted);min-height:32px}
 .copy{all:unset;cursor:pointer;padding:4px 9px;border-radius:7px;font-weight:500}
 .copy:hover{background:var(--line);color:var(--text)}
 .copy:focus-visible{outline:2px solid var(--link)}
@@ -163,7 +164,7 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .jump svg{width:16px;height:16px}
 .dock{flex:none;position:relative;padding:6px 14px max(14px,env(safe-area-inset-bottom))}
 .page .dock{width:100%;max-width:796px;margin:0 auto;padding-inline:18px}
-.composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding:5px 5px 5px 17px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
+.composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding-block:5px;padding-inline:17px 5px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
 .composer:focus-within{border-color:var(--link);box-shadow:0 0 0 3px color-mix(in oklab,var(--accent) 16%,transparent)}
 .composer textarea{all:unset;box-sizing:border-box;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}
 .shell ::placeholder{color:var(--muted);opacity:1}
@@ -186,6 +187,6 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .icon{width:42px;height:42px}
 }
 @media (prefers-reduced-motion:reduce){.shell,.shell *{animation-duration:.001s!important;animation-iteration-count:1!important;transition:none!important}}
-@media (forced-colors:active){.bubble,.starter,.choice,.send,.icon,.card,.jump,.copy,.code{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
+@media (forced-colors:active){.bubble,.starter,.choice,.send,.icon,.card,.jump,.copy,.code,.shell.popup{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
 @media print{.launcher,.dock,.head,.banner{display:none}.shell{position:static!important;height:auto!important;overflow:visible!important}.log{overflow:visible}}
 `;
