@@ -86,7 +86,7 @@ type Agent struct {
 	ServeCmd      string          `json:"serve_cmd"`
 	PreviewPorts  []int           `json:"preview_ports"`
 	BuildKey      string          `json:"build_key"`       // names the image that fits this configuration
-	Permissions   json.RawMessage `json:"permissions"`     // an object; nil when absent
+	Permissions   json.RawMessage `json:"permissions"`     // an object; nil when there is none
 	EnvVars       EnvVars         `json:"env_vars"`        // values masked by the server
 	WarmupImageID string          `json:"warmup_image_id"` // "" unless a setup session was saved as base
 	CreatedAt     Time            `json:"created_at"`
@@ -99,6 +99,9 @@ func (a *Agent) UnmarshalJSON(data []byte) error {
 	p := plain{Runtime: RuntimeClaude}
 	if err := json.Unmarshal(data, &p); err != nil {
 		return err
+	}
+	if string(p.Permissions) == "null" {
+		p.Permissions = nil
 	}
 	*a = Agent(p)
 	return nil
