@@ -46,6 +46,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	log = slog.New(discreet{log.Handler()})
 	s := &Server{config: c, log: log, metrics: newMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
 	s.guard = newGuard(s.metrics, log)
 	s.limits = newLimits(&s.config)

@@ -343,7 +343,9 @@ func TestNothingThatAnyFrameSaysInAnErrorReachesAVisitor(t *testing.T) {
 	for _, status := range []int{400, 402, 404, 409, 410, 418, 422, 429, 500, 502, 503, 504} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(c *relay.Config) { c.SendWait, c.BootTimeout, c.UpstreamTimeout = time.Second, time.Second, time.Second },
+			r := newRig(t, func(c *relay.Config) {
+				c.SendWait, c.BootTimeout, c.UpstreamTimeout = time.Second, time.Second, time.Second
+			},
 				anyframetest.WithAgent(1, talk))
 			old, fresh := r.visitor(), r.visitor()
 			old.say("hello", "k1")
