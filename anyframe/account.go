@@ -50,7 +50,7 @@ type Token struct {
 // TokenCreated is a new key of this API.
 type TokenCreated struct {
 	Token
-	Secret Secret `json:"token"` // the key itself: string(t.Secret)
+	Secret Secret `json:"token"` // the key itself, by Reveal
 }
 
 // CredentialsService is what agents log in with at others; see

@@ -20,20 +20,28 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 			func(ctx context.Context, id int64) error { return value(c.Agents.BuildStatus(ctx, id)) },
 			func(ctx context.Context, id int64) error { return value(c.Agents.Builds(ctx, id, 0)) },
 			func(ctx context.Context, id int64) error { return value(c.Agents.BuildLogURL(ctx, id, 1)) },
-			func(ctx context.Context, id int64) error { return last(c.Agents.StreamBuild(ctx, id, 1, StreamOptions{})) },
+			func(ctx context.Context, id int64) error {
+				return last(c.Agents.StreamBuild(ctx, id, 1, StreamOptions{}))
+			},
 			func(ctx context.Context, id int64) error { return value(c.Agents.WaitForBuild(ctx, id, WaitOptions{})) },
 			func(ctx context.Context, id int64) error {
 				return value(c.Agents.BuildAndWait(ctx, id, BuildParams{}, WaitOptions{}))
 			},
 			func(ctx context.Context, id int64) error { return value(c.Agents.Skills.List(ctx, id)) },
-			func(ctx context.Context, id int64) error { return value(c.Agents.Skills.Create(ctx, id, CreateSkillParams{})) },
+			func(ctx context.Context, id int64) error {
+				return value(c.Agents.Skills.Create(ctx, id, CreateSkillParams{}))
+			},
 			func(ctx context.Context, id int64) error {
 				return value(c.Agents.Skills.Update(ctx, id, 1, UpdateSkillParams{}))
 			},
 			func(ctx context.Context, id int64) error { return c.Agents.Skills.Delete(ctx, id, 1) },
 			func(ctx context.Context, id int64) error { return value(c.Agents.MCPs.List(ctx, id)) },
-			func(ctx context.Context, id int64) error { return value(c.Agents.MCPs.Create(ctx, id, CreateMCPParams{})) },
-			func(ctx context.Context, id int64) error { return value(c.Agents.MCPs.Update(ctx, id, 1, UpdateMCPParams{})) },
+			func(ctx context.Context, id int64) error {
+				return value(c.Agents.MCPs.Create(ctx, id, CreateMCPParams{}))
+			},
+			func(ctx context.Context, id int64) error {
+				return value(c.Agents.MCPs.Update(ctx, id, 1, UpdateMCPParams{}))
+			},
 			func(ctx context.Context, id int64) error { return c.Agents.MCPs.Delete(ctx, id, 1) },
 			func(ctx context.Context, id int64) error { return value(c.Agents.Connectors.List(ctx, id)) },
 			func(ctx context.Context, id int64) error { return value(c.Agents.Connectors.Set(ctx, id, 1, true)) },
@@ -43,7 +51,9 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 		},
 		"build_id": {
 			func(ctx context.Context, id int64) error { return value(c.Agents.BuildLogURL(ctx, 1, id)) },
-			func(ctx context.Context, id int64) error { return last(c.Agents.StreamBuild(ctx, 1, id, StreamOptions{})) },
+			func(ctx context.Context, id int64) error {
+				return last(c.Agents.StreamBuild(ctx, 1, id, StreamOptions{}))
+			},
 		},
 		"skill_id": {
 			func(ctx context.Context, id int64) error {
@@ -52,7 +62,9 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 			func(ctx context.Context, id int64) error { return c.Agents.Skills.Delete(ctx, 1, id) },
 		},
 		"mcp_id": {
-			func(ctx context.Context, id int64) error { return value(c.Agents.MCPs.Update(ctx, 1, id, UpdateMCPParams{})) },
+			func(ctx context.Context, id int64) error {
+				return value(c.Agents.MCPs.Update(ctx, 1, id, UpdateMCPParams{}))
+			},
 			func(ctx context.Context, id int64) error { return c.Agents.MCPs.Delete(ctx, 1, id) },
 		},
 		"connector_id": {
@@ -74,14 +86,20 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 	}
 	byName := map[string][]func(context.Context, string) error{
 		"slug": {
-			func(ctx context.Context, slug string) error { return value(c.Connectors.InstallCatalogOAuth(ctx, slug)) },
-			func(ctx context.Context, slug string) error { return value(c.Connectors.InstallCatalogBearer(ctx, slug, "t")) },
+			func(ctx context.Context, slug string) error {
+				return value(c.Connectors.InstallCatalogOAuth(ctx, slug))
+			},
+			func(ctx context.Context, slug string) error {
+				return value(c.Connectors.InstallCatalogBearer(ctx, slug, "t"))
+			},
 		},
 		"session_id": {
 			func(ctx context.Context, id string) error { return value(c.Sessions.Get(ctx, id)) },
 			func(ctx context.Context, id string) error { return value(c.Sessions.Terminate(ctx, id)) },
 			func(ctx context.Context, id string) error { return c.Sessions.Delete(ctx, id) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.Resume(ctx, id, ResumeSessionParams{})) },
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.Resume(ctx, id, ResumeSessionParams{}))
+			},
 			func(ctx context.Context, id string) error { return value(c.Sessions.Snapshots(ctx, id)) },
 			func(ctx context.Context, id string) error { return value(c.Sessions.SaveAsBase(ctx, id)) },
 			func(ctx context.Context, id string) error { return value(c.Sessions.Message(ctx, id, Message{})) },
@@ -91,14 +109,28 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 			func(ctx context.Context, id string) error { return last(c.Sessions.TranscriptAll(ctx, id, 0)) },
 			func(ctx context.Context, id string) error { return last(c.Sessions.Events(ctx, id, StreamOptions{})) },
 			func(ctx context.Context, id string) error { return last(c.Sessions.Follow(ctx, id, StreamOptions{})) },
-			func(ctx context.Context, id string) error { return last(c.Sessions.Turn(ctx, id, Message{}, StreamOptions{})) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.WaitUntilRunning(ctx, id, WaitOptions{})) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.EnsureRunning(ctx, id, WaitOptions{})) },
+			func(ctx context.Context, id string) error {
+				return last(c.Sessions.Turn(ctx, id, Message{}, StreamOptions{}))
+			},
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.WaitUntilRunning(ctx, id, WaitOptions{}))
+			},
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.EnsureRunning(ctx, id, WaitOptions{}))
+			},
 			func(ctx context.Context, id string) error { return value(c.Sessions.Previews.List(ctx, id)) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.Previews.Start(ctx, id, PreviewSpec{})) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.Previews.Stop(ctx, id, PreviewRef{})) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.Previews.Status(ctx, id, PreviewRef{})) },
-			func(ctx context.Context, id string) error { return value(c.Sessions.Previews.Logs(ctx, id, PreviewRef{}, 0)) },
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.Previews.Start(ctx, id, PreviewSpec{}))
+			},
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.Previews.Stop(ctx, id, PreviewRef{}))
+			},
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.Previews.Status(ctx, id, PreviewRef{}))
+			},
+			func(ctx context.Context, id string) error {
+				return value(c.Sessions.Previews.Logs(ctx, id, PreviewRef{}, 0))
+			},
 			func(ctx context.Context, id string) error { return value(c.Sessions.Previews.BatchStart(ctx, id, nil)) },
 		},
 	}
@@ -144,8 +176,8 @@ func TestMissingMembersAreRefusedBeforeAnyRequest(t *testing.T) {
 		{"mcp_url", value(c.Connectors.Discover(ctx, ""))},
 		{"mcp_url", value(c.Connectors.CreateOAuth(ctx, CreateOAuthConnectorParams{DisplayName: "n"}))},
 		{"display_name", value(c.Connectors.CreateOAuth(ctx, CreateOAuthConnectorParams{MCPURL: "u"}))},
-		{"mcp_url", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{DisplayName: "n", Token: "t"}))},
-		{"display_name", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{MCPURL: "u", Token: "t"}))},
+		{"mcp_url", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{DisplayName: "n", Token: NewSecret("t")}))},
+		{"display_name", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{MCPURL: "u", Token: NewSecret("t")}))},
 		{"token", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{MCPURL: "u", DisplayName: "n"}))},
 		{"token", value(c.Connectors.InstallCatalogBearer(ctx, "linear", ""))},
 		{"name", value(c.Agents.Create(ctx, CreateAgentParams{}))},

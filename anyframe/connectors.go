@@ -46,8 +46,8 @@ func (s *ConnectorsService) CreateBearer(
 	ctx context.Context, p CreateBearerConnectorParams, opts ...CallOption,
 ) (*Connector, error) {
 	r := post("/api/connectors/bearer").
-		require("mcp_url", p.MCPURL != "").require("display_name", p.DisplayName != "").require("token", p.Token != "").
-		json(p.body()).hide(string(p.Token))
+		require("mcp_url", p.MCPURL != "").require("display_name", p.DisplayName != "").require("token", p.Token.Reveal() != "").
+		json(p.body()).hide(p.Token.Reveal())
 	return fetch[Connector](ctx, s.client, r, opts)
 }
 
@@ -233,5 +233,5 @@ func (p CreateBearerConnectorParams) body() any {
 		DisplayName    string `json:"display_name"`
 		Token          string `json:"token"`
 		DefaultEnabled bool   `json:"default_enabled"`
-	}{p.MCPURL, p.DisplayName, string(p.Token), isTrue(p.DefaultEnabled)}
+	}{p.MCPURL, p.DisplayName, p.Token.Reveal(), isTrue(p.DefaultEnabled)}
 }

@@ -71,12 +71,12 @@ var accountOperations = []operation{
 	}},
 	{"Connectors.CreateBearer minimal", func(ctx context.Context, c *Client) error {
 		return value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{
-			MCPURL: "https://mcp.example.com", DisplayName: "Example", Token: "bearer-secret",
+			MCPURL: "https://mcp.example.com", DisplayName: "Example", Token: NewSecret("bearer-secret"),
 		}))
 	}},
 	{"Connectors.CreateBearer full", func(ctx context.Context, c *Client) error {
 		return value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{
-			MCPURL: "https://mcp.example.com", DisplayName: "Example", Token: "bearer-secret", DefaultEnabled: new(false),
+			MCPURL: "https://mcp.example.com", DisplayName: "Example", Token: NewSecret("bearer-secret"), DefaultEnabled: new(false),
 		}))
 	}},
 	{"Connectors.InstallCatalogOAuth", func(ctx context.Context, c *Client) error {

@@ -9,22 +9,36 @@ import (
 	"strings"
 )
 
-// Secret is a token that prints as afm_…wxyz, in JSON and logs too.
-// string(s) is the token itself.
-type Secret string
+// Secret is a token that prints as afm_…wxyz, in JSON and logs too. The zero
+// value is no token.
+type Secret struct {
+	value *string // fmt shows no strings behind pointers, not even where it passes methods over
+}
+
+// NewSecret keeps a token.
+func NewSecret(token string) Secret { return Secret{&token} }
+
+// Reveal returns the token itself.
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // String returns what may be shown.
 func (s Secret) String() string {
 	const prefix, last, enough = "afm_", 4, 16
+	token := s.Reveal()
 	switch {
-	case s == "":
+	case token == "":
 		return ""
-	case len(s) < enough: // four characters would be too much of it
+	case len(token) < enough: // four characters would be too much of it
 		return "…"
-	case strings.HasPrefix(string(s), prefix):
-		return prefix + "…" + string(s[len(s)-last:])
+	case strings.HasPrefix(token, prefix):
+		return prefix + "…" + token[len(token)-last:]
 	}
-	return "…" + string(s[len(s)-last:])
+	return "…" + token[len(token)-last:]
 }
 
 // Format writes String, whatever the verb.
@@ -35,6 +49,12 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText is String.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is NewSecret.
+func (s *Secret) UnmarshalText(token []byte) error {
+	*s = NewSecret(string(token))
+	return nil
+}
 
 // EnvVars are environment variables by name. Names match [A-Z_][A-Z0-9_]*. The
 // values print as ****, in JSON and logs too; answers have them masked already.

@@ -1,0 +1,128 @@
+package anyframe
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// shown is everything that a careless program may print of a value.
+func shown(t *testing.T, v any) string {
+	t.Helper()
+	var b bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%10.3v"} {
+		fmt.Fprintf(&b, verb+"\n", v)
+		fmt.Fprintf(&b, verb+"\n", []any{v})
+		fmt.Fprintf(&b, verb+"\n", struct{ Field any }{v})
+	}
+	text, err := json.Marshal(map[string]any{"v": v})
+	if err != nil {
+		t.Error(err)
+	}
+	b.Write(text)
+	for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+		slog.New(h).Info("x", "v", v, "nested", struct{ V any }{v}, "list", []any{v})
+	}
+	return b.String()
+}
+
+func TestModelsThatHoldSecretsDoNotShowThem(t *testing.T) {
+	const token = "afm_0123456789abcdefwxyz"
+	var created TokenCreated
+	if err := json.Unmarshal([]byte(`{"id":3,"name":"ci-bot","token":"`+token+`"}`), &created); err != nil {
+		t.Fatal(err)
+	}
+	if created.Secret.Reveal() != token {
+		t.Fatalf("got %s, want the token itself", created.Secret.Reveal())
+	}
+	const other = "sntrys_0123456789wxyz"
+	for name, test := range map[string]struct {
+		v       any
+		want    string // is shown
+		secrets []string
+	}{
+		"token":           {created, "afm_…wxyz", []string{token}},
+		"pointer":         {&created, "afm_…wxyz", []string{token}},
+		"deep":            {struct{ c *TokenCreated }{&created}, "", []string{token}},
+		"list":            {[]TokenCreated{created}, "afm_…wxyz", []string{token}},
+		"secret":          {NewSecret(token), "afm_…wxyz", []string{token}},
+		"other":           {NewSecret(other), "…wxyz", []string{other, "sntrys"}},
+		"short":           {NewSecret("hunter2"), "…", []string{"hunter2", "ter2"}},
+		"connector":       {CreateBearerConnectorParams{MCPURL: "u", Token: NewSecret(other)}, "…wxyz", []string{other}},
+		"agent":           {CreateAgentParams{Name: "n", EnvVars: EnvVars{"KEY": other}}, "****", []string{other, "wxyz"}},
+		"update":          {UpdateAgentParams{EnvVars: EnvVars{"KEY": other}}, "****", []string{other, "wxyz"}},
+		"variables":       {EnvVars{"KEY": other}, "KEY", []string{other, "wxyz"}},
+		"agent as it was": {Agent{EnvVars: EnvVars{"KEY": other}}, "KEY", []string{other, "wxyz"}},
+	} {
+		got := shown(t, test.v)
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%s: got %s, want %q in it", name, got, test.want)
+		}
+		for _, secret := range test.secrets {
+			hex := fmt.Sprintf("%x", secret)
+			if strings.Contains(got, secret) || strings.Contains(strings.ToLower(got), hex) {
+				t.Errorf("%s: got %s, want no %q in it", name, got, secret)
+			}
+		}
+	}
+	if (Secret{}).String() != "" || (Secret{}).Reveal() != "" || fmt.Sprint(EnvVars(nil)) != "map[]" {
+		t.Error("got something for nothing")
+	}
+}
+
+// An API that reports what it was sent, as validators do, must not bring a
+// secret into an error that somebody logs.
+func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
+	const secret, quoted = "sec<ret>\"quoted\" 123", `sec\u003cret\u003e\"quoted\" 123`
+	echo := func(r *http.Request) (*http.Response, error) {
+		plain, err := json.Marshal(map[string]any{"detail": []any{map[string]any{
+			"loc": []any{"body", secret}, "msg": "bad: " + secret, "type": secret, "input": map[string]string{"token": secret},
+		}}})
+		if err != nil {
+			return nil, err
+		}
+		return reply(422, string(plain), "X-Request-Id", "r-"+testKey)(r)
+	}
+	text := reply(400, strings.Repeat(" ", 490)+secret+" "+testKey) // across the cut of a long message
+	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(echo)}))
+	long := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(text)}))
+	for _, c := range []*Client{c, long} {
+		for i, err := range []error{
+			c.Credentials.SetClaude(t.Context(), secret),
+			c.Credentials.SetCodex(t.Context(), secret),
+			c.Credentials.SetGitHub(t.Context(), secret),
+			value(c.Connectors.CreateBearer(t.Context(), CreateBearerConnectorParams{MCPURL: "u", DisplayName: "n", Token: NewSecret(secret)})),
+			value(c.Connectors.InstallCatalogBearer(t.Context(), "linear", secret)),
+			value(c.Agents.Create(t.Context(), CreateAgentParams{Name: "n", EnvVars: EnvVars{"A": secret}})),
+			value(c.Agents.Update(t.Context(), 1, UpdateAgentParams{EnvVars: EnvVars{"A": secret}})),
+		} {
+			e, ok := errors.AsType[*Error](err)
+			if !ok {
+				t.Fatalf("call %d: got %v, want an *Error", i, err)
+			}
+			got := fmt.Sprintf("%v %+v %#v %s %s %s %v", err, err, e, e.Body, e.Detail, e.RequestID, e.Fields)
+			for _, s := range []string{secret, quoted, "sec<", testKey, "Zq7"} {
+				if strings.Contains(got, s) {
+					t.Errorf("call %d: got %s, want no %q", i, got, s)
+				}
+			}
+			if !strings.Contains(string(e.Body), redacted) {
+				t.Errorf("call %d: got body %s, want it kept but for the secret", i, e.Body)
+			}
+		}
+	}
+}
+
+func TestAMalformedAnswerThatHoldsANewTokenDoesNotShowIt(t *testing.T) {
+	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(201, `{"id":"x","token":"afm_brandnew-1234_wxyz`))}))
+	_, err := c.Tokens.Create(t.Context(), "ci")
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !errors.Is(err, ErrInvalidResponse) || strings.Contains(string(e.Body), "brandnew") || !strings.Contains(string(e.Body), `{"id":"x"`) {
+		t.Errorf("got %v, %s, want the body without the token", err, e.Body)
+	}
+}
