@@ -119,8 +119,8 @@ func (s *Server) cookie(r *http.Request) (name, path string, secure bool) {
 // cookie counts only on requests of our own origin, and only if there is one of
 // the name: a second was planted by somebody.
 func (s *Server) token(r *http.Request) string {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		if token = strings.TrimSpace(token); tokenPattern.MatchString(token) {
+	if token, ok := bearer(r); ok {
+		if tokenPattern.MatchString(token) {
 			return token
 		}
 		return ""
@@ -134,6 +134,12 @@ func (s *Server) token(r *http.Request) string {
 		return ""
 	}
 	return cookies[0].Value
+}
+
+// bearer returns the bearer token of a request, and whether there is one.
+func bearer(r *http.Request) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
 }
 
 // visitor returns who is asking, or errVisitorUnknown.
@@ -222,7 +228,13 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 		return errBadRequest.with(`"carrier" must be "cookie" or "bearer".`)
 	}
 	v, err := s.visitor(r)
-	if err == nil {
+	_, byBearer := bearer(r)
+	switch {
+	case err == nil && carrier == "bearer" && !byBearer:
+		// Known by its cookie, which no script may read: a bearer token is
+		// another visitor's.
+		err = errVisitorUnknown
+	case err == nil:
 		v, err = s.extend(r.Context(), v)
 	}
 	if errors.Is(err, errVisitorUnknown) {

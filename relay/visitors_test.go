@@ -89,12 +89,15 @@ func TestAVisitorWhoComesBackIsConfirmed(t *testing.T) {
 			"cookie": {"Cookie", first.Name + "=" + token},
 			"bearer": bearer(token),
 		} {
-			if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, headers...); a.token() != token {
-				t.Errorf("%s: got token %q, want the one that was sent", what, a.token())
-			}
 			if a := d.ask("POST", "/v1/visitor", `{"carrier":"cookie"}`, headers...); len(a.cookies()) != 1 || a.cookies()[0].Value != token {
 				t.Errorf("%s: got cookies %v, want the token that was sent", what, a.cookies())
 			}
+		}
+		if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, bearer(token)...); a.token() != token {
+			t.Errorf("bearer: got token %q, want the one that was sent", a.token())
+		}
+		if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, "Cookie", first.Name+"="+token); len(a.token()) != 43 || a.token() == token {
+			t.Errorf("a script asks for the token of a cookie that it may not read: got %q, want another visitor's", a.token())
 		}
 
 		time.Sleep(60 * time.Hour) // of the bubble's time, which costs none
