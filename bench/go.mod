@@ -1,0 +1,17 @@
+module github.com/anyframe-relay/relay/bench
+
+go 1.26.0
+
+require (
+	github.com/anyframe-relay/relay v0.0.0
+	github.com/r3labs/sse/v2 v2.10.0
+	github.com/tmaxmax/go-sse v0.12.0
+)
+
+require (
+	github.com/joho/godotenv v1.5.1 // indirect
+	golang.org/x/net v0.0.0-20191116160921-f9c825593386 // indirect
+	gopkg.in/cenkalti/backoff.v1 v1.1.0 // indirect
+)
+
+replace github.com/anyframe-relay/relay => ../
