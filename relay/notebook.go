@@ -47,6 +47,7 @@ type turnNote struct {
 	Text        string  `json:"text"`
 	Attachments []named `json:"attachments,omitempty"`
 	// After is the last seq before the message was sent: its own comes later.
+	// It is higher when the message was first shown later than that.
 	After int64 `json:"after"`
 	// Answered is the seq that AnyFrame answered, 0 if none: a repeated key is
 	// told the same again, whatever was learnt since.
@@ -248,37 +249,21 @@ func unplaced(t turnNote) bool {
 	return t.note.State == turnSending || (t.note.State == turnSent && t.note.Seq == 0)
 }
 
-// ownBetween returns the turns that AnyFrame numbered above from and below to,
-// in that order.
-func (b *notebook) ownBetween(from, to int64) []turnNote {
+// place is the seq after which the turn belongs, before the next event.
+func (t turnNote) place() int64 { return max(t.note.Seq-1, t.After) }
+
+// own returns the turns that AnyFrame has whose place is in [from, to), in the
+// order of their places.
+func (b *notebook) own(from, to int64) []turnNote {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var own []turnNote
 	for _, t := range b.turns {
-		if t.note.State == turnSent && from < t.note.Seq && t.note.Seq < to {
+		if at := t.place(); t.note.State == turnSent && from <= at && at < to {
 			own = append(own, t)
 		}
 	}
-	slices.SortStableFunc(own, func(x, y turnNote) int { return cmp.Compare(x.note.Seq, y.note.Seq) })
-	return own
-}
-
-// explains reports whether our own turns are all that can be between two seqs.
-func (b *notebook) explains(from, to int64) bool {
-	return int64(len(b.ownBetween(from, to))) == to-from-1
-}
-
-// unnumbered returns the turns that AnyFrame took without saying a seq, after
-// an event in [from, to).
-func (b *notebook) unnumbered(from, to int64) []turnNote {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var own []turnNote
-	for _, t := range b.turns {
-		if t.note.State == turnSent && t.note.Seq == 0 && from <= t.After && t.After < to {
-			own = append(own, t)
-		}
-	}
+	slices.SortStableFunc(own, func(x, y turnNote) int { return cmp.Compare(x.place(), y.place()) })
 	return own
 }
 
@@ -313,7 +298,7 @@ func (b *notebook) others(turn *turnNote) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.ContainsFunc(b.turns, func(t turnNote) bool {
-		return t.note.Key != turn.note.Key && t.note.State == turnSent && max(t.note.Seq-1, t.After) >= turn.After
+		return t.note.Key != turn.note.Key && t.note.State == turnSent && t.place() >= turn.After
 	})
 }
 
@@ -323,7 +308,7 @@ func (b *notebook) unanswered(seq int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.ContainsFunc(b.turns, func(t turnNote) bool {
-		return t.inFlight || (t.note.State == turnSent && max(t.note.Seq-1, t.After) >= seq)
+		return t.inFlight || (t.note.State == turnSent && t.place() >= seq)
 	})
 }
 

@@ -186,7 +186,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 				continue
 			}
 		}
-		if ctx.Err() != nil || s.over(err) {
+		if ctx.Err() != nil || s.over(ctx, err) {
 			return
 		}
 		s.logger().Warn("read the stream", "error", err, "attempt", attempt)
@@ -196,8 +196,15 @@ func (s *session) follow(ctx context.Context, p *pump) {
 
 // over sets the session's status by how its stream ended. It reports false when
 // the stream should be tried again.
-func (s *session) over(err error) bool {
+func (s *session) over(ctx context.Context, err error) bool {
 	state, ok := errors.AsType[*anyframe.SessionStateError](err)
+	if ok || errors.Is(err, anyframe.ErrStreamEnded) {
+		// What a sleeping session still has to tell comes before the end of its
+		// turn, not with the next one.
+		if err := s.sync(ctx); err != nil {
+			s.logger().Warn("read the transcript", "error", err)
+		}
+	}
 	switch {
 	case ok && state.Session != nil && state.Session.Status == anyframe.StatusError:
 		s.interrupt()
@@ -239,7 +246,7 @@ func (s *session) interrupt() {
 func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again bool) {
 	s.showMissing(ctx)
 	s.mu.Lock()
-	unsure := again || s.busy || s.midway
+	unsure := again || s.busy || s.midway || s.book.sending()
 	s.mu.Unlock()
 	if !unsure {
 		return
@@ -267,6 +274,8 @@ func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again 
 		s.mu.Unlock()
 	}
 	switch {
+	case !known:
+		s.translator.tear(tornUnknown)
 	case !idle:
 		s.translator.tear(tail)
 	case tail > head: // what is over now may have begun before the stream was open
@@ -304,7 +313,7 @@ func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev any
 		return nil
 	}
 	head := log.Head()
-	if width := ev.Seq - head - 1; width > 0 && !h.trust(width) && !book.explains(head, ev.Seq) {
+	if width := ev.Seq - head - 1; width > 0 && !h.trust(width) {
 		filled, err := s.fill(ctx, id, log, head, ev.Seq)
 		switch {
 		case err != nil:
@@ -350,21 +359,24 @@ func (s *session) fill(ctx context.Context, id string, log *eventlog.Log, from, 
 // for. One that its transcript has comes by the stream, in its place.
 func (s *session) showMissing(ctx context.Context) {
 	s.feedMu.Lock()
-	ahead := s.translator.ahead()
+	ahead, last := s.translator.ahead(), s.translator.last
 	s.feedMu.Unlock()
+	if len(ahead) == 0 {
+		return
+	}
+	rows, err := s.rows(ctx, last, historyPage)
+	if err != nil {
+		s.logger().Warn("look for a message", "error", err)
+		return // not shown yet is better than shown twice
+	}
 	missing := map[string]bool{}
 	for _, own := range ahead {
-		rows, err := s.rows(ctx, max(own.note.Seq-1, own.After), historyPage)
-		if err != nil {
-			s.logger().Warn("look for a message", "error", err)
-			return // not shown yet is better than shown twice
-		}
 		missing[own.note.Key] = !slices.ContainsFunc(rows, func(row anyframe.ChatEvent) bool {
-			ev := row.Event()
-			if own.note.Seq != 0 {
-				return row.Seq == own.note.Seq && isUserEvent(ev)
+			if row.Seq <= own.place() {
+				return true // what comes before it has yet to come
 			}
-			return isUserEvent(ev) && members(ev.Data).userText() == own.Text
+			ev := row.Event()
+			return isUserEvent(ev) && (row.Seq == own.note.Seq || (own.note.Seq == 0 && members(ev.Data).userText() == own.Text))
 		})
 	}
 	s.showOwn(missing)

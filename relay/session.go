@@ -379,13 +379,22 @@ func (s *session) remember(ev anyframe.Event, out told) {
 			s.logger().Warn("save the session", "error", err)
 		}
 	}
-	if len(out.placed)+len(out.settled) == 0 {
+	if len(out.placed)+len(out.moved)+len(out.settled) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
 	defer cancel()
 	for key, seq := range out.placed {
 		s.placeTurn(ctx, key, seq)
+	}
+	for key, after := range out.moved {
+		if t, ok := s.notes().turn(key); ok {
+			t.After = after
+			if err := s.saveTurn(ctx, &t); err != nil {
+				s.logger().Warn("keep a turn's place", "error", err)
+			}
+			s.notes().setTurn(t)
+		}
 	}
 	for id, outcome := range out.settled {
 		p, ok := s.notes().prompt(id)
@@ -443,18 +452,19 @@ func (s *session) savePrompt(ctx context.Context, p promptNote) {
 	s.notes().setPrompt(readPrompt(saved))
 }
 
-// showOwn shows those of the visitor's messages that AnyFrame took and shows no
-// event for, without a number: the number may turn out to be another event's.
+// showOwn shows those of the visitor's messages that AnyFrame took and has no
+// event for.
 func (s *session) showOwn(missing map[string]bool) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	var out told
 	for _, own := range s.translator.ahead() {
 		if missing[own.note.Key] {
-			s.translator.showOwn(&out, own, 0)
+			s.translator.showOwn(&out, own)
 		}
 	}
 	s.append(s.view(), out.items)
+	s.remember(anyframe.Event{}, out)
 }
 
 // showSettled tells every stream that a prompt was settled here.

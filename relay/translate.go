@@ -67,6 +67,7 @@ type told struct {
 	active, ended bool
 	speaks        bool              // the agent's own words or acts
 	placed        map[string]int64  // turns recognised: key → seq
+	moved         map[string]int64  // own turns shown later than where they belong: key → the seq before
 	opened        []promptNote      // prompts seen for the first time
 	settled       map[string]string // prompts that turn out to be answered: id → outcome
 }
@@ -83,10 +84,11 @@ type translator struct {
 	// the log. What the log gets at the moment it happens, the past merges in.
 	past bool
 
+	start   int64           // seq of the event it began after
 	last    int64           // seq of the last numbered event
 	said    strings.Builder // text deltas since the last whole block
 	waiting []string        // prompts that are open, by our id
-	shown   map[string]bool // own turns that went out without their number
+	shown   map[string]bool // own turns that went out
 	tools   map[string]string
 	// torn: the stream was joined while the agent may have been in the middle
 	// of a block whose first deltas nobody numbered. Such deltas are left out
@@ -98,15 +100,10 @@ type translator struct {
 func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
 		visibility: c.Visibility, approvals: c.VisitorApprovals, epoch: epoch, book: book, past: past,
-		last: seq, shown: map[string]bool{}, tools: map[string]string{}, torn: -1,
+		start: seq, last: seq, shown: map[string]bool{}, tools: map[string]string{}, torn: -1,
 	}
 	for _, p := range book.openPrompts(seq) {
 		t.waiting = append(t.waiting, p.note.Key)
-	}
-	if !past {
-		for _, own := range book.unnumbered(0, seq) {
-			t.shown[own.note.Key] = true
-		}
 	}
 	return t
 }
@@ -159,12 +156,12 @@ func (t *translator) step(ev anyframe.Event) told {
 		out.active = true
 	case "result":
 		t.said.Reset()
-		t.heal(ev.Seq)
+		t.healAtEnd(ev.Seq)
 		show("turn_end", resultEnd(m))
 		out.ended = true
 	case "_error":
 		t.said.Reset()
-		t.heal(ev.Seq)
+		t.healAtEnd(ev.Seq)
 		show("turn_end", turnEndData{"failed", new("agent_error")})
 		out.ended = true
 	default:
@@ -184,7 +181,9 @@ func (t *translator) step(ev anyframe.Event) told {
 // event of the past.
 func (t *translator) finish(seq int64) []item {
 	var out told
-	t.ownUpTo(&out, seq+1)
+	for _, own := range t.book.own(t.last, seq) {
+		t.showOwn(&out, own)
+	}
 	t.pastSettled(&out, seq)
 	t.last = max(t.last, seq)
 	return out.items
@@ -208,43 +207,40 @@ func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m objec
 	if t.past {
 		t.pastSettled(out, ev.Seq)
 	}
-	t.ownUpTo(out, ev.Seq)
-	if !isUser {
-		for _, own := range t.book.ownBetween(ev.Seq-1, ev.Seq+1) {
-			t.showOwn(out, own, 0) // the number is another event's: it stays that one's
+	for _, own := range t.book.own(t.from(), ev.Seq) {
+		if !isUser || (own.note.Seq != ev.Seq && (own.note.Seq != 0 || own.Text != m.userText())) {
+			t.showOwn(out, own)
 		}
 	}
-	from := int64(0)
+}
+
+// from is the place of the first own turn that may still be to be shown.
+func (t *translator) from() int64 {
 	if t.past {
-		from = t.last
+		return t.last
 	}
-	for _, own := range t.book.unnumbered(from, ev.Seq) {
-		if !isUser || own.Text != m.userText() {
-			t.showOwn(out, own, 0)
-		}
-	}
+	return t.start
 }
 
-// ahead returns the own turns not shown that come after all that was seen.
+// ahead returns the own turns not shown yet.
 func (t *translator) ahead() []turnNote {
-	own := slices.Concat(t.book.ownBetween(t.last, 1<<62), t.book.unnumbered(0, 1<<62))
-	return slices.DeleteFunc(own, func(o turnNote) bool { return t.shown[o.note.Key] })
+	return slices.DeleteFunc(t.book.own(t.start, 1<<62), func(o turnNote) bool { return t.shown[o.note.Key] })
 }
 
-// ownUpTo shows the own turns numbered below seq that no event was seen for.
-func (t *translator) ownUpTo(out *told, seq int64) {
-	for _, own := range t.book.ownBetween(t.last, seq) {
-		t.showOwn(out, own, own.note.Seq)
-	}
-}
-
-func (t *translator) showOwn(out *told, own turnNote, seq int64) {
+// showOwn shows a turn that AnyFrame has no event for. It has no number: that
+// which AnyFrame answered may turn out to be another event's.
+func (t *translator) showOwn(out *told, own turnNote) {
 	if t.shown[own.note.Key] {
 		return
 	}
 	t.shown[own.note.Key] = true
-	t.said.Reset()
-	out.items = append(out.items, item{"user", userData{own.Text, orEmpty(own.Attachments), own.note.Key}, seq})
+	if t.last > own.place() { // whoever reads the past must find it here too
+		if out.moved == nil {
+			out.moved = map[string]int64{}
+		}
+		out.moved[own.note.Key] = t.last
+	}
+	out.items = append(out.items, item{kind: "user", data: userData{own.Text, orEmpty(own.Attachments), own.note.Key}})
 }
 
 // pastSettled tells which prompts were settled before the event numbered to.
@@ -365,6 +361,18 @@ func (t *translator) whole(text string, show func(string, any)) {
 // tear says that the stream was joined anew and that deltas may be missing
 // until a whole block numbered above seq.
 func (t *translator) tear(seq int64) { t.torn = max(seq, 0) }
+
+// tornUnknown tears a stream of which nobody knows up to where deltas may be
+// missing.
+const tornUnknown = 1 << 62
+
+// healAtEnd says that the event numbered seq ended the turn.
+func (t *translator) healAtEnd(seq int64) {
+	if t.torn == tornUnknown {
+		t.torn = -1
+	}
+	t.heal(seq)
+}
 
 // forget says that the deltas since the last whole block are not kept, so that
 // nobody can get all of them.

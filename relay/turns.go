@@ -283,6 +283,9 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 			worked = true
 		}
 		if silent && worked {
+			s.feedMu.Lock()
+			turn.After = max(turn.After, s.translator.start) // where it can still be shown to all
+			s.feedMu.Unlock()
 			s.accepted(ctx, turn)
 			return true, nil
 		}
@@ -296,9 +299,9 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 // accepted notes that AnyFrame has the turn.
 func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	turn.note.State, turn.inFlight = turnSent, false
-	s.notes().setTurn(*turn) // before the agent counts as busy: the pump lets events pass then
 	now := time.Now()
 	s.mu.Lock()
+	s.book.setTurn(*turn) // at once with busy: the pump goes by both, and lets events pass now
 	s.confirmed, s.active = now, now
 	if !s.busy {
 		s.asked, s.began = now, now

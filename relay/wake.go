@@ -81,13 +81,20 @@ func (s *session) wake(ctx context.Context) (err error) {
 	ended := status(rec.State) == statusEnded || s.view().status == statusEnded
 	if rec.UpstreamID != "" && !ended {
 		s.setStatus(statusBooting)
+		var found anyframe.SessionStatus
 		err := s.persistently(ctx, func() error {
-			_, err := s.hub.client.Sessions.EnsureRunning(ctx, rec.UpstreamID, anyframe.WaitOptions{})
+			_, err := s.hub.client.Sessions.EnsureRunning(ctx, rec.UpstreamID, anyframe.WaitOptions{
+				OnPoll: func(status string, _ time.Duration) {
+					if found == "" {
+						found = anyframe.SessionStatus(status)
+					}
+				},
+			})
 			return err
 		})
 		if err == nil {
 			s.mu.Lock()
-			s.midway = true // it may have been woken to a turn by somebody else
+			s.midway = !found.Resumable() // somebody else woke it, to a turn maybe
 			s.mu.Unlock()
 			return s.running(ctx)
 		}

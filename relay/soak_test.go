@@ -1,0 +1,284 @@
+package relay_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// TestSoak has conversations in which everything goes wrong that can, at
+// random: streams are cut, stalled, doubled and garbled, requests fail, the
+// sandbox sleeps, the relay restarts, tabs come and go. In the end every tab
+// has what the control plane's log has, and every turn was taken once.
+//
+// RELAY_SOAK runs it for longer, such as 10m; RELAY_SEED runs one seed again.
+func TestSoak(t *testing.T) {
+	if raw := os.Getenv("RELAY_SEED"); raw != "" {
+		seed, err := strconv.ParseUint(raw, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		soak(t, seed)
+		return
+	}
+	seeds, until := 40, time.Time{}
+	if raw := os.Getenv("RELAY_SOAK"); raw != "" {
+		d, err := time.ParseDuration(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds, until = 1<<30, time.Now().Add(d)
+	}
+	if testing.Short() {
+		seeds = 10
+	}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 8)
+	for n := range seeds {
+		if !until.IsZero() && time.Now().After(until) {
+			break
+		}
+		slots <- struct{}{}
+		wg.Add(1)
+		// The subtest is over when run returns; a goroutine for each lets them wait together.
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			seed := uint64(n) + 1
+			if until.IsZero() == false {
+				seed = rand.Uint64()
+			}
+			t.Run(fmt.Sprintf("RELAY_SEED=%d", seed), func(t *testing.T) { soak(t, seed) })
+		}()
+	}
+	wg.Wait()
+}
+
+// reader is a browser that reconnects with the last event id it saw.
+type reader struct {
+	v      *browser
+	kept   []event // up to and with the last numbered one
+	x      *tab
+	resets int
+}
+
+// take takes over what came on the open stream.
+func (o *reader) take() {
+	if o.x == nil {
+		return
+	}
+	for _, e := range o.x.all() {
+		if e.kind == "reset" {
+			o.resets++
+			o.kept = nil
+		}
+		o.kept = append(o.kept, e)
+	}
+	o.x.close()
+	o.x = nil
+}
+
+// drop forgets what followed the last numbered event, and returns its id.
+func (o *reader) drop() string {
+	for i, e := range slices.Backward(o.kept) {
+		if e.id != "" {
+			o.kept = o.kept[:i+1]
+			return e.id
+		}
+	}
+	o.kept = nil
+	return ""
+}
+
+func (o *reader) reopen() {
+	o.take()
+	o.x = o.v.open(o.drop())
+}
+
+// chat is the conversation as the reader has it.
+func (o *reader) chat() []event {
+	if o.x == nil {
+		return o.kept
+	}
+	all := slices.Clone(o.kept)
+	for _, e := range o.x.all() {
+		if e.kind == "reset" {
+			all = nil
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func soak(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // to be repeated
+	pick := func(n int) int { return rng.IntN(n) }
+	unnumbered, echo := pick(2) == 0, pick(4) > 0
+	var opts []anyframetest.Option
+	if unnumbered {
+		opts = append(opts, anyframetest.WithUnnumberedDeltas())
+	}
+	if !echo {
+		opts = append(opts, anyframetest.WithoutUserEcho())
+	}
+	if pick(3) == 0 {
+		opts = append(opts, anyframetest.WithSeqStep(3))
+	}
+	opts = append(opts, anyframetest.WithPace(time.Duration(pick(3))*time.Millisecond), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		c.Say("First of all, " + c.Prompt() + ". ")
+		c.Think("Hm.")
+		c.Tool("Bash", map[string]any{"command": "ls"})
+		c.Say("You said " + c.Prompt() + ", and so it is, word for word.")
+	}))
+	disk := onDisk(t)
+	kept := []int{3, 20, 2000}[pick(3)]
+	r := newRig(t, func(c *relay.Config) {
+		disk(c)
+		c.UpstreamTimeout = time.Second
+		c.ReplayEvents = kept
+	}, opts...)
+	t.Logf("unnumbered deltas %t, messages shown %t, events kept %d", unnumbered, echo, kept)
+	r.srv.SetLeases(time.Second)
+	v := r.visitor()
+	readers := []*reader{{v: v}, {v: v}, {v: v}}
+	for _, o := range readers {
+		o.reopen()
+	}
+	const turns = 6
+	losable := []anyframetest.Op{anyframetest.OpTranscript, anyframetest.OpGet}
+	if echo { // else nothing tells whether a message arrived at an agent that was put to sleep
+		losable = append(losable, anyframetest.OpMessage)
+	}
+	for turn := range turns {
+		for range 1 + pick(3) {
+			n := pick(8)
+			switch pick(12) {
+			case 0:
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.CutAfterBytes, N: pick(900), Op: anyframetest.OpEvents, Times: 1})
+			case 1:
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.EndAfterEvents, N: n, Op: anyframetest.OpEvents, Times: 1})
+			case 2:
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.RepeatLast, N: n, Op: anyframetest.OpEvents, Times: 1})
+			case 3:
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.ReplayAll, Op: anyframetest.OpEvents, Times: 1})
+			case 4:
+				if !unnumbered { // what has no number and is lost can't be found again
+					r.plane.Inject(anyframetest.Fault{Kind: []anyframetest.Kind{anyframetest.Drop, anyframetest.Swap, anyframetest.Garble}[pick(3)], N: 1 + n, Op: anyframetest.OpEvents, Times: 1})
+				}
+			case 5:
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.LoseAnswer, Op: losable[pick(len(losable))], Times: 1})
+			case 6:
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: 503, Op: []anyframetest.Op{anyframetest.OpEvents, anyframetest.OpTranscript, anyframetest.OpResume}[pick(3)], Times: 1})
+			case 7:
+				r.plane.CutStreams()
+			case 8:
+				if turn > 0 {
+					r.plane.Sleep(r.upstream())
+				}
+			case 9:
+				for _, o := range readers {
+					o.take()
+				}
+				r.restart()
+				r.srv.SetLeases(time.Second)
+				for _, o := range readers {
+					o.reopen()
+				}
+			default:
+				readers[pick(len(readers))].reopen()
+			}
+		}
+		text := fmt.Sprintf("number %d", turn)
+		for deadline := time.Now().Add(patience); ; {
+			a, err := v.try(t.Context(), text, fmt.Sprint("k", turn))
+			if err == nil && a.status == 202 {
+				break
+			}
+			if err != nil || a.status < 500 || time.Now().After(deadline) {
+				t.Fatalf("turn %d: got %d %s, %v", turn, a.status, a.body, err)
+			}
+		}
+		if pick(2) == 0 {
+			readers[pick(len(readers))].reopen() // in the middle of the answer
+		}
+		if pick(3) > 0 {
+			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.upstream()); return !s.Busy })
+		}
+	}
+	r.plane.ClearFaults()
+	id := r.upstream()
+	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
+	r.plane.CutStreams() // what a dropped event hides comes with the next connection
+	if got := r.taken(id); len(got) != turns {
+		t.Errorf("messages that AnyFrame took: got %q, want %d", got, turns)
+	}
+	want := r.oracle(1, id)
+	readers = append(readers, &reader{v: v})
+	readers[len(readers)-1].reopen()
+	for i, o := range readers {
+		if o.x == nil {
+			o.reopen()
+		}
+		o.x.until(fmt.Sprintf("reader %d: all of the log", i), func([]event) bool {
+			n := numbered(o.chat())
+			return len(n) > 0 && n[len(n)-1].id == want[len(want)-1].id
+		})
+		chat := o.chat()
+		what := fmt.Sprintf("reader %d", i)
+		same(t, what, numbered(chat), want)
+		var users []string
+		for _, e := range chat {
+			if e.kind == "user" {
+				users = append(users, e.str("text"))
+			}
+		}
+		if len(users) != turns {
+			t.Errorf("%s: got messages %q, want %d\n%s", what, users, turns, lines(chat))
+		}
+		all := onScreen(chat)
+		for turn := range turns {
+			for _, once := range []string{fmt.Sprintf("all, number %d. ", turn), fmt.Sprintf("%d, and so it is", turn)} {
+				if n := strings.Count(all, once); n > 1 {
+					t.Errorf("%s: got %q %d times in %q", what, once, n, all)
+				}
+			}
+		}
+	}
+}
+
+// onScreen is all the agent's text as a browser shows it: pieces are closed by
+// what comes between them, and a block takes the place of the pieces since the
+// last block whose text it is.
+func onScreen(events []event) string {
+	var text, pieces []string
+	open := false
+	for _, e := range events {
+		delta, _ := e.json["delta"].(bool)
+		switch {
+		case e.kind == "user" || e.kind == "turn_end":
+			open = false
+		case e.kind == "text" && delta && open:
+			pieces[len(pieces)-1] += e.str("text")
+		case e.kind == "text" && delta:
+			pieces, open = append(pieces, e.str("text")), true
+		case e.kind == "text":
+			if n := len(pieces); n > 0 && pieces[n-1] == e.str("text") {
+				pieces = pieces[:n-1]
+			} else if strings.Join(pieces, "") == e.str("text") {
+				pieces = nil
+			}
+			text = append(append(text, pieces...), e.str("text"))
+			pieces, open = nil, false
+		}
+	}
+	return strings.Join(append(text, pieces...), "|")
+}
