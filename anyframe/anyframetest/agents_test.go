@@ -199,6 +199,7 @@ func TestMCPsAreCreatedListedChangedAndDeleted(t *testing.T) {
 	if got := list(t, cp, at); len(got) != 1 || got[0]["name"] != "files" {
 		t.Errorf("got MCPs %v, want the one", got)
 	}
+	want(t, call(t, cp, "GET", path("agents", cp.AgentID()), nil, 200), map[string]any{"mcps": []any{changed}})
 	wantRefused(t, cp, []refused{
 		{"nothing", "POST", at, map[string]any{}, 422, "body transport; body config; body name"},
 		{"nothing right", "POST", at, map[string]any{"name": "x", "transport": "ftp", "config": []int{}, "secret_ref": 1}, 422, "body transport; body config; body secret_ref"},

@@ -151,6 +151,29 @@ func TestABuildUnderWayIsWatchedLive(t *testing.T) {
 	want(t, list(t, cp, path("agents", agent, "builds"))[0], map[string]any{"state": "cancelled", "log_size": 29, "error": nil})
 }
 
+func TestABuildUnderWayEndsAsItIsToldOrWithItsAgent(t *testing.T) {
+	cp := anyframetest.Start(t, anyframetest.WithBuildDelay(time.Hour))
+	agent := createAgent(t, cp, maps.Clone(box))
+	for state, failed := range map[string]bool{"failed": true, "succeeded": false} {
+		cp.SetBuildState(build(t, cp, agent, map[string]any{"force": true}), state)
+		status := call(t, cp, "GET", path("agents", agent, "build", "status"), nil, 200)
+		if status["state"] != state || (status["error"] != nil) != failed || status["finished_at"] == nil {
+			t.Errorf("got %v, want it %s, with an error: %t", status, state, failed)
+		}
+	}
+	last := build(t, cp, agent, map[string]any{"force": true})
+	res, err := request(t, cp, "GET", path("agents", agent, "builds", last, "stream"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	call(t, cp, "DELETE", path("agents", agent), nil, 204)
+	newTail(res.Body).until(t, "event: state\ndata: {\"state\":\"cancelled\"}\n\n")
+	if cp.LogBuild(last, "x") {
+		t.Error("got a build without an agent, want none")
+	}
+}
+
 // A tail is what is left of a stream.
 type tail struct {
 	r    io.Reader
