@@ -48,17 +48,21 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// MarshalJSON writes RFC 3339, and null for the zero time.
+// MarshalJSON writes RFC 3339, in UTC where the zone is one that RFC 3339 does
+// not have. The zero time, and what is beyond its years, is null.
 func (t Time) MarshalJSON() ([]byte, error) {
-	if t.IsZero() {
-		return []byte("null"), nil
+	for _, form := range []time.Time{t.Time, t.UTC()} {
+		if text, err := form.MarshalJSON(); err == nil && !t.IsZero() {
+			return text, nil
+		}
 	}
-	return t.Time.MarshalJSON()
+	return []byte("null"), nil
 }
 
 func unixTime(number string) time.Time {
 	seconds, err := strconv.ParseFloat(number, 64)
-	if err != nil || math.Abs(seconds) > 1<<40 { // beyond the year 36000: not seconds
+	const year10000 = 253402300800
+	if err != nil || math.Abs(seconds) >= year10000 { // no seconds, surely
 		return time.Time{}
 	}
 	whole, part := math.Modf(seconds)
