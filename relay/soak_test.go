@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) {
 			defer wg.Done()
 			defer func() { <-slots }()
 			seed := uint64(n) + 1
-			if until.IsZero() == false {
+			if !until.IsZero() {
 				seed = rand.Uint64()
 			}
 			t.Run(fmt.Sprintf("RELAY_SEED=%d", seed), func(t *testing.T) { soak(t, seed) })
@@ -210,7 +210,10 @@ func soak(t *testing.T, seed uint64) {
 		if pick(2) == 0 {
 			readers[pick(len(readers))].reopen() // in the middle of the answer
 		}
-		if pick(3) > 0 {
+		// A message in the middle of an answer whose deltas have no number cuts
+		// them in two; who then comes so late that the first part is no longer
+		// kept gets the second alone.
+		if pick(3) > 0 || (unnumbered && kept < 2000) {
 			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.upstream()); return !s.Busy })
 		}
 	}
