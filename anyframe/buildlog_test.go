@@ -168,7 +168,10 @@ func TestLeavingABuildsLogClosesIt(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}))
-	for range c.Agents.StreamBuild(t.Context(), 7, 9, StreamOptions{}) {
+	for _, err := range c.Agents.StreamBuild(t.Context(), 7, 9, StreamOptions{}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	<-gone

@@ -137,34 +137,52 @@ func TestBuildAndWaitWaitsForTheVeryBuild(t *testing.T) {
 		polls  []string
 	}{
 		"the status of the one before, then its own": {
-			queued, []step{build(`"succeeded"`, old), build(`"running"`, ""), build(`"succeeded"`, done)},
-			[]step{reply(200, running), reply(200, ready)}, "new", "", []string{"running", "running", "succeeded"},
+			queued,
+			[]step{build(`"succeeded"`, old), build(`"running"`, ""), build(`"succeeded"`, done)},
+			[]step{reply(200, running), reply(200, ready)},
+			"new", "",
+			[]string{"running", "running", "succeeded"},
 		},
 		"the failure of the one before": {
-			queued, []step{build(`"failed"`, `,"error":"old"`), build(`"succeeded"`, done)},
-			[]step{reply(200, running), reply(200, ready)}, "new", "", []string{"running", "succeeded"},
+			queued,
+			[]step{build(`"failed"`, `,"error":"old"`), build(`"succeeded"`, done)},
+			[]step{reply(200, running), reply(200, ready)},
+			"new", "",
+			[]string{"running", "succeeded"},
 		},
 		"never its own": {
 			queued, []step{build(`"succeeded"`, old)}, []step{reply(200, failure)}, "", "boom", []string{"failed"},
 		},
 		"not listed yet, another image": {
-			queued, []step{reply(200, `{"agent_id":7,"build_key":"x","state":"succeeded"}`), build(`"succeeded"`, done)},
-			[]step{reply(200, `[]`), reply(200, ready)}, "new", "", []string{"queued", "succeeded"},
+			queued,
+			[]step{reply(200, `{"agent_id":7,"build_key":"x","state":"succeeded"}`), build(`"succeeded"`, done)},
+			[]step{reply(200, `[]`), reply(200, ready)},
+			"new", "",
+			[]string{"queued", "succeeded"},
 		},
 		"never built, with an image": {
-			queued, []step{build(`null`, `,"built_image_id":"old"`), build(`"succeeded"`, done)},
-			[]step{reply(200, `[]`), reply(200, ready)}, "new", "", []string{"queued", "succeeded"},
+			queued,
+			[]step{build(`null`, `,"built_image_id":"old"`), build(`"succeeded"`, done)},
+			[]step{reply(200, `[]`), reply(200, ready)},
+			"new", "",
+			[]string{"queued", "succeeded"},
 		},
 		"no list at all": {
 			queued, []step{build(`"running"`, ""), build(`"succeeded"`, done)}, []step{reply(404, "")}, "new", "", []string{"running", "succeeded"},
 		},
 		"no id to go by": {
-			noID, []step{build(`"succeeded"`, old), build(`"succeeded"`, done)},
-			[]step{reply(200, running), reply(200, ready)}, "new", "", []string{"running", "succeeded"},
+			noID,
+			[]step{build(`"succeeded"`, old), build(`"succeeded"`, done)},
+			[]step{reply(200, running), reply(200, ready)},
+			"new", "",
+			[]string{"running", "succeeded"},
 		},
 		"cancelled": {
-			queued, []step{build(`"cancelled"`, `,"error":"by hand"`)},
-			[]step{reply(200, `[{"id":9,"build_key":"k","state":"cancelled"}]`)}, "", "by hand", []string{"cancelled"},
+			queued,
+			[]step{build(`"cancelled"`, `,"error":"by hand"`)},
+			[]step{reply(200, `[{"id":9,"build_key":"k","state":"cancelled"}]`)},
+			"", "by hand",
+			[]string{"cancelled"},
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -61,7 +61,8 @@ var modelsOfTheAPI = []model{
 		"github":{"set":true,"last4":"c","updated_at":` + stamp + `}}`, maybe("codex"),
 	},
 	{
-		Connector{}, `{"id":7,"display_name":"Linear","mcp_url":"https://m","catalog_slug":"linear","default_enabled":true,
+		Connector{},
+		`{"id":7,"display_name":"Linear","mcp_url":"https://m","catalog_slug":"linear","default_enabled":true,
 		"transport":"sse","auth_kind":"bearer_token","secret_last4":"wxyz","expires_at":` + stamp + `,"scopes":"a b","is_authorized":true,
 		"last_refresh_attempt_at":` + stamp + `,"last_refresh_error":"e","created_at":` + stamp + `,"updated_at":` + stamp + `}`,
 		with(maybe("catalog_slug", "secret_last4", "expires_at", "scopes", "last_refresh_attempt_at", "last_refresh_error"), "default_enabled", true),
@@ -72,14 +73,16 @@ var modelsOfTheAPI = []model{
 	},
 	{ConnectorAuthorize{}, `{"connector_id":7,"authorize_url":"https://a","state":"s"}`, nil},
 	{
-		ConnectorCatalogItem{}, `{"slug":"linear","display_name":"Linear","category":"c","description":"d","mcp_url":"u",
+		ConnectorCatalogItem{},
+		`{"slug":"linear","display_name":"Linear","category":"c","description":"d","mcp_url":"u",
 		"transport":"http","setup_kind":"custom_mcp","publisher":"p","trust_level":"official","docs_url":"https://d","tags":["t"],
 		"has_logo":true,"coming_soon":true,"installed":true,"connector_id":7,"is_authorized":false}`,
 		maybe("tags", "has_logo", "coming_soon", "installed", "connector_id", "is_authorized"),
 	},
 	{Agent{}, `{` + agentPart + `}`, with(maybe(agentOptional...), "runtime", RuntimeClaude)},
 	{
-		AgentDetail{}, `{` + agentPart + `,"skills":[` + skillJSON + `],"mcps":[` + mcpJSON + `],"connectors":[` + toggleJSON + `],"image":` + imageJSON + `}`,
+		AgentDetail{},
+		`{` + agentPart + `,"skills":[` + skillJSON + `],"mcps":[` + mcpJSON + `],"connectors":[` + toggleJSON + `],"image":` + imageJSON + `}`,
 		with(maybe(append([]string{"skills", "mcps", "connectors", "image"}, agentOptional...)...), "runtime", RuntimeClaude),
 	},
 	{AgentSkill{}, skillJSON, nil},
@@ -87,20 +90,24 @@ var modelsOfTheAPI = []model{
 	{AgentConnectorToggle{}, toggleJSON, nil},
 	{AgentImage{}, imageJSON, nil},
 	{
-		BuildQueued{}, `{"agent_id":42,"build_key":"k","queued":true,"reason":"r","build_id":128}`,
+		BuildQueued{},
+		`{"agent_id":42,"build_key":"k","queued":true,"reason":"r","build_id":128}`,
 		maybe("build_key", "reason", "build_id"),
 	},
 	{
-		BuildStatus{}, `{"agent_id":42,"build_key":"k","state":"succeeded","started_at":` + stamp + `,"finished_at":` + stamp + `,"error":"e","built_image_id":"im"}`,
+		BuildStatus{},
+		`{"agent_id":42,"build_key":"k","state":"succeeded","started_at":` + stamp + `,"finished_at":` + stamp + `,"error":"e","built_image_id":"im"}`,
 		maybe("build_key", "state", "started_at", "finished_at", "error", "built_image_id"),
 	},
 	{
-		Build{}, `{"id":128,"build_key":"k","state":"failed","started_at":` + stamp + `,"finished_at":` + stamp + `,"error":"e","log_size":0}`,
+		Build{},
+		`{"id":128,"build_key":"k","state":"failed","started_at":` + stamp + `,"finished_at":` + stamp + `,"error":"e","log_size":0}`,
 		maybe("finished_at", "error", "log_size"),
 	},
 	{LogURL{}, `{"url":"https://l","expires_in":900}`, nil},
 	{
-		Session{}, `{"id":"` + sid + `","agent_id":42,"status":"running","modal_sandbox_id":"sb","sandbox_url":"https://s",
+		Session{},
+		`{"id":"` + sid + `","agent_id":42,"status":"running","modal_sandbox_id":"sb","sandbox_url":"https://s",
 		"snapshot_image_id":"im","idle_timeout_s":300,"previews":[` + previewJSON + `],"is_setup_session":true,
 		"created_at":` + stamp + `,"last_active":` + stamp + `}`,
 		maybe("modal_sandbox_id", "sandbox_url", "snapshot_image_id", "previews", "is_setup_session"),
@@ -111,11 +118,13 @@ var modelsOfTheAPI = []model{
 	{Preview{}, previewJSON, maybe("cmd", "url", "started_at", "exit_code")},
 	{PreviewSpec{}, `{"cmd":"bun dev","port":3000,"name":"web"}`, maybe("port", "name")},
 	{
-		PreviewActionResult{}, `{"ok":true,"port":3000,"name":"web","url":"https://p","status":"starting","restart_pending":true,"already_open":true,"error":"e"}`,
+		PreviewActionResult{},
+		`{"ok":true,"port":3000,"name":"web","url":"https://p","status":"starting","restart_pending":true,"already_open":true,"error":"e"}`,
 		maybe("port", "name", "url", "status", "restart_pending", "already_open", "error"),
 	},
 	{
-		PreviewBatchResult{}, `{"ok":true,"restart_pending":true,"previews":[` + previewJSON + `],"error":"e"}`,
+		PreviewBatchResult{},
+		`{"ok":true,"restart_pending":true,"previews":[` + previewJSON + `],"error":"e"}`,
 		maybe("restart_pending", "previews", "error"),
 	},
 }

@@ -33,7 +33,8 @@ func (o operation) method() string {
 func value[T any](_ T, err error) error { return err }
 
 func last[T any](seq iter.Seq2[T, error]) (err error) {
-	for _, err = range seq {
+	for _, e := range seq {
+		err = e
 	}
 	return err
 }

@@ -221,7 +221,10 @@ func TestLeavingATurnClosesItsStream(t *testing.T) {
 			return ctx.Err()
 		})},
 	})
-	for range c.Sessions.Turn(t.Context(), "x", Message{Prompt: "p"}, StreamOptions{}) {
+	for _, err := range c.Sessions.Turn(t.Context(), "x", Message{Prompt: "p"}, StreamOptions{}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	<-gone
