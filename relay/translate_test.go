@@ -1,0 +1,220 @@
+package relay
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+func newTestTranslator(v Visibility, approvals, past bool, book *notebook) *translator {
+	c := DefaultConfig()
+	c.Visibility, c.VisitorApprovals = v, approvals
+	return newTranslator(&c, 1, 0, book, past)
+}
+
+func upstreamEvent(seq int64, payload string) anyframe.Event {
+	return anyframe.Event{Seq: seq, Data: json.RawMessage(payload)}
+}
+
+// said is items as a test writes them down: id, kind and data.
+func said(items []item) []string {
+	var all []string
+	for _, it := range items {
+		data, _ := json.Marshal(it.data)
+		all = append(all, fmt.Sprintf("%d %s %s", it.seq, it.kind, data))
+	}
+	return all
+}
+
+func wantSaid(t *testing.T, what string, got []item, want ...string) {
+	t.Helper()
+	if !slices.Equal(said(got), want) {
+		t.Errorf("%s:\n got  %q\n want %q", what, said(got), want)
+	}
+}
+
+func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
+	const hidden = "-"
+	for name, c := range map[string]struct {
+		payload           string
+		chat, tools, full string // what is shown; hidden is nothing, empty is the one before
+	}{
+		"message.content":      {payload: `{"type":"assistant","message":{"content":[{"type":"text","text":"a"}]}}`, chat: `7 text {"text":"a","delta":false}`},
+		"content":              {payload: `{"type":"assistant","content":[{"type":"text","text":"a"}]}`, chat: `7 text {"text":"a","delta":false}`},
+		"message.content wins": {payload: `{"type":"assistant","content":[{"type":"text","text":"no"}],"message":{"content":[{"type":"text","text":"a"}]}}`, chat: `7 text {"text":"a","delta":false}`},
+		"a plain string":       {payload: `{"type":"assistant","message":{"content":"a"}}`, chat: `7 text {"text":"a","delta":false}`},
+		"an old class name":    {payload: `{"type":"assistant","content":[{"__class__":"TextBlock","text":"a"}]}`, chat: `7 text {"text":"a","delta":false}`},
+		"an old tool use": {
+			payload: `{"type":"assistant","content":[{"__class__":"ToolUseBlock","name":"Read","input":{"file_path":"/x","secret":"s"}}]}`,
+			chat:    hidden, tools: `7 tool {"name":"Read","state":"running","summary":"/x"}`,
+			full: `0 tool {"name":"Read","state":"running","summary":"/x"}|7 upstream {"payload":{"type":"assistant","content":[{"__class__":"ToolUseBlock","name":"Read","input":{"file_path":"/x","secret":"s"}}]}}`,
+		},
+		"a delta":       {payload: `{"type":"assistant","delta":true,"content":[{"type":"text","text":" a "}]}`, chat: `7 text {"text":" a ","delta":true}`},
+		"an empty text": {payload: `{"type":"assistant","content":[{"type":"text","text":""}]}`, chat: hidden},
+		"two blocks": {
+			payload: `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`,
+			chat:    `0 text {"text":"a","delta":false}|7 text {"text":"b","delta":false}`,
+		},
+		"thinking": {
+			payload: `{"type":"assistant","content":[{"type":"thinking","thinking":"psst"}]}`, chat: hidden, tools: hidden,
+			full: `7 upstream {"payload":{"type":"assistant","content":[{"type":"thinking","thinking":"psst"}]}}`,
+		},
+		"assistant_message":     {payload: `{"type":"assistant_message","text":"a"}`, chat: `7 text {"text":"a","delta":false}`},
+		"user_message":          {payload: `{"type":"user_message","text":"hi","attachments":[{"name":"n","mime":"m","data":"d"}]}`, chat: `7 user {"text":"hi","attachments":[{"name":"n","mime":"m"}]}`},
+		"user":                  {payload: `{"type":"user","message":{"content":[{"type":"text","text":"hi"}]}}`, chat: `7 user {"text":"hi","attachments":[]}`},
+		"only results of tools": {payload: `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"x","content":"secret"}]}}`, chat: hidden, tools: hidden},
+		"tool_call":             {payload: `{"type":"tool_call","name":"Bash","input":{"command":"ls  -l"}}`, chat: hidden, tools: `7 tool {"name":"Bash","state":"running","summary":"ls -l"}`},
+		"a question":            {payload: `{"type":"ask_user_question","question":"Q?","options":["a",{"label":"b"}],"prompt_id":"secret"}`, chat: `7 question {"id":"p1-7","question":"Q?","options":["a","b"]}`},
+		"a permission":          {payload: `{"type":"permission_request","tool_name":"Bash","input":{"command":"x"},"request_id":"secret"}`, chat: `7 approval {"id":null}`},
+		"a result":              {payload: `{"type":"result","subtype":"success"}`, chat: `7 turn_end {"reason":"done","code":null}`},
+		"a result in error":     {payload: `{"type":"result","is_error":true,"error":"secret"}`, chat: `7 turn_end {"reason":"failed","code":"agent_error"}`},
+		"a result interrupted":  {payload: `{"type":"result","subtype":"interrupted"}`, chat: `7 turn_end {"reason":"interrupted","code":null}`},
+		"_error":                {payload: `{"type":"_error","error":"secret"}`, chat: `7 turn_end {"reason":"failed","code":"agent_error"}`},
+		"unknown":               {payload: `{"type":"weather","sky":"clear"}`, chat: hidden, tools: hidden, full: `7 upstream {"payload":{"type":"weather","sky":"clear"}}`},
+		"not JSON":              {payload: `{"type":"assi`, chat: hidden},
+		"not an object":         {payload: `[1]`, chat: hidden, tools: hidden, full: `7 upstream {"payload":[1]}`},
+		"no type":               {payload: `{"text":"x"}`, chat: hidden, tools: hidden, full: `7 upstream {"payload":{"text":"x"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := ""
+			for _, at := range []struct {
+				v    Visibility
+				want string
+			}{{VisibilityChat, c.chat}, {VisibilityTools, c.tools}, {VisibilityFull, c.full}} {
+				if at.want != "" {
+					want = at.want
+				}
+				var lines []string
+				if want != hidden {
+					lines = strings.Split(want, "|")
+				}
+				for _, past := range []bool{false, true} {
+					got := newTestTranslator(at.v, false, past, &notebook{}).step(upstreamEvent(7, c.payload))
+					wantSaid(t, fmt.Sprintf("%s, past %t", at.v, past), got.items, lines...)
+				}
+			}
+		})
+	}
+}
+
+func delta(seq int64, text string) anyframe.Event {
+	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","delta":true,"content":[{"type":"text","text":%q}]}`, text))
+}
+
+func block(seq int64, text string) anyframe.Event {
+	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","content":[{"type":"text","text":%q}]}`, text))
+}
+
+func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
+	for name, c := range map[string]struct {
+		events []anyframe.Event
+		torn   int64
+		want   []string
+	}{
+		"the end is missing": {[]anyframe.Event{delta(0, "a"), block(2, "abc")}, -1, []string{
+			`0 text {"text":"a","delta":true}`, `0 text {"text":"bc","delta":true}`, `2 text {"text":"abc","delta":false}`,
+		}},
+		"nothing is missing": {[]anyframe.Event{delta(0, "abc"), block(2, "abc")}, -1, []string{
+			`0 text {"text":"abc","delta":true}`, `2 text {"text":"abc","delta":false}`,
+		}},
+		"another text": {[]anyframe.Event{delta(0, "x"), block(2, "abc")}, -1, []string{
+			`0 text {"text":"x","delta":true}`, `2 text {"text":"abc","delta":false}`,
+		}},
+		"torn, until the next block": {[]anyframe.Event{delta(0, "c"), block(2, "abc"), delta(0, "d"), block(3, "d")}, 1, []string{
+			`2 text {"text":"abc","delta":false}`, `0 text {"text":"d","delta":true}`, `3 text {"text":"d","delta":false}`,
+		}},
+		"torn, a block from before heals nothing": {[]anyframe.Event{block(2, "old"), delta(0, "c"), block(3, "abc")}, 2, []string{
+			`2 text {"text":"old","delta":false}`, `3 text {"text":"abc","delta":false}`,
+		}},
+		"torn, numbered deltas are whole": {[]anyframe.Event{delta(2, "abc"), block(3, "abc")}, 1, []string{
+			`2 text {"text":"abc","delta":true}`, `3 text {"text":"abc","delta":false}`,
+		}},
+		"two blocks whose deltas came as one": {[]anyframe.Event{delta(0, "ab"), upstreamEvent(2, `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`)}, -1, []string{
+			`0 text {"text":"ab","delta":true}`, `2 text {"text":"ab","delta":false}`,
+		}},
+	} {
+		tr := newTestTranslator(VisibilityChat, false, false, &notebook{})
+		tr.torn = c.torn
+		var got []item
+		for _, ev := range c.events {
+			got = append(got, tr.step(ev).items...)
+		}
+		wantSaid(t, name, got, c.want...)
+	}
+}
+
+// TestThePastTellsWhatWasToldLive runs events through a translator of each kind,
+// from every place in them: what is numbered is the same, and so are the
+// visitor's own messages and their places.
+func TestThePastTellsWhatWasToldLive(t *testing.T) {
+	book := &notebook{}
+	for i, n := range []store.Note{
+		{Key: "numbered", Seq: 4, State: turnSent}, {Key: "echoed", Seq: 9, State: turnSent}, {Key: "no answer", State: turnSent}, {Key: "held", State: turnHeld},
+	} {
+		book.putTurn(turnNote{note: n, Text: n.Key, After: []int64{3, 8, 12, 12}[i]})
+	}
+	events := []anyframe.Event{
+		block(1, "a"), upstreamEvent(2, `{"type":"result"}`), upstreamEvent(3, `{"type":"weather"}`), delta(5, "b"), block(6, "b"),
+		upstreamEvent(8, `{"type":"result"}`), upstreamEvent(9, `{"type":"user_message","text":"echoed"}`), block(11, "c"),
+		upstreamEvent(12, `{"type":"result"}`), block(14, "d"), upstreamEvent(20, `{"type":"result"}`),
+	}
+	var live []string
+	at := map[int64]int{0: 0} // seq → how much had been told when it was done
+	tr := newTestTranslator(VisibilityChat, false, false, book)
+	for _, ev := range events {
+		live = append(live, said(tr.step(ev).items)...)
+		at[ev.Seq] = len(live)
+	}
+	for _, want := range []string{
+		`0 user {"text":"numbered","attachments":[],"turn":"numbered"}`, `9 user {"text":"echoed","attachments":[],"turn":"echoed"}`,
+		`0 user {"text":"no answer","attachments":[],"turn":"no answer"}`,
+	} {
+		if n := strings.Count(strings.Join(live, "\n"), want); n != 1 {
+			t.Errorf("live: got %q %d times, want once in\n%s", want, n, strings.Join(live, "\n"))
+		}
+	}
+	for from, told := range at {
+		past := newTestTranslator(VisibilityChat, false, true, book)
+		past.last = from
+		var got []string
+		for _, ev := range events {
+			if ev.Seq > from {
+				got = append(got, said(past.step(ev).items)...)
+			}
+		}
+		if want := live[told:]; !slices.Equal(got, want) {
+			t.Errorf("after %d:\n got  %q\n want %q", from, got, want)
+		}
+	}
+}
+
+func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
+	const asked = `{"type":"ask_user_question","question":"Q?"}`
+	const settled = `0 settled {"id":"p1-3","outcome":"elsewhere"}`
+	for name, c := range map[string]struct {
+		after *promptNote // what the notebook has when the agent goes on
+		want  []string
+	}{
+		"nobody here answered":         {&promptNote{note: store.Note{Key: "p1-3", Seq: 3, State: promptOpen}}, []string{settled, `4 text {"text":"a","delta":false}`}},
+		"not known":                    {nil, []string{settled, `4 text {"text":"a","delta":false}`}},
+		"answered here":                {&promptNote{note: store.Note{Key: "p1-3", Seq: 3, State: promptAnswered}}, []string{`4 text {"text":"a","delta":false}`}},
+		"an answer is on its way":      {&promptNote{inFlight: true, note: store.Note{Key: "p1-3", Seq: 3, State: promptClaimed}, Outcome: "answered"}, []string{`4 text {"text":"a","delta":false}`}},
+		"an answer of which no more":   {&promptNote{note: store.Note{Key: "p1-3", Seq: 3, State: promptClaimed}, Outcome: "answered"}, []string{`0 settled {"id":"p1-3","outcome":"answered"}`, `4 text {"text":"a","delta":false}`}},
+		"an approval nobody here sees": {&promptNote{Approval: true, note: store.Note{Key: "p1-3", Seq: 3, State: promptOpen}}, []string{`4 text {"text":"a","delta":false}`}},
+	} {
+		book := &notebook{}
+		tr := newTestTranslator(VisibilityChat, false, false, book)
+		if out := tr.step(upstreamEvent(3, asked)); len(out.opened) != 1 {
+			t.Fatalf("opened: got %v, want one prompt", out.opened)
+		}
+		if c.after != nil {
+			book.setPrompt(*c.after)
+		}
+		wantSaid(t, name, tr.step(block(4, "a")).items, c.want...)
+	}
+}
