@@ -21,19 +21,11 @@ func asks(c *anyframetest.Chat) {
 	c.Say("You chose " + c.Ask("Which?", "red", "green") + ".")
 }
 
-// prompt waits for the n-th prompt of a kind and returns its id.
-func (x *tab) prompt(kind string, n int) string {
+// prompt waits for a prompt of a kind and returns its id.
+func (x *tab) prompt(kind string) string {
 	x.t.Helper()
-	es := x.until(kind, func(es []event) bool { return count(es, kind) >= n })
-	at := 0
-	for _, e := range es {
-		if e.kind == kind {
-			if at++; at == n {
-				return e.str("id")
-			}
-		}
-	}
-	return ""
+	es := x.until(kind, func(es []event) bool { return count(es, kind) > 0 })
+	return es[slices.IndexFunc(es, func(e event) bool { return e.kind == kind })].str("id")
 }
 
 func (b *browser) respond(id, answer string) answer {
@@ -78,7 +70,7 @@ func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
 	v := r.visitor()
 	x, y := v.open(""), v.open("")
 	v.say("ask", "k1")
-	id := x.prompt("question", 1)
+	id := x.prompt("question")
 	for _, secret := range r.plane.Secrets() {
 		if strings.Contains(id, secret) {
 			t.Errorf("prompt id: got %q, AnyFrame's own", id)
@@ -110,7 +102,7 @@ func TestOfManyAnswersAtOnceOneCounts(t *testing.T) {
 	v := r.visitor()
 	x := v.open("")
 	v.say("ask", "k1")
-	id := x.prompt("question", 1)
+	id := x.prompt("question")
 	var mu sync.Mutex
 	var taken []string
 	var wg sync.WaitGroup
@@ -155,7 +147,7 @@ func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
 			v := r.visitor()
 			x := v.open("")
 			v.say("ask", "k1")
-			id := x.prompt("question", 1)
+			id := x.prompt("question")
 			c.fault.Op, c.fault.Times = anyframetest.OpRespond, 1
 			r.plane.Inject(c.fault)
 			if a := v.respond(id, "red"); a.status != c.status {
@@ -190,11 +182,11 @@ func TestAPromptAnsweredByTheOperatorIsSettledElsewhere(t *testing.T) {
 			v := r.visitor()
 			x := v.open("")
 			v.say("ask", "k1")
-			id := x.prompt("question", 1)
+			id := x.prompt("question")
 			if restarted {
 				r.restart()
 				x = v.open("")
-				x.prompt("question", 1)
+				x.prompt("question")
 			}
 			r.plane.Answer(r.upstream(), "blue")
 			for name, x := range map[string]*tab{"live": x, "later": v.open("")} {
@@ -237,7 +229,7 @@ func TestWithApprovalsOnVisitorsDecide(t *testing.T) {
 			v := r.visitor()
 			x := v.open("")
 			v.say("permit", "k1")
-			id := x.prompt("approval", 1)
+			id := x.prompt("approval")
 			asked := x.all()[len(x.all())-1]
 			if asked.str("tool") != "Bash" || fmt.Sprint(asked.json["input"]) != "map[command:ls]" {
 				t.Errorf("approval: got %s, want the tool and its input", asked.data)

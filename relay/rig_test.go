@@ -362,9 +362,9 @@ func (x *tab) turnEnds(n int) []event {
 }
 
 // status waits for a session event with this status.
-func (x *tab) status(want string) []event {
+func (x *tab) status(want string) {
 	x.t.Helper()
-	return x.until("status "+want, func(es []event) bool {
+	x.until("status "+want, func(es []event) bool {
 		return slices.ContainsFunc(es, func(e event) bool { return e.kind == "session" && e.str("status") == want })
 	})
 }

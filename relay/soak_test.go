@@ -48,17 +48,14 @@ func TestSoak(t *testing.T) {
 			break
 		}
 		slots <- struct{}{}
-		wg.Add(1)
-		// The subtest is over when run returns; a goroutine for each lets them wait together.
-		go func() {
-			defer wg.Done()
+		wg.Go(func() { // and not in parallel mode, which would begin when this loop ends
 			defer func() { <-slots }()
 			seed := uint64(n) + 1
 			if !until.IsZero() {
 				seed = rand.Uint64()
 			}
 			t.Run(fmt.Sprintf("RELAY_SEED=%d", seed), func(t *testing.T) { soak(t, seed) })
-		}()
+		})
 	}
 	wg.Wait()
 }
@@ -120,7 +117,7 @@ func (o *reader) chat() []event {
 }
 
 func soak(t *testing.T, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // to be repeated
+	rng := rand.New(rand.NewPCG(seed, seed))
 	pick := func(n int) int { return rng.IntN(n) }
 	unnumbered, echo := pick(2) == 0, pick(4) > 0
 	var opts []anyframetest.Option

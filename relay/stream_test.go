@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -88,7 +87,7 @@ func inside(t *testing.T, f func(t *testing.T, srv *relay.Server, open func() (*
 		c.APIKey, c.AgentID, c.BaseURL, c.Store = "afm_none", 1, "http://127.0.0.1:1", "memory:"
 		c.StreamsPerVisitor, c.StreamsPerIP = 1000, 1000
 		c.RateIP = relay.Rate{}
-		srv, err := relay.New(t.Context(), c, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+		srv, err := relay.New(t.Context(), c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-func newTestTranslator(v Visibility, approvals, past bool, book *notebook) *translator {
+func newTestTranslator(v Visibility, past bool, book *notebook) *translator {
 	c := DefaultConfig()
-	c.Visibility, c.VisitorApprovals = v, approvals
+	c.Visibility = v
 	return newTranslator(&c, 1, 0, book, past)
 }
 
@@ -94,7 +94,7 @@ func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
 					lines = strings.Split(want, "|")
 				}
 				for _, past := range []bool{false, true} {
-					got := newTestTranslator(at.v, false, past, &notebook{}).step(upstreamEvent(7, c.payload))
+					got := newTestTranslator(at.v, past, &notebook{}).step(upstreamEvent(7, c.payload))
 					wantSaid(t, fmt.Sprintf("%s, past %t", at.v, past), got.items, lines...)
 				}
 			}
@@ -138,7 +138,7 @@ func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
 			`0 text {"text":"ab","delta":true}`, `2 text {"text":"ab","delta":false}`,
 		}},
 	} {
-		tr := newTestTranslator(VisibilityChat, false, false, &notebook{})
+		tr := newTestTranslator(VisibilityChat, false, &notebook{})
 		tr.torn = c.torn
 		var got []item
 		for _, ev := range c.events {
@@ -165,7 +165,7 @@ func TestThePastTellsWhatWasToldLive(t *testing.T) {
 	}
 	var live []string
 	at := map[int64]int{0: 0} // seq → how much had been told when it was done
-	tr := newTestTranslator(VisibilityChat, false, false, book)
+	tr := newTestTranslator(VisibilityChat, false, book)
 	for _, ev := range events {
 		live = append(live, said(tr.step(ev).items)...)
 		at[ev.Seq] = len(live)
@@ -179,7 +179,7 @@ func TestThePastTellsWhatWasToldLive(t *testing.T) {
 		}
 	}
 	for from, told := range at {
-		past := newTestTranslator(VisibilityChat, false, true, book)
+		past := newTestTranslator(VisibilityChat, true, book)
 		past.last = from
 		var got []string
 		for _, ev := range events {
@@ -208,7 +208,7 @@ func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
 		"an approval nobody here sees": {&promptNote{Approval: true, note: store.Note{Key: "p1-3", Seq: 3, State: promptOpen}}, []string{`4 text {"text":"a","delta":false}`}},
 	} {
 		book := &notebook{}
-		tr := newTestTranslator(VisibilityChat, false, false, book)
+		tr := newTestTranslator(VisibilityChat, false, book)
 		if out := tr.step(upstreamEvent(3, asked)); len(out.opened) != 1 {
 			t.Fatalf("opened: got %v, want one prompt", out.opened)
 		}
