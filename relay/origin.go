@@ -37,7 +37,7 @@ func (c *Config) allowed(o string) bool {
 			if sub, found := strings.CutSuffix(rest, "."+domain); ok && found && validSubdomain(sub) {
 				return true
 			}
-		case p == o, p == "*" && o != "null" && strings.Contains(o, "://"):
+		case p == o, p == "*" && strings.Contains(o, "://"): // "null" is no origin
 			return true
 		}
 	}
@@ -100,7 +100,7 @@ func sameHost(o, scheme, host string) bool {
 // has none.
 func originOfURL(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || u.User != nil || !hostPattern.MatchString(u.Host) {
+	if err != nil || !hostPattern.MatchString(u.Host) {
 		return ""
 	}
 	host := strings.ToLower(u.Host)

@@ -96,23 +96,28 @@ func TestABodyThatIsTooSlowIsRefused(t *testing.T) {
 		want   string
 		within time.Duration
 	}{
-		"nothing comes":            {"POST /v1/messages", nil, "408 request_timeout", 15 * time.Second},
-		"half comes":               {"POST /v1/messages", []string{`{"text":`}, "408 request_timeout", 15 * time.Second},
-		"it drips":                 {"POST /v1/messages", strings.Split(strings.Repeat("  ", 30), ""), "408 request_timeout", 15 * time.Second},
-		"for a visitor":            {"POST /v1/visitor", nil, "408 request_timeout", 15 * time.Second},
-		"for a session":            {"POST /v1/session", nil, "408 request_timeout", 15 * time.Second},
-		"for an answer":            {"POST /v1/responses", nil, "408 request_timeout", 15 * time.Second},
-		"where nobody wants it":    {"GET /v1/session", nil, "408 request_timeout", 15 * time.Second},
-		"and the stream":           {"GET /v1/events", nil, "408 request_timeout", 15 * time.Second},
-		"refused before it is due": {"POST /v1/nothing", nil, "404 not_found", 15 * time.Second},
-		"no such method":           {"PUT /v1/messages", nil, "408 request_timeout", 15 * time.Second},
-		"outside of the interface": {"POST /widget.js", nil, "405 method_not_allowed", 15 * time.Second},
-		"slow, but in time":        {"POST /v1/visitor", []string{"{", " ", " ", " ", " ", "}" + strings.Repeat(" ", 94)}, "200", 12 * time.Second},
+		"nothing comes":                {"POST /v1/messages", nil, "408 request_timeout", 15 * time.Second},
+		"half comes":                   {"POST /v1/messages", []string{`{"text":`}, "408 request_timeout", 15 * time.Second},
+		"it drips":                     {"POST /v1/messages", strings.Split(strings.Repeat("  ", 30), ""), "408 request_timeout", 15 * time.Second},
+		"for a visitor":                {"POST /v1/visitor", nil, "408 request_timeout", 15 * time.Second},
+		"for a session":                {"POST /v1/session", nil, "408 request_timeout", 15 * time.Second},
+		"for an answer":                {"POST /v1/responses", nil, "408 request_timeout", 15 * time.Second},
+		"where nobody wants it":        {"GET /v1/session", nil, "408 request_timeout", 15 * time.Second},
+		"and the stream":               {"GET /v1/events", nil, "408 request_timeout", 15 * time.Second},
+		"refused before it is due":     {"POST /v1/nothing", nil, "404 not_found", 15 * time.Second},
+		"no such method":               {"PUT /v1/messages", nil, "408 request_timeout", 15 * time.Second},
+		"outside of the interface":     {"POST /widget.js", nil, "405 method_not_allowed", 15 * time.Second},
+		"too large, as it says itself": {"POST /v1/visitor", nil, "413 message_too_large", 0},
+		"slow, but in time":            {"POST /v1/visitor", []string{"{", " ", " ", " ", " ", "}" + strings.Repeat(" ", 94)}, "200", 12 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDesk(t, nil)
-				head := tt.head + " HTTP/1.1\r\nHost: relay.test\r\nContent-Type: application/json\r\nContent-Length: 100\r\nAuthorization: Bearer " + d.mint() + "\r\n\r\n"
+				length := "100"
+				if tt.within == 0 {
+					length = "1000000"
+				}
+				head := tt.head + " HTTP/1.1\r\nHost: relay.test\r\nContent-Type: application/json\r\nContent-Length: " + length + "\r\nAuthorization: Bearer " + d.mint() + "\r\n\r\n"
 				a, took, kept := overPipes(t, d.srv.Handler(), 2*time.Second, append([]string{head}, tt.pieces...)...)
 				var status int
 				var code string
