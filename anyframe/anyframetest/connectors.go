@@ -142,9 +142,6 @@ func (s *Server) authorizeView(conn *connector) []byte {
 
 func (s *Server) deleteConnector(conn *connector, _ *call) answer {
 	s.connectors = slices.DeleteFunc(s.connectors, func(other *connector) bool { return other == conn })
-	for _, a := range s.agents {
-		delete(a.toggles, conn.id)
-	}
 	s.notify()
 	return success(http.StatusNoContent, nil)
 }

@@ -167,23 +167,20 @@ func newCall(r *http.Request) call {
 		host:    r.Host,
 	}
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	best := -1
 	for i := range routes {
 		ids, fits := routes[i].match(segments)
-		switch {
-		case !fits:
-		case routes[i].method != r.Method:
-			c.allow = append(c.allow, routes[i].method)
-		case best < 0 || len(ids) < len(c.ids): // spelled out beats *
-			best, c.ids = i, ids
+		if !fits {
+			continue
 		}
-	}
-	if best < 0 {
-		return c
-	}
-	c.Op, c.act, c.allow = routes[best].op, routes[best].act, nil
-	if len(c.ids) > 0 {
-		c.id = c.ids[0]
+		if routes[i].method != r.Method {
+			c.allow = append(c.allow, routes[i].method)
+			continue
+		}
+		c.Op, c.act, c.ids, c.allow = routes[i].op, routes[i].act, ids, nil
+		if len(ids) > 0 {
+			c.id = ids[0]
+		}
+		break // no request fits two
 	}
 	return c
 }
