@@ -5,61 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// exampleClient is a client of a server that plays one short conversation. A
-// program would call New without options instead.
-func exampleClient() (client *anyframe.Client, stop func()) {
-	mux := http.NewServeMux()
-	session := func(status string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `{"id":"s1","agent_id":7,"status":%q}`, status)
-		}
+// plane is a client, and a control plane for it whose agent is 7. A program
+// calls New without options and lets the environment say the rest.
+func plane(script anyframetest.Script, opts ...anyframetest.Option) (
+	client *anyframe.Client, cp *anyframetest.Server, stop func(),
+) {
+	cp = anyframetest.New(append(opts, anyframetest.WithAgent(7, script))...)
+	if err := cp.Listen("127.0.0.1:0"); err != nil {
+		log.Fatal(err)
 	}
-	mux.HandleFunc("GET /api/me", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"id":1,"github_id":2,"login":"ann"}`)
-	})
-	mux.HandleFunc("POST /api/sessions", session("booting"))
-	mux.HandleFunc("GET /api/sessions/s1", session("running"))
-	mux.HandleFunc("POST /api/sessions/s1/terminate", session("snapshotting"))
-	mux.HandleFunc("POST /api/sessions/s1/message", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"ok":true,"seq":1}`)
-	})
-	mux.HandleFunc("POST /api/sessions/s1/respond", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"ok":true}`)
-	})
-	mux.HandleFunc("GET /api/sessions/s1/transcript", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `[{"seq":1,"payload":{"type":"user_message","text":"Hello"},"created_at":"2025-01-01T00:00:00Z"}]`)
-	})
-	mux.HandleFunc("GET /api/sessions/s1/events", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		fmt.Fprint(w, strings.Join([]string{
-			`id: 2` + "\n" + `data: {"type":"permission_request","tool_name":"Bash","request_id":"r1","tool_use_id":"t1"}`,
-			`id: 3` + "\n" + `data: {"type":"assistant","content":[{"type":"text","text":"Hello yourself."}]}`,
-			`id: 4` + "\n" + `data: {"type":"result"}`, "",
-		}, "\n\n"))
-	})
-	srv := httptest.NewServer(mux)
 	client, err := anyframe.New(
-		anyframe.WithAPIKey("afm_example"), anyframe.WithBaseURL(srv.URL), anyframe.WithDotEnv(""),
+		anyframe.WithAPIKey(cp.Key()), anyframe.WithBaseURL(cp.URL()), anyframe.WithDotEnv(""),
 	)
 	if err != nil {
 		log.Fatal(err)
 	}
-	return client, srv.Close
+	return client, cp, cp.Close
 }
 
-// A whole conversation: a session, one turn, what the agent does, the end.
+// running is a session of agent 7 that is up.
+func running(ctx context.Context, client *anyframe.Client) (id string) {
+	session, err := client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: 7})
+	if err != nil {
+		log.Fatal(err)
+	}
+	session, err = client.Sessions.WaitUntilRunning(ctx, session.ID, anyframe.WaitOptions{Interval: time.Millisecond})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return session.ID
+}
+
+// A whole conversation: a session, one turn in which the agent asks, the end.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	client, stop := exampleClient()
+	client, _, stop := plane(func(c *anyframetest.Chat) {
+		if c.Permit("Bash", map[string]any{"command": "ls"}) {
+			c.Say("There are three files.")
+		}
+	})
 	defer stop()
 
 	session, err := client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: 7})
@@ -71,50 +62,43 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	sent, err := client.Sessions.Message(ctx, session.ID, anyframe.Message{Prompt: "Hello"})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println("sent as", *sent.Seq)
-
-	for event, err := range client.Sessions.Follow(ctx, session.ID, anyframe.StreamOptions{LastEventID: "1"}) {
+	var reply anyframe.Reply
+	message := anyframe.Message{Prompt: "What is here?"}
+	for event, err := range client.Sessions.Turn(ctx, session.ID, message, anyframe.StreamOptions{}) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
+		reply.Add(event)
 		payload, err := event.Payload()
 		if err != nil {
 			continue // one bad event is no reason to stop
 		}
 		switch p := payload.(type) {
-		case anyframe.Assistant:
-			fmt.Println("agent:", p.Blocks[0].Text)
 		case anyframe.PermissionRequest:
 			fmt.Println("may it use", p.ToolName)
-			body := map[string]string{"decision": "approve", "tool_use_id": p.ToolUseID}
-			if _, err := client.Sessions.Respond(ctx, session.ID, body); err != nil {
+			answer := map[string]string{"decision": "approve", "tool_use_id": p.ToolUseID}
+			if _, err := client.Sessions.Respond(ctx, session.ID, answer); err != nil {
 				fmt.Println(err)
 				return
 			}
-		}
-		if event.Type() == anyframe.TypeResult {
-			break // leaving the loop closes the stream
+		case anyframe.Failure:
+			fmt.Println("the turn failed:", p.Error)
 		}
 	}
+	fmt.Println("agent:", reply.String())
 	if _, err := client.Sessions.Terminate(ctx, session.ID); err != nil {
 		fmt.Println(err)
 		return
 	}
 	// Output:
-	// sent as 1
 	// may it use Bash
-	// agent: Hello yourself.
+	// agent: There are three files.
 }
 
 // Me is a cheap way to see whether a key is good.
 func ExampleClient_Me() {
-	client, stop := exampleClient()
+	client, _, stop := plane(nil)
 	defer stop()
 	user, err := client.Me(context.Background())
 	if errors.Is(err, anyframe.ErrUnauthorized) {
@@ -125,22 +109,51 @@ func ExampleClient_Me() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(user.Login)
-	// Output: ann
+	fmt.Println(user.Login != "")
+	// Output: true
 }
 
 // TranscriptAll pages through everything that was said.
 func ExampleSessionsService_TranscriptAll() {
-	client, stop := exampleClient()
+	ctx := context.Background()
+	client, cp, stop := plane(func(c *anyframetest.Chat) { c.Say("Hello.") }, anyframetest.WithUnnumberedDeltas())
 	defer stop()
-	for row, err := range client.Sessions.TranscriptAll(context.Background(), "s1", 0) {
+	id := running(ctx, client)
+	if _, err := client.Sessions.Message(ctx, id, anyframe.Message{Prompt: "Hi"}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = cp.Wait(ctx, func() bool { return len(cp.Log(id)) == 3 }) // until the turn is over
+	for row, err := range client.Sessions.TranscriptAll(ctx, id, 0) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		fmt.Println(row.Seq, row.Event().Type())
 	}
-	// Output: 1 user_message
+	// Output:
+	// 1 user_message
+	// 2 assistant
+	// 3 result
+}
+
+// Every failure is an *Error, which sentinels match.
+func ExampleError() {
+	client, _, stop := plane(nil)
+	defer stop()
+	_, err := client.Agents.Get(context.Background(), 999)
+	fmt.Println(errors.Is(err, anyframe.ErrNotFound), err)
+
+	// What is wrong with the arguments is told before anything is sent.
+	_, err = client.Agents.Create(context.Background(), anyframe.CreateAgentParams{})
+	fmt.Println(errors.Is(err, anyframe.ErrInvalid), err)
+	if e, ok := errors.AsType[*anyframe.Error](err); ok {
+		fmt.Println(e.Attempts, e.Fields[0].Loc, e.Fields[0].Msg)
+	}
+	// Output:
+	// true anyframe: GET /api/agents/999: [404] Agent not found
+	// true anyframe: POST /api/agents: name is required
+	// 0 [body name] is required
 }
 
 // Sent tells a message that may have arrived from one that cannot have.

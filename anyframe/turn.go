@@ -9,7 +9,7 @@ import (
 )
 
 // failureGrace is how long a turn that failed is given to end properly.
-const failureGrace = 5 * time.Second
+const failureGrace = 2 * time.Second
 
 // errTurnOver is the cause with which Turn leaves the stream of a turn that
 // failed and never ended.
