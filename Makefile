@@ -3,24 +3,27 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt fuzz js demo run image vuln
+.PHONY: help check test lint fmt fuzz bench-sse js demo run image vuln
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -timeout 15m ./...
+	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -timeout 15m ./... && go -C bench test ./...
 
 lint: ## linters, formatting, and whether the committed bundle is fresh and small
-	$(LINT) run && go vet ./... && go test -run '^(TestBundleIsFresh|TestSizes)$$' ./web
+	$(LINT) run && go vet ./... && go -C bench vet ./... && go test -run '^(TestBundleIsFresh|TestSizes)$$' ./web
 
 fmt: ## format all Go code
 	$(LINT) fmt
 
 fuzz: ## run each fuzz test for FUZZTIME, 20s unless told
 	go run ./tools/fuzz $(FUZZTIME)
+
+bench-sse: ## compare the client's event stream reader with two others
+	cd bench && go test -run '^$$' -bench . -benchtime 2s
 
 js: ## bundle the widget into web/static
 	go generate ./web

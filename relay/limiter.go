@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -32,6 +33,17 @@ func newLimiter(r Rate) *limiter {
 func (l *limiter) take(key string) error {
 	if l == nil || !l.rate.OnLimit(nowhere{}, &http.Request{}, key) {
 		return nil
+	}
+	return errRateLimited.after(l.counts.wait(key, time.Now()))
+}
+
+// full returns the refusal that take would, and counts nothing.
+func (l *limiter) full(key string) error {
+	if l == nil {
+		return nil
+	}
+	if _, rate, err := l.rate.Status(key); err != nil || int(math.Round(rate)) < l.counts.limit {
+		return nil // our counts give no errors
 	}
 	return errRateLimited.after(l.counts.wait(key, time.Now()))
 }

@@ -1,10 +1,10 @@
 package relay
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/httprate"
@@ -30,18 +30,13 @@ func newLimits(c *Config) *limits {
 	}
 }
 
-// pace is how long to wait until the next one is likely to be let through.
-func (r Rate) pace() time.Duration {
-	if r.Limit <= 0 {
-		return time.Second
+// newSession returns the refusal if addr has begun as many sessions as it may.
+func (l *limits) newSession(addr string) error {
+	if p, full := errors.AsType[*problem](l.sessions.full(addr)); full {
+		return errSessionQuota.after(p.retryAfter)
 	}
-	return max(r.Window/time.Duration(r.Limit), time.Second)
+	return nil
 }
-
-func (l *limits) refuse(r Rate) error { return errRateLimited.after(r.pace()) }
-
-func (l *limits) message(visitor string) bool { return l.messages.take(visitor) == nil }
-func (l *limits) session(addr string) bool    { return l.sessions.take(addr) == nil }
 
 // stream counts one more event stream, until release is called.
 func (l *limits) stream(visitor, addr string) (release func(), err error) {

@@ -27,7 +27,7 @@ const (
 
 // startPump starts the session's pump if none runs. With wake it brings the
 // sandbox up first, and the flight to wait for is returned.
-func (s *session) startPump(wake bool) *flight {
+func (s *session) startPump(wake bool, addr string) *flight {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.mu.Lock()
@@ -38,7 +38,7 @@ func (s *session) startPump(wake bool) *flight {
 		return f
 	}
 	if wake && s.flight == nil {
-		s.flight = &flight{done: make(chan struct{})}
+		s.flight = &flight{addr: addr, done: make(chan struct{})}
 		if s.pump != nil {
 			s.pump.cancel() // it reads a stream that says nothing any more: begin anew
 			s.pump = nil
@@ -100,7 +100,7 @@ func (s *session) run(ctx context.Context, p *pump) {
 		}
 		s.mu.Unlock()
 		if f != nil {
-			err := s.wake(ctx)
+			err := s.wake(ctx, f.addr)
 			s.mu.Lock()
 			s.flight, f.err = nil, err
 			close(f.done)

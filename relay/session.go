@@ -64,6 +64,7 @@ type session struct {
 
 // flight is one attempt to get the sandbox running, shared by all who wait.
 type flight struct {
+	addr string        // of whoever asked first
 	done chan struct{} // closed when err is set
 	err  error
 }
@@ -250,7 +251,7 @@ func (s *session) look(ctx context.Context) error {
 	}
 	if looked {
 		if st == statusRunning {
-			s.startPump(false)
+			s.startPump(false, "")
 		}
 		return nil
 	}
@@ -260,17 +261,17 @@ func (s *session) look(ctx context.Context) error {
 		s.setStatus(statusEnded)
 	case err != nil:
 		if st == statusRunning || st == statusBooting {
-			s.startPump(false) // it was awake when we last knew; the pump finds out
+			s.startPump(false, "") // it was awake when we last knew; the pump finds out
 		}
 		return err
 	case up.Status == anyframe.StatusRunning:
 		s.hub.keepAwake(s.visitor)
 		s.setStatus(statusRunning)
-		s.startPump(false)
+		s.startPump(false, "")
 	case up.Status == anyframe.StatusBooting:
 		s.hub.keepAwake(s.visitor)
 		s.setStatus(statusBooting)
-		s.startPump(true) // it comes up anyway: wait for it
+		s.startPump(true, "") // it comes up anyway: wait for it
 	case up.Status == anyframe.StatusError:
 		s.setStatus(statusFailed)
 	default:

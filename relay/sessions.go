@@ -136,6 +136,7 @@ func (s *session) end(ctx context.Context) error {
 	}
 	s.setStatus(statusEnded) // first, so that nobody starts another pump
 	s.stopPump()
+	s.interrupt()
 	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}

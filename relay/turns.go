@@ -56,9 +56,6 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !s.limits.message(v.id) {
-		return s.limits.refuse(s.config.RateMessages)
-	}
 	sess, err := s.hub.open(r.Context(), v.id)
 	if err != nil {
 		return err
@@ -131,18 +128,25 @@ func (s *session) send(ctx context.Context, addr, key string, m message) (got an
 	return got, false, err
 }
 
-// beginTurn notes the turn in the store, or finds it there.
+// beginTurn notes the turn in the store, or finds it there. Only a new one
+// counts against how many a visitor may send.
 func (s *session) beginTurn(ctx context.Context, key string, m message) (turnNote, error) {
 	turn := turnNote{Text: m.text, Attachments: m.names()}
 	turn.note = store.Note{
 		Visitor: s.visitor, Kind: noteTurn, Key: key, Epoch: s.view().epoch, State: turnHeld, Hash: m.hash(),
 		ExpiresAt: time.Now().Add(s.hub.config.VisitorTTL),
 	}
-	n, fresh, err := s.hub.store.BeginNote(ctx, turn.stored())
+	n, err := s.hub.store.Note(ctx, s.visitor, noteTurn, key)
+	if errors.Is(err, store.ErrNotFound) {
+		if err := s.hub.limits.messages.take(s.visitor); err != nil {
+			return turn, err
+		}
+		n, _, err = s.hub.store.BeginNote(ctx, turn.stored())
+	}
 	if err != nil {
 		return turn, err
 	}
-	if !fresh && n.Hash != turn.note.Hash {
+	if n.Hash != turn.note.Hash {
 		return turn, errTurnConflict
 	}
 	return readTurn(n), nil
@@ -169,7 +173,7 @@ func (s *session) deliver(ctx, wait context.Context, addr string, turn turnNote,
 			return turn.answer(), nil
 		case try == 0 && (errors.Is(err, anyframe.ErrConflict) || errors.Is(err, anyframe.ErrNotFound)):
 			// Not running after all, and so not posted.
-			if err := s.await(wait, s.startPump(true)); err != nil {
+			if err := s.await(wait, s.startPump(true, addr)); err != nil {
 				return answer{}, err
 			}
 		default:
@@ -315,7 +319,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	}
 	s.notes().setTurn(*turn)
 	s.hub.keepAwake(s.visitor)
-	s.startPump(false)
+	s.startPump(false, "")
 	s.logger().Info("turn", "turn", turn.note.Key, "seq", turn.note.Seq)
 	s.hub.wg.Go(func() {
 		pause(s.hub.ctx, showWait)

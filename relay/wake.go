@@ -13,7 +13,8 @@ import (
 const freshFor = 5 * time.Second
 
 // ensure returns nil when the sandbox runs, else the flight that brings it up.
-// A new session counts against those that addr may have.
+// A new session counts against those that addr may have. What can be refused at
+// once is.
 func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 	s.mu.Lock()
 	st, id, fresh, f := s.status, s.record.UpstreamID, time.Since(s.confirmed) < freshFor, s.flight
@@ -21,8 +22,10 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 	if f != nil {
 		return f, nil
 	}
-	if (id == "" || st == statusEnded) && !s.hub.limits.session(addr) {
-		return nil, errSessionQuota.after(s.hub.config.RateSessions.pace())
+	if id == "" || st == statusEnded {
+		if err := s.hub.limits.newSession(addr); err != nil {
+			return nil, err
+		}
 	}
 	if st == statusRunning {
 		if !fresh {
@@ -36,16 +39,19 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 			}
 		}
 		if fresh {
-			s.startPump(false)
+			s.startPump(false, addr)
 			return nil, nil
 		}
 	}
-	return s.startPump(true), nil
+	if !s.hub.keepAwake(s.visitor) {
+		return nil, errCapacity
+	}
+	return s.startPump(true, addr), nil
 }
 
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over
 // all replicas only one does that at a time.
-func (s *session) wake(ctx context.Context) (err error) {
+func (s *session) wake(ctx context.Context, addr string) (err error) {
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.hub.config.BootTimeout)
 	defer cancel()
@@ -103,7 +109,7 @@ func (s *session) wake(ctx context.Context) (err error) {
 		}
 		s.logger().Info("session lost, starting another", "epoch", rec.Epoch, "error", err)
 	}
-	return s.create(ctx, rec)
+	return s.create(ctx, rec, addr)
 }
 
 // lost reports that AnyFrame will not bring this session back: it is gone, in
@@ -119,8 +125,12 @@ func lost(err error) bool {
 	return ok && !e.Sent() && e.StatusCode >= 400
 }
 
-// create starts the visitor's next epoch on a new sandbox.
-func (s *session) create(ctx context.Context, rec store.Session) error {
+// create starts the visitor's next epoch on a new sandbox, which counts against
+// those that addr may have once it is there.
+func (s *session) create(ctx context.Context, rec store.Session, addr string) error {
+	if err := s.hub.limits.newSession(addr); err != nil {
+		return err
+	}
 	var up *anyframe.Session
 	err := s.persistently(ctx, func() (err error) {
 		up, err = s.hub.client.Sessions.Create(ctx, anyframe.CreateSessionParams{
@@ -134,6 +144,7 @@ func (s *session) create(ctx context.Context, rec store.Session) error {
 	if err != nil {
 		return err
 	}
+	_ = s.hub.limits.sessions.take(addr) // made already: there is nothing to refuse
 	// The id is saved before anything else can go wrong: a sandbox that nobody
 	// remembers would stay awake for nothing.
 	rec.Epoch++
