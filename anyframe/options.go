@@ -90,7 +90,7 @@ type ResponseInfo struct {
 	Header     http.Header
 	RequestID  string // X-Request-Id
 	Attempts   int    // requests made
-	Body       []byte // as it came
+	Body       []byte // as it came; where that is a new token, the token too
 }
 
 func (c *Client) callOptions(opts []CallOption) callOptions {
