@@ -361,3 +361,78 @@ func TestAnEventThatIsTooLargeIsLeftOutAndTheRestComes(t *testing.T) {
 	v.say("go", "k1")
 	wantAnswers(t, "live", x.turnEnds(1), "Small.Smaller.")
 }
+
+func TestWordsThatCameWhileTheStreamWasDownAreNotMissingFromTheMiddle(t *testing.T) {
+	for name, opts := range map[string][]anyframetest.Option{"": nil, "no messages": {anyframetest.WithoutUserEcho()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+			lost := make(chan struct{})
+			parts := []string{"One ", "two ", "three."}
+			r := newRig(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+				if c.Prompt() == "before" {
+					return
+				}
+				for i, part := range parts {
+					c.EmitUnnumbered(textPayload(part, true))
+					if i == 1 {
+						close(lost)
+					}
+					if i < len(gates) {
+						select {
+						case <-gates[i]:
+						case <-c.Context().Done():
+							return
+						}
+					}
+				}
+				c.Emit(textPayload(strings.Join(parts, ""), false))
+			}))...)
+			v := r.visitor()
+			x := v.open("")
+			v.say("before", "k1")
+			x.turnEnds(1)
+			v.say("now", "k2")
+			x.until("the first word", func(es []event) bool { return slices.Contains(answers(es), parts[0]) })
+			id := r.upstream()
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
+			r.plane.CutStreams()
+			r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
+			close(gates[0]) // the second word is lost on everybody
+			<-lost
+			r.plane.ClearFaults()
+			r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
+			close(gates[1])
+			wantAnswers(t, "live", x.turnEnds(2), "", strings.Join(parts, ""))
+		})
+	}
+}
+
+func TestATabThatIsAheadOfARestartedRelayHearsWhatHasNoNumber(t *testing.T) {
+	t.Parallel()
+	g := gated{gate: make(chan struct{})}
+	disk := onDisk(t)
+	r := newRig(t, disk, anyframetest.WithAgent(1, g.speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("now", "k1")
+	seen := numbered(x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) }))
+	r.restart()
+	x = v.open(seen[len(seen)-1].id)
+	id := r.upstream()
+	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
+	log := r.plane.Log(id)
+	last := fmt.Sprintf("1-%d", log[len(log)-1].Seq)
+	eventually(t, "caught up", func() bool {
+		a := v.do("GET", "/v1/session", "")
+		return a.json["last_event_id"] == last && a.json["agent_busy"] == true
+	})
+	r.plane.Sleep(id)
+	es := x.turnEnds(1)
+	if got := es[len(es)-1].str("reason"); got != "interrupted" {
+		t.Errorf("turn end: got %q, want interrupted", got)
+	}
+	if got := numbered(es); got != nil {
+		t.Errorf("numbered events: got\n%swant none", lines(got))
+	}
+}
