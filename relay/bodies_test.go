@@ -200,7 +200,8 @@ func TestALargeBodyIsRefusedWhateverItSaysOfItsLength(t *testing.T) {
 func (b *browser) accepted(what, body string) (got struct {
 	Prompt      string
 	Attachments []map[string]string
-}) {
+},
+) {
 	b.r.t.Helper()
 	a := b.do("POST", "/v1/messages", body)
 	if a.status != http.StatusAccepted {
