@@ -280,4 +280,3 @@ func ExampleAttentionService() {
 	}
 	// Output: 7 asks: Which colour?
 }
-
