@@ -284,6 +284,7 @@ func TestATabThatReturnsMidAnswerShowsItOnce(t *testing.T) {
 }
 
 func TestATurnThatBeganElsewhereWhileTheStreamWasDownIsShownOnce(t *testing.T) {
+	t.Parallel()
 	g := gated{make(chan struct{}), true}
 	r := newRig(t, nil, anyframetest.WithAgent(1, g.speak))
 	v := r.visitor()
@@ -331,6 +332,7 @@ func TestALongAnswerWithoutNumbersIsShownWholeHoweverLittleIsKept(t *testing.T) 
 }
 
 func TestAStreamThatSkipsNumbersIsTrustedAndItsHolesAreStillFilled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Say(strings.Repeat("a ", 60))
 	}))
@@ -351,6 +353,7 @@ func TestAStreamThatSkipsNumbersIsTrustedAndItsHolesAreStillFilled(t *testing.T)
 }
 
 func TestAnEventThatIsTooLargeIsLeftOutAndTheRestComes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Emit(textPayload("Small.", false))
 		c.Emit(textPayload(strings.Repeat("x", 17<<20), false))

@@ -49,6 +49,15 @@ func outcomes(events []event) []string {
 	return all
 }
 
+// settles waits for the end of the turn and for a prompt to be settled, which
+// may come a moment later.
+func (x *tab) settles() []event {
+	x.t.Helper()
+	return x.until("the turn's end and the prompt's", func(es []event) bool {
+		return count(es, "turn_end") > 0 && count(es, "settled") > 0
+	})
+}
+
 func wantOutcomes(t *testing.T, what string, es []event, want ...string) {
 	t.Helper()
 	if got := outcomes(es); !slices.Equal(got, want) {
@@ -83,14 +92,14 @@ func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
 	}
 	wantProblem(t, "another answer", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
 	for name, x := range map[string]*tab{"asked": x, "watched": y, "came later": v.open("")} {
-		es := x.turnEnds(1)
+		es := x.settles()
 		wantOutcomes(t, name, es, id+" answered")
 		wantAnswers(t, name, es, "You chose red.")
 		same(t, name, numbered(es), r.oracle(1, r.upstream()))
 	}
 	r.restart()
 	wantProblem(t, "after a restart", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
-	wantOutcomes(t, "after a restart", v.open("").turnEnds(1), id+" answered")
+	wantOutcomes(t, "after a restart", v.open("").settles(), id+" answered")
 	if got := r.plane.Count(anyframetest.OpRespond); got != 1 {
 		t.Errorf("answers that AnyFrame got: got %d, want 1", got)
 	}
@@ -123,7 +132,7 @@ func TestOfManyAnswersAtOnceOneCounts(t *testing.T) {
 	if len(taken) != 1 {
 		t.Fatalf("accepted: got %q, want one", taken)
 	}
-	wantAnswers(t, "live", x.turnEnds(1), "You chose "+taken[0]+".")
+	wantAnswers(t, "live", x.settles(), "You chose "+taken[0]+".")
 	wantOutcomes(t, "live", x.all(), id+" answered")
 	if got := r.plane.Count(anyframetest.OpRespond); got != 1 {
 		t.Errorf("answers that AnyFrame got: got %d, want 1", got)
@@ -166,9 +175,9 @@ func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
 					t.Fatal("the prompt is not open")
 				}
 			}
-			wantAnswers(t, "live", x.turnEnds(1), "You chose red.")
+			wantAnswers(t, "live", x.settles(), "You chose red.")
 			wantOutcomes(t, "live", x.all(), id+" "+outcome)
-			wantOutcomes(t, "later", v.open("").turnEnds(1), id+" "+outcome)
+			wantOutcomes(t, "later", v.open("").settles(), id+" "+outcome)
 		})
 	}
 }
@@ -190,7 +199,7 @@ func TestAPromptAnsweredByTheOperatorIsSettledElsewhere(t *testing.T) {
 			}
 			r.plane.Answer(r.upstream(), "blue")
 			for name, x := range map[string]*tab{"live": x, "later": v.open("")} {
-				wantAnswers(t, name, x.turnEnds(1), "You chose blue.")
+				wantAnswers(t, name, x.settles(), "You chose blue.")
 				wantOutcomes(t, name, x.all(), id+" elsewhere")
 			}
 			wantProblem(t, "too late", v.respond(id, "red"), http.StatusConflict, "prompt_settled")
@@ -240,9 +249,9 @@ func TestWithApprovalsOnVisitorsDecide(t *testing.T) {
 				t.Errorf("decision: got %d %s, want 202", a.status, a.body)
 			}
 			wantProblem(t, "another decision", v.decide(id, "approve"), http.StatusConflict, "prompt_settled")
-			wantAnswers(t, "live", x.turnEnds(1), fmt.Sprint("Permitted: ", decision == "approve"))
+			wantAnswers(t, "live", x.settles(), fmt.Sprint("Permitted: ", decision == "approve"))
 			wantOutcomes(t, "live", x.all(), id+" "+outcome)
-			wantOutcomes(t, "later", v.open("").turnEnds(1), id+" "+outcome)
+			wantOutcomes(t, "later", v.open("").settles(), id+" "+outcome)
 		})
 	}
 }

@@ -22,6 +22,7 @@ import (
 //
 // RELAY_SOAK runs it for longer, such as 10m; RELAY_SEED runs one seed again.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	if raw := os.Getenv("RELAY_SEED"); raw != "" {
 		seed, err := strconv.ParseUint(raw, 10, 64)
 		if err != nil {
