@@ -514,7 +514,7 @@ func (l *lockedBuffer) String() string {
 // end.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	before := runtime.NumGoroutine()
