@@ -31,7 +31,7 @@ func withAttachments(rows ...string) string {
 
 // small makes limits that a test can reach.
 func small(c *relay.Config) {
-	c.MaxMessage, c.MaxAttachment, c.MaxAttachments = 1000, 300, 2
+	c.MaxMessage, c.MaxAttachment, c.MaxAttachments = 1000, 299, 2
 	c.VisitorApprovals = true
 }
 
@@ -163,7 +163,7 @@ type chunked struct{ io.Reader }
 func TestALargeBodyIsRefusedWhateverItSaysOfItsLength(t *testing.T) {
 	r := newRig(t, small)
 	v := r.visitor()
-	limit := 16<<10 + 6*1000 + 2*(300*4/3+4096) // what the largest message could take
+	limit := 16<<10 + 6*1000 + 2*(299*4/3+4096) // what the largest message could take
 	for name, hide := range map[string]bool{"said": false, "not said": true} {
 		for _, size := range []int{limit, limit + 1, 10 << 20} {
 			body := io.Reader(strings.NewReader(`{"text":"a"}` + strings.Repeat(" ", size-len(`{"text":"a"}`))))
@@ -255,8 +255,8 @@ func TestAttachmentsAreCheckedAgainstWhatTheyHold(t *testing.T) {
 		"plain text":              {"text/plain", "hello", ""},
 		"HTML as the text it is":  {"text/html", "<p>hello</p>", ""},
 		"CSV":                     {"text/csv", "a,b\n", ""},
-		"as large as may be":      {"text/plain", strings.Repeat("x", 300), ""},
-		"a byte too large":        {"text/plain", strings.Repeat("x", 301), "413 attachment_too_large"},
+		"as large as may be":      {"text/plain", strings.Repeat("x", 299), ""},
+		"a byte too large":        {"text/plain", strings.Repeat("x", 300), "413 attachment_too_large"},
 		"far too large":           {"image/png", string(pngBytes) + strings.Repeat("x", 2000), "413 attachment_too_large"},
 		"empty":                   {"text/plain", "", "400 bad_request"},
 		"no type":                 {"", "hello", "415 attachment_type"},
