@@ -48,6 +48,21 @@ func (l *limiter) full(key string) error {
 	return errRateLimited.after(l.counts.wait(key, time.Now()))
 }
 
+// giveBack undoes one take of key that came to nothing.
+func (l *limiter) giveBack(key string) {
+	if l == nil {
+		return
+	}
+	l.counts.mu.Lock()
+	defer l.counts.mu.Unlock()
+	switch c := l.counts; {
+	case c.now[key] > 0:
+		c.now[key]--
+	case c.last[key] > 0:
+		c.last[key]--
+	}
+}
+
 // nowhere swallows what a limiter would tell a client: refusals are ours to word.
 type nowhere struct{}
 

@@ -38,6 +38,15 @@ func (l *limits) newSession(addr string) error {
 	return nil
 }
 
+// beginSession counts a session that addr is about to begin, before it is made,
+// so that many at once cannot slip past. The caller calls undo if none was made.
+func (l *limits) beginSession(addr string) (undo func(), err error) {
+	if p, full := errors.AsType[*problem](l.sessions.take(addr)); full {
+		return nil, errSessionQuota.after(p.retryAfter)
+	}
+	return func() { l.sessions.giveBack(addr) }, nil
+}
+
 // stream counts one more event stream, until release is called.
 func (l *limits) stream(visitor, addr string) (release func(), err error) {
 	l.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -326,4 +327,35 @@ func TestMoreSessionsThanMayBeAwakeAreRefused(t *testing.T) {
 	}
 	third.say("hi", "k1") // now there is room
 	refused(t, "the second, which has none any more", second.do("POST", "/v1/messages", `{"text":"hi"}`), 503, "at_capacity")
+}
+
+func TestManySessionsAtOnceDoNotSlipPastTheQuota(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) { c.RateSessions = rate(2, time.Hour) })
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpCreate, Delay: 200 * time.Millisecond})
+	var wg sync.WaitGroup
+	statuses := make(chan int, 20)
+	for range 20 {
+		v := r.visitor()
+		wg.Go(func() { statuses <- v.do("POST", "/v1/messages", `{"text":"hi"}`).status })
+	}
+	wg.Wait()
+	close(statuses)
+	got := map[int]int{}
+	for status := range statuses {
+		got[status]++
+	}
+	if n := r.plane.Count(anyframetest.OpCreate); n != 2 || got[http.StatusAccepted] != 2 || got[http.StatusTooManyRequests] != 18 {
+		t.Errorf("got %d sessions and answers %v, want 2, and 18 refused", n, got)
+	}
+}
+
+func TestASessionThatCouldNotBeMadeDoesNotCount(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) { c.RateSessions = rate(1, time.Hour) })
+	v := r.visitor()
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpCreate, Status: http.StatusUnprocessableEntity, Times: 3})
+	for range 3 {
+		refused(t, "while AnyFrame makes none", v.do("POST", "/v1/messages", `{"text":"hi"}`), 502, "upstream_failed")
+	}
+	v.say("hi", "k1")
+	refused(t, "the second that is made", r.visitor().do("POST", "/v1/messages", `{"text":"hi"}`), 429, "session_quota")
 }

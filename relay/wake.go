@@ -126,13 +126,14 @@ func lost(err error) bool {
 }
 
 // create starts the visitor's next epoch on a new sandbox, which counts against
-// those that addr may have once it is there.
+// those that addr may have unless it came to nothing.
 func (s *session) create(ctx context.Context, rec store.Session, addr string) error {
-	if err := s.hub.limits.newSession(addr); err != nil {
+	undo, err := s.hub.limits.beginSession(addr)
+	if err != nil {
 		return err
 	}
 	var up *anyframe.Session
-	err := s.persistently(ctx, func() (err error) {
+	err = s.persistently(ctx, func() (err error) {
 		up, err = s.hub.client.Sessions.Create(ctx, anyframe.CreateSessionParams{
 			AgentID: s.hub.config.AgentID, IdleTimeout: s.hub.config.IdleTimeout,
 		})
@@ -142,9 +143,11 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		return err
 	})
 	if err != nil {
+		if _, unsure := errors.AsType[final](err); !unsure {
+			undo()
+		}
 		return err
 	}
-	_ = s.hub.limits.sessions.take(addr) // made already: there is nothing to refuse
 	// The id is saved before anything else can go wrong: a sandbox that nobody
 	// remembers would stay awake for nothing.
 	rec.Epoch++
