@@ -187,11 +187,12 @@ func TestAMessageThatDidNotArriveIsNotLost(t *testing.T) {
 				x := v.open("")
 				v.say("before", "k0")
 				x.turnEnds(1)
-				c.fault.Op, c.fault.Times = anyframetest.OpMessage, 1
-				r.plane.Inject(c.fault)
+				fault := c.fault
+				fault.Op, fault.Times = anyframetest.OpMessage, 1
+				r.plane.Inject(fault)
 				a := v.refused("hello", "k1", c.status, c.code)
-				if c.fault.RetryAfter != "" && a.header.Get("Retry-After") != c.fault.RetryAfter {
-					t.Errorf("Retry-After: got %q, want %q", a.header.Get("Retry-After"), c.fault.RetryAfter)
+				if fault.RetryAfter != "" && a.header.Get("Retry-After") != fault.RetryAfter {
+					t.Errorf("Retry-After: got %q, want %q", a.header.Get("Retry-After"), fault.RetryAfter)
 				}
 				v.say("something else", "k2")
 				x.turnEnds(2)
@@ -199,7 +200,7 @@ func TestAMessageThatDidNotArriveIsNotLost(t *testing.T) {
 				x.turnEnds(3)
 				v.say("hello", "k1")
 				r.wantTaken("before", "something else", "hello")
-				r.plane.Inject(c.fault)
+				r.plane.Inject(fault)
 				v.refused("later", "k3", c.status, c.code)
 				r.restart()
 				v.say("later", "k3")
