@@ -49,14 +49,8 @@ func example() string {
 	return b.String()
 }
 
-// stamp is set by release builds; others know their commit.
-var stamp string
-
 // version is the release, or the commit that this was built from.
 func version() string {
-	if stamp != "" {
-		return stamp
-	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
