@@ -154,6 +154,24 @@ func mint(t *testing.T, url string) string {
 	return token
 }
 
+// stream opens the visitor's event stream.
+func stream(ctx context.Context, t *testing.T, url, token, lastID string) io.ReadCloser {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if lastID != "" {
+		req.Header.Set("Last-Event-ID", lastID)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Body
+}
+
 // page is what a visitor's page has got so far: it survives its stream.
 type page struct {
 	lastID string
@@ -166,21 +184,10 @@ func (pg *page) listen(t *testing.T, url, token string, stop func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	if pg.lastID != "" {
-		req.Header.Set("Last-Event-ID", pg.lastID)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	body := stream(ctx, t, url, token, pg.lastID)
+	defer body.Close()
 	var id, kind, data string
-	for lines := bufio.NewScanner(res.Body); !stop() && lines.Scan(); {
+	for lines := bufio.NewScanner(body); !stop() && lines.Scan(); {
 		switch field, value, _ := strings.Cut(lines.Text(), ": "); field {
 		case "id":
 			id = value
@@ -262,23 +269,15 @@ func TestSIGTERMEndsGracefullyAndStreamsAreTold(t *testing.T) {
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", upstream(plane)...)
 	token := mint(t, relay.url)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, relay.url+"/v1/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	body := stream(t.Context(), t, relay.url, token, "")
+	defer body.Close()
 	relay.signal(syscall.SIGTERM)
-	stream, err := io.ReadAll(res.Body)
+	got, err := io.ReadAll(body)
 	if err != nil {
 		t.Errorf("the stream: got %v, want a clean end", err)
 	}
-	if n := len(regexp.MustCompile(`(?m)^retry: \d+$`).FindAllString(string(stream), -1)); n != 2 {
-		t.Errorf("retry fields: got %d, want one at the start and one at the end, in %q", n, stream)
+	if n := len(regexp.MustCompile(`(?m)^retry: \d+$`).FindAllString(string(got), -1)); n != 2 {
+		t.Errorf("retry fields: got %d, want one at the start and one at the end, in %q", n, got)
 	}
 	if code := relay.exit(); code != exitOK {
 		t.Errorf("exit code: got %d, want 0; %s", code, relay.output())
@@ -292,16 +291,8 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", upstream(plane)...)
 	token := mint(t, relay.url)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, relay.url+"/v1/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	body := stream(t.Context(), t, relay.url, token, "")
+	defer body.Close()
 	relay.signal(syscall.SIGTERM)
 	for deadline := time.Now().Add(patience); !strings.Contains(relay.output(), `"msg":"ending"`); {
 		if time.Now().After(deadline) {
