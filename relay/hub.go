@@ -34,11 +34,14 @@ type hub struct {
 	owner   string // this process, to other replicas
 	linger  time.Duration
 	leases  time.Duration // how long a lease holds unless renewed
+	// After how long a session is read from the store again, see watch.go.
+	watchQuiet, watchLive time.Duration
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	reads    chan struct{} // a slot for each upstream read under way
+	checks   chan struct{} // a slot for each session that is read again
 	draining chan struct{} // closed when the relay begins to end
 	drain    sync.Once
 
@@ -52,6 +55,7 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *lim
 	ctx, cancel := context.WithCancel(context.Background())
 	return &hub{
 		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
+		watchQuiet: watchQuiet, watchLive: watchLive, checks: make(chan struct{}, maxChecks),
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
 		draining: make(chan struct{}),
@@ -60,7 +64,7 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *lim
 	}
 }
 
-// open returns the visitor's session with its record loaded. Whoever opens it
+// open returns the visitor's session with its record as it is now. Whoever opens it
 // must close it; until then it stays in memory.
 func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 	h.mu.Lock()
@@ -75,12 +79,15 @@ func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 		h.metrics.sessionsLive.Set(float64(len(h.sessions)))
 	}
 	s.refs++
+	if s.refs == 1 {
+		s.watch = time.AfterFunc(s.untilCheck(), s.check)
+	}
 	if s.idle != nil {
 		s.idle.Stop()
 		s.idle = nil
 	}
 	h.mu.Unlock()
-	if err := s.load(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -91,7 +98,9 @@ func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 func (s *session) close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	s.refs--
+	if s.refs--; s.refs == 0 {
+		s.watch.Stop()
+	}
 	if s.refs == 0 && !s.hub.closed {
 		s.idle = time.AfterFunc(s.hub.linger, s.retire)
 	}
@@ -157,6 +166,7 @@ func (h *hub) close() {
 		if s.idle != nil {
 			s.idle.Stop()
 		}
+		s.watch.Stop()
 	}
 	h.mu.Unlock()
 	h.cancel()

@@ -43,6 +43,10 @@ type turnNote struct {
 	note store.Note
 	// inFlight: the request that carries the turn to AnyFrame is under way here.
 	inFlight bool
+	// mine: this process sent the turn, and is the one to write what becomes of it.
+	mine bool
+	// dubious: whoever sends the turn elsewhere takes too long to be waited for.
+	dubious bool
 
 	Text        string  `json:"text"`
 	Attachments []named `json:"attachments,omitempty"`
@@ -290,6 +294,45 @@ func (b *notebook) waitPlaced(ctx context.Context, limit time.Duration) {
 			return
 		}
 	}
+}
+
+// learnTurn takes over what another replica wrote about a turn.
+func (b *notebook) learnTurn(t turnNote) {
+	old, known := b.turn(t.note.Key)
+	if !known || (!old.mine && !old.inFlight && old.note.Version != t.note.Version) {
+		t.dubious = old.dubious
+		b.setTurn(t)
+	}
+}
+
+// learnPrompt takes over what another replica wrote about a prompt. It reports
+// whether the prompt is settled now and was not before, in which case that is
+// told after the event numbered head.
+func (b *notebook) learnPrompt(p *promptNote, head int64) (settled bool) {
+	old, known := b.prompt(p.note.Key)
+	if !known || old.inFlight || old.note.State == promptAnswered || old.note.Version == p.note.Version {
+		return false // one that is not known yet comes with its event
+	}
+	if p.note.State == promptAnswered {
+		p.After, settled = max(p.After, head), true
+	}
+	b.setPrompt(*p)
+	return settled
+}
+
+// elsewhere reports whether a turn is on its way to AnyFrame at another
+// replica. With enough, those are not waited for any more.
+func (b *notebook) elsewhere(enough bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := false
+	for i, t := range b.turns {
+		if t.note.State == turnSending && !t.mine && !t.dubious {
+			found = true
+			b.turns[i].dubious = enough
+		}
+	}
+	return found && !enough
 }
 
 // others reports whether AnyFrame took another turn after this one was sent

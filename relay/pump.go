@@ -44,6 +44,9 @@ func (s *session) startPump(wake bool, addr string) *flight {
 			s.pump = nil
 		}
 	}
+	if wake && addr != "" {
+		s.flight.addr = addr
+	}
 	if s.pump == nil {
 		ctx, cancel := context.WithCancel(s.hub.ctx)
 		p := &pump{cancel: cancel, done: make(chan struct{}), connected: make(chan struct{})}
@@ -100,7 +103,7 @@ func (s *session) run(ctx context.Context, p *pump) {
 		}
 		s.mu.Unlock()
 		if f != nil {
-			err := s.wake(ctx, f.addr)
+			err := s.wake(ctx)
 			s.mu.Lock()
 			s.flight, f.err = nil, err
 			close(f.done)
@@ -302,6 +305,7 @@ func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev any
 	if book.sending() && (!busy || isUserEvent(ev)) {
 		book.waitPlaced(ctx, placeWait)
 	}
+	s.inform(ctx, ev, book, busy)
 	if ev.Seq == 0 {
 		s.showMissing(ctx)
 		if !json.Valid(ev.Data) { // part of an answer, for all we know

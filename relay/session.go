@@ -36,8 +36,7 @@ type session struct {
 	// in the order in which they were read.
 	order chan struct{}
 
-	loadMu sync.Mutex // held while the record is read, so that it is read once
-	loaded bool
+	loadMu sync.Mutex // held while the record is read and taken over, so that no two do that at once
 	lookMu sync.Mutex // held while AnyFrame is asked for the status, so that it is asked once
 
 	feedMu     sync.Mutex // held while an event is translated and appended; never across a call upstream
@@ -57,14 +56,18 @@ type session struct {
 	flight    *flight   // the wake under way
 	pump      *pump
 	voided    bool
+	loaded    bool // the record has been read
 
-	refs int         // guarded by hub.mu
-	idle *time.Timer // guarded by hub.mu
+	refs  int         // guarded by hub.mu
+	idle  *time.Timer // guarded by hub.mu
+	watch *time.Timer // guarded by hub.mu
 }
 
 // flight is one attempt to get the sandbox running, shared by all who wait.
 type flight struct {
-	addr string        // of whoever asked first
+	// addr is who wants a sandbox, even if that takes a new one; empty while
+	// the flight only waits for one that comes up anyway. Guarded by session.mu.
+	addr string
 	done chan struct{} // closed when err is set
 	err  error
 }
@@ -90,30 +93,6 @@ func (h *hub) logLimits() eventlog.Limits {
 // logger adds who this is about, as nobody outside can recognise.
 func (s *session) logger() *slog.Logger { return s.hub.log.With("visitor", short(s.visitor)) }
 
-// load reads the record and the notes, once.
-func (s *session) load(ctx context.Context) error {
-	s.loadMu.Lock()
-	defer s.loadMu.Unlock()
-	if s.loaded {
-		return nil
-	}
-	rec, err := s.hub.store.Session(ctx, s.visitor)
-	if err != nil {
-		return err
-	}
-	if rec.Epoch > 0 {
-		if err := s.adopt(ctx, rec, status(rec.State), true); err != nil {
-			return err
-		}
-	} else {
-		s.mu.Lock()
-		s.record = rec
-		s.mu.Unlock()
-	}
-	s.loaded = true
-	return nil
-}
-
 // adopt makes rec the present epoch: a new log, and all streams start over.
 func (s *session) adopt(ctx context.Context, rec store.Session, st status, midway bool) error {
 	book := &notebook{}
@@ -125,7 +104,8 @@ func (s *session) adopt(ctx context.Context, rec store.Session, st status, midwa
 	log := eventlog.New(rec.LastSeq, s.hub.logLimits())
 	s.translator = newTranslator(s.hub.config, rec.Epoch, rec.LastSeq, book, false)
 	for _, p := range book.settledBetween(rec.LastSeq, 1<<62) { // unnumbered, so not in AnyFrame's log
-		if id, ok := s.translator.visiblePrompt(p); ok {
+		// One that comes after the log begins is told after its prompt.
+		if id, ok := s.translator.visiblePrompt(p); ok && p.note.Seq <= rec.LastSeq {
 			log.Append(item{kind: "settled", data: settledData{id, p.Outcome}}.entry(rec.Epoch))
 		}
 	}
@@ -203,7 +183,7 @@ func (s *session) works(limit time.Duration) bool {
 }
 
 // save changes the stored record of this epoch. A record that somebody else has
-// moved to another epoch is left alone.
+// moved to another epoch, or ended, is left alone.
 func (s *session) save(ctx context.Context, change func(*store.Session)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -229,7 +209,7 @@ func (s *session) save(ctx context.Context, change func(*store.Session)) error {
 		if err != nil {
 			return err
 		}
-		if fresh.Epoch != rec.Epoch {
+		if fresh.Epoch != rec.Epoch || (status(fresh.State) == statusEnded && s.view().status != statusEnded) {
 			return store.ErrConflict
 		}
 		rec = fresh
@@ -327,6 +307,11 @@ func (s *session) feed(log *eventlog.Log, ev anyframe.Event) {
 	out := s.translator.step(ev)
 	s.keepPrompts(v.epoch, out.opened) // first, for somebody may answer at once
 	s.append(v, out.items)
+	if p, ok := s.notes().prompt(out.asked); ok && p.note.State == promptAnswered {
+		if id, ok := s.translator.visiblePrompt(p); ok { // by another replica, or before we began
+			s.append(v, []item{{kind: "settled", data: settledData{id, p.Outcome}}})
+		}
+	}
 	if ev.Seq != 0 {
 		v.log.Advance(ev.Seq) // past what nothing shows of
 	}
@@ -430,7 +415,7 @@ func (s *session) keepPrompts(epoch int64, opened []promptNote) {
 // placeTurn notes under which seq AnyFrame shows one of our turns.
 func (s *session) placeTurn(ctx context.Context, key string, seq int64) {
 	t, ok := s.notes().turn(key)
-	if !ok || t.inFlight || !unplaced(t) {
+	if !ok || t.inFlight || !unplaced(t) || (t.note.State == turnSending && !t.mine) {
 		return // known already, or on its way: whoever sends it hears the seq
 	}
 	if t.note.State == turnSending { // its answer was lost, and here it is
@@ -447,7 +432,9 @@ func (s *session) placeTurn(ctx context.Context, key string, seq int64) {
 func (s *session) savePrompt(ctx context.Context, p promptNote) {
 	saved, err := s.hub.store.SaveNote(ctx, p.stored())
 	if err != nil {
-		s.logger().Warn("keep an answer", "error", err)
+		if !errors.Is(err, store.ErrConflict) { // else another replica saw that it arrived
+			s.logger().Warn("keep an answer", "error", err)
+		}
 		saved = p.stored()
 	}
 	s.notes().setPrompt(readPrompt(saved))

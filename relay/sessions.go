@@ -120,13 +120,26 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 func (s *session) end(ctx context.Context) error {
 	s.order <- struct{}{} // each holder gives it back in bounded time
 	defer func() { <-s.order }()
+	wait, cancel := context.WithTimeout(ctx, s.hub.config.SendWait)
+	defer cancel()
+	release, err := s.hub.lease(wait, "turn:"+s.visitor)
+	if err != nil {
+		if wait.Err() != nil {
+			return errBooting
+		}
+		return err
+	}
+	defer release()
+	if err := s.refresh(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	id, flight := s.record.UpstreamID, s.flight
 	s.mu.Unlock()
 	if flight != nil {
 		select {
 		case <-flight.done:
-		case <-time.After(s.hub.config.SendWait):
+		case <-wait.Done():
 			return errBooting
 		}
 		id = s.upstreamID()
@@ -140,9 +153,9 @@ func (s *session) end(ctx context.Context) error {
 	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
-	defer cancel()
-	if _, err := s.hub.client.Sessions.Terminate(ctx, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
+	calling, done := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
+	defer done()
+	if _, err := s.hub.client.Sessions.Terminate(calling, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
 		// The conversation is over all the same; the sandbox goes to sleep by
 		// itself after its idle time.
 		s.logger().Warn("terminate the session", "error", err)

@@ -69,6 +69,7 @@ type told struct {
 	placed        map[string]int64  // turns recognised: key → seq
 	moved         map[string]int64  // own turns shown later than where they belong: key → the seq before
 	opened        []promptNote      // prompts seen for the first time
+	asked         string            // the prompt that the event is, by our id
 	settled       map[string]string // prompts that turn out to be answered: id → outcome
 }
 
@@ -434,6 +435,7 @@ func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m objec
 		sum := sha256.Sum256(ev.Data)
 		id = fmt.Sprintf("p%d-x%s", t.epoch, hex.EncodeToString(sum[:8]))
 	}
+	out.asked = id
 	p, known := t.book.prompt(id)
 	if !known {
 		p = promptNote{

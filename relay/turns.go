@@ -108,6 +108,12 @@ func (s *session) send(ctx context.Context, addr, key string, m message) (got an
 		return got, false, err
 	}
 	defer release()
+	if err := s.refresh(ctx); err != nil { // what another replica did while we waited
+		return got, false, err
+	}
+	if err := s.learn(ctx); err != nil {
+		return got, false, err
+	}
 	n, err := s.hub.store.Note(ctx, s.visitor, noteTurn, key)
 	if err != nil {
 		return got, false, err
@@ -230,7 +236,7 @@ func (s *session) post(ctx context.Context, turn *turnNote, m message) error {
 	if err := s.saveTurn(ctx, turn); err != nil {
 		return err
 	}
-	turn.inFlight = true
+	turn.inFlight, turn.mine = true, true
 	s.notes().setTurn(*turn)
 	result, err := s.hub.client.Sessions.Message(ctx, id, anyframe.Message{Prompt: m.text, Attachments: m.attachments})
 	if err == nil {

@@ -299,6 +299,9 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 	if err := s.hub.store.Forget(ctx, v.id); err != nil {
 		return err
 	}
+	if err := s.hub.bury(ctx, v.id); err != nil {
+		return err
+	}
 	s.hub.void(v.id)
 	name, _, _ := s.cookie(r)
 	if len(r.CookiesNamed(name)) > 0 {

@@ -18,6 +18,9 @@ const freshFor = 5 * time.Second
 func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 	s.mu.Lock()
 	st, id, fresh, f := s.status, s.record.UpstreamID, time.Since(s.confirmed) < freshFor, s.flight
+	if f != nil {
+		f.addr = addr
+	}
 	s.mu.Unlock()
 	if f != nil {
 		return f, nil
@@ -51,7 +54,7 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over
 // all replicas only one does that at a time.
-func (s *session) wake(ctx context.Context, addr string) (err error) {
+func (s *session) wake(ctx context.Context) (err error) {
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.hub.config.BootTimeout)
 	defer cancel()
@@ -72,19 +75,15 @@ func (s *session) wake(ctx context.Context, addr string) (err error) {
 		return err
 	}
 	defer release()
-	rec, err := s.hub.store.Session(ctx, s.visitor)
+	rec, err := s.reread(ctx)
 	if err != nil {
 		return err
-	}
-	if now := s.view(); rec.Epoch != now.epoch { // another replica was here
-		if err := s.adopt(ctx, rec, status(rec.State), true); err != nil {
-			return err
-		}
 	}
 	if !s.hub.keepAwake(s.visitor) {
 		return errCapacity
 	}
 	ended := status(rec.State) == statusEnded || s.view().status == statusEnded
+	cause := error(errBooting)
 	if rec.UpstreamID != "" && !ended {
 		s.setStatus(statusBooting)
 		var found anyframe.SessionStatus
@@ -107,9 +106,32 @@ func (s *session) wake(ctx context.Context, addr string) (err error) {
 		if !lost(err) {
 			return err
 		}
-		s.logger().Info("session lost, starting another", "epoch", rec.Epoch, "error", err)
+		s.logger().Info("session lost", "epoch", rec.Epoch, "error", err)
+		cause = err
+	}
+	s.mu.Lock()
+	addr := s.flight.addr
+	s.mu.Unlock()
+	if addr == "" { // nobody has asked for a sandbox: the one there was would have done
+		return cause
 	}
 	return s.create(ctx, rec, addr)
+}
+
+// reread reads the record under the lease: another replica may have been here.
+func (s *session) reread(ctx context.Context) (store.Session, error) {
+	s.loadMu.Lock()
+	defer s.loadMu.Unlock()
+	rec, err := s.hub.store.Session(ctx, s.visitor)
+	switch {
+	case err != nil:
+		return rec, err
+	case rec.State == stateVoid:
+		return rec, errVisitorUnknown
+	case rec.Epoch != s.view().epoch:
+		return rec, s.adopt(ctx, rec, status(rec.State), true)
+	}
+	return rec, nil
 }
 
 // lost reports that AnyFrame will not bring this session back: it is gone, in
@@ -155,13 +177,17 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 	rec.ExpiresAt = time.Now().Add(s.hub.config.VisitorTTL)
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	s.loadMu.Lock()
 	saved, err := s.hub.store.SaveSession(saveCtx, rec)
 	if err != nil {
+		s.loadMu.Unlock()
 		s.discard(up.ID)
 		return err
 	}
 	s.logger().Info("session created", "epoch", saved.Epoch)
-	if err := s.adopt(saveCtx, saved, statusBooting, false); err != nil {
+	err = s.adopt(saveCtx, saved, statusBooting, false)
+	s.loadMu.Unlock()
+	if err != nil {
 		return err
 	}
 	err = s.persistently(ctx, func() error {
@@ -176,6 +202,9 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 
 func (s *session) running(ctx context.Context) error {
 	err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusRunning) })
+	if errors.Is(err, store.ErrConflict) {
+		return errBooting // ended meanwhile by another replica
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,222 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// Replicas share nothing but the store. What another one did to a visitor's
+// session is read from there: at each request, at intervals for as long as a
+// stream is open, and when AnyFrame's stream tells of a turn or an answer that
+// nobody here knows of.
+
+const (
+	// watchQuiet is after how long a session that somebody listens to is read
+	// from the store again while nothing comes from AnyFrame for it.
+	watchQuiet = 2 * time.Second
+	// watchLive is the same for a session whose stream is open upstream.
+	watchLive = 10 * time.Second
+	// maxChecks bounds how many sessions are read at once for that.
+	maxChecks = 32
+	// notesPause is how long to wait for another replica's note to change.
+	notesPause = 50 * time.Millisecond
+	// tombFor is how long the store remembers that a visitor was forgotten,
+	// beyond the longest life of a stream.
+	tombFor = time.Minute
+)
+
+// stateVoid marks the record of a visitor who was forgotten, for the replicas
+// that have a stream open.
+const stateVoid = "void"
+
+// untilCheck is when the session's record is to be read again, less up to a
+// fifth so that sessions do not move together.
+func (s *session) untilCheck() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.hub.watchQuiet
+	if s.pump != nil {
+		d = s.hub.watchLive
+	}
+	return d - jitter(d/5)
+}
+
+// check reads the session's record again and takes over what changed, as long
+// as somebody has the session open.
+func (s *session) check() {
+	h := s.hub
+	h.mu.Lock()
+	if s.refs == 0 || h.closed {
+		h.mu.Unlock()
+		return
+	}
+	h.wg.Add(1)
+	h.mu.Unlock()
+	defer h.wg.Done()
+	select {
+	case h.checks <- struct{}{}:
+		s.catchOn()
+		<-h.checks
+	default: // the store has enough to do
+	}
+	next := s.untilCheck()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.refs > 0 && !h.closed {
+		s.watch.Reset(next)
+	}
+}
+
+func (s *session) catchOn() {
+	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
+	err := s.refresh(ctx)
+	if err == nil && len(s.notes().openPrompts(1<<62)) > 0 {
+		err = s.learn(ctx) // answered elsewhere, and the agent is silent
+	}
+	cancel()
+	if err == nil {
+		ctx, cancel = context.WithTimeout(s.hub.ctx, s.hub.config.UpstreamTimeout)
+		err = s.look(ctx)
+		cancel()
+	}
+	if err != nil {
+		s.logger().Debug("read the session again", "error", err)
+	}
+}
+
+// refresh reads the session's record and takes over what another replica
+// changed. A visitor who was forgotten is errVisitorUnknown.
+func (s *session) refresh(ctx context.Context) error {
+	s.loadMu.Lock()
+	rec, err := s.hub.store.Session(ctx, s.visitor)
+	if err == nil && rec.State != stateVoid {
+		err = s.takeOver(ctx, rec)
+	}
+	s.loadMu.Unlock()
+	if err == nil && rec.State == stateVoid {
+		s.hub.void(s.visitor)
+		return errVisitorUnknown
+	}
+	return err
+}
+
+// takeOver makes rec the session's record, if it is newer. The caller holds
+// loadMu.
+func (s *session) takeOver(ctx context.Context, rec store.Session) error {
+	s.mu.Lock()
+	was, first := s.record, !s.loaded
+	if rec.Version == was.Version && !first || rec.Epoch < was.Epoch || s.flight != nil {
+		s.mu.Unlock()
+		return nil // whoever has a flight under way reads the record himself
+	}
+	s.loaded = true
+	if rec.Epoch == was.Epoch {
+		s.record = rec
+	}
+	st, p := status(rec.State), s.pump
+	ends := rec.Epoch == was.Epoch && st == statusEnded && s.status != statusEnded
+	if p != nil && rec.Epoch == was.Epoch && !ends {
+		s.mu.Unlock()
+		return nil // the pump knows better how it stands
+	}
+	s.pump, s.looked = nil, false
+	s.mu.Unlock()
+	if p != nil { // one without a flight never waits for loadMu
+		p.cancel()
+		<-p.done
+	}
+	switch {
+	case rec.Epoch > was.Epoch:
+		if err := s.adopt(ctx, rec, st, true); err != nil {
+			s.mu.Lock()
+			s.loaded = false // try again
+			s.mu.Unlock()
+			return err
+		}
+	case ends:
+		s.interrupt()
+		s.setStatus(st)
+	case rec.Epoch > 0 && st != statusRunning: // else AnyFrame is asked
+		s.setStatus(st)
+	}
+	return nil
+}
+
+// bury leaves a mark in the store that the visitor was forgotten.
+func (h *hub) bury(ctx context.Context, visitor string) error {
+	for {
+		rec, err := h.store.Session(ctx, visitor)
+		if err != nil {
+			return err
+		}
+		rec.State, rec.UpstreamID = stateVoid, ""
+		rec.ExpiresAt = time.Now().Add(h.config.StreamLifetime + tombFor)
+		if _, err = h.store.SaveSession(ctx, rec); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// learn reads the notes that other replicas made, and tells the streams of
+// prompts that were settled there.
+func (s *session) learn(ctx context.Context) error {
+	book, epoch := s.notes(), s.view().epoch
+	if epoch == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	fresh := &notebook{}
+	if err := fresh.load(ctx, s.hub.store, s.visitor, epoch); err != nil {
+		return err
+	}
+	s.feedMu.Lock()
+	defer s.feedMu.Unlock()
+	if s.notes() != book {
+		return nil
+	}
+	v := s.view()
+	for _, t := range fresh.turns {
+		book.learnTurn(t)
+	}
+	for _, p := range fresh.prompts {
+		if !book.learnPrompt(&p, v.log.Head()) {
+			continue
+		}
+		if id, ok := s.translator.visiblePrompt(p); ok {
+			s.append(v, []item{{kind: "settled", data: settledData{id, p.Outcome}}})
+		}
+	}
+	return nil
+}
+
+// inform learns what other replicas know about an event before it is fed to
+// the log: whose turn it is, or who answered the prompt after which the agent
+// goes on. A message that another replica is about to have accepted goes before
+// what the agent says to it.
+func (s *session) inform(ctx context.Context, ev anyframe.Event, book *notebook, busy bool) {
+	user, kind := isUserEvent(ev), ev.Type()
+	switch {
+	case user:
+		if book.turnOf(ev.Seq, members(ev.Data).userText()) != "" {
+			return
+		}
+	case !speaks(kind):
+		return
+	case busy && len(book.openPrompts(1<<62)) == 0:
+		return
+	}
+	for deadline := time.Now().Add(placeWait); ; pause(ctx, notesPause) {
+		if err := s.learn(ctx); err != nil {
+			s.logger().Warn("read the notes again", "error", err)
+			return
+		}
+		if user || busy || !book.elsewhere(time.Now().After(deadline)) {
+			return
+		}
+	}
+}
