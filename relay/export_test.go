@@ -22,3 +22,29 @@ func (s *Server) SessionsInMemory() int {
 	defer s.hub.mu.Unlock()
 	return len(s.hub.sessions)
 }
+
+// CountedInMemory is how many visitors and addresses s counts something for.
+func (s *Server) CountedInMemory() int {
+	s.limits.mu.Lock()
+	n := len(s.limits.byVisitor) + len(s.limits.byAddr)
+	s.limits.mu.Unlock()
+	for _, l := range []*limiter{s.limits.messages, s.limits.sessions, s.limits.requests} {
+		if l != nil {
+			l.counts.mu.Lock()
+			n += len(l.counts.now) + len(l.counts.last)
+			l.counts.mu.Unlock()
+		}
+	}
+	return n
+}
+
+// Kept is how many events and bytes s keeps of all sessions together.
+func (s *Server) Kept() (events, bytes int) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	for _, sess := range s.hub.sessions {
+		n, size := sess.view().log.Size()
+		events, bytes = events+n, bytes+size
+	}
+	return events, bytes
+}

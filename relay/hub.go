@@ -190,11 +190,9 @@ func (h *hub) keepAwake(visitor string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, counted := h.awake[visitor]; !counted {
-		if len(h.awake) >= h.config.MaxSessions {
-			for v, until := range h.awake { // those that must have gone to sleep unseen
-				if until.Before(now) {
-					delete(h.awake, v)
-				}
+		for v, until := range h.awake { // those that must have gone to sleep unseen
+			if until.Before(now) {
+				delete(h.awake, v)
 			}
 		}
 		if len(h.awake) >= h.config.MaxSessions {
