@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt fuzz bench-sse js demo run image vuln
+.PHONY: help check test lint fmt soak fuzz bench-sse js demo run image vuln
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ lint: ## linters, formatting, and whether the committed bundle is fresh and smal
 
 fmt: ## format all Go code
 	$(LINT) fmt
+
+soak: ## break everything at random for RELAY_SOAK, 1m unless told, or as RELAY_SEED says; prints the seed of a failure
+	RELAY_SOAK=$${RELAY_SOAK:-1m} go test -race -timeout 0 -count 1 -run '^TestSoak$$' ./relay
 
 fuzz: ## run each fuzz test for FUZZTIME, 20s unless told
 	go run ./tools/fuzz $(FUZZTIME)

@@ -335,6 +335,13 @@ func (b *notebook) elsewhere(enough bool) bool {
 	return found && !enough
 }
 
+// silent reports whether no turn has been sent yet.
+func (b *notebook) silent() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !slices.ContainsFunc(b.turns, func(t turnNote) bool { return t.note.State != turnHeld })
+}
+
 // others reports whether AnyFrame took another turn after this one was sent
 // first.
 func (b *notebook) others(turn *turnNote) bool {

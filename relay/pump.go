@@ -18,8 +18,8 @@ const (
 	// placeWait is how long events wait for AnyFrame's answer to a message, so
 	// that the message comes before what the agent says to it.
 	placeWait = 5 * time.Second
-	// trustSkips is after how many holes in a row that AnyFrame left itself we
-	// stop asking its transcript for what is missing in others no wider.
+	// trustSkips is after how many holes of one width that AnyFrame left itself
+	// we stop asking its transcript for what is missing in others like them.
 	trustSkips = 16
 	// maxEventBytes is how large an event may be. A larger one is left out.
 	maxEventBytes = 16 << 20
@@ -249,6 +249,7 @@ func (s *session) interrupt() {
 func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again bool) {
 	s.showMissing(ctx)
 	s.mu.Lock()
+	s.unheard = true
 	unsure := again || s.busy || s.midway || s.book.sending()
 	s.mu.Unlock()
 	if !unsure {
@@ -288,12 +289,25 @@ func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again 
 
 // holes is what a pump has learnt about seqs that are missing from the stream.
 type holes struct {
-	empty  int   // how many in a row were AnyFrame's own
-	widest int64 // of those
+	empty int   // how many of the present width were AnyFrame's own
+	width int64 // of those; an event that is lost makes another one
 }
 
 // trust reports whether a hole of this width needs no more looking into.
-func (h *holes) trust(width int64) bool { return h.empty >= trustSkips && width <= h.widest }
+func (h *holes) trust(width int64) bool { return h.empty >= trustSkips && width == h.width }
+
+// empties notes that a hole of this width was AnyFrame's own. Now and then one
+// of another width is too; of each two that take turns, none is ever trusted.
+func (h *holes) empties(width int64) {
+	switch {
+	case width == h.width:
+		h.empty++
+	case h.empty > 0 && h.width != 0:
+		h.empty--
+	default:
+		h.empty, h.width = 1, width
+	}
+}
 
 // take is what happens to one event from the stream before it is fed to the
 // log: holes before it are filled, one that came garbled is read again, and a
@@ -323,7 +337,7 @@ func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev any
 		case err != nil:
 			return err
 		case filled == 0:
-			h.empty, h.widest = h.empty+1, max(h.widest, width)
+			h.empties(width)
 		default:
 			*h = holes{}
 			s.hub.metrics.holesFilled.Add(float64(filled))
@@ -353,6 +367,7 @@ func (s *session) fill(ctx context.Context, id string, log *eventlog.Log, from, 
 		if row.Seq >= to {
 			break
 		}
+		s.inform(ctx, row.Event(), s.notes(), true)
 		s.feed(log, row.Event())
 		filled++
 	}

@@ -50,6 +50,7 @@ type session struct {
 	confirmed time.Time // when AnyFrame last showed that the sandbox runs
 	busy      bool      // the agent is at work
 	midway    bool      // the agent may be at work, from before this process looked
+	unheard   bool      // nothing came yet since the stream was opened
 	active    time.Time // when the last event came
 	asked     time.Time // when the running turn was accepted; zero once the agent answered
 	began     time.Time // when the running turn was accepted
@@ -289,6 +290,7 @@ func (s *session) sync(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.inform(ctx, row.Event(), s.notes(), false)
 		s.feed(v.log, row.Event())
 	}
 	s.showMissing(ctx)

@@ -90,6 +90,7 @@ type translator struct {
 	said    strings.Builder // text deltas since the last whole block
 	waiting []string        // prompts that are open, by our id
 	shown   map[string]bool // own turns that went out
+	echoed  bool            // AnyFrame shows messages
 	tools   map[string]string
 	// torn: the stream was joined while the agent may have been in the middle
 	// of a block whose first deltas nobody numbered. Such deltas are left out
@@ -145,7 +146,7 @@ func (t *translator) step(ev anyframe.Event) told {
 		key := t.book.turnOf(ev.Seq, text)
 		if key != "" && ev.Seq != 0 {
 			out.placed = map[string]int64{key: ev.Seq}
-			t.shown[key] = true
+			t.shown[key], t.echoed = true, true
 		}
 		show("user", userData{text, m.attachments(), key})
 		out.active = true

@@ -232,7 +232,7 @@ func (s *session) post(ctx context.Context, turn *turnNote, m message) error {
 	s.mu.Lock()
 	turn.Busy = s.busy || s.midway
 	s.mu.Unlock()
-	turn.note.Epoch, turn.note.State, turn.After = v.epoch, turnSending, v.log.Head()
+	turn.note.Epoch, turn.note.State, turn.After = v.epoch, turnSending, s.frontier(ctx, id, v)
 	if err := s.saveTurn(ctx, turn); err != nil {
 		return err
 	}
@@ -262,6 +262,30 @@ func (s *session) post(ctx context.Context, turn *turnNote, m message) error {
 	turn.inFlight = false
 	s.notes().setTurn(*turn)
 	return err
+}
+
+// frontier is the last seq of AnyFrame's log, after which a new message comes.
+// It matters where AnyFrame shows no messages, so that the relay says where the
+// message belongs: then ours may be shorter just after a reconnect, or when
+// another replica answered the visitor before.
+func (s *session) frontier(ctx context.Context, id string, v view) int64 {
+	s.feedMu.Lock()
+	echoed := s.translator.echoed
+	s.feedMu.Unlock()
+	head := v.log.Head()
+	if echoed || (head == 0 && s.notes().silent()) {
+		return head
+	}
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, id, head) {
+		if err != nil {
+			s.logger().Warn("look for the end of the transcript", "error", err)
+			break // a message a little out of its place is better than none
+		}
+		head = row.Seq
+	}
+	return head
 }
 
 // prove looks in AnyFrame's transcript for a turn whose fate is not known, for

@@ -123,7 +123,7 @@ func (s *session) takeOver(ctx context.Context, rec store.Session) error {
 		s.mu.Unlock()
 		return nil // the pump knows better how it stands
 	}
-	s.pump, s.looked = nil, false
+	s.pump, s.looked, s.midway = nil, false, true // somebody woke it, to a turn maybe
 	s.mu.Unlock()
 	if p != nil { // one without a flight never waits for loadMu
 		p.cancel()
@@ -194,11 +194,22 @@ func (s *session) learn(ctx context.Context) error {
 	return nil
 }
 
+// takeUnheard reports whether nothing has been heard yet on a stream that was
+// opened while the agent may have been at work, for whom nobody here knows.
+func (s *session) takeUnheard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unheard := s.unheard
+	s.unheard = false
+	return unheard
+}
+
 // inform learns what other replicas know about an event before it is fed to
 // the log: whose turn it is, or who answered the prompt after which the agent
 // goes on. A message that another replica is about to have accepted goes before
 // what the agent says to it.
 func (s *session) inform(ctx context.Context, ev anyframe.Event, book *notebook, busy bool) {
+	unheard := s.takeUnheard()
 	user, kind := isUserEvent(ev), ev.Type()
 	switch {
 	case user:
@@ -207,7 +218,7 @@ func (s *session) inform(ctx context.Context, ev anyframe.Event, book *notebook,
 		}
 	case !speaks(kind):
 		return
-	case busy && len(book.openPrompts(1<<62)) == 0:
+	case busy && !unheard && len(book.openPrompts(1<<62)) == 0:
 		return
 	}
 	for deadline := time.Now().Add(placeWait); ; pause(ctx, notesPause) {
@@ -215,7 +226,7 @@ func (s *session) inform(ctx context.Context, ev anyframe.Event, book *notebook,
 			s.logger().Warn("read the notes again", "error", err)
 			return
 		}
-		if user || busy || !book.elsewhere(time.Now().After(deadline)) {
+		if user || !book.elsewhere(time.Now().After(deadline)) {
 			return
 		}
 	}

@@ -90,7 +90,9 @@ func TestSIGTERMWithStreamsOpenAndATurnInFlightLosesNothing(t *testing.T) {
 		t.Error("all streams had ended before the relay was not ready")
 	}
 	for _, c := range []struct{ method, path, body string }{
-		{"POST", "/v1/messages", `{"text":"new"}`}, {"POST", "/v1/session", ""}, {"GET", "/v1/events", ""},
+		{"POST", "/v1/messages", `{"text":"new"}`},
+		{"POST", "/v1/session", ""},
+		{"GET", "/v1/events", ""},
 		{"POST", "/v1/responses", `{"id":"p1-1","answer":"a"}`},
 	} {
 		if r := ask(t, c.method, relay.url+c.path, token, c.body); r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, `"draining"`) {
