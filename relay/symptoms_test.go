@@ -246,3 +246,28 @@ func TestNothingIsCompressedWhateverTheBrowserTakes(t *testing.T) {
 		t.Errorf("Cache-Control: got %q, want no-transform", got)
 	}
 }
+
+func TestAnAnswerAfterOneThatWasTornComesWordByWordAgain(t *testing.T) {
+	t.Parallel()
+	g := gated{make(chan struct{}), true}
+	r := newRig(t, nil, anyframetest.WithAgent(1, g.speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("now", "k1")
+	x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) })
+	id := r.upstream()
+	r.plane.CutStreams()
+	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 && r.plane.Count(anyframetest.OpEvents) == 2 })
+	close(g.gate)
+	torn := len(x.turnEnds(1))
+	v.say("and again", "k2")
+	pieces := 0
+	for _, e := range x.turnEnds(2)[torn:] {
+		if delta, _ := e.json["delta"].(bool); delta {
+			pieces++
+		}
+	}
+	if pieces != 4 {
+		t.Errorf("pieces of the second answer: got %d, want its 4 words", pieces)
+	}
+}
