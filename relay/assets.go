@@ -69,11 +69,19 @@ func loadAssets(c *Config, files fs.FS) (*assets, error) {
 	if n := bytes.Count(loader, []byte(configMark)); n != 1 {
 		return nil, fmt.Errorf("widget.js holds %s %d times, want once", configMark, n)
 	}
-	config, err := json.Marshal(map[string]any{ // json.Marshal escapes < and >, so this is safe in a script
-		"panel": urls["panel.js"], "boot": map[bool]string{true: "open", false: "message"}[c.BootOnOpen],
-		"title": c.Look.Title, "greeting": c.Look.Greeting, "starters": orEmpty(c.Look.Starters),
-		"accent": c.Look.Accent, "locale": c.Look.Locale,
-	})
+	settings := struct { // what is not set is left out: the loader must stay small
+		Panel    string   `json:"panel"`
+		Boot     string   `json:"boot,omitempty"`
+		Title    string   `json:"title,omitempty"`
+		Greeting string   `json:"greeting,omitempty"`
+		Starters []string `json:"starters,omitempty"`
+		Accent   string   `json:"accent,omitempty"`
+		Locale   string   `json:"locale,omitempty"`
+	}{urls["panel.js"], "", c.Look.Title, c.Look.Greeting, c.Look.Starters, c.Look.Accent, c.Look.Locale}
+	if c.BootOnOpen {
+		settings.Boot = "open"
+	}
+	config, err := json.Marshal(settings) // escapes < and >, so this is safe in a script
 	if err != nil {
 		return nil, err
 	}

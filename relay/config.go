@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
 )
 
 // Secret is a string that never shows: not in %v, %#v, JSON or a log.
@@ -161,6 +163,16 @@ func DefaultConfig() Config {
 	}
 }
 
+// validBaseURL reports whether the client will take u as AnyFrame's address, so
+// that it can be said together with all that is wrong.
+func validBaseURL(u string) bool {
+	if u == "" {
+		return true
+	}
+	_, err := anyframe.New(anyframe.WithAPIKey("afm_x"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
+	return err == nil
+}
+
 // Validate returns all that is wrong with c, joined, each in terms of the
 // setting that a person would change.
 func (c *Config) Validate() error {
@@ -172,6 +184,12 @@ func (c *Config) Validate() error {
 	}
 	if c.AgentID <= 0 {
 		wrong("ANYFRAME_AGENT_ID is not set: the number of the agent that visitors talk to")
+	}
+	if !validBaseURL(c.BaseURL) {
+		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
+	}
+	if file, ok := strings.CutPrefix(c.Store, "sqlite:"); c.Store != "memory:" && (!ok || file == "") {
+		wrong("RELAY_STORE must be memory: or sqlite:PATH")
 	}
 	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
 		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")

@@ -16,6 +16,10 @@ func (s *Server) SetWatch(quiet, live time.Duration) {
 	s.hub.watchQuiet, s.hub.watchLive = quiet, live
 }
 
+// SetSilent makes s ask AnyFrame after another time of silence than usual
+// whether a sandbox still runs. It must be called before the first request.
+func (s *Server) SetSilent(d time.Duration) { s.hub.watchSilent = d }
+
 // SessionsInMemory is how many sessions s holds.
 func (s *Server) SessionsInMemory() int {
 	s.hub.mu.Lock()

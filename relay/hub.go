@@ -35,7 +35,7 @@ type hub struct {
 	linger  time.Duration
 	leases  time.Duration // how long a lease holds unless renewed
 	// After how long a session is read from the store again, see watch.go.
-	watchQuiet, watchLive time.Duration
+	watchQuiet, watchLive, watchSilent time.Duration
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
@@ -55,7 +55,7 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *lim
 	ctx, cancel := context.WithCancel(context.Background())
 	return &hub{
 		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
-		watchQuiet: watchQuiet, watchLive: watchLive, checks: make(chan struct{}, maxChecks),
+		watchQuiet: watchQuiet, watchLive: watchLive, watchSilent: watchSilent, checks: make(chan struct{}, maxChecks),
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
 		draining: make(chan struct{}),

@@ -77,6 +77,8 @@ type promptNote struct {
 	Outcome string `json:"outcome,omitempty"`
 	// ClaimedAt is when somebody's answer set out.
 	ClaimedAt time.Time `json:"claimed_at,omitzero"`
+	// Unsure: the answer was sent and AnyFrame's reply to it was lost.
+	Unsure bool `json:"unsure,omitempty"`
 }
 
 // notebook is the memory's copy of one epoch's notes: the turns and the prompts
@@ -86,6 +88,9 @@ type notebook struct {
 	turns   []turnNote // in the order they were begun
 	prompts []promptNote
 	changed chan struct{} // closed at the next change of a turn; nil while nobody waits
+	// echoes: AnyFrame has shown one of our messages before or without saying
+	// its seq. So it will show the others too, and we need not.
+	echoes bool
 }
 
 // load fills an empty notebook from the store.
@@ -233,6 +238,7 @@ func (b *notebook) turnOf(seq int64, text string) string {
 	}
 	for _, t := range b.turns {
 		if unplaced(t) && t.After < seq && t.Text == text {
+			b.echoes = true
 			return t.note.Key
 		}
 	}
@@ -255,6 +261,14 @@ func unplaced(t turnNote) bool {
 
 // place is the seq after which the turn belongs, before the next event.
 func (t turnNote) place() int64 { return max(t.note.Seq-1, t.After) }
+
+// needless reports whether a turn need not be shown by us while its event may
+// still come: AnyFrame did not say its seq, and shows messages.
+func (b *notebook) needless(t turnNote) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.echoes && t.note.Seq == 0
+}
 
 // own returns the turns that AnyFrame has whose place is in [from, to), in the
 // order of their places.

@@ -170,7 +170,7 @@ func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
 					t.Errorf("again: got %d %s, want 202", a.status, a.body)
 				}
 			default: // it may have arrived, so nobody else may answer for now
-				wantProblem(t, "again", v.respond(id, "red"), http.StatusConflict, "prompt_settled")
+				wantProblem(t, "again", v.respond(id, "red"), http.StatusBadGateway, "upstream_failed")
 				if !r.plane.Answer(r.upstream(), "red") {
 					t.Fatal("the prompt is not open")
 				}

@@ -77,7 +77,12 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	switch {
 	case p.Approval && decision == "", !p.Approval && decision != "":
 		return errPromptUnknown // there is one of that id, and it is of the other kind
-	case p.note.State == promptAnswered, p.note.State == promptClaimed && time.Since(p.ClaimedAt) < claimFor:
+	case p.note.State == promptAnswered:
+		return errPromptSettled
+	case p.note.State == promptClaimed && time.Since(p.ClaimedAt) < claimFor:
+		if p.Unsure { // nobody knows yet whether it is settled
+			return errUpstream.after(claimFor - time.Since(p.ClaimedAt))
+		}
 		return errPromptSettled
 	}
 	outcome := "answered"
@@ -88,7 +93,7 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 		// not: this is both.
 		body = map[string]any{"prompt_id": p.PromptID, "tool_use_id": p.ToolUseID, "decision": decision, "approve": decision == "approve"}
 	}
-	p.note.State, p.Outcome, p.ClaimedAt = promptClaimed, outcome, time.Now()
+	p.note.State, p.Outcome, p.ClaimedAt, p.Unsure = promptClaimed, outcome, time.Now(), false
 	n, err = s.hub.store.SaveNote(ctx, p.stored())
 	switch {
 	case errors.Is(err, store.ErrConflict):
@@ -115,8 +120,9 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 		// It may have arrived, and must not arrive twice. If it did, that shows
 		// when the agent goes on. If it did not, the agent still waits; the
 		// claim ends and the visitor may try again.
-		s.notes().setPrompt(p)
-		return err
+		p.Unsure = true
+		s.savePrompt(ctx, p)
+		return problemOf(err).after(claimFor)
 	}
 	p.note.State, p.Outcome = promptAnswered, outcome
 	p.After = max(s.showSettled(id, outcome), p.note.Seq)

@@ -124,7 +124,7 @@ func TestThePageAndTheWidgetAreServed(t *testing.T) {
 // scripts would.
 func configOf(t *testing.T, loader string) (config map[string]any) {
 	t.Helper()
-	i := strings.Index(loader, `{"accent":`)
+	i := strings.Index(loader, `{"panel":`)
 	if i < 0 {
 		t.Fatal("the loader holds no configuration")
 	}
@@ -156,8 +156,8 @@ func TestWhatTheOperatorSetsIsInTheLoader(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	plain := configOf(t, newDesk(t, nil).ask("GET", "/widget.js", "").body)
-	if plain["boot"] != "message" || fmt.Sprint(plain["starters"]) != "[]" {
-		t.Errorf("nothing set: got %v, want boot on the first message and a list of no starters", plain)
+	if len(plain) != 1 || plain["panel"] != panel {
+		t.Errorf("nothing set: got %v, want the panel's URL and nothing else", plain)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestWhatTheOperatorSetsIsTextAndNothingElse(t *testing.T) {
 				t.Errorf("%q as %s: got %q in the loader, want it as it is", hostile, name, config[name])
 			}
 		}
-		i := strings.Index(loader, `{"accent":`)
+		i := strings.Index(loader, `{"panel":`)
 		j := i + strings.Index(loader[i:], "}")
 		for _, bad := range []string{"<", ">", "\u2028", "\u2029"} {
 			if strings.Contains(loader[i:j], bad) {

@@ -147,6 +147,9 @@ func (s *session) state() state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := state{Status: s.status, Epoch: s.record.Epoch, AgentBusy: s.busy}
+	if s.flight != nil && st.Status != statusRunning {
+		st.Status = statusBooting // or about to be
+	}
 	if head := s.log.Head(); st.Epoch > 0 && head > 0 {
 		st.LastEventID = new(eventID{st.Epoch, head}.String())
 	}

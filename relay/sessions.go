@@ -94,11 +94,7 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, http.StatusOK, sess.state())
 	default:
 	}
-	st := sess.state()
-	if st.Status != statusRunning {
-		st.Status = statusBooting // or about to be
-	}
-	return writeJSON(w, http.StatusAccepted, st)
+	return writeJSON(w, http.StatusAccepted, sess.state())
 }
 
 // endSession ends the conversation: DELETE /v1/session.
@@ -156,11 +152,23 @@ func (s *session) end(ctx context.Context) error {
 	calling, done := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
 	defer done()
 	if _, err := s.hub.client.Sessions.Terminate(calling, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
-		// The conversation is over all the same; the sandbox goes to sleep by
-		// itself after its idle time.
-		s.logger().Warn("terminate the session", "error", err)
+		s.hub.wg.Go(func() { s.terminate(id) }) // the conversation is over all the same
 	}
 	return nil
+}
+
+// terminate ends a sandbox, trying again while AnyFrame is in trouble. One that
+// cannot be ended goes to sleep by itself after its idle time.
+func (s *session) terminate(id string) {
+	ctx, cancel := context.WithTimeout(s.hub.ctx, s.hub.config.IdleTimeout)
+	defer cancel()
+	err := s.persistently(ctx, func() error {
+		_, err := s.hub.client.Sessions.Terminate(ctx, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
+		s.logger().Warn("terminate the session", "error", err)
+	}
 }
 
 const (

@@ -123,6 +123,11 @@ func (t *translator) step(ev anyframe.Event) told {
 	}
 	isUser := (kind == "user" || kind == "user_message") && !m.onlyToolResults()
 
+	var text, key string
+	if isUser {
+		text = m.userText()
+		key = t.book.turnOf(ev.Seq, text)
+	}
 	t.mergeOwn(&out, ev, isUser, m)
 	if speaks(kind) {
 		out.speaks = true
@@ -142,13 +147,15 @@ func (t *translator) step(ev anyframe.Event) told {
 			t.toolResults(m, show)
 			break
 		}
-		text := m.userText()
-		key := t.book.turnOf(ev.Seq, text)
+		files := m.attachments()
+		if own, ok := t.book.turn(key); ok && len(files) == 0 {
+			files = orEmpty(own.Attachments) // AnyFrame need not name them
+		}
 		if key != "" && ev.Seq != 0 {
 			out.placed = map[string]int64{key: ev.Seq}
 			t.shown[key], t.echoed = true, true
 		}
-		show("user", userData{text, m.attachments(), key})
+		show("user", userData{text, files, key})
 		out.active = true
 	case "tool_call":
 		t.tool(m.str("name"), m.obj("input"), show)
@@ -210,6 +217,9 @@ func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m objec
 		t.pastSettled(out, ev.Seq)
 	}
 	for _, own := range t.book.own(t.from(), ev.Seq) {
+		if !t.past && t.book.needless(own) {
+			continue
+		}
 		if !isUser || (own.note.Seq != ev.Seq && (own.note.Seq != 0 || own.Text != m.userText())) {
 			t.showOwn(out, own)
 		}
@@ -226,7 +236,7 @@ func (t *translator) from() int64 {
 
 // ahead returns the own turns not shown yet.
 func (t *translator) ahead() []turnNote {
-	return slices.DeleteFunc(t.book.own(t.start, 1<<62), func(o turnNote) bool { return t.shown[o.note.Key] })
+	return slices.DeleteFunc(t.book.own(t.start, 1<<62), func(o turnNote) bool { return t.shown[o.note.Key] || t.book.needless(o) })
 }
 
 // showOwn shows a turn that AnyFrame has no event for. It has no number: that

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -216,5 +217,17 @@ func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
 			book.setPrompt(*c.after)
 		}
 		wantSaid(t, name, tr.step(block(4, "a")).items, c.want...)
+	}
+}
+
+func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T) {
+	book := &notebook{}
+	files := []named{{"a.txt", "text/plain"}}
+	book.setTurn(turnNote{note: store.Note{Key: "k1", Seq: 4, State: turnSent}, Text: "look", Attachments: files})
+	c := DefaultConfig()
+	out := newTranslator(&c, 1, 3, book, false).step(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)})
+	want := userData{"look", files, "k1"}
+	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].data, want) {
+		t.Errorf("got %+v, want %+v", out.items, want)
 	}
 }

@@ -43,7 +43,7 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) error {
 		return errDraining
 	}
 	key := r.Header.Get("Idempotency-Key")
-	if key == "" {
+	if r.Header.Values("Idempotency-Key") == nil {
 		key = rand.Text()
 	} else if !keyPattern.MatchString(key) {
 		return errBadRequest.with("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")

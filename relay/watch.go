@@ -20,6 +20,9 @@ const (
 	watchQuiet = 2 * time.Second
 	// watchLive is the same for a session whose stream is open upstream.
 	watchLive = 10 * time.Second
+	// watchSilent is after how long without a word from AnyFrame it is asked
+	// whether the sandbox still runs: its stream may stay open when it does not.
+	watchSilent = time.Minute
 	// maxChecks bounds how many sessions are read at once for that.
 	maxChecks = 32
 	// notesPause is how long to wait for another replica's note to change.
@@ -80,12 +83,43 @@ func (s *session) catchOn() {
 	cancel()
 	if err == nil {
 		ctx, cancel = context.WithTimeout(s.hub.ctx, s.hub.config.UpstreamTimeout)
-		err = s.look(ctx)
+		if err = s.look(ctx); err == nil {
+			err = s.probe(ctx)
+		}
 		cancel()
 	}
 	if err != nil {
 		s.logger().Debug("read the session again", "error", err)
 	}
+}
+
+// probe asks AnyFrame whether the sandbox of a silent session still runs, and
+// ends the pump of one that does not.
+func (s *session) probe(ctx context.Context) error {
+	s.mu.Lock()
+	p, id := s.pump, s.record.UpstreamID
+	silent := p != nil && s.flight == nil && s.status == statusRunning && time.Since(s.confirmed) > s.hub.watchSilent
+	s.mu.Unlock()
+	if !silent {
+		return nil
+	}
+	up, err := s.hub.client.Sessions.Get(ctx, id)
+	switch {
+	case err == nil && (up.Status == anyframe.StatusRunning || up.Status == anyframe.StatusBooting):
+		s.mu.Lock()
+		s.confirmed = time.Now()
+		s.mu.Unlock()
+		return nil
+	case err == nil:
+		err = &anyframe.SessionStateError{Session: up}
+	case !errors.Is(err, anyframe.ErrNotFound):
+		return err
+	}
+	p.cancel()
+	<-p.done
+	s.over(ctx, err)
+	s.persist(ctx)
+	return nil
 }
 
 // refresh reads the session's record and takes over what another replica

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -83,6 +84,11 @@ func (e environment) read(s *settings) error {
 	}
 	if _, ok, _ := e.get("RELAY_ADDR"); s.port != "" && !ok {
 		s.addr = ":" + s.port
+	}
+	for name, addr := range map[string]string{"RELAY_ADDR": s.addr, "RELAY_ADMIN_ADDR": s.admin} {
+		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
+			errs = append(errs, fmt.Errorf("%s must be an address with a port, such as :8080 or 127.0.0.1:8080", name))
+		}
 	}
 	if levels[s.logLevel] == nil {
 		errs = append(errs, errors.New("RELAY_LOG_LEVEL must be debug, info, warn or error"))
