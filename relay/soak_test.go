@@ -150,7 +150,7 @@ func soak(t *testing.T, seed uint64) {
 	}
 	r := newRig(t, change, opts...)
 	rigs := []*rig{r}
-	if seed%2 == 0 {
+	if seed%2 == 0 && echo { // else two replicas each show a message in a place of their own, see ARCHITECTURE.md
 		rigs = append(rigs, rigFor(t, r.plane, change))
 	}
 	for _, r := range rigs {
@@ -259,11 +259,6 @@ func soak(t *testing.T, seed uint64) {
 		var users []string
 		for _, e := range chat {
 			if e.kind == "user" {
-				// Where AnyFrame shows no messages, one that another replica took
-				// may be shown by each in another place; its turn tells.
-				if !echo && len(rigs) > 1 && slices.Contains(users, e.str("text")) {
-					continue
-				}
 				users = append(users, e.str("text"))
 			}
 		}
