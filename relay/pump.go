@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 
@@ -378,7 +378,8 @@ func (s *session) fill(ctx context.Context, id string, log *eventlog.Log, from, 
 // for. One that its transcript has comes by the stream, in its place.
 func (s *session) showMissing(ctx context.Context) {
 	s.feedMu.Lock()
-	ahead, last := s.translator.ahead(), s.translator.last
+	t := s.translator
+	ahead, last := t.ahead(), t.last
 	s.feedMu.Unlock()
 	if len(ahead) == 0 {
 		return
@@ -388,16 +389,20 @@ func (s *session) showMissing(ctx context.Context) {
 		s.logger().Warn("look for a message", "error", err)
 		return // not shown yet is better than shown twice
 	}
-	missing := map[string]bool{}
+	missing, due := map[string]bool{}, map[string]int64{}
 	for _, own := range ahead {
-		missing[own.note.Key] = !slices.ContainsFunc(rows, func(row anyframe.ChatEvent) bool {
-			if row.Seq <= own.place() {
-				return true // what comes before it has yet to come
+		for _, row := range rows {
+			// What comes before it has yet to come, or it does so itself.
+			if ev := row.Event(); row.Seq <= own.place() ||
+				isUserEvent(ev) && (row.Seq == own.note.Seq || (own.note.Seq == 0 && members(ev.Data).userText() == own.Text)) {
+				due[own.note.Key] = row.Seq
 			}
-			ev := row.Event()
-			return isUserEvent(ev) && (row.Seq == own.note.Seq || (own.note.Seq == 0 && members(ev.Data).userText() == own.Text))
-		})
+		}
+		missing[own.note.Key] = due[own.note.Key] == 0
 	}
+	s.feedMu.Lock()
+	maps.Copy(t.due, due)
+	s.feedMu.Unlock()
 	s.showOwn(missing)
 }
 

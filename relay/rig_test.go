@@ -28,7 +28,7 @@ import (
 )
 
 // patience is how long a test waits for something that should be there at once.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // rig is a relay in front of a scripted control plane, both on loopback.
 type rig struct {
@@ -87,7 +87,7 @@ func (r *rig) stop() {
 	}
 	r.web.Close()
 	if r.t.Failed() {
-		r.t.Log(r.logs.String())
+		r.t.Log(r.logs.tail(100))
 	}
 }
 
@@ -508,6 +508,12 @@ func (l *lockedBuffer) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.b = bytes.Buffer{}
+}
+
+// tail is the last lines, at most n.
+func (l *lockedBuffer) tail(n int) string {
+	lines := strings.SplitAfter(l.String(), "\n")
+	return strings.Join(lines[max(len(lines)-n-1, 0):], "")
 }
 
 func (l *lockedBuffer) String() string {

@@ -90,6 +90,9 @@ type translator struct {
 	said    strings.Builder // text deltas since the last whole block
 	waiting []string        // prompts that are open, by our id
 	shown   map[string]bool // own turns that went out
+	// due: before the event of this seq there is nothing to do for an own turn.
+	// A reader who is far behind must not ask AnyFrame at every event.
+	due map[string]int64
 	echoed  bool            // AnyFrame shows messages
 	tools   map[string]string
 	// torn: the stream was joined while the agent may have been in the middle
@@ -102,7 +105,7 @@ type translator struct {
 func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
 		visibility: c.Visibility, approvals: c.VisitorApprovals, epoch: epoch, book: book, past: past,
-		start: seq, last: seq, shown: map[string]bool{}, tools: map[string]string{}, torn: -1,
+		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1,
 	}
 	for _, p := range book.openPrompts(seq) {
 		t.waiting = append(t.waiting, p.note.Key)
@@ -234,9 +237,11 @@ func (t *translator) from() int64 {
 	return t.start
 }
 
-// ahead returns the own turns not shown yet.
+// ahead returns the own turns not shown yet that AnyFrame may have no event for.
 func (t *translator) ahead() []turnNote {
-	return slices.DeleteFunc(t.book.own(t.start, 1<<62), func(o turnNote) bool { return t.shown[o.note.Key] || t.book.needless(o) })
+	return slices.DeleteFunc(t.book.own(t.start, 1<<62), func(o turnNote) bool {
+		return t.shown[o.note.Key] || t.last < t.due[o.note.Key] || t.book.needless(o)
+	})
 }
 
 // showOwn shows a turn that AnyFrame has no event for. It has no number: that
