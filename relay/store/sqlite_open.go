@@ -29,7 +29,8 @@ const (
 )
 
 // migrations lead from each schema to the next; the schema's number is how
-// many have been applied. One that has been released never changes.
+// many have been applied. One that has been released never changes. A file of
+// an older schema is copied first, see [backupPath].
 var migrations = []string{
 	`CREATE TABLE tokens (
 		token      TEXT PRIMARY KEY,
@@ -85,11 +86,15 @@ var migrations = []string{
 // its owner only, where there is none. A file that is damaged, of a newer
 // schema or not ours is refused and left as it is.
 func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
+	return openSQLite(ctx, path, migrations)
+}
+
+func openSQLite(ctx context.Context, path string, migrations []string) (*SQLite, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
 	s := &SQLite{path: path}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, migrations); err != nil {
 		for _, db := range []*sql.DB{s.read, s.write} {
 			if db != nil {
 				err = errors.Join(err, db.Close())
@@ -114,7 +119,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-func (s *SQLite) open(ctx context.Context) error {
+func (s *SQLite) open(ctx context.Context, migrations []string) error {
 	fresh, err := claim(s.path)
 	if err != nil {
 		return err
@@ -124,7 +129,7 @@ func (s *SQLite) open(ctx context.Context) error {
 		return err
 	}
 	if !fresh {
-		if err = inspect(ctx, abs); err != nil {
+		if err = inspect(ctx, abs, len(migrations)); err != nil {
 			return err
 		}
 	}
@@ -140,7 +145,7 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err = s.useWAL(ctx); err != nil {
 		return explain(err)
 	}
-	if err = s.migrate(ctx); err != nil {
+	if err = s.migrate(ctx, abs, migrations); err != nil {
 		return explain(err)
 	}
 	if err = s.prepare(ctx); err != nil {
@@ -190,7 +195,7 @@ func pathError(err error) error {
 
 // inspect looks at an existing file through a connection that cannot write.
 // SQLite may leave a shared-memory index beside it, which holds no data.
-func inspect(ctx context.Context, abs string) (err error) {
+func inspect(ctx context.Context, abs string, newest int) (err error) {
 	db, err := sql.Open("sqlite", dsn(abs, "mode", "ro"))
 	if err != nil {
 		return err
@@ -222,7 +227,7 @@ func inspect(ctx context.Context, abs string) (err error) {
 	if application != applicationID && (application != 0 || version != 0 || tables != 0) {
 		return errors.New("is the database of another program")
 	}
-	if err = checkVersion(version); err != nil {
+	if err = checkVersion(version, newest); err != nil {
 		return err
 	}
 	var found string
@@ -236,9 +241,9 @@ func inspect(ctx context.Context, abs string) (err error) {
 	return nil
 }
 
-func checkVersion(version int) error {
-	if version > len(migrations) {
-		return fmt.Errorf("is of schema %d, this relay knows up to %d: run a newer relay", version, len(migrations))
+func checkVersion(version, newest int) error {
+	if version > newest {
+		return fmt.Errorf("is of schema %d, this relay knows up to %d: run a newer relay", version, newest)
 	}
 	return nil
 }
@@ -268,17 +273,23 @@ func (s *SQLite) useWAL(ctx context.Context) error {
 	}
 }
 
-func (s *SQLite) migrate(ctx context.Context) error {
+// migrate brings the file to the newest schema, all the way or not at all.
+func (s *SQLite) migrate(ctx context.Context, abs string, migrations []string) error {
 	return s.atomically(ctx, func(tx *sql.Tx) error {
 		var version int
 		if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 			return err
 		}
-		if err := checkVersion(version); err != nil { // whoever was faster may be newer
+		if err := checkVersion(version, len(migrations)); err != nil { // whoever was faster may be newer
 			return err
 		}
 		if version == len(migrations) {
 			return nil
+		}
+		if version > 0 {
+			if err := backUp(ctx, abs, version); err != nil {
+				return fmt.Errorf("back up before the schema changes: %w", err)
+			}
 		}
 		for i, script := range migrations[version:] {
 			if _, err := tx.ExecContext(ctx, script); err != nil {
