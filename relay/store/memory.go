@@ -17,10 +17,13 @@ type Memory struct {
 	sessions table[string, Session]
 	notes    table[noteKey, *memoryNote]
 	leases   table[string, lease]
+	quotas   table[string, quota]
+	awake    table[string, Awake]
 
 	byVisitor map[string]map[noteKey]*memoryNote // the rows of notes again
 	begun     int64                              // notes begun so far
 	fence     int64                              // the last fence given out
+	ticket    int64                              // the last ticket given out
 }
 
 type noteKey struct{ visitor, kind, key string }
@@ -42,6 +45,8 @@ func NewMemory() *Memory {
 		sessions:  newTable[string, Session](),
 		notes:     newTable[noteKey, *memoryNote](),
 		leases:    newTable[string, lease](),
+		quotas:    newTable[string, quota](),
+		awake:     newTable[string, Awake](),
 		byVisitor: make(map[string]map[noteKey]*memoryNote),
 	}
 	m.notes.removed = m.unlist
@@ -322,5 +327,6 @@ func (m *Memory) Close() error {
 	m.closed = true
 	m.tokens, m.sessions, m.leases = newTable[string, []byte](), newTable[string, Session](), newTable[string, lease]()
 	m.notes, m.byVisitor = newTable[noteKey, *memoryNote](), nil
+	m.quotas, m.awake = newTable[string, quota](), newTable[string, Awake]()
 	return nil
 }

@@ -35,7 +35,8 @@ type SQLite struct {
 	session, insertSession, updateSession *sql.Stmt
 	beginNote, saveNote, dropNote         *sql.Stmt
 	note, notes                           *sql.Stmt
-	purge                                 [4]*sql.Stmt
+	quota, saveQuota                      *sql.Stmt
+	purge                                 [6]*sql.Stmt
 }
 
 const noteColumns = `visitor, kind, key, epoch, seq, state, hash, body, created_at, expires_at, version`
@@ -77,10 +78,17 @@ func (s *SQLite) prepare(ctx context.Context) error {
 		{&s.notes, s.read, `SELECT ` + noteColumns + ` FROM notes
 			WHERE visitor = ? AND kind = ? AND epoch = ? AND expires_at > ? ORDER BY id`},
 
+		{&s.quota, s.read, quotaQuery},
+		{&s.saveQuota, s.write, `INSERT INTO quotas (key, start, now, last, expires_at) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET start = excluded.start, now = excluded.now, last = excluded.last,
+			expires_at = excluded.expires_at`},
+
 		{&s.purge[0], s.write, purgeQuery("tokens", "token")},
 		{&s.purge[1], s.write, purgeQuery("sessions", "visitor")},
 		{&s.purge[2], s.write, purgeQuery("notes", "id")},
 		{&s.purge[3], s.write, purgeQuery("leases", "fence")},
+		{&s.purge[4], s.write, purgeQuery("quotas", "key")},
+		{&s.purge[5], s.write, purgeQuery("awake", "ticket")},
 	} {
 		var err error
 		if *p.stmt, err = p.db.PrepareContext(ctx, p.query); err != nil {

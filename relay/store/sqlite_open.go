@@ -80,6 +80,24 @@ var migrations = []string{
 		id INTEGER PRIMARY KEY CHECK (id = 1),
 		at INTEGER NOT NULL
 	) STRICT;`,
+
+	`CREATE TABLE quotas (
+		key        TEXT PRIMARY KEY,
+		start      INTEGER NOT NULL, -- of the present window
+		now        INTEGER NOT NULL, -- taken in it
+		last       INTEGER NOT NULL, -- taken in the one before
+		expires_at INTEGER NOT NULL
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX quotas_by_expiry ON quotas (expires_at);
+
+	CREATE TABLE awake (
+		ticket     INTEGER PRIMARY KEY AUTOINCREMENT, -- never again one that was given out
+		visitor    TEXT NOT NULL UNIQUE,
+		rank       INTEGER NOT NULL,
+		expires_at INTEGER NOT NULL
+	) STRICT;
+	CREATE INDEX awake_by_expiry ON awake (expires_at);
+	CREATE INDEX awake_by_rank ON awake (rank);`,
 }
 
 // OpenSQLite opens the store in the file at path and creates it, readable by

@@ -1,6 +1,7 @@
 // Package store keeps what the relay must not forget: visitor tokens, which
 // AnyFrame session a visitor has, what AnyFrame's log does not say about a
-// conversation, and who may create a session just now.
+// conversation, who may create a session just now, and what has been used of
+// the limits that hold for all processes together.
 //
 // Every operation is one read or one compare-and-set, so that replicas which
 // share a store need nothing else to agree on. Every row has an expiry; an
@@ -29,8 +30,7 @@ var (
 	ErrNotFound = errors.New("not found")
 
 	// ErrExpired refuses a row that would be expired from the start: its
-	// expiry is missing or not in the future, or a lease's time to live is not
-	// positive.
+	// expiry is missing or not in the future, or a time to live is not positive.
 	ErrExpired = errors.New("expiry is not in the future")
 
 	// ErrClosed is returned by every call after Close.
@@ -64,6 +64,13 @@ type Note struct {
 	CreatedAt time.Time // set by the store when the note is begun
 	ExpiresAt time.Time
 	Version   int64 // opaque, another after every save; 0 when not stored
+}
+
+// Awake is a sandbox that is counted as awake.
+type Awake struct {
+	Visitor string
+	Rank    int64 // who ranks lowest is put to sleep first
+	Ticket  int64 // of its admission
 }
 
 // Store is safe for concurrent use. Times are kept to the millisecond and come
@@ -118,6 +125,42 @@ type Store interface {
 	// Release gives the lease back before its time. It does nothing when owner
 	// does not hold it.
 	Release(ctx context.Context, name, owner string) error
+
+	// Take counts n more of what key names, unless more than limit would have
+	// come within window then, and returns 0; else it counts nothing and returns
+	// how long to wait until there is room for n, if nothing else comes. Windows
+	// begin at multiples of their length since 1970 and slide: what came in the
+	// one before counts by how much of it is still in sight, so neither a window
+	// of the clock nor a sliding one of even use sees more than limit. A clock
+	// that is set back gives nothing back. Use a key with one window only.
+	Take(ctx context.Context, key string, n, limit int, window time.Duration) (wait time.Duration, err error)
+
+	// Look returns what Take would, and counts nothing.
+	Look(ctx context.Context, key string, n, limit int, window time.Duration) (wait time.Duration, err error)
+
+	// GiveBack undoes one Take that came to nothing.
+	GiveBack(ctx context.Context, key string, n int, window time.Duration) error
+
+	// Admit counts the visitor's sandbox as awake for ttl. One that is counted
+	// is renewed: it gets the rank and keeps its ticket. Another gets a ticket
+	// higher than any before it, unless limit or more are counted, when ok is
+	// false. A limit of 0 is none.
+	Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error)
+
+	// Leave ends the count of the visitor's sandbox, if it is still the one that
+	// got this ticket.
+	Leave(ctx context.Context, visitor string, ticket int64) error
+
+	// Idlest returns at most n of the sandboxes that are counted as awake and
+	// rank below the given rank, lowest first.
+	Idlest(ctx context.Context, below int64, n int) ([]Awake, error)
+
+	// CountAwake returns how many sandboxes are counted as awake.
+	CountAwake(ctx context.Context) (int, error)
+
+	// Shared reports whether processes of several machines use the store, so
+	// that even requests are worth counting there.
+	Shared() bool
 
 	// Ping writes to the backend, so that a full disk or a read-only folder
 	// shows. It costs one write.

@@ -52,6 +52,13 @@ func (t *table[K, V]) put(k K, v V, expires, now time.Time) {
 	heap.Push(&t.queue, r)
 }
 
+// sweep deletes all that has expired, so that rows holds what is left.
+func (t *table[K, V]) sweep(now time.Time) {
+	for len(t.queue) > 0 && !t.queue[0].expires.After(now) {
+		t.remove(t.queue[0].key)
+	}
+}
+
 func (t *table[K, V]) remove(k K) {
 	r := t.rows[k]
 	if r == nil {

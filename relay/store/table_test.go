@@ -26,6 +26,12 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 			if _, _, err := m.Acquire(t.Context(), v, "me", life); err != nil {
 				t.Fatal(err)
 			}
+			if _, _, err := m.Admit(t.Context(), v, 1, 0, life); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Take(t.Context(), v, 1, 1, life/2); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for i := range dead {
 			write(fmt.Sprint("dead-", i), time.Duration(dead-i)*time.Minute)
@@ -35,7 +41,7 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 		for i := range living {
 			write(fmt.Sprint("live-", i), time.Hour)
 		}
-		got := []int{len(m.tokens.rows), len(m.sessions.rows), len(m.notes.rows), len(m.byVisitor), len(m.leases.rows)}
+		got := []int{len(m.tokens.rows), len(m.sessions.rows), len(m.notes.rows), len(m.byVisitor), len(m.leases.rows), len(m.awake.rows), len(m.quotas.rows)}
 		for i, n := range got {
 			if n != living {
 				t.Errorf("got %d rows in table %d, want the living %d", n, i, living)

@@ -49,6 +49,16 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"LeaseIsReleasedByItsOwnerOnly", leaseIsReleasedByItsOwnerOnly},
 		{"LeaseFencesRiseOverAllLeases", leaseFencesRiseOverAllLeases},
 		{"LeaseRaceHasOneWinner", leaseRaceHasOneWinner},
+		{"QuotaHasItsLimit", quotaHasItsLimit},
+		{"QuotaIsLookedAtForNothing", quotaIsLookedAtForNothing},
+		{"QuotaIsGivenBack", quotaIsGivenBack},
+		{"QuotaHasRoomWhenItSaid", quotaHasRoomWhenItSaid},
+		{"QuotaRaceKeepsTheLimit", quotaRaceKeepsTheLimit},
+		{"NoMoreAreAwakeThanMayBe", noMoreAreAwakeThanMayBe},
+		{"SandboxLeavesWithItsOwnTicketOnly", sandboxLeavesWithItsOwnTicketOnly},
+		{"IdlestAreOfLowestRank", idlestAreOfLowestRank},
+		{"SandboxIsNotCountedForEver", sandboxIsNotCountedForEver},
+		{"AdmissionRaceKeepsTheLimit", admissionRaceKeepsTheLimit},
 		{"DeadRowsDoNotHideLivingOnes", deadRowsDoNotHideLivingOnes},
 		{"EndedContextStopsEveryCall", endedContextStopsEveryCall},
 		{"ClosedStoreRefusesEveryCall", closedStoreRefusesEveryCall},
@@ -180,6 +190,11 @@ func rowsWithoutAFutureAreRefused(t *testing.T, s store.Store) {
 		if ok {
 			t.Errorf("got a lease of %v, want none", ttl)
 		}
+		_, ok, err = s.Admit(t.Context(), "v1", 1, 0, ttl)
+		wantErr(t, "admit", err, store.ErrExpired)
+		if ok {
+			t.Errorf("got admitted for %v, want not", ttl)
+		}
 	}
 	got, err := s.Session(t.Context(), "v1")
 	must(t, err)
@@ -277,8 +292,24 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			_, _, err := s.Acquire(ctx, "l", "me", time.Minute)
 			return err
 		},
-		"Release": func(ctx context.Context) error { return s.Release(ctx, "l", "me") },
-		"Ping":    s.Ping,
+		"Take": func(ctx context.Context) error {
+			_, err := s.Take(ctx, "q", 1, 1, time.Hour)
+			return err
+		},
+		"Look": func(ctx context.Context) error {
+			_, err := s.Look(ctx, "q", 1, 1, time.Hour)
+			return err
+		},
+		"GiveBack": func(ctx context.Context) error { return s.GiveBack(ctx, "q", 1, time.Hour) },
+		"Admit": func(ctx context.Context) error {
+			_, _, err := s.Admit(ctx, "v1", 1, 1, time.Hour)
+			return err
+		},
+		"Leave":      func(ctx context.Context) error { return s.Leave(ctx, "v1", 1) },
+		"Idlest":     func(ctx context.Context) error { _, err := s.Idlest(ctx, 1, 1); return err },
+		"CountAwake": func(ctx context.Context) error { _, err := s.CountAwake(ctx); return err },
+		"Release":    func(ctx context.Context) error { return s.Release(ctx, "l", "me") },
+		"Ping":       s.Ping,
 	}
 }
 

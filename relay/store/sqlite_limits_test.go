@@ -1,0 +1,80 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func openLimits(t *testing.T, path string) *SQLite {
+	t.Helper()
+	s, err := OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	})
+	return s
+}
+
+func TestSQLiteCountsOnOverARestartAndForAllProcesses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "relay.db")
+	for i := range 4 {
+		s := openLimits(t, path)
+		beside := openLimits(t, path)
+		for j, s := range []*SQLite{s, beside} {
+			wait, err := s.Take(t.Context(), "new", 1, 5, 24*time.Hour)
+			if room := 2*i+j < 5; err != nil || (wait == 0) != room {
+				t.Errorf("take %d of 5: got a wait of %v and error %v, want room %v", 2*i+j+1, wait, err, room)
+			}
+			_, ok, err := s.Admit(t.Context(), fmt.Sprint(i, j), 1, 5, time.Hour)
+			if room := 2*i+j < 5; err != nil || ok != room {
+				t.Errorf("admission %d of 5: got %v and error %v, want %v", 2*i+j+1, ok, err, room)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := beside.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSQLiteOpensAFileOfAnOlderSchema(t *testing.T) {
+	for version := range len(migrations) {
+		path := filepath.Join(t.TempDir(), "relay.db")
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := fmt.Sprintf(`PRAGMA application_id = %d; PRAGMA user_version = %d;`, applicationID, version)
+		if version == 0 {
+			script = ""
+		}
+		for _, m := range migrations[:version] {
+			script += m + ";"
+		}
+		if version > 0 {
+			script += `INSERT INTO tokens VALUES ('token', x'00', 9999999999999);`
+		}
+		if _, err = db.ExecContext(t.Context(), script); err != nil {
+			t.Fatal(err)
+		}
+		if err = db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := openLimits(t, path)
+		if _, found, err := s.FindCtx(t.Context(), "token"); err != nil || found != (version > 0) {
+			t.Errorf("schema %d: got the old row %v and error %v, want it kept", version, found, err)
+		}
+		if _, err := s.Take(t.Context(), "k", 1, 1, time.Hour); err != nil {
+			t.Errorf("schema %d: got error %v, want none", version, err)
+		}
+	}
+}
