@@ -11,6 +11,10 @@ const usage = `relay lets visitors of a website chat with an AnyFrame agent, and
 
   relay, relay serve   serve; needs ANYFRAME_API_KEY and ANYFRAME_AGENT_ID
   relay demo           serve a scripted agent, with no key and from memory
+  relay doctor         check the deployment and say what to do about each
+                       finding; --json prints it for programs; exit 1 on a finding
+  relay health         ask the relay on this machine whether it is alive, for a
+                       container's health check; exit 1 when it is not
   relay version        what this is
   relay help           this
 

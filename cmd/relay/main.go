@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -37,13 +38,18 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if len(args) > 0 {
 		command = args[0]
 	}
-	if len(args) > 1 {
+	asJSON := command == "doctor" && slices.Equal(args[1:], []string{"--json"})
+	if len(args) > 1 && !asJSON {
 		fmt.Fprintf(stderr, "relay: %s takes no arguments; everything is set in the environment, see relay help\n", command)
 		return exitUsage
 	}
 	switch command {
 	case "serve", "demo":
 		return serve(ctx, command == "demo", lookup, stdout, stderr)
+	case "doctor":
+		return diagnose(ctx, asJSON, lookup, stdout, stderr)
+	case "health":
+		return health(ctx, lookup, stdout, stderr)
 	case "version", "-v", "--version":
 		fmt.Fprintln(stdout, "relay", version())
 		return exitOK

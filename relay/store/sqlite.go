@@ -398,10 +398,11 @@ func (s *SQLite) Release(ctx context.Context, name, owner string) error {
 	return s.wrap(ctx, "release lease", err)
 }
 
+const writePing = `INSERT INTO ping (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at`
+
 // Ping implements [Store].
 func (s *SQLite) Ping(ctx context.Context) error {
-	_, err := s.write.ExecContext(ctx, `INSERT INTO ping (id, at) VALUES (1, ?)
-		ON CONFLICT (id) DO UPDATE SET at = excluded.at`, time.Now().UnixMilli())
+	_, err := s.write.ExecContext(ctx, writePing, time.Now().UnixMilli())
 	return s.wrap(ctx, "ping", err)
 }
 

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+)
+
+// execute runs the program until it ends.
+func execute(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+			t.Fatal(err)
+		}
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// report is what doctor --json prints.
+type report struct {
+	OK     bool
+	Checks []finding
+}
+
+func readReport(t *testing.T, text string) report {
+	t.Helper()
+	var r report
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatalf("got %v for %q, want JSON", err, text)
+	}
+	return r
+}
+
+// of returns the first result of a check.
+func (r report) of(check string) finding {
+	for _, f := range r.Checks {
+		if f.Check == check {
+			return f
+		}
+	}
+	return finding{}
+}
+
+func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
+	t.Parallel()
+	plane := anyframetest.Start(t)
+	env := append(upstream(plane), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"))
+	relay := launch(t, "serve", env...)
+	env = append(env, "RELAY_PUBLIC_URL="+relay.url, "RELAY_TRUSTED_PROXIES=10.0.0.0/8")
+	code, stdout, stderr := execute(t, env, "doctor", "--json")
+	got := readReport(t, stdout)
+	if code != exitOK || !got.OK || stderr != "" {
+		t.Errorf("got exit %d, %q, want 0 and no finding: %s", code, stderr, stdout)
+	}
+	for _, check := range []string{"settings", "key", "agent", "image", "store", "public URL", "events"} {
+		if f := got.of(check); f.Result != resultOK {
+			t.Errorf("%s: got %+v, want ok", check, f)
+		}
+	}
+	if n := plane.Count(anyframetest.OpCreate); n != 0 {
+		t.Errorf("got %d sandboxes made, want none", n)
+	}
+	if code, stdout, _ = execute(t, env, "doctor"); code != exitOK || strings.Count(stdout, "ok ") != 7 || strings.Contains(stdout, "→") {
+		t.Errorf("got exit %d and\n%swant 0, seven times ok and nothing to do", code, stdout)
+	}
+	if code, stdout, stderr = execute(t, env, "doctor", "--yaml"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "takes no arguments") {
+		t.Errorf("doctor --yaml: got exit %d, %q, %q, want 2 and why", code, stdout, stderr)
+	}
+}
+
+func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	sound := anyframetest.Start(t, anyframetest.WithAgent(7, nil))
+	bare := anyframetest.Start(t, anyframetest.WithoutImage())
+	down := anyframetest.Start(t)
+	down.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusServiceUnavailable})
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for name, test := range map[string]struct {
+		env                []string
+		check, result      string
+		says, do, untested string
+	}{
+		"no settings": {
+			nil, "settings", resultFinding, "ANYFRAME_API_KEY is not set", "relay help", "key",
+		},
+		"a wrong setting": {
+			append(upstream(sound), "RELAY_RATE_IP=lots"), "settings", resultFinding, "RELAY_RATE_IP must be", "mend it", "",
+		},
+		"a wrong key": {
+			append(upstream(sound), "ANYFRAME_API_KEY=afm_wrong"), "key", resultFinding, "refuses it", "ANYFRAME_API_KEY", "agent",
+		},
+		"an agent that is not there": {
+			append(upstream(sound), "ANYFRAME_AGENT_ID=99"), "agent", resultFinding, "no agent 99", "7 (Scripted agent)", "image",
+		},
+		"an agent without an image": {
+			upstream(bare), "image", resultFinding, "never built", "build the agent", "",
+		},
+		"AnyFrame is down": {
+			upstream(down), "key", resultFinding, "cannot answer", "try again", "image",
+		},
+		"AnyFrame is not there": {
+			append(upstream(sound), "ANYFRAME_BASE_URL="+gone.URL), "key", resultFinding, "cannot be asked", "ANYFRAME_BASE_URL", "agent",
+		},
+		"a store that cannot be": {
+			append(upstream(sound), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "no", "relay.db")), "store", resultFinding, "does not exist", "RELAY_STORE", "",
+		},
+		"a relay that does not run": {
+			append(upstream(sound), "RELAY_PUBLIC_URL="+gone.URL), "public URL", resultFinding, "cannot be reached", "the relay runs", "events",
+		},
+		"no public URL": {
+			upstream(sound), "public URL", resultUnchecked, "RELAY_PUBLIC_URL is not set", "", "events",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, _ := execute(t, test.env, "doctor", "--json")
+			got := readReport(t, stdout)
+			wantCode := exitError
+			if test.result == resultUnchecked {
+				wantCode = exitOK
+			}
+			if code != wantCode || got.OK != (wantCode == exitOK) {
+				t.Errorf("got exit %d, want %d: %s", code, wantCode, stdout)
+			}
+			f := got.of(test.check)
+			if f.Result != test.result || !strings.Contains(f.Says, test.says) || !strings.Contains(f.Do, test.do) {
+				t.Errorf("got %+v, want a %s that says %q and to do %q", f, test.result, test.says, test.do)
+			}
+			if (f.Do != "") != (f.Result == resultFinding) {
+				t.Errorf("got %+v, want something to do about a finding and nothing else", f)
+			}
+			if f := got.of(test.untested); test.untested != "" && f.Result != resultUnchecked {
+				t.Errorf("%s: got %+v, want it told that this was not checked", test.untested, f)
+			}
+			for _, plane := range []*anyframetest.Server{sound, bare, down} {
+				if strings.Contains(stdout, plane.Key()) {
+					t.Error("the key is in the output")
+				}
+			}
+		})
+	}
+}
+
+// front is a proxy in front of a relay of its own, whose public URL it is
+// unless the relay is not told.
+func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...string) *doctor {
+	t.Helper()
+	var handler http.Handler
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	t.Cleanup(proxy.Close)
+	plane := anyframetest.Start(t)
+	if env == nil {
+		env = []string{"RELAY_PUBLIC_URL=" + proxy.URL}
+	}
+	relay := launch(t, "serve", append(append(upstream(plane), "RELAY_STORE=memory:"), env...)...)
+	backend, err := url.Parse(relay.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler = handle(backend)
+	s := defaults()
+	s.relay.PublicURL = proxy.URL
+	return &doctor{settings: s, patience: patience / 2}
+}
+
+// passOn asks the relay and hands its answer to answer, for the event stream.
+func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) http.Handler {
+	plain := httputil.NewSingleHostReverseProxy(backend)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/events") {
+			plain.ServeHTTP(w, r)
+			return
+		}
+		out := r.Clone(r.Context())
+		out.URL.Scheme, out.URL.Host, out.RequestURI = backend.Scheme, backend.Host, ""
+		res, err := http.DefaultTransport.RoundTrip(out)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer res.Body.Close()
+		answer(w, res)
+	})
+}
+
+func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		handle            func(backend *url.URL) http.Handler
+		env               []string
+		check, says, do   string
+		result, otherwise string
+	}{
+		"passes all on": {
+			handle: func(b *url.URL) http.Handler { return httputil.NewSingleHostReverseProxy(b) },
+			check:  "events", says: "pass at once", result: resultOK,
+		},
+		"holds the whole answer back": {
+			handle: func(b *url.URL) http.Handler {
+				return passOn(b, func(w http.ResponseWriter, res *http.Response) {
+					body, _ := io.ReadAll(res.Body) // ends when the doctor goes
+					_, _ = w.Write(body)
+				})
+			},
+			check: "events", says: "holds them back", do: "proxy_buffering off", result: resultFinding,
+		},
+		"sends the head and holds the events back": {
+			handle: func(b *url.URL) http.Handler {
+				return passOn(b, func(w http.ResponseWriter, res *http.Response) {
+					w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
+					_ = http.NewResponseController(w).Flush()
+					_, _ = io.Copy(io.Discard, res.Body)
+				})
+			},
+			check: "events", says: "the stream opened, and its first bytes did not come", do: "proxy_buffering off", result: resultFinding,
+		},
+		"compresses": {
+			handle: func(b *url.URL) http.Handler {
+				return passOn(b, func(w http.ResponseWriter, res *http.Response) {
+					w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
+					w.Header().Set("Content-Encoding", "gzip")
+					_ = http.NewResponseController(w).Flush()
+					_, _ = io.Copy(gzip.NewWriter(w), res.Body)
+				})
+			},
+			check: "events", says: "compresses the stream (gzip)", do: "gzip off", result: resultFinding,
+		},
+		"answers by itself": {
+			handle: func(*url.URL) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<h1>It works!</h1>") })
+			},
+			check: "public URL", says: "not as the relay does", do: "pass everything", result: resultFinding,
+		},
+		"leads elsewhere": {
+			handle: func(*url.URL) http.Handler {
+				return http.RedirectHandler("https://www.example.com/", http.StatusMovedPermanently)
+			},
+			check: "public URL", says: "leads elsewhere", do: "RELAY_PUBLIC_URL", result: resultFinding,
+		},
+		"rewrites Host, of which the relay knows nothing": {
+			handle: func(b *url.URL) http.Handler {
+				return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(b) }}
+			},
+			env:   []string{"RELAY_PUBLIC_URL="},
+			check: "public URL", says: "for another website's", do: "pass Host on", result: resultFinding,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := front(t, test.handle, test.env...)
+			d.public(t.Context())
+			f := report{Checks: d.findings}.of(test.check)
+			if f.Result != test.result || !strings.Contains(f.Says, test.says) || !strings.Contains(f.Do, test.do) {
+				t.Errorf("got %+v, want a result %s that says %q and to do %q", d.findings, test.result, test.says, test.do)
+			}
+		})
+	}
+}
+
+func TestDoctorTellsThatTheRelayIsNotReady(t *testing.T) {
+	t.Parallel()
+	plane := anyframetest.Start(t)
+	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
+	s := defaults()
+	s.relay.PublicURL = relay.url
+	until(t, "the relay learns that its key is refused", func() bool {
+		return len(unready(t.Context(), relay.url, patience)) > 0
+	})
+	d := &doctor{settings: s, patience: patience}
+	d.public(t.Context())
+	if f := (report{Checks: d.findings}).of("ready"); f.Result != resultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
+		t.Errorf("got %+v, want a finding with the reason", d.findings)
+	}
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for !cond() {
+		if ctx.Err() != nil {
+			t.Fatalf("%s: did not happen", what)
+		}
+	}
+}
+
+func TestHealthIsAboutTheRelayOnThisMachine(t *testing.T) {
+	t.Parallel()
+	plane := anyframetest.Start(t)
+	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "RELAY_BASE_PATH=/chat")...)
+	addr := strings.TrimPrefix(relay.url, "http://")
+	_, port, _ := strings.Cut(addr, ":")
+	for _, test := range []struct {
+		env    []string
+		code   int
+		output string
+	}{
+		{[]string{"RELAY_ADDR=" + addr, "RELAY_BASE_PATH=/chat"}, exitOK, "alive and ready"},
+		{[]string{"PORT=" + port, "RELAY_BASE_PATH=/chat"}, exitOK, "alive and ready"},
+		{[]string{"RELAY_ADDR=0.0.0.0:" + port, "RELAY_BASE_PATH=/chat", "RELAY_RATE_IP=bogus"}, exitOK, "alive and ready"},
+		{[]string{"RELAY_ADDR=" + addr}, exitError, "not alive"},
+		{[]string{"RELAY_ADDR=127.0.0.1:1"}, exitError, "not alive"},
+		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "names no port"},
+	} {
+		code, stdout, stderr := execute(t, test.env, "health")
+		if code != test.code || !strings.Contains(stdout+stderr, test.output) {
+			t.Errorf("%v: got exit %d, %q, %q, want %d and %q", test.env, code, stdout, stderr, test.code, test.output)
+		}
+	}
+}
+
+func TestHealthSaysWhyTheRelayIsNotReadyAndLeavesItAlive(t *testing.T) {
+	t.Parallel()
+	plane := anyframetest.Start(t)
+	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
+	env := []string{"RELAY_ADDR=" + strings.TrimPrefix(relay.url, "http://")}
+	until(t, "the relay learns that its key is refused", func() bool {
+		return len(unready(t.Context(), relay.url, patience)) > 0
+	})
+	code, stdout, stderr := execute(t, env, "health")
+	if code != exitOK || stdout != "alive, not ready: AnyFrame refuses our key\n" {
+		t.Errorf("got exit %d, %q, %q, want 0 and why it is not ready", code, stdout, stderr)
+	}
+}
