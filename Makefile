@@ -3,10 +3,10 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak fuzz bench-sse js demo run image vuln
+.PHONY: help check test lint fmt soak fuzz bench bench-full bench-sse js demo run image vuln
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 check: lint test ## all that CI runs
 
@@ -24,6 +24,12 @@ soak: ## break everything at random for RELAY_SOAK, 1m unless told, or as RELAY_
 
 fuzz: ## run each fuzz test for FUZZTIME, 20s unless told
 	go run ./tools/fuzz $(FUZZTIME)
+
+bench: ## the relay beside nginx, Caddy and others, in minutes
+	go -C bench run ./load quick
+
+bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
+	go -C bench run ./load full
 
 bench-sse: ## compare the client's event stream reader with two others
 	cd bench && go test -run '^$$' -bench . -benchtime 2s

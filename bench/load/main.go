@@ -1,0 +1,71 @@
+// Command load measures the relay beside what people would use instead of it.
+//
+// A control plane that only plays events, the relay and each peer run as
+// processes of their own on loopback, one after the other and in alternation,
+// under a client that spreads over several addresses. What comes out are medians
+// over the repetitions and their ratios: a figure alone says more about the
+// machine than about the program.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has been called
+	}
+}
+
+const usage = `load quick|full [scenario,…] [peer,…]   measures and prints tables, JSON to results.json
+                                       full also writes ../docs/benchmarks.md
+load plane|naive|reverse LISTEN [PLANE]  plays one of the parts; the above starts these`
+
+func run(ctx context.Context, args []string) error {
+	if len(args) < 1 {
+		return fmt.Errorf("say what to do:\n%s", usage)
+	}
+	args = append(args, "", "")
+	switch args[0] {
+	case "quick", "full":
+		return measure(ctx, args[0] == "full", list(args[1]), list(args[2]))
+	case "plane":
+		return servePlane(args[1])
+	case "naive":
+		settleOnSignal()
+		return serveNaive(args[1], args[2])
+	case "reverse":
+		settleOnSignal()
+		return serveReverse(args[1], args[2])
+	}
+	return fmt.Errorf("cannot %s:\n%s", args[0], usage)
+}
+
+func list(s string) []string {
+	if s == "" || s == "all" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+// settleOnSignal gives unused memory back at SIGUSR1, so that what is left is
+// what the streams need.
+func settleOnSignal() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	go func() {
+		for range c {
+			debug.FreeOSMemory()
+		}
+	}()
+}
