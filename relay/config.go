@@ -88,6 +88,14 @@ type Config struct {
 	AllowedOrigins []string
 	TrustedProxies TrustedProxies
 
+	// IdentityKey verifies the website's own JWTs, whose sub names a visitor on
+	// every device: an HS256 secret of 32 bytes or more, or a PEM public key (RS256,
+	// ES256, EdDSA). Empty: none are taken.
+	IdentityKey Secret
+	// IdentityAudience must be in the JWTs' aud. Empty: one that has an aud is
+	// meant for somebody else.
+	IdentityAudience string
+
 	Visibility Visibility
 	// VisitorApprovals lets visitors decide the permission prompts of their own session.
 	VisitorApprovals bool
@@ -203,6 +211,12 @@ func (c *Config) Validate() error {
 		if !validOriginPattern(o) {
 			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com or https://*.example.com", o)
 		}
+	}
+	if _, err := newIdentities(c); err != nil {
+		wrong("RELAY_IDENTITY_KEY %w", err)
+	}
+	if c.IdentityAudience != "" && c.IdentityKey == "" {
+		wrong("RELAY_IDENTITY_AUDIENCE is of no use without RELAY_IDENTITY_KEY")
 	}
 	switch c.Visibility {
 	case VisibilityChat, VisibilityTools, VisibilityFull:

@@ -33,6 +33,7 @@ const (
 type subscriber struct {
 	server *Server
 	sess   *session
+	device *device // nil unless the website said who the visitor is
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	buf    [batch]eventlog.Entry
@@ -71,6 +72,13 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 
 	sub := &subscriber{server: s, sess: sess, w: w, rc: http.NewResponseController(w), pos: -1}
 	sub.readLastEventID(r)
+	if v.identified {
+		sub.device = sess.attach(v.token)
+		defer sess.detach(v.token)
+		if _, err := s.visitor(r); err != nil {
+			return err // logged out before anybody could tell this stream
+		}
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store, no-transform")
@@ -115,6 +123,7 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 	s.lookBriefly(ctx, sub.sess)
 	for {
 		sub.view = sub.sess.view()
+		sub.view.voided = sub.view.voided || sub.device.isVoid()
 		changed := sub.view.log.Changed() // before reading, so that nothing is missed
 		wrote, err := sub.advance(ctx)
 		var again <-chan time.Time

@@ -34,6 +34,8 @@ type hub struct {
 	owner   string // this process, to other replicas
 	linger  time.Duration
 	leases  time.Duration // how long a lease holds unless renewed
+	// holder tells whose token it is, or errVisitorUnknown.
+	holder func(ctx context.Context, token string) (who, error)
 	// After how long a session is read from the store again, see watch.go.
 	watchQuiet, watchLive, watchSilent time.Duration
 

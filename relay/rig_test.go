@@ -226,6 +226,22 @@ func (b *browser) open(lastEventID string) *tab {
 
 func (b *browser) openAt(path string, headers ...string) *tab {
 	b.r.t.Helper()
+	x, refusal := b.tryOpenAt(path, headers...)
+	if x == nil {
+		b.r.t.Fatalf("GET %s: got %d %s, want 200", path, refusal.status, refusal.body)
+	}
+	return x
+}
+
+// tryOpen opens a stream, or returns the code of the refusal.
+func (b *browser) tryOpen() (x *tab, code string) {
+	b.r.t.Helper()
+	x, refusal := b.tryOpenAt("/v1/events")
+	return x, refusal.code()
+}
+
+func (b *browser) tryOpenAt(path string, headers ...string) (*tab, answer) {
+	b.r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.r.web.URL+b.r.conf.BasePath+path, nil)
 	if err != nil {
@@ -246,12 +262,14 @@ func (b *browser) openAt(path string, headers ...string) *tab {
 		body, _ := io.ReadAll(res.Body)
 		res.Body.Close()
 		cancel()
-		b.r.t.Fatalf("GET %s: got %d %s, want 200", path, res.StatusCode, body)
+		a := answer{status: res.StatusCode, header: res.Header, body: string(body)}
+		_ = json.Unmarshal(body, &a.json)
+		return nil, a
 	}
 	x := &tab{t: b.r.t, cancel: cancel, res: res, done: make(chan struct{}), grew: make(chan struct{}, 1)}
 	go x.read()
 	b.r.t.Cleanup(x.close)
-	return x
+	return x, answer{}
 }
 
 // read is a reader of event streams of the tests' own, so that a mistake in the

@@ -28,6 +28,7 @@ type Server struct {
 	store        store.Store
 	client       *anyframe.Client
 	visitors     *scs.SessionManager
+	identities   *identities // nil when visitors are known by their tokens only
 	hub          *hub
 	assets       *assets
 	handler      http.Handler
@@ -51,6 +52,9 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.guard = newGuard(s.metrics, log)
 	s.limits = newLimits(&s.config)
 	var err error
+	if s.identities, err = newIdentities(&s.config); err != nil {
+		return nil, err
+	}
 	s.client, err = anyframe.New(
 		anyframe.WithAPIKey(string(c.APIKey)),
 		anyframe.WithBaseURL(c.BaseURL),
@@ -71,6 +75,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	}
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
+	s.hub.holder = s.holder
 	s.handler = s.routes()
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")

@@ -57,7 +57,8 @@ type session struct {
 	flight    *flight   // the wake under way
 	pump      *pump
 	voided    bool
-	loaded    bool // the record has been read
+	loaded    bool               // the record has been read
+	devices   map[string]*device // of a visitor whom the website named, by token
 
 	refs  int         // guarded by hub.mu
 	idle  *time.Timer // guarded by hub.mu

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -26,8 +25,9 @@ import (
 // here a token is given out by POST /v1/visitor and by nothing else.
 
 const (
-	cookieName   = "relay_visitor"
-	visitorIDKey = "visitor"
+	cookieName    = "relay_visitor"
+	visitorIDKey  = "visitor"
+	identifiedKey = "identified"
 )
 
 // tokenPattern is what a token looks like; anything else never gets as far as
@@ -36,9 +36,10 @@ var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
 // who is a visitor that a request has proved to be.
 type who struct {
-	id        string
-	token     string
-	expiresAt time.Time
+	id         string
+	token      string
+	expiresAt  time.Time
+	identified bool // the website said who it is
 }
 
 func newVisitors(c *Config, st store.Store) *scs.SessionManager {
@@ -52,8 +53,9 @@ func newVisitors(c *Config, st store.Store) *scs.SessionManager {
 type visitorCodec struct{}
 
 type visitorRow struct {
-	Deadline time.Time `json:"deadline"`
-	Visitor  string    `json:"visitor"`
+	Deadline   time.Time `json:"deadline"`
+	Visitor    string    `json:"visitor"`
+	Identified bool      `json:"identified,omitempty"`
 }
 
 var errBadVisitorRow = errors.New("visitor row is not readable")
@@ -61,7 +63,8 @@ var errBadVisitorRow = errors.New("visitor row is not readable")
 // Encode implements [scs.Codec].
 func (visitorCodec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
 	id, _ := values[visitorIDKey].(string)
-	return json.Marshal(visitorRow{deadline, id})
+	identified, _ := values[identifiedKey].(bool)
+	return json.Marshal(visitorRow{deadline, id, identified})
 }
 
 // Decode implements [scs.Codec].
@@ -70,7 +73,7 @@ func (visitorCodec) Decode(b []byte) (time.Time, map[string]any, error) {
 	if json.Unmarshal(b, &row) != nil || row.Visitor == "" {
 		return time.Time{}, nil, errBadVisitorRow
 	}
-	return row.Deadline, map[string]any{visitorIDKey: row.Visitor}, nil
+	return row.Deadline, map[string]any{visitorIDKey: row.Visitor, identifiedKey: row.Identified}, nil
 }
 
 // short is how a visitor appears in logs: the same one is recognised, nobody
@@ -148,7 +151,12 @@ func (s *Server) visitor(r *http.Request) (who, error) {
 	if token == "" {
 		return who{}, errVisitorUnknown
 	}
-	ctx, err := s.visitors.Load(r.Context(), token)
+	return s.holder(r.Context(), token)
+}
+
+// holder returns whose token it is, or errVisitorUnknown.
+func (s *Server) holder(ctx context.Context, token string) (who, error) {
+	ctx, err := s.visitors.Load(ctx, token)
 	if errors.Is(err, errBadVisitorRow) {
 		return who{}, errVisitorUnknown
 	}
@@ -160,17 +168,18 @@ func (s *Server) visitor(r *http.Request) (who, error) {
 	if id == "" || !deadline.After(time.Now()) {
 		return who{}, errVisitorUnknown
 	}
-	return who{id, token, deadline}, nil
+	return who{id, token, deadline, s.visitors.GetBool(ctx, identifiedKey)}, nil
 }
 
-// mint makes a new visitor.
-func (s *Server) mint(ctx context.Context) (who, error) {
+// mint makes a new token for a visitor.
+func (s *Server) mint(ctx context.Context, id string, identified bool) (who, error) {
 	ctx, err := s.visitors.Load(context.WithoutCancel(ctx), "")
 	if err != nil {
 		return who{}, err
 	}
-	v := who{id: rand.Text()}
-	s.visitors.Put(ctx, visitorIDKey, v.id)
+	v := who{id: id, identified: identified}
+	s.visitors.Put(ctx, visitorIDKey, id)
+	s.visitors.Put(ctx, identifiedKey, identified)
 	v.token, v.expiresAt, err = s.visitors.Commit(ctx)
 	return v, err
 }
@@ -216,8 +225,6 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	}
 	foreign := s.originOf(r) == originAllowed
 	switch {
-	case identity != "":
-		return errIdentity.with("This relay does not take identities.")
 	case carrier == "" && foreign:
 		carrier = "bearer"
 	case carrier == "":
@@ -227,22 +234,22 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	case carrier != "cookie" && carrier != "bearer":
 		return errBadRequest.with(`"carrier" must be "cookie" or "bearer".`)
 	}
-	v, err := s.visitor(r)
-	_, byBearer := bearer(r)
-	switch {
-	case err == nil && carrier == "bearer" && !byBearer:
+	var subject string
+	if identity != "" {
+		if subject, err = s.verify(identity); err != nil {
+			return err
+		}
+	}
+	presented, err := s.visitor(r)
+	if _, byBearer := bearer(r); err == nil && carrier == "bearer" && !byBearer {
 		// Known by its cookie, which no script may read: a bearer token is
 		// another visitor's.
 		err = errVisitorUnknown
-	case err == nil:
-		v, err = s.extend(r.Context(), v)
 	}
-	if errors.Is(err, errVisitorUnknown) {
-		if s.hub.isDraining() {
-			return errDraining
-		}
-		v, err = s.mint(r.Context())
+	if err != nil && !errors.Is(err, errVisitorUnknown) {
+		return err
 	}
+	v, err := s.recognise(r.Context(), presented, err == nil, subject)
 	if err != nil {
 		return err
 	}
@@ -286,7 +293,22 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, err := s.visitors.Load(context.WithoutCancel(r.Context()), v.token)
+	if err := s.dismiss(r.Context(), v); err != nil {
+		return err
+	}
+	name, _, _ := s.cookie(r)
+	if len(r.CookiesNamed(name)) > 0 {
+		s.setCookie(w, r, "", time.Unix(0, 0))
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// dismiss makes a token void and ends the streams that were opened with it. A
+// visitor whom nobody else knows is forgotten; one of whom the website said who
+// it is stays, for its other devices and the next time.
+func (s *Server) dismiss(ctx context.Context, v who) error {
+	ctx, err := s.visitors.Load(context.WithoutCancel(ctx), v.token)
 	if err != nil {
 		return err
 	}
@@ -296,6 +318,10 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if v.identified {
+		s.hub.expel(v.id, v.token)
+		return nil
+	}
 	if err := s.hub.store.Forget(ctx, v.id); err != nil {
 		return err
 	}
@@ -303,10 +329,5 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.hub.void(v.id)
-	name, _, _ := s.cookie(r)
-	if len(r.CookiesNamed(name)) > 0 {
-		s.setCookie(w, r, "", time.Unix(0, 0))
-	}
-	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -76,6 +76,7 @@ func (s *session) check() {
 
 func (s *session) catchOn() {
 	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
+	s.checkDevices(ctx)
 	err := s.refresh(ctx)
 	if err == nil && len(s.notes().openPrompts(1<<62)) > 0 {
 		err = s.learn(ctx) // answered elsewhere, and the agent is silent

@@ -71,9 +71,11 @@ func table() []setting {
 		},
 		{"RELAY_APPROVALS", "off", "visitor lets visitors decide the permission prompts of their own session", choice(map[string]bool{"off": false, "visitor": true}, func(s *settings) *bool { return &s.relay.VisitorApprovals })},
 		{"RELAY_BOOT", "message", "when a sandbox boots: with the first message, or when the panel opens (open)", choice(map[string]bool{"message": false, "open": true}, func(s *settings) *bool { return &s.relay.BootOnOpen })},
-		{"RELAY_IDENTITY_KEY", "", "verifies the website's own sign-in tokens; not available in this version", func(*settings, string) error {
-			return errors.New("is not available in this version; unset it")
-		}},
+		{
+			"RELAY_IDENTITY_KEY", "", "verifies the website's own JWTs: an HS256 secret of 32 bytes or more, or a PEM public key, its line ends written \\n",
+			func(s *settings, v string) error { s.relay.IdentityKey = relay.Secret(v); return nil },
+		},
+		{"RELAY_IDENTITY_AUDIENCE", "", "what those JWTs must have as aud; without it, one that has an aud is refused", str(func(s *settings) *string { return &s.relay.IdentityAudience })},
 		{"RELAY_IDLE_TIMEOUT", "5m", "how long an unused sandbox stays awake", duration(func(s *settings) *time.Duration { return &s.relay.IdleTimeout })},
 		{"RELAY_BOOT_TIMEOUT", "180s", "how long a sandbox may take to come up", duration(func(s *settings) *time.Duration { return &s.relay.BootTimeout })},
 		{"RELAY_SEND_WAIT", "20s", "how long a message is held while the sandbox comes up", duration(func(s *settings) *time.Duration { return &s.relay.SendWait })},
