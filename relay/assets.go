@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,38 +29,46 @@ type assets struct {
 type asset struct {
 	name    string
 	content []byte
+	zipped  []byte // the content as gzip
 	etag    string
 }
 
 func newAsset(name string, content []byte) asset {
 	sum := sha256.Sum256(content)
-	return asset{name, content, `"` + hex.EncodeToString(sum[:8]) + `"`}
+	var zipped bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // the level is one there is
+	_, _ = w.Write(content)                                    // a buffer takes everything
+	_ = w.Close()
+	return asset{name, content, zipped.Bytes(), hex.EncodeToString(sum[:8])}
 }
 
 // configMark is what the loader holds where its configuration goes.
 const configMark = `"__RELAY_CONFIG__"`
 
-// loadAssets reads the widget's files. Each gets a name with the hash of its
+// loadAssets reads the widget's files. Each gets a name with the hash of their
 // content, so that it can be cached for good; only the loader's name is stable.
+// One hash serves all, for by its own the panel finds what it loads later.
 func loadAssets(c *Config, files fs.FS) (*assets, error) {
 	a := &assets{files: map[string]asset{}, current: map[string]string{}}
 	urls := map[string]string{} // relative to the page and to the loader
+	content := map[string][]byte{}
+	sum := sha256.New()
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || name == "index.html" || name == "widget.js" {
 			return err
 		}
-		content, err := fs.ReadFile(files, name)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(content)
-		ext := path.Ext(name)
-		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		a.files[hashed], a.current[name], urls[name] = newAsset(name, content), hashed, "assets/"+hashed
-		return nil
+		content[name], err = fs.ReadFile(files, name)
+		fmt.Fprintf(sum, "%s %d\n%s", name, len(content[name]), content[name])
+		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	hash := hex.EncodeToString(sum.Sum(nil)[:6])
+	for name, data := range content {
+		ext := path.Ext(name)
+		hashed := strings.TrimSuffix(name, ext) + "." + hash + ext
+		a.files[hashed], a.current[name], urls[name] = newAsset(name, data), hashed, "assets/"+hashed
 	}
 
 	loader, err := fs.ReadFile(files, "widget.js")
@@ -165,9 +174,26 @@ func forEverybody(h http.Header) {
 func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("ETag", a.etag)
+	h.Add("Vary", "Accept-Encoding")
+	content, etag := a.content, a.etag
+	if takesGzip(r) {
+		content, etag = a.zipped, etag+"-gzip"
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("ETag", `"`+etag+`"`)
 	if kind := mime.TypeByExtension(path.Ext(a.name)); kind != "" {
 		h.Set("Content-Type", kind)
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// takesGzip reports whether the client says that it reads gzip.
+func takesGzip(r *http.Request) bool {
+	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
+		if name == "gzip" {
+			return strings.TrimRight(weight, "0.") != "q="
+		}
+	}
+	return false
 }

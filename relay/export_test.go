@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"io/fs"
+	"time"
+)
 
 // SetLeases makes leases of s hold for another time than usual. It must be
 // called before the first request.
@@ -51,4 +54,13 @@ func (s *Server) Kept() (events, bytes int) {
 		events, bytes = events+n, bytes+size
 	}
 	return events, bytes
+}
+
+// PanelURL is the panel's URL as the loader has it, relative to its own.
+func PanelURL(files fs.FS) (string, error) {
+	a, err := loadAssets(&Config{}, files)
+	if err != nil {
+		return "", err
+	}
+	return "assets/" + a.current["panel.js"], nil
 }

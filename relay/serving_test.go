@@ -1,12 +1,14 @@
 package relay_test
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
@@ -21,6 +24,8 @@ import (
 )
 
 var assetURL = regexp.MustCompile(`assets/[a-z]+\.[0-9a-f]{12}\.(?:js|css)`)
+
+var hashIn = regexp.MustCompile(`\.[0-9a-f]{12}\.`)
 
 // assetsOf are the files that a document names.
 func assetsOf(body string) []string {
@@ -70,8 +75,11 @@ func TestThePageAndTheWidgetAreServed(t *testing.T) {
 				}
 			}
 			named := slices.Concat(assetsOf(page.body), assetsOf(loader.body))
-			if len(named) < 3 {
-				t.Fatalf("files that the page and the loader name: got %v, want the panel, a style sheet and the demo's script", named)
+			for _, pack := range []string{"ar", "de", "es", "fr", "ja", "pt", "zh"} {
+				named = append(named, strings.Replace(assetsOf(loader.body)[0], "panel", pack, 1)) // as the panel finds it
+			}
+			if len(named) < 10 {
+				t.Fatalf("files that the page and the loader name: got %v, want the panel, a style sheet, the demo's script and the languages", named)
 			}
 			for _, file := range named {
 				a := d.ask("GET", base+"/"+file, "")
@@ -83,12 +91,11 @@ func TestThePageAndTheWidgetAreServed(t *testing.T) {
 						t.Errorf("%s: got %s %q, want %q", file, name, got, want)
 					}
 				}
-				sum := sha256.Sum256([]byte(a.body))
-				if hash := fmt.Sprintf("%x", sum[:6]); a.status != http.StatusOK || !strings.Contains(file, hash) {
-					t.Errorf("%s: got %d and content of hash %s, want 200 and the hash in the name", file, a.status, hash)
+				if hash := hashIn.FindString(file); a.status != http.StatusOK || hash != hashIn.FindString(named[0]) {
+					t.Errorf("%s: got %d, want 200 and the hash of %s", file, a.status, named[0])
 				}
 				// An older relay's name, as a cached loader may ask for it.
-				old := regexp.MustCompile(`\.[0-9a-f]{12}\.`).ReplaceAllString(file, ".0123456789ab.")
+				old := hashIn.ReplaceAllString(file, ".0123456789ab.")
 				b := d.ask("GET", base+"/"+old, "")
 				if b.status != http.StatusOK || b.body != a.body || b.header.Get("Cache-Control") != "no-store" {
 					t.Errorf("%s: got %d, Cache-Control %q, want today's content, kept by nobody", old, b.status, b.header.Get("Cache-Control"))
@@ -117,6 +124,63 @@ func TestThePageAndTheWidgetAreServed(t *testing.T) {
 				refused(t, path+" outside of the base path", d.ask("GET", path, ""), 404, "not_found")
 			}
 		})
+	}
+}
+
+func TestTheNamesOfFilesChangeWithTheirContent(t *testing.T) {
+	panel := func(pack string) string {
+		t.Helper()
+		url, err := relay.PanelURL(fstest.MapFS{
+			"index.html": {}, "widget.js": {Data: []byte(`"__RELAY_CONFIG__"`)}, "panel.js": {Data: []byte("1")}, "de.js": {Data: []byte(pack)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return url
+	}
+	if a, b := panel("eins"), panel("eins"); a != b {
+		t.Errorf("the same files: got %s and %s, want one name", a, b)
+	}
+	if a, b := panel("eins"), panel("zwei"); a == b {
+		t.Errorf("another pack: got %s for both, want another name", a)
+	}
+}
+
+func TestTheWidgetIsServedCompressedAndStaysSmall(t *testing.T) {
+	d := newDesk(t, func(c *relay.Config) { c.Look.Title = "Ask us" })
+	total := 0
+	measure := func(path string) string {
+		t.Helper()
+		plain := d.ask("GET", path, "").body
+		zipped := d.ask("GET", path, "", "Accept-Encoding", "br, gzip;q=0.8")
+		if zipped.header.Get("Content-Encoding") != "gzip" || zipped.header.Get("Vary") != "Accept-Encoding" {
+			t.Fatalf("%s: got %v, want gzip that varies with what the browser takes", path, zipped.header)
+		}
+		r, err := gzip.NewReader(strings.NewReader(zipped.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != plain {
+			t.Fatalf("%s: got other content compressed than plain, error %v", path, err)
+		}
+		if a := d.ask("GET", path, "", "Accept-Encoding", "gzip", "If-None-Match", zipped.header.Get("ETag")); a.status != http.StatusNotModified {
+			t.Errorf("%s, asked for again: got %d, want 304", path, a.status)
+		}
+		for _, refusal := range []string{"br", "gzip;q=0", "gzip; q=0.0"} {
+			if a := d.ask("GET", path, "", "Accept-Encoding", refusal); a.header.Get("Content-Encoding") != "" || a.body != plain {
+				t.Errorf("%s for %q: got %q, want it plain", path, refusal, a.header.Get("Content-Encoding"))
+			}
+		}
+		total += len(zipped.body)
+		return plain
+	}
+	panel := assetsOf(measure("/widget.js"))[0]
+	if total > 3<<10 {
+		t.Errorf("the loader: got %d bytes, want at most 3 KiB", total)
+	}
+	measure("/" + panel)
+	if total > 30<<10 {
+		t.Errorf("loader and panel: got %d bytes, want at most 30 KiB", total)
 	}
 }
 
