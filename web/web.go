@@ -14,14 +14,16 @@ import (
 //
 //go:generate go tool esbuild src/loader.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/widget.js
 //go:generate go tool esbuild src/panel.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outfile=static/panel.js
+//go:generate go tool esbuild src/lang/ar.js src/lang/de.js src/lang/es.js src/lang/fr.js src/lang/ja.js src/lang/pt.js src/lang/zh.js --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
 //go:generate go tool esbuild src/page.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/page.js
 //go:generate go tool esbuild src/page.css --minify --charset=utf8 --outfile=static/page.css
 
 //go:embed static
 var static embed.FS
 
-// Files returns the built widget: widget.js, panel.js, and the full page's
-// index.html (a html/template), page.css and page.js.
+// Files returns the built widget: widget.js, panel.js, a pack for each language
+// but English, and the full page's index.html (a html/template), page.css and
+// page.js.
 func Files() fs.FS {
 	files, err := fs.Sub(static, "static")
 	if err != nil {

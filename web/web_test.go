@@ -36,11 +36,14 @@ func TestBundleIsFresh(t *testing.T) {
 			if name, ok := strings.CutPrefix(arg, "--outfile=static/"); ok {
 				args[i] = "--outfile=" + filepath.Join(dir, name)
 				built++
+			} else if arg == "--outdir=static" {
+				args[i] = "--outdir=" + dir
+				built += strings.Count(line, "src/")
 			}
 		}
 		run(t, args[0], args[1:]...)
 	}
-	if want := 4; built != want {
+	if want := 11; built != want {
 		t.Fatalf("got %d files built, want %d", built, want)
 	}
 	files, err := os.ReadDir(dir)

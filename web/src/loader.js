@@ -33,17 +33,17 @@ function stored(store, key) {
 
 /** What the launcher looks like; the panel brings the rest. */
 const sheet = new CSSStyleSheet();
-sheet.replaceSync(`:host{all:initial;display:contents}
-:host([mode=inline]),:host([mode=page]){display:block;height:100%}
+sheet.replaceSync(`:host{all:initial;display:block;height:100%}
+:host([mode=popup]){display:contents}
 :host([hidden]),.launcher[hidden]{display:none}
-.launcher{all:unset;box-sizing:border-box;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right);width:56px;height:56px;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 2px 4px #0003,0 8px 24px #0003;transition:transform .18s}
+.launcher,.sorry{all:unset;box-sizing:border-box;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right)}
+.launcher{width:56px;height:56px;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 2px 4px #0003,0 8px 24px #0003}
 .launcher:hover{transform:translateY(-2px)}
 .launcher:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
 svg{width:26px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
-[aria-busy=true] svg{animation:wait 1s infinite alternate}
-.sorry{background:#b3261e;color:#fff;font:14px system-ui;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + 68px);left:var(--left);right:var(--right);padding:8px 14px;border-radius:10px}
+.sorry{background:#b3261e;color:#fff;font:14px system-ui;margin-bottom:68px;padding:8px 14px;border-radius:10px}
 @keyframes wait{to{opacity:.35}}
-@media (prefers-reduced-motion:reduce){*{transition:none!important;animation:none!important}}
+@media (prefers-reduced-motion:no-preference){.launcher{transition:transform .18s}[aria-busy=true] svg{animation:wait 1s infinite alternate}}
 @media (forced-colors:active){.launcher{border:2px solid}}`);
 
 /** The launcher's sign. */

@@ -11,7 +11,7 @@ import { h, icon } from "./h.js";
 import { News } from "./news.js";
 import { Follow } from "./scroll.js";
 import { Storage } from "./storage.js";
-import { say } from "./strings.js";
+import { isRTL, learn, locale, reason, say } from "./strings.js";
 import { styles } from "./styles.js";
 import { Transcript, statusOf } from "./transcript.js";
 import { followViewport } from "./viewport.js";
@@ -48,13 +48,31 @@ const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
 /**
- * Puts the panel into the element.
+ * Puts the panel into the element, in its language: what the setting says,
+ * else the page's, else the browser's.
  * @param {HTMLElement} el
  * @param {Shell} shell
- * @returns {Controller}
+ * @returns {Promise<Controller>}
  */
-export function mount(el, shell) {
-  return new Panel(el, shell);
+export async function mount(el, shell) {
+  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? document.documentElement).getAttribute("lang"), ...navigator.languages]);
+  await speak();
+  let panel = new Panel(el, shell);
+  let gone = false;
+  return {
+    call: (name, args) => panel.call(name, args),
+    async refresh() {
+      panel.refresh();
+      // Another language is another panel: the conversation comes again.
+      if (!(await speak()) || gone) return;
+      panel.destroy();
+      panel = new Panel(el, shell);
+    },
+    destroy() {
+      gone = true;
+      panel.destroy();
+    },
+  };
 }
 
 /** @type {Set<string>} settings that were wondered about */
@@ -72,7 +90,6 @@ function wonder(el, { names }) {
   }
 }
 
-/** @implements {Controller} */
 class Panel {
   #life = new AbortController();
   #open = false;
@@ -116,7 +133,7 @@ class Panel {
     this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#showJump(), this.#life.signal);
     this.refresh();
     this.composer.text = this.storage.get("draft") ?? "";
-    if (this.mode !== "popup") this.#show();
+    if (this.mode !== "popup" || shell.launcher?.ariaExpanded === "true") this.#show({ quiet: true });
     else if (this.storage.get("outbox")) this.conversation.start();
     this.#paint();
   }
@@ -124,7 +141,7 @@ class Panel {
   #place() {
     const { signal } = this.#life;
     const { root, launcher } = this.shell;
-    root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
+    root.adoptedStyleSheets = [root.adoptedStyleSheets[0], sheet];
     root.insertBefore(this.root, launcher);
     if (launcher?.childElementCount === 1) launcher.append(icon("close"));
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
@@ -206,7 +223,8 @@ class Panel {
     this.root.style.setProperty("--accent-night", css(readable(accent, [24, 26, 30], 4.6)));
     this.frame.title.textContent = s.title || say("title");
     this.root.dataset.theme = /^(light|dark)$/.test(s.theme) ? s.theme : "auto";
-    this.root.dir = this.el.dir || getComputedStyle(this.el).direction;
+    this.root.lang = locale;
+    this.root.dir = this.el.dir || (isRTL() ? "rtl" : getComputedStyle(this.el).direction);
     this.transcript.welcome(s.greeting || say("greeting"), starters(s.starters));
   }
 
@@ -216,6 +234,7 @@ class Panel {
     this.#life.abort();
     clearTimeout(this.#absence);
     clearInterval(this.#clock);
+    this.#badge.remove();
     this.root.remove();
   }
 
@@ -465,7 +484,7 @@ class Panel {
     this.frame.banner.hidden = !show;
     if (!show) return lost;
     const s = Math.max(1, Math.ceil((until - Date.now()) / 1000));
-    const text = state === "refused" ? (problem?.code === "origin_not_allowed" ? say("wrongOrigin", { origin: location.origin }) : say("refused")) : !navigator.onLine ? say("offline") : state === "waiting" && problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: problem.detail, s })) : say("reconnecting");
+    const text = state === "refused" ? (problem?.code === "origin_not_allowed" ? say("wrongOrigin", { origin: location.origin }) : say("refused")) : !navigator.onLine ? say("offline") : state === "waiting" && problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: reason(problem), s })) : say("reconnecting");
     if (this.frame.bannerText.textContent !== text) this.frame.bannerText.textContent = text;
     this.frame.retry.hidden = state === "connecting";
     this.frame.banner.classList.toggle("bad", state === "refused");
@@ -476,7 +495,7 @@ class Panel {
 
 /** @param {unknown} err */
 function why(err) {
-  return err instanceof Problem ? err.detail || err.code : String(err);
+  return err instanceof Problem ? reason(err) || err.code : String(err);
 }
 
 /**

@@ -4,7 +4,7 @@
 import { h, icon } from "./h.js";
 import { Markdown } from "./markdown.js";
 import { plain } from "./markdown-link.js";
-import { say } from "./strings.js";
+import { reason, say } from "./strings.js";
 
 /** @typedef {import("./reduce.js").Item} Item */
 /** @typedef {import("./reduce.js").Pending} Pending */
@@ -99,7 +99,7 @@ export function userRow(acts) {
       const p = pending;
       el.dataset.state = p?.state ?? "sent";
       if (p?.state === "failed") {
-        line.textContent = p.code !== "unreachable" && p.detail ? say("notSentWhy", { why: p.detail }) : say("notSent");
+        line.textContent = p.code !== "unreachable" && p.detail ? say("notSentWhy", { why: reason(p) }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
       } else if (p?.state === "waiting") {
         line.textContent = words();
@@ -218,7 +218,7 @@ function approvalRow(first, acts) {
 /** How a turn ended, or what went wrong. @param {Item} item @param {Acts} acts @returns {Row} */
 function endRow(item, acts) {
   const failed = item.kind === "end" && item.text === "failed";
-  const text = item.kind === "problem" ? item.text || say("failed") : say(failed ? "failed" : "interrupted");
+  const text = item.kind === "problem" ? reason({ code: item.code ?? "", detail: item.text }) || say("failed") : say(failed ? "failed" : "interrupted");
   const el = h("div", { class: `note ${failed || item.kind === "problem" ? "bad" : ""}`, part: "note" }, h("span", {}, plain(text)), failed ? link(say("again"), acts.again) : null);
   return { el, update: () => {} };
 }

@@ -1,10 +1,10 @@
 // @ts-check
-// Every word the widget says by itself.
+// Every word the widget says by itself. English is built in; the other
+// languages are packs in lang/, loaded when they are wanted.
 
 export const en = {
   title: "Chat",
   greeting: "How can I help?",
-  open: "Open chat",
   close: "Close chat",
   log: "Conversation",
   composer: "Message",
@@ -19,10 +19,10 @@ export const en = {
   starters: "Suggestions",
   jump: "Jump to latest",
   copy: "Copy",
+  copyMessage: "Copy message",
   copied: "Copied",
   table: "Table",
   waking: "Waking the agent, usually under a minute",
-  working: "Working",
   responding: "{name} is responding",
   sending: "Sending…",
   waitBooting: "The agent is still waking up. Sending again in {s} s.",
@@ -37,9 +37,9 @@ export const en = {
   reconnecting: "Reconnecting…",
   offline: "You are offline. The chat goes on when you are back.",
   down: "The chat can't be reached. Next try in {s} s.",
+  downWhy: "{why} Next try in {s} s.",
   wrongOrigin: "This website ({origin}) is not on the list of sites that may use this chat. Its owner can add it to RELAY_ALLOWED_ORIGINS.",
   refused: "The chat refused this page.",
-  loadFailed: "The chat could not be loaded.",
   failed: "The agent stopped before it was done.",
   interrupted: "Stopped.",
   sessionFailed: "The agent could not be started.",
@@ -64,12 +64,60 @@ export const en = {
   toolDone: "done",
   tooLong: "This message is too long by {n} bytes.",
   unread: "{title}, {n} unread",
-  downWhy: "{why} Next try in {s} s.",
   ok: "OK",
   actionFailed: "That did not work: {why}",
+  attach: "Attach files",
+  remove: "Remove {name}",
+  tooMany: "A message takes {n} attachments at most.",
+  tooLarge: "{name} is larger than {n} MB.",
+  wrongType: "{name} is of a kind that can't be sent here.",
+  filesLost: "The attachments are gone. Please attach them again.",
 };
 
 /** @typedef {keyof typeof en} Word */
+/** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each form of {n} */
+
+/**
+ * Another language. What a pack lacks is said in English.
+ * @typedef {object} Pack
+ * @property {Record<Word, Phrase>} words
+ * @property {Record<string, string>} codes what refusals say, by their code
+ * @property {true} [rtl] whether it is written from right to left
+ */
+
+const packs = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
+
+/** @type {Pack} */
+let pack = { words: en, codes: {} };
+/** The language tag in use, for times and numbers too. */
+export let locale = "en";
+
+/**
+ * Learns the first language of a list that there is; reports whether that
+ * changes what is said. Without its pack it goes on as before.
+ * @param {(string|null|undefined)[]} tags in order of preference
+ */
+export async function learn(tags) {
+  for (const tag of tags) {
+    try {
+      const found = new Intl.Locale((tag ?? "").replace("_", "-"));
+      if (found.language !== "en" && !packs.includes(found.language)) continue;
+      const now = found.toString();
+      if (now === locale) return false;
+      pack = found.language === "en" ? { words: en, codes: {} } : (await import(import.meta.url.replace(/panel(?=[^/]*$)/, found.language))).default;
+      locale = now;
+      return true;
+    } catch {
+      // No language, or its pack can't be had: the next will do.
+    }
+  }
+  return false;
+}
+
+/** Whether the language runs from right to left. */
+export function isRTL() {
+  return !!pack.rtl;
+}
 
 /**
  * Says a thing, with its blanks filled in.
@@ -77,5 +125,12 @@ export const en = {
  * @param {Record<string, string|number>} [blanks]
  */
 export function say(word, blanks = {}) {
-  return en[word].replace(/\{(\w+)\}/g, (_, name) => String(blanks[name] ?? ""));
+  const phrase = pack.words[word];
+  const text = typeof phrase === "string" ? phrase : (phrase[new Intl.PluralRules(locale).select(Number(blanks.n))] ?? phrase.other ?? "");
+  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof blanks[name] === "number" ? blanks[name].toLocaleString(locale) : (blanks[name] ?? "")));
+}
+
+/** Says why the relay refused. @param {{code: string, detail: string}} problem */
+export function reason({ code, detail }) {
+  return pack.codes[code] ?? detail;
 }

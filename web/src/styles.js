@@ -186,7 +186,7 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .user{max-width:90%}
 .icon{width:42px;height:42px}
 }
-@media (prefers-reduced-motion:reduce){.shell,.shell *{animation-duration:.001s!important;animation-iteration-count:1!important;transition:none!important}}
+@media (prefers-reduced-motion:reduce){.shell,.shell *,.launcher svg{animation-duration:.001s!important;animation-iteration-count:1!important;transition:none!important}}
 @media (forced-colors:active){.bubble,.starter,.choice,.send,.icon,.card,.jump,.copy,.code,.shell.popup{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
 @media print{.launcher,.dock,.head,.banner{display:none}.shell{position:static!important;height:auto!important;overflow:visible!important}.log{overflow:visible}}
 `;

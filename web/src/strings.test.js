@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+import { en, say } from "./strings.js";
+
+const blanks = (phrase) => [...new Set((typeof phrase === "string" ? phrase : phrase.other).match(/\{\w+\}/g) ?? [])].sort();
+const packs = await Promise.all(
+  readdirSync(new URL("lang/", import.meta.url)).map(async (name) => ({ name: name.slice(0, -3), pack: (await import(`./lang/${name}`)).default })),
+);
+
+test("every language says everything, with the same blanks", () => {
+  assert.deepEqual(packs.map((p) => p.name).sort(), ["ar", "de", "es", "fr", "ja", "pt", "zh"]);
+  for (const { name, pack } of packs) {
+    assert.deepEqual(Object.keys(pack.words).sort(), Object.keys(en).sort(), name);
+    for (const word of Object.keys(en)) {
+      const phrase = pack.words[word];
+      assert.deepEqual(blanks(phrase), blanks(en[word]), `${name} ${word}`);
+      if (typeof phrase === "string") continue;
+      const forms = new Intl.PluralRules(name).resolvedOptions().pluralCategories;
+      for (const form of Object.keys(phrase)) assert.ok(forms.includes(form), `${name} ${word} has no use for ${form}`);
+    }
+  }
+});
+
+test("every language explains the same refusals", () => {
+  const codes = Object.keys(packs[0].pack.codes).sort();
+  for (const { name, pack } of packs) assert.deepEqual(Object.keys(pack.codes).sort(), codes, name);
+});
+
+test("only Arabic runs from right to left", () => {
+  assert.deepEqual(packs.filter((p) => p.pack.rtl).map((p) => p.name), ["ar"]);
+});
+
+test("blanks are filled in, with numbers as they are written", () => {
+  assert.equal(say("unread", { title: "Ask {n}", n: 1200 }), "Ask {n}, 1,200 unread");
+  assert.equal(say("unread", {}), ",  unread");
+});
