@@ -3,7 +3,9 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -117,8 +119,8 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 	draining := (<-chan struct{})(s.hub.draining)
 	var drained <-chan time.Time
 
-	if sub.write([]byte(": hello\n"+retryField(time.Second, 3*time.Second))) != nil {
-		return "gone"
+	if err := sub.write([]byte(": hello\n" + retryField(time.Second, 3*time.Second))); err != nil {
+		return endOf(err)
 	}
 	s.lookBriefly(ctx, sub.sess)
 	for {
@@ -128,15 +130,15 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 		wrote, err := sub.advance(ctx)
 		var again <-chan time.Time
 		switch {
+		case errors.Is(err, errWrite): // first: net/http takes who is too slow for one who is gone
+			return endOf(err)
 		case ctx.Err() != nil:
-			return "gone"
+			return endGone
 		case errors.Is(err, errVisitorUnknown):
-			return "voided"
-		case errors.Is(err, errWrite):
-			return "slow"
+			return endVoided
 		case err != nil: // AnyFrame cannot be asked for what is missing
-			if sub.warn(err) != nil {
-				return "slow"
+			if err := sub.warn(err); err != nil {
+				return endOf(err)
 			}
 			again = time.After(time.Second + jitter(2*time.Second))
 			changed = nil
@@ -148,8 +150,8 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 		case <-changed:
 		case <-again:
 		case <-beat.C:
-			if sub.write([]byte(":\n\n")) != nil {
-				return "slow"
+			if err := sub.write([]byte(":\n\n")); err != nil {
+				return endOf(err)
 			}
 			beat.Reset(heartbeat)
 		case <-draining:
@@ -157,13 +159,21 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 			drained = time.After(jitter(drainSpread))
 		case <-drained:
 			_ = sub.write([]byte(retryField(time.Second, 10*time.Second))) // ends either way
-			return "drained"
+			return endDrained
 		case <-over.C:
-			return "lifetime"
+			return endLifetime
 		case <-ctx.Done():
-			return "gone"
+			return endGone
 		}
 	}
+}
+
+// endOf is why a stream ended that could not be written to.
+func endOf(err error) string {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return endSlow
+	}
+	return endGone
 }
 
 // advance writes what there is to write now: first where the session stands,
@@ -231,7 +241,7 @@ func (sub *subscriber) restart(reason string, tell bool) error {
 		return nil
 	}
 	if reason == "trimmed" {
-		sub.server.metrics.resumes.WithLabelValues("reset").Inc()
+		sub.server.metrics.resumes.WithLabelValues(fromReset).Inc()
 	}
 	return sub.send("reset", resetData{reason})
 }
@@ -252,14 +262,14 @@ func (sub *subscriber) place(ctx context.Context) error {
 	sub.asked = false
 	if known {
 		sub.seq = sub.resume.seq
-		from := "memory"
+		from := fromMemory
 		if sub.seq < v.log.Base() || sub.ahead {
-			from = "upstream"
+			from = fromUpstream
 		}
 		sub.server.metrics.resumes.WithLabelValues(from).Inc()
 		return nil
 	}
-	sub.server.metrics.resumes.WithLabelValues("reset").Inc()
+	sub.server.metrics.resumes.WithLabelValues(fromReset).Inc()
 	reason := "unknown_event_id"
 	if 0 < sub.resume.epoch && sub.resume.epoch < v.epoch {
 		reason = "new_session"
@@ -386,14 +396,14 @@ func (sub *subscriber) put(frame []byte) error {
 	sub.server.metrics.eventsSent.Inc()
 	sub.server.metrics.bytesSent.Add(float64(n))
 	if err != nil {
-		return errWrite
+		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	return nil
 }
 
 func (sub *subscriber) flush() error {
 	if err := sub.rc.Flush(); err != nil {
-		return errWrite
+		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	return nil
 }

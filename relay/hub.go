@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -173,6 +175,19 @@ func (h *hub) close() {
 	h.mu.Unlock()
 	h.cancel()
 	h.wg.Wait()
+}
+
+// keptBytes is the size of all logs together.
+func (h *hub) keptBytes() float64 {
+	h.mu.Lock()
+	live := slices.Collect(maps.Values(h.sessions))
+	h.mu.Unlock()
+	sum := 0
+	for _, s := range live {
+		_, bytes := s.view().log.Size()
+		sum += bytes
+	}
+	return float64(sum)
 }
 
 // reading takes a slot for one upstream read. It returns what gives it back.

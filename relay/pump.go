@@ -139,6 +139,8 @@ func (s *session) persist(ctx context.Context) {
 // follow reads the stream until the session sleeps, is gone, or ctx ends.
 func (s *session) follow(ctx context.Context, p *pump) {
 	id, log := s.upstreamID(), s.view().log
+	s.hub.metrics.upstreamOpen.Inc()
+	defer s.hub.metrics.upstreamOpen.Dec()
 	again := false // it was open before
 	var holes holes
 	for attempt := 0; ctx.Err() == nil; attempt++ {
@@ -174,9 +176,11 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			if err = followErr; err != nil {
 				break
 			}
+			read := time.Now()
 			if err = s.take(ctx, id, log, ev, &holes); err != nil {
 				break // AnyFrame can't tell what is missing: ask its stream again
 			}
+			s.hub.metrics.pumpLag.Observe(time.Since(read).Seconds())
 			attempt = 0
 		}
 		leave()

@@ -73,9 +73,13 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if s.store, err = store.Open(ctx, c.Store); err != nil {
 		return nil, err
 	}
+	s.store = store.Observe(s.store, s.metrics.stored)
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
 	s.hub.holder = s.holder
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
+	}, s.hub.keptBytes))
 	s.handler = s.routes()
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")

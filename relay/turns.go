@@ -35,6 +35,7 @@ type answer struct {
 
 // startTurn takes one visitor message: POST /v1/messages.
 func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) error {
+	start := time.Now()
 	v, err := s.visitor(r)
 	if err != nil {
 		return err
@@ -62,12 +63,14 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer sess.close()
 	got, repeated, err := sess.send(r.Context(), clientAddr(r), key, m)
-	result := "accepted"
+	result := turnAccepted
 	switch {
 	case err != nil:
 		result = problemOf(err).code
 	case repeated:
-		result = "repeated"
+		result = turnRepeated
+	default:
+		s.metrics.acceptSeconds.Observe(time.Since(start).Seconds())
 	}
 	s.metrics.turns.WithLabelValues(result).Inc()
 	if err != nil {

@@ -122,11 +122,13 @@ func (g *guard) middleware(next http.RoundTripper) http.RoundTripper {
 func (g *guard) noteKey(code int) {
 	switch {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		g.metrics.keyRefused.Set(1)
 		if !g.refused.Swap(true) {
 			g.log.Error("AnyFrame refuses the key; check ANYFRAME_API_KEY", "status", code)
 		}
 	case code < http.StatusBadRequest:
 		if g.refused.Swap(false) {
+			g.metrics.keyRefused.Set(0)
 			g.log.Info("AnyFrame accepts the key again")
 		}
 	}

@@ -55,19 +55,19 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over
 // all replicas only one does that at a time.
 func (s *session) wake(ctx context.Context) (err error) {
-	started := time.Now()
+	started, kind := time.Now(), bootResume
 	ctx, cancel := context.WithTimeout(ctx, s.hub.config.BootTimeout)
 	defer cancel()
 	defer func() {
-		result := "ok"
+		result := bootOK
 		if err != nil {
 			result = problemOf(err).code
 			s.logger().Warn("wake", "error", err)
 			s.afterFailedWake(err)
 		} else {
-			s.hub.metrics.bootSeconds.Observe(time.Since(started).Seconds())
+			s.hub.metrics.bootSeconds.WithLabelValues(kind).Observe(time.Since(started).Seconds())
 		}
-		s.hub.metrics.boots.WithLabelValues(result).Inc()
+		s.hub.metrics.boots.WithLabelValues(kind, result).Inc()
 	}()
 
 	release, err := s.hub.lease(ctx, "wake:"+s.visitor)
@@ -115,6 +115,7 @@ func (s *session) wake(ctx context.Context) (err error) {
 	if addr == "" { // nobody has asked for a sandbox: the one there was would have done
 		return cause
 	}
+	kind = bootNew
 	return s.create(ctx, rec, addr)
 }
 

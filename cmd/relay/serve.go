@@ -138,7 +138,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 		s.relay.PublicURL = url
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	srv, err := relay.New(ctx, s.relay, log, reg)
 	if err != nil {
 		return err
@@ -196,6 +196,16 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	}
 	log.Info("ended")
 	return err
+}
+
+// buildInfo is a metric that tells which version runs since when.
+func buildInfo() prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "relay_build_info", Help: "Always 1; the version is in the label.",
+		ConstLabels: prometheus.Labels{"version": version()},
+	})
+	g.Set(1)
+	return g
 }
 
 // adminServer serves what is for operators only.

@@ -1,0 +1,222 @@
+package relay_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// metric is the sum of the series that carry these labels, which come in
+// pairs; of a histogram, how often something was observed.
+func (r *rig) metric(name string, labels ...string) (sum float64) {
+	r.t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	found := false
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			carried := map[string]string{}
+			for _, l := range m.GetLabel() {
+				carried[l.GetName()] = l.GetValue()
+			}
+			fits := true
+			for pair := range slices.Chunk(labels, 2) {
+				fits = fits && carried[pair[0]] == pair[1]
+			}
+			if fits {
+				found = true
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	if !found {
+		r.t.Errorf("%s%q: there is no such series", name, labels)
+	}
+	return sum
+}
+
+// counts fails the test unless the metrics have these values.
+func (r *rig) counts(want map[string]float64) {
+	r.t.Helper()
+	for series, value := range want {
+		fields := strings.Fields(series)
+		for i := range fields {
+			fields[i] = strings.ReplaceAll(fields[i], "=", " ")
+		}
+		if got := r.metric(fields[0], fields[1:]...); got != value {
+			r.t.Errorf("%s: got %v, want %v", series, got, value)
+		}
+	}
+}
+
+func TestMetricsTellOfAConversation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.ReplayEvents = 6 }, anyframetest.WithAgent(1, talk))
+	r.counts(map[string]float64{ // there before anything happens
+		"relay_turns_total result accepted": 0, "relay_streams_ended_total reason slow": 0, "relay_resumes_total from reset": 0,
+		"relay_session_wakes_total kind new": 0, "relay_upstream_breaker_open": 0, "relay_upstream_key_refused": 0,
+	})
+	v := r.visitor()
+	x, want := conversation(r, v)
+	v.say("hello", "k1") // again
+	if a := v.do("POST", "/v1/messages", `{"text":""}`, "Idempotency-Key", "k3"); a.code() != "empty_message" {
+		t.Fatalf("an empty message: got %d %s", a.status, a.body)
+	}
+	r.counts(map[string]float64{
+		"relay_turns_total result accepted": 2, "relay_turns_total result repeated": 1,
+		"relay_turn_accept_seconds": 2, "relay_turn_first_event_seconds": 2, "relay_turn_seconds": 2,
+		"relay_session_wakes_total kind new result ok": 1, "relay_session_wake_seconds kind new": 1,
+		"relay_sessions_live": 1, "relay_sessions_awake": 1, "relay_streams_open": 1, "relay_upstream_streams": 1,
+		"relay_refusals_total code empty_message":                 1,
+		"relay_requests_total route POST=/v1/messages status 202": 3,
+		"relay_upstream_requests_total op message":                2,
+		"relay_upstream_requests_total op create":                 1,
+		"relay_pump_lag_seconds":                                  float64(len(r.plane.Log(r.upstream()))),
+	})
+	for _, series := range []string{"relay_replay_bytes", "relay_events_sent_total", "relay_event_bytes_sent_total"} {
+		if got := r.metric(series); got <= 0 {
+			t.Errorf("%s: got %v, want more than nothing", series, got)
+		}
+	}
+	if got := r.metric("relay_store_seconds", "op", "save_note"); got < 2 {
+		t.Errorf("relay_store_seconds of save_note: got %v, want every turn's", got)
+	}
+
+	x.close()
+	for _, id := range []string{want[len(want)-1].id, want[0].id, "9-9"} {
+		v.open(id).until("the session", func(es []event) bool { return len(es) > 1 || id == want[len(want)-1].id && len(es) > 0 })
+	}
+	eventually(t, "the streams are counted", func() bool {
+		return r.metric("relay_resumes_total") == 3 && r.metric("relay_streams_ended_total", "reason", "gone") == 1
+	})
+	r.counts(map[string]float64{
+		"relay_resumes_total from memory": 1, "relay_resumes_total from upstream": 1, "relay_resumes_total from reset": 1,
+		"relay_streams_open": 3,
+	})
+	if a := v.do("DELETE", "/v1/visitor", ""); a.status != http.StatusNoContent {
+		t.Fatalf("DELETE /v1/visitor: got %d %s", a.status, a.body)
+	}
+	eventually(t, "the streams of a visitor who left have ended", func() bool {
+		return r.metric("relay_streams_ended_total", "reason", "voided") == 3 && r.metric("relay_streams_open") == 0
+	})
+}
+
+func TestMetricsTellWhatIsWrongWithAnyFrame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	v := r.visitor()
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusUnauthorized, Op: anyframetest.OpCreate})
+	if a := v.do("POST", "/v1/messages", `{"text":"hello"}`); a.code() != "upstream_unavailable" {
+		t.Fatalf("with a refused key: got %d %s", a.status, a.body)
+	}
+	r.counts(map[string]float64{
+		"relay_upstream_key_refused": 1, "relay_turns_total result upstream_unavailable": 1,
+		"relay_upstream_requests_total op create status 401": 1, "relay_session_wakes_total result upstream_unavailable kind new": 1,
+	})
+	r.plane.ClearFaults()
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusInternalServerError})
+	broken := newRigOn(t, r.plane)
+	w := broken.visitor()
+	eventually(t, "the breaker opens", func() bool {
+		w.do("POST", "/v1/messages", `{"text":"hello"}`)
+		return broken.metric("relay_upstream_breaker_open") == 1
+	})
+}
+
+// newRigOn is another relay on the same control plane.
+func newRigOn(t *testing.T, plane *anyframetest.Server) *rig {
+	t.Helper()
+	return rigFor(t, plane, nil)
+}
+
+func TestMetricsCountFailuresOfTheStoreAndNotItsAnswers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, onDisk(t))
+	v := r.visitor()
+	v.say("hello", "k1") // looks for notes and records that are not there
+	if a := v.do("GET", "/readyz", ""); a.status != http.StatusOK {
+		t.Errorf("readyz: got %d %s", a.status, a.body)
+	}
+	families, err := r.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "relay_store_errors_total" {
+			t.Errorf("got %v, want no failure", f)
+		}
+	}
+	if err := r.srv.Close(); err != nil { // a store that is gone
+		t.Fatal(err)
+	}
+	v.do("GET", "/v1/session", "")
+	if got := r.metric("relay_store_errors_total", "op", "find_token"); got != 1 {
+		t.Errorf("relay_store_errors_total of find_token: got %v, want 1", got)
+	}
+}
+
+func TestAReaderWhoTakesNothingIsCountedAsSlow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil, anyframetest.WithWordsPerDelta(20000), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		c.Say(strings.Repeat("more than any socket holds ", 400000))
+	}))
+	v := r.visitor()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.web.URL+"/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+v.token)
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	v.say("go", "k1")
+	eventually(t, "the stream ended", func() bool {
+		<-time.After(50 * time.Millisecond) // to ask is work, and it takes ten seconds
+		return r.metric("relay_streams_open") == 0
+	})
+	r.counts(map[string]float64{"relay_streams_ended_total reason slow": 1, "relay_streams_ended_total reason gone": 0})
+}
+
+func TestNoClientMakesSeries(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	v := r.visitor()
+	series := func() (n int) {
+		families, err := r.reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			n += len(f.GetMetric())
+		}
+		return n
+	}
+	odd := func(i int) {
+		for _, path := range []string{"/%d", "/v1/%d", "/assets/%d", "/v1/events?last_event_id=%d", "/v1/transcript?since=%d", "/v1/messages/%d"} {
+			v.do("POST", fmt.Sprintf(path, i), "")
+			v.do(fmt.Sprintf("M%d", i), fmt.Sprintf(path, i), "")
+		}
+		v.do("POST", "/v1/messages", "{}", "Idempotency-Key", fmt.Sprint("!", i), "X-Request-Id", fmt.Sprint(i))
+	}
+	odd(0)
+	before := series()
+	for i := range 20 {
+		odd(i)
+	}
+	if got := series(); got != before {
+		t.Errorf("got %d series, want the %d there were", got, before)
+	}
+}

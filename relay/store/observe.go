@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Observe returns s, telling did about every call: what it was, how long it
+// took and how it ended. What s can do beyond [Store] must be asked of s.
+func Observe(s Store, did func(op string, took time.Duration, err error)) Store {
+	return &observed{s, did}
+}
+
+type observed struct {
+	Store
+	did func(op string, took time.Duration, err error)
+}
+
+func (o *observed) end(op string, start time.Time, err *error) { o.did(op, time.Since(start), *err) }
+
+// FindCtx implements [Store], as all of these do.
+func (o *observed) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
+	defer o.end("find_token", time.Now(), &err)
+	return o.Store.FindCtx(ctx, token)
+}
+
+func (o *observed) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) (err error) {
+	defer o.end("commit_token", time.Now(), &err)
+	return o.Store.CommitCtx(ctx, token, b, expiry)
+}
+
+func (o *observed) DeleteCtx(ctx context.Context, token string) (err error) {
+	defer o.end("delete_token", time.Now(), &err)
+	return o.Store.DeleteCtx(ctx, token)
+}
+
+func (o *observed) Session(ctx context.Context, visitor string) (_ Session, err error) {
+	defer o.end("session", time.Now(), &err)
+	return o.Store.Session(ctx, visitor)
+}
+
+func (o *observed) SaveSession(ctx context.Context, s Session) (_ Session, err error) {
+	defer o.end("save_session", time.Now(), &err)
+	return o.Store.SaveSession(ctx, s)
+}
+
+func (o *observed) BeginNote(ctx context.Context, n Note) (_ Note, fresh bool, err error) {
+	defer o.end("begin_note", time.Now(), &err)
+	return o.Store.BeginNote(ctx, n)
+}
+
+func (o *observed) SaveNote(ctx context.Context, n Note) (_ Note, err error) {
+	defer o.end("save_note", time.Now(), &err)
+	return o.Store.SaveNote(ctx, n)
+}
+
+func (o *observed) DropNote(ctx context.Context, n Note) (err error) {
+	defer o.end("drop_note", time.Now(), &err)
+	return o.Store.DropNote(ctx, n)
+}
+
+func (o *observed) Note(ctx context.Context, visitor, kind, key string) (_ Note, err error) {
+	defer o.end("note", time.Now(), &err)
+	return o.Store.Note(ctx, visitor, kind, key)
+}
+
+func (o *observed) Notes(ctx context.Context, visitor, kind string, epoch int64) (_ []Note, err error) {
+	defer o.end("notes", time.Now(), &err)
+	return o.Store.Notes(ctx, visitor, kind, epoch)
+}
+
+func (o *observed) Forget(ctx context.Context, visitor string) (err error) {
+	defer o.end("forget", time.Now(), &err)
+	return o.Store.Forget(ctx, visitor)
+}
+
+func (o *observed) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (fence int64, ok bool, err error) {
+	defer o.end("acquire", time.Now(), &err)
+	return o.Store.Acquire(ctx, name, owner, ttl)
+}
+
+func (o *observed) Release(ctx context.Context, name, owner string) (err error) {
+	defer o.end("release", time.Now(), &err)
+	return o.Store.Release(ctx, name, owner)
+}
+
+func (o *observed) Take(ctx context.Context, key string, n, limit int, window time.Duration) (wait time.Duration, err error) {
+	defer o.end("take", time.Now(), &err)
+	return o.Store.Take(ctx, key, n, limit, window)
+}
+
+func (o *observed) Look(ctx context.Context, key string, n, limit int, window time.Duration) (wait time.Duration, err error) {
+	defer o.end("look", time.Now(), &err)
+	return o.Store.Look(ctx, key, n, limit, window)
+}
+
+func (o *observed) GiveBack(ctx context.Context, key string, n int, window time.Duration) (err error) {
+	defer o.end("give_back", time.Now(), &err)
+	return o.Store.GiveBack(ctx, key, n, window)
+}
+
+func (o *observed) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
+	defer o.end("admit", time.Now(), &err)
+	return o.Store.Admit(ctx, visitor, rank, limit, ttl)
+}
+
+func (o *observed) Leave(ctx context.Context, visitor string, ticket int64) (err error) {
+	defer o.end("leave", time.Now(), &err)
+	return o.Store.Leave(ctx, visitor, ticket)
+}
+
+func (o *observed) Idlest(ctx context.Context, below int64, n int) (_ []Awake, err error) {
+	defer o.end("idlest", time.Now(), &err)
+	return o.Store.Idlest(ctx, below, n)
+}
+
+func (o *observed) CountAwake(ctx context.Context) (n int, err error) {
+	defer o.end("count_awake", time.Now(), &err)
+	return o.Store.CountAwake(ctx)
+}
+
+func (o *observed) Ping(ctx context.Context) (err error) {
+	defer o.end("ping", time.Now(), &err)
+	return o.Store.Ping(ctx)
+}
