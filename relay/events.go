@@ -305,6 +305,11 @@ func (sub *subscriber) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if t.last == t.start {
+			if err := t.joinSpeech(rows, func(since int64, limit int) ([]anyframe.ChatEvent, error) { return sub.sess.rows(ctx, since, limit) }); err != nil {
+				return err
+			}
+		}
 		for _, row := range rows {
 			if row.Seq > base {
 				rows = nil

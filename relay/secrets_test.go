@@ -100,15 +100,18 @@ var said = []string{
 	"xyzzy-command", "xyzzy-permitted-input", "xyzzy-operator-words", "xyzzy-upstream-error",
 }
 
+// canary is the relay's key, which the agent has found out.
+const canary = "afm_canary_Zq7Kp2Vw9XtB4nRmD6sL"
+
 func chatter(c *anyframetest.Chat) {
 	c.Think("xyzzy-thought")
-	c.Say("xyzzy-agent-words, and more of them")
-	c.Tool("Bash", map[string]any{"command": "echo xyzzy-command"})
+	c.Say("xyzzy-agent-words, and more of them: " + canary)
+	c.Tool("Bash", map[string]any{"command": "echo xyzzy-command " + canary})
 	switch {
 	case strings.Contains(c.Prompt(), "ask"):
-		c.Say("you chose " + c.Ask("xyzzy-question", "yes", "no"))
+		c.Say("you chose " + c.Ask("xyzzy-question "+canary, "yes", canary))
 	case strings.Contains(c.Prompt(), "permit"):
-		if c.Permit("Bash", map[string]any{"command": "xyzzy-permitted-input"}) {
+		if c.Permit("Bash", map[string]any{"command": "xyzzy-permitted-input " + canary}) {
 			c.Say("done")
 		}
 	case strings.Contains(c.Prompt(), "fail"):
@@ -145,7 +148,7 @@ func (w *witness) converse(v *browser, approvals bool) {
 	x.turnEnds(3)
 	w.do(v, "POST", "/v1/messages", `{"text":"fail now"}`)
 	x.turnEnds(4)
-	r.plane.UserMessage(r.upstream(), "xyzzy-operator-words")
+	r.plane.UserMessage(r.upstream(), "xyzzy-operator-words "+canary)
 	x.turnEnds(5)
 	r.plane.Post(r.upstream(), map[string]any{"type": "system", "session_id": r.upstream(), "api_key": r.plane.Key(), "sandbox": r.plane.Secrets()})
 	r.plane.PostUnnumbered(r.upstream(), map[string]any{"type": "status", "session_id": r.upstream(), "secrets": r.plane.Secrets()})
@@ -176,7 +179,7 @@ func canaryRig(t *testing.T, change func(*relay.Config)) (*witness, *browser) {
 	r := newRig(t, func(c *relay.Config) {
 		c.SendWait, c.BootTimeout, c.UpstreamTimeout = 2*time.Second, 3*time.Second, time.Second
 		change(c)
-	}, anyframetest.WithKey("afm_canary_Zq7Kp2Vw9XtB4nRmD6sL"), anyframetest.WithAgent(1, chatter))
+	}, anyframetest.WithKey(canary), anyframetest.WithAgent(1, chatter))
 	return &witness{r: r}, r.visitor()
 }
 
@@ -286,7 +289,7 @@ func TestNoSecretGetsOutWhenThingsFail(t *testing.T) {
 }
 
 func TestNoSecretGetsOutOfARelayThatCannotStart(t *testing.T) {
-	key := relay.Secret("afm_canary_Zq7Kp2Vw9XtB4nRmD6sL")
+	key := relay.Secret(canary)
 	for name, change := range map[string]func(*relay.Config){
 		"no agent":     func(c *relay.Config) { c.AgentID = 0 },
 		"a bad URL":    func(c *relay.Config) { c.BaseURL = "ftp://127.0.0.1" },

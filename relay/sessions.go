@@ -211,11 +211,21 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer done()
-	rows, err := s.hub.client.Sessions.Transcript(r.Context(), id, since, int(limit))
-	if err != nil && !errors.Is(err, anyframe.ErrNotFound) {
+	read := func(since int64, limit int) ([]anyframe.ChatEvent, error) {
+		rows, err := s.hub.client.Sessions.Transcript(r.Context(), id, since, limit)
+		if errors.Is(err, anyframe.ErrNotFound) {
+			err = nil
+		}
+		return rows, err
+	}
+	rows, err := read(since, int(limit))
+	if err != nil {
 		return err
 	}
 	t := newTranslator(&s.config, v.epoch, since, book, true)
+	if err := t.joinSpeech(rows, read); err != nil {
+		return err
+	}
 	var items []item
 	for _, row := range rows {
 		items = append(items, t.step(row.Event()).items...)

@@ -78,7 +78,8 @@ type told struct {
 // drops everything that is not named. It is used by one goroutine at a time.
 type translator struct {
 	visibility Visibility
-	approvals  bool // visitors decide permission prompts
+	approvals  bool     // visitors decide permission prompts
+	marks      []string // what keys begin with
 	epoch      int64
 	book       *notebook
 	// past: the events come from the transcript for somebody who reads on in
@@ -87,14 +88,14 @@ type translator struct {
 
 	start   int64           // seq of the event it began after
 	last    int64           // seq of the last numbered event
-	said    strings.Builder // text deltas since the last whole block
+	said    spoken          // text deltas since the last whole block
 	waiting []string        // prompts that are open, by our id
 	shown   map[string]bool // own turns that went out
 	// due: before the event of this seq there is nothing to do for an own turn.
 	// A reader who is far behind must not ask AnyFrame at every event.
-	due map[string]int64
-	echoed  bool            // AnyFrame shows messages
-	tools   map[string]string
+	due    map[string]int64
+	echoed bool // AnyFrame shows messages
+	tools  map[string]string
 	// torn: the stream was joined while the agent may have been in the middle
 	// of a block whose first deltas nobody numbered. Such deltas are left out
 	// until a whole block after this seq; -1 when the stream is whole.
@@ -104,7 +105,7 @@ type translator struct {
 // newTranslator begins after the event numbered seq.
 func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
-		visibility: c.Visibility, approvals: c.VisitorApprovals, epoch: epoch, book: book, past: past,
+		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: keyMarks(c.APIKey), epoch: epoch, book: book, past: past,
 		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1,
 	}
 	for _, p := range book.openPrompts(seq) {
@@ -137,7 +138,7 @@ func (t *translator) step(ev anyframe.Event) told {
 		t.settleElsewhere(&out)
 	}
 	var items []item
-	show := func(kind string, data any) { items = append(items, item{kind: kind, data: data}) }
+	show := func(kind string, data any) { items = append(items, item{kind: kind, data: maskData(t.marks, data)}) }
 
 	switch kind {
 	case "assistant":
@@ -257,7 +258,7 @@ func (t *translator) showOwn(out *told, own turnNote) {
 		}
 		out.moved[own.note.Key] = t.last
 	}
-	out.items = append(out.items, item{kind: "user", data: userData{own.Text, orEmpty(own.Attachments), own.note.Key}})
+	out.items = append(out.items, item{kind: "user", data: maskData(t.marks, userData{own.Text, orEmpty(own.Attachments), own.note.Key})})
 }
 
 // pastSettled tells which prompts were settled before the event numbered to.
@@ -316,8 +317,7 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 				if text == "" || (ev.Seq == 0 && t.torn >= 0) {
 					continue
 				}
-				t.said.WriteString(text)
-				show("text", textData{text, true})
+				show("text", textData{t.said.say(t.marks, text), true})
 			default:
 				hidden = true
 			}
@@ -367,7 +367,7 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 // replaces them.
 func (t *translator) whole(text string, show func(string, any)) {
 	if said := t.said.String(); said != "" && said != text && strings.HasPrefix(text, said) {
-		show("text", textData{text[len(said):], true})
+		show("text", textData{t.said.say(t.marks, text[len(said):]), true})
 	}
 	t.said.Reset()
 	if text != "" {
@@ -392,9 +392,9 @@ func (t *translator) healAtEnd(seq int64) {
 }
 
 // forget says that the deltas since the last whole block are not kept, so that
-// nobody can get all of them.
+// nobody can get all of them. Those that come are masked on from them.
 func (t *translator) forget(seq int64) {
-	t.said.Reset()
+	t.said.Builder.Reset()
 	t.tear(seq)
 }
 

@@ -1,0 +1,222 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/anyframe-relay/relay/anyframe"
+)
+
+// No key of AnyFrame's reaches a visitor in the agent's words, or in anybody's:
+// of what begins with afm_ only that is shown. The words come in pieces, so a
+// masker goes through them like a pen that never lifts: what it makes of a
+// character depends on those before it and on none after. So nothing is held
+// back, and a block that equals its deltas still does when both are masked,
+// wherever those were cut.
+
+// masked stands for what is not shown of a key.
+const masked = "…"
+
+// keyMarks are what keys begin with: AnyFrame's, and ours if it is another's.
+func keyMarks(key Secret) []string {
+	marks := []string{"afm_"}
+	if own := string(key); !strings.HasPrefix(own, marks[0]) && len(own) >= 8 {
+		marks = append(marks, own[:len(own)/2])
+	}
+	return marks
+}
+
+// inKey reports whether keys may hold c.
+func inKey(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+}
+
+// masker is how far into a key each mark has got. The zero masker is at the
+// beginning of a text.
+type masker struct{ strokes []stroke }
+
+type stroke struct {
+	begun  string // the end of what came, as far as the mark may begin with it
+	inside bool   // the mark is complete, and what follows belongs to the key
+	shown  bool   // that something follows has been shown
+}
+
+// next masks the piece of text that comes next.
+func (m *masker) next(marks []string, text string) string {
+	if len(m.strokes) != len(marks) {
+		m.strokes = make([]stroke, len(marks))
+	}
+	for i, mark := range marks {
+		text = m.strokes[i].next(mark, text)
+	}
+	return text
+}
+
+func (s *stroke) next(mark, text string) string {
+	if !s.inside && s.begun == "" && !strings.Contains(text, mark) { // nearly always
+		s.begun = beginning(mark, text)
+		return text
+	}
+	var out strings.Builder
+	for text != "" {
+		if s.inside {
+			n := 0
+			for n < len(text) && inKey(text[n]) {
+				n++
+			}
+			if n > 0 && !s.shown {
+				out.WriteString(masked)
+				s.shown = true
+			}
+			text = text[n:]
+			s.inside = text == ""
+			continue
+		}
+		i := strings.Index(s.begun+text, mark)
+		if i < 0 {
+			s.begun = beginning(mark, s.begun+text)
+			out.WriteString(text)
+			break
+		}
+		end := i + len(mark) - len(s.begun)
+		out.WriteString(text[:end])
+		*s, text = stroke{inside: true}, text[end:]
+	}
+	return out.String()
+}
+
+// beginning returns the longest end of text that mark begins with and goes on from.
+func beginning(mark, text string) string {
+	for n := min(len(mark)-1, len(text)); n > 0; n-- {
+		if end := text[len(text)-n:]; strings.HasPrefix(mark, end) {
+			return end
+		}
+	}
+	return ""
+}
+
+// mask masks a whole text.
+func mask(marks []string, text string) string { return new(masker).next(marks, text) }
+
+// maskJSON masks the texts of a JSON document, however they are escaped.
+func maskJSON(marks []string, raw json.RawMessage) json.RawMessage {
+	if bytes.Contains(raw, []byte(`\u00`)) { // an escape may stand for any character of a key
+		var v any
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if dec.Decode(&v) != nil || enc.Encode(v) != nil {
+			return nil
+		}
+		raw = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	}
+	if !slices.ContainsFunc(marks, func(m string) bool { return bytes.Contains(raw, []byte(m)) }) {
+		return raw
+	}
+	return json.RawMessage(mask(marks, string(raw)))
+}
+
+// maskData masks all that people or the agent wrote in an event's data. Deltas
+// have been masked, each after those before it.
+func maskData(marks []string, data any) any {
+	switch d := data.(type) {
+	case textData:
+		if !d.Delta {
+			d.Text = mask(marks, d.Text)
+		}
+		return d
+	case userData:
+		d.Text = mask(marks, d.Text)
+		files := make([]named, 0, len(d.Attachments))
+		for _, f := range d.Attachments {
+			files = append(files, named{mask(marks, f.Name), mask(marks, f.MIME)})
+		}
+		d.Attachments = files
+		return d
+	case toolData:
+		d.Name, d.Summary = mask(marks, d.Name), mask(marks, d.Summary)
+		return d
+	case questionData:
+		d.Question = mask(marks, d.Question)
+		options := make([]string, 0, len(d.Options))
+		for _, o := range d.Options {
+			options = append(options, mask(marks, o))
+		}
+		d.Options = options
+		return d
+	case approvalData:
+		d.Tool, d.Input = mask(marks, d.Tool), maskJSON(marks, d.Input)
+		return d
+	case upstreamData:
+		d.Payload = maskJSON(marks, d.Payload)
+		return d
+	}
+	return data
+}
+
+// spoken is what the agent said in deltas since its last whole block.
+type spoken struct {
+	strings.Builder
+
+	masker masker
+}
+
+// say adds a delta and returns it as it may be shown.
+func (s *spoken) say(marks []string, text string) string {
+	s.WriteString(text)
+	return s.masker.next(marks, text)
+}
+
+// Reset begins another block.
+func (s *spoken) Reset() {
+	s.Builder.Reset()
+	clear(s.masker.strokes)
+}
+
+// keyRows is how many rows of the past one key may be spread over.
+const keyRows = 256
+
+// joinSpeech makes a translator that begins at rows in the middle of a block go
+// on masking from what came before, if rows may begin in the middle of a key.
+func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64, limit int) ([]anyframe.ChatEvent, error)) error {
+	if t.start == 0 || len(rows) == 0 {
+		return nil
+	}
+	if text := deltaText(rows[0].Event()); text == "" || !inKey(text[0]) {
+		return nil
+	}
+	before, err := read(max(t.start-keyRows, 0), keyRows)
+	if err != nil {
+		return err
+	}
+	aside := &translator{
+		visibility: VisibilityChat, marks: t.marks, book: &notebook{}, past: true,
+		shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1,
+	}
+	for _, row := range before {
+		if row.Seq <= t.start {
+			aside.step(row.Event())
+		}
+	}
+	t.said.masker = aside.said.masker
+	return nil
+}
+
+// deltaText is the text of a piece of a block, "" when ev is none.
+func deltaText(ev anyframe.Event) string {
+	m := members(ev.Data)
+	if !m.flag("delta") || ev.Type() != anyframe.TypeAssistant {
+		return ""
+	}
+	var b strings.Builder
+	for _, block := range m.blocks() {
+		if block.blockType() == "text" {
+			b.WriteString(block.str("text"))
+		}
+	}
+	return b.String()
+}
