@@ -1,6 +1,6 @@
 // Command setup makes sure that everything the tests need is there: a C
-// compiler for the race detector, Node, Chromium, and the widget's development
-// dependencies. On Debian, as root, it installs what is missing; elsewhere it
+// compiler for the race detector, Node, Chromium, nginx, Caddy, and the widget's
+// development dependencies. On Debian, as root, it installs what is missing; elsewhere it
 // says which command does.
 package main
 
@@ -56,7 +56,15 @@ type need string
 const (
 	compiler need = "a C compiler"
 	browser  need = "Chromium"
+	nginx    need = "nginx"
+	caddy    need = "Caddy"
 )
+
+// programs are the needs that are there when a program is.
+var programs = []struct {
+	name string
+	need need
+}{{"nginx", nginx}, {"caddy", caddy}}
 
 // lacking returns what is not there.
 func lacking(ctx context.Context) []need {
@@ -66,6 +74,11 @@ func lacking(ctx context.Context) []need {
 	}
 	if !found(cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")) {
 		missing = append(missing, browser)
+	}
+	for _, p := range programs {
+		if !found(p.name) {
+			missing = append(missing, p.need)
+		}
 	}
 	return missing
 }
@@ -95,11 +108,11 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium"}},
-	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium"}},
-	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium"}},
-	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium"}},
-	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy"}},
 }
 
 // advice is the one command that provides what is missing.

@@ -1,0 +1,342 @@
+// Package deploy runs the proxy configurations that ship, nginx.conf and
+// Caddyfile, with the real nginx and Caddy on loopback. The tests and the chaos
+// runs use it, so that what they try is what operators get.
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	_ "embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+var (
+	//go:embed nginx.conf
+	nginxConf string
+	//go:embed Caddyfile
+	caddyfile []byte
+)
+
+// The hosts that the configurations are for.
+const (
+	ownHost  = "chat.example.com"
+	siteHost = "www.example.com"
+)
+
+// Front says what stands behind a proxy.
+type Front struct {
+	// Dir is a folder for the proxy's files, empty and no other's.
+	Dir string
+	// Relays are the addresses of the relays, host:port.
+	Relays []string
+	// BasePath is the relays' base path: /chat puts them into a site, and empty
+	// on a host of their own. nginx.conf knows no other.
+	BasePath string
+}
+
+// Proxy is a running proxy.
+type Proxy struct {
+	// URL is where browsers find the relay: https, without a slash at the end.
+	URL string
+	// Plain is the same host over http, which redirects.
+	Plain string
+
+	secure, plain string // where it listens
+	roots         *x509.CertPool
+	cmd           *exec.Cmd
+	done          chan struct{}
+	mu            sync.Mutex
+	out           bytes.Buffer
+}
+
+// StartNginx runs nginx with nginx.conf until ctx ends or the proxy is closed.
+// It returns an error that matches [exec.ErrNotFound] if there is no nginx.
+func StartNginx(ctx context.Context, f Front) (*Proxy, error) {
+	return f.start(ctx, f.nginx)
+}
+
+// StartCaddy is [StartNginx] for Caddy and Caddyfile.
+func StartCaddy(ctx context.Context, f Front) (*Proxy, error) {
+	return f.start(ctx, f.caddy)
+}
+
+// start tries ports until none of them was taken in the meantime.
+func (f Front) start(ctx context.Context, prepare func(context.Context, *Proxy) error) (*Proxy, error) {
+	for attempt := 1; ; attempt++ {
+		secure, err := freeAddr(ctx)
+		if err != nil {
+			return nil, err
+		}
+		plain, err := freeAddr(ctx)
+		if err != nil {
+			return nil, err
+		}
+		host := ownHost
+		if f.BasePath != "" {
+			host = siteHost
+		}
+		p := &Proxy{
+			URL:   "https://" + net.JoinHostPort(host, port(secure)) + f.BasePath,
+			Plain: "http://" + net.JoinHostPort(host, port(plain)) + f.BasePath, secure: secure, plain: plain,
+			roots: x509.NewCertPool(), done: make(chan struct{}),
+		}
+		if err = prepare(ctx, p); err != nil {
+			return nil, err
+		}
+		if err = p.run(ctx, f.roots); err == nil {
+			return p, nil
+		}
+		if attempt == 5 || errors.Is(err, exec.ErrNotFound) || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+func freeAddr(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+func port(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+// nginx writes nginx.conf with this machine's addresses and paths in the place
+// of the example's: the file has no variables for them.
+func (f Front) nginx(ctx context.Context, p *Proxy) error {
+	certificate, key := filepath.Join(f.Dir, "front.pem"), filepath.Join(f.Dir, "front.key")
+	if err := selfSigned(certificate, key); err != nil {
+		return err
+	}
+	var relays strings.Builder
+	for _, addr := range f.Relays {
+		fmt.Fprintf(&relays, "        server %s;\n", addr)
+	}
+	var temp strings.Builder
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&temp, "%s_temp_path %s;\n", kind, filepath.Join(f.Dir, kind))
+	}
+	conf := nginxConf
+	for _, change := range []struct {
+		times    int
+		old, new string
+	}{
+		{1, "        server 127.0.0.1:8081;\n        server 127.0.0.1:8082;\n", relays.String()},
+		{1, "listen 80;", "listen " + p.plain + ";"},
+		{2, "listen 443 ", "listen " + p.secure + " "},
+		{1, "https://$host$request_uri", "https://$host:" + port(p.secure) + "$request_uri"},
+		{1, "/etc/ssl/certs/" + ownHost + ".pem", certificate},
+		{1, "/etc/ssl/certs/" + siteHost + ".pem", certificate},
+		{1, "/etc/ssl/private/" + ownHost + ".key", key},
+		{1, "/etc/ssl/private/" + siteHost + ".key", key},
+		{1, "root /var/www/html;", "root " + f.site() + ";"},
+		{1, "\nhttp {\n", "\nhttp {\naccess_log off;\n" + temp.String()},
+	} {
+		if got := strings.Count(conf, change.old); got != change.times {
+			return fmt.Errorf("nginx.conf: got %q %d times, want %d", change.old, got, change.times)
+		}
+		conf = strings.ReplaceAll(conf, change.old, change.new)
+	}
+	path := filepath.Join(f.Dir, "nginx.conf")
+	if err := errors.Join(os.WriteFile(path, []byte(conf), 0o600), f.makeSite()); err != nil {
+		return err
+	}
+	process := "daemon off; pid " + filepath.Join(f.Dir, "nginx.pid") + ";"
+	if os.Geteuid() == 0 {
+		process += " user root;" // Dir may be closed to others
+	}
+	p.cmd = exec.CommandContext(ctx, "nginx", "-e", "stderr", "-p", f.Dir, "-c", path, "-g", process) //nolint:gosec // the caller's own folder
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) } // its workers outlive a master that is killed
+	return nil
+}
+
+// caddy leaves Caddyfile as it is and sets its variables.
+func (f Front) caddy(ctx context.Context, p *Proxy) error {
+	path := filepath.Join(f.Dir, "Caddyfile")
+	if err := errors.Join(os.WriteFile(path, caddyfile, 0o600), f.makeSite()); err != nil {
+		return err
+	}
+	host, _, _ := strings.Cut(strings.TrimPrefix(p.URL, "https://"), ":")
+	options := []string{
+		"local_certs", "skip_install_trust", "admin off", "default_bind 127.0.0.1",
+		"https_port " + port(p.secure), "http_port " + port(p.plain),
+	}
+	p.cmd = exec.CommandContext(ctx, "caddy", "run", "--config", path, "--adapter", "caddyfile")
+	p.cmd.Env = append(os.Environ(), "RELAY_HOST="+host, "RELAY_UPSTREAMS="+strings.Join(f.Relays, " "), "RELAY_BASE_PATH="+f.BasePath,
+		"SITE_ROOT="+f.site(), "CADDY_OPTIONS="+strings.Join(options, "\n\t"), "HOME="+f.Dir, "XDG_DATA_HOME="+f.Dir, "XDG_CONFIG_HOME="+f.Dir)
+	return nil
+}
+
+// site is the folder of the site that the relay is a path of.
+func (f Front) site() string { return filepath.Join(f.Dir, "site") }
+
+func (f Front) makeSite() error {
+	if err := os.MkdirAll(f.site(), 0o755); err != nil { //nolint:gosec // nginx reads it as another user
+		return err
+	}
+	return os.WriteFile(filepath.Join(f.site(), "index.html"), []byte("the site\n"), 0o644) //nolint:gosec // so it does this
+}
+
+// roots returns what the proxy's certificate is known by, once it is there.
+func (f Front) roots() ([]byte, error) {
+	for _, name := range []string{"front.pem", "caddy/pki/authorities/local/root.crt"} {
+		b, err := os.ReadFile(filepath.Join(f.Dir, filepath.FromSlash(name)))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return b, err
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+// selfSigned writes a certificate for the hosts, and its key.
+func selfSigned(certificate, key string) error {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: ownHost}, DNSNames: []string{ownHost, siteHost},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600),
+	)
+}
+
+// startLimit is how long a proxy may take until it answers.
+const startLimit = time.Minute
+
+// run starts the proxy and waits until it answers.
+func (p *Proxy) run(ctx context.Context, roots func() ([]byte, error)) error {
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.WaitDelay = 10 * time.Second
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	go func() { // ends with the process, which Close ends
+		defer close(p.done)
+		_ = p.cmd.Wait()
+	}()
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	var last error
+	for {
+		select {
+		case <-p.done:
+			return fmt.Errorf("the proxy ended:\n%s", p.Output())
+		case <-limit.C:
+			_ = p.Close()
+			return fmt.Errorf("the proxy does not answer: %w\n%s", last, p.Output())
+		case <-again.C:
+		}
+		var pem []byte
+		if pem, last = roots(); last != nil {
+			continue
+		}
+		p.roots.AppendCertsFromPEM(pem)
+		if last = p.handshake(ctx); last == nil {
+			return nil
+		}
+	}
+}
+
+func (p *Proxy) handshake(ctx context.Context) error {
+	conn, err := (&tls.Dialer{Config: p.tls()}).DialContext(ctx, "tcp", p.secure)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (p *Proxy) tls() *tls.Config {
+	host, _, _ := strings.Cut(strings.TrimPrefix(p.URL, "https://"), ":")
+	return &tls.Config{RootCAs: p.roots, ServerName: host, MinVersion: tls.VersionTLS12}
+}
+
+// Transport reaches the proxy as a browser at this loopback address would:
+// whatever the name, over HTTP/2, trusting its certificate. It asks no more
+// names than the proxy's. The caller closes its idle connections.
+func (p *Proxy) Transport(from string) *http.Transport {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			for _, at := range []string{p.secure, p.plain} {
+				if port(addr) == port(at) {
+					return dialer.DialContext(ctx, "tcp", at)
+				}
+			}
+			return nil, errors.New(strconv.Quote(addr) + " is not the proxy")
+		},
+		TLSClientConfig: p.tls(), ForceAttemptHTTP2: true,
+	}
+}
+
+// Write takes what the proxy says.
+func (p *Proxy) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+// Output is what the proxy said so far.
+func (p *Proxy) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// Close ends the proxy, and with it every connection through it.
+func (p *Proxy) Close() error {
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	if err := p.cmd.Cancel(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(p.cmd.WaitDelay):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+	return nil
+}
