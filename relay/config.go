@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
 )
 
 // Secret is a string that never shows: not in %v, %#v, JSON or a log.
@@ -80,8 +81,12 @@ type Config struct {
 	// PublicURL is where browsers find the relay; its origin counts as ours
 	// behind a proxy that rewrites Host.
 	PublicURL string
-	// Store is memory: or sqlite:PATH.
+	// Store is memory:, sqlite:PATH, redis://… or rediss://…. It may hold a
+	// password.
 	Store string
+	// RedisPrefix precedes every key in Redis. Relays that share a store have the
+	// same.
+	RedisPrefix string
 
 	// AllowedOrigins may call from other sites: exact origins, or
 	// https://*.example.com for the subdomains of one, or * for all.
@@ -148,6 +153,7 @@ type Trigger struct{ Word, Shows string }
 func DefaultConfig() Config {
 	return Config{
 		Store:             "sqlite:relay.db",
+		RedisPrefix:       store.DefaultRedisPrefix,
 		Visibility:        VisibilityChat,
 		IdleTimeout:       5 * time.Minute,
 		BootTimeout:       180 * time.Second,
@@ -196,8 +202,8 @@ func (c *Config) Validate() error {
 	if !validBaseURL(c.BaseURL) {
 		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
 	}
-	if file, ok := strings.CutPrefix(c.Store, "sqlite:"); c.Store != "memory:" && (!ok || file == "") {
-		wrong("RELAY_STORE must be memory: or sqlite:PATH")
+	if err := store.Valid(c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
+		wrong("RELAY_STORE names no store: %w", err)
 	}
 	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
 		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")

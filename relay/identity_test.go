@@ -287,44 +287,48 @@ func TestAnIdentityKeyThatCannotBeSafeIsRefusedAtStart(t *testing.T) {
 }
 
 func TestDevicesThatComeFirstAtOnceAreOneVisitor(t *testing.T) {
-	t.Parallel()
-	a, b := replicas(t, siteKey, anyframetest.WithAgent(1, speak))
-	devices := make([]*browser, 20)
-	var wg sync.WaitGroup
-	for i := range devices {
-		wg.Go(func() { devices[i] = []*rig{a, b}[i%2].signedIn("ann") })
-	}
-	wg.Wait()
-	x := devices[0].open("")
-	for i, d := range devices[:4] {
-		d.insist("hello", "k"+string(rune('a'+i)))
-		x.turnEnds(i + 1)
-	}
-	if n := len(a.plane.Sessions()); n != 1 {
-		t.Errorf("sandboxes of one who came on twenty devices at once: got %d, want 1", n)
-	}
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, share, siteKey, anyframetest.WithAgent(1, speak))
+		devices := make([]*browser, 20)
+		var wg sync.WaitGroup
+		for i := range devices {
+			wg.Go(func() { devices[i] = []*rig{a, b}[i%2].signedIn("ann") })
+		}
+		wg.Wait()
+		x := devices[0].open("")
+		for i, d := range devices[:4] {
+			d.insist("hello", "k"+string(rune('a'+i)))
+			x.turnEnds(i + 1)
+		}
+		if n := len(a.plane.Sessions()); n != 1 {
+			t.Errorf("sandboxes of one who came on twenty devices at once: got %d, want 1", n)
+		}
+	})
 }
 
 func TestLoggingOutOnOneDeviceLeavesTheOthers(t *testing.T) {
-	t.Parallel()
-	a, b := replicas(t, siteKey, anyframetest.WithAgent(1, talk))
-	phone, laptop := a.signedIn("ann"), a.signedIn("ann")
-	here, there, other := phone.open(""), phone.at(b).open(""), laptop.open("")
-	phone.say("hello", "k1")
-	for _, x := range []*tab{here, there, other} {
-		x.turnEnds(1)
-	}
-	if got := phone.do("DELETE", "/v1/visitor", ""); got.status != http.StatusNoContent {
-		t.Fatalf("DELETE: got %d %s, want 204", got.status, got.body)
-	}
-	here.voided("the phone's stream")
-	there.voided("the phone's stream at another replica")
-	refused(t, "the phone's token", phone.do("GET", "/v1/session", ""), 401, "visitor_unknown")
-	refused(t, "the same at another replica", phone.at(b).do("GET", "/v1/session", ""), 401, "visitor_unknown")
-	laptop.say("still here", "k2")
-	other.turnEnds(2)
-	again := b.signedIn("ann").open("")
-	same(t, "signed in again", numbered(again.turnEnds(2)), numbered(other.all()))
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, share, siteKey, anyframetest.WithAgent(1, talk))
+		phone, laptop := a.signedIn("ann"), a.signedIn("ann")
+		here, there, other := phone.open(""), phone.at(b).open(""), laptop.open("")
+		phone.say("hello", "k1")
+		for _, x := range []*tab{here, there, other} {
+			x.turnEnds(1)
+		}
+		if got := phone.do("DELETE", "/v1/visitor", ""); got.status != http.StatusNoContent {
+			t.Fatalf("DELETE: got %d %s, want 204", got.status, got.body)
+		}
+		here.voided("the phone's stream")
+		there.voided("the phone's stream at another replica")
+		refused(t, "the phone's token", phone.do("GET", "/v1/session", ""), 401, "visitor_unknown")
+		refused(t, "the same at another replica", phone.at(b).do("GET", "/v1/session", ""), 401, "visitor_unknown")
+		laptop.say("still here", "k2")
+		other.turnEnds(2)
+		again := b.signedIn("ann").open("")
+		same(t, "signed in again", numbered(again.turnEnds(2)), numbered(other.all()))
+	})
 }
 
 func TestSigningInIsAnotherVisitor(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/store"
 )
 
 // problem is a refusal as told to a visitor: an RFC 9457 document with one
@@ -74,6 +75,7 @@ var (
 	errUpstreamSlow   = &problem{504, "upstream_timeout", "The agent took too long", "The agent did not answer in time; try again.", 0}
 	errBooting        = &problem{503, "session_booting", "Waking the agent", "The agent is waking up, usually in under a minute; try again shortly.", 3 * time.Second}
 	errUnavailable    = &problem{503, "upstream_unavailable", "The agent is unavailable", "The agent is unavailable at the moment; try again shortly.", 5 * time.Second}
+	errStoreAway      = &problem{503, "at_capacity", "Try again shortly", "The relay cannot take this right now; try again in a moment.", 2 * time.Second}
 	errCapacity       = &problem{503, "at_capacity", "All agents are busy", "All agents are busy; try again in a moment.", 30 * time.Second}
 	errDraining       = &problem{503, "draining", "Restarting", "The relay is restarting; try again in a moment.", 2 * time.Second}
 )
@@ -101,6 +103,9 @@ func (p *problem) document() document {
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		return errStoreAway
 	}
 	if wait, open := breakerWait(err); open {
 		return errUnavailable.after(wait)

@@ -70,10 +70,11 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if s.assets, err = loadAssets(&s.config, web.Files()); err != nil {
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
-	if s.store, err = store.Open(ctx, c.Store); err != nil {
+	if s.store, err = store.Open(ctx, c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		return nil, err
 	}
 	s.store = store.Observe(s.store, s.metrics.stored)
+	_ = s.storeHealth(ctx) // which says so in the log; it may come back
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
 	s.hub.holder = s.holder

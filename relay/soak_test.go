@@ -18,8 +18,8 @@ import (
 // TestSoak has conversations in which everything goes wrong that can, at
 // random: streams are cut, stalled, doubled and garbled, requests fail, the
 // sandbox sleeps, the relay restarts, tabs come and go, half of the time between
-// two replicas. In the end every tab
-// has what the control plane's log has, and every turn was taken once.
+// two replicas, on one file or one Redis. In the end every tab has what the
+// control plane's log has, and every turn was taken once.
 //
 // RELAY_SOAK runs it for longer, such as 10m; RELAY_SEED runs one seed again.
 func TestSoak(t *testing.T) {
@@ -141,10 +141,14 @@ func soak(t *testing.T, seed uint64) {
 		c.Tool("Bash", map[string]any{"command": "ls"})
 		c.Say("You said " + c.Prompt() + ", and so it is, word for word.")
 	}))
-	disk := onDisk(t)
+	shared := sharing(onDisk)
+	if seed%4 == 0 && echo {
+		shared = inRedis
+	}
+	keep := shared(t)
 	kept := []int{3, 20, 2000}[pick(3)]
 	change := func(c *relay.Config) {
-		disk(c)
+		keep(c)
 		c.UpstreamTimeout = time.Second
 		c.ReplayEvents = kept
 	}

@@ -15,14 +15,14 @@ import (
 // Check tries whether the store that url names could be opened and written to,
 // and leaves it as it is: no file is created or brought to a newer schema. What
 // it returns without an error is worth knowing about the store; it may be "".
-func Check(ctx context.Context, url string) (note string, err error) {
+func Check(ctx context.Context, url string, opts ...Option) (note string, err error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		if note, err = checkSQLite(ctx, path); err != nil {
 			return "", fmt.Errorf("store: %s: %w", path, err)
 		}
 		return note, nil
 	}
-	s, err := Open(ctx, url)
+	s, err := Open(ctx, url, opts...)
 	if err != nil {
 		return "", err
 	}

@@ -137,7 +137,9 @@ func (s *SQLite) wrap(ctx context.Context, doing string, err error) error {
 	case s.closed.Load():
 		return ErrClosed
 	case ctx.Err() != nil:
-		return fmt.Errorf("store: %s: %w", doing, ctx.Err())
+		return unavailable(ctx, doing)
+	case passes(err):
+		return fmt.Errorf("store: %s: %w: %w", doing, ErrUnavailable, err)
 	default:
 		return fmt.Errorf("store: %s: %w", doing, err)
 	}

@@ -40,6 +40,9 @@ func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
 	if !isCode(err, sqlite3.SQLITE_FULL) {
 		t.Errorf("got error %v, want the disk full", err)
 	}
+	if !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got error %v, want %v", err, ErrUnavailable)
+	}
 	if _, err = s.Note(t.Context(), "v1", "turn", "k"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got error %v, want nothing of the note kept", err)
 	}

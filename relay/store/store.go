@@ -33,6 +33,10 @@ var (
 	// expiry is missing or not in the future, or a time to live is not positive.
 	ErrExpired = errors.New("expiry is not in the future")
 
+	// ErrUnavailable says that the backend cannot be reached, or cannot write at
+	// the moment: it is locked, or its disk is full. It heals by itself.
+	ErrUnavailable = errors.New("the store is not available")
+
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store is closed")
 )
@@ -74,8 +78,8 @@ type Awake struct {
 }
 
 // Store is safe for concurrent use. Times are kept to the millisecond and come
-// back in UTC. A call that returns an error may still have taken effect when
-// its context ended meanwhile; otherwise it has not.
+// back in UTC. A call that returns [ErrUnavailable], or whose context ended, may
+// still have taken effect; with any other error it has not.
 type Store interface {
 	// The scs store holds visitor tokens. Committing a token whose expiry is
 	// not in the future fails with [ErrExpired].
@@ -172,14 +176,30 @@ type Store interface {
 
 var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
 
+// Option is something that only some stores want to know.
+type Option func(*options)
+
+type options struct{ redisPrefix string }
+
+// WithRedisPrefix makes the keys of a store in Redis begin with prefix. The
+// default is [DefaultRedisPrefix].
+func WithRedisPrefix(prefix string) Option { return func(o *options) { o.redisPrefix = prefix } }
+
+const kinds = "write memory:, sqlite:PATH, redis://… or rediss://…"
+
 // Open opens the store that url names: "memory:" for one that ends with the
-// process, "sqlite:PATH" for a file. The error for any other url names its
-// scheme at most, since the rest may hold a password.
-func Open(ctx context.Context, url string) (Store, error) {
+// process, "sqlite:PATH" for a file, "redis:" or "rediss:" as [OpenRedis] takes
+// them. No error shows more of url than its scheme or the path of a file, since
+// the rest may hold a password.
+func Open(ctx context.Context, url string, opts ...Option) (Store, error) {
+	o := options{redisPrefix: DefaultRedisPrefix}
+	for _, opt := range opts {
+		opt(&o)
+	}
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
 	case !ok:
-		return nil, errors.New("store: write memory: or sqlite:PATH")
+		return nil, errors.New("store: " + kinds)
 	case scheme == "memory" && rest == "":
 		return NewMemory(), nil
 	case scheme == "memory":
@@ -190,11 +210,49 @@ func Open(ctx context.Context, url string) (Store, error) {
 			return nil, err
 		}
 		return s, nil
+	case scheme == "redis", scheme == "rediss":
+		s, err := OpenRedis(ctx, url, o.redisPrefix)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	case schemePattern.MatchString(scheme):
-		return nil, fmt.Errorf("store: %s: is not supported, write memory: or sqlite:PATH", scheme)
+		return nil, fmt.Errorf("store: %s: is not supported, %s", scheme, kinds)
 	default:
-		return nil, errors.New("store: unknown kind, write memory: or sqlite:PATH")
+		return nil, errors.New("store: unknown kind, " + kinds)
 	}
+}
+
+// Valid returns what is wrong with url as it is written. Nothing is opened.
+func Valid(url string, opts ...Option) error {
+	o := options{redisPrefix: DefaultRedisPrefix}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch {
+	case url == "memory:":
+		return nil
+	case scheme == "sqlite" && rest != "":
+		return nil // its file is looked at when it is opened
+	case scheme == "redis", scheme == "rediss":
+		s, err := newRedis(url, o.redisPrefix)
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	default:
+		return errors.New(kinds)
+	}
+}
+
+// unavailable is the error of a call whose context has ended: because nobody
+// wants its result any more, or because the backend took too long.
+func unavailable(ctx context.Context, doing string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("store: %s: %w: %w", doing, ErrUnavailable, ctx.Err())
+	}
+	return fmt.Errorf("store: %s: %w", doing, ctx.Err())
 }
 
 // newVersion returns a version no row had before. Versions are random, not

@@ -1,6 +1,6 @@
 // Command setup makes sure that everything the tests need is there: a C
-// compiler for the race detector, Node, Chromium, nginx, Caddy, and the widget's
-// development dependencies. On Debian, as root, it installs what is missing; elsewhere it
+// compiler for the race detector, Node, Chromium, nginx, Caddy, Redis, and the
+// widget's development dependencies. On Debian, as root, it installs what is missing; elsewhere it
 // says which command does.
 package main
 
@@ -58,13 +58,14 @@ const (
 	browser  need = "Chromium"
 	nginx    need = "nginx"
 	caddy    need = "Caddy"
+	redis    need = "Redis"
 )
 
 // programs are the needs that are there when a program is.
 var programs = []struct {
 	name string
 	need need
-}{{"nginx", nginx}, {"caddy", caddy}}
+}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}}
 
 // lacking returns what is not there.
 func lacking(ctx context.Context) []need {
@@ -108,11 +109,11 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
-	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
-	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
-	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy"}},
-	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
 }
 
 // advice is the one command that provides what is missing.

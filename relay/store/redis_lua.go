@@ -1,0 +1,144 @@
+package store
+
+import "github.com/redis/go-redis/v9"
+
+// Each script is one compare-and-set that Redis runs as a whole. The keys of
+// one script share a hash tag, so that a cluster has them on one node; those
+// that a script makes up itself have the tag of those it was given.
+//
+// A session is "<version> <JSON>". A note is "<version> <order> <epoch>
+// <created> <expires> <JSON>", and its visitor's index has a member
+// "<kind>:<epoch>:<order>:<key>" for it, with epoch and order in twenty digits
+// so that the order of the bytes is the order of the notes. An index may name
+// notes that have expired or moved on; whoever reads it takes those out.
+
+// luaKeep makes a key last at least until a time, and never forever.
+const luaKeep = `
+local function keep(key, at)
+	local t = redis.call('TIME')
+	local left = redis.call('PTTL', key)
+	if left < tonumber(at) - (t[1] * 1000 + math.floor(t[2] / 1000)) then
+		redis.call('PEXPIREAT', key, at)
+	end
+end
+`
+
+// KEYS: session. ARGV: version it must be at, session, when it expires.
+var luaSaveSession = redis.NewScript(`
+local have = redis.call('GET', KEYS[1])
+if (have and string.match(have, '^%d+') or '0') ~= ARGV[1] then
+	return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
+return 1
+`)
+
+// KEYS: note, index, order. ARGV: version, epoch, created, expires, JSON, kind,
+// key. Returns the note that was there, or nothing.
+var luaBeginNote = redis.NewScript(luaKeep + `
+local have = redis.call('GET', KEYS[1])
+if have then
+	return have
+end
+local order = string.format('%020.0f', redis.call('INCR', KEYS[3]))
+redis.call('SET', KEYS[1], table.concat({ARGV[1], order, ARGV[2], ARGV[3], ARGV[4], ARGV[5]}, ' '), 'PXAT', ARGV[4])
+redis.call('ZADD', KEYS[2], 0, table.concat({ARGV[6], ARGV[2], order, ARGV[7]}, ':'))
+keep(KEYS[2], ARGV[4])
+keep(KEYS[3], ARGV[4])
+return false
+`)
+
+// KEYS: note, index, order. ARGV: version it must be at, version, epoch,
+// expires, JSON, kind, key. Returns when the note was created, 0 if there is
+// none, -1 if it is at another version.
+var luaSaveNote = redis.NewScript(luaKeep + `
+local have = redis.call('GET', KEYS[1])
+if not have then
+	return 0
+end
+local version, order, epoch, created = string.match(have, '^(%d+) (%d+) (%d+) (%d+) ')
+if version ~= ARGV[1] then
+	return -1
+end
+redis.call('SET', KEYS[1], table.concat({ARGV[2], order, ARGV[3], created, ARGV[4], ARGV[5]}, ' '), 'PXAT', ARGV[4])
+if epoch ~= ARGV[3] then
+	redis.call('ZREM', KEYS[2], table.concat({ARGV[6], epoch, order, ARGV[7]}, ':'))
+end
+redis.call('ZADD', KEYS[2], 0, table.concat({ARGV[6], ARGV[3], order, ARGV[7]}, ':'))
+keep(KEYS[2], ARGV[4])
+keep(KEYS[3], ARGV[4])
+return tonumber(created)
+`)
+
+// KEYS: note, index. ARGV: version it must be at, kind, key. Returns as
+// luaSaveNote does.
+var luaDropNote = redis.NewScript(`
+local have = redis.call('GET', KEYS[1])
+if not have then
+	return 0
+end
+local version, order, epoch = string.match(have, '^(%d+) (%d+) (%d+) ')
+if version ~= ARGV[1] then
+	return -1
+end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], table.concat({ARGV[2], epoch, order, ARGV[3]}, ':'))
+return 1
+`)
+
+// KEYS: index. ARGV: the range of members, what precedes a note's key. Returns
+// keys and notes by turns.
+var luaNotes = redis.NewScript(`
+local found = {}
+for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2])) do
+	local epoch, order, key = string.match(member, '^[^:]*:(%d+):(%d+):(.*)$')
+	local have = redis.call('GET', ARGV[3] .. key)
+	if have and string.find(have, ' ' .. order .. ' ' .. epoch .. ' ', 1, true) == string.find(have, ' ', 1, true) then
+		found[#found + 1] = key
+		found[#found + 1] = have
+	else
+		redis.call('ZREM', KEYS[1], member)
+	end
+end
+return found
+`)
+
+// KEYS: session, index, order. ARGV: what precedes a note's kind.
+var luaForget = redis.NewScript(`
+for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+	local kind, key = string.match(member, '^([^:]*):%d+:%d+:(.*)$')
+	redis.call('DEL', ARGV[1] .. kind .. ':' .. key)
+end
+return redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+`)
+
+// KEYS: lease, fence. ARGV: owner, for how long, for how long the fence is
+// remembered. Returns the fence, 0 if somebody else holds the lease. A fence is
+// at least the server's time, so that it rises also over a server that lost its
+// last writes.
+var luaAcquire = redis.NewScript(`
+local have = redis.call('GET', KEYS[1])
+if have then
+	local fence, owner = string.match(have, '^(%d+) (.*)$')
+	if owner ~= ARGV[1] then
+		return 0
+	end
+	redis.call('PEXPIRE', KEYS[1], ARGV[2])
+	return tonumber(fence)
+end
+local t = redis.call('TIME')
+local fence = math.max(t[1] * 1000000 + t[2], tonumber(redis.call('GET', KEYS[2]) or '0') + 1)
+local digits = string.format('%.0f', fence)
+redis.call('SET', KEYS[1], digits .. ' ' .. ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], digits, 'PX', ARGV[3])
+return fence
+`)
+
+// KEYS: lease. ARGV: owner.
+var luaRelease = redis.NewScript(`
+local have = redis.call('GET', KEYS[1])
+if have and string.match(have, '^%d+ (.*)$') == ARGV[1] then
+	return redis.call('DEL', KEYS[1])
+end
+return 0
+`)

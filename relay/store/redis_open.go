@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// redisWait is how long a call waits for a connection, and again for the
+	// server's answer, unless the address says otherwise. A visitor waits for
+	// it, so the two together stay under a second.
+	redisWait = 400 * time.Millisecond
+
+	// After redisFailures in a row the server is taken to be away, and no call
+	// is made for redisOpenFor; then one may try.
+	redisFailures = 5
+	redisOpenFor  = time.Second
+)
+
+// DefaultRedisPrefix precedes every key unless another is asked for.
+const DefaultRedisPrefix = "relay:"
+
+// OpenRedis opens the store at url, whose keys begin with prefix. The url is one
+// of go-redis's: redis:// or rediss:// with user, password and database; with
+// master_name it names sentinels, with addr the nodes of a cluster. A server
+// that is away is no error: calls return [ErrUnavailable] until it is back.
+// Errors never show the url, which may hold a password.
+func OpenRedis(ctx context.Context, url, prefix string) (*Redis, error) {
+	s, err := newRedis(url, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*redisWait)
+	defer cancel()
+	err = s.Ping(ctx)
+	if redis.IsAuthError(err) || redis.IsPermissionError(err) || (err != nil && !errors.Is(err, ErrUnavailable)) {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func newRedis(url, prefix string) (*Redis, error) {
+	if strings.ContainsAny(prefix, "{}") {
+		return nil, errors.New("a prefix of keys holds no braces, which have a meaning in a cluster")
+	}
+	client, err := newRedisClient(url)
+	if err != nil {
+		return nil, err
+	}
+	return &Redis{client: client, prefix: prefix, breaker: gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Name: "redis", MaxRequests: 1, Timeout: redisOpenFor,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= redisFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+	})}, nil
+}
+
+// newRedisClient makes the client that address describes. It connects to
+// nothing yet.
+func newRedisClient(address string) (redis.UniversalClient, error) {
+	logging.Disable() // it writes to stderr what its calls return anyway
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("the address of Redis is not a URL such as redis://user:password@host:6379/0")
+	}
+	switch q := u.Query(); {
+	case q.Has("master_name"):
+		o, err := redis.ParseFailoverURL(address)
+		if err != nil {
+			return nil, redisURLError(err)
+		}
+		if o.ReplicaOnly || o.RouteByLatency || o.RouteRandomly {
+			return nil, errStaleReads
+		}
+		tune(&o.MaxRetries, &o.DialerRetries, &o.PipelinePoolSize, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
+		o.ContextTimeoutEnabled = true
+		return redis.NewFailoverClient(o), nil
+	case q.Has("addr"):
+		o, err := redis.ParseClusterURL(address)
+		if err != nil {
+			return nil, redisURLError(err)
+		}
+		if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			return nil, errStaleReads
+		}
+		tune(&o.MaxRetries, &o.DialerRetries, &o.PipelinePoolSize, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
+		o.ContextTimeoutEnabled = true
+		o.MaintNotificationsConfig = noNotices()
+		return redis.NewClusterClient(o), nil
+	default:
+		o, err := redis.ParseURL(address)
+		if err != nil {
+			return nil, redisURLError(err)
+		}
+		tune(&o.MaxRetries, &o.DialerRetries, &o.PipelinePoolSize, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
+		o.ContextTimeoutEnabled = true
+		o.MaintNotificationsConfig = noNotices()
+		return redis.NewClient(o), nil
+	}
+}
+
+// tune sets what the address left open so that a call fails fast and is made
+// once: a script that ran must not run again because its answer was lost.
+func tune(retries, dials, pipelines *int, waits ...*time.Duration) {
+	*retries, *pipelines = -1, -1
+	if *dials == 0 {
+		*dials = 1
+	}
+	for _, d := range waits {
+		if *d == 0 {
+			*d = redisWait
+		}
+	}
+}
+
+func noNotices() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+var errStaleReads = errors.New("the address of Redis asks for reads from replicas, which may be old")
+
+// redisURLError is an error about an address without its secrets.
+func redisURLError(err error) error {
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return errors.New("the address of Redis is not a URL such as redis://user:password@host:6379/0")
+	}
+	return fmt.Errorf("the address of Redis: %w", err)
+}
+
+// redisAway reports whether err says that the server cannot be reached or does
+// not serve us, rather than that we asked wrongly.
+func redisAway(err error) bool {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return false
+	}
+	said, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return true
+	}
+	return !strings.HasPrefix(said.Error(), "ERR ") && !strings.HasPrefix(said.Error(), "WRONGTYPE ")
+}

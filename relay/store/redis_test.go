@@ -1,0 +1,278 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/redistest"
+	"github.com/anyframe-relay/relay/relay/store/storetest"
+)
+
+// patience is how long a test waits for what should be there at once.
+const patience = 2 * time.Minute
+
+// openRedis opens a store at url and closes it with the test.
+func openRedis(t testing.TB, url, prefix string) store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, store.WithRedisPrefix(prefix))
+	if err != nil {
+		t.Fatalf("got error %v, want none", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	})
+	return s
+}
+
+// isAStore runs the suite on a server, each test with keys of its own, and
+// wants a time to live on every one of them.
+func isAStore(t *testing.T, server *redistest.Server, url string) {
+	var n atomic.Int64
+	storetest.Run(t, func(t *testing.T) store.Store {
+		prefix := fmt.Sprintf("p%d:", n.Add(1))
+		t.Cleanup(func() { wantMortal(t, server, prefix) })
+		return openRedis(t, url, prefix)
+	})
+	wantMortal(t, server, "p")
+}
+
+// wantMortal wants every key to have the prefix or another test's, and a time
+// to live.
+func wantMortal(t *testing.T, server *redistest.Server, prefix string) {
+	t.Helper()
+	ctx, client := context.Background(), server.Client()
+	keys, err := client.Keys(ctx, "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if !strings.HasPrefix(key, prefix[:1]) {
+			t.Errorf("got key %q, want the prefix", key)
+		}
+		if ttl := client.PTTL(ctx, key).Val(); ttl == -1 {
+			t.Errorf("got %q for ever, want a time to live", key)
+		}
+	}
+}
+
+func TestRedisIsAStore(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	isAStore(t, server, server.URL())
+}
+
+// One node that has all slots refuses what spreads over several, as many do.
+func TestRedisClusterIsAStore(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--cluster-enabled", "yes")
+	ctx, client := t.Context(), server.Client()
+	if err := client.ClusterAddSlotsRange(ctx, 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the cluster is up", func() bool {
+		return strings.Contains(client.ClusterInfo(ctx).Val(), "cluster_state:ok")
+	})
+	isAStore(t, server, server.URL()+"&addr="+server.Addr)
+}
+
+func TestRedisIsFoundThroughSentinels(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	sentinel := redistest.StartSentinel(t, "visitors", server)
+	s := openRedis(t, sentinel.URL()+"&master_name=visitors", "p:")
+	wantWorks(t, s)
+	if n := server.Client().DBSize(t.Context()).Val(); n == 0 {
+		t.Error("got nothing stored at the master, want all")
+	}
+}
+
+// The rights that the documentation asks for are enough.
+func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := server.Client()
+	if err := client.ACLSetUser(t.Context(), "relay", "on", ">p@ss", "resetkeys", "~p:*", "resetchannels", "&p:*",
+		"-@all", "+@read", "+@write", "+@scripting", "+@connection", "+@pubsub", "+time").Err(); err != nil {
+		t.Fatal(err)
+	}
+	url := strings.Replace(server.URL(), "redis://"+server.Addr, "redis://relay:p%40ss@"+server.Addr+"/3", 1)
+	wantWorks(t, openRedis(t, url, "p:"))
+	if n := client.DBSize(t.Context()).Val(); n != 0 {
+		t.Errorf("got %d keys in database 0, want all in 3", n)
+	}
+	for what, bad := range map[string]string{
+		"password": strings.Replace(url, "p%40ss", "afm_secret", 1), "user": strings.Replace(url, "relay:p%40ss", "else:afm_secret", 1),
+		"prefix": url,
+	} {
+		prefix := map[bool]string{true: "other:", false: "p:"}[what == "prefix"]
+		_, err := store.Open(t.Context(), bad, store.WithRedisPrefix(prefix))
+		if err == nil || strings.Contains(err.Error(), "afm_secret") || strings.Contains(err.Error(), "p%40ss") {
+			t.Errorf("wrong %s: got error %v, want one without the password", what, err)
+		}
+	}
+}
+
+// wantWorks makes a call of every kind.
+func wantWorks(t *testing.T, s store.Store) {
+	t.Helper()
+	must(t, s.Commit("token", []byte("x"), soon()))
+	if _, found, err := s.Find("token"); err != nil || !found {
+		t.Errorf("got found %v error %v, want the token", found, err)
+	}
+	_, err := s.SaveSession(t.Context(), store.Session{Visitor: "v1", Epoch: 1, ExpiresAt: soon()})
+	must(t, err)
+	_, _, err = s.BeginNote(t.Context(), store.Note{Visitor: "v1", Kind: "turn", Key: "k", ExpiresAt: soon()})
+	must(t, err)
+	if notes, err := s.Notes(t.Context(), "v1", "turn", 0); err != nil || len(notes) != 1 {
+		t.Errorf("got notes %v error %v, want one", notes, err)
+	}
+	_, ok, err := s.Acquire(t.Context(), "lease", "me", time.Hour)
+	must(t, err)
+	if !ok {
+		t.Error("got no lease, want it")
+	}
+	_, err = s.Take(t.Context(), "q", 1, 1, time.Hour)
+	must(t, err)
+	_, _, err = s.Admit(t.Context(), "v1", 1, 1, time.Hour)
+	must(t, err)
+	if n, err := s.CountAwake(t.Context()); err != nil || n != 1 {
+		t.Errorf("got %d awake error %v, want 1", n, err)
+	}
+	must(t, s.Forget(t.Context(), "v1"))
+	must(t, s.Ping(t.Context()))
+}
+
+// eventually waits until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !cond(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: got not, want it in the end", what)
+		}
+	}
+}
+
+// impatient is the address of a server whose store waits as briefly as it does
+// by default.
+func impatient(server *redistest.Server) string { return "redis://" + server.Addr }
+
+func TestRedisThatIsAwayIsSaidSoAndComesBack(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]struct{ begin, end func(*redistest.Server) }{
+		"killed": {(*redistest.Server).Kill, (*redistest.Server).Restart},
+		"frozen": {(*redistest.Server).Freeze, (*redistest.Server).Thaw},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			s := openRedis(t, impatient(server), "p:")
+			eventually(t, "works", func() bool { return s.Ping(t.Context()) == nil })
+			fault.begin(server)
+			for i := range 20 { // by then it is known to be away
+				_, err := s.Session(t.Context(), "v1")
+				if !errors.Is(err, store.ErrUnavailable) {
+					t.Fatalf("call %d: got error %v, want %v", i, err, store.ErrUnavailable)
+				}
+			}
+			fault.end(server)
+			eventually(t, "works again", func() bool { return s.Ping(t.Context()) == nil })
+		})
+	}
+}
+
+func TestRedisMayBeAwayWhenTheStoreIsOpened(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	server.Kill()
+	s := openRedis(t, impatient(server), "p:")
+	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got error %v, want %v", err, store.ErrUnavailable)
+	}
+	server.Restart()
+	eventually(t, "works", func() bool { return s.Ping(t.Context()) == nil })
+}
+
+// A server that takes connections and says nothing is the worst there is.
+func TestRedisThatNeverAnswersIsSoonLeftAlone(t *testing.T) {
+	t.Parallel()
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted atomic.Int64
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		var open []net.Conn
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				for _, c := range open {
+					_ = c.Close()
+				}
+				return
+			}
+			accepted.Add(1)
+			open = append(open, c)
+		}
+	})
+	s := openRedis(t, "redis://"+l.Addr().String()+"?pool_size=5", "p:")
+	var calls sync.WaitGroup
+	for range 500 {
+		calls.Go(func() {
+			for range 5 {
+				if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("got error %v, want %v", err, store.ErrUnavailable)
+				}
+			}
+		})
+	}
+	calls.Wait()
+	// The pool, once for each wait until the calls are no longer made, and one
+	// try a second.
+	if n := accepted.Load(); n > 100 {
+		t.Errorf("got %d connections for 2500 calls, want few", n)
+	}
+	_ = l.Close()
+	conns.Wait()
+}
+
+func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"redis://u:afm_secret@%zz", "redis://u:afm_secret@host:port", "redis://u:afm_secret@host/x", "redis://u:afm_secret@host?nonsense=1",
+		"rediss://u:afm_secret@host?addr=host", "redis://u:afm_secret@host?addr=host:1&read_only=true",
+		"redis://u:afm_secret@host?master_name=m&replica_only=true", "redis://u:afm_secret@host?master_name=m&db=x",
+	} {
+		err := store.Valid(url)
+		if err == nil || strings.Contains(err.Error(), "afm_secret") {
+			t.Errorf("%s: got error %v, want one without the password", url, err)
+		}
+		if _, err := store.Open(t.Context(), url); err == nil || strings.Contains(err.Error(), "afm_secret") {
+			t.Errorf("%s: got error %v opening it, want one without the password", url, err)
+		}
+	}
+	for _, url := range []string{
+		"redis://host", "rediss://user:password@host:6380/2", "redis://host:1?addr=host:2&addr=host:3", "rediss://host?master_name=m&addr=b:26379",
+		"memory:", "sqlite:x",
+	} {
+		if err := store.Valid(url); err != nil {
+			t.Errorf("%s: got error %v, want none", url, err)
+		}
+	}
+	if err := store.Valid("redis://host", store.WithRedisPrefix("a{b}")); err == nil {
+		t.Error("got no error for a prefix with braces, want one")
+	}
+}
