@@ -171,7 +171,7 @@ func (f Front) nginx(ctx context.Context, p *Proxy) error {
 		process += " user root;" // Dir may be closed to others
 	}
 	p.cmd = exec.CommandContext(ctx, "nginx", "-e", "stderr", "-p", f.Dir, "-c", path, "-g", process) //nolint:gosec // the caller's own folder
-	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) } // its workers outlive a master that is killed
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }                      // its workers outlive a master that is killed
 	return nil
 }
 
