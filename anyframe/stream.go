@@ -162,8 +162,8 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		c.logAttempt(ctx, r, start, st.resp, err)
 		return nil, err
 	}
-	if limit != nil && !limit.Stop() { // it fired while the headers came
-		e := c.failure(ctx, limited, r, st.wire, context.Cause(limited))
+	if limit != nil && !limit.Stop() { // it fired while the headers came, and has yet to cancel perhaps
+		e := c.failure(ctx, limited, r, st.wire, timeoutError(c.timeout))
 		st.close()
 		return nil, e
 	}

@@ -377,3 +377,23 @@ func TestSeqIsADecimalNumberOrNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestHeadersThatComeAtTheVeryLimitAreAnErrorOrAStream(t *testing.T) {
+	const limit = time.Second
+	synctest.Test(t, func(t *testing.T) {
+		late := 0
+		for range 200 { // which of the two timers wakes first is chance
+			c := newClient(t, WithTimeout(limit), WithHTTPClient(&http.Client{Transport: newScript(func(r *http.Request) (*http.Response, error) {
+				time.Sleep(limit)
+				return events(": hello\n\n")(r)
+			})}))
+			err := firstError(c.Sessions.Events(t.Context(), "x", StreamOptions{}))
+			if errors.Is(err, context.DeadlineExceeded) {
+				late++
+			} else if err != nil && !errors.Is(err, ErrStreamEnded) && !errors.Is(err, io.EOF) {
+				t.Fatalf("got %v, want a timeout or the stream", err)
+			}
+		}
+		t.Logf("%d of 200 came too late", late)
+	})
+}
