@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -425,4 +427,24 @@ func TestACancelledContextSendsNothing(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
 		t.Errorf("got %v, want both Canceled and its cause", err)
 	}
+}
+
+func TestIdleConnectionsAreClosedBeneathMiddleware(t *testing.T) {
+	closed := make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) }))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			close(closed)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c := newClient(t, WithBaseURL(srv.URL), WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(next.RoundTrip)
+	}))
+	if _, err := c.Me(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseIdleConnections()
+	<-closed
 }

@@ -39,8 +39,9 @@ type Client struct {
 	timeout   time.Duration // per attempt; 0 is none
 	retry     RetryPolicy   // defaults filled in
 	log       *slog.Logger
-	calls     *http.Client // ordinary calls
-	streams   *http.Client // the same without a Timeout
+	calls     *http.Client      // ordinary calls
+	streams   *http.Client      // the same without a Timeout
+	transport http.RoundTripper // of both, without the middleware
 }
 
 // New returns a client. What the options leave open comes from the
@@ -77,6 +78,7 @@ func New(opts ...Option) (*Client, error) {
 	if calls.Transport == nil {
 		calls.Transport = newTransport()
 	}
+	transport := calls.Transport
 	for _, wrap := range slices.Backward(o.middleware) {
 		calls.Transport = wrap(calls.Transport)
 	}
@@ -94,6 +96,7 @@ func New(opts ...Option) (*Client, error) {
 		log:       set.log,
 		calls:     calls,
 		streams:   &streams,
+		transport: transport,
 	}
 	switch {
 	case c.timeout == 0:
@@ -111,6 +114,16 @@ func New(opts ...Option) (*Client, error) {
 	c.Attention = &AttentionService{c}
 	c.log.Info("anyframe client ready", "base_url", base)
 	return c, nil
+}
+
+// CloseIdleConnections closes the connections that wait for another request, as
+// [http.Client.CloseIdleConnections] does, also beneath middleware. Requests and
+// streams that are under way go on, and the client can still be used. A
+// transport that the caller brought is asked too.
+func (c *Client) CloseIdleConnections() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 }
 
 // String names the client without its key.

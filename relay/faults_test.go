@@ -2,8 +2,10 @@ package relay_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -230,9 +232,7 @@ func TestATabThatReturnsMidAnswerShowsItOnce(t *testing.T) {
 		"the stream is cut":  func(r *rig) { r.plane.CutStreams() },
 		"AnyFrame is not there": func(r *rig) {
 			r.plane.Down()
-			if err := r.plane.Up(); err != nil {
-				r.t.Fatal(err)
-			}
+			r.up()
 		},
 	}
 	for name, opts := range numberings {
@@ -437,5 +437,39 @@ func TestATabThatIsAheadOfARestartedRelayHearsWhatHasNoNumber(t *testing.T) {
 	}
 	if got := numbered(es); got != nil {
 		t.Errorf("numbered events: got\n%swant none", lines(got))
+	}
+}
+
+func TestAFaultOfOurOwnEndsNobodysConversation(t *testing.T) {
+	for where, happens := range map[string]func(*rig){
+		"stream broke": func(r *rig) { r.plane.CutStreams() },
+		"filled a hole in the stream": func(r *rig) {
+			r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
+			r.plane.CutStreams()
+		},
+	} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil, anyframetest.WithAgent(1, speak))
+			v := r.visitor()
+			x := v.open("")
+			v.say("one", "k1")
+			x.turnEnds(1)
+			var once sync.Once
+			r.onLog.Store(new(func(rec slog.Record) {
+				if rec.Message == where {
+					once.Do(func() { panic("a fault in the pump") })
+				}
+			}))
+			happens(r)
+			v.say("two", "k2")
+			x.turnEnds(2)
+			v.say("three", "k3")
+			x.turnEnds(3)
+			wantAnswers(t, "from the start", v.open("").matches("from the start", r.oracle(1, r.upstream())), firstWords+spoken, firstWords+spoken, firstWords+spoken)
+			if r.metric("relay_panics_total") == 0 {
+				t.Error("no panic was counted")
+			}
+		})
 	}
 }

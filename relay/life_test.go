@@ -16,10 +16,8 @@ import (
 // eventually waits until cond holds of what is asked again and again.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: did not happen", what)
-		}
+	if !within(cond) {
+		t.Fatalf("%s: did not happen", what)
 	}
 }
 

@@ -27,6 +27,7 @@ type metrics struct {
 	boots          *prometheus.CounterVec   // kind, result
 	bootSeconds    *prometheus.HistogramVec // kind
 	refusals       *prometheus.CounterVec   // code
+	panics         prometheus.Counter
 	requests       *prometheus.CounterVec   // route, status
 	upstreamCalls  *prometheus.CounterVec   // op, status
 	upstreamTime   *prometheus.HistogramVec // op
@@ -106,6 +107,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		boots:          counters("relay_session_wakes_total", "Times a sandbox was made sure to run, by kind (new, resume) and result.", "kind", "result"),
 		bootSeconds:    histograms("relay_session_wake_seconds", "Time until the sandbox ran, by kind.", seconds, "kind"),
 		refusals:       counters("relay_refusals_total", "Requests refused, by the problem's code.", "code"),
+		panics:         counter("relay_panics_total", "Faults in the relay's own code that were caught."),
 		requests:       counters("relay_requests_total", "Requests answered, by route and status.", "route", "status"),
 		upstreamCalls:  counters("relay_upstream_requests_total", "Requests to AnyFrame, by operation and status.", "op", "status"),
 		upstreamTime:   histograms("relay_upstream_request_seconds", "Time until AnyFrame answered, by operation.", seconds, "op"),

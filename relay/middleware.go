@@ -92,6 +92,7 @@ func (s *Server) recover(next http.Handler) http.Handler {
 			if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
 				panic(cause)
 			}
+			s.metrics.panics.Inc()
 			s.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", cause, "stack", string(debug.Stack()))
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -53,10 +54,27 @@ func (s *session) startPump(wake bool, addr string) *flight {
 		s.pump = p
 		s.hub.wg.Go(func() {
 			defer cancel()
-			s.run(ctx, p)
+			defer close(p.done)
+			for attempt := 0; !s.guard(func() { s.run(ctx, p) }); attempt++ {
+				pause(ctx, backoff(attempt, 10*time.Second))
+			}
 		})
 	}
 	return s.flight
+}
+
+// guard keeps a fault of ours in one visitor's conversation from ending all the
+// others': without it a panic here would be the end of the relay. It reports
+// whether do came to its end.
+func (s *session) guard(do func()) (ended bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.hub.metrics.panics.Inc()
+			s.logger().Error("panic", "cause", cause, "stack", string(debug.Stack()))
+		}
+	}()
+	do()
+	return true
 }
 
 // stopPump ends the pump and waits for it.
@@ -85,7 +103,6 @@ func (s *session) connected() <-chan struct{} {
 // run is the pump: it brings the sandbox up when somebody asked for that, reads
 // its stream as long as it runs, and ends when it sleeps or nobody needs it.
 func (s *session) run(ctx context.Context, p *pump) {
-	defer close(p.done)
 	defer s.persist(ctx)
 	for first := true; ; first = false {
 		s.mu.Lock()
@@ -143,6 +160,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 	defer s.hub.metrics.upstreamOpen.Dec()
 	again := false // it was open before
 	var holes holes
+	stumbled := int64(-1) // the event at which our own code failed
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		done, err := s.hub.reading(ctx)
 		if err != nil {
@@ -177,7 +195,13 @@ func (s *session) follow(ctx context.Context, p *pump) {
 				break
 			}
 			read := time.Now()
-			if err = s.take(ctx, id, log, ev, &holes); err != nil {
+			if !s.guard(func() { err = s.take(ctx, id, log, ev, &holes) }) {
+				if err = errInternal; stumbled == ev.Seq { // every time: left out as if it were too large
+					err = s.take(ctx, id, log, anyframe.Event{Seq: ev.Seq, Data: []byte("null")}, &holes)
+				}
+				stumbled = ev.Seq
+			}
+			if err != nil {
 				break // AnyFrame can't tell what is missing: ask its stream again
 			}
 			s.hub.metrics.pumpLag.Observe(time.Since(read).Seconds())

@@ -16,8 +16,10 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +41,8 @@ type rig struct {
 	web   *httptest.Server
 	logs  *lockedBuffer
 	reg   *prometheus.Registry
+	label pprof.LabelSet // of every goroutine begun since the start
+	onLog atomic.Pointer[func(slog.Record)]
 	gone  bool
 }
 
@@ -59,6 +63,9 @@ func rigFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Config)
 		change(&c)
 	}
 	r := &rig{t: t, plane: plane, conf: c, logs: &lockedBuffer{}}
+	name := fmt.Sprintf("%s %p", t.Name(), r)
+	r.label = pprof.Labels("rig", name)
+	t.Cleanup(func() { r.wantNothingLeft(name) })
 	r.start()
 	t.Cleanup(r.stop)
 	return r
@@ -66,8 +73,9 @@ func rigFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Config)
 
 func (r *rig) start() {
 	r.t.Helper()
+	pprof.SetGoroutineLabels(pprof.WithLabels(r.t.Context(), r.label))
 	r.reg = prometheus.NewRegistry()
-	log := slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(logHandler{slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}), r})
 	srv, err := relay.New(r.t.Context(), r.conf, log, r.reg)
 	if err != nil {
 		r.t.Fatal(err)
@@ -88,6 +96,41 @@ func (r *rig) stop() {
 	r.web.Close()
 	if r.t.Failed() {
 		r.t.Log(r.logs.tail(100))
+	}
+}
+
+// wantNothingLeft fails the test if a goroutine that the relay began, or the
+// test since, goes on after both have ended.
+func (r *rig) wantNothingLeft(label string) {
+	pprof.SetGoroutineLabels(context.Background()) // this one does go on
+	var all bytes.Buffer
+	left := ""
+	ended := within(func() bool {
+		all.Reset()
+		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+			r.t.Fatal(err)
+		}
+		stacks := strings.Split(all.String(), "\n\n")
+		i := slices.IndexFunc(stacks, func(s string) bool { return strings.Contains(s, strconv.Quote(label)) })
+		if i < 0 {
+			return true
+		}
+		left = stacks[i]
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		return false
+	})
+	if !ended {
+		r.t.Errorf("goroutine left behind:\n%s", left)
+	}
+}
+
+// up lets AnyFrame be reached again. What it begins is not the relay's.
+func (r *rig) up() {
+	r.t.Helper()
+	pprof.SetGoroutineLabels(context.Background())
+	defer pprof.SetGoroutineLabels(pprof.WithLabels(r.t.Context(), r.label))
+	if err := r.plane.Up(); err != nil {
+		r.t.Fatal(err)
 	}
 }
 
@@ -511,6 +554,23 @@ func shown(events []event) string {
 	return strings.Join(append(blocks, open), "")
 }
 
+// logHandler shows the rig what is logged.
+type logHandler struct {
+	slog.Handler
+	r *rig
+}
+
+func (h logHandler) Handle(ctx context.Context, rec slog.Record) error {
+	if do := h.r.onLog.Load(); do != nil {
+		(*do)(rec)
+	}
+	return h.Handler.Handle(ctx, rec)
+}
+
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(attrs), h.r}
+}
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -559,11 +619,22 @@ func TestMain(m *testing.M) {
 
 // settled waits until no more goroutines than that are left.
 func settled(most int) bool {
-	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > most; runtime.Gosched() {
+	return within(func() bool {
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		return runtime.NumGoroutine() <= most
+	})
+}
+
+// within waits until cond holds, and reports false if patience ends first. It
+// looks now and then: a hundred tests that look all the time would be what they
+// wait for.
+func within(cond func() bool) bool {
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(patience); !cond(); <-look.C {
 		if time.Now().After(deadline) {
 			return false
 		}
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	}
 	return true
 }

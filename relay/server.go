@@ -136,6 +136,7 @@ func (s *Server) Drain(ctx context.Context) {
 // the store. Sandboxes are left to go to sleep by themselves.
 func (s *Server) Close() error {
 	s.hub.close()
+	s.hub.client.CloseIdleConnections()
 	return s.store.Close()
 }
 

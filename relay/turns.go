@@ -357,7 +357,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	s.hub.wg.Go(func() {
 		pause(s.hub.ctx, showWait)
 		if s.hub.ctx.Err() == nil {
-			s.showMissing(s.hub.ctx)
+			s.guard(func() { s.showMissing(s.hub.ctx) })
 		}
 	})
 }

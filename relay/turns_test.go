@@ -368,9 +368,7 @@ func TestATurnThatFindsAnyFrameDownIsTakenOnceWhenItIsBack(t *testing.T) {
 			if err != nil || a.status < 500 {
 				t.Fatalf("while down: got %d %s, %v, want a problem", a.status, a.body, err)
 			}
-			if err := r.plane.Up(); err != nil {
-				t.Fatal(err)
-			}
+			r.up()
 			for deadline := time.Now().Add(patience); ; {
 				a, err := v.try(t.Context(), "hello", "k1")
 				if err == nil && a.status == http.StatusAccepted {
