@@ -1,6 +1,8 @@
 // @ts-check
 // The one script tag. It defines <relay-chat>, shows the launcher, keeps calls
 // made before anything was ready, and fetches the panel when it is wanted.
+// A second relay on the page defines <relay-chat-2>, a third <relay-chat-3>;
+// the global RelayChat is the first one's.
 
 /** @typedef {import("./panel.js").Controller} Controller */
 
@@ -14,13 +16,15 @@ const methods = "open close toggle send setDraft newConversation identify logout
 const script = /** @type {HTMLScriptElement|null} */ (document.currentScript);
 const base = new URL(".", script?.src || location.href).href;
 const page = /** @type {any} */ (window);
-const early = page.RelayChat;
+let tag = "relay-chat";
 
 /** @type {Set<RelayChatElement>} */
 const elements = new Set();
 /** @type {[string, any[]][]} calls that no element could take yet */
 let waiting = [];
 let isReady = false;
+/** The time until all is destroyed. */
+let stay = new AbortController();
 
 /** @param {"localStorage"|"sessionStorage"} store @param {string} key */
 function stored(store, key) {
@@ -33,34 +37,33 @@ function stored(store, key) {
 
 /** What the launcher looks like; the panel brings the rest. */
 const sheet = new CSSStyleSheet();
-sheet.replaceSync(`:host{all:initial;display:block;height:100%}
-:host([mode=popup]){display:contents}
-:host([hidden]),.launcher[hidden]{display:none}
-.launcher,.sorry{all:unset;box-sizing:border-box;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right)}
-.launcher{width:56px;height:56px;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 2px 4px #0003,0 8px 24px #0003}
-.launcher:hover{transform:translateY(-2px)}
+sheet.replaceSync(`:host{all:initial;display:contents}
+:host(:not([mode=popup])){display:block;height:100%}
+.launcher,.sorry{all:initial;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right);color:#fff}
+.launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 4px 24px #0005}
+.launcher:hover{translate:0 -2px}
 .launcher:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
 svg{width:26px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
-.sorry{background:#b3261e;color:#fff;font:14px system-ui;margin-bottom:68px;padding:8px 14px;border-radius:10px}
+.sorry{background:#b3261e;font:14px system-ui;margin-bottom:68px;padding:8px 14px;border-radius:10px}
+:host([hidden]),[hidden]{display:none}
 @keyframes wait{to{opacity:.35}}
-@media (prefers-reduced-motion:no-preference){.launcher{transition:transform .18s}[aria-busy=true] svg{animation:wait 1s infinite alternate}}
-@media (forced-colors:active){.launcher{border:2px solid}}`);
+@media (prefers-reduced-motion:no-preference){.launcher{transition:translate .18s}[aria-busy=true] svg{animation:wait 1s infinite alternate}}`);
 
 /** The launcher's sign. */
 function bubble() {
-  /** @param {string} tag @param {string} name @param {string} value */
-  const make = (tag, name, value) => {
-    const el = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    el.setAttribute(name, value);
-    return el;
-  };
-  const svg = make("svg", "viewBox", "0 0 24 24");
-  svg.append(make("path", "d", "M21 12a8 8 0 0 1-8 8H4l2-3a8 8 0 1 1 15-5z"));
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  const path = document.createElementNS(ns, "path");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  path.setAttribute("d", "M21 12a8 8 0 0 1-8 8H4l2-3a8 8 0 1 1 15-5z");
+  svg.append(path);
   return svg;
 }
 
 class RelayChatElement extends HTMLElement {
   static observedAttributes = names;
+  static base = base;
+  static begin = begin;
 
   /** @type {Promise<Controller>|null} */
   #loading = null;
@@ -70,24 +73,23 @@ class RelayChatElement extends HTMLElement {
   #launcher = null;
   /** @type {AbortController|null} of the time in the page */
   #life = null;
-  #gone = false;
   #reflecting = false;
   /** Whether the script made it, and it must outlive a swapped body. */
   own = false;
 
   connectedCallback() {
     if (this.#life) return;
+    // A framework may bring back a copy of the body, with a copy of us in it.
+    if (!this.own && this.hasAttribute("data-own")) return this.remove();
     this.#life = new AbortController();
-    this.#gone = false;
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
-    if (!this.hasAttribute("mode")) this.#reflect("mode", String(this.settings().mode || "popup"));
+    if (!this.hasAttribute("mode")) this.#reflect("mode", this.settings().mode || "popup");
     elements.add(this);
     if (this.popup) this.#showLauncher(root);
-    else this.#load();
     this.#look();
     if (this.popup && (this.hasAttribute("open") || (innerWidth > 640 && stored("sessionStorage", "open")))) this.call("open", [{ quiet: true }]);
-    else if (this.popup && stored("localStorage", "outbox")) this.#load();
+    else if (!this.popup || stored("localStorage", "outbox")) this.#load();
     for (const [name, args] of waiting.splice(0)) this.call(name, args);
   }
 
@@ -95,7 +97,7 @@ class RelayChatElement extends HTMLElement {
     // A move within the page, or a framework that swaps the body, puts us back at once.
     setTimeout(() => {
       if (this.isConnected) return;
-      if (this.own && !this.#gone && document.body) return document.body.append(this);
+      if (this.own && document.body) return document.body.append(this);
       this.#leave();
     });
   }
@@ -126,11 +128,12 @@ class RelayChatElement extends HTMLElement {
 
   /** @param {string} name @param {any[]} args @returns {Promise<any>} */
   async call(name, args) {
-    if (/^o(n|ff)$/.test(name)) return run(name, args);
     if (name === "destroy") {
-      this.#gone = true;
+      this.own = false;
       this.remove();
-      return this.#leave();
+      this.#leave();
+      if (!elements.size) end();
+      return;
     }
     if (name === "close" && !this.#panel) return this.#reflect("open", null);
     if (name === "toggle") name = this.hasAttribute("open") ? "close" : "open";
@@ -147,16 +150,15 @@ class RelayChatElement extends HTMLElement {
 
   /** @param {ShadowRoot} root */
   #showLauncher(root) {
+    /** @type {any} */
     const button = document.createElement("button");
     this.#launcher = button;
-    button.type = "button";
-    button.className = "launcher";
-    button.setAttribute("part", "launcher");
+    button.className = button.part = "launcher";
     button.ariaExpanded = "false";
     button.append(bubble());
     root.append(button);
     // Whoever comes near will probably open it.
-    for (const near of ["pointerenter", "focus"]) button.addEventListener(near, () => this.#fetch().catch(() => {}), { once: true });
+    button.onpointerenter = button.onfocus = () => this.#fetch().catch(() => {});
     const toggle = () => this.call("toggle", []);
     button.onclick = toggle;
     const { launcher } = this.settings();
@@ -169,12 +171,12 @@ class RelayChatElement extends HTMLElement {
   #look() {
     const s = this.settings();
     /** @param {string} v */
-    const length = (v) => (CSS.supports("width", v) ? v : `${parseInt(v, 10) || 20}px`);
+    const length = (v) => (CSS.supports("width", v) ? v : `${parseInt(v) || 20}px`);
     const root = /** @type {ShadowRoot} */ (this.shadowRoot);
     const side = /left/.test(s.position);
     const set = {
       "--accent": CSS.supports("color", s.accent) ? s.accent : "#2d5bd1",
-      "--z": parseInt(s["z-index"], 10) || 2147483000,
+      "--z": parseInt(s["z-index"]) || 2147483000,
       "--ox": length(s["offset-x"]),
       "--left": side ? "var(--ox)" : "auto",
       "--right": side ? "auto" : "var(--ox)",
@@ -184,7 +186,7 @@ class RelayChatElement extends HTMLElement {
       for (const k in set) el.style.setProperty(k, String(set[/** @type {keyof typeof set} */ (k)]));
     }
     if (!this.#launcher) return;
-    this.#launcher.hidden = s.launcher !== "" && s.launcher !== "auto";
+    this.#launcher.hidden = !/^(auto)?$/.test(s.launcher);
     this.#launcher.ariaLabel = s.title || "Chat";
   }
 
@@ -192,16 +194,25 @@ class RelayChatElement extends HTMLElement {
     return import(new URL(config.panel || "panel.js", base).href);
   }
 
-  /** @returns {Promise<Controller|null>} */
+  /** @returns {Promise<Controller|void>} */
   async #load() {
     const life = this.#life;
-    if (!life) return null;
+    if (!life) return;
     const button = this.#launcher ?? this;
     button.ariaBusy = "true";
     try {
-      this.#loading ??= this.#fetch().then((m) => m.mount(this, this.#shell()));
+      this.#loading ??= this.#fetch().then((m) => m.mount(this, {
+        base,
+        names,
+        config,
+        root: /** @type {ShadowRoot} */ (this.shadowRoot),
+        launcher: this.#launcher,
+        settings: () => this.settings(),
+        emit: this.emit.bind(this),
+        reflect: this.#reflect.bind(this),
+      }));
       const panel = await this.#loading;
-      if (life !== this.#life) return null;
+      if (life !== this.#life) return;
       if (!this.#panel) {
         this.#panel = panel;
         this.#look();
@@ -211,37 +222,17 @@ class RelayChatElement extends HTMLElement {
       return panel;
     } catch (err) {
       this.#loading = null;
-      this.#sorry();
+      const sorry = document.createElement("div");
+      sorry.className = "sorry";
+      sorry.role = "alert";
+      sorry.textContent = "The chat could not be loaded.";
+      this.shadowRoot?.append(sorry);
+      this.#look();
+      setTimeout(() => sorry.remove(), 8000);
       this.emit("error", { code: "load_failed", message: String(err) });
-      return null;
     } finally {
       button.ariaBusy = null;
     }
-  }
-
-  /** Tells the visitor that the panel could not be fetched. */
-  #sorry() {
-    const p = document.createElement("div");
-    p.className = "sorry";
-    p.role = "alert";
-    p.textContent = "The chat could not be loaded. Please try again.";
-    this.shadowRoot?.append(p);
-    this.#look();
-    setTimeout(() => p.remove(), 8000);
-  }
-
-  /** What the panel gets from us. */
-  #shell() {
-    return {
-      base,
-      names,
-      config,
-      root: /** @type {ShadowRoot} */ (this.shadowRoot),
-      launcher: this.#launcher,
-      settings: () => this.settings(),
-      emit: this.emit.bind(this),
-      reflect: this.#reflect.bind(this),
-    };
   }
 
   #leave() {
@@ -262,47 +253,67 @@ class RelayChatElement extends HTMLElement {
 /** @type {Map<Function, EventListener>} */
 const handlers = new Map();
 
-/** @param {string} name @param {any[]} args */
-function run(name, args) {
-  if (/^o(n|ff)$/.test(name)) return listen(name, args[0], args[1]);
-  const [first] = elements;
-  if (first) return first.call(name, args);
-  waiting.push([name, args]);
+/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] who is meant, if somebody is */
+function run(name, args, el) {
+  if (name === "on" || name === "off") return listen(name, args[0], args[1]);
+  const all = el ? [el] : [...elements];
+  if (!all.length) waiting.push([name, args]);
+  if (name === "destroy") for (const each of all) each.call(name, args);
+  else return all[0]?.call(name, args);
 }
 
 /** @param {string} how on or off @param {string} name @param {(detail: any) => void} fn */
 function listen(how, name, fn) {
-  const handler = handlers.get(fn) ?? ((/** @type {any} */ e) => fn(e.detail));
+  // Another relay's events pass here, too.
+  const handler = handlers.get(fn) ?? ((/** @type {any} */ e) => elements.has(e.target) && fn(e.detail));
   handlers.set(fn, handler);
-  document[how === "on" ? "addEventListener" : "removeEventListener"](`relay-chat:${name}`, handler);
-  if (how === "on" && name === "ready" && isReady) queueMicrotask(() => fn({}));
+  document[/** @type {"addEventListener"} */ ((how === "on" ? "add" : "remove") + "EventListener")](`relay-chat:${name}`, handler, stay);
+  if (how === "on" && name === "ready" && isReady) setTimeout(fn, 0, {});
 }
 
+/** Puts the global and the element in place, again after all was destroyed. */
 function begin() {
-  if (!document.querySelector("relay-chat")) {
-    const el = /** @type {RelayChatElement} */ (document.createElement("relay-chat"));
-    el.own = true;
-    for (const { name, value } of script?.attributes ?? []) {
-      if (/^data-/.test(name)) el.setAttribute(name.slice(5), value);
-    }
-    document.body.append(el);
+  const early = page.RelayChat;
+  if (!early?.loaded) {
+    page.RelayChat = api;
+    if (early) api.push(...early);
   }
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", appear);
+  else appear();
 }
 
-if (!customElements.get("relay-chat") && !early?.loaded) {
-  customElements.define("relay-chat", RelayChatElement);
-  /** @type {Record<string, any>} */
-  const api = { loaded: true };
-  for (const name of methods) {
-    api[name] = (/** @type {any[]} */ ...args) => run(name, args);
-    /** @type {any} */ (RelayChatElement.prototype)[name] = /** @this {RelayChatElement} @param {any[]} args */ function (...args) {
-      return this.call(name, args);
-    };
+function appear() {
+  if (document.querySelector(tag)) return;
+  const el = /** @type {RelayChatElement} */ (document.createElement(tag));
+  el.own = true;
+  for (const { name, value } of script?.attributes ?? []) {
+    if (/^data-/.test(name)) el.setAttribute(name.slice(5), value);
   }
-  // RelayChat = RelayChat || []; RelayChat.push(["open", {…}]) works before and after.
-  api.push = (/** @type {any[][]} */ ...calls) => calls.forEach(([name, ...args]) => methods.includes(name) && run(name, args));
-  page.RelayChat = api;
-  if (Array.isArray(early)) api.push(...early);
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
-  else begin();
+  el.dataset.own = "";
+  document.body.append(el);
 }
+
+/** What is left after the last element: nothing but the name of the element, which can't be undone. */
+function end() {
+  stay.abort();
+  stay = new AbortController();
+  handlers.clear();
+  isReady = false;
+  if (page.RelayChat === api) delete page.RelayChat;
+}
+
+// RelayChat = RelayChat || []; RelayChat.push(["open", {…}]) works before and after.
+/** @type {Record<string, any>} */
+const api = { loaded: true, push: (/** @type {any[][]} */ ...calls) => calls.forEach(([name, ...args]) => methods.includes(name) && run(name, args)) };
+for (const name of methods) {
+  api[name] = (/** @type {any[]} */ ...args) => run(name, args);
+  /** @type {any} */ (RelayChatElement.prototype)[name] = /** @this {RelayChatElement} @param {any[]} args */ function (...args) {
+    return run(name, args, this);
+  };
+}
+
+/** @type {any} */
+let other;
+for (let n = 2; (other = customElements.get(tag)) && other.base !== base; n++) tag = "relay-chat-" + n;
+if (!other) customElements.define(tag, RelayChatElement);
+(other ?? RelayChatElement).begin();

@@ -484,7 +484,7 @@ class Panel {
     this.frame.banner.hidden = !show;
     if (!show) return lost;
     const s = Math.max(1, Math.ceil((until - Date.now()) / 1000));
-    const text = state === "refused" ? (problem?.code === "origin_not_allowed" ? say("wrongOrigin", { origin: location.origin }) : say("refused")) : !navigator.onLine ? say("offline") : state === "waiting" && problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: reason(problem), s })) : say("reconnecting");
+    const text = state === "refused" ? (problem?.code === "origin_not_allowed" ? say(/^(file|null)/.test(location.origin) ? "fromFile" : "wrongOrigin", { origin: location.origin }) : say("refused")) : !navigator.onLine ? say("offline") : state === "waiting" && problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: reason(problem), s })) : say("reconnecting");
     if (this.frame.bannerText.textContent !== text) this.frame.bannerText.textContent = text;
     this.frame.retry.hidden = state === "connecting";
     this.frame.banner.classList.toggle("bad", state === "refused");

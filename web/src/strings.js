@@ -39,6 +39,7 @@ export const en = {
   down: "The chat can't be reached. Next try in {s} s.",
   downWhy: "{why} Next try in {s} s.",
   wrongOrigin: "This website ({origin}) is not on the list of sites that may use this chat. Its owner can add it to RELAY_ALLOWED_ORIGINS.",
+  fromFile: "This page was opened from a file or has no address of its own. The chat works on pages that come from a website.",
   refused: "The chat refused this page.",
   failed: "The agent stopped before it was done.",
   interrupted: "Stopped.",

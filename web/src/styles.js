@@ -13,8 +13,7 @@
 // These names stay; classes do not.
 
 export const styles = `
-.shell,.shell *{box-sizing:border-box}
-.shell{
+.shell{all:initial;
 --bg:light-dark(#fff,#181a1e);--soft:light-dark(#f4f5f7,#24272d);--line:light-dark(#e4e6ea,#32363d);
 --text:light-dark(#1c1e22,#e9eaec);--muted:light-dark(#616771,#a0a6b0);--bad:light-dark(#b3261e,#ff9d94);
 --link:light-dark(var(--accent-day),var(--accent-night));
@@ -23,6 +22,7 @@ export const styles = `
 color-scheme:light dark;font:400 var(--relay-font-size,15px)/1.55 var(--relay-font,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif);
 color:var(--text);background:var(--bg);display:flex;flex-direction:column;position:relative;overflow:hidden;text-align:start;
 -webkit-font-smoothing:antialiased;-webkit-text-size-adjust:100%;overflow-wrap:anywhere}
+.shell,.shell *{box-sizing:border-box}
 .shell[data-theme=light]{color-scheme:light}.shell[data-theme=dark]{color-scheme:dark}
 .shell[hidden],.shell [hidden]{display:none!important}
 .shell.popup{position:fixed;z-index:var(--z);bottom:calc(var(--oy) + 70px + env(safe-area-inset-bottom));left:var(--left);right:var(--right);

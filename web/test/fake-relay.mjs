@@ -176,6 +176,7 @@ export class FakeRelay {
     const hash = (name) => createHash("sha256").update(readFileSync(new URL(name, files))).digest("hex").slice(0, 12);
     const hashed = (name) => `assets/${name.replace(/\.(\w+)$/, `.${hash(name)}.$1`)}`;
     res.setHeader("access-control-allow-origin", "*");
+    res.setHeader("cross-origin-resource-policy", "cross-origin");
     if (path === "/widget.js") {
       const config = JSON.stringify({ panel: hashed("panel.js"), title: "", greeting: "", starters: [], accent: "", locale: "", ...this.settings });
       res.setHeader("content-type", types.js);
@@ -209,16 +210,24 @@ export function problem(res, status, code, retryAfter) {
   json(res, status, { title: code, status, code, detail: `Refused: ${code}.`, ...more }, { "content-type": "application/problem+json", ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }) });
 }
 
-/** A page of some website that embeds the widget. */
-export async function startSite(html, headers = {}) {
+/**
+ * A website that embeds the widget: one page, or pages by path. A page is its
+ * HTML, or its body and headers.
+ * @param {string|Record<string, string|{body: string, headers?: any}>} pages
+ * @param {any} headers of the one page
+ */
+export async function startSite(pages, headers = {}) {
   const server = createServer((req, res) => {
-    if (req.url !== "/") return res.writeHead(404).end();
-    res.writeHead(200, { "content-type": "text/html; charset=utf-8", ...site.headers });
-    res.end(site.html);
+    const all = typeof site.html === "string" ? { "/": { body: site.html, headers: site.headers } } : site.html;
+    const page = all[new URL(req.url, "http://x").pathname];
+    if (page === undefined) return res.writeHead(404).end();
+    const { body = page, headers = {} } = page;
+    res.writeHead(200, { "content-type": req.url.endsWith(".js") ? "text/javascript" : "text/html; charset=utf-8", ...headers });
+    res.end(body);
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const site = {
-    html,
+    html: pages,
     headers,
     url: `http://127.0.0.1:${server.address().port}/`,
     stop: () => {
