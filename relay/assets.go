@@ -20,6 +20,7 @@ import (
 
 // assets are the widget and the page, made ready once at start.
 type assets struct {
+	policy  string // of the page
 	widget  asset
 	index   asset
 	files   map[string]asset  // by name with its hash
@@ -49,7 +50,7 @@ const configMark = `"__RELAY_CONFIG__"`
 // content, so that it can be cached for good; only the loader's name is stable.
 // One hash serves all, for by its own the panel finds what it loads later.
 func loadAssets(c *Config, files fs.FS) (*assets, error) {
-	a := &assets{files: map[string]asset{}, current: map[string]string{}}
+	a := &assets{policy: c.pagePolicy(), files: map[string]asset{}, current: map[string]string{}}
 	urls := map[string]string{} // relative to the page and to the loader
 	content := map[string][]byte{}
 	sum := sha256.New()
@@ -122,14 +123,26 @@ func (c *Config) embedTag() string {
 	return `<script async src="` + base + `/widget.js"></script>`
 }
 
-// pagePolicy lets the full page run the widget and nothing else.
-const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+// pagePolicy lets the full page run the widget and nothing else, in frames of
+// the listed origins only.
+func (c *Config) pagePolicy() string {
+	frames := "'none'"
+	if len(c.AllowedOrigins) > 0 {
+		frames = strings.Join(c.AllowedOrigins, " ")
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors " + frames + "; require-trusted-types-for 'script'; trusted-types 'none'"
+}
+
+// unneeded are what the page never asks a browser for.
+const unneeded = "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
 
 func (a *assets) page(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Content-Security-Policy", a.policy)
+	h.Set("Permissions-Policy", unneeded)
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-cache")
 	a.index.serve(w, r)
 }

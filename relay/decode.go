@@ -20,28 +20,46 @@ const (
 )
 
 // bodyInTime gives a request's body its time, whoever reads it: net/http reads
-// what a handler left, before it sends the answer. A body that no handler wants
-// is read here and dropped.
+// what a handler left, before it sends the answer.
 func (s *Server) bodyInTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		err := setReadDeadline(w, time.Now().Add(bodyTimeout))
-		if err == nil && r.Method != http.MethodPost {
-			if _, err = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxSmallBody)); err != nil {
-				err = bodyProblem(w, err)
-			} else {
-				err = setReadDeadline(w, time.Time{})
+		if r.ContentLength != 0 {
+			if err := setReadDeadline(w, time.Now().Add(bodyTimeout)); err != nil {
+				s.refuse(w, r, err)
+				return
 			}
 		}
-		if err != nil {
-			s.refuse(w, r, err)
-			return
+		if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+			// It may have had a Content-Length too, which net/http takes away, and
+			// a proxy that went by it would take what follows for part of the body.
+			// So nothing may follow (RFC 9112 section 6.1).
+			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// dropBody reads and forgets a body that no handler wants.
+func (s *Server) dropBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && r.Method != http.MethodPost {
+			if err := drop(w, r); err != nil {
+				s.refuse(w, r, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func drop(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength > maxSmallBody {
+		return errTooLarge
+	}
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxSmallBody)); err != nil {
+		return bodyProblem(w, err)
+	}
+	return setReadDeadline(w, time.Time{})
 }
 
 func setReadDeadline(w http.ResponseWriter, t time.Time) error {

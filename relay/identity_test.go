@@ -159,6 +159,9 @@ func TestAnIdentityThatDoesNotHoldIsRefused(t *testing.T) {
 	raw := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	good := hs(of("ann"))
 	parts := strings.Split(good, ".")
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(good) - 1
+	respelt := good[:last] + string(digits[strings.IndexByte(digits, good[last])+1]) // bits that no byte has
 	wide, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -195,6 +198,7 @@ func TestAnIdentityThatDoesNotHoldIsRefused(t *testing.T) {
 		"an audience, and we have none":      {siteSecret, "", hs(jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": []string{"payments"}})},
 		"claims that are no object":          {siteSecret, "", parts[0] + "." + raw(`["ann"]`) + "." + parts[2]},
 		"null":                               {siteSecret, "", raw("null") + "." + raw("null") + "." + parts[2]},
+		"the signature spelt otherwise":      {siteSecret, "", respelt},
 		"four parts":                         {siteSecret, "", good + ".x"},
 		"two parts":                          {siteSecret, "", parts[0] + "." + parts[1]},
 		"padding":                            {siteSecret, "", good + "="},

@@ -14,36 +14,45 @@ import (
 // discreet is a log handler that says of AnyFrame's refusals what they were and
 // not in which words: those may repeat what a visitor said, and name things of
 // AnyFrame's that are nobody's business. relay doctor tells them to the operator.
-type discreet struct{ next slog.Handler }
+// A key that gets into a line by mistake, out of a panic perhaps, is masked.
+type discreet struct {
+	next  slog.Handler
+	marks []string // what keys begin with
+}
 
 // Enabled implements [slog.Handler].
 func (d discreet) Enabled(ctx context.Context, l slog.Level) bool { return d.next.Enabled(ctx, l) }
 
 // WithGroup implements [slog.Handler].
-func (d discreet) WithGroup(name string) slog.Handler { return discreet{d.next.WithGroup(name)} }
+func (d discreet) WithGroup(name string) slog.Handler {
+	return discreet{d.next.WithGroup(name), d.marks}
+}
 
 // WithAttrs implements [slog.Handler].
 func (d discreet) WithAttrs(attrs []slog.Attr) slog.Handler {
 	clean := make([]slog.Attr, 0, len(attrs))
 	for _, a := range attrs {
-		clean = append(clean, discreetly(a))
+		clean = append(clean, d.discreetly(a))
 	}
-	return discreet{d.next.WithAttrs(clean)}
+	return discreet{d.next.WithAttrs(clean), d.marks}
 }
 
 // Handle implements [slog.Handler].
 func (d discreet) Handle(ctx context.Context, r slog.Record) error {
 	clean := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		clean.AddAttrs(discreetly(a))
+		clean.AddAttrs(d.discreetly(a))
 		return true
 	})
 	return d.next.Handle(ctx, clean)
 }
 
-func discreetly(a slog.Attr) slog.Attr {
+func (d discreet) discreetly(a slog.Attr) slog.Attr {
 	if err, ok := a.Value.Any().(error); ok {
 		a.Value = slog.StringValue(outline(err))
+	}
+	if a.Value.Kind() == slog.KindString {
+		a.Value = slog.StringValue(mask(d.marks, a.Value.String()))
 	}
 	return a
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -93,7 +94,7 @@ func (s *Server) recover(next http.Handler) http.Handler {
 				panic(cause)
 			}
 			s.metrics.panics.Inc()
-			s.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", cause, "stack", string(debug.Stack()))
+			s.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler)
 			}

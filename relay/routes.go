@@ -17,6 +17,7 @@ func (s *Server) routes() http.Handler {
 	r := chi.Router(root)
 	if base := s.config.BasePath; base != "" {
 		root.Get(base, s.redirectToPage)
+		root.Head(base, s.redirectToPage)
 		r = chi.NewRouter()
 		r.NotFound(s.handle(notFound))
 		r.MethodNotAllowed(s.handle(methodNotAllowed))
@@ -24,7 +25,7 @@ func (s *Server) routes() http.Handler {
 	}
 
 	r.Route("/v1", func(r chi.Router) {
-		r.Use(private, s.checkOrigin, s.limitAddr)
+		r.Use(private, s.checkOrigin, s.limitAddr, s.dropBody)
 		r.Post("/visitor", s.handle(s.introduce))
 		r.Delete("/visitor", s.handle(s.forget))
 		r.Get("/session", s.handle(s.showSession))
@@ -37,6 +38,7 @@ func (s *Server) routes() http.Handler {
 	})
 
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		r := r.With(s.dropBody)
 		r.Method(method, "/", http.HandlerFunc(s.assets.page))
 		r.Method(method, "/widget.js", http.HandlerFunc(s.assets.loader))
 		r.Method(method, "/assets/{file}", s.handle(s.assets.file))
@@ -60,12 +62,14 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	return errMethod
 }
 
-// private keeps every answer of the API out of caches and what it is from being
-// guessed at.
+// private keeps every answer of the API out of caches and frames, and what it is
+// from being guessed at.
 func private(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -21,6 +21,7 @@ import (
 type Server struct {
 	config       Config
 	publicOrigin string
+	crossOrigin  *http.CrossOriginProtection
 	log          *slog.Logger
 	metrics      *metrics
 	guard        *guard
@@ -47,8 +48,9 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	log = slog.New(discreet{log.Handler()})
+	log = slog.New(discreet{log.Handler(), keyMarks(c.APIKey)})
 	s := &Server{config: c, log: log, metrics: newMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
+	s.crossOrigin = newCrossOrigin(s.publicOrigin)
 	s.guard = newGuard(s.metrics, log)
 	s.limits = newLimits(&s.config)
 	var err error

@@ -143,10 +143,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	web := &http.Server{
-		Handler: srv.Handler(), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout,
-		WriteTimeout: srv.WriteTimeout(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	web := publicServer(srv, log)
 	servers := map[*http.Server]net.Listener{web: public}
 	if s.admin != "" {
 		l, err := listen(ctx, s.admin, "RELAY_ADMIN_ADDR")
@@ -196,6 +193,15 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	}
 	log.Info("ended")
 	return err
+}
+
+// publicServer serves visitors. A body's time is the relay's to keep, and a
+// stream moves its own deadlines.
+func publicServer(srv *relay.Server, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: srv.Handler(), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout,
+		WriteTimeout: srv.WriteTimeout(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }
 
 // buildInfo is a metric that tells which version runs since when.
