@@ -10,7 +10,7 @@ require (
 
 require (
 	github.com/joho/godotenv v1.5.1 // indirect
-	golang.org/x/net v0.0.0-20191116160921-f9c825593386 // indirect
+	golang.org/x/net v0.61.0 // indirect
 	gopkg.in/cenkalti/backoff.v1 v1.1.0 // indirect
 )
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -138,6 +140,9 @@ type Config struct {
 	ReplayEvents int // kept in memory for one session
 	ReplayBytes  int
 
+	// Traces gets the trace of every turn, from its request to the first event
+	// of its answer. Nil traces nothing.
+	Traces trace.TracerProvider
 	// UpstreamLog gets a line for every request to AnyFrame. Nil is silent.
 	UpstreamLog *slog.Logger
 

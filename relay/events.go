@@ -90,6 +90,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	defer s.metrics.streamsOpen.Dec()
 	reason := sub.run(r.Context())
 	s.metrics.streamsEnded.WithLabelValues(reason).Inc()
+	trailOf(r.Context()).ended = reason
 	return nil
 }
 
@@ -364,7 +365,11 @@ func (sub *subscriber) writeEntries(entries []eventlog.Entry) error {
 			return err
 		}
 	}
-	return sub.flush()
+	err := sub.flush()
+	if err == nil {
+		sub.sess.firstWord.sent()
+	}
+	return err
 }
 
 // warn tells the browser, once, that something is missing that AnyFrame cannot

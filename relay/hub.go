@@ -95,6 +95,7 @@ func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 		s.close()
 		return nil, err
 	}
+	trailOf(ctx).sess = s
 	return s, nil
 }
 
@@ -129,6 +130,7 @@ func (s *session) retire() {
 		h.metrics.sessionsLive.Set(float64(len(h.sessions)))
 	}
 	h.mu.Unlock()
+	s.firstWord.end("unsent")
 	s.stopPump()
 }
 

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,9 +32,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p := writeProblem(w, err)
 	s.metrics.refusals.WithLabelValues(p.code).Inc()
+	trailOf(r.Context()).code = p.code
 	switch {
 	case p.code == errInternal.code:
 		s.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
+	case errors.Is(p, errBooting), errors.Is(p, errDraining): // as it should be, and on the request's own line
 	case p.status >= http.StatusInternalServerError:
 		s.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.code, "error", err)
 	}
@@ -46,8 +49,9 @@ const requestIDHeader = "X-Request-Id"
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		id := rand.Text()[:12]
-		w.Header().Set(requestIDHeader, id)
+		t := &trail{request: rand.Text()[:12]}
+		w.Header().Set(requestIDHeader, t.request)
+		r = r.WithContext(context.WithValue(r.Context(), trailKey{}, t))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			route, code := s.routeOf(r), ww.Status()
@@ -59,8 +63,13 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if !strings.Contains(route, "/v1/") {
 				level = slog.LevelDebug
 			}
-			s.log.Log(r.Context(), level, "request", "request", id, "route", route, "status", code,
-				"bytes", ww.BytesWritten(), "ms", time.Since(start).Milliseconds())
+			if !s.log.Enabled(r.Context(), level) {
+				return
+			}
+			s.log.LogAttrs(r.Context(), level, "request", append([]slog.Attr{
+				slog.String("request", t.request), slog.String("route", route), slog.Int("status", code),
+				slog.Int("bytes", ww.BytesWritten()), slog.Int64("ms", time.Since(start).Milliseconds()),
+			}, t.attrs()...)...)
 		}()
 		next.ServeHTTP(ww, r)
 	})

@@ -34,7 +34,8 @@ type session struct {
 	log     *eventlog.Log // of the present epoch; set under mu, see view
 	// order has one slot, given first come, first served: turns reach AnyFrame
 	// in the order in which they were read.
-	order chan struct{}
+	order     chan struct{}
+	firstWord answerSpan
 
 	loadMu sync.Mutex // held while the record is read and taken over, so that no two do that at once
 	lookMu sync.Mutex // held while AnyFrame is asked for the status, so that it is asked once
@@ -92,8 +93,23 @@ func (h *hub) logLimits() eventlog.Limits {
 	return eventlog.Limits{Events: h.config.ReplayEvents, Bytes: h.config.ReplayBytes, Compact: compactDeltas}
 }
 
-// logger adds who this is about, as nobody outside can recognise.
-func (s *session) logger() *slog.Logger { return s.hub.log.With("visitor", short(s.visitor)) }
+// logger adds who this is about, as nobody outside can recognise. The caller
+// does not hold mu.
+func (s *session) logger() *slog.Logger {
+	log := s.hub.log.With("visitor", short(s.visitor))
+	if hash := s.hash(); hash != "" {
+		log = log.With("session", hash)
+	}
+	return log
+}
+
+// hash is how AnyFrame's session appears in logs, "" when there is none.
+func (s *session) hash() string {
+	if id := s.upstreamID(); id != "" {
+		return short(id)
+	}
+	return ""
+}
 
 // adopt makes rec the present epoch: a new log, and all streams start over.
 func (s *session) adopt(ctx context.Context, rec store.Session, st status, midway bool) error {
@@ -312,6 +328,9 @@ func (s *session) feed(log *eventlog.Log, ev anyframe.Event) {
 	}
 	out := s.translator.step(ev)
 	s.keepPrompts(v.epoch, out.opened) // first, for somebody may answer at once
+	if out.speaks {
+		s.firstWord.arrive()
+	}
 	s.append(v, out.items)
 	if p, ok := s.notes().prompt(out.asked); ok && p.note.State == promptAnswered {
 		if id, ok := s.translator.visiblePrompt(p); ok { // by another replica, or before we began
@@ -345,8 +364,9 @@ func (s *session) append(v view, items []item) {
 // note keeps the session's own state true to an event.
 func (s *session) note(out told) {
 	now := time.Now()
+	var took time.Duration
+	ends := false // a turn that was begun here
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.active, s.confirmed = now, now
 	if out.speaks && !s.asked.IsZero() {
 		s.hub.metrics.firstEvent.Observe(now.Sub(s.asked).Seconds())
@@ -355,12 +375,24 @@ func (s *session) note(out told) {
 	switch {
 	case out.ended:
 		if s.busy && !s.began.IsZero() {
-			s.hub.metrics.turnSeconds.Observe(now.Sub(s.began).Seconds())
+			ends, took = true, now.Sub(s.began)
 		}
 		s.busy, s.midway, s.began = false, false, time.Time{}
 	case out.active:
 		s.busy = true
 	}
+	s.mu.Unlock()
+	if !ends {
+		return
+	}
+	s.hub.metrics.turnSeconds.Observe(took.Seconds())
+	reason := ""
+	for _, it := range out.items {
+		if end, ok := it.data.(turnEndData); ok {
+			reason = end.Reason
+		}
+	}
+	s.logger().Info("turn ended", "reason", reason, "ms", took.Milliseconds())
 }
 
 // remember writes to the store what an event taught us that AnyFrame's log does

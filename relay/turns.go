@@ -34,8 +34,10 @@ type answer struct {
 }
 
 // startTurn takes one visitor message: POST /v1/messages.
-func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
 	start := time.Now()
+	r, span := s.traceTurn(r)
+	defer func() { endStep(span, refusal) }()
 	v, err := s.visitor(r)
 	if err != nil {
 		return err
@@ -192,7 +194,9 @@ func (s *session) deliver(ctx, wait context.Context, addr string, turn turnNote,
 }
 
 // awake waits until the sandbox runs, as long as wait does.
-func (s *session) awake(ctx, wait context.Context, addr string) error {
+func (s *session) awake(ctx, wait context.Context, addr string) (err error) {
+	ctx, span := step(ctx, "wait for the sandbox")
+	defer func() { endStep(span, err) }()
 	f, err := s.ensure(ctx, addr)
 	if err != nil {
 		return err
@@ -342,6 +346,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	s.confirmed, s.active = now, now
 	if !s.busy {
 		s.asked, s.began = now, now
+		s.firstWord.begin(ctx)
 	}
 	s.busy = true
 	s.mu.Unlock()
@@ -353,7 +358,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	s.notes().setTurn(*turn)
 	s.hub.keepAwake(s.visitor)
 	s.startPump(false, "")
-	s.logger().Info("turn", "turn", turn.note.Key, "seq", turn.note.Seq)
+	s.logger().Info("turn", "request", trailOf(ctx).request, "turn", turn.note.Key, "seq", turn.note.Seq)
 	s.hub.wg.Go(func() {
 		pause(s.hub.ctx, showWait)
 		if s.hub.ctx.Err() == nil {

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/anyframe"
 )
@@ -96,17 +99,21 @@ func (g *guard) middleware(next http.RoundTripper) http.RoundTripper {
 		if err != nil {
 			return nil, err
 		}
+		ctx, span := step(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
+		defer span.End()
 		start := time.Now()
-		res, err := next.RoundTrip(r)
+		res, err := next.RoundTrip(r.WithContext(ctx))
 		if err != nil {
 			if r.Context().Err() == nil || !errors.Is(context.Cause(r.Context()), context.Canceled) {
 				done(err)
 			} else {
 				done(context.Canceled)
 			}
+			span.SetStatus(codes.Error, "no answer")
 			g.metrics.upstream(op, "error", time.Since(start))
 			return nil, err
 		}
+		span.SetAttributes(attribute.Int("http.response.status_code", res.StatusCode))
 		g.metrics.upstream(op, strconv.Itoa(res.StatusCode), time.Since(start))
 		if res.StatusCode >= http.StatusInternalServerError {
 			done(errUpstream5xx)

@@ -151,7 +151,11 @@ func (s *Server) visitor(r *http.Request) (who, error) {
 	if token == "" {
 		return who{}, errVisitorUnknown
 	}
-	return s.holder(r.Context(), token)
+	v, err := s.holder(r.Context(), token)
+	if err == nil {
+		trailOf(r.Context()).visitor = short(v.id)
+	}
+	return v, err
 }
 
 // holder returns whose token it is, or errVisitorUnknown.

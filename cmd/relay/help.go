@@ -31,7 +31,7 @@ func help(w io.Writer) {
 		if s.fallback != "" {
 			fallback = " [" + s.fallback + "]"
 		}
-		fmt.Fprintf(w, "  %-26s%s\n", s.name, s.meaning+fallback)
+		fmt.Fprintf(w, "  %-28s%s\n", s.name, s.meaning+fallback)
 	}
 }
 

@@ -60,7 +60,15 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	if s.traces != "" {
 		s.relay.UpstreamLog = newLogger(stderr, s, s.traces)
 	}
-	if err := listenAndServe(ctx, s, demo, log, stdout); err != nil {
+	traces, err := startTraces(ctx, s, lookup, log)
+	if err == nil {
+		if traces != nil {
+			s.relay.Traces = traces
+		}
+		err = listenAndServe(ctx, s, demo, log, stdout)
+		endTraces(ctx, traces)
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "relay:", err)
 		return exitError
 	}

@@ -21,6 +21,7 @@ type settings struct {
 	logLevel string
 	logStyle string
 	traces   string
+	otlp     string
 }
 
 // setting is one variable: the help, .env.example and the reading of it all
@@ -99,6 +100,7 @@ func table() []setting {
 		{"RELAY_REPLAY_BYTES", "1MiB", "bytes of a session's events kept in memory", size(func(s *settings) *int { return &s.relay.ReplayBytes })},
 		{"RELAY_LOG_LEVEL", "info", "debug, info, warn or error", str(func(s *settings) *string { return &s.logLevel })},
 		{"RELAY_LOG_FORMAT", "", "text or json; text on a terminal, else json", str(func(s *settings) *string { return &s.logStyle })},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "", "where traces of turns go, such as http://127.0.0.1:4318; the other standard variables count too", readOTLP},
 		{"RELAY_TITLE", "", "the widget's title", str(func(s *settings) *string { return &s.relay.Look.Title })},
 		{"RELAY_GREETING", "", "what the widget says before the first message", str(func(s *settings) *string { return &s.relay.Look.Greeting })},
 		{"RELAY_STARTERS", "", "first messages to choose from, with | between them", func(s *settings, v string) error {

@@ -145,7 +145,7 @@ func TestEverySettingRefusesNonsenseByName(t *testing.T) {
 		"ANYFRAME_AGENT_ID": "seven", "PORT": "70000", "RELAY_APPROVALS": "maybe", "RELAY_BOOT": "never",
 		"RELAY_IDENTITY_KEY": "x", "RELAY_IDLE_TIMEOUT": "5", "RELAY_RATE_IP": "12", "RELAY_MAX_SESSIONS": "-1",
 		"RELAY_MAX_MESSAGE": "16 parrots", "RELAY_TRUSTED_PROXIES": "header:Fly-Client-IP", "RELAY_LOG_LEVEL": "loud", "RELAY_STORE": "foo:", "ANYFRAME_BASE_URL": "ftp://x", "RELAY_ADDR": "nonsense", "RELAY_ADMIN_ADDR": "bogus", "ANYFRAME_LOG_LEVEL": "chatty",
-		"RELAY_LOG_FORMAT": "xml", "RELAY_BASE_PATH": "chat/", "RELAY_PUBLIC_URL": "ftp://x", "RELAY_ALLOWED_ORIGINS": "https://a.example/path",
+		"RELAY_LOG_FORMAT": "xml", "OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4317", "RELAY_BASE_PATH": "chat/", "RELAY_PUBLIC_URL": "ftp://x", "RELAY_ALLOWED_ORIGINS": "https://a.example/path",
 		"RELAY_VISIBILITY": "some", "RELAY_ATTACHMENT_TYPES": "video/mp4", "RELAY_BOOT_TIMEOUT": "1ms", "RELAY_REPLAY_EVENTS": "0",
 	}
 	s := defaults()
