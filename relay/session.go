@@ -230,7 +230,7 @@ func (s *session) save(ctx context.Context, change func(*store.Session)) error {
 		if err != nil {
 			return err
 		}
-		if fresh.Epoch != rec.Epoch || (status(fresh.State) == statusEnded && s.view().status != statusEnded) {
+		if fresh.Epoch != rec.Epoch || fresh.UpstreamID != rec.UpstreamID || (status(fresh.State) == statusEnded && s.view().status != statusEnded) {
 			return store.ErrConflict
 		}
 		rec = fresh

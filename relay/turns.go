@@ -116,9 +116,11 @@ func (s *session) send(ctx context.Context, addr, key string, m message) (got an
 	if err := s.refresh(ctx); err != nil { // what another replica did while we waited
 		return got, false, err
 	}
-	if err := s.learn(ctx); err != nil {
+	lost, err := s.learn(ctx)
+	if err != nil {
 		return got, false, err
 	}
+	s.putBack(ctx, lost)
 	n, err := s.hub.store.Note(ctx, s.visitor, noteTurn, key)
 	if err != nil {
 		return got, false, err

@@ -129,10 +129,11 @@ func (s *session) reread(ctx context.Context) (store.Session, error) {
 		return rec, err
 	case rec.State == stateVoid:
 		return rec, errVisitorUnknown
-	case rec.Epoch != s.view().epoch:
-		return rec, s.adopt(ctx, rec, status(rec.State), true)
 	}
-	return rec, nil
+	if rec, err = s.reconcile(ctx, rec); err == nil && rec.Epoch != s.view().epoch {
+		err = s.adopt(ctx, rec, status(rec.State), true)
+	}
+	return rec, err
 }
 
 // lost reports that AnyFrame will not bring this session back: it is gone, in
@@ -183,6 +184,9 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 	if err != nil {
 		s.loadMu.Unlock()
 		s.discard(up.ID)
+		if errors.Is(err, store.ErrConflict) { // our lease had run out, and another replica was faster
+			return errBooting
+		}
 		return err
 	}
 	s.logger().Info("session created", "epoch", saved.Epoch)

@@ -79,7 +79,7 @@ func (s *session) catchOn() {
 	s.checkDevices(ctx)
 	err := s.refresh(ctx)
 	if err == nil && len(s.notes().openPrompts(1<<62)) > 0 {
-		err = s.learn(ctx) // answered elsewhere, and the agent is silent
+		_, err = s.learn(ctx) // answered elsewhere, and the agent is silent
 	}
 	cancel()
 	if err == nil {
@@ -144,9 +144,20 @@ func (s *session) refresh(ctx context.Context) error {
 func (s *session) takeOver(ctx context.Context, rec store.Session) error {
 	s.mu.Lock()
 	was, first := s.record, !s.loaded
-	if rec.Version == was.Version && !first || rec.Epoch < was.Epoch || s.flight != nil {
-		s.mu.Unlock()
+	same, flying := rec.Version == was.Version && !first, s.flight != nil
+	s.mu.Unlock()
+	if same || flying {
 		return nil // whoever has a flight under way reads the record himself
+	}
+	passed := rec.Epoch > was.Epoch
+	rec, err := s.reconcile(ctx, rec)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if was = s.record; rec.Version == was.Version && !first || s.flight != nil {
+		s.mu.Unlock()
+		return nil
 	}
 	s.loaded = true
 	if rec.Epoch == was.Epoch {
@@ -159,10 +170,14 @@ func (s *session) takeOver(ctx context.Context, rec store.Session) error {
 		return nil // the pump knows better how it stands
 	}
 	s.pump, s.looked, s.midway = nil, false, true // somebody woke it, to a turn maybe
+	alive := passed && p != nil && s.status == statusRunning
 	s.mu.Unlock()
 	if p != nil { // one without a flight never waits for loadMu
 		p.cancel()
 		<-p.done
+	}
+	if alive && rec.UpstreamID != was.UpstreamID { // nothing names it any more, and if the store lost writes nobody has ended it
+		s.hub.wg.Go(func() { s.terminate(was.UpstreamID) })
 	}
 	switch {
 	case rec.Epoch > was.Epoch:
@@ -197,24 +212,25 @@ func (h *hub) bury(ctx context.Context, visitor string) error {
 }
 
 // learn reads the notes that other replicas made, and tells the streams of
-// prompts that were settled there.
-func (s *session) learn(ctx context.Context) error {
+// prompts that were settled there. It returns the turns that the store has lost.
+func (s *session) learn(ctx context.Context) (lost []turnNote, err error) {
 	book, epoch := s.notes(), s.view().epoch
 	if epoch == 0 {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	fresh := &notebook{}
 	if err := fresh.load(ctx, s.hub.store, s.visitor, epoch); err != nil {
-		return err
+		return nil, err
 	}
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	if s.notes() != book {
-		return nil
+		return nil, nil
 	}
 	v := s.view()
+	lost = book.missing(fresh)
 	for _, t := range fresh.turns {
 		book.learnTurn(t)
 	}
@@ -226,7 +242,7 @@ func (s *session) learn(ctx context.Context) error {
 			s.append(v, []item{{kind: "settled", data: settledData{id, p.Outcome}}})
 		}
 	}
-	return nil
+	return lost, nil
 }
 
 // takeUnheard reports whether nothing has been heard yet on a stream that was
@@ -257,7 +273,7 @@ func (s *session) inform(ctx context.Context, ev anyframe.Event, book *notebook,
 		return
 	}
 	for deadline := time.Now().Add(placeWait); ; pause(ctx, notesPause) {
-		if err := s.learn(ctx); err != nil {
+		if _, err := s.learn(ctx); err != nil {
 			s.logger().Warn("read the notes again", "error", err)
 			return
 		}
