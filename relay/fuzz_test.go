@@ -1,0 +1,193 @@
+package relay
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Every parser here sees bytes that a visitor chose.
+
+func FuzzMessageBody(f *testing.F) {
+	for _, body := range []string{
+		`{"text":"hi"}`, `{"text":"","attachments":[{"name":"a.txt","mime":"text/plain","data":"aGk="}]}`, `{"text":"a","text":"b"}`, `{"Text":"a"}`,
+		`{"text":"\ud800"}`, "{\"text\":\"\xff\"}", `{"attachments":[{"name":"../x","mime":"image/png","data":"iVBORw0KGgo="}]}`, `{"text":7}`, `[`, `null`,
+		`{"text":"a"} {}`, strings.Repeat("[", 40), `{"text":"a","attachments":null}`, "\ufeff{}", `{"text":"\u0000"}`,
+	} {
+		f.Add([]byte(body))
+	}
+	c := DefaultConfig()
+	c.MaxMessage, c.MaxAttachment = 1000, 1000
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := c.decodeMessage(body)
+		if err != nil {
+			if p := problemOf(err); p.code == errInternal.code || strings.ContainsFunc(p.detail, func(r rune) bool { return r < ' ' }) || len(p.detail) > 1000 {
+				t.Errorf("%q: got problem %s %q, want one that names the mistake", body, p.code, p.detail)
+			}
+			return
+		}
+		if !utf8.ValidString(m.text) || len(m.text) > c.MaxMessage || strings.ContainsRune(m.text, 0) || (strings.TrimSpace(m.text) == "" && len(m.attachments) == 0) {
+			t.Errorf("%q: got text %q, want it refused", body, m.text)
+		}
+		if len(m.attachments) > c.MaxAttachments {
+			t.Errorf("%q: got %d attachments, want them refused", body, len(m.attachments))
+		}
+		for _, a := range m.attachments {
+			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !c.accepts(a.MIME) || len(a.Data)+len(a.Text) > c.MaxAttachment {
+				t.Errorf("%q: got attachment %q of %q, %d bytes, want it refused", body, a.Name, a.MIME, len(a.Data)+len(a.Text))
+			}
+		}
+		var loose struct{ Text string }
+		if json.Unmarshal(body, &loose) != nil || loose.Text != m.text {
+			t.Errorf("%q: got text %q, another parser %q", body, m.text, loose.Text)
+		}
+	})
+}
+
+func FuzzResponseBody(f *testing.F) {
+	for _, body := range []string{`{"id":"p1-1","answer":"yes"}`, `{"id":"p1-1","decision":"approve"}`, `{"id":{}}`, `{"id":"\n"}`, `{"":""}`, `{"id":"a","id":"b"}`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var id, answer, decision string
+		err := decodeObject(body, "", fields{"id": &id, "answer": &answer, "decision": &decision})
+		if err == nil && !json.Valid(body) {
+			t.Errorf("%q: taken, want it refused: it is not JSON", body)
+		}
+		if err != nil && problemOf(err).status != http.StatusBadRequest {
+			t.Errorf("%q: got %v, want a bad request", body, err)
+		}
+	})
+}
+
+func FuzzLastEventID(f *testing.F) {
+	for _, id := range []string{"1-1", "2-9223372036854775807", "01-1", "+1-1", "1--1", "1-1 ", "-1-1", "1-0", "0-1", "1-99999999999999999999", "１-１", "1-1\x00", ""} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		id, ok := parseEventID(s)
+		if ok && (id.String() != s || id.epoch < 1 || id.seq < 1 || len(s) > maxEventIDBytes) {
+			t.Errorf("%q: got %v, want it refused", s, id)
+		}
+		if !ok && id != (eventID{}) {
+			t.Errorf("%q: got %v with a refusal, want nothing", s, id)
+		}
+	})
+}
+
+func FuzzWhoIsAsking(f *testing.F) {
+	token := strings.Repeat("A", 43)
+	f.Add("relay_visitor="+token, "", "", "", "relay.test")
+	f.Add("", "Bearer "+token, "https://shop.example", "cross-site", "relay.test")
+	f.Add("relay_visitor="+token+"; relay_visitor="+token, "", "null", "same-origin", "relay.test")
+	f.Add(`relay_visitor="`+token+`"`, "bearer  "+token, "https://a.wild.example", "same-site", "RELAY.test")
+	f.Add("relay_visitor=../x", "Basic x", "http://relay.test", "none", "relay.test:80")
+	c := DefaultConfig()
+	c.AllowedOrigins = []string{"https://shop.example", "https://*.wild.example"}
+	s := &Server{config: c, publicOrigin: "https://chat.example"}
+	f.Fuzz(func(t *testing.T, cookie, authorization, from, site, host string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/visitor", nil)
+		r.Host = host
+		r.Header = http.Header{"Cookie": {cookie}, "Authorization": {authorization}, "Origin": {from}, "Sec-Fetch-Site": {site}}
+		got, byBearer := s.token(r), strings.EqualFold(authorization[:min(len(authorization), 7)], "bearer ")
+		standing := s.originOf(r)
+		switch {
+		case got == "":
+		case !tokenPattern.MatchString(got):
+			t.Errorf("got token %q, want none", got)
+		case byBearer && !strings.Contains(authorization, got), !byBearer && !strings.Contains(cookie, got):
+			t.Errorf("got token %q, which nobody sent", got)
+		case !byBearer && standing != originOurs && standing != originNone:
+			t.Errorf("the cookie counts for a page of %q, site %q", from, site)
+		}
+		listed := from == "https://shop.example" || strings.HasPrefix(from, "https://") && strings.HasSuffix(from, ".wild.example")
+		if standing == originAllowed && !listed {
+			t.Errorf("origin %q is allowed, want only those on the list", from)
+		}
+		if from == "null" && site != "same-origin" && standing != originForeign {
+			t.Errorf("origin null, site %q: got %v, want it foreign", site, standing)
+		}
+	})
+}
+
+func FuzzIdentity(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	secret := []byte("a-secret-of-the-website-for-its-own-tokens")
+	claims := jwt.MapClaims{"sub": "ann", "exp": time.Now().Add(24 * time.Hour).Unix()}
+	var good []string
+	for _, by := range []struct {
+		method jwt.SigningMethod
+		key    any
+	}{{jwt.SigningMethodHS256, secret}, {jwt.SigningMethodES256, key}} {
+		token, err := jwt.NewWithClaims(by.method, claims).SignedString(by.key)
+		if err != nil {
+			f.Fatal(err)
+		}
+		good = append(good, token)
+		f.Add(token)
+		f.Add(token[:len(token)-1])
+		f.Add(token + "=")
+	}
+	for _, method := range []struct {
+		method jwt.SigningMethod
+		key    any
+	}{{jwt.SigningMethodHS256, public}, {jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType}, {jwt.SigningMethodHS512, secret}} {
+		token, err := jwt.NewWithClaims(method.method, claims).SignedString(method.key)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(token)
+	}
+	f.Add("..")
+	f.Add("bnVsbA.bnVsbA.")
+	var checks []*identities
+	for _, k := range []Secret{Secret(secret), Secret(public)} {
+		i, err := newIdentities(&Config{IdentityKey: k})
+		if err != nil {
+			f.Fatal(err)
+		}
+		checks = append(checks, i)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		for _, i := range checks {
+			subject, reason := i.subject(token)
+			if (subject == "") == (reason == "") {
+				t.Errorf("%q: got subject %q and reason %q, want one of them", token, subject, reason)
+			}
+			if subject != "" && !slices.Contains(good, token) {
+				t.Errorf("%q: taken for %q, and nobody signed it", token, subject)
+			}
+		}
+	})
+}
+
+func FuzzOriginSetting(f *testing.F) {
+	for _, o := range []string{"https://shop.example", "https://*.shop.example", "*", "https://[::1]:80", "https://a b", "https://a;x", "https://*", "null"} {
+		f.Add(o)
+	}
+	f.Fuzz(func(t *testing.T, o string) {
+		if validOriginPattern(o) && strings.ContainsAny(o, " ;,'\"\\\r\n\t<>") {
+			t.Errorf("%q: taken, want it refused: it goes into headers", o)
+		}
+	})
+}
