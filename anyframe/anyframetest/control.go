@@ -226,6 +226,14 @@ func (s *Server) Count(op Op) int {
 	return total
 }
 
+// Awake returns how many sessions have a sandbox now, and the most that ever had
+// one at the same time. One that boots or is stored away has one.
+func (s *Server) Awake() (now, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.awake, s.mostAwake
+}
+
 // OpenStreams returns how many event streams are open on a session; on all for
 // an empty id.
 func (s *Server) OpenStreams(id string) int {

@@ -145,6 +145,29 @@ func TestSecretsHoldEverythingThatWasHandedOut(t *testing.T) {
 	}
 }
 
+func TestAwakeSessionsAreCounted(t *testing.T) {
+	cp := anyframetest.Start(t)
+	want := func(what string, now, most int) {
+		t.Helper()
+		if gotNow, gotMost := cp.Awake(); gotNow != now || gotMost != most {
+			t.Errorf("%s: got %d awake, %d at most, want %d and %d", what, gotNow, gotMost, now, most)
+		}
+	}
+	want("at first", 0, 0)
+	a, b := running(t, cp), running(t, cp)
+	want("two", 2, 2)
+	cp.Sleep(a)
+	cp.Sleep(a)
+	want("one sleeps", 1, 2)
+	running(t, cp)
+	want("another", 2, 2)
+	cp.Wake(a)
+	want("the first woken", 3, 3)
+	cp.Delete(b)
+	cp.SetStatus(a, anyframetest.StatusError)
+	want("one deleted, one failed", 1, 3)
+}
+
 func TestWaitGivesUpWithItsContext(t *testing.T) {
 	cp := anyframetest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())

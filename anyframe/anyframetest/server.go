@@ -51,6 +51,8 @@ type Server struct {
 	requests    []Request
 	counts      map[Op]int
 	secrets     []string
+	awake       int               // sessions with a sandbox, one on its way up or down included
+	mostAwake   int               // the most there ever were
 	conns       map[net.Conn]bool // those with a request in hand
 	changed     chan struct{}     // closed on the next change; nil while nobody waits
 }

@@ -38,6 +38,7 @@ type session struct {
 	setup       bool
 	from        int64 // snapshot that it was created from; 0 for none
 	gone        bool  // deleted
+	counted     bool  // among those with a sandbox
 	sandboxID   string
 	sandboxURL  string
 	snapshots   []snapshot // oldest first
@@ -194,6 +195,7 @@ func (sess *session) setStatus(status string) {
 		sess.stopped = time.Now()
 	}
 	sess.status = status
+	sess.server.count(sess)
 	if sess.box != nil && !sess.open() {
 		sess.stopTimers()
 		sess.box.cancel()
@@ -205,6 +207,19 @@ func (sess *session) setStatus(status string) {
 	}
 	sess.wakeStreams()
 	sess.server.notify()
+}
+
+// count keeps how many sessions have a sandbox, and how many ever had at once.
+func (s *Server) count(sess *session) {
+	if live := sess.live(); live != sess.counted {
+		sess.counted = live
+		if live {
+			s.awake++
+		} else {
+			s.awake--
+		}
+		s.mostAwake = max(s.mostAwake, s.awake)
+	}
 }
 
 // open reports whether event streams stay open.
