@@ -276,8 +276,36 @@ func TestAttachmentsAreCheckedAgainstWhatTheyHold(t *testing.T) {
 		"text with a NUL":         {"text/plain", "a\x00b", "415 attachment_type"},
 		"text in Latin-1":         {"text/plain", "caf\xe9", "415 attachment_type"},
 		"text said to be PNG":     {"image/png", "hello", "415 attachment_type"},
+
+		"PNG named a.png":             {"image/png", string(pngBytes), ""},
+		"JPEG named a.JPEG":           {"image/jpeg", string(jpegBytes), ""},
+		"text named a.go":             {"text/plain", "package a", ""},
+		"Markdown named a.md":         {"text/plain", "# a <b>bold</b> word", ""},
+		"Markdown of HTML named a.MD": {"text/markdown", "<p align=center>hello</p>", ""},
+		"a diff of SVG named a.txt":   {"text/plain", "+<svg onload=alert(1)>", ""},
+		"HTML named a.txt":            {"text/plain", "<p>hello</p>", ""}, // text/* is on the list, and this is text
+		"SVG named a.txt":             {"text/plain", "<svg onload=alert(1)>", "415 attachment_type"},
+		"XML of SVG named a.txt":      {"text/plain", "\ufeff<?xml version=\"1.0\"?>\n<!-- a -->\n<SVG onload=alert(1)>", "415 attachment_type"},
+		"SVG named a.xml":             {"text/xml", "<svg xmlns=''></svg>", "415 attachment_type"},
+		"text named a.svg":            {"text/plain", "hello", "415 attachment_type"},
+		"text named a.png":            {"text/plain", "hello", "415 attachment_type"},
+		"PNG named a.html":            {"image/png", string(pngBytes), "415 attachment_type"},
+		"PNG named a.txt":             {"image/png", string(pngBytes), "415 attachment_type"},
+		"PNG named a.gif":             {"image/png", string(pngBytes), "415 attachment_type"},
+		"PNG named a.svg.exe":         {"image/png", string(pngBytes), "415 attachment_type"},
+		"PDF as text named a.txt":     {"text/plain", "%PDF-1.4 hello", "415 attachment_type"},
+		"GIF as text named a.txt":     {"text/plain", "GIF89a=1;alert(1)", "415 attachment_type"},
+		"PostScript named a.txt":      {"text/plain", "%!PS-Adobe-3.0", "415 attachment_type"},
+		"GIF and page named a.gif":    {"image/gif", string(gifBytes) + "<SCRIPT>alert(1)</SCRIPT>", "415 attachment_type"},
+		"PNG and page named a.png":    {"image/png", string(pngBytes) + "<<html>", "415 attachment_type"},
+		"PNG and program named a.png": {"image/png", string(pngBytes) + "<?php system('id');", "415 attachment_type"},
+		"JPEG and angles named a.jpg": {"image/jpeg", string(jpegBytes) + "<<x:xmpmeta><", ""},
 	} {
-		a := v.do("POST", "/v1/messages", withAttachments(attachment("a", tt.mime, []byte(tt.content))))
+		name, file, _ := strings.Cut(name, " named ")
+		if file == "" {
+			file = "a"
+		}
+		a := v.do("POST", "/v1/messages", withAttachments(attachment(file, tt.mime, []byte(tt.content))))
 		if tt.want == "" {
 			if a.status != http.StatusAccepted {
 				t.Errorf("%s: got %d %s, want 202", name, a.status, a.body)
@@ -306,12 +334,24 @@ func TestAttachmentsAreCheckedAgainstWhatTheyHold(t *testing.T) {
 	}
 }
 
+func TestAListOfTypesHoldsForWhatATextLooksLike(t *testing.T) {
+	r := newRig(t, func(c *relay.Config) { c.AttachmentTypes = []string{"text/plain", "text/markdown"} })
+	v := r.visitor()
+	for content, want := range map[string]int{"hello": 202, "# hello": 202, "<p>hello</p>": 415, "<!DOCTYPE html>": 415, "<?xml version='1.0'?><a/>": 415} {
+		a := v.do("POST", "/v1/messages", withAttachments(attachment("a", "text/plain", []byte(content))))
+		if a.status != want {
+			t.Errorf("%q: got %d %s, want %d", content, a.status, a.body, want)
+		}
+	}
+	refused(t, "a page by its name", v.do("POST", "/v1/messages", withAttachments(attachment("a.html", "text/plain", []byte("a")))), 415, "attachment_type")
+}
+
 func TestAttachmentsReachAnyFrameWithAPlainName(t *testing.T) {
 	r := newRig(t, nil)
 	v := r.visitor()
 	for name, want := range map[string]string{
 		"a.txt": "a.txt", "Übersicht (2).txt": "Übersicht (2).txt", "../../etc/passwd": "passwd", `C:\Users\me\a.txt`: "a.txt", "/": "attachment",
-		"": "attachment", "..": "attachment", ".": "attachment", "...": "attachment", "a/": "a", "a\x00b\r\nc.txt": "abc.txt", "\u202egnp.exe": "gnp.exe",
+		"": "attachment", "..": "attachment", ".": "attachment", "...": "attachment", "a/": "a", "a\x00b\r\nc.txt": "abc.txt", "\u202egnp.elif": "gnp.elif",
 		" ": "attachment", ".env": ".env", strings.Repeat("é", 1000): strings.Repeat("é", 128), "\u200b": "attachment",
 	} {
 		got := v.accepted(fmt.Sprintf("%.40q", name), withAttachments(attachment(name, "text/plain", []byte("hello"))))

@@ -128,6 +128,7 @@ type Config struct {
 	RateSessions Rate // new sessions per address
 
 	MaxSessions       int // awake at once
+	SessionsPerDay    int // new ones; 0 is no limit
 	MaxStreams        int
 	StreamsPerVisitor int
 	StreamsPerIP      int
@@ -250,6 +251,9 @@ func (c *Config) Validate() error {
 		if n < 1 {
 			wrong("%s must be at least 1", name)
 		}
+	}
+	if c.SessionsPerDay < 0 {
+		wrong("RELAY_SESSIONS_PER_DAY must not be negative")
 	}
 	if c.MaxAttachments < 0 {
 		wrong("RELAY_MAX_ATTACHMENTS must not be negative")

@@ -71,6 +71,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer sess.close()
+	defer sess.listen()()
 
 	sub := &subscriber{server: s, sess: sess, w: w, rc: http.NewResponseController(w), pos: -1}
 	sub.readLastEventID(r)

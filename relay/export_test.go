@@ -35,14 +35,9 @@ func (s *Server) CountedInMemory() int {
 	s.limits.mu.Lock()
 	n := len(s.limits.byVisitor) + len(s.limits.byAddr)
 	s.limits.mu.Unlock()
-	for _, l := range []*limiter{s.limits.messages, s.limits.sessions, s.limits.requests} {
-		if l != nil {
-			l.counts.mu.Lock()
-			n += len(l.counts.now) + len(l.counts.last)
-			l.counts.mu.Unlock()
-		}
-	}
-	return n
+	s.limits.quotas.mu.Lock()
+	defer s.limits.quotas.mu.Unlock()
+	return n + len(s.limits.quotas.refused)
 }
 
 // Kept is how many events and bytes s keeps of all sessions together.

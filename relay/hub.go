@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -46,13 +47,15 @@ type hub struct {
 	wg       sync.WaitGroup
 	reads    chan struct{} // a slot for each upstream read under way
 	checks   chan struct{} // a slot for each session that is read again
+	making   chan struct{} // a slot for each sandbox that room is made for
 	draining chan struct{} // closed when the relay begins to end
 	drain    sync.Once
 
 	mu       sync.Mutex // held only to look or set
 	closed   bool
 	sessions map[string]*session
-	awake    map[string]time.Time // visitor → when the sandbox sleeps at the latest
+
+	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
 }
 
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
@@ -62,9 +65,9 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *lim
 		watchQuiet: watchQuiet, watchLive: watchLive, watchSilent: watchSilent, checks: make(chan struct{}, maxChecks),
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
+		making:   make(chan struct{}, maxMaking),
 		draining: make(chan struct{}),
 		sessions: map[string]*session{},
-		awake:    map[string]time.Time{},
 	}
 }
 
@@ -120,9 +123,10 @@ func (s *session) retire() {
 		h.mu.Unlock()
 		return
 	}
-	if s.works(h.config.IdleTimeout + time.Minute) {
+	if s.works(h.config.IdleTimeout + countedFor) {
 		s.idle = time.AfterFunc(s.hub.linger, s.retire)
 		h.mu.Unlock()
+		s.renew(h.ctx)
 		return
 	}
 	if h.sessions[s.visitor] == s {
@@ -202,50 +206,28 @@ func (h *hub) reading(ctx context.Context) (func(), error) {
 	}
 }
 
-// keepAwake counts the visitor's sandbox as awake. It reports false when there
-// are too many already.
-func (h *hub) keepAwake(visitor string) bool {
-	now := time.Now()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if _, counted := h.awake[visitor]; !counted {
-		for v, until := range h.awake { // those that must have gone to sleep unseen
-			if until.Before(now) {
-				delete(h.awake, v)
-			}
-		}
-		if len(h.awake) >= h.config.MaxSessions {
-			return false
-		}
-	}
-	h.awake[visitor] = now.Add(h.config.IdleTimeout + time.Minute)
-	h.metrics.sessionsAwake.Set(float64(len(h.awake)))
-	return true
-}
-
-func (h *hub) asleep(visitor string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.awake, visitor)
-	h.metrics.sessionsAwake.Set(float64(len(h.awake)))
-}
-
 // lease takes the named lease, waiting for another replica to let go of it or
 // die. It is renewed until release is called.
 func (h *hub) lease(ctx context.Context, name string) (release func(), err error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		_, ok, err := h.store.Acquire(ctx, name, h.owner, h.leases)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			break
+		release, ok, err := h.tryLease(ctx, name)
+		if err != nil || ok {
+			return release, err
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// tryLease takes the named lease if nobody has it. It is renewed until release
+// is called. This process counts as one owner, whoever in it asks.
+func (h *hub) tryLease(ctx context.Context, name string) (release func(), ok bool, err error) {
+	_, ok, err = h.store.Acquire(ctx, name, h.owner, h.leases)
+	if err != nil || !ok {
+		return nil, false, err
 	}
 	var renew *time.Timer
 	var mu sync.Mutex // held while renewing, so that release comes after it
@@ -275,5 +257,5 @@ func (h *hub) lease(ctx context.Context, name string) (release func(), err error
 		if err := h.store.Release(ctx, name, h.owner); err != nil {
 			h.log.Warn("release lease", "error", err)
 		}
-	}, nil
+	}, true, nil
 }

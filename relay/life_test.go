@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -437,33 +436,4 @@ func TestARefusedKeyMakesTheRelayNotReadyAndStopsAllRequests(t *testing.T) {
 	x.turnEnds(2)
 	x.matches("live", r.oracle(1, r.upstream()))
 	r.wantTaken("before", "hello")
-}
-
-func TestNoMoreSandboxesAreAwakeThanAllowed(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 })
-	a, b := r.visitor(), r.visitor()
-	a.say("one", "k1")
-	first := r.upstream()
-	for range 2 {
-		if got := b.refused("two", "k1", http.StatusServiceUnavailable, "at_capacity"); got.header.Get("Retry-After") == "" {
-			t.Error("at_capacity without Retry-After")
-		}
-	}
-	a.say("one goes on", "k2")
-	if got := r.plane.Count(anyframetest.OpCreate); got != 1 {
-		t.Errorf("sandboxes asked for: got %d, want 1", got)
-	}
-	r.plane.Sleep(first)
-	x := a.open("")
-	x.status("sleeping")
-	b.say("two", "k1")
-	a.refused("three", "k3", http.StatusServiceUnavailable, "at_capacity")
-	if got := b.do("DELETE", "/v1/session", ""); got.status != 204 {
-		t.Errorf("DELETE: got %d, want 204", got.status)
-	}
-	a.say("three", "k3")
-	if got := r.taken(first); !slices.Equal(got, []string{"one", "one goes on", "three"}) {
-		t.Errorf("the first visitor's turns: got %q", got)
-	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"hash/maphash"
 	"math"
 	"net/http"
 	"sync"
@@ -21,7 +22,7 @@ func newLimiter(r Rate) *limiter {
 	if r.Limit <= 0 {
 		return nil
 	}
-	c := &counts{}
+	c := newCounts()
 	return &limiter{
 		httprate.NewRateLimiter(r.Limit, r.Window, httprate.WithLimitCounter(c), httprate.WithResponseHeaders(httprate.ResponseHeaders{})),
 		c,
@@ -37,32 +38,6 @@ func (l *limiter) take(key string) error {
 	return errRateLimited.after(l.counts.wait(key, time.Now()))
 }
 
-// full returns the refusal that take would, and counts nothing.
-func (l *limiter) full(key string) error {
-	if l == nil {
-		return nil
-	}
-	if _, rate, err := l.rate.Status(key); err != nil || int(math.Round(rate)) < l.counts.limit {
-		return nil // our counts give no errors
-	}
-	return errRateLimited.after(l.counts.wait(key, time.Now()))
-}
-
-// giveBack undoes one take of key that came to nothing.
-func (l *limiter) giveBack(key string) {
-	if l == nil {
-		return
-	}
-	l.counts.mu.Lock()
-	defer l.counts.mu.Unlock()
-	switch c := l.counts; {
-	case c.now[key] > 0:
-		c.now[key]--
-	case c.last[key] > 0:
-		c.last[key]--
-	}
-}
-
 // nowhere swallows what a limiter would tell a client: refusals are ours to word.
 type nowhere struct{}
 
@@ -70,15 +45,46 @@ func (nowhere) Header() http.Header         { return http.Header{} }
 func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (nowhere) WriteHeader(int)             {}
 
-// counts is an [httprate.LimitCounter]. The package's own tells nobody what it
-// has counted, so that when to come back could only be guessed, and never gives
-// memory back.
+// counts is an [httprate.LimitCounter] whose memory is the same for a million
+// keys as for one. The package's own grows with every key, never gives memory
+// back, and tells nobody what it has counted, so that when to come back could
+// only be guessed. Here every key has one cell in each of a few rows, by a hash
+// that nobody outside can know, and counts for as much as the least of its
+// cells: too much for those whose cells are all shared, which takes a flood from
+// very many addresses, and never too little.
 type counts struct {
 	mu        sync.Mutex // held only to look or set
 	limit     int
 	length    time.Duration
 	window    time.Time // when the present one began
-	now, last map[string]int
+	seeds     [sketchRows]maphash.Seed
+	now, last sketch
+}
+
+const (
+	sketchRows  = 2
+	sketchCells = 1 << 17 // a row; times four bytes, two rows and two windows: 2 MiB
+)
+
+type sketch [sketchRows][]uint32
+
+func newCounts() *counts {
+	c := &counts{}
+	for row := range sketchRows {
+		c.seeds[row] = maphash.MakeSeed()
+		c.now[row], c.last[row] = make([]uint32, sketchCells), make([]uint32, sketchCells)
+	}
+	return c
+}
+
+// get is what key counts for in two windows.
+func (c *counts) get(key string) (now, last int) {
+	now, last = math.MaxInt, math.MaxInt
+	for row, seed := range c.seeds {
+		cell := maphash.String(seed, key) % sketchCells
+		now, last = min(now, int(c.now[row][cell])), min(last, int(c.last[row][cell]))
+	}
+	return now, last
 }
 
 // Config implements [httprate.LimitCounter].
@@ -94,7 +100,9 @@ func (c *counts) IncrementBy(key string, window time.Time, n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn(window)
-	c.now[key] += n
+	for row, seed := range c.seeds {
+		c.now[row][maphash.String(seed, key)%sketchCells] += uint32(n) //nolint:gosec // one
+	}
 	return nil
 }
 
@@ -103,20 +111,23 @@ func (c *counts) Get(key string, window, _ time.Time) (now, last int, err error)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn(window)
-	return c.now[key], c.last[key], nil
+	now, last = c.get(key)
+	return now, last, nil
 }
 
 // turn begins another window.
 func (c *counts) turn(window time.Time) {
-	switch {
-	case c.now != nil && !c.window.Before(window) && c.window.Sub(window) <= c.length:
+	if !c.window.Before(window) && c.window.Sub(window) <= c.length {
 		return // the present one, or asked for just before it began
-	case c.window.Add(c.length).Equal(window):
-		c.last = c.now
-	default:
-		c.last = nil
 	}
-	c.window, c.now = window, map[string]int{}
+	c.now, c.last = c.last, c.now
+	for row := range sketchRows {
+		clear(c.now[row])
+		if !c.window.Add(c.length).Equal(window) {
+			clear(c.last[row])
+		}
+	}
+	c.window = window
 }
 
 // wait is how long it takes until one more of key is let through, if nothing
@@ -126,7 +137,8 @@ func (c *counts) wait(key string, at time.Time) time.Duration {
 	defer c.mu.Unlock()
 	// A limiter rounds what it counts, so there is room below this.
 	room := float64(c.limit) - 0.5
-	now, last := float64(c.now[key]), float64(c.last[key])
+	nowCount, lastCount := c.get(key)
+	now, last := float64(nowCount), float64(lastCount)
 	gone := at.Sub(c.window)
 	until := func(old, left float64) time.Duration { // of a window, until no more than left of old counts
 		return time.Duration((1 - min(left/old, 1)) * float64(c.length))

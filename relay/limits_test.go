@@ -306,29 +306,6 @@ func TestNewSessionsAreCountedByAddress(t *testing.T) {
 	refused(t, "the first, for another session", send(first, "192.0.2.1"), 429, "session_quota")
 }
 
-func TestMoreSessionsThanMayBeAwakeAreRefused(t *testing.T) {
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 2 })
-	first, second, third := r.visitor(), r.visitor(), r.visitor()
-	first.say("hi", "k1")
-	second.say("hi", "k1")
-	for range 2 {
-		a := third.do("POST", "/v1/messages", `{"text":"hi"}`, "Idempotency-Key", "k1")
-		refused(t, "the third", a, 503, "at_capacity")
-		if a.header.Get("Retry-After") == "" {
-			t.Error("got no Retry-After, want one")
-		}
-	}
-	if n := r.plane.Count(anyframetest.OpCreate); n != 2 {
-		t.Errorf("sessions created: got %d, want 2", n)
-	}
-	first.say("those who have one go on", "k2")
-	if a := second.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
-		t.Errorf("ended: got %d, want 204", a.status)
-	}
-	third.say("hi", "k1") // now there is room
-	refused(t, "the second, which has none any more", second.do("POST", "/v1/messages", `{"text":"hi"}`), 503, "at_capacity")
-}
-
 func TestManySessionsAtOnceDoNotSlipPastTheQuota(t *testing.T) {
 	r := newRig(t, func(c *relay.Config) { c.RateSessions = rate(2, time.Hour) })
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpCreate, Delay: 200 * time.Millisecond})

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -94,18 +95,70 @@ func (c *Config) decodeAttachment(row json.RawMessage, prefix string) (a anyfram
 		return a, errAttachType
 	}
 	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
-	if strings.HasPrefix(kind, "text/") {
-		if !utf8.Valid(content) || slices.Contains(content, 0) {
+	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !c.accepts(named)) {
+		return a, errAttachType.with("An attachment's name says that it is something else.")
+	}
+	if isText(kind) {
+		if held := typeOfText(content); !isText(held) || !c.accepts(held) {
 			return a, errAttachType.with("An attachment does not hold the text that it is said to be.")
 		}
 		a.Kind, a.Text = anyframe.AttachmentText, string(content)
 		return a, nil
 	}
-	if http.DetectContentType(content) != kind {
+	if http.DetectContentType(content) != kind || isPage(content) {
 		return a, errAttachType.with("An attachment does not hold the image that it is said to be.")
 	}
 	a.Kind, a.Data = anyframe.AttachmentImage, content
 	return a, nil
+}
+
+func isText(kind string) bool { return strings.HasPrefix(kind, "text/") }
+
+// namedTypes are the types that a file's name may give away. The system's own
+// list is another on every machine.
+var namedTypes = map[string]string{
+	"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "avif": "image/avif",
+	"bmp": "image/bmp", "ico": "image/x-icon", "tif": "image/tiff", "tiff": "image/tiff", "heic": "image/heic",
+	"svg": "image/svg+xml", "svgz": "image/svg+xml",
+	"html": "text/html", "htm": "text/html", "shtml": "text/html", "xhtml": "application/xhtml+xml", "xht": "application/xhtml+xml",
+	"txt": "text/plain", "md": "text/markdown", "csv": "text/csv", "css": "text/css", "js": "text/javascript", "mjs": "text/javascript", "xml": "text/xml",
+	"pdf": "application/pdf", "zip": "application/zip", "gz": "application/gzip", "exe": "application/octet-stream",
+	"dll": "application/octet-stream", "msi": "application/octet-stream", "jar": "application/java-archive", "wasm": "application/wasm",
+}
+
+// typeOfName is the type that a file's name gives away, "" if none.
+func typeOfName(name string) string {
+	return namedTypes[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]
+}
+
+// typeOfText is what a text looks like to a browser that has nothing else to go
+// by, and SVG, which is a page as well, though browsers would need to be told.
+func typeOfText(content []byte) string {
+	if !utf8.Valid(content) || slices.Contains(content, 0) {
+		return "application/octet-stream"
+	}
+	start := bytes.TrimSpace(bytes.TrimPrefix(content[:min(len(content), 1024)], []byte("\ufeff")))
+	if bytes.HasPrefix(start, []byte("<")) && bytes.Contains(bytes.ToLower(start), []byte("<svg")) {
+		return "image/svg+xml"
+	}
+	kind, _, _ := strings.Cut(http.DetectContentType(content), ";")
+	return kind
+}
+
+// isPage reports whether an image is a page as well, to whoever takes it for one.
+func isPage(image []byte) bool {
+	for {
+		i := bytes.IndexByte(image, '<')
+		if i < 0 {
+			return false
+		}
+		image = image[i+1:]
+		for _, tag := range []string{"script", "html", "?php"} {
+			if len(image) >= len(tag) && strings.EqualFold(string(image[:len(tag)]), tag) {
+				return true
+			}
+		}
+	}
 }
 
 // accepts reports whether kind is on the list, where text/* stands for all of text.

@@ -23,9 +23,10 @@ type metrics struct {
 	firstEvent     prometheus.Histogram
 	turnSeconds    prometheus.Histogram
 	sessionsLive   prometheus.Gauge
-	sessionsAwake  prometheus.Gauge
+	slept          prometheus.Counter
 	boots          *prometheus.CounterVec   // kind, result
 	bootSeconds    *prometheus.HistogramVec // kind
+	capacity       *prometheus.CounterVec   // cause
 	refusals       *prometheus.CounterVec   // code
 	panics         prometheus.Counter
 	requests       *prometheus.CounterVec   // route, status
@@ -103,11 +104,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		firstEvent:     histogram("relay_turn_first_event_seconds", "From accepting a turn to the agent's first event.", turns),
 		turnSeconds:    histogram("relay_turn_seconds", "From accepting a turn to its end.", turns),
 		sessionsLive:   gauge("relay_sessions_live", "Sessions held in memory."),
-		sessionsAwake:  gauge("relay_sessions_awake", "Sandboxes that this relay believes awake."),
+		slept:          counter("relay_sessions_put_to_sleep_total", "Sandboxes put to sleep to make room for others."),
 		boots:          counters("relay_session_wakes_total", "Times a sandbox was made sure to run, by kind (new, resume) and result.", "kind", "result"),
 		bootSeconds:    histograms("relay_session_wake_seconds", "Time until the sandbox ran, by kind.", seconds, "kind"),
 		refusals:       counters("relay_refusals_total", "Requests refused, by the problem's code.", "code"),
 		panics:         counter("relay_panics_total", "Faults in the relay's own code that were caught."),
+		capacity:       counters("relay_capacity_refusals_total", "Refusals at_capacity, by what there is no more of: awake (sandboxes), bodies (memory for large ones), budget (new sessions of the day) or streams.", "cause"),
 		requests:       counters("relay_requests_total", "Requests answered, by route and status.", "route", "status"),
 		upstreamCalls:  counters("relay_upstream_requests_total", "Requests to AnyFrame, by operation and status.", "op", "status"),
 		upstreamTime:   histograms("relay_upstream_request_seconds", "Time until AnyFrame answered, by operation.", seconds, "op"),

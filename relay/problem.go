@@ -77,6 +77,7 @@ var (
 	errUnavailable    = &problem{503, "upstream_unavailable", "The agent is unavailable", "The agent is unavailable at the moment; try again shortly.", 5 * time.Second}
 	errStoreAway      = &problem{503, "at_capacity", "Try again shortly", "The relay cannot take this right now; try again in a moment.", 2 * time.Second}
 	errCapacity       = &problem{503, "at_capacity", "All agents are busy", "All agents are busy; try again in a moment.", 30 * time.Second}
+	errBudget         = &problem{503, "at_capacity", "No more today", "No more conversations can be begun today; try again later.", 0}
 	errDraining       = &problem{503, "draining", "Restarting", "The relay is restarting; try again in a moment.", 2 * time.Second}
 )
 

@@ -236,22 +236,18 @@ func (s *session) over(ctx context.Context, err error) bool {
 			s.logger().Warn("read the transcript", "error", err)
 		}
 	}
+	st := statusSleeping
 	switch {
 	case ok && state.Session != nil && state.Session.Status == anyframe.StatusError:
-		s.interrupt()
-		s.setStatus(statusFailed)
-	case ok:
-		s.interrupt()
-		s.setStatus(statusSleeping)
+		st = statusFailed
 	case errors.Is(err, anyframe.ErrNotFound):
-		s.interrupt()
-		s.setStatus(statusEnded)
-	case errors.Is(err, anyframe.ErrStreamEnded):
-		s.interrupt()
-		s.setStatus(statusSleeping)
-	default:
+		st = statusEnded
+	case !ok && !errors.Is(err, anyframe.ErrStreamEnded):
 		return false
 	}
+	s.interrupt()
+	s.setStatus(st)
+	s.leaveOnceDown(ctx, s.upstreamID())
 	return true
 }
 
@@ -284,17 +280,8 @@ func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again 
 		return
 	}
 	head := log.Head()
-	tail, idle, known := head, head == 0, true
-	for row, err := range s.hub.client.Sessions.TranscriptAll(ctx, id, max(head-1, 0)) {
-		if err != nil {
-			idle, known = false, false
-			break
-		}
-		tail = row.Seq
-		kind := row.Event().Type()
-		idle = kind == "result" || kind == "_error"
-	}
-	idle = idle && !s.notes().unanswered(tail)
+	tail, idle, err := s.tail(ctx, id, head)
+	known := err == nil
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	if s.view().log != log {

@@ -31,9 +31,9 @@ func TestOnlySessionsThatWereMadeCountAgainstTheQuota(t *testing.T) {
 }
 
 func TestWakingAtCapacityIsRefusedAtOnce(t *testing.T) {
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, talk))
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, atWork))
 	first := r.visitor()
-	first.say("hi", "a")
+	first.say("work", "a")
 	second := r.visitor()
 	if a := second.do("POST", "/v1/session", ""); a.status != 503 || a.code() != "at_capacity" {
 		t.Errorf("got %d %s, want 503 at_capacity", a.status, a.body)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -52,7 +53,6 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s := &Server{config: c, log: log, metrics: newMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
 	s.crossOrigin = newCrossOrigin(s.publicOrigin)
 	s.guard = newGuard(s.metrics, log)
-	s.limits = newLimits(&s.config)
 	var err error
 	if s.identities, err = newIdentities(&s.config); err != nil {
 		return nil, err
@@ -77,6 +77,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	}
 	s.store = store.Observe(s.store, s.metrics.stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
+	s.limits = newLimits(&s.config, s.store, s.metrics)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
+	}, s.awake))
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
 	s.hub.holder = s.holder
@@ -88,6 +92,17 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
 	}
 	return s, nil
+}
+
+// awake is how many sandboxes are counted as awake, NaN if nobody can say.
+func (s *Server) awake() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	n, err := s.store.CountAwake(ctx)
+	if err != nil {
+		return math.NaN()
+	}
+	return float64(n)
 }
 
 // Handler serves the public routes.

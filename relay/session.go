@@ -36,6 +36,8 @@ type session struct {
 	// in the order in which they were read.
 	order     chan struct{}
 	firstWord answerSpan
+	// waking has one slot too, for who wakes the sandbox or puts it to sleep.
+	waking chan struct{}
 
 	loadMu sync.Mutex // held while the record is read and taken over, so that no two do that at once
 	lookMu sync.Mutex // held while AnyFrame is asked for the status, so that it is asked once
@@ -61,6 +63,13 @@ type session struct {
 	loaded    bool               // the record has been read
 	devices   map[string]*device // of a visitor whom the website named, by token
 
+	countMu sync.Mutex // held while the store is told how the sandbox counts, so that the last word is the newest
+	ticket  int64      // of the sandbox among those awake; 0 when it is not counted here
+	counted time.Time  // when the store was last told
+
+	opened    time.Time // when this process began to hold it
+	listeners int       // event streams; guarded by hub.mu
+
 	refs  int         // guarded by hub.mu
 	idle  *time.Timer // guarded by hub.mu
 	watch *time.Timer // guarded by hub.mu
@@ -84,8 +93,8 @@ type pump struct {
 
 func newSession(h *hub, visitor string) *session {
 	return &session{
-		hub: h, visitor: visitor, status: statusNone, book: &notebook{},
-		log: eventlog.New(0, h.logLimits()), order: make(chan struct{}, 1),
+		hub: h, visitor: visitor, opened: time.Now(), status: statusNone, book: &notebook{},
+		log: eventlog.New(0, h.logLimits()), order: make(chan struct{}, 1), waking: make(chan struct{}, 1),
 	}
 }
 
@@ -187,9 +196,6 @@ func (s *session) setStatus(st status) {
 	}
 	log := s.log
 	s.mu.Unlock()
-	if st != statusRunning && st != statusBooting {
-		s.hub.asleep(s.visitor)
-	}
 	if changed {
 		s.logger().Info("session", "status", st, "epoch", s.view().epoch)
 		log.Notify()
@@ -260,27 +266,32 @@ func (s *session) look(ctx context.Context) error {
 	switch {
 	case errors.Is(err, anyframe.ErrNotFound):
 		s.setStatus(statusEnded)
+		s.leave(time.Now())
 	case err != nil:
 		if st == statusRunning || st == statusBooting {
 			s.startPump(false, "") // it was awake when we last knew; the pump finds out
 		}
 		return err
 	case up.Status == anyframe.StatusRunning:
-		s.hub.keepAwake(s.visitor)
 		s.setStatus(statusRunning)
+		s.stayAwake(ctx)
 		s.startPump(false, "")
 	case up.Status == anyframe.StatusBooting:
-		s.hub.keepAwake(s.visitor)
 		s.setStatus(statusBooting)
+		if _, err := s.countAwake(ctx, 0); err != nil {
+			return err
+		}
 		s.startPump(true, "") // it comes up anyway: wait for it
 	case up.Status == anyframe.StatusError:
 		s.setStatus(statusFailed)
+		s.leave(time.Now())
 	default:
 		if err := s.sync(ctx); err != nil {
 			return err
 		}
 		s.interrupt()
 		s.setStatus(statusSleeping)
+		s.leaveOnceDown(ctx, id)
 	}
 	s.mu.Lock()
 	s.looked = true
@@ -402,6 +413,9 @@ func (s *session) remember(ev anyframe.Event, out told) {
 		if err := s.save(s.hub.ctx, func(rec *store.Session) { rec.LastSeq = max(rec.LastSeq, ev.Seq) }); err != nil {
 			s.logger().Warn("save the session", "error", err)
 		}
+	}
+	if out.ended {
+		s.stayAwake(s.hub.ctx) // idle from now on
 	}
 	if len(out.placed)+len(out.moved)+len(out.settled) == 0 {
 		return

@@ -143,6 +143,9 @@ func (s *session) end(ctx context.Context) error {
 	if id == "" || s.view().status == statusEnded {
 		return nil
 	}
+	if _, err := s.countAwake(ctx, 0); err != nil { // maybe another process did
+		return err
+	}
 	s.setStatus(statusEnded) // first, so that nobody starts another pump
 	s.stopPump()
 	s.interrupt()
@@ -152,14 +155,21 @@ func (s *session) end(ctx context.Context) error {
 	calling, done := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
 	defer done()
 	if _, err := s.hub.client.Sessions.Terminate(calling, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
-		s.hub.wg.Go(func() { s.terminate(id) }) // the conversation is over all the same
+		s.hub.wg.Go(func() { // the conversation is over all the same
+			if s.terminate(id) {
+				s.leaveOnceDown(s.hub.ctx, id)
+			}
+		})
+		return nil
 	}
+	s.leaveOnceDown(calling, id)
 	return nil
 }
 
-// terminate ends a sandbox, trying again while AnyFrame is in trouble. One that
-// cannot be ended goes to sleep by itself after its idle time.
-func (s *session) terminate(id string) {
+// terminate ends a sandbox, trying again while AnyFrame is in trouble, and
+// reports whether it could. One that cannot be ended goes to sleep by itself
+// after its idle time.
+func (s *session) terminate(id string) (ended bool) {
 	ctx, cancel := context.WithTimeout(s.hub.ctx, s.hub.config.IdleTimeout)
 	defer cancel()
 	err := s.persistently(ctx, func() error {
@@ -168,7 +178,9 @@ func (s *session) terminate(id string) {
 	})
 	if err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {
 		s.logger().Warn("terminate the session", "error", err)
+		return false
 	}
+	return true
 }
 
 const (

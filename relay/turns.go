@@ -51,6 +51,11 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	} else if !keyPattern.MatchString(key) {
 		return errBadRequest.with("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
 	}
+	release, err := s.admitBody(r, v.id, key)
+	if err != nil {
+		return err
+	}
+	defer release()
 	body, err := readBody(w, r, s.config.maxMessageBody())
 	if err != nil {
 		return err
@@ -79,6 +84,24 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 		return err
 	}
 	return writeJSON(w, http.StatusAccepted, got)
+}
+
+// admitBody refuses a message before its body is read, if that is large and it
+// is known that nothing would come of it: a visitor has sent too much, unless
+// it is a repetition, or there is no room for it now.
+func (s *Server) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
+	size := s.config.maxMessageBody() // what is larger is refused as it is
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength)
+	}
+	if size > largeBody {
+		if err := s.limits.mayMessage(r.Context(), visitor); err != nil {
+			if _, noteErr := s.hub.store.Note(r.Context(), visitor, noteTurn, key); noteErr != nil {
+				return nil, err
+			}
+		}
+	}
+	return s.limits.body(clientAddr(r), size)
 }
 
 // send gets a message into AnyFrame once, however often it is called with the
@@ -151,7 +174,7 @@ func (s *session) beginTurn(ctx context.Context, key string, m message) (turnNot
 	}
 	n, err := s.hub.store.Note(ctx, s.visitor, noteTurn, key)
 	if errors.Is(err, store.ErrNotFound) {
-		if err := s.hub.limits.messages.take(s.visitor); err != nil {
+		if err := s.hub.limits.message(ctx, s.visitor); err != nil {
 			return turn, err
 		}
 		n, _, err = s.hub.store.BeginNote(ctx, turn.stored())
@@ -358,7 +381,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 		s.logger().Error("keep a turn", "error", err)
 	}
 	s.notes().setTurn(*turn)
-	s.hub.keepAwake(s.visitor)
+	s.stayAwake(ctx)
 	s.startPump(false, "")
 	s.logger().Info("turn", "request", trailOf(ctx).request, "turn", turn.note.Key, "seq", turn.note.Seq)
 	s.hub.wg.Go(func() {

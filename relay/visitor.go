@@ -326,10 +326,7 @@ func (s *Server) dismiss(ctx context.Context, v who) error {
 		s.hub.expel(v.id, v.token)
 		return nil
 	}
-	if err := s.hub.store.Forget(ctx, v.id); err != nil {
-		return err
-	}
-	if err := s.hub.bury(ctx, v.id); err != nil {
+	if err := s.hub.forget(ctx, v.id); err != nil {
 		return err
 	}
 	s.hub.void(v.id)

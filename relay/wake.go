@@ -9,6 +9,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
+// oldWait is how long a new sandbox waits for the visitor's last one to be down.
+const oldWait = 5 * time.Second
+
 // freshFor is how long a sign of life of the sandbox is taken for granted.
 const freshFor = 5 * time.Second
 
@@ -26,7 +29,7 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 		return f, nil
 	}
 	if id == "" || st == statusEnded {
-		if err := s.hub.limits.newSession(addr); err != nil {
+		if err := s.hub.limits.newSession(ctx, addr); err != nil {
 			return nil, err
 		}
 	}
@@ -46,8 +49,8 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 			return nil, nil
 		}
 	}
-	if !s.hub.keepAwake(s.visitor) {
-		return nil, errCapacity
+	if err := s.hub.roomFor(ctx); err != nil {
+		return nil, err
 	}
 	return s.startPump(true, addr), nil
 }
@@ -70,6 +73,12 @@ func (s *session) wake(ctx context.Context) (err error) {
 		s.hub.metrics.boots.WithLabelValues(kind, result).Inc()
 	}()
 
+	select {
+	case s.waking <- struct{}{}: // or it is being put to sleep
+		defer func() { <-s.waking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	release, err := s.hub.lease(ctx, "wake:"+s.visitor)
 	if err != nil {
 		return err
@@ -79,8 +88,8 @@ func (s *session) wake(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if !s.hub.keepAwake(s.visitor) {
-		return errCapacity
+	if err := s.takeRoom(ctx); err != nil {
+		return err
 	}
 	ended := status(rec.State) == statusEnded || s.view().status == statusEnded
 	cause := error(errBooting)
@@ -152,9 +161,16 @@ func lost(err error) bool {
 // create starts the visitor's next epoch on a new sandbox, which counts against
 // those that addr may have unless it came to nothing.
 func (s *session) create(ctx context.Context, rec store.Session, addr string) error {
-	undo, err := s.hub.limits.beginSession(addr)
+	undo, err := s.hub.limits.beginSession(ctx, addr)
 	if err != nil {
 		return err
+	}
+	if rec.UpstreamID != "" { // the sandbox before it may still be up
+		waiting, cancel := context.WithTimeout(ctx, oldWait)
+		if err := s.hub.waitDown(waiting, rec.UpstreamID); err != nil {
+			s.hub.countStray(ctx)
+		}
+		cancel()
 	}
 	var up *anyframe.Session
 	err = s.persistently(ctx, func() (err error) {
@@ -167,8 +183,10 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		return err
 	})
 	if err != nil {
-		if _, unsure := errors.AsType[final](err); !unsure {
-			undo()
+		if _, unsure := errors.AsType[final](err); unsure {
+			s.hub.countStray(ctx)
+		} else if undoErr := undo(); undoErr != nil {
+			s.logger().Warn("give back to a quota", "error", undoErr)
 		}
 		return err
 	}
@@ -217,6 +235,7 @@ func (s *session) running(ctx context.Context) error {
 	s.looked = true
 	s.mu.Unlock()
 	s.setStatus(statusRunning)
+	s.stayAwake(ctx)
 	return nil
 }
 
@@ -224,8 +243,9 @@ func (s *session) running(ctx context.Context) error {
 func (s *session) discard(id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.hub.config.UpstreamTimeout)
 	defer cancel()
-	if _, err := s.hub.client.Sessions.Terminate(ctx, id); err != nil {
+	if err := s.hub.down(ctx, id); err != nil {
 		s.logger().Warn("terminate a sandbox", "error", err)
+		s.hub.countStray(ctx)
 	}
 }
 
@@ -234,7 +254,7 @@ func (s *session) afterFailedWake(err error) {
 	v := s.view()
 	if v.epoch == 0 || v.status != statusBooting {
 		if v.status != statusRunning {
-			s.hub.asleep(s.visitor)
+			s.leave(time.Now())
 		}
 		return
 	}
@@ -244,7 +264,8 @@ func (s *session) afterFailedWake(err error) {
 	_, timedOut := errors.AsType[*anyframe.WaitTimeoutError](err)
 	if timedOut || lost(err) {
 		s.discard(id) // it never came up, and would stay awake for nothing
-	}
+		s.leave(time.Now())
+	} // else it may come up yet, and counts
 	s.setStatus(statusFailed)
 }
 

@@ -87,6 +87,7 @@ func (s *session) catchOn() {
 		if err = s.look(ctx); err == nil {
 			err = s.probe(ctx)
 		}
+		s.renew(ctx)
 		cancel()
 	}
 	if err != nil {
@@ -196,15 +197,24 @@ func (s *session) takeOver(ctx context.Context, rec store.Session) error {
 	return nil
 }
 
-// bury leaves a mark in the store that the visitor was forgotten.
-func (h *hub) bury(ctx context.Context, visitor string) error {
+// forget deletes all that the store has of a visitor but for a mark that this
+// was done, with the sandbox that goes to sleep now, for as long as anybody may
+// want to know.
+func (h *hub) forget(ctx context.Context, visitor string) error {
+	last, err := h.store.Session(ctx, visitor)
+	if err != nil {
+		return err
+	}
+	if err := h.store.Forget(ctx, visitor); err != nil {
+		return err
+	}
 	for {
 		rec, err := h.store.Session(ctx, visitor)
 		if err != nil {
 			return err
 		}
-		rec.State, rec.UpstreamID = stateVoid, ""
-		rec.ExpiresAt = time.Now().Add(h.config.StreamLifetime + tombFor)
+		rec.State, rec.UpstreamID = stateVoid, last.UpstreamID
+		rec.ExpiresAt = time.Now().Add(max(h.config.StreamLifetime, h.countFor()) + tombFor)
 		if _, err = h.store.SaveSession(ctx, rec); !errors.Is(err, store.ErrConflict) {
 			return err
 		}

@@ -89,6 +89,7 @@ func table() []setting {
 		{"RELAY_RATE_IP", "120/m", "requests per address; IPv6 counts by /64", rate(func(s *settings) *relay.Rate { return &s.relay.RateIP })},
 		{"RELAY_RATE_SESSIONS", "6/h", "new sessions per address", rate(func(s *settings) *relay.Rate { return &s.relay.RateSessions })},
 		{"RELAY_MAX_SESSIONS", "200", "sandboxes awake at once", number(func(s *settings) *int { return &s.relay.MaxSessions })},
+		{"RELAY_SESSIONS_PER_DAY", "off", "new sessions in all, per day of UTC: n or off", budget(func(s *settings) *int { return &s.relay.SessionsPerDay })},
 		{"RELAY_MAX_STREAMS", "50000", "event streams open at once", number(func(s *settings) *int { return &s.relay.MaxStreams })},
 		{"RELAY_STREAMS_PER_VISITOR", "8", "event streams of one visitor", number(func(s *settings) *int { return &s.relay.StreamsPerVisitor })},
 		{"RELAY_STREAMS_PER_IP", "64", "event streams of one address", number(func(s *settings) *int { return &s.relay.StreamsPerIP })},
@@ -173,6 +174,20 @@ func number(at func(*settings) *int) reader {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 0 {
 			return errors.New("must be a number")
+		}
+		*at(s) = n
+		return nil
+	}
+}
+
+func budget(at func(*settings) *int) reader {
+	return func(s *settings, v string) error {
+		n, err := strconv.Atoi(v)
+		switch {
+		case v == "off":
+			n = 0
+		case err != nil || n < 1:
+			return errors.New("must be a number above 0, or off")
 		}
 		*at(s) = n
 		return nil

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -42,39 +41,6 @@ func TestSQLiteCountsOnOverARestartAndForAllProcesses(t *testing.T) {
 		}
 		if err := beside.Close(); err != nil {
 			t.Error(err)
-		}
-	}
-}
-
-func TestSQLiteOpensAFileOfAnOlderSchema(t *testing.T) {
-	for version := range len(migrations) {
-		path := filepath.Join(t.TempDir(), "relay.db")
-		db, err := sql.Open("sqlite", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		script := fmt.Sprintf(`PRAGMA application_id = %d; PRAGMA user_version = %d;`, applicationID, version)
-		if version == 0 {
-			script = ""
-		}
-		for _, m := range migrations[:version] {
-			script += m + ";"
-		}
-		if version > 0 {
-			script += `INSERT INTO tokens VALUES ('token', x'00', 9999999999999);`
-		}
-		if _, err = db.ExecContext(t.Context(), script); err != nil {
-			t.Fatal(err)
-		}
-		if err = db.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s := openLimits(t, path)
-		if _, found, err := s.FindCtx(t.Context(), "token"); err != nil || found != (version > 0) {
-			t.Errorf("schema %d: got the old row %v and error %v, want it kept", version, found, err)
-		}
-		if _, err := s.Take(t.Context(), "k", 1, 1, time.Hour); err != nil {
-			t.Errorf("schema %d: got error %v, want none", version, err)
 		}
 	}
 }

@@ -1,0 +1,309 @@
+package relay_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// atWork is an agent that is at work until its sandbox goes, when it is told to
+// work, and done at once with anything else.
+func atWork(c *anyframetest.Chat) {
+	c.Say("On it.")
+	if c.Prompt() == "work" {
+		<-c.Context().Done()
+	}
+}
+
+// atMost fails the test if more sandboxes were ever awake at once.
+func (r *rig) atMost(n int) {
+	r.t.Helper()
+	if _, most := r.plane.Awake(); most > n {
+		r.t.Errorf("sandboxes awake at once: got %d, want %d at most", most, n)
+	}
+}
+
+// idle waits until the agent has done its work.
+func (r *rig) idle(id string) {
+	r.t.Helper()
+	r.plane.WaitFor(r.t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
+}
+
+func (r *rig) status(id string) string {
+	s, _ := r.plane.Session(id)
+	return s.Status
+}
+
+// begin is a new visitor who has had an answer, and the session's id.
+func (r *rig) begin(text string) (*browser, string) {
+	r.t.Helper()
+	v := r.visitor()
+	x := v.open("")
+	v.say(text, "k1")
+	id := r.upstream()
+	if text != "work" {
+		x.turnEnds(1)
+	}
+	x.close()
+	return v, id
+}
+
+func TestNoMoreSandboxesAreAwakeThanAllowed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 2 }, anyframetest.WithAgent(1, atWork))
+	first, _ := r.begin("work")
+	second, _ := r.begin("work")
+	third := r.visitor()
+	for range 2 {
+		got := third.refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
+		if seconds, _ := strconv.Atoi(got.header.Get("Retry-After")); seconds < 1 || seconds > 60 {
+			t.Errorf("got Retry-After %q, want up to a minute", got.header.Get("Retry-After"))
+		}
+	}
+	first.say("those who have one go on", "k2")
+	if got := r.plane.Count(anyframetest.OpCreate); got != 2 {
+		t.Errorf("sandboxes asked for: got %d, want 2", got)
+	}
+	if a := second.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
+		t.Errorf("ended: got %d, want 204", a.status)
+	}
+	third.say("work", "k2") // now there is room
+	second.refused("hi", "k2", http.StatusServiceUnavailable, "at_capacity")
+	r.atMost(2)
+}
+
+func TestTheOldestIdleSandboxMakesRoom(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 4 }, anyframetest.WithAgent(1, atWork))
+	_, working := r.begin("work") // the oldest of all
+	listener, listened := r.begin("hi")
+	tab := listener.open("")
+	defer tab.close()
+	tab.turnEnds(1)
+	_, oldest := r.begin("hi")
+	returned, newest := r.begin("hi")
+	for i, want := range []string{oldest, newest, listened} {
+		before := r.plane.Count(anyframetest.OpTerminate)
+		r.begin("work")
+		if got := r.plane.Count(anyframetest.OpTerminate) - before; got != 1 {
+			t.Errorf("%d: got %d put to sleep, want 1", i, got)
+		}
+		if got := r.status(want); got != anyframetest.StatusTerminated {
+			t.Errorf("%d: got the one whose turn it was %s, want it terminated", i, got)
+		}
+	}
+	if got := r.status(working); got != anyframetest.StatusRunning {
+		t.Errorf("the agent at work: got %s, want it left alone", got)
+	}
+	tab.status("sleeping")
+	r.visitor().refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
+	returned.refused("hi", "k2", http.StatusServiceUnavailable, "at_capacity")
+	r.atMost(4)
+}
+
+func TestWhoWasPutToSleepGoesOnWithTheNextTurn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, talk))
+	a, b := r.visitor(), r.visitor()
+	x, y := a.open(""), b.open("")
+	for i := range 3 {
+		for _, v := range []*browser{a, b} {
+			v.insist(fmt.Sprint("turn ", i), fmt.Sprint("k", i))
+			map[*browser]*tab{a: x, b: y}[v].turnEnds(i + 1)
+		}
+	}
+	all := r.plane.Sessions()
+	if len(all) != 2 {
+		t.Fatalf("got %d sessions, want one for each visitor", len(all))
+	}
+	for _, v := range []*browser{a, b} {
+		_, epoch := v.session()
+		if epoch != 1 {
+			t.Errorf("got epoch %d, want the conversation to go on", epoch)
+		}
+	}
+	x.matches("the first visitor's", r.oracle(1, all[0].ID))
+	y.matches("the second visitor's", r.oracle(1, all[1].ID))
+	r.atMost(1)
+}
+
+// Many more visitors than sandboxes, on two processes: each is put to sleep and
+// woken all the time, by another process too, and no turn is lost or cut short.
+func TestMakingRoomLosesNoTurn(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		const visitors, turns, limit = 6, 4, 2
+		a, b := replicas(t, share, func(c *relay.Config) { c.MaxSessions, c.SendWait = limit, time.Minute },
+			anyframetest.WithSnapshotDelay(5*time.Millisecond), anyframetest.WithBootDelay(5*time.Millisecond), anyframetest.WithAgent(1, speak))
+		var wg sync.WaitGroup
+		for range visitors {
+			here := a.visitor()
+			there := here.at(b)
+			wg.Go(func() {
+				x := here.open("")
+				defer x.close()
+				for i := range turns {
+					v := here
+					if i%2 == 1 {
+						v = there
+					}
+					for deadline := time.Now().Add(patience); ; {
+						got, err := v.try(t.Context(), fmt.Sprint("turn ", i), fmt.Sprint("k", i))
+						if err == nil && got.status == http.StatusAccepted {
+							break
+						}
+						if err != nil || got.status != http.StatusServiceUnavailable || time.Now().After(deadline) {
+							t.Errorf("turn %d: got %d %s, %v, want it accepted in the end", i, got.status, got.body, err)
+							return
+						}
+					}
+					x.turnEnds(i + 1)
+				}
+				if n := slices.IndexFunc(x.all(), func(e event) bool { return e.kind == "turn_end" && e.str("reason") != "done" }); n >= 0 {
+					t.Errorf("got %v, want every turn done", x.all()[n])
+				}
+			})
+		}
+		wg.Wait()
+		for _, s := range a.plane.Sessions() {
+			if got := a.taken(s.ID); !slices.Equal(got, []string{"turn 0", "turn 1", "turn 2", "turn 3"}) {
+				t.Errorf("got turns %q, want each once and in order", got)
+			}
+		}
+		if n := len(a.plane.Sessions()); n != visitors {
+			t.Errorf("got %d sessions, want %d", n, visitors)
+		}
+		a.atMost(limit)
+	})
+}
+
+// A flood of visitors from many addresses, each of whom wants a sandbox.
+func TestAFloodOfVisitorsWakesNoMoreSandboxesThanAllowed(t *testing.T) {
+	visitors, addresses := 500, 100
+	if os.Getenv("RELAY_TEST_ALL") != "" {
+		visitors, addresses = 10_000, 1000
+	}
+	const limit = 20
+	r := newRig(t, func(c *relay.Config) {
+		trusting("", "127.0.0.0/8", "::1/128")(c)
+		c.MaxSessions = limit
+	}, anyframetest.WithSnapshotDelay(time.Millisecond), anyframetest.WithBootDelay(time.Millisecond), anyframetest.WithAgent(1, atWork))
+	known, _ := r.begin("hi")
+	var accepted, full atomic.Int32
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 50)
+	for i := range visitors {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			text := "work"
+			if i%5 == 0 { // now and then one is done and makes room
+				text = "hi"
+			}
+			v := r.visitor()
+			a := v.do("POST", "/v1/messages", `{"text":"`+text+`"}`, "X-Forwarded-For", fmt.Sprintf("198.51.%d.%d", i%addresses/250, i%addresses%250+1))
+			switch {
+			case a.status == http.StatusAccepted:
+				accepted.Add(1)
+			case a.code() == "at_capacity" && a.header.Get("Retry-After") != "":
+				full.Add(1)
+			default:
+				t.Errorf("got %d %s, want it accepted or at_capacity", a.status, a.body)
+			}
+		})
+	}
+	wg.Wait()
+	r.atMost(limit)
+	if now, _ := r.plane.Awake(); now != limit {
+		t.Errorf("got %d awake in the end, want all %d", now, limit)
+	}
+	if accepted.Load() < limit-1 || full.Load() < int32(visitors/2) {
+		t.Errorf("got %d accepted and %d refused of %d, want %d and more, and most of them refused", accepted.Load(), full.Load(), visitors, limit-1)
+	}
+	t.Logf("%d accepted, %d at capacity; %d put to sleep", accepted.Load(), full.Load(), r.plane.Count(anyframetest.OpTerminate))
+	if a := known.do("GET", "/v1/transcript", ""); a.status != http.StatusOK {
+		t.Errorf("who was there before: got %d, want what was said", a.status)
+	}
+}
+
+// A sandbox that is being stored away still runs.
+func TestASandboxCountsUntilItIsDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithSnapshotDelay(300*time.Millisecond), anyframetest.WithAgent(1, atWork))
+	for name, end := range map[string]func(v *browser, id string){
+		"ended by its visitor":  func(v *browser, _ string) { v.do("DELETE", "/v1/session", "") },
+		"put to sleep":          func(_ *browser, id string) { r.plane.Sleep(id) },
+		"put to sleep, watched": func(v *browser, id string) { v.open(""); r.plane.Sleep(id) },
+		"of one who logged out": func(v *browser, _ string) { v.do("DELETE", "/v1/visitor", "") },
+		"ended for another":     func(v *browser, _ string) { v.do("DELETE", "/v1/session", ""); v.insist("again", "k2") },
+	} {
+		v := r.visitor()
+		v.insist("hi", "k1")
+		id := r.upstream()
+		r.idle(id)
+		end(v, id)
+		r.idle(r.upstream())
+		r.visitor().insist("hi", "k1")
+		r.idle(r.upstream())
+		if _, most := r.plane.Awake(); most > 1 {
+			t.Fatalf("%s: got %d sandboxes at once, want 1", name, most)
+		}
+	}
+}
+
+func TestSandboxesOfVisitorsWhoLeftAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))
+	r.srv.SetLinger(50 * time.Millisecond)
+	r.srv.SetWatch(10*time.Millisecond, 10*time.Millisecond)
+	r.srv.SetSilent(10 * time.Millisecond)
+	_, id := r.begin("hi")
+	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams("") == 0 })
+	eventually(t, "nothing is kept of who left", func() bool { return r.srv.SessionsInMemory() == 0 })
+	r.idle(id)
+	before := r.about(id)
+	was, _ := r.plane.Session(id)
+
+	// Nor does a tab that only listens keep its sandbox awake, though the relay
+	// asks now and then whether it is.
+	v, listened := r.begin("hi")
+	x := v.open("")
+	r.idle(listened)
+	begun, _ := r.plane.Session(listened)
+	asked := r.about(listened)
+	r.plane.WaitFor(t, func() bool { return r.about(listened) > asked+20 })
+	if now, _ := r.plane.Session(listened); now.LastActive != begun.LastActive {
+		t.Errorf("last active: got %v, want %v still", now.LastActive, begun.LastActive)
+	}
+	r.plane.Sleep(listened)
+	x.status("sleeping")
+	if status, _ := v.session(); status != "sleeping" {
+		t.Errorf("got %s, want it left asleep", status)
+	}
+	if n := r.plane.Count(anyframetest.OpResume); n != 0 {
+		t.Errorf("resumed: got %d, want none", n)
+	}
+	if now, _ := r.plane.Session(id); r.about(id) != before || now.LastActive != was.LastActive {
+		t.Errorf("requests about one who left: got %d, want none", r.about(id)-before)
+	}
+}
+
+// about is how many requests there were about a session.
+func (r *rig) about(id string) (n int) {
+	for _, req := range r.plane.Requests() {
+		if strings.Contains(req.Path, id) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,169 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+func inUse() int64 {
+	var m runtime.MemStats
+	for range 3 { // pools let go of theirs in the second
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestAFloodFromAMillionAddressesCostsNoMemory(t *testing.T) {
+	const addresses, limit = 1_000_000, 120
+	before := inUse()
+	l := newLimiter(Rate{limit, time.Hour})
+	for range limit / 2 {
+		if err := l.take("192.0.2.1"); err != nil {
+			t.Fatalf("half of what may be: got %v, want none refused", err)
+		}
+	}
+	for i := range addresses {
+		if err := l.take(fmt.Sprintf("%d.%d.%d.%d", i>>18, i>>12&63, i>>6&63, i&63)); err != nil {
+			t.Fatalf("address %d: got %v, want its one request let through", i, err)
+		}
+	}
+	grown := inUse() - before
+	t.Logf("%d addresses: %d bytes", addresses, grown)
+	if grown > 8<<20 {
+		t.Errorf("got %d bytes in use for %d addresses, want no more than for one", grown, addresses)
+	}
+	// Who has done little is not taken for who floods, and who does is found.
+	for i := range limit / 4 {
+		if err := l.take("192.0.2.1"); err != nil {
+			t.Fatalf("request %d of one among a million: got %v, want it let through", limit/2+i+1, err)
+		}
+	}
+	let := 0
+	for range 2 * limit {
+		if l.take("203.0.113.1") == nil {
+			let++
+		}
+	}
+	if let > limit || let < limit/2 {
+		t.Errorf("of one who floods: got %d let through, want near %d and not above", let, limit)
+	}
+}
+
+func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
+	st := store.NewMemory()
+	q := newQuotas(&Config{APIKey: "afm_test"}, st)
+	for i := range 2*maxRefused + 10 {
+		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), errRateLimited}
+		if err := q.ask(t.Context(), of, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.ask(t.Context(), of, true); !errors.Is(err, errRateLimited) {
+			t.Fatalf("visitor %d: got %v, want its second refused", i, err)
+		}
+		if n := len(q.refused); n > maxRefused {
+			t.Fatalf("got %d refusals remembered, want %d at most", n, maxRefused)
+		}
+	}
+}
+
+func TestARepeatedRefusalAsksTheStoreNoMore(t *testing.T) {
+	st := store.NewMemory()
+	q := newQuotas(&Config{APIKey: "afm_test"}, st)
+	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", errSessionQuota}
+	for range 2 {
+		_ = q.ask(t.Context(), of, true) // the second is refused
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.ask(t.Context(), of, true); !errors.Is(err, errSessionQuota) {
+		t.Errorf("got %v, want the refusal again, without the store", err)
+	}
+	if err := q.giveBack(t.Context(), of); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("got %v, want the store asked", err)
+	}
+	if err := q.ask(t.Context(), of, true); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("after one was given back: got %v, want the store asked", err)
+	}
+}
+
+// remote is a store that many machines share.
+type remote struct{ store.Store }
+
+func (remote) Shared() bool { return true }
+
+func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
+	for _, limited := range []bool{true, false} {
+		st := remote{store.NewMemory()}
+		c := Config{APIKey: "afm_test", MaxStreams: 1, StreamsPerVisitor: 1, StreamsPerIP: 1}
+		if limited {
+			c.RateIP, c.RateMessages, c.RateSessions, c.SessionsPerDay = Rate{3, time.Hour}, Rate{9, time.Hour}, Rate{9, time.Hour}, 9
+		}
+		l := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.stream("v", "192.0.2.1"); err != nil {
+			t.Errorf("a stream: got %v, want it opened", err)
+		}
+		var want error
+		if limited {
+			want = store.ErrClosed
+		}
+		if err := l.message(t.Context(), "v"); !errors.Is(err, want) {
+			t.Errorf("a message: got %v, want %v", err, want)
+		}
+		if err := l.newSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
+			t.Errorf("a session: got %v, want %v", err, want)
+		}
+		if _, err := l.beginSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
+			t.Errorf("a session begun: got %v, want %v", err, want)
+		}
+		for i := range 5 {
+			err := l.request(t.Context(), "192.0.2.1")
+			if refused := errors.Is(err, errRateLimited); refused != (limited && i >= 3) || (err != nil && !refused) {
+				t.Errorf("request %d: got %v, want this process's own limit", i+1, err)
+			}
+		}
+	}
+}
+
+func TestRequestsAreCountedForAllMachines(t *testing.T) {
+	st := remote{store.NewMemory()}
+	c := Config{APIKey: "afm_test", RateIP: Rate{3, time.Hour}}
+	here := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
+	there := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
+	for i, l := range []*limits{here, there, here, there, here} {
+		if err := l.request(t.Context(), "192.0.2.1"); (err != nil) != (i >= 3) {
+			t.Errorf("request %d of 3: got %v", i+1, err)
+		}
+	}
+}
+
+func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
+	q, other := newQuotas(&Config{APIKey: "afm_one"}, nil), newQuotas(&Config{APIKey: "afm_two"}, nil)
+	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1"}
+	if q.key(of) == other.key(of) {
+		t.Error("got the same key under another secret, want one that cannot be guessed from the address")
+	}
+	seen := map[string]bool{}
+	for _, of := range []quota{
+		of, {name: "requests", rate: of.rate, who: of.who}, {name: of.name, rate: Rate{1, time.Minute}, who: of.who}, {name: of.name, rate: of.rate, who: "192.0.2.2"},
+	} {
+		seen[q.key(of)] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("got %d keys, want one for each", len(seen))
+	}
+	if q.key(of) != newQuotas(&Config{APIKey: "afm_one"}, nil).key(of) {
+		t.Error("got another key in another process, want the same")
+	}
+}
