@@ -55,7 +55,7 @@ func TestWhatTheStoreLostIsPutBackByWhoKnowsIt(t *testing.T) {
 				say(here, before)
 				throwBack()
 				if before == 0 {
-					a.logged("put back")
+					a.awaitLog("put back")
 				}
 				say(here, before+1)
 				y := there.open("")
@@ -135,8 +135,8 @@ func TestAnEmptyStoreMakesVisitorsNewAndNothingWorse(t *testing.T) {
 	}
 }
 
-// logged waits until a line of the relay's log has a text.
-func (r *rig) logged(text string) {
+// awaitLog waits until a line of the relay's log has a text.
+func (r *rig) awaitLog(text string) {
 	r.t.Helper()
 	eventually(r.t, "a line with "+text, func() bool { return strings.Contains(r.logs.String(), text) })
 }
