@@ -1,7 +1,7 @@
 // Command setup makes sure that everything the tests need is there: a C
-// compiler for the race detector, Node, Chromium, nginx, Caddy, Redis, and the
-// widget's development dependencies. On Debian, as root, it installs what is missing; elsewhere it
-// says which command does.
+// compiler for the race detector, Node, Chromium, nginx, Caddy, Redis,
+// Prometheus, and the widget's development dependencies. On Debian, as root, it
+// installs what is missing; elsewhere it says which command does.
 package main
 
 import (
@@ -59,13 +59,15 @@ const (
 	nginx    need = "nginx"
 	caddy    need = "Caddy"
 	redis    need = "Redis"
+	metrics  need = "Prometheus"
+	systemd  need = "systemd" // Debian without it can have it; who cannot, need not
 )
 
 // programs are the needs that are there when a program is.
 var programs = []struct {
 	name string
 	need need
-}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}}
+}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"systemd-analyze", systemd}}
 
 // lacking returns what is not there.
 func lacking(ctx context.Context) []need {
@@ -77,7 +79,7 @@ func lacking(ctx context.Context) []need {
 		missing = append(missing, browser)
 	}
 	for _, p := range programs {
-		if !found(p.name) {
+		if !found(p.name) && (p.need != systemd || found("apt-get")) {
 			missing = append(missing, p.need)
 		}
 	}
@@ -109,11 +111,11 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server"}},
-	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
-	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
-	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
-	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", systemd: "systemd"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus"}},
 }
 
 // advice is the one command that provides what is missing.
