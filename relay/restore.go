@@ -61,8 +61,8 @@ func (s *session) reconcile(ctx context.Context, rec store.Session) (store.Sessi
 			s.mu.Lock()
 			s.record = saved
 			s.mu.Unlock()
-			s.logger().Warn("the store had lost the session, which is put back", "epoch", saved.Epoch)
 			s.putBack(ctx, s.notes().all())
+			s.logger().Warn("the store had lost the session, which is put back", "epoch", saved.Epoch)
 			return saved, nil
 		}
 		s.logger().Warn("the store had lost the session, and another was begun", "epoch", saved.Epoch)

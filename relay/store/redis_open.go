@@ -127,13 +127,9 @@ func noNotices() *maintnotifications.Config {
 
 var errStaleReads = errors.New("the address of Redis asks for reads from replicas, which may be old")
 
-// redisURLError is an error about an address without its secrets.
-func redisURLError(err error) error {
-	if _, ok := errors.AsType[*url.Error](err); ok {
-		return errors.New("the address of Redis is not a URL such as redis://user:password@host:6379/0")
-	}
-	return fmt.Errorf("the address of Redis: %w", err)
-}
+// redisURLError is what is wrong with an address that is a URL. It quotes
+// neither user nor password.
+func redisURLError(err error) error { return fmt.Errorf("the address of Redis: %w", err) }
 
 // redisAway reports whether err says that the server cannot be reached or does
 // not serve us, rather than that we asked wrongly.

@@ -193,20 +193,21 @@ func idlestAreOfLowestRank(t *testing.T, s store.Store) {
 }
 
 func sandboxIsNotCountedForEver(t *testing.T, s store.Store) {
+	admit(t, s, "v0", 200, 0, true) // so that something is left
 	var old int64
 	writeBrief(t, func(e time.Time) error {
-		ticket, ok, err := s.Admit(t.Context(), "v1", 1, 1, time.Until(e))
+		ticket, ok, err := s.Admit(t.Context(), "v1", 1, 2, time.Until(e))
 		if err == nil && !ok {
 			t.Error("got v1 refused, want it counted")
 		}
 		old = ticket
 		return err
 	})
-	wantCount(t, s, 0)
+	wantCount(t, s, 1)
 	wantAwake(t, s, 100, 9)
-	admit(t, s, "v2", 1, 1, true)
-	admit(t, s, "v1", 1, 1, false)
-	if ticket := admit(t, s, "v1", 1, 2, true); ticket <= old {
+	admit(t, s, "v2", 1, 2, true)
+	admit(t, s, "v1", 1, 2, false)
+	if ticket := admit(t, s, "v1", 1, 3, true); ticket <= old {
 		t.Errorf("got ticket %d after %d, want a higher one", ticket, old)
 	}
 }

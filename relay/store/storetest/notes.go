@@ -142,6 +142,26 @@ func noteExpires(t *testing.T, s store.Store) {
 	}
 }
 
+// Nobody lists the notes while the first is expired: a list may clean up.
+func noteBegunAgainIsListedOnce(t *testing.T, s store.Store) {
+	beginNote(t, s, store.Note{Visitor: "v1", Kind: "turn", Key: "other"})
+	writeBrief(t, func(e time.Time) error {
+		_, _, err := s.BeginNote(t.Context(), store.Note{Visitor: "v1", Kind: "turn", Key: "k", ExpiresAt: e})
+		return err
+	})
+	beginNote(t, s, store.Note{Visitor: "v1", Kind: "turn", Key: "last"})
+	moved := beginNote(t, s, store.Note{Visitor: "v1", Kind: "turn", Key: "k"})
+	if got, want := noteKeys(t, s, "v1", "turn", 0), []string{"other", "last", "k"}; !slices.Equal(got, want) {
+		t.Errorf("got notes %q, want %q", got, want)
+	}
+	moved.Epoch = 1
+	_, err := s.SaveNote(t.Context(), moved)
+	must(t, err)
+	if got, want := noteKeys(t, s, "v1", "turn", 0), []string{"other", "last"}; !slices.Equal(got, want) {
+		t.Errorf("got notes %q in the epoch it left, want %q", got, want)
+	}
+}
+
 func noteVersionNeverReturns(t *testing.T, s store.Store) {
 	old := beginNote(t, s, store.Note{Visitor: "v1", Kind: "turn", Key: "k"})
 	must(t, s.DropNote(t.Context(), old))

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"NoteIsSavedOnlyOverItsVersion", noteIsSavedOnlyOverItsVersion},
 		{"NoteIsDroppedOnlyAtItsVersion", noteIsDroppedOnlyAtItsVersion},
 		{"NoteExpires", noteExpires},
+		{"NoteBegunAgainIsListedOnce", noteBegunAgainIsListedOnce},
 		{"NoteVersionNeverReturns", noteVersionNeverReturns},
 		{"NotesComeInTheOrderTheyWereBegun", notesComeInTheOrderTheyWereBegun},
 		{"NotesAreOfOneVisitorKindAndEpoch", notesAreOfOneVisitorKindAndEpoch},
