@@ -33,6 +33,7 @@ export class FakeRelay {
     relay.emit(v, "turn_end", { reason: "done" });
   };
   settings = {};
+  policy = strictPolicy; // of its page
   base = "";
 
   async start(port = 0) {
@@ -189,7 +190,7 @@ export class FakeRelay {
     }
     if (path === "/") {
       res.setHeader("content-type", types.html);
-      res.setHeader("content-security-policy", strictPolicy);
+      res.setHeader("content-security-policy", this.policy);
       return res.end('<!doctype html><meta name="viewport" content="width=device-width"><title>Chat</title><link rel="stylesheet" href="' + hashed("page.css") + '"><script async src="widget.js"></script><body><main><relay-chat mode="page"></relay-chat></main>');
     }
     return problem(res, 404, "not_found");
