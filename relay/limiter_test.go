@@ -167,3 +167,42 @@ func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
 		t.Error("got another key in another process, want the same")
 	}
 }
+
+func TestLargeBodiesInHandAreBounded(t *testing.T) {
+	m := newMetrics(prometheus.NewRegistry())
+	l := newLimits(&Config{}, store.NewMemory(), m)
+	must := func(addr string, n int64) func() {
+		t.Helper()
+		release, err := l.body(addr, n)
+		if err != nil {
+			t.Fatalf("%d bytes of %s: got %v, want room", n, addr, err)
+		}
+		return release
+	}
+	full := func(addr string, n int64) {
+		t.Helper()
+		if _, err := l.body(addr, n); !errors.Is(err, errCapacity) {
+			t.Errorf("%d bytes of %s: got %v, want none", n, addr, err)
+		}
+	}
+	must("192.0.2.1", 2*maxBodies)() // as long as it is alone
+	const quarter = maxBodies / 4
+	var release []func()
+	for i := range 4 {
+		addr := fmt.Sprint("192.0.2.", i)
+		release = append(release, must(addr, quarter-largeBody-1), must(addr, largeBody+1))
+		if i < 3 {
+			full(addr, largeBody+1)
+		}
+	}
+	full("192.0.2.9", largeBody+1)
+	must("192.0.2.9", largeBody)() // what most messages are
+	release[0]()
+	must("192.0.2.9", quarter-largeBody-1)()
+	for _, r := range release[1:] {
+		r()
+	}
+	if l.bodies != 0 || len(l.bodiesOf) != 0 {
+		t.Errorf("got %d bytes in hand of %d addresses, want none", l.bodies, len(l.bodiesOf))
+	}
+}

@@ -1,10 +1,13 @@
 package relay_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -217,5 +220,35 @@ func TestManyStreamsAtOnceDoNotSlipPastTheirLimits(t *testing.T) {
 		if streams != 3 {
 			t.Errorf("%s: got %d streams, want 3", name, streams)
 		}
+	}
+}
+
+func TestALargeMessageOfOneWhoHasSentEnoughIsRefusedUnread(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.RateMessages = rate(1, time.Hour) })
+	v := r.visitor()
+	v.say("hi", "k1")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	// The body never comes, and is not waited for.
+	_, err = fmt.Fprintf(conn, "POST /v1/messages HTTP/1.1\r\nHost: relay.test\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
+		"Idempotency-Key: k2\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n", v.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	if res.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("another message: got %s, want 429", res.Status)
+	}
+	a := v.do("POST", "/v1/messages", `{"text":"hi"}`+strings.Repeat(" ", 100_000), "Idempotency-Key", "k1")
+	if a.status != http.StatusAccepted {
+		t.Errorf("the same again: got %d %s, want 202", a.status, a.body)
 	}
 }

@@ -194,18 +194,10 @@ func (s *session) listen() (leave func()) {
 	return func() { change(-1) }
 }
 
-// roomFor refuses at once a sandbox for which there is no room and none can be
-// made. That it returns nil is no promise.
-func (h *hub) roomFor(ctx context.Context) error {
-	if time.Now().UnixNano() < h.fullUntil.Load() {
-		return h.full()
-	}
+// anyIdle returns the refusal if no sandbox can be put to sleep to make room.
+func (h *hub) anyIdle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	n, err := h.store.CountAwake(ctx)
-	if err != nil || n < h.config.MaxSessions {
-		return err
-	}
 	idle, err := h.store.Idlest(ctx, rankBusy, 1)
 	if err != nil || len(idle) > 0 {
 		return err

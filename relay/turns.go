@@ -109,7 +109,7 @@ func (s *Server) admitBody(r *http.Request, visitor, key string) (release func()
 func (s *session) send(ctx context.Context, addr, key string, m message) (got answer, repeated bool, err error) {
 	// The visitor may leave; a turn that has come this far goes on.
 	ctx = context.WithoutCancel(ctx)
-	turn, err := s.beginTurn(ctx, key, m)
+	turn, err := s.beginTurn(ctx, addr, key, m)
 	if err != nil {
 		return got, false, err
 	}
@@ -165,8 +165,9 @@ func (s *session) send(ctx context.Context, addr, key string, m message) (got an
 }
 
 // beginTurn notes the turn in the store, or finds it there. Only a new one
-// counts against how many a visitor may send.
-func (s *session) beginTurn(ctx context.Context, key string, m message) (turnNote, error) {
+// counts against how many a visitor may send, and is refused before it is
+// noted if it is known that there would be no session for it.
+func (s *session) beginTurn(ctx context.Context, addr, key string, m message) (turnNote, error) {
 	turn := turnNote{Text: m.text, Attachments: m.names()}
 	turn.note = store.Note{
 		Visitor: s.visitor, Kind: noteTurn, Key: key, Epoch: s.view().epoch, State: turnHeld, Hash: m.hash(),
@@ -174,7 +175,7 @@ func (s *session) beginTurn(ctx context.Context, key string, m message) (turnNot
 	}
 	n, err := s.hub.store.Note(ctx, s.visitor, noteTurn, key)
 	if errors.Is(err, store.ErrNotFound) {
-		if err := s.hub.limits.message(ctx, s.visitor); err != nil {
+		if err := s.mayTake(ctx, addr); err != nil {
 			return turn, err
 		}
 		n, _, err = s.hub.store.BeginNote(ctx, turn.stored())
@@ -186,6 +187,20 @@ func (s *session) beginTurn(ctx context.Context, key string, m message) (turnNot
 		return turn, errTurnConflict
 	}
 	return readTurn(n), nil
+}
+
+// mayTake counts one more message of the visitor, unless it could not be
+// delivered.
+func (s *session) mayTake(ctx context.Context, addr string) error {
+	s.mu.Lock()
+	fresh := s.flight == nil && (s.record.UpstreamID == "" || s.status == statusEnded)
+	s.mu.Unlock()
+	if fresh {
+		if err := s.mayBegin(ctx, addr); err != nil {
+			return err
+		}
+	}
+	return s.hub.limits.message(ctx, s.visitor)
 }
 
 func (t turnNote) answer() answer {

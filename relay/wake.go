@@ -29,9 +29,10 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 		return f, nil
 	}
 	if id == "" || st == statusEnded {
-		if err := s.hub.limits.newSession(ctx, addr); err != nil {
+		if err := s.mayBegin(ctx, addr); err != nil {
 			return nil, err
 		}
+		return s.startPump(true, addr), nil
 	}
 	if st == statusRunning {
 		if !fresh {
@@ -49,10 +50,38 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 			return nil, nil
 		}
 	}
-	if err := s.hub.roomFor(ctx); err != nil {
+	if err := s.mayWake(ctx); err != nil {
 		return nil, err
 	}
 	return s.startPump(true, addr), nil
+}
+
+// mayBegin refuses, before anything is written, a new session that addr may not
+// have or for which there is no room. That it returns nil is no promise.
+func (s *session) mayBegin(ctx context.Context, addr string) error {
+	if err := s.hub.limits.newSession(ctx, addr); err != nil {
+		return err
+	}
+	if time.Now().UnixNano() < s.hub.fullUntil.Load() {
+		return s.hub.full()
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	n, err := s.hub.store.CountAwake(ctx)
+	if err != nil || n < s.hub.config.MaxSessions {
+		return err
+	}
+	return s.hub.anyIdle(ctx)
+}
+
+// mayWake is the same for a session that there is. Its sandbox may be counted
+// already, and then needs no more room.
+func (s *session) mayWake(ctx context.Context) error {
+	ok, err := s.countAwake(ctx, s.hub.config.MaxSessions)
+	if ok || err != nil {
+		return err
+	}
+	return s.hub.anyIdle(ctx)
 }
 
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over
