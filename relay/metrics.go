@@ -14,6 +14,8 @@ import (
 // metrics are the collectors. Labels come from closed sets only.
 type metrics struct {
 	streamsOpen    prometheus.Gauge
+	streamsLimit   prometheus.Gauge
+	awakeLimit     prometheus.Gauge
 	streamsEnded   *prometheus.CounterVec // reason
 	resumes        *prometheus.CounterVec // from
 	eventsSent     prometheus.Counter
@@ -95,6 +97,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		streamsOpen:    gauge("relay_streams_open", "Event streams open now."),
+		streamsLimit:   gauge("relay_streams_limit", "How many event streams may be open, as RELAY_MAX_STREAMS says."),
+		awakeLimit:     gauge("relay_sessions_awake_limit", "How many sandboxes may be awake, as RELAY_MAX_SESSIONS says."),
 		streamsEnded:   counters("relay_streams_ended_total", "Event streams ended, by reason.", "reason"),
 		resumes:        counters("relay_resumes_total", "Where the events that a returning stream asked for came from.", "from"),
 		eventsSent:     counter("relay_events_sent_total", "Events written to event streams."),

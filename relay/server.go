@@ -81,6 +81,8 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
 	}, s.awake))
+	s.metrics.awakeLimit.Set(float64(c.MaxSessions))
+	s.metrics.streamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
 	s.hub.holder = s.holder
