@@ -41,7 +41,7 @@ func aways() map[string]func(t *testing.T) away {
 			conf := onDisk(t)
 			var c relay.Config
 			conf(&c)
-			db, err := sql.Open("sqlite", strings.TrimPrefix(c.Store, "sqlite:"))
+			db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(c.Store, "sqlite:")+"?_pragma=busy_timeout(60000)")
 			if err != nil {
 				t.Fatal(err)
 			}
