@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak fuzz bench bench-full bench-sse js demo run image vuln
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-sse js demo run image vuln
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ fmt: ## format all Go code
 
 soak: ## break everything at random for RELAY_SOAK, 1m unless told, or as RELAY_SEED says; prints the seed of a failure
 	RELAY_SOAK=$${RELAY_SOAK:-1m} go test -race -timeout 0 -count 1 -run '^TestSoak$$' ./relay
+
+chaos: ## kill, freeze and replace relays and Redis under a thousand streams for RELAY_CHAOS, 3m unless told
+	go run ./tools/chaos
 
 fuzz: ## run each fuzz test for FUZZTIME, 20s unless told
 	go run ./tools/fuzz $(FUZZTIME)

@@ -56,14 +56,11 @@ local have = redis.call('GET', KEYS[1])
 if not have then
 	return 0
 end
-local version, order, epoch, created = string.match(have, '^(%d+) (%d+) (%d+) (%d+) ')
+local version, order, created = string.match(have, '^(%d+) (%d+) %d+ (%d+) ')
 if version ~= ARGV[1] then
 	return -1
 end
 redis.call('SET', KEYS[1], table.concat({ARGV[2], order, ARGV[3], created, ARGV[4], ARGV[5]}, ' '), 'PXAT', ARGV[4])
-if epoch ~= ARGV[3] then
-	redis.call('ZREM', KEYS[2], table.concat({ARGV[6], epoch, order, ARGV[7]}, ':'))
-end
 redis.call('ZADD', KEYS[2], 0, table.concat({ARGV[6], ARGV[3], order, ARGV[7]}, ':'))
 keep(KEYS[2], ARGV[4])
 keep(KEYS[3], ARGV[4])

@@ -1,0 +1,57 @@
+// Command chaos runs several relays on one Redis behind nginx and Caddy, opens a
+// thousand event streams, and lets relays and Redis be killed, frozen, ended and
+// replaced while visitors talk. In the end the control plane's own log says
+// whether any event or turn was lost, repeated or out of order. It prints the
+// figures, and exits with 1 if it finds fault.
+//
+// RELAY_CHAOS is for how long things go wrong, and RELAY_SEED the seed of what
+// does.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strconv"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := serve(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func serve(ctx context.Context) error {
+	length, err := time.ParseDuration(cmp.Or(os.Getenv("RELAY_CHAOS"), "3m"))
+	if err != nil || length <= 0 {
+		return errors.New("RELAY_CHAOS must be a time such as 3m")
+	}
+	seed := rand.Uint64() //nolint:gosec // printed, to be used again
+	if raw := os.Getenv("RELAY_SEED"); raw != "" {
+		if seed, err = strconv.ParseUint(raw, 10, 64); err != nil {
+			return errors.New("RELAY_SEED must be a number")
+		}
+	}
+	dir, err := os.MkdirTemp("", "relay-chaos-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r, err := run(ctx, plan{seed: seed, length: length, relays: 4, visitors: 50, tabs: 20, dir: dir, out: os.Stdout})
+	if r != nil {
+		r.print(os.Stdout)
+		if err == nil && !r.flawless() {
+			err = errors.New("events or turns were lost, repeated or out of order")
+		}
+	}
+	return err
+}
