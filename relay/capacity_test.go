@@ -261,6 +261,23 @@ func TestASandboxCountsUntilItIsDown(t *testing.T) {
 	}
 }
 
+// AnyFrame made one, and its answer was lost.
+func TestASandboxThatMayHaveBeenMadeCounts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, 2*time.Second }, anyframetest.WithAgent(1, atWork))
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpCreate, Delay: time.Minute, Times: 1})
+	first := r.visitor()
+	first.refused("hi", "k1", http.StatusGatewayTimeout, "upstream_timeout")
+	for range 2 {
+		first.refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
+		r.visitor().refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
+	}
+	if got := metric(t, r.reg, "relay_sessions_awake"); got != 1 {
+		t.Errorf("counted as awake: got %v, want 1", got)
+	}
+	r.atMost(1)
+}
+
 func TestSandboxesOfVisitorsWhoLeftAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))

@@ -30,6 +30,8 @@ const (
 	renewAfter = 30 * time.Second
 	// fullFor is how long the relay counts as full without asking again.
 	fullFor = time.Second
+	// sleepWait is how long a pump may take to find its sandbox down.
+	sleepWait = 3 * time.Second
 	// roomTries is how often room is made for a sandbox before its visitor is
 	// refused: each time somebody else may take it.
 	roomTries = 3
@@ -312,11 +314,15 @@ func (h *hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 		return false, err
 	}
 	s.logger().Info("put to sleep to make room")
-	if p != nil { // one that wakes it waits for us, and is another
-		p.cancel()
-		<-p.done
+	if p != nil { // it finds out by itself; one that wakes the sandbox is another, and waits for us
+		select {
+		case <-p.done:
+		case <-time.After(sleepWait):
+			p.cancel()
+			<-p.done
+		}
 	}
-	if !ended {
+	if s.view().status == statusRunning {
 		s.over(ctx, &anyframe.SessionStateError{})
 		s.persist(ctx)
 	}
