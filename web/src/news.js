@@ -44,7 +44,7 @@ export class News {
       case "question":
       case "approval":
         if (!last || !this.#first(`ask ${last.key}`)) return false;
-        this.announcer.say(event.type === "question" ? last.text : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
+        this.announcer.say(event.type === "question" ? spoken(last.text) : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
         this.emit(event.type, { id: last.id });
         return true;
       case "tool":

@@ -56,10 +56,10 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 :is(.banner,.error,.meta) .link{margin:0}
 .confirm{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}
 .confirm p{margin:0 0 10px}
-.link{all:unset;cursor:pointer;text-decoration:underline;text-underline-offset:2px;margin-inline-start:8px;padding:2px 0;font-weight:500}
+.link{all:unset;box-sizing:border-box;min-width:24px;min-height:24px;text-align:center;cursor:pointer;text-decoration:underline;text-underline-offset:2px;margin-inline-start:8px;padding:2px 0;font-weight:500}
 .link:focus-visible{outline:2px solid currentColor;outline-offset:2px;border-radius:3px}
 
-.log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;overflow-anchor:none;scrollbar-width:thin;scrollbar-color:var(--line) transparent;outline:none}
+.log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;overflow-anchor:none;scrollbar-width:thin;scrollbar-color:var(--line) transparent}
 .thread{padding:18px;display:flex;flex-direction:column;gap:12px;min-height:100%}
 .page .thread{max-width:796px;margin:0 auto;padding:24px 22px 18px}
 .hello{margin:auto 0;padding-bottom:6%;animation:in .3s .2s both}
@@ -162,6 +162,7 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 
 .jump{position:absolute;left:50%;bottom:calc(100% + 10px);translate:-50% 0;display:flex;align-items:center;gap:6px;border:1px solid var(--line);background:var(--bg);border-radius:99px;padding:6px 14px 6px 11px;font-size:.87em;font-weight:500;box-shadow:0 4px 16px #0f172921;animation:in .18s;white-space:nowrap}
 .jump svg{width:16px;height:16px}
+:is(.confirm,.error):not([hidden])~.dock .jump{display:none}
 .dock{flex:none;position:relative;padding:6px 14px max(14px,env(safe-area-inset-bottom))}
 .page .dock{width:100%;max-width:796px;margin:0 auto;padding-inline:18px}
 .composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding-block:5px;padding-inline:17px 5px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}

@@ -1,12 +1,8 @@
 // What the real relay can't be made to do at will, and how the widget behaves.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
 let relay;
@@ -360,38 +356,4 @@ test("a reader who scrolled up is left alone, and shown the way down", async () 
   assert.equal(await top(), at);
   await page.locator("relay-chat .jump").click();
   await eventually(async () => assert.ok((await gap()) < 2));
-});
-
-test("every state passes axe, in both schemes and on a phone", async () => {
-  relay.settings = { title: "Ask us", starters: ["One", "Two"] };
-  relay.agent = async (r, v) => {
-    r.emit(v, "tool", { name: "Bash", state: "running", summary: "ls" });
-    r.emit(v, "text", { text: "# Title\n\nSome `code`, a [link](https://example.com)\n\n```js\nlet a\n```\n\n|a|b|\n|-|-|\n|1|2|\n\n- [x] done\n\n> quote", delta: false });
-    r.emit(v, "question", { id: `q${v.seq}`, question: "Which?", options: ["Red", { label: "Blue", description: "calm" }] });
-    r.emit(v, "approval", { id: `a${v.seq}`, tool: "Bash", input: { command: "ls" } });
-    r.emit(v, "approval", { id: null });
-    r.emit(v, "turn_end", { reason: "failed" });
-  };
-  for (const options of [{ colorScheme: "light" }, { colorScheme: "dark" }, { colorScheme: "light", viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true }]) {
-    const own = await browser.newContext({ ...options, reducedMotion: "reduce" });
-    const page = await popup("", "", own);
-    const check = async (state) => {
-      await page.evaluate(axe);
-      const found = await page.evaluate(() => window.axe.run("relay-chat", { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-      assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`), [], `${state} ${JSON.stringify(options)}`);
-    };
-    await check("closed");
-    await page.locator("relay-chat .launcher").click();
-    await composer(page).waitFor();
-    await check("empty");
-    await say(page, "go");
-    if (options.isMobile) await page.locator("relay-chat .send").click();
-    await page.locator("relay-chat .note.bad").waitFor();
-    await page.locator("relay-chat .choice").first().click();
-    await eventually(async () => assert.match(await page.locator("relay-chat .question .outcome").textContent(), /Answered/));
-    await check("talking");
-    await page.locator("relay-chat [part=new]").click();
-    await check("asking");
-    await own.close();
-  }
 });

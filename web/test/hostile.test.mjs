@@ -59,7 +59,7 @@ function inspect(page) {
       }
       if (el.localName === "img" && !/^(blob|data):/.test(el.src)) found.push(`<img src=${el.src}>`);
       if (el.localName === "a" && !(/^(https?|mailto|tel):$/.test(el.protocol) && el.rel === "noopener noreferrer nofollow" && el.target === "_blank")) found.push(el.outerHTML);
-      if (el.closest("a") !== el && el.localName === "a" && el.parentElement.closest("a")) found.push("a link in a link");
+      if (el.localName === "a" && el.parentElement.closest("a")) found.push("a link in a link");
     }
     return found;
   }, [allowed, anywhere.source]);
