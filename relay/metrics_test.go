@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -188,36 +187,4 @@ func TestAReaderWhoTakesNothingIsCountedAsSlow(t *testing.T) {
 		return r.metric("relay_streams_open") == 0
 	})
 	r.counts(map[string]float64{"relay_streams_ended_total reason slow": 1, "relay_streams_ended_total reason gone": 0})
-}
-
-func TestNoClientMakesSeries(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	v := r.visitor()
-	series := func() (n int) {
-		families, err := r.reg.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range families {
-			n += len(f.GetMetric())
-		}
-		return n
-	}
-	odd := func(i int) {
-		for _, path := range []string{"/%d", "/v1/%d", "/assets/%d", "/v1/events?last_event_id=%d", "/v1/transcript?since=%d", "/v1/messages/%d"} {
-			v.do("POST", fmt.Sprintf(path, i), "")
-			v.do(fmt.Sprintf("M%d", i), fmt.Sprintf(path, i), "")
-		}
-		v.do("POST", "/v1/messages", "{}", "Idempotency-Key", fmt.Sprint("!", i), "X-Request-Id", fmt.Sprint(i))
-	}
-	odd(0)
-	series() // to ask is counted, too: the store is
-	before := series()
-	for i := range 20 {
-		odd(i)
-	}
-	if got := series(); got != before {
-		t.Errorf("got %d series, want the %d there were", got, before)
-	}
 }
