@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -153,7 +154,7 @@ const reasonExpired = "expired"
 
 // verify returns whom the website says the visitor is, or the refusal. Why a
 // token was refused is the operator's to know; nothing of it is logged.
-func (s *Server) verify(token string) (subject string, err error) {
+func (s *Server) verify(w http.ResponseWriter, token string) (subject string, err error) {
 	if s.identities == nil {
 		return "", errIdentity.with("This relay does not take identities.")
 	}
@@ -166,7 +167,7 @@ func (s *Server) verify(token string) (subject string, err error) {
 	default:
 		err = errIdentity.with("The identity could not be verified; a fresh one is needed.")
 	}
-	s.log.Info("identity refused", "reason", reason)
+	s.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
 	return "", err
 }
 

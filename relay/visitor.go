@@ -240,7 +240,7 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	}
 	var subject string
 	if identity != "" {
-		if subject, err = s.verify(identity); err != nil {
+		if subject, err = s.verify(w, identity); err != nil {
 			return err
 		}
 	}
