@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command chaos runs several relays on one Redis behind nginx and Caddy, opens a
 // thousand event streams, and lets relays and Redis be killed, frozen, ended and
 // replaced while visitors talk. In the end the control plane's own log says
