@@ -127,6 +127,7 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	p.note.State, p.Outcome = promptAnswered, outcome
 	p.After = max(s.showSettled(id, outcome), p.note.Seq)
 	s.savePrompt(ctx, p)
+	s.hub.tell(ctx, s.visitor)
 	s.logger().Info("prompt", "outcome", outcome)
 	return err
 }

@@ -75,6 +75,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if s.store, err = store.Open(ctx, c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		return nil, err
 	}
+	herald, _ := s.store.(store.Herald)
 	s.store = store.Observe(s.store, s.metrics.stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
 	s.limits = newLimits(&s.config, s.store, s.metrics)
@@ -85,7 +86,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.metrics.streamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
-	s.hub.holder = s.holder
+	s.hub.holder, s.hub.herald = s.holder, herald
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
 	}, s.hub.keptBytes))
@@ -116,9 +117,20 @@ func (s *Server) WriteTimeout() time.Duration {
 	return s.config.SendWait + connectWait + 2*s.config.UpstreamTimeout + 10*time.Second
 }
 
-// Run watches whether AnyFrame takes our key, until ctx ends. A key that is
-// refused is tried again every minute, so that mending it needs no restart.
+// Run hears what other processes tell, if the store lets them, and watches
+// whether AnyFrame takes our key, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	if herald := s.hub.herald; herald != nil {
+		wg.Go(func() { herald.Hear(ctx, s.hub.heard) })
+	}
+	s.watchKey(ctx)
+	wg.Wait()
+}
+
+// watchKey tries a key that is refused again every minute, so that mending it
+// needs no restart.
+func (s *Server) watchKey(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		_, err := s.client.Me(ctx, anyframe.CallRetries(0))
 		wait := time.Minute

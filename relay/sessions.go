@@ -152,6 +152,7 @@ func (s *session) end(ctx context.Context) error {
 	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
+	s.hub.tell(ctx, s.visitor)
 	calling, done := context.WithTimeout(ctx, s.hub.config.UpstreamTimeout)
 	defer done()
 	if _, err := s.hub.client.Sessions.Terminate(calling, id); err != nil && !errors.Is(err, anyframe.ErrNotFound) && !errors.Is(err, anyframe.ErrConflict) {

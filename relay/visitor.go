@@ -324,11 +324,13 @@ func (s *Server) dismiss(ctx context.Context, v who) error {
 	}
 	if v.identified {
 		s.hub.expel(v.id, v.token)
+		s.hub.tell(ctx, v.id)
 		return nil
 	}
 	if err := s.hub.forget(ctx, v.id); err != nil {
 		return err
 	}
 	s.hub.void(v.id)
+	s.hub.tell(ctx, v.id)
 	return nil
 }

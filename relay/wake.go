@@ -242,6 +242,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 	if err != nil {
 		return err
 	}
+	s.hub.tell(ctx, s.visitor)
 	err = s.persistently(ctx, func() error {
 		_, err := s.hub.client.Sessions.WaitUntilRunning(ctx, up.ID, anyframe.WaitOptions{})
 		return err
@@ -264,6 +265,7 @@ func (s *session) running(ctx context.Context) error {
 	s.looked = true
 	s.mu.Unlock()
 	s.setStatus(statusRunning)
+	s.hub.tell(ctx, s.visitor)
 	s.stayAwake(ctx)
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 
 // Replicas share nothing but the store. What another one did to a visitor's
 // session is read from there: at each request, at intervals for as long as a
-// stream is open, and when AnyFrame's stream tells of a turn or an answer that
-// nobody here knows of.
+// stream is open, when AnyFrame's stream tells of a turn or an answer that
+// nobody here knows of, and at once when the store can pass on a hint.
 
 const (
 	// watchQuiet is after how long a session that somebody listens to is read
@@ -71,6 +71,26 @@ func (s *session) check() {
 	defer h.mu.Unlock()
 	if s.refs > 0 && !h.closed {
 		s.watch.Reset(next)
+	}
+}
+
+// tell lets other replicas know that something of the visitor's has changed. If
+// that fails they find out when they read it again.
+func (h *hub) tell(ctx context.Context, visitor string) {
+	if h.herald == nil {
+		return
+	}
+	if err := h.herald.Tell(context.WithoutCancel(ctx), visitor); err != nil {
+		h.log.Debug("tell other replicas", "error", err)
+	}
+}
+
+// heard lets the visitor's session be read again now, if somebody has it open.
+func (h *hub) heard(visitor string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[visitor]; s != nil && s.refs > 0 && !h.closed {
+		s.watch.Reset(0)
 	}
 }
 

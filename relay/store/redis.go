@@ -29,6 +29,7 @@ const fenceMemory = 30 * 24 * time.Hour
 type Redis struct {
 	client  redis.UniversalClient
 	prefix  string
+	self    string // this process, to others that hear it
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 
 	mu     sync.RWMutex // read while a call runs, so that Close waits for it

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -56,7 +57,7 @@ func newRedis(url, prefix string) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Redis{client: client, prefix: prefix, breaker: gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+	return &Redis{client: client, prefix: prefix, self: rand.Text(), breaker: gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Name: "redis", MaxRequests: 1, Timeout: redisOpenFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= redisFailures },
 		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },

@@ -276,3 +276,44 @@ func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) 
 		t.Error("got no error for a prefix with braces, want one")
 	}
 }
+
+func TestRedisTellsOthersButNotOneself(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a, b := openRedis(t, server.URL(), "p:").(store.Herald), openRedis(t, server.URL(), "p:").(store.Herald)
+	other := openRedis(t, server.URL(), "q:").(store.Herald)
+	ctx, cancel := context.WithCancel(t.Context())
+	var hearing sync.WaitGroup
+	heard := make(chan string, 1000)
+	hearing.Go(func() { b.Hear(ctx, func(visitor string) { heard <- visitor }) })
+	t.Cleanup(hearing.Wait)
+	t.Cleanup(cancel)
+	tell := func(from store.Herald, visitor string) {
+		if err := from.Tell(t.Context(), visitor); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("got error %v, want none", err)
+		}
+	}
+	arrives := func(what string) {
+		eventually(t, what, func() bool {
+			tell(b, "own")
+			tell(other, "another prefix")
+			tell(a, "v1")
+			select {
+			case got := <-heard:
+				if got != "v1" {
+					t.Errorf("got told of %q, want v1", got)
+				}
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	arrives("hears")
+	server.Kill()
+	server.Restart()
+	for len(heard) > 0 {
+		<-heard
+	}
+	arrives("hears after a restart")
+}

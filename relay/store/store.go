@@ -174,6 +174,18 @@ type Store interface {
 	Close() error
 }
 
+// Herald is a store through which processes can tell each other at once that
+// something of a visitor's has changed. It is a hint to read again what one
+// would read sooner or later anyway: while the store is away hints are lost.
+type Herald interface {
+	// Tell gives a hint to every other process that hears.
+	Tell(ctx context.Context, visitor string) error
+
+	// Hear calls heard with every visitor whom another process tells of, until
+	// ctx ends. One call comes after the other.
+	Hear(ctx context.Context, heard func(visitor string))
+}
+
 var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
 
 // Option is something that only some stores want to know.
