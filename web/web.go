@@ -10,19 +10,21 @@ import (
 
 // The loader is a classic script, because only that knows the tag it came in.
 // The panel is a module, because that is what a loader may fetch on a page
-// whose policy forbids scripts to name scripts.
+// whose policy forbids scripts to name scripts. Names of its own that others
+// don't have are made short: they are a fiftieth of what a visitor loads.
 //
 //go:generate go tool esbuild src/loader.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/widget.js
-//go:generate go tool esbuild src/panel.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outfile=static/panel.js
-//go:generate go tool esbuild src/lang/ar.js src/lang/de.js src/lang/es.js src/lang/fr.js src/lang/ja.js src/lang/pt.js src/lang/zh.js --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
+//go:generate go tool esbuild src/panel.js src/cards.js src/files.js --bundle --minify --mangle-props=^(above|aligns|announcer|autolink|awake|bannerText|bareLink|begun|below|blocks|bracket|brackets|budget|busy|caughtUp|chips|choice|client|closeBracket|closeOpen|codeSpan|complain|conversation|emphasis|entity|fence|field|fit|follow|insideLink|keepPending|kids|len|level|meet|msg|news|node|nodes|onChange|onDraft|onEvent|onFiles|onFrame|onLink|onOpen|onRetry|onSend|onStarter|onState|onView|onVisitor|opens|orig|polite|pos|prev|reconnected|regions|render|retryAfter|row|run|runs|sameOrigin|saw|seq|shell|started|stuck|tail|takes|targetBusy|tell|tick|ticks|ticksKnown|toEnd|turns|unask|welcome)$ --format=esm --target=es2022 --charset=utf8 --outdir=static
+//go:generate go tool esbuild src/lang/ar.js src/lang/de.js src/lang/es.js src/lang/fr.js src/lang/ja.js src/lang/pt.js src/lang/zh.js --minify --format=esm --target=es2022 --charset=utf8 --entry-names=[name] --outdir=static
 //go:generate go tool esbuild src/page.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/page.js
 //go:generate go tool esbuild src/page.css --minify --charset=utf8 --outfile=static/page.css
 
 //go:embed static
 var static embed.FS
 
-// Files returns the built widget: widget.js, panel.js, a pack for each language
-// but English, and the full page's index.html (a html/template), page.css and
+// Files returns the built widget: widget.js, panel.js, what it loads for the first
+// question (cards.js) and attachment (files.js), a pack for each language but
+// English, and the full page's index.html (a html/template), page.css and
 // page.js.
 func Files() fs.FS {
 	files, err := fs.Sub(static, "static")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestBundleIsFresh(t *testing.T) {
 		}
 		run(t, args[0], args[1:]...)
 	}
-	if want := 11; built != want {
+	if want := 13; built != want {
 		t.Fatalf("got %d files built, want %d", built, want)
 	}
 	files, err := os.ReadDir(dir)
@@ -61,6 +62,39 @@ func TestBundleIsFresh(t *testing.T) {
 		}
 		if !bytes.Equal(got, want) {
 			t.Errorf("static/%s differs from its sources: run go generate ./web", f.Name())
+		}
+	}
+}
+
+// TestShortenedNamesAreNeverQuoted keeps apart what is shortened in the panel
+// and what is not: a name that is also a string could be a property's, too.
+func TestShortenedNamesAreNeverQuoted(t *testing.T) {
+	source, err := os.ReadFile("web.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`--mangle-props=\^\(([a-zA-Z|]+)\)\$ `).FindSubmatch(source)
+	if list == nil {
+		t.Fatal("web.go shortens no names")
+	}
+	quoted := regexp.MustCompile("[\"'`](?:" + string(list[1]) + ")[\"'`]")
+	files, err := filepath.Glob("src/*.js")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got %d files, error %v", len(files), err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, ".test.js") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			code := strings.TrimSpace(line)
+			if !strings.HasPrefix(code, "//") && !strings.HasPrefix(code, "*") && quoted.MatchString(code) {
+				t.Errorf("%s: %s is shortened elsewhere: take it off the list in web.go", name, quoted.FindString(code))
+			}
 		}
 	}
 }

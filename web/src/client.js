@@ -43,12 +43,23 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * @typedef {object} Options
+ * @property {unknown} [body]
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [stream] whether the answer goes on for as long as it likes
+ * @property {(url: URL, init: any) => Promise<Response>} [fetch] instead of the browser's; it knows itself how long to wait
+ */
+
 /** Longest wait for an answer, in ms; sending may wait for a sandbox to boot. */
 const patience = 40_000;
 
 export class Client {
   /** @type {Promise<any>|null} */
   #meeting = null;
+  /** @type {string|null} the token that the relay knew us by */
+  #token = null;
   /** Whether the relay ever answered us here. */
   #known = false;
   /** @type {string|(() => string|Promise<string>)|null} */
@@ -101,6 +112,7 @@ export class Client {
     }
     const answer = await res.json();
     if (typeof answer.token === "string") this.storage.set("token", answer.token);
+    this.#token = this.storage.get("token");
     this.limits = answer.limits ?? {};
     this.#known = true;
     this.onVisitor(answer, typeof answer.token === "string" && answer.token !== before);
@@ -126,7 +138,8 @@ export class Client {
   /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */
   forget(token = false) {
     this.#meeting = null;
-    if (token) this.storage.set("token", null);
+    // Another tab may have a new one by now.
+    if (token && this.storage.get("token") === this.#token) this.storage.set("token", null);
   }
 
   /** @param {string|(() => string|Promise<string>)|null} identity a JWT of the website's */
@@ -139,7 +152,7 @@ export class Client {
    * Calls the relay, minting a new visitor once if it doesn't know us.
    * @param {string} method
    * @param {string} path
-   * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, stream?: boolean}} [options]
+   * @param {Options} [options]
    * @returns {Promise<Response>} an answer that is ok
    */
   async call(method, path, options = {}) {
@@ -156,18 +169,18 @@ export class Client {
   /**
    * @param {string} method
    * @param {string} path
-   * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, stream?: boolean}} options
+   * @param {Options} options
    */
-  async #send(method, path, { body, headers = {}, signal, stream }) {
+  async #send(method, path, { body, headers = {}, signal, stream, fetch: own }) {
     const token = this.storage.get("token");
     // The answer to a stream comes at once; how long it may be silent then is the stream's affair.
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), patience);
+    const timer = own ? 0 : setTimeout(() => limit.abort(), patience);
     const abort = () => limit.abort();
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted) abort();
     try {
-      return await fetch(new URL(path, this.base), {
+      return await (own ?? fetch)(new URL(path, this.base), {
         method,
         headers: {
           ...(body === undefined ? {} : { "content-type": "application/json" }),

@@ -2,16 +2,23 @@
 // Where the visitor writes: a real form, so that every keyboard and reader
 // knows what it is.
 import { h, icon } from "./h.js";
+import { plain } from "./markdown-link.js";
 import { say } from "./strings.js";
+
+/** @typedef {import("./files.js").Attached} Attached */
 
 /** Tallest the field grows to, in px. */
 const maxHeight = 180;
 
 export class Composer {
+  /** @type {Attached[]} */
+  files = [];
+
   /**
    * @param {object} to
-   * @param {(text: string) => void} to.onSend
+   * @param {(text: string, files: Attached[]) => void} to.onSend
    * @param {(text: string) => void} to.onDraft
+   * @param {(files: Iterable<File>) => void} to.onFiles
    */
   constructor(to) {
     this.to = to;
@@ -25,9 +32,21 @@ export class Composer {
       placeholder: say("placeholder"),
       onkeydown: (/** @type {KeyboardEvent} */ e) => this.#key(e),
       oninput: () => this.#changed(),
+      onpaste: (/** @type {ClipboardEvent} */ e) => {
+        const files = e.clipboardData?.files;
+        if (!files?.length) return;
+        e.preventDefault();
+        to.onFiles(files);
+      },
     });
+    const input = h("input", { type: "file", multiple: true, hidden: true, onchange: () => {
+      to.onFiles([...(input.files ?? [])]);
+      input.value = ""; // the same file may be chosen again
+    } });
+    this.attach = h("button", { type: "button", class: "icon", part: "attach", hidden: true, "aria-label": say("attach"), title: say("attach"), onclick: () => input.click() }, icon("attach"));
+    this.chips = h("div", { class: "files chips" });
     this.button = h("button", { type: "submit", class: "send", part: "send", "aria-label": say("send"), title: say("send") }, icon("send"));
-    this.el = h("form", { class: "composer", part: "composer", onsubmit: (/** @type {Event} */ e) => this.#submit(e) }, this.field, this.button);
+    this.el = h("form", { class: "composer", part: "composer", onsubmit: (/** @type {Event} */ e) => this.#submit(e) }, this.chips, this.attach, input, this.field, this.button);
     // A click beside the field means the field.
     this.el.addEventListener("mousedown", (e) => {
       if (e.target !== this.el) return;
@@ -46,13 +65,33 @@ export class Composer {
     this.#changed();
   }
 
+  /** @param {Attached} file @param {Element|null} picture */
+  add(file, picture) {
+    this.files.push(file);
+    const label = say("remove", { name: file.name });
+    const chip = h("span", { class: "file", title: file.name }, picture, h("span", { dir: "auto" }, plain(file.name)), h("button", { type: "button", class: "x", "aria-label": label, onclick: () => {
+      this.files.splice(this.files.indexOf(file), 1);
+      chip.remove();
+      this.fit();
+      this.field.focus();
+    } }, icon("x")));
+    this.chips.append(chip);
+    this.fit();
+  }
+
+  clear() {
+    this.files = [];
+    this.chips.replaceChildren();
+    this.text = "";
+  }
+
   /** Gives the field the height of what is in it. */
   fit() {
     const { field } = this;
     field.style.height = "auto";
     if (field.scrollHeight) field.style.height = `${Math.min(field.scrollHeight, maxHeight)}px`;
     field.style.overflowY = field.scrollHeight > maxHeight ? "auto" : "hidden";
-    this.el.classList.toggle("empty", !field.value.trim());
+    this.el.classList.toggle("empty", !field.value.trim() && !this.files.length);
   }
 
   #changed() {
@@ -74,7 +113,7 @@ export class Composer {
   #submit(e) {
     e.preventDefault();
     const text = this.field.value.trim();
-    if (text) this.to.onSend(text);
+    if (text || this.files.length) this.to.onSend(text, this.files);
     this.field.focus({ preventScroll: true });
   }
 }

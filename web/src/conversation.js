@@ -4,7 +4,7 @@
 import { Problem } from "./client.js";
 import { Outbox } from "./outbox.js";
 import { emptyView, reduce } from "./reduce.js";
-import { Stream } from "./stream.js";
+import { Share } from "./share.js";
 
 /** @typedef {import("./reduce.js").View} View */
 /** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
@@ -28,7 +28,12 @@ export class Conversation {
     this.client = client;
     this.to = to;
     this.outbox = new Outbox(client, storage, (turn) => this.#apply({ type: "pending", data: turn }));
-    this.stream = new Stream(client, {
+    this.stream = new Share(client, `${storage.space}${import.meta.url}`, {
+      view: () => this.view,
+      onView: (data) => {
+        this.#apply({ type: "adopted", data });
+        this.outbox.reconnected();
+      },
       lastEventId: () => this.view.lastEventId,
       onOpen: () => {
         this.#apply({ type: "connected", data: null });
@@ -62,9 +67,9 @@ export class Conversation {
     this.outbox.close();
   }
 
-  /** @param {string} text */
-  send(text) {
-    const turn = this.outbox.add(text);
+  /** @param {string} text @param {import("./files.js").Attached[]} [files] */
+  send(text, files) {
+    const turn = this.outbox.add(text, files);
     if (!this.stream.started) this.stream.start();
     return turn;
   }

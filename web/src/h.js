@@ -24,13 +24,12 @@ export function h(tag, attrs = {}, ...kids) {
 
 /** Paths on a 24 by 24 grid, drawn as lines. */
 export const shapes = {
-  chat: "M21 12a8 8 0 0 1-8 8H4l1.8-3A8 8 0 1 1 21 12z",
   close: "M6 9l6 6 6-6",
   x: "M6 6l12 12M18 6L6 18",
+  attach: "M20 11l-9 9a5 5 0 0 1-7-7l9-9a3.5 3.5 0 0 1 5 5l-9 9a2 2 0 0 1-3-3l8-8",
   send: "M12 19V5M5.5 11.5L12 5l6.5 6.5",
   fresh: "M12 20h8M16.5 4.5a2.1 2.1 0 0 1 3 3L8 19l-4 1 1-4z",
   down: "M12 5v14M5.5 12.5L12 19l6.5-6.5",
-  check: "M5 12.5l4.5 4.5L19 7.5",
   tool: "M5 7l5 5-5 5M12.5 17H19",
   hand: "M12 8v5M12 16.5v.01M12 3l9 16H3z",
 };

@@ -13,12 +13,7 @@ const beyondLatin = /[\0\u0300-\uffff]/;
 
 /** @type {Record<string, string>} the entities that models write */
 const named = {
-  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®", trade: "™",
-  hellip: "…", mdash: "—", ndash: "–", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”", laquo: "«",
-  raquo: "»", bull: "•", middot: "·", times: "×", divide: "÷", deg: "°", plusmn: "±", euro: "€",
-  pound: "£", cent: "¢", sect: "§", para: "¶", rarr: "→", larr: "←", uarr: "↑", darr: "↓", le: "≤",
-  ge: "≥", ne: "≠", infin: "∞", check: "✓", frac12: "½", auml: "ä", ouml: "ö", uuml: "ü", szlig: "ß",
-  Auml: "Ä", Ouml: "Ö", Uuml: "Ü", eacute: "é", colon: ":", Tab: "\t", NewLine: "\n",
+  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", auml: "ä", ouml: "ö", hellip: "…", mdash: "—", ndash: "–", rarr: "→",
 };
 
 /**

@@ -3,8 +3,10 @@
 // storage, so a reload sends them again with the same key, and the relay sees
 // to it that the agent gets each once.
 import { Problem } from "./client.js";
+import { filesPart } from "./part.js";
 
 /** @typedef {import("./reduce.js").Pending} Pending */
+/** @typedef {import("./files.js").Attached} Attached */
 
 /** Older unsent turns are not sent out of the blue, in ms. */
 const maxAge = 24 * 3600_000;
@@ -18,6 +20,8 @@ export class Outbox {
   #turns = [];
   #sending = false;
   #closed = false;
+  /** @type {Promise<void>} the keeping of the last turn's files */
+  #kept = Promise.resolve();
   /** @type {(() => void)|null} */
   #wake = null;
 
@@ -35,17 +39,19 @@ export class Outbox {
   /** Takes up what an earlier page left unsent; reports whether there was any. */
   restore() {
     for (const t of this.#stored()) {
-      if (!this.#turns.some((known) => known.turn === t.turn)) this.#enqueue(t.turn, t.text);
+      if (!this.#turns.some((known) => known.turn === t.turn)) this.#enqueue(t);
     }
     void this.#run();
     return this.#turns.length > 0;
   }
 
-  /** @param {string} text @returns {string} the turn's key */
-  add(text) {
+  /** @param {string} text @param {Attached[]} [files] @returns {string} the turn's key */
+  add(text, files = []) {
     const turn = newKey();
-    this.#save([...this.#stored(), { turn, text, at: Date.now() }]);
-    this.#enqueue(turn, text);
+    const attachments = files.map(({ name, mime }) => ({ name, mime }));
+    if (files.length) this.#kept = filesPart().then((f) => f.keep(turn, files)).catch(() => {});
+    this.#save([...this.#stored(), { turn, text, attachments, at: Date.now() }]);
+    this.#enqueue({ turn, text, attachments });
     void this.#run();
     return turn;
   }
@@ -71,12 +77,14 @@ export class Outbox {
 
   /** Gives a turn up. @param {string} turn */
   drop(turn) {
+    const t = this.#turns.find((x) => x.turn === turn);
     this.#turns = this.#turns.filter((t) => t.turn !== turn);
     this.#save(this.#stored().filter((t) => t.turn !== turn));
+    if (t?.attachments.length) void filesPart().then((f) => f.forget(turn)).catch(() => {});
   }
 
   clear() {
-    this.#turns = [];
+    for (const t of this.#turns) this.drop(t.turn);
     this.#save([]);
     this.#wake?.();
   }
@@ -86,15 +94,15 @@ export class Outbox {
     this.#wake?.();
   }
 
-  /** @param {string} turn @param {string} text */
-  #enqueue(turn, text) {
+  /** @param {Pick<Pending, "turn"|"text"|"attachments">} stored */
+  #enqueue({ turn, text, attachments = [] }) {
     /** @type {Pending} */
-    const t = { turn, text, attachments: [], state: "sending", code: "", detail: "", until: 0 };
+    const t = { turn, text, attachments, state: "sending", code: "", detail: "", until: 0 };
     this.#turns.push(t);
     this.onChange(t);
   }
 
-  /** @param {Pending} turn @param {Partial<Pending>} change */
+  /** @param {{turn: string}} turn @param {Partial<Pending>} change */
   #set(turn, change) {
     const at = this.#turns.findIndex((t) => t.turn === turn.turn);
     if (at < 0) return;
@@ -122,7 +130,7 @@ export class Outbox {
     for (let attempt = 1; ; attempt++) {
       this.#set(turn, { state: "sending", until: 0 });
       try {
-        await this.client.call("POST", "v1/messages", { body: { text: turn.text }, headers: { "idempotency-key": turn.turn } });
+        await this.client.call("POST", "v1/messages", { ...(await this.#letter(turn)), headers: { "idempotency-key": turn.turn } });
         this.#set(turn, { state: "sent", code: "", detail: "" });
         this.drop(turn.turn);
         return;
@@ -138,6 +146,21 @@ export class Outbox {
     }
   }
 
+  /** What is sent of a turn, and how. @param {Pending} turn */
+  async #letter({ turn, text, attachments }) {
+    if (!attachments.length) return { body: { text } };
+    await this.#kept;
+    const part = await filesPart();
+    const files = await part.recall(turn);
+    if (!files) throw new Problem("files_lost", 400, "", null);
+    /** @param {number} sent */
+    const progress = (sent) => this.#set({ turn }, { sent });
+    return {
+      body: { text, attachments: await part.encode(files) },
+      fetch: (/** @type {URL} */ url, /** @type {any} */ init) => part.post(url, init, progress),
+    };
+  }
+
   /** @param {number} ms */
   #sleep(ms) {
     return new Promise((/** @type {(v: void) => void} */ done) => {
@@ -151,7 +174,7 @@ export class Outbox {
     });
   }
 
-  /** @returns {{turn: string, text: string, at: number}[]} */
+  /** @returns {(Pick<Pending, "turn"|"text"|"attachments"> & {at: number})[]} */
   #stored() {
     try {
       const list = JSON.parse(this.storage.get("outbox") ?? "[]");

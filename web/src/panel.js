@@ -9,6 +9,7 @@ import { Conversation } from "./conversation.js";
 import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
 import { News } from "./news.js";
+import { filesPart } from "./part.js";
 import { Follow } from "./scroll.js";
 import { Storage } from "./storage.js";
 import { isRTL, learn, locale, reason, say } from "./strings.js";
@@ -119,7 +120,7 @@ class Panel {
       onLink: () => this.#linked(),
     });
     this.transcript = new Transcript(this.#acts(), (text) => this.#send(text));
-    this.composer = new Composer({ onSend: (text) => this.#send(text), onDraft: (text) => this.storage.set("draft", text || null) });
+    this.composer = new Composer({ onSend: (text, files) => this.#send(text, files), onFiles: (files) => void this.#attach(files), onDraft: (text) => this.storage.set("draft", text || null) });
     const { log } = this.transcript;
     this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
       close: () => this.#hide(true),
@@ -145,6 +146,7 @@ class Panel {
     root.insertBefore(this.root, launcher);
     if (launcher?.childElementCount === 1) launcher.append(icon("close"));
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
+    for (const drag of /** @type {const} */ (["dragover", "dragleave", "drop"])) this.root.addEventListener(drag, (e) => this.#drag(e), { signal });
     this.transcript.log.addEventListener("click", (e) => void this.#copy(e), { signal });
     document.addEventListener("visibilitychange", () => this.#seen(), { signal });
     addEventListener("resize", () => this.#modal(), { signal });
@@ -158,10 +160,14 @@ class Panel {
       respond: (id, answer) => void this.conversation.respond(id, answer).catch((err) => this.#complain(say("actionFailed", { why: why(err) }))),
       retry: (turn) => this.conversation.outbox.retry(turn),
       retryNow: () => this.conversation.retryNow(),
-      edit: (turn) => {
-        this.conversation.drop(turn.turn);
+      edit: async (turn) => {
         this.composer.text = turn.text;
         this.composer.field.focus();
+        if (turn.attachments.length) {
+          const part = await filesPart();
+          for (const f of (await part.recall(turn.turn)) ?? []) this.composer.add(f, await part.preview(f));
+        }
+        this.conversation.drop(turn.turn);
       },
       discard: (turn) => {
         this.conversation.drop(turn.turn);
@@ -198,7 +204,7 @@ class Panel {
       case "identify":
         return this.conversation.identify(first);
       case "logout":
-        this.composer.text = "";
+        this.composer.clear();
         return this.conversation.logout();
       default:
         return undefined;
@@ -319,18 +325,42 @@ class Panel {
     if (this.mode === "popup" && !this.#open && this.#idle) this.conversation.stream.stop();
   }
 
-  /** @param {string} text */
-  #send(text) {
+  /** @param {string} text @param {import("./files.js").Attached[]} [files] */
+  #send(text, files = []) {
     const max = this.client.limits.max_message;
     const over = max ? new TextEncoder().encode(text).length - max : 0;
     if (over > 0) return this.#complain(say("tooLong", { n: over }));
-    if (!text.trim()) return;
+    if (!text.trim() && !files.length) return;
     this.#complain("");
-    if (text === this.composer.text.trim()) this.composer.text = "";
-    this.conversation.send(text);
+    this.conversation.send(text, files);
+    if (text === this.composer.text.trim()) this.composer.clear();
     this.shell.emit("message", { role: "user", text });
     this.#paint();
     this.follow.toEnd();
+  }
+
+  /** Takes files that may be sent, and says what is wrong with the others. @param {Iterable<File>} files */
+  async #attach(files) {
+    try {
+      const part = await filesPart();
+      await this.client.meet();
+      const { taken, faults } = await part.choose(files, this.composer.files.length, this.client.limits);
+      for (const f of taken) this.composer.add(f, await part.preview(f));
+      this.#complain(faults.map(([word, blanks]) => say(word, blanks)).join(" "));
+      this.announcer.say(taken.map((f) => f.name).join(", "));
+      this.composer.field.focus();
+    } catch (err) {
+      this.#complain(say("actionFailed", { why: why(err) }));
+    }
+  }
+
+  /** Lets files be dropped. @param {DragEvent} e */
+  #drag(e) {
+    const files = e.dataTransfer?.types.includes("Files") && this.client.limits.max_attachments;
+    this.root.classList.toggle("drop", !!files && e.type === "dragover");
+    if (!files) return;
+    e.preventDefault();
+    if (e.type === "drop") void this.#attach(/** @type {DataTransfer} */ (e.dataTransfer).files);
   }
 
   async #fresh() {
@@ -384,14 +414,14 @@ class Panel {
 
   /** @param {View} now @param {View} before @param {RelayEvent} event */
   #changed(now, before, event) {
-    this.#schedule(event.type === "connected" && before.items.length > now.items.length);
+    this.#schedule(/^(connected|adopted)$/.test(event.type) && before.items.length > now.items.length);
     if (now.status !== before.status || now.epoch !== before.epoch) {
       this.shell.emit("session", { status: now.status, epoch: now.epoch });
       if (now.epoch !== before.epoch || now.status === "ended") this.news.forget();
       if (now.status === "booting" && statusOf(now)) this.announcer.say(say("waking"));
       if (now.status === "failed" && before.status === "booting") this.#complain(say("sessionFailed"));
     }
-    if (now.caughtUp && event.type !== "connected" && this.news.tell(now, before, event)) this.#count();
+    if (now.caughtUp && !/^(connected|adopted)$/.test(event.type) && this.news.tell(now, before, event)) this.#count();
     this.#rest();
   }
 
@@ -439,6 +469,7 @@ class Panel {
 
   #paint() {
     const { view } = this.conversation;
+    this.composer.attach.hidden = !this.client.limits.max_attachments;
     this.transcript.render(view);
     this.frame.fresh.hidden = view.items.length + view.pending.length === 0;
     this.follow.keep();

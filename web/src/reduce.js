@@ -48,6 +48,7 @@
  * @property {string} code why it waits or failed
  * @property {string} detail
  * @property {number} until when a waiting turn is sent again, ms since 1970
+ * @property {number} [sent] how much of its attachments is sent, 0 to 1
  */
 
 /**
@@ -69,7 +70,7 @@
 /**
  * @typedef {object} RelayEvent
  * @property {string} type an event of the stream, or one of: hello, connected,
- *   pending, forget, dropped, chosen
+ *   adopted, pending, forget, dropped, chosen
  * @property {string|null} [id] `<epoch>-<seq>`
  * @property {any} data
  */
@@ -130,6 +131,8 @@ function step(view, event, place) {
       };
     case "connected": // a new stream: what followed the last numbered event comes again
       return back(view);
+    case "adopted": // another tab's view, which this one goes on with
+      return { ...data, pending: view.pending.filter((p) => !data.items.some((/** @type {Item} */ i) => i.turn === p.turn)) };
     case "forget": // another visitor, or none
       return { ...emptyView, pending: data.keepPending ? view.pending : [] };
     case "pending":

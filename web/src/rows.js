@@ -4,7 +4,8 @@
 import { h, icon } from "./h.js";
 import { Markdown } from "./markdown.js";
 import { plain } from "./markdown-link.js";
-import { reason, say } from "./strings.js";
+import { part } from "./part.js";
+import { locale, reason, say } from "./strings.js";
 
 /** @typedef {import("./reduce.js").Item} Item */
 /** @typedef {import("./reduce.js").Pending} Pending */
@@ -42,9 +43,8 @@ export function row(item, acts) {
     case "tool":
       return toolRow();
     case "question":
-      return questionRow(item, acts);
     case "approval":
-      return item.id === null ? waitRow() : approvalRow(item, acts);
+      return item.id === null ? waitRow() : cardRow(item, acts);
     default:
       return endRow(item, acts);
   }
@@ -99,13 +99,13 @@ export function userRow(acts) {
       const p = pending;
       el.dataset.state = p?.state ?? "sent";
       if (p?.state === "failed") {
-        line.textContent = p.code !== "unreachable" && p.detail ? say("notSentWhy", { why: reason(p) }) : say("notSent");
+        line.textContent = p.code === "files_lost" ? say("filesLost") : p.code !== "unreachable" && p.detail ? say("notSentWhy", { why: reason(p) }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
       } else if (p?.state === "waiting") {
         line.textContent = words();
         meta.replaceChildren(line, link(say("retryNow"), acts.retryNow));
       } else if (p?.state === "sending") {
-        line.textContent = say("sending");
+        line.textContent = p.sent ? `${say("sending")} ${p.sent.toLocaleString(locale, { style: "percent" })}` : say("sending");
         meta.replaceChildren(line);
       } else {
         meta.replaceChildren();
@@ -120,7 +120,7 @@ export function userRow(acts) {
 /** @returns {Row} */
 function toolRow() {
   const name = h("span", { class: "name" });
-  const what = h("code");
+  const what = h("code", { dir: "ltr" });
   const state = h("span", { class: "state" });
   const el = h("div", { class: "tool", part: "tool" }, icon("tool"), name, what, state);
   return {
@@ -135,45 +135,34 @@ function toolRow() {
   };
 }
 
-/** @param {Item} first @param {Acts} acts @returns {Row} */
-function questionRow(first, acts) {
-  const id = first.id ?? "";
-  const ask = h("div", { class: "text" });
-  const markdown = new Markdown(ask, labels());
-  const choices = (first.options ?? []).map((o) => {
-    const button = h("button", { type: "button", class: "choice", onclick: () => settledNow || acts.respond(id, { answer: o.label }) }, h("span", {}, plain(o.label)), o.detail ? h("small", {}, plain(o.detail)) : null);
-    return { o, button };
-  });
-  const field = h("input", { type: "text", "aria-label": say("answer"), placeholder: say("answer"), dir: "auto", autocomplete: "off", enterkeyhint: "send" });
-  const send = h("button", { type: "submit", class: "small" }, say("answerSend"));
-  const form = h("form", { class: "free", onsubmit: (/** @type {Event} */ e) => {
-    e.preventDefault();
-    const answer = field.value.trim();
-    if (answer && !settledNow) acts.respond(id, { answer });
-  } }, field, send);
-  field.addEventListener("keydown", (e) => {
-    if (e.key === "Enter" && (e.isComposing || e.keyCode === 229)) e.preventDefault();
-  });
-  const outcome = h("div", { class: "outcome" });
-  const el = h("article", { "data-role": "question", class: "card question", part: "card question", "aria-label": `${acts.name()}: ${first.text}` }, ask, choices.length ? h("div", { class: "choices" }, ...choices.map((c) => c.button)) : null, form, outcome);
-  let settledNow = false;
+/**
+ * A card, whose controls are loaded with the first there is.
+ * @param {Item} first
+ * @param {Acts} acts
+ * @returns {Row}
+ */
+function cardRow(first, acts) {
+  const { kind } = first;
+  const ask = kind === "question" ? `${acts.name()}: ${first.text}` : say("approvalAsk", { tool: plain(first.text) });
+  const el = h("article", { "data-role": kind, class: `card ${kind}`, part: `card ${kind}`, "aria-label": ask });
+  /** @type {((item: Item) => void)|null} */
+  let renew = null;
+  let now = first;
+  const kit = { h, say, plain, markdown: (/** @type {Element} */ e) => new Markdown(e, labels()), respond: (/** @type {any} */ answer) => acts.respond(first.id ?? "", answer) };
+  const load = () =>
+    part("cards").then(
+      (m) => {
+        renew = m.fill(el, first, kit);
+        renew?.(now);
+      },
+      () => setTimeout(() => el.isConnected && load(), 3000), // what is asked must not stay unasked
+    );
+  void load();
   return {
     el,
     update(/** @type {Item} */ item) {
-      markdown.update(item.text, true);
-      // Controls are not disabled or taken away: one of them has the focus.
-      settledNow = item.outcome !== null || item.mine !== undefined;
-      const chosen = choices.find((c) => c.o.label === item.mine);
-      for (const c of choices) {
-        c.button.setAttribute("aria-disabled", String(settledNow));
-        c.button.setAttribute("aria-pressed", String(c === chosen));
-      }
-      field.readOnly = settledNow;
-      send.hidden = settledNow;
-      form.hidden = settledNow && (!item.mine || !!chosen);
-      if (item.mine !== undefined && !chosen) field.value = item.mine;
-      el.classList.toggle("settled", settledNow);
-      outcome.textContent = !settledNow ? "" : item.mine !== undefined ? say("answered", { answer: item.mine }) : say(item.elsewhere ? "answeredElsewhere" : "settled");
+      now = item;
+      renew?.(item);
     },
   };
 }
@@ -187,30 +176,6 @@ function waitRow() {
     update(/** @type {Item} */ item) {
       text.textContent = say(item.outcome === null ? "approvalWaits" : "approvalOver");
       el.classList.toggle("over", item.outcome !== null);
-    },
-  };
-}
-
-/** @param {Item} first @param {Acts} acts @returns {Row} */
-function approvalRow(first, acts) {
-  const id = first.id ?? "";
-  const ask = h("p", {}, say("approvalAsk", { tool: plain(first.text) }));
-  const input = typeof first.input === "string" ? first.input : first.input === undefined ? "" : JSON.stringify(first.input, null, 2);
-  const details = input ? h("details", {}, h("summary", {}, say("details")), h("pre", { tabindex: 0, dir: "ltr" }, plain(input.slice(0, 20000)))) : null;
-  let settledNow = false;
-  /** @param {"approve"|"deny"} decision @param {string} label @param {string} cls */
-  const button = (decision, label, cls) => h("button", { type: "button", class: cls, onclick: () => settledNow || acts.respond(id, { decision }) }, label);
-  const buttons = h("div", { class: "decide" }, button("approve", say("approve"), "small strong"), button("deny", say("deny"), "small"));
-  const outcome = h("div", { class: "outcome" });
-  const el = h("article", { "data-role": "approval", class: "card approval", part: "card approval", "aria-label": ask.textContent }, ask, details, buttons, outcome);
-  return {
-    el,
-    update(/** @type {Item} */ item) {
-      settledNow = item.outcome !== null || item.mine !== undefined;
-      for (const b of buttons.children) b.setAttribute("aria-disabled", String(settledNow));
-      el.classList.toggle("settled", settledNow);
-      const said = item.mine ?? item.outcome ?? "";
-      outcome.textContent = !settledNow ? "" : /appro|allow/.test(said) ? say("approved") : /den|reject|refus/.test(said) ? say("denied") : say(item.elsewhere ? "decidedElsewhere" : "decided");
     },
   };
 }

@@ -54,11 +54,11 @@ export class Stream {
     const life = new AbortController();
     this.#life = life;
     const on = { signal: life.signal };
-    addEventListener("online", () => this.#awake(true), on);
-    addEventListener("pageshow", (e) => this.#awake(e.persisted), on);
+    addEventListener("online", () => this.awake(true), on);
+    addEventListener("pageshow", (e) => this.awake(e.persisted), on);
     // A page kept for going back may hold no connection open.
     addEventListener("pagehide", () => this.#connection?.abort(), on);
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#awake(false), on);
+    document.addEventListener("visibilitychange", () => !document.hidden && this.awake(false), on);
     void this.#run(life.signal);
   }
 
@@ -82,8 +82,8 @@ export class Stream {
     this.#wake?.();
   }
 
-  /** @param {boolean} surely whether what we had can't be alive */
-  #awake(surely) {
+  /** Makes sure of the connection after a sleep. @param {boolean} surely whether what we had can't be alive */
+  awake(surely) {
     if (surely || (this.#connection && Date.now() - this.#heard > doubt)) this.restart();
     else this.retryNow();
   }

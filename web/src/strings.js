@@ -1,6 +1,7 @@
 // @ts-check
 // Every word the widget says by itself. English is built in; the other
 // languages are packs in lang/, loaded when they are wanted.
+import { part } from "./part.js";
 
 export const en = {
   title: "Chat",
@@ -105,7 +106,7 @@ export async function learn(tags) {
       if (found.language !== "en" && !packs.includes(found.language)) continue;
       const now = found.toString();
       if (now === locale) return false;
-      pack = found.language === "en" ? { words: en, codes: {} } : (await import(import.meta.url.replace(/panel(?=[^/]*$)/, found.language))).default;
+      pack = found.language === "en" ? { words: en, codes: {} } : (await part(found.language)).default;
       locale = now;
       return true;
     } catch {

@@ -33,19 +33,16 @@ transform-origin:100% 100%;animation:rise .2s cubic-bezier(.2,.8,.3,1)}
 .shell.page{height:100%}
 @keyframes rise{from{opacity:0;transform:translateY(10px) scale(.985)}}
 @keyframes in{from{opacity:0;transform:translateY(4px)}}
-button,input,textarea{font:inherit;color:inherit;letter-spacing:inherit}
-button{cursor:pointer;-webkit-tap-highlight-color:transparent}
-:focus-visible{outline:2px solid var(--link);outline-offset:2px}
-.log:focus-visible{outline-offset:-3px;border-radius:8px}
+input{font:inherit;color:inherit}
+button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-color:transparent}
 .sr{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 
 .head{display:flex;align-items:center;gap:4px;padding-inline:18px 10px;min-height:60px;border-bottom:1px solid var(--line);flex:none}
 .head h2{all:unset;font-weight:600;font-size:1.03em;letter-spacing:-.005em;flex:1;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .head .dot{width:8px;height:8px;border-radius:50%;background:light-dark(#b3b8c0,#5c626c);margin-inline-end:8px;flex:none;transition:background .3s}
 .head .dot[data-state=open]{background:light-dark(#1f9d63,#3cc489)}
-.icon{all:unset;display:grid;place-items:center;width:36px;height:36px;border-radius:10px;color:var(--muted);cursor:pointer}
-.icon:hover{background:var(--soft);color:var(--text)}
-.icon:focus-visible{outline:2px solid var(--link)}
+.icon,.x,.send{flex:none;display:grid;place-items:center;width:36px;height:36px;border-radius:10px;color:var(--muted)}
+.icon:hover,.x:hover{background:var(--soft);color:var(--text)}
 .icon svg{width:19px;height:19px}
 .page .head{border-bottom-color:transparent}
 
@@ -56,8 +53,7 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 :is(.banner,.error,.meta) .link{margin:0}
 .confirm{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}
 .confirm p{margin:0 0 10px}
-.link{all:unset;box-sizing:border-box;min-width:24px;min-height:24px;text-align:center;cursor:pointer;text-decoration:underline;text-underline-offset:2px;margin-inline-start:8px;padding:2px 0;font-weight:500}
-.link:focus-visible{outline:2px solid currentColor;outline-offset:2px;border-radius:3px}
+.link{min-width:24px;min-height:24px;text-align:center;text-decoration:underline;text-underline-offset:2px;margin-inline-start:8px;padding:2px 0;font-weight:500}
 
 .log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;overflow-anchor:none;scrollbar-width:thin;scrollbar-color:var(--line) transparent}
 .thread{padding:18px;display:flex;flex-direction:column;gap:12px;min-height:100%}
@@ -66,8 +62,8 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .greeting{margin:0 0 18px;font-size:1.5em;line-height:1.3;font-weight:600;letter-spacing:-.018em;text-wrap:balance;white-space:pre-line}
 .page .greeting{font-size:2em;letter-spacing:-.025em}
 .starters{display:flex;flex-wrap:wrap;gap:8px}
-.starter,.choice,.small{border:1px solid var(--line);background:var(--bg);border-radius:12px;padding:8px 13px;text-align:start;line-height:1.35;transition:background .12s,border-color .12s}
-.starter:hover,.choice:hover,.small:hover{background:var(--tint);border-color:color-mix(in oklab,var(--accent) 45%,var(--line))}
+.starter,.small{border:1px solid var(--line);background:var(--bg);border-radius:12px;padding:8px 13px;text-align:start;line-height:1.35;transition:background .12s,border-color .12s}
+.starter:hover,.small:hover{background:var(--tint);border-color:color-mix(in oklab,var(--accent) 45%,var(--line))}
 
 .msg{max-width:100%;animation:in .22s;contain:layout style}
 .user{align-self:flex-end;max-width:86%;display:flex;flex-direction:column;align-items:flex-end}
@@ -83,6 +79,13 @@ button{cursor:pointer;-webkit-tap-highlight-color:transparent}
 .files{display:flex;flex-wrap:wrap;gap:6px;justify-content:flex-end}
 .files:empty{display:none}
 .file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:220px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+
+.file canvas{width:40px;height:40px;border-radius:6px;flex:none}
+.chips{flex:1 0 100%;justify-content:start;margin-inline-start:-10px}
+.chips .file{display:flex;align-items:center;gap:6px;padding:3px 5px}
+.chips .file span{overflow:hidden;text-overflow:ellipsis}
+.x{width:24px;height:24px}
+.x svg{width:14px}
 
 .text{overflow:clip;overflow-clip-margin:3px;unicode-bidi:isolate}
 .text>*{margin:0 0 .8em}
@@ -109,11 +112,9 @@ code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono
 .text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate}
 .code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}
 .bar{display:flex;justify-content:space-between;align-items:center;padding-block:4px;padding-inline:14px 6px;font-size:.8em;color:var(--muted);min-height:32px}
-.copy{all:unset;cursor:pointer;padding:4px 9px;border-radius:7px;font-weight:500}
+.copy{padding:4px 9px;border-radius:7px;font-weight:500}
 .copy:hover{background:var(--line);color:var(--text)}
-.copy:focus-visible{outline:2px solid var(--link)}
 .code pre{margin:0;padding:2px 14px 13px;overflow-x:auto;white-space:pre;tab-size:4;line-height:1.5;scrollbar-width:thin;overflow-wrap:normal}
-.code pre:focus-visible{outline-offset:-2px}
 .code pre code{font-size:1em}
 .table{overflow-x:auto;border:1px solid var(--line);border-radius:12px;scrollbar-width:thin;max-width:100%;width:fit-content}
 table{border-collapse:collapse;font-size:.95em;overflow-wrap:normal}
@@ -123,24 +124,10 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}
 .center{text-align:center}.end{text-align:end}
 
 .card{border:1px solid var(--line);border-radius:14px;padding:14px 16px;animation:in .22s}
-.card p{margin:0}
-.question .text,.approval p{font-weight:500}
-.choices,.decide{display:flex;align-items:flex-start;flex-wrap:wrap;gap:8px;margin-top:12px}
-.choice small{display:block;color:var(--muted)}
-.choice[aria-pressed=true]{background:var(--tint);border-color:var(--link);font-weight:500}
-[aria-disabled=true]{cursor:default}
-.settled [aria-disabled=true][aria-pressed=false],.settled .decide{opacity:.5}
-.free{display:flex;gap:8px;margin-top:12px}
-.free input{flex:1;min-width:0;border:1px solid var(--line);border-radius:11px;background:var(--bg);padding:8px 12px;font-size:max(16px,1em)}
-.free input:read-only{background:var(--soft)}
+.decide{display:flex;align-items:flex-start;flex-wrap:wrap;gap:8px;margin-top:12px}
 .small{white-space:nowrap;font-weight:500}
 .strong{background:var(--accent);color:var(--ink);border-color:var(--accent)}
 .strong:hover{background:color-mix(in oklab,var(--accent) 88%,var(--text))}
-.outcome{font-size:.87em;color:var(--muted);margin-top:10px}
-.outcome:empty{display:none}
-details{margin-top:8px;font-size:.92em}
-summary{cursor:pointer;color:var(--muted);padding:2px 0}
-details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow:auto;max-height:240px;margin:6px 0 0}
 .tool{display:flex;align-items:center;gap:8px;color:var(--muted);font-size:.88em;min-width:0;animation:in .22s}
 .tool svg{width:16px;height:16px;flex:none}
 .tool .name{font-weight:500;flex:none}
@@ -165,16 +152,19 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 :is(.confirm,.error):not([hidden])~.dock .jump{display:none}
 .dock{flex:none;position:relative;padding:6px 14px max(14px,env(safe-area-inset-bottom))}
 .page .dock{width:100%;max-width:796px;margin:0 auto;padding-inline:18px}
-.composer{display:flex;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding-block:5px;padding-inline:17px 5px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
-.composer:focus-within{border-color:var(--link);box-shadow:0 0 0 3px color-mix(in oklab,var(--accent) 16%,transparent)}
+.composer{display:flex;flex-wrap:wrap;align-items:flex-end;gap:6px;border:1px solid light-dark(#d6d9df,#3d424a);border-radius:22px;padding-block:5px;padding-inline:17px 5px;background:var(--bg);cursor:text;transition:border-color .15s,box-shadow .15s}
+.composer .icon,.send{width:34px;height:34px;border-radius:50%}
+.composer .icon{margin-inline-start:-12px}
+.drop .composer,.composer:focus-within{border-color:var(--link);box-shadow:0 0 0 3px color-mix(in oklab,var(--accent) 16%,transparent)}
 .composer textarea{all:unset;box-sizing:border-box;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}
 .shell ::placeholder{color:var(--muted);opacity:1}
-.send{all:unset;flex:none;display:grid;place-items:center;width:34px;height:34px;border-radius:50%;background:var(--accent);color:var(--ink);cursor:pointer;transition:background .15s,color .15s,transform .1s}
+.send{background:var(--accent);color:var(--ink);transition:background .15s,color .15s,transform .1s}
 .send:active{transform:scale(.94)}
-.send:focus-visible{outline:2px solid var(--link);outline-offset:2px}
 .empty .send{background:var(--soft);color:var(--muted)}
 .send svg{width:18px;height:18px}
 
+:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+:is(.log,.code pre):focus-visible{outline-offset:-3px;border-radius:8px}
 .launcher svg{transition:opacity .15s}
 .launcher svg+svg,[aria-expanded=true].launcher svg{opacity:0}
 [aria-expanded=true].launcher svg+svg{opacity:1}
@@ -188,6 +178,6 @@ details pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow
 .icon{width:42px;height:42px}
 }
 @media (prefers-reduced-motion:reduce){.shell,.shell *,.launcher svg{animation-duration:.001s!important;animation-iteration-count:1!important;transition:none!important}}
-@media (forced-colors:active){.bubble,.starter,.choice,.send,.icon,.card,.jump,.copy,.code,.shell.popup{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
+@media (forced-colors:active){.bubble,.starter,.send,.icon,.card,.jump,.copy,.code,.shell.popup{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
 @media print{.launcher,.dock,.head,.banner{display:none}.shell{position:static!important;height:auto!important;overflow:visible!important}.log{overflow:visible}}
 `;

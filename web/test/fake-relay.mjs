@@ -135,7 +135,7 @@ export class FakeRelay {
       token: foreign ? token : null,
       expires_at: new Date(Date.now() + 864e5).toISOString(),
       session: { status: v.status, epoch: v.epoch, agent_busy: v.busy, last_event_id: last },
-      limits: { max_message: 16384, max_attachment: 4 << 20, max_attachments: 4, attachment_types: ["image/png"] },
+      limits: { max_message: 16384, max_attachment: 1 << 20, max_attachments: 3, attachment_types: ["image/png", "text/*"], ...this.limits },
     });
   }
 
@@ -155,7 +155,7 @@ export class FakeRelay {
     res.on("close", () => v.streams.delete(res));
   }
 
-  message(req, res, v, { text }) {
+  message(req, res, v, { text, attachments = [] }) {
     const key = req.headers["idempotency-key"];
     const known = v.turns.get(key);
     if (known) return json(res, 202, known);
@@ -166,7 +166,7 @@ export class FakeRelay {
     }
     if (v.status !== "running") this.status(v, "running");
     v.busy = true;
-    const id = this.emit(v, "user", { text, attachments: [], turn: key });
+    const id = this.emit(v, "user", { text, attachments: attachments.map(({ name, mime }) => ({ name, mime })), turn: key });
     const answer = { turn: key, epoch: v.epoch, seq: Number(id.split("-")[1]) };
     v.turns.set(key, answer);
     json(res, 202, answer);

@@ -105,7 +105,7 @@ export async function say(page, text) {
 
 /** What the transcript shows: who said what. */
 export function transcript(page) {
-  return page.locator("relay-chat article[data-role]").evaluateAll((all) => all.map((a) => `${a.dataset.role}: ${a.textContent.trim()}`));
+  return page.locator("relay-chat article[data-role]").evaluateAll((all) => all.map((a) => `${a.dataset.role}: ${a.querySelector(".meta, .tools") ? [...a.children].filter((el) => !el.matches(".tools")).map((el) => el.textContent).join("").trim() : a.textContent.trim()}`));
 }
 
 /** Waits until the agent has answered and is idle. */

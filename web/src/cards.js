@@ -1,0 +1,108 @@
+// @ts-check
+// Cards that want something of the visitor: questions and permission prompts.
+// The panel loads this with the first of them and lends it what it has.
+
+/** @typedef {import("./reduce.js").Item} Item */
+
+/**
+ * @typedef {object} Kit
+ * @property {typeof import("./h.js").h} h
+ * @property {typeof import("./strings.js").say} say
+ * @property {(text: string) => string} plain
+ * @property {(el: Element) => import("./markdown.js").Markdown} markdown
+ * @property {(answer: {answer: string}|{decision: "approve"|"deny"}) => void} respond
+ */
+
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(`
+.card p{margin:0}
+.choices{display:flex;flex-wrap:wrap;gap:8px;margin-top:12px}
+.question .text,.approval p{font-weight:500}
+.choice small{display:block;color:var(--muted)}
+.choice[aria-pressed=true]{background:var(--tint);border-color:var(--link);font-weight:500}
+[aria-disabled=true]{cursor:default}
+.settled [aria-disabled=true][aria-pressed=false],.settled .decide{opacity:.5}
+.free{display:flex;gap:8px;margin-top:12px}
+.free input{flex:1;min-width:0;border:1px solid var(--line);border-radius:11px;background:var(--bg);padding:8px 12px;font-size:max(16px,1em)}
+.free input:read-only{background:var(--soft)}
+.outcome{font-size:.87em;color:var(--muted);margin-top:10px}
+.outcome:empty{display:none}
+details{margin-top:8px;font-size:.92em}
+summary{cursor:pointer;color:var(--muted);padding:2px 0}
+.card pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow:auto;max-height:240px;margin:6px 0 0;white-space:pre-wrap}
+`);
+
+/**
+ * Fills a card in; returns what brings it up to date.
+ * @param {HTMLElement} el
+ * @param {Item} first
+ * @param {Kit} kit
+ * @returns {(item: Item) => void}
+ */
+export function fill(el, first, kit) {
+  const root = el.getRootNode();
+  if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
+  return (first.kind === "question" ? question : approval)(el, first, kit);
+}
+
+/** @type {typeof fill} */
+function question(el, first, { h, say, plain, markdown, respond }) {
+  let settled = false;
+  const ask = h("div", { class: "text" });
+  const text = markdown(ask);
+  const choices = (first.options ?? []).map((o) => {
+    const button = h("button", { type: "button", class: "starter choice", onclick: () => settled || respond({ answer: o.label }) }, h("span", {}, plain(o.label)), o.detail ? h("small", {}, plain(o.detail)) : null);
+    return { o, button };
+  });
+  const field = h("input", { type: "text", "aria-label": say("answer"), placeholder: say("answer"), dir: "auto", autocomplete: "off", enterkeyhint: "send" });
+  const send = h("button", { type: "submit", class: "small" }, say("answerSend"));
+  const form = h("form", { class: "free", onsubmit: (/** @type {Event} */ e) => {
+    e.preventDefault();
+    const answer = field.value.trim();
+    if (answer && !settled) respond({ answer });
+  } }, field, send);
+  field.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" && (e.isComposing || e.keyCode === 229)) e.preventDefault();
+  });
+  const outcome = h("div", { class: "outcome" });
+  el.append(ask, ...(choices.length ? [h("div", { class: "choices" }, ...choices.map((c) => c.button))] : []), form, outcome);
+  return (item) => {
+    text.update(item.text, true);
+    // Controls are not disabled or taken away: one of them has the focus.
+    settled = item.outcome !== null || item.mine !== undefined;
+    const chosen = choices.find((c) => c.o.label === item.mine);
+    for (const c of choices) {
+      c.button.setAttribute("aria-disabled", String(settled));
+      c.button.setAttribute("aria-pressed", String(c === chosen));
+    }
+    field.readOnly = settled;
+    send.hidden = settled;
+    form.hidden = settled && (!item.mine || !!chosen);
+    if (item.mine !== undefined && !chosen) field.value = item.mine;
+    el.classList.toggle("settled", settled);
+    outcome.textContent = !settled ? "" : item.mine !== undefined ? say("answered", { answer: item.mine }) : say(item.elsewhere ? "answeredElsewhere" : "settled");
+  };
+}
+
+/** @type {typeof fill} */
+function approval(el, { text, input }, { h, say, plain, respond }) {
+  let settled = false;
+  const ask = h("p", {}, say("approvalAsk", { tool: plain(text) }));
+  // What will be run is seen at once; the rest is a click away.
+  const gist = ["command", "file_path", "path", "query"].map((k) => /** @type {any} */ (input)?.[k]).find((v) => typeof v === "string" && v);
+  const run = gist ? [h("pre", { class: "gist", dir: "ltr", tabindex: 0 }, plain(gist.slice(0, 2000)))] : [];
+  const all = typeof input === "string" ? input : input === undefined ? "" : JSON.stringify(input, null, 2);
+  const details = all ? [h("details", {}, h("summary", {}, say("details")), h("pre", { tabindex: 0, dir: "ltr" }, plain(all.slice(0, 20000))))] : [];
+  /** @param {"approve"|"deny"} decision @param {string} cls */
+  const button = (decision, cls) => h("button", { type: "button", class: cls, onclick: () => settled || respond({ decision }) }, say(decision));
+  const buttons = h("div", { class: "decide" }, button("approve", "small strong"), button("deny", "small"));
+  const outcome = h("div", { class: "outcome" });
+  el.append(ask, ...run, ...details, buttons, outcome);
+  return (item) => {
+    settled = item.outcome !== null || item.mine !== undefined;
+    for (const b of buttons.children) b.setAttribute("aria-disabled", String(settled));
+    el.classList.toggle("settled", settled);
+    const said = item.mine ?? item.outcome ?? "";
+    outcome.textContent = !settled ? "" : /appro|allow/.test(said) ? say("approved") : /den|reject|refus/.test(said) ? say("denied") : say(item.elsewhere ? "decidedElsewhere" : "decided");
+  };
+}

@@ -1,0 +1,171 @@
+// Attachments: chosen, dropped, pasted, refused, sent, and sent after a reload.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
+import { composer, eventually, launch, open, settled } from "./helpers.mjs";
+
+const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+const text = Buffer.from("three words here");
+
+let browser;
+let relay;
+let context;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser.close());
+beforeEach(async () => {
+  relay = await new FakeRelay().start();
+  context = await browser.newContext();
+});
+afterEach(async () => {
+  await context.close();
+  await relay.stop();
+});
+
+const chips = (page) => page.locator("relay-chat .chips .file");
+const attach = (page, ...files) => page.locator("relay-chat input[type=file]").setInputFiles(files.map(([name, mimeType, buffer]) => ({ name, mimeType, buffer })));
+const posts = () => relay.requests.filter((r) => r.method === "POST" && r.path === "/v1/messages");
+const complaint = (page) => page.locator("relay-chat [part=error]").textContent();
+
+/** Puts files into an event of the page's, as a drop or a paste does. */
+const give = (page, selector, type, files) =>
+  page.locator(selector).evaluate(
+    (el, { type, files }) => {
+      const data = new DataTransfer();
+      for (const [name, mime, words] of files) data.items.add(new File([words], name, { type: mime }));
+      const init = { bubbles: true, cancelable: true, composed: true };
+      return el.dispatchEvent(type === "paste" ? new ClipboardEvent(type, { ...init, clipboardData: data }) : new DragEvent(type, { ...init, dataTransfer: data }));
+    },
+    { type, files },
+  );
+
+test("the button's files are shown, can be removed, and are sent as they are", async () => {
+  const page = await open(context, relay.url);
+  const chooser = page.waitForEvent("filechooser");
+  await page.locator("relay-chat [part=attach]").click();
+  await (await chooser).setFiles([
+    { name: "dot.png", mimeType: "image/png", buffer: png },
+    { name: "notes.zzz", mimeType: "", buffer: text },
+    { name: "data.json", mimeType: "application/json", buffer: text },
+  ]);
+  await eventually(async () => assert.equal(await chips(page).count(), 3));
+  assert.equal(await chips(page).first().locator("canvas").count(), 1, "a picture is shown small");
+  await page.locator("relay-chat").getByRole("button", { name: "Remove data.json" }).click();
+  assert.deepEqual(await chips(page).allTextContents(), ["dot.png", "notes.zzz"]);
+  await composer(page).press("Enter");
+  await settled(page);
+  assert.equal(await chips(page).count(), 0);
+  assert.deepEqual(posts().map((r) => r.body), [
+    { text: "", attachments: [{ name: "dot.png", mime: "image/png", data: png.toString("base64") }, { name: "notes.zzz", mime: "text/plain", data: text.toString("base64") }] },
+  ]);
+  assert.deepEqual(await page.locator("relay-chat .user .file").allTextContents(), ["dot.png", "notes.zzz"]);
+  assert.deepEqual(page.wrong, []);
+});
+
+test("dropped and pasted files are taken, and pasted words stay words", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await give(page, "relay-chat .log", "dragover", [["a.txt", "text/plain", "a"]]);
+  assert.equal(await page.locator("relay-chat .shell.drop").count(), 1, "the place to drop is shown");
+  assert.equal(await give(page, "relay-chat .log", "drop", [["a.txt", "text/plain", "a"]]), false, "the browser does not open it");
+  assert.equal(await page.locator("relay-chat .shell.drop").count(), 0);
+  await give(page, "relay-chat textarea", "paste", [["b.txt", "text/plain", "b"]]);
+  await eventually(async () => assert.deepEqual((await chips(page).allTextContents()).sort(), ["a.txt", "b.txt"]));
+  assert.equal(await give(page, "relay-chat textarea", "paste", []), true);
+});
+
+test("what the relay would refuse is said before it is sent", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["big.txt", "text/plain", Buffer.alloc((1 << 20) + 1, "a")], ["app.exe", "application/octet-stream", Buffer.from([77, 90, 0, 255])], ["shot.webp", "image/webp", png]);
+  await eventually(async () => assert.equal(await complaint(page), "big.txt is larger than 1 MB. app.exe is of a kind that can't be sent here. shot.webp is of a kind that can't be sent here.OK"));
+  assert.equal(await chips(page).count(), 0);
+  await attach(page, ...["1", "2", "3", "4"].map((n) => [`${n}.txt`, "text/plain", text]));
+  await eventually(async () => assert.equal(await complaint(page), "A message takes 3 attachments at most.OK"));
+  assert.deepEqual(await chips(page).allTextContents(), ["1.txt", "2.txt", "3.txt"]);
+  assert.deepEqual(posts(), []);
+});
+
+test("a relay that takes no attachments offers none", async () => {
+  relay.limits = { max_attachments: 0 };
+  const page = await open(context, relay.url);
+  await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
+  assert.equal(await page.locator("relay-chat [part=attach]").isVisible(), false);
+});
+
+test("files that were not accepted outlive a reload, and are sent once, with their key", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 503, "session_booting", 60), true);
+  const site = await startSite(`<!doctype html><html lang="en"><title>Site</title><script async src="${relay.url}widget.js" data-open></script></html>`);
+  const page = await open(context, site.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["notes.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await composer(page).fill("read this");
+  await composer(page).press("Enter");
+  await page.locator("relay-chat article[data-state=waiting]").waitFor();
+  relay.fault = null;
+  await page.reload();
+  await settled(page);
+  assert.deepEqual(posts().at(-1).body, { text: "read this", attachments: [{ name: "notes.txt", mime: "text/plain", data: text.toString("base64") }] });
+  assert.equal(new Set(posts().map((r) => r.headers["idempotency-key"])).size, 1);
+  const left = () => page.evaluate(() => new Promise((ok) => {
+    const ask = indexedDB.open("relay-chat");
+    ask.onsuccess = () => {
+      ask.result.transaction("files").objectStore("files").count().onsuccess = (e) => ok(e.target.result);
+    };
+  }));
+  await eventually(async () => assert.equal(await left(), 0, "nothing is kept once it is sent"));
+  await site.stop();
+});
+
+test("files that the browser lost are missed, and the words can still be changed", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 503, "session_booting", 60), true);
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["notes.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await composer(page).fill("read this");
+  await composer(page).press("Enter");
+  await page.locator("relay-chat article[data-state=waiting]").waitFor();
+  await page.evaluate(() => new Promise((ok) => {
+    indexedDB.deleteDatabase("relay-chat").onsuccess = ok;
+  }));
+  relay.fault = null;
+  await page.reload();
+  const meta = page.locator("relay-chat .meta");
+  await eventually(async () => assert.match(await meta.textContent(), /The attachments are gone\. Please attach them again\./));
+  await meta.getByText("Edit").click();
+  assert.equal(await composer(page).inputValue(), "read this");
+});
+
+test("a message refused for good gives its files back to be changed", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 415, "attachment_type"), true);
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["notes.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await composer(page).press("Enter");
+  await page.locator("relay-chat .meta").getByText("Edit").click();
+  await eventually(async () => assert.deepEqual(await chips(page).allTextContents(), ["notes.txt"]));
+});
+
+test("how far a slow upload is shows as it goes", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  const wire = await context.newCDPSession(page);
+  await wire.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 100_000 });
+  await attach(page, ["long.txt", "text/plain", Buffer.alloc(500_000, "a")]);
+  await chips(page).first().waitFor();
+  await page.evaluate(() => {
+    window.shown = new Set();
+    new MutationObserver(() => {
+      const meta = document.querySelector("relay-chat").shadowRoot.querySelector(".user .meta");
+      if (meta?.textContent) window.shown.add(meta.textContent);
+    }).observe(document.querySelector("relay-chat").shadowRoot, { subtree: true, childList: true, characterData: true });
+  });
+  await composer(page).press("Enter");
+  await settled(page);
+  const shown = await page.evaluate(() => [...window.shown]);
+  assert.ok(shown.some((s) => /^Sending… [1-9]\d?%$/.test(s)), JSON.stringify(shown));
+});
