@@ -10,7 +10,7 @@
 /** @type {any} */
 const config = "__RELAY_CONFIG__";
 
-const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open".split(" ");
+const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound".split(" ");
 const methods = "open close toggle send setDraft newConversation identify logout update on off destroy".split(" ");
 
 const script = /** @type {HTMLScriptElement|null} */ (document.currentScript);
@@ -201,16 +201,7 @@ class RelayChatElement extends HTMLElement {
     const button = this.#launcher ?? this;
     button.ariaBusy = "true";
     try {
-      this.#loading ??= this.#fetch().then((m) => m.mount(this, {
-        base,
-        names,
-        config,
-        root: /** @type {ShadowRoot} */ (this.shadowRoot),
-        launcher: this.#launcher,
-        settings: () => this.settings(),
-        emit: this.emit.bind(this),
-        reflect: this.#reflect.bind(this),
-      }));
+      this.#loading ??= this.#fetch().then((m) => m.mount(this, { base, config, reflect: this.#reflect.bind(this) }));
       const panel = await this.#loading;
       if (life !== this.#life) return;
       if (!this.#panel) {

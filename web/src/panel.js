@@ -22,16 +22,22 @@ import { followViewport } from "./viewport.js";
 
 /**
  * What the loader lends the panel.
- * @typedef {object} Shell
+ * @typedef {object} Loan
  * @property {string} base
- * @property {string[]} names of all settings
  * @property {any} config what the relay wrote into the loader
+ * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
+ */
+
+/**
+ * What is around the panel.
+ * @typedef {object} Around
  * @property {ShadowRoot} root
  * @property {HTMLButtonElement|null} launcher
  * @property {() => Record<string, any>} settings
  * @property {(name: string, detail: any, cancelable?: boolean) => boolean} emit
- * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
  */
+
+/** @typedef {Loan & Around} Shell */
 
 /**
  * What the loader gets back.
@@ -51,11 +57,14 @@ sheet.replaceSync(styles);
 /**
  * Puts the panel into the element, in its language: what the setting says,
  * else the page's, else the browser's.
- * @param {HTMLElement} el
- * @param {Shell} shell
+ * @param {HTMLElement & Pick<Around, "settings"|"emit">} el
+ * @param {Loan} loan
  * @returns {Promise<Controller>}
  */
-export async function mount(el, shell) {
+export async function mount(el, loan) {
+  const root = /** @type {ShadowRoot} */ (el.shadowRoot);
+  /** @type {Shell} */
+  const shell = { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) };
   const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? document.documentElement).getAttribute("lang"), ...navigator.languages]);
   await speak();
   let panel = new Panel(el, shell);
@@ -81,9 +90,10 @@ const wondered = new Set();
 
 /**
  * Names settings that nobody knows, each once: a typing mistake is silent else.
- * @param {HTMLElement} el @param {Shell} shell
+ * @param {HTMLElement} el
  */
-function wonder(el, { names }) {
+function wonder(el) {
+  const names = /** @type {any} */ (el.constructor).observedAttributes;
   for (const name of el.getAttributeNames()) {
     if (names.includes(name) || wondered.has(name) || /^(id|class|style|slot|hidden|dir|lang|part|tabindex|role|(aria|data)-.*)$/.test(name)) continue;
     wondered.add(name);
@@ -130,7 +140,7 @@ class Panel {
     });
     this.root = this.frame.root;
     this.#place();
-    wonder(el, shell);
+    wonder(el);
     this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#showJump(), this.#life.signal);
     this.refresh();
     this.composer.text = this.storage.get("draft") ?? "";
@@ -218,7 +228,7 @@ class Panel {
       if (value === null || value === false) this.el.removeAttribute(name);
       else this.el.setAttribute(name, value === true ? "" : Array.isArray(value) ? JSON.stringify(value) : String(value));
     }
-    wonder(this.el, this.shell);
+    wonder(this.el);
   }
 
   refresh() {
