@@ -1,0 +1,301 @@
+// Package examples_test runs the examples as their readers would, against the
+// demo.
+package examples_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	patience = 2 * time.Minute
+	secret   = "an-example-secret-of-32-bytes-or-more"
+	relayURL = "http://localhost:8080" // which the examples name
+)
+
+// need skips the test when something is missing: a program, or a path if it
+// has a slash. Where RELAY_TEST_ALL is 1, nothing may be missing.
+func need(t *testing.T, things ...string) {
+	t.Helper()
+	for _, thing := range things {
+		var err error
+		if strings.Contains(thing, "/") {
+			_, err = os.Stat(thing)
+		} else {
+			_, err = exec.LookPath(thing)
+		}
+		switch {
+		case err == nil:
+		case os.Getenv("RELAY_TEST_ALL") == "1":
+			t.Fatalf("missing: %v", err)
+		default:
+			t.Skipf("missing: %v (go run ./tools/setup installs it)", err)
+		}
+	}
+}
+
+// start runs a program until the test ends and returns what it says of where it
+// is, the first submatch of said.
+func start(t *testing.T, said string, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = ".." // the top of the repository
+	cmd.Env = append(os.Environ(), env...)
+	out, in := io.Pipe()
+	cmd.Stdout, cmd.Stderr = in, in
+	cmd.WaitDelay = patience
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = cmd.Wait(); _ = in.Close() })
+	found, rest := make(chan string, 1), &bytes.Buffer{}
+	wg.Go(func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if m := regexp.MustCompile(said).FindStringSubmatch(lines.Text()); m != nil && len(found) == 0 {
+				found <- m[1]
+			}
+			rest.WriteString(lines.Text() + "\n")
+		}
+		close(found)
+	})
+	t.Cleanup(func() { _ = cmd.Process.Kill(); wg.Wait() })
+	select {
+	case at, ok := <-found:
+		if !ok {
+			t.Fatalf("%s %s ended:\n%s", name, strings.Join(args, " "), rest)
+		}
+		return at
+	case <-time.After(patience):
+		t.Fatalf("%s %s does not say %s", name, strings.Join(args, " "), said)
+	}
+	return ""
+}
+
+// program is built once, and what go run would run: a program that is killed
+// leaves no other behind.
+func program(t *testing.T, folder string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, folder).CombinedOutput(); err != nil {
+		t.Fatalf("go build %s: %v\n%s", folder, err, out)
+	}
+	return path
+}
+
+func demo(t *testing.T, origins ...string) string {
+	t.Helper()
+	env := []string{
+		"RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_RATE_IP=off", "RELAY_RATE_SESSIONS=off",
+		"RELAY_IDENTITY_KEY=" + secret, "RELAY_ALLOWED_ORIGINS=" + strings.Join(origins, ","),
+	}
+	return start(t, `Open (http://localhost:\d+)/ in`, env, program(t, "../cmd/relay"), "demo")
+}
+
+// serve serves an example on a port of localhost, with the relay that is there
+// in the place of the one that it names.
+func serve(t *testing.T, l net.Listener, files fs.FS, relay func() string) {
+	t.Helper()
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		if name == "" {
+			name = "index.html"
+		}
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		content = bytes.ReplaceAll(content, []byte(relayURL), []byte(relay()))
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+	}))
+	_ = web.Listener.Close()
+	web.Listener = l
+	web.Start()
+	t.Cleanup(web.Close)
+}
+
+func listen(t *testing.T) (l net.Listener, origin string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return l, "http://localhost:" + port
+}
+
+func TestThePagesWorkInABrowser(t *testing.T) {
+	t.Parallel()
+	chromium := os.Getenv("CHROMIUM")
+	if chromium == "" {
+		chromium = "/usr/bin/chromium"
+	}
+	need(t, "node", chromium, "../web/node_modules/playwright-core", "react/node_modules/react")
+	bundled := t.TempDir()
+	for _, name := range []string{"index.html", "page.css"} {
+		content, err := os.ReadFile("react/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(bundled, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outfile="+filepath.Join(bundled, "main.js"))
+	build.Dir = "react"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("npm run build: %v\n%s", err, out)
+	}
+	var relay string
+	at := func() string { return relay }
+	plain, plainURL := listen(t)
+	react, reactURL := listen(t)
+	site, siteURL := listen(t)
+	serve(t, plain, os.DirFS("plain"), at)
+	serve(t, react, os.DirFS(bundled), at)
+	node := start(t, `^(http\S+)/$`, []string{"PORT=0", "RELAY_IDENTITY_KEY=" + secret}, "node", "examples/identity/node/server.mjs")
+	serve(t, site, through{node}, at)
+	relay = demo(t, plainURL, reactURL, siteURL)
+
+	cmd := exec.CommandContext(t.Context(), "node", "pages.mjs")
+	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "PLAIN="+plainURL, "REACT="+reactURL, "IDENTITY="+siteURL)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("got %v, want every page to work\n%s", err, out)
+	}
+}
+
+// through reads from a site.
+type through struct{ url string }
+
+func (s through) Open(string) (fs.File, error) { return nil, fs.ErrInvalid }
+
+func (s through) ReadFile(name string) ([]byte, error) {
+	if name == "index.html" {
+		name = ""
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/"+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fs.ErrNotExist
+	}
+	return io.ReadAll(res.Body)
+}
+
+func TestEveryLanguagesIdentityIsTheSameVisitor(t *testing.T) {
+	t.Parallel()
+	need(t, "node", "python3")
+	relay := demo(t)
+	for i, site := range [][]string{
+		{"node", "examples/identity/node/server.mjs"},
+		{"python3", "examples/identity/python/server.py"},
+		{program(t, "./identity/go")},
+	} {
+		url := start(t, `^(http\S+)/$`, []string{"PORT=0", "RELAY_IDENTITY_KEY=" + secret}, site[0], site[1:]...)
+		page, err := through{url}.ReadFile("index.html")
+		if err != nil || !strings.Contains(string(page), "/chat-identity") {
+			t.Errorf("%s: got %v and %.80q, want the page", site, err, page)
+		}
+		jwt, err := through{url}.ReadFile("chat-identity")
+		if err != nil {
+			t.Fatal(site, err)
+		}
+		status, out := post(t, relay+"/v1/visitor", "", `{"carrier":"bearer","identity":"`+string(jwt)+`"}`)
+		var known struct {
+			Token   string
+			Session struct{ Epoch int }
+		}
+		if err := json.Unmarshal(out, &known); status != http.StatusOK || err != nil {
+			t.Fatalf("%s: got %d %s, want 200", site, status, out)
+		}
+		if i == 0 {
+			if status, out := post(t, relay+"/v1/messages", known.Token, `{"text":"hello"}`); status != http.StatusAccepted {
+				t.Fatalf("POST /v1/messages: got %d %s, want 202", status, out)
+			}
+		} else if known.Session.Epoch != 1 {
+			t.Errorf("%s: got %s, want the conversation that the first has begun", site, out)
+		}
+	}
+}
+
+func post(t *testing.T, url, token, body string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	out, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, out
+}
+
+// wordpress is as much of WordPress as the plugin asks of it.
+const wordpress = `<?php
+define('ABSPATH', '/'); define('RELAY_CHAT_URL', 'https://relay.example.com/');
+function add_action($hook, $fn) { $GLOBALS['hooks'][$hook] = $fn; }
+function add_filter($hook, $fn) { add_action($hook, $fn); }
+function untrailingslashit($s) { return rtrim($s, '/'); }
+function get_bloginfo($what) { return 'A "blog"'; }
+function get_locale() { return 'de_DE'; }
+function wp_enqueue_script($id, $src, $deps, $version, $args) {
+	$attributes = ['id' => "$id-js", 'src' => $src, $args['strategy'] => true];
+	foreach ($GLOBALS['hooks']['wp_script_attributes']($attributes) as $name => $value) {
+		echo $value === true ? "$name\n" : "$name=$value\n";
+	}
+}
+require $argv[1];
+$hooks['wp_enqueue_scripts']();
+`
+
+func TestTheWordPressPluginPutsTheTagOnEveryPage(t *testing.T) {
+	t.Parallel()
+	need(t, "php")
+	path := filepath.Join(t.TempDir(), "wordpress.php")
+	if err := os.WriteFile(path, []byte(wordpress), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plugin, err := filepath.Abs("wordpress/relay-chat.php")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "php", "-d", "error_reporting=-1", "-d", "display_errors=1", path, plugin).CombinedOutput()
+	got := strings.Split(strings.TrimSpace(string(out)), "\n")
+	want := []string{"id=relay-chat-js", "src=https://relay.example.com/widget.js", "async", `data-title=A "blog"`, "data-locale=de"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}

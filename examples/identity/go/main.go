@@ -1,0 +1,48 @@
+// A site that tells the relay who its visitors are.
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// identity is a JWT by which the relay knows the person for five minutes.
+func identity(key []byte, sub string) (string, error) {
+	claims := jwt.RegisteredClaims{Subject: sub, ExpiresAt: jwt.NewNumericDate(time.Now().Add(5 * time.Minute))}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(key)
+}
+
+// signedIn is whoever is signed in; yours comes from your own session.
+func signedIn(*http.Request) string { return "user-42" }
+
+func main() {
+	key := []byte(os.Getenv("RELAY_IDENTITY_KEY")) // the relay has the same
+	if len(key) == 0 {
+		log.Fatal("RELAY_IDENTITY_KEY is not set")
+	}
+	http.HandleFunc("GET /chat-identity", func(w http.ResponseWriter, r *http.Request) {
+		token, err := identity(key, signedIn(r))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		fmt.Fprint(w, token)
+	})
+	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, "examples/identity/page.html")
+	})
+	l, err := net.Listen("tcp", "localhost:"+cmp.Or(os.Getenv("PORT"), "8000"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("http://%s/\n", l.Addr())
+	log.Fatal(http.Serve(l, nil)) //nolint:gosec // an example, on loopback
+}

@@ -1,0 +1,14 @@
+// What a page can do with the widget, whether or not it has loaded yet.
+window.RelayChat ||= [];
+
+document.getElementById("ask").onclick = () => RelayChat.push(["open", { message: "Where is my order?", send: true }]);
+
+RelayChat.push(["on", "unread", ({ count }) => {
+  document.getElementById("unread").textContent = count ? `${count} unread` : "";
+}]);
+
+document.addEventListener("relay-chat:message", ({ detail }) => {
+  const line = document.createElement("li");
+  line.textContent = `${detail.role}: ${detail.text}`;
+  document.getElementById("log").append(line);
+});
