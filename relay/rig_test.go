@@ -80,7 +80,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.srv, r.web, r.gone = srv, httptest.NewServer(srv.Handler()), false
+	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, srv.Handler())), false
 }
 
 // stop ends the relay as abruptly as a test can: nothing is drained.
@@ -335,6 +335,7 @@ func (x *tab) read() {
 		case line == "":
 			if data {
 				_ = json.Unmarshal([]byte(e.data), &e.json)
+				documented().event(e.kind, e.data)
 				x.events = append(x.events, e)
 			}
 			e, data = event{}, false
@@ -600,8 +601,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestMain lets many tests wait at once, and wants every goroutine gone in the
-// end.
+// TestMain lets many tests wait at once, wants every goroutine gone in the end,
+// and everything as docs/openapi.yaml has it.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" { // has workers and goroutines of its own
@@ -615,6 +616,9 @@ func TestMain(m *testing.M) {
 	if code == 0 && !settled(before) {
 		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 		fmt.Fprintf(os.Stderr, "goroutines left behind: got %d, want %d\n", runtime.NumGoroutine(), before)
+		code = 1
+	}
+	if code == 0 && documented().told(os.Stderr) {
 		code = 1
 	}
 	os.Exit(code)

@@ -118,7 +118,7 @@ func TestABodyThatIsTooSlowIsRefused(t *testing.T) {
 					length = "1000000"
 				}
 				head := tt.head + " HTTP/1.1\r\nHost: relay.test\r\nContent-Type: application/json\r\nContent-Length: " + length + "\r\nAuthorization: Bearer " + d.mint() + "\r\n\r\n"
-				a, took, kept := overPipes(t, d.srv.Handler(), 2*time.Second, append([]string{head}, tt.pieces...)...)
+				a, took, kept := overPipes(t, documented().watch("", d.srv.Handler()), 2*time.Second, append([]string{head}, tt.pieces...)...)
 				var status int
 				var code string
 				if _, _ = fmt.Sscan(tt.want, &status, &code); code == "" {
@@ -143,12 +143,12 @@ func TestABodyThatNobodyWantsDoesNoHarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, nil)
 		head := "GET /v1/session HTTP/1.1\r\nHost: relay.test\r\nAuthorization: Bearer " + d.mint() + "\r\nContent-Length: 5\r\n\r\n"
-		a, _, kept := overPipes(t, d.srv.Handler(), time.Second, head, "hello")
+		a, _, kept := overPipes(t, documented().watch("", d.srv.Handler()), time.Second, head, "hello")
 		if a.status != http.StatusOK || !kept {
 			t.Errorf("got %d, kept open: %v, want 200 on a connection that stays", a.status, kept)
 		}
 		large := strings.Replace(head, "Content-Length: 5", "Content-Length: 1000000", 1)
-		a, _, _ = overPipes(t, d.srv.Handler(), time.Second, large, strings.Repeat("x", 1000000))
+		a, _, _ = overPipes(t, documented().watch("", d.srv.Handler()), time.Second, large, strings.Repeat("x", 1000000))
 		refused(t, "a large one", a, 413, "message_too_large")
 	})
 }

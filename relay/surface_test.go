@@ -23,6 +23,7 @@ type desk struct {
 	srv  *relay.Server
 	logs *lockedBuffer
 	reg  *prometheus.Registry
+	base string
 	addr string // who is calling
 	tls  bool
 }
@@ -35,7 +36,7 @@ func newDesk(t *testing.T, change func(*relay.Config)) *desk {
 	if change != nil {
 		change(&c)
 	}
-	d := &desk{t: t, logs: &lockedBuffer{}, reg: prometheus.NewRegistry(), addr: "192.0.2.1:1234"}
+	d := &desk{t: t, logs: &lockedBuffer{}, reg: prometheus.NewRegistry(), base: c.BasePath, addr: "192.0.2.1:1234"}
 	log := slog.New(slog.NewJSONHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	srv, err := relay.New(t.Context(), c, log, d.reg)
 	if err != nil {
@@ -53,7 +54,7 @@ func newDesk(t *testing.T, change func(*relay.Config)) *desk {
 // ask makes a request. Headers come in pairs; Host is one of them.
 func (d *desk) ask(method, target, body string, headers ...string) answer {
 	d.t.Helper()
-	return ask(d.t, d.srv.Handler(), d.addr, d.tls, method, target, body, headers...)
+	return ask(d.t, documented().watch(d.base, d.srv.Handler()), d.addr, d.tls, method, target, body, headers...)
 }
 
 func ask(t *testing.T, h http.Handler, addr string, secure bool, method, target, body string, headers ...string) answer {
