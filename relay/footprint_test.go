@@ -1,0 +1,110 @@
+package relay_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/store/redistest"
+)
+
+// TestFootprint measures what a visitor costs the store and AnyFrame, and fails
+// when that grows by much. docs/scaling.md reckons with its figures.
+func TestFootprint(t *testing.T) {
+	t.Parallel()
+	const (
+		visitors = 100
+		turns    = 10 // of 60 bytes each
+		most     = 12 << 10
+	)
+	for name, measure := range map[string]func(t *testing.T) (store string, size func(*rig) int64){"redis": sizeOfRedis, "sqlite": sizeOfSQLite} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, size := measure(t)
+			r := newRig(t, func(c *relay.Config) { c.Store, c.MaxSessions = url, 10*visitors }, anyframetest.WithAgent(1, talk))
+			empty := size(r)
+			everybody := make([]*browser, visitors)
+			inEight(visitors, func(i int) { everybody[i] = r.visitor() })
+			known := size(r)
+			t.Logf("%s: %d bytes a visitor who has said nothing", name, (known-empty)/visitors)
+			before := int64(0)
+			for n := range turns {
+				if n == 1 {
+					before = size(r)
+					t.Logf("%s: %d bytes more with the first turn", name, (before-known)/visitors)
+					r.logCalls("the first turn", visitors)
+				}
+				inEight(visitors, func(i int) { everybody[i].say(strings.Repeat("hello ", 10), fmt.Sprint("k", n)) })
+			}
+			after := size(r)
+			t.Logf("%s: %d bytes more with each further turn", name, (after-before)/visitors/(turns-1))
+			r.logCalls("all turns", visitors*turns)
+			if got := (after - empty) / visitors; got < 100 || got > most {
+				t.Errorf("got %d bytes a visitor after %d turns, want some and at most %d", got, turns, most)
+			}
+		})
+	}
+}
+
+// inEight does n things, eight at a time.
+func inEight(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := worker; i < n; i += 8 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// logCalls tells what AnyFrame was asked, by turn.
+func (r *rig) logCalls(what string, turns int) {
+	calls := map[anyframetest.Op]int{}
+	for _, op := range []anyframetest.Op{anyframetest.OpCreate, anyframetest.OpGet, anyframetest.OpMessage, anyframetest.OpEvents, anyframetest.OpTranscript, anyframetest.OpAny} {
+		calls[op] = r.plane.Count(op)
+	}
+	for _, op := range slices.Sorted(maps.Keys(calls)) {
+		r.t.Logf("AnyFrame, %s: %.2f requests a turn: %s", what, float64(calls[op])/float64(turns), cmp.Or(op, "all"))
+	}
+}
+
+// sizeOfRedis counts what Redis itself says that its keys take.
+func sizeOfRedis(t *testing.T) (string, func(*rig) int64) {
+	server := redistest.Start(t)
+	return server.URL(), func(*rig) (sum int64) {
+		ctx, client := context.Background(), server.Client()
+		keys, err := client.Keys(ctx, "*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keys {
+			sum += client.MemoryUsage(ctx, key).Val()
+		}
+		return sum
+	}
+}
+
+// sizeOfSQLite looks at the file, which a closed store leaves whole.
+func sizeOfSQLite(t *testing.T) (string, func(*rig) int64) {
+	path := filepath.Join(t.TempDir(), "relay.db")
+	return "sqlite:" + path, func(r *rig) (sum int64) {
+		r.restart()
+		for _, suffix := range []string{"", "-wal"} {
+			if info, err := os.Stat(path + suffix); err == nil {
+				sum += info.Size()
+			}
+		}
+		return sum
+	}
+}
