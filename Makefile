@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-sse js demo run image vuln
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-sse footprint scaling newcomer js demo run image vuln
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,15 @@ bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
 
 bench-sse: ## compare the client's event stream reader with two others
 	cd bench && go test -run '^$$' -bench . -benchtime 2s
+
+footprint: ## what a visitor costs the store and AnyFrame
+	go test -count 1 -v -run '^TestFootprint$$' ./relay
+
+scaling: ## reckon docs/scaling.md anew, with the figures of make bench if there are some
+	go run ./tools/scaling
+
+newcomer: ## do what README says, in a fresh clone with a fresh home
+	go run ./tools/newcomer
 
 js: ## bundle the widget into web/static
 	go generate ./web
