@@ -1,5 +1,4 @@
-// Package docs_test holds what the documents say against what there is.
-package docs_test
+package docs
 
 import (
 	"os"
@@ -13,15 +12,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 )
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
 
 // documents are all texts for readers, by path from here.
 func documents(t *testing.T) map[string]string {
@@ -42,8 +32,8 @@ func documents(t *testing.T) map[string]string {
 	return all
 }
 
-// sources is the text of all files that match the patterns, tests left out.
-func sources(t *testing.T, patterns ...string) string {
+// textOf is the text of all files that match the patterns, tests left out.
+func textOf(t *testing.T, patterns ...string) string {
 	t.Helper()
 	var b strings.Builder
 	for _, pattern := range patterns {
@@ -114,7 +104,7 @@ func TestEveryVariableThatTheDocumentsNameExists(t *testing.T) {
 	t.Parallel()
 	// Settings are in the help; what only the tests and the shipped files
 	// know, in these.
-	known := helpText(t) + read(t, "../Makefile") + read(t, "../deploy/Caddyfile") + sources(t, "../cmd/*/*.go", "../tools/*/*.go", "../anyframe/*.go", "../bench/*/*.go", "../examples/*/*.php") +
+	known := helpText(t) + read(t, "../Makefile") + read(t, "../deploy/Caddyfile") + textOf(t, "../cmd/*/*.go", "../tools/*/*.go", "../anyframe/*.go", "../bench/*/*.go", "../examples/*/*.php") +
 		read(t, "../web/web_test.go") + read(t, "../relay/soak_test.go")
 	each(t, `\b((?:RELAY|ANYFRAME|OTEL)_[A-Z_]*[A-Z])\b`, func(path, name string) {
 		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(known) {
@@ -125,7 +115,7 @@ func TestEveryVariableThatTheDocumentsNameExists(t *testing.T) {
 
 func TestEveryMetricThatTheDocumentsNameExists(t *testing.T) {
 	t.Parallel()
-	code := sources(t, "../relay/*.go", "../relay/store/*.go")
+	code := textOf(t, "../relay/*.go", "../relay/store/*.go")
 	each(t, `\b(relay_[a-z_]*[a-z])\b`, func(path, name string) {
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if !strings.Contains(code, `"`+base+`"`) && name != "relay_data" { // Fly's name of a volume
@@ -259,7 +249,7 @@ func named(t *testing.T, text, heading string) []string {
 func TestEmbeddingTellsOfAllThatTheWidgetHas(t *testing.T) {
 	t.Parallel()
 	text, loader := read(t, "embedding.md"), read(t, "../web/src/loader.js")
-	code := sources(t, "../web/src/*.js")
+	code := textOf(t, "../web/src/*.js")
 	all := func(pattern, in string) []string {
 		var names []string
 		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(in, -1) {
@@ -278,7 +268,7 @@ func TestEmbeddingTellsOfAllThatTheWidgetHas(t *testing.T) {
 		"call":            all(`const methods = "([^"]+)"`, loader),
 		"event":           events,
 		"custom property": all(`var\((--relay-[a-z-]+)`, code),
-		"part":            all(`part(?:: |", )"([a-z -]+)"|iconButton\("[a-z]+", "([a-z]+)"`, code),
+		"part":            all(`part(?:: |", | = )"([a-z -]+)"|iconButton\("[a-z]+", "([a-z]+)"`, code),
 	} {
 		if got := named(t, text, heading); len(want) == 0 || !slices.Equal(got, want) {
 			t.Errorf("%s: got %q in the document, want %q", heading, got, want)

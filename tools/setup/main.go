@@ -47,7 +47,7 @@ func run(ctx context.Context) error {
 	if err := checkNode(ctx); err != nil {
 		return err
 	}
-	return installModules(ctx, "web")
+	return errors.Join(installModules(ctx, "web"), installModules(ctx, "examples/react"))
 }
 
 // A need is something that a package manager provides.
@@ -60,6 +60,7 @@ const (
 	caddy    need = "Caddy"
 	redis    need = "Redis"
 	metrics  need = "Prometheus"
+	php      need = "PHP"
 	systemd  need = "systemd" // Debian without it can have it; who cannot, need not
 )
 
@@ -67,7 +68,7 @@ const (
 var programs = []struct {
 	name string
 	need need
-}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"systemd-analyze", systemd}}
+}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"php", php}, {"systemd-analyze", systemd}}
 
 // lacking returns what is not there.
 func lacking(ctx context.Context) []need {
@@ -111,11 +112,11 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", systemd: "systemd"}},
-	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus"}},
-	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus"}},
-	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus"}},
-	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", systemd: "systemd"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus", php: "php-cli"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php"}},
 }
 
 // advice is the one command that provides what is missing.
