@@ -175,7 +175,9 @@ func TestAWholeIPv6NetworkHasALimit(t *testing.T) {
 			continue
 		}
 		refused(t, "a session of a seventeenth", a, 429, "session_quota")
-		refused(t, "a stream of a seventeenth", v.tryStream("X-Forwarded-For", addr), 429, "too_many_streams")
+		if status := v.streamNow(addr); status != http.StatusTooManyRequests {
+			t.Errorf("a stream of a seventeenth: got %d, want 429", status)
+		}
 	}
 }
 
