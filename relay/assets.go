@@ -20,11 +20,12 @@ import (
 
 // assets are the widget and the page, made ready once at start.
 type assets struct {
-	policy  string // of the page
-	widget  asset
-	index   asset
-	files   map[string]asset  // by name with its hash
-	current map[string]string // by name without: what it is called now
+	policy     string // of the page
+	widget     asset
+	index      asset
+	playground asset             // the demo's; empty otherwise
+	files      map[string]asset  // by name with its hash
+	current    map[string]string // by name without: what it is called now
 }
 
 type asset struct {
@@ -55,7 +56,7 @@ func loadAssets(c *Config, files fs.FS) (*assets, error) {
 	content := map[string][]byte{}
 	sum := sha256.New()
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || name == "index.html" || name == "widget.js" {
+		if err != nil || d.IsDir() || path.Ext(name) == ".html" || name == "widget.js" {
 			return err
 		}
 		content[name], err = fs.ReadFile(files, name)
@@ -97,30 +98,44 @@ func loadAssets(c *Config, files fs.FS) (*assets, error) {
 	}
 	a.widget = newAsset("widget.js", bytes.Replace(loader, []byte(configMark), config, 1))
 
-	page, err := template.ParseFS(files, "index.html")
-	if err != nil {
-		return nil, err
-	}
-	var html bytes.Buffer
-	err = page.Execute(&html, map[string]any{
-		"Base": c.BasePath, "Assets": urls, "Demo": len(c.Triggers) > 0, "Triggers": c.Triggers, "Embed": c.embedTag(),
+	page := map[string]any{
+		"Base": c.BasePath, "Assets": urls, "Demo": len(c.Triggers) > 0, "Triggers": c.Triggers, "Widget": c.widgetURL(), "Embed": c.embedTag(),
 		"Title": c.Look.Title, "Greeting": c.Look.Greeting, "Starters": c.Look.Starters, "Accent": c.Look.Accent, "Locale": c.Look.Locale,
-	})
-	if err != nil {
+	}
+	if a.index, err = renderPage(files, "index.html", page); err != nil {
 		return nil, err
 	}
-	a.index = newAsset("index.html", html.Bytes())
-	return a, nil
+	if len(c.Triggers) > 0 {
+		a.playground, err = renderPage(files, "playground.html", page)
+	}
+	return a, err
 }
 
-// embedTag is the one tag that puts the widget on another page. It names the
-// public URL: what a request says of our host is anybody's to choose.
+func renderPage(files fs.FS, name string, data map[string]any) (asset, error) {
+	page, err := template.ParseFS(files, name)
+	if err != nil {
+		return asset{}, err
+	}
+	var html bytes.Buffer
+	if err = page.Execute(&html, data); err != nil {
+		return asset{}, err
+	}
+	return newAsset(name, html.Bytes()), nil
+}
+
+// embedTag is the one tag that puts the widget on another page.
 func (c *Config) embedTag() string {
+	return `<script async src="` + c.widgetURL() + `"></script>`
+}
+
+// widgetURL names the public URL: what a request says of our host is anybody's
+// to choose.
+func (c *Config) widgetURL() string {
 	base := strings.TrimSuffix(c.PublicURL, "/")
 	if base == "" {
 		base = "https://relay.example.com" + c.BasePath
 	}
-	return `<script async src="` + base + `/widget.js"></script>`
+	return base + "/widget.js"
 }
 
 // pagePolicy lets the full page run the widget and nothing else, in frames of
@@ -137,14 +152,16 @@ func (c *Config) pagePolicy() string {
 // unneeded are what the page never asks a browser for.
 const unneeded = "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
 
-func (a *assets) page(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Security-Policy", a.policy)
-	h.Set("Permissions-Policy", unneeded)
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-cache")
-	a.index.serve(w, r)
+func (a *assets) page(page asset) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", a.policy)
+		h.Set("Permissions-Policy", unneeded)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-cache")
+		page.serve(w, r)
+	}
 }
 
 func (a *assets) loader(w http.ResponseWriter, r *http.Request) {

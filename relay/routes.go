@@ -39,7 +39,10 @@ func (s *Server) routes() http.Handler {
 
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		r := r.With(s.dropBody)
-		r.Method(method, "/", http.HandlerFunc(s.assets.page))
+		r.Method(method, "/", s.assets.page(s.assets.index))
+		if len(s.config.Triggers) > 0 {
+			r.Method(method, "/playground", s.assets.page(s.assets.playground))
+		}
 		r.Method(method, "/widget.js", http.HandlerFunc(s.assets.loader))
 		r.Method(method, "/assets/{file}", s.handle(s.assets.file))
 		r.Method(method, "/healthz", http.HandlerFunc(s.alive))

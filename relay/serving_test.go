@@ -225,6 +225,26 @@ func TestWhatTheOperatorSetsIsInTheLoader(t *testing.T) {
 	}
 }
 
+func TestThePlaygroundIsTheDemosAlone(t *testing.T) {
+	serve := newDesk(t, nil)
+	if got := serve.ask("GET", "/playground", "").status; got != http.StatusNotFound {
+		t.Errorf("serving: got %d, want 404", got)
+	}
+	demo := newDesk(t, func(c *relay.Config) {
+		c.Triggers = []relay.Trigger{{Word: "table", Shows: "a table"}}
+		c.PublicURL = "https://chat.example/"
+	})
+	got, page := demo.ask("GET", "/playground", ""), demo.ask("GET", "/", "")
+	if got.status != http.StatusOK || !strings.Contains(got.body, `data-src="https://chat.example/widget.js"`) {
+		t.Errorf("the demo: got %d %s, want 200 and the address of the widget", got.status, got.body)
+	}
+	for _, name := range []string{"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Cache-Control"} {
+		if got, want := got.header.Get(name), page.header.Get(name); got != want || want == "" {
+			t.Errorf("%s: got %q, want %q as on the page", name, got, want)
+		}
+	}
+}
+
 func TestWhatTheOperatorSetsIsTextAndNothingElse(t *testing.T) {
 	for _, hostile := range []string{
 		`</script><script>alert(1)</script>`, `<img src=x onerror=alert(1)>`, `"><script>alert(1)</script>`, `'"` + "`" + `${alert(1)}`,

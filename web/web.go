@@ -1,5 +1,5 @@
 // Package web holds the chat widget as the relay serves it. The sources are in
-// src; static is built from them, but for index.html, and committed, so that
+// src; static is built from them, but for the HTML, and committed, so that
 // building the relay needs no Node.
 package web
 
@@ -18,14 +18,16 @@ import (
 //go:generate go tool esbuild src/lang/ar.js src/lang/de.js src/lang/es.js src/lang/fr.js src/lang/ja.js src/lang/pt.js src/lang/zh.js --minify --format=esm --target=es2022 --charset=utf8 --entry-names=[name] --outdir=static
 //go:generate go tool esbuild src/page.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/page.js
 //go:generate go tool esbuild src/page.css --minify --charset=utf8 --outfile=static/page.css
+//go:generate go tool esbuild src/playground.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/playground.js
+//go:generate go tool esbuild src/playground.css --minify --charset=utf8 --outfile=static/playground.css
 
 //go:embed static
 var static embed.FS
 
 // Files returns the built widget: widget.js, panel.js, what it loads for the first
 // question (cards.js) and attachment (files.js), a pack for each language but
-// English, and the full page's index.html (a html/template), page.css and
-// page.js.
+// English, and of the full page and of the demo's playground the HTML (a
+// html/template), the style sheet and the script.
 func Files() fs.FS {
 	files, err := fs.Sub(static, "static")
 	if err != nil {

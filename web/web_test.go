@@ -44,7 +44,7 @@ func TestBundleIsFresh(t *testing.T) {
 		}
 		run(t, args[0], args[1:]...)
 	}
-	if want := 13; built != want {
+	if want := 15; built != want {
 		t.Fatalf("got %d files built, want %d", built, want)
 	}
 	files, err := os.ReadDir(dir)
