@@ -59,7 +59,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
-	pick := rand.New(rand.NewPCG(p.seed, 1))
+	pick := rand.New(rand.NewPCG(p.seed, 1)) //nolint:gosec // what goes wrong is no secret
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tabs, others sync.WaitGroup
@@ -75,7 +75,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	var talks sync.WaitGroup
 	for _, v := range c.visitors {
 		talks.Go(func() {
-			rest(ctx, rand.N(2*time.Second))
+			rest(ctx, jitter(0, 2*time.Second))
 			if err := v.talk(ctx, stop); err != nil {
 				cancel(err)
 			}
@@ -93,11 +93,11 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	c.say("%d streams are open", c.plan.visitors*c.plan.tabs)
+	c.say("%d streams are open", len(c.visitors)*c.tabs)
 	wrecking, enough := context.WithTimeout(ctx, p.length)
 	defer enough()
 	for i, faults := range [][]fault{relayFaults, storeFaults} {
-		pick := rand.New(rand.NewPCG(pick.Uint64(), uint64(i)))
+		pick := rand.New(rand.NewPCG(pick.Uint64(), uint64(i))) //nolint:gosec // as above
 		others.Go(func() {
 			// Redis is away for a third of the time, at most.
 			if err := c.wreck(wrecking, faults, time.Duration(1+2*i)*p.pause(), pick); err != nil {
@@ -159,7 +159,7 @@ func (p plan) pause() time.Duration { return min(3*time.Second, p.length/8) }
 // start starts the control plane, Redis, the relays, both proxies and the
 // visitors.
 func (c *chaos) start(ctx context.Context) error {
-	c.plane = anyframetest.New(anyframetest.WithPace(100*time.Millisecond), anyframetest.WithBootDelay(500*time.Millisecond),
+	c.plane = anyframetest.New(anyframetest.WithPace(200*time.Millisecond), anyframetest.WithBootDelay(500*time.Millisecond),
 		anyframetest.WithAgent(1, func(chat *anyframetest.Chat) {
 			chat.Say("You said " + chat.Prompt() + ", and I say so many words that it takes me a while.")
 			chat.Say("That was all.")
@@ -168,7 +168,7 @@ func (c *chaos) start(ctx context.Context) error {
 		return err
 	}
 	program := filepath.Join(c.dir, "relay")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/anyframe-relay/relay/cmd/relay").CombinedOutput(); err != nil { //nolint:gosec // our own program
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/anyframe-relay/relay/cmd/relay").CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
 	var url string
@@ -207,7 +207,7 @@ func (c *chaos) start(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, c.plan.visitors)
 	for n := range c.plan.visitors {
-		v := newVisitor(n, c.plan.tabs, c.proxies)
+		v := newVisitor(n, c.tabs, c.proxies)
 		c.visitors = append(c.visitors, v)
 		wg.Go(func() { errs <- v.introduce(ctx) })
 	}

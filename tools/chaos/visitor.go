@@ -113,11 +113,16 @@ func passes(err error) bool {
 
 // pause waits as long as a refusal says, or a moment.
 func pause(ctx context.Context, err error) {
-	wait := 200*time.Millisecond + rand.N(800*time.Millisecond)
+	wait := jitter(200*time.Millisecond, time.Second)
 	if r, ok := errors.AsType[*refusal](err); ok && r.wait > 0 {
-		wait = r.wait + rand.N(500*time.Millisecond)
+		wait = r.wait + jitter(0, 500*time.Millisecond)
 	}
 	rest(ctx, min(wait, 5*time.Second))
+}
+
+// jitter is a time between the two, at random.
+func jitter(from, to time.Duration) time.Duration {
+	return from + rand.N(to-from) //nolint:gosec // when somebody comes back is no secret
 }
 
 func rest(ctx context.Context, d time.Duration) {
@@ -133,7 +138,7 @@ func rest(ctx context.Context, d time.Duration) {
 func (v *visitor) post(ctx context.Context, path, body, key string, want int) ([]byte, error) {
 	start := time.Now()
 	for try := 0; ; try++ {
-		text, err := v.postOnce(ctx, (v.n+try+rand.IntN(2))%len(v.fronts), path, body, key, want)
+		text, err := v.postOnce(ctx, (v.n+try+len(v.turns))%len(v.fronts), path, body, key, want)
 		if err == nil {
 			v.mu.Lock()
 			v.took, v.again = append(v.took, time.Since(start)), v.again+try
@@ -196,7 +201,7 @@ func (v *visitor) talk(ctx context.Context, stop <-chan struct{}) error {
 		select {
 		case <-stop:
 			return nil
-		case <-time.After(500*time.Millisecond + rand.N(3*time.Second)):
+		case <-time.After(jitter(time.Second, 5*time.Second)):
 		}
 	}
 }
@@ -287,6 +292,13 @@ func (t *tab) seen() int {
 	return len(t.got)
 }
 
+// saw notes the seq of an event that one of the tabs has seen.
+func (v *visitor) saw(seq int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.head.Store(max(v.head.Load(), seq))
+}
+
 // take takes one event, or the end of a comment, when all three are empty.
 func (t *tab) take(id, kind, data string) error {
 	t.mu.Lock()
@@ -311,8 +323,7 @@ func (t *tab) take(id, kind, data string) error {
 		_ = json.Unmarshal([]byte(data), &d) // another text then, which shows
 		t.got = append(t.got, newSeen(e, n, kind, d.Text+d.Reason))
 		t.last = id
-		for head := t.visitor.head.Load(); n > head && !t.visitor.head.CompareAndSwap(head, n); head = t.visitor.head.Load() {
-		}
+		t.visitor.saw(n)
 	}
 	if last := len(t.got) - 1; !t.broke.IsZero() && (t.target == 0 || last >= 0 && t.got[last].seq >= t.target) {
 		t.catchUps = append(t.catchUps, time.Since(t.broke))
