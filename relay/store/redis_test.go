@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/relay/store/redistest"
 	"github.com/anyframe-relay/relay/relay/store/storetest"
@@ -83,6 +85,20 @@ func TestRedisClusterIsAStore(t *testing.T) {
 		return strings.Contains(client.ClusterInfo(ctx).Val(), "cluster_state:ok")
 	})
 	isAStore(t, server, server.URL()+"&addr="+server.Addr)
+	giveFewRights(t, client, "+cluster|slots")
+	wantWorks(t, openRedis(t, strings.Replace(server.URL(), "redis://", "redis://relay:p%40ss@", 1)+"&addr="+server.Addr, "p:"))
+}
+
+// giveFewRights makes the user that the documentation asks for.
+func giveFewRights(t *testing.T, client *redis.Client, more ...string) {
+	t.Helper()
+	rules := []string{
+		"on", ">p@ss", "resetkeys", "~p:*", "resetchannels", "&p:*",
+		"-@all", "+@read", "+@write", "+@scripting", "+@connection", "+@pubsub", "+time",
+	}
+	if err := client.ACLSetUser(t.Context(), "relay", append(rules, more...)...).Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestRedisIsFoundThroughSentinels(t *testing.T) {
@@ -101,10 +117,7 @@ func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
-	if err := client.ACLSetUser(t.Context(), "relay", "on", ">p@ss", "resetkeys", "~p:*", "resetchannels", "&p:*",
-		"-@all", "+@read", "+@write", "+@scripting", "+@connection", "+@pubsub", "+time").Err(); err != nil {
-		t.Fatal(err)
-	}
+	giveFewRights(t, client)
 	url := strings.Replace(server.URL(), "redis://"+server.Addr, "redis://relay:p%40ss@"+server.Addr+"/3", 1)
 	wantWorks(t, openRedis(t, url, "p:"))
 	if n := client.DBSize(t.Context()).Val(); n != 0 {
@@ -149,6 +162,7 @@ func wantWorks(t *testing.T, s store.Store) {
 		t.Errorf("got %d awake error %v, want 1", n, err)
 	}
 	must(t, s.Forget(t.Context(), "v1"))
+	must(t, s.(store.Herald).Tell(t.Context(), "v1"))
 	must(t, s.Ping(t.Context()))
 }
 
