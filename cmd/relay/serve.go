@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -233,7 +234,27 @@ func adminServer(reg *prometheus.Registry) *http.Server {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	// Gives unused memory back to the system, to see what the rest amounts to.
 	mux.HandleFunc("POST /debug/free", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
-	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
+	return &http.Server{Handler: forOperators(mux), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
+}
+
+// forOperators refuses what a website makes an operator's browser ask: requests
+// across origins, and those to a name that was made to mean this machine.
+func forOperators(next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		rebound := addr != nil && addr.IP.IsLoopback() && host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil
+		site := r.Header.Get("Sec-Fetch-Site")
+		if rebound || site != "" && site != "same-origin" && site != "none" {
+			http.Error(w, "for operators only", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // browserURL is how a browser on this machine reaches addr.
