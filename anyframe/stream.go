@@ -53,6 +53,11 @@ type StreamOptions struct {
 	// before Follow waits to connect again. Both run in the caller's goroutine.
 	OnOpen      func()
 	OnReconnect func(Reconnect)
+
+	// OnWait, when set, is called when all events that have come are with the
+	// caller and more can only come from the server, in the caller's goroutine.
+	// A caller that gathers events to work on them at once does so here.
+	OnWait func()
 }
 
 // Reconnect is told to StreamOptions.OnReconnect.
@@ -168,7 +173,7 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		return nil, e
 	}
 	c.logAttempt(ctx, r, start, st.resp, nil)
-	body := &idleReader{r: st.resp.Body, idle: o.IdleTimeout}
+	body := &idleReader{r: st.resp.Body, idle: o.IdleTimeout, onWait: o.OnWait}
 	if o.IdleTimeout > 0 {
 		body.timer = time.AfterFunc(o.IdleTimeout, func() {
 			cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
@@ -244,9 +249,14 @@ type idleReader struct {
 	r     io.Reader
 	timer *time.Timer // nil when there is no limit
 	idle  time.Duration
+
+	onWait func() // nil when nobody asks
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
+	if r.onWait != nil {
+		r.onWait()
+	}
 	if r.timer != nil {
 		r.timer.Reset(r.idle)
 		defer r.timer.Stop()

@@ -317,7 +317,7 @@ func (sub *subscriber) catchUp(ctx context.Context) error {
 				rows = nil
 				break
 			}
-			if err := sub.writeItems(v.epoch, t.step(row.Event()).items); err != nil {
+			if err := sub.writeItems(v.epoch, t.step(hear(row.Event())).items); err != nil {
 				return err
 			}
 			sub.seq = row.Seq

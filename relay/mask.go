@@ -195,11 +195,11 @@ func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64
 	}
 	aside := &translator{
 		visibility: VisibilityChat, marks: t.marks, book: &notebook{}, past: true,
-		shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1,
+		shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1, caughtUp: -1,
 	}
 	for _, row := range before {
 		if row.Seq <= t.start {
-			aside.step(row.Event())
+			aside.step(hear(row.Event()))
 		}
 	}
 	t.said.masker = aside.said.masker

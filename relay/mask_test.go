@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -142,7 +141,7 @@ func TestAMessageThatAnyFrameDoesNotShowShowsNoKey(t *testing.T) {
 // shown of the block, lost ones included, so that the block replaces them.
 func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
 	text := "It is " + testMarked + ". Then " + testMarked + "!"
-	delta := func(s string) anyframe.Event {
+	delta := func(s string) heard {
 		return upstreamEvent(0, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"`+s+`"}]}`)
 	}
 	for cut := range len(text) {

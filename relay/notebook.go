@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/store"
@@ -91,6 +92,9 @@ type notebook struct {
 	// echoes: AnyFrame has shown one of our messages before or without saying
 	// its seq. So it will show the others too, and we need not.
 	echoes bool
+	// version counts the changes of turns, so that those who went through
+	// them know when there is nothing new. Written under mu.
+	version atomic.Int64
 }
 
 // load fills an empty notebook from the store.
@@ -153,6 +157,7 @@ func (b *notebook) setTurn(t turnNote) {
 }
 
 func (b *notebook) putTurn(t turnNote) {
+	b.version.Add(1)
 	i := slices.IndexFunc(b.turns, func(o turnNote) bool { return o.note.Key == t.note.Key })
 	if i < 0 {
 		b.turns = append(b.turns, t)
@@ -283,6 +288,16 @@ func (b *notebook) own(from, to int64) []turnNote {
 	}
 	slices.SortStableFunc(own, func(x, y turnNote) int { return cmp.Compare(x.place(), y.place()) })
 	return own
+}
+
+// allShown reports whether of the turns whose place is from there on and that
+// AnyFrame has, none is left that is neither shown nor needless.
+func (b *notebook) allShown(from int64, shown map[string]bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !slices.ContainsFunc(b.turns, func(t turnNote) bool {
+		return t.note.State == turnSent && t.place() >= from && !shown[t.note.Key] && (!b.echoes || t.note.Seq != 0)
+	})
 }
 
 // waitPlaced waits until no turn is on its way to AnyFrame, at most for limit.

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -182,7 +181,9 @@ func (s *session) follow(ctx context.Context, p *pump) {
 				again = true
 				closeOnce(p.connected)
 			},
+			OnWait: log.Release,
 			OnReconnect: func(r anyframe.Reconnect) {
+				log.Release()
 				s.hub.metrics.upstreamReopen.Inc()
 				s.logger().Debug("stream broke", "attempt", r.Attempt, "error", r.Cause)
 			},
@@ -195,9 +196,9 @@ func (s *session) follow(ctx context.Context, p *pump) {
 				break
 			}
 			read := time.Now()
-			if !s.guard(func() { err = s.take(ctx, id, log, ev, &holes) }) {
+			if !s.guard(func() { err = s.take(ctx, id, log, hear(ev), &holes) }) {
 				if err = errInternal; stumbled == ev.Seq { // every time: left out as if it were too large
-					err = s.take(ctx, id, log, anyframe.Event{Seq: ev.Seq, Data: []byte("null")}, &holes)
+					err = s.take(ctx, id, log, hear(anyframe.Event{Seq: ev.Seq, Data: []byte("null")}), &holes)
 				}
 				stumbled = ev.Seq
 			}
@@ -207,10 +208,11 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			s.hub.metrics.pumpLag.Observe(time.Since(read).Seconds())
 			attempt = 0
 		}
+		log.Release()
 		leave()
 		if large, ok := errors.AsType[*anyframe.EventTooLargeError](err); ok {
 			if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > 0 {
-				err = s.take(ctx, id, log, anyframe.Event{Seq: seq, Data: []byte("null")}, &holes)
+				err = s.take(ctx, id, log, hear(anyframe.Event{Seq: seq, Data: []byte("null")}), &holes)
 				s.logger().Warn("left out an event", "seq", seq, "error", large)
 			}
 			if err == nil {
@@ -327,22 +329,25 @@ func (h *holes) empties(width int64) {
 // take is what happens to one event from the stream before it is fed to the
 // log: holes before it are filled, one that came garbled is read again, and a
 // message that is on its way goes first.
-func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev anyframe.Event, h *holes) error {
+func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev heard, h *holes) error {
+	if ev.delta == "" {
+		log.Release() // it may take time, and what came before it need not wait
+	}
 	s.mu.Lock()
 	book, busy := s.book, s.busy
 	s.mu.Unlock()
-	if book.sending() && (!busy || isUserEvent(ev)) {
+	if book.sending() && (!busy || ev.user) {
 		book.waitPlaced(ctx, placeWait)
 	}
 	s.inform(ctx, ev, book, busy)
 	if ev.Seq == 0 {
 		s.showMissing(ctx)
-		if !json.Valid(ev.Data) { // part of an answer, for all we know
+		if !ev.valid { // part of an answer, for all we know
 			s.feedMu.Lock()
 			s.translator.tear(log.Head())
 			s.feedMu.Unlock()
 		}
-		s.feed(log, ev)
+		s.gather(log, ev)
 		return nil
 	}
 	head := log.Head()
@@ -359,17 +364,26 @@ func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev any
 			s.logger().Warn("filled a hole in the stream", "after", head, "events", filled)
 		}
 	}
-	if !json.Valid(ev.Data) {
+	if !ev.valid {
 		rows, err := s.rows(ctx, ev.Seq-1, 1)
 		if err != nil {
 			return err
 		}
 		if len(rows) > 0 && rows[0].Seq == ev.Seq {
-			ev = rows[0].Event()
+			ev = hear(rows[0].Event())
 		}
 	}
-	s.feed(log, ev)
+	s.gather(log, ev)
 	return nil
+}
+
+// gather feeds an event from the stream. Deltas wait for each other, until
+// all that have come are in the log.
+func (s *session) gather(log *eventlog.Log, ev heard) {
+	if ev.delta != "" {
+		log.Hold()
+	}
+	s.feed(log, ev)
 }
 
 // fill feeds the events between two seqs that the stream left out, as far as
@@ -382,8 +396,9 @@ func (s *session) fill(ctx context.Context, id string, log *eventlog.Log, from, 
 		if row.Seq >= to {
 			break
 		}
-		s.inform(ctx, row.Event(), s.notes(), true)
-		s.feed(log, row.Event())
+		ev := hear(row.Event())
+		s.inform(ctx, ev, s.notes(), true)
+		s.feed(log, ev)
 		filled++
 	}
 	return filled, nil
@@ -408,8 +423,8 @@ func (s *session) showMissing(ctx context.Context) {
 	for _, own := range ahead {
 		for _, row := range rows {
 			// What comes before it has yet to come, or it does so itself.
-			if ev := row.Event(); row.Seq <= own.place() ||
-				isUserEvent(ev) && (row.Seq == own.note.Seq || (own.note.Seq == 0 && members(ev.Data).userText() == own.Text)) {
+			if ev := hear(row.Event()); row.Seq <= own.place() ||
+				ev.user && (row.Seq == own.note.Seq || (own.note.Seq == 0 && ev.members.userText() == own.Text)) {
 				due[own.note.Key] = row.Seq
 			}
 		}
@@ -419,12 +434,6 @@ func (s *session) showMissing(ctx context.Context) {
 	maps.Copy(t.due, due)
 	s.feedMu.Unlock()
 	s.showOwn(missing)
-}
-
-// isUserEvent reports whether ev is a message of a person's.
-func isUserEvent(ev anyframe.Event) bool {
-	t := ev.Type()
-	return (t == "user" || t == "user_message") && !members(ev.Data).onlyToolResults()
 }
 
 // backoff is a random wait, from nothing to a bound that doubles with every

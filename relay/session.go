@@ -44,6 +44,7 @@ type session struct {
 
 	feedMu     sync.Mutex // held while an event is translated and appended; never across a call upstream
 	translator *translator
+	group      []eventlog.Entry // what append works with
 
 	mu        sync.Mutex // held only to look or set
 	record    store.Session
@@ -321,8 +322,9 @@ func (s *session) sync(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.inform(ctx, row.Event(), s.notes(), false)
-		s.feed(v.log, row.Event())
+		ev := hear(row.Event())
+		s.inform(ctx, ev, s.notes(), false)
+		s.feed(v.log, ev)
 	}
 	s.showMissing(ctx)
 	return nil
@@ -330,7 +332,7 @@ func (s *session) sync(ctx context.Context) error {
 
 // feed translates one event and appends what it comes to. Events that the log
 // has seen are dropped, and so are those of an epoch that is over.
-func (s *session) feed(log *eventlog.Log, ev anyframe.Event) {
+func (s *session) feed(log *eventlog.Log, ev heard) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	v := s.view()
@@ -343,7 +345,9 @@ func (s *session) feed(log *eventlog.Log, ev anyframe.Event) {
 		s.firstWord.arrive()
 	}
 	s.append(v, out.items)
-	if p, ok := s.notes().prompt(out.asked); ok && p.note.State == promptAnswered {
+	if out.asked == "" {
+		// no prompt, as nearly always
+	} else if p, ok := s.notes().prompt(out.asked); ok && p.note.State == promptAnswered {
 		if id, ok := s.translator.visiblePrompt(p); ok { // by another replica, or before we began
 			s.append(v, []item{{kind: "settled", data: settledData{id, p.Outcome}}})
 		}
@@ -352,24 +356,26 @@ func (s *session) feed(log *eventlog.Log, ev anyframe.Event) {
 		v.log.Advance(ev.Seq) // past what nothing shows of
 	}
 	s.note(out)
-	s.remember(ev, out)
+	s.remember(ev.Seq, out)
 }
 
 // append adds items to the log, those without a number together with the
 // numbered one they come before. What the log had to forget, the translator
 // must no longer build on.
 func (s *session) append(v view, items []item) {
-	var group []eventlog.Entry
+	group := s.group[:0]
 	for _, it := range items {
 		group = append(group, it.entry(v.epoch))
 		if it.seq != 0 {
 			v.log.Append(group...)
-			group = nil
+			group = group[:0]
 		}
 	}
 	if !v.log.Append(group...) {
 		s.translator.forget(v.log.Head())
 	}
+	clear(group[:cap(group)])
+	s.group = group[:0]
 }
 
 // note keeps the session's own state true to an event.
@@ -408,9 +414,9 @@ func (s *session) note(out told) {
 
 // remember writes to the store what an event taught us that AnyFrame's log does
 // not say.
-func (s *session) remember(ev anyframe.Event, out told) {
-	if out.ended && ev.Seq != 0 { // whoever comes after us need not read what was before
-		if err := s.save(s.hub.ctx, func(rec *store.Session) { rec.LastSeq = max(rec.LastSeq, ev.Seq) }); err != nil {
+func (s *session) remember(seq int64, out told) {
+	if out.ended && seq != 0 { // whoever comes after us need not read what was before
+		if err := s.save(s.hub.ctx, func(rec *store.Session) { rec.LastSeq = max(rec.LastSeq, seq) }); err != nil {
 			s.logger().Warn("save the session", "error", err)
 		}
 	}
@@ -422,8 +428,8 @@ func (s *session) remember(ev anyframe.Event, out told) {
 	}
 	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
 	defer cancel()
-	for key, seq := range out.placed {
-		s.placeTurn(ctx, key, seq)
+	for key, at := range out.placed {
+		s.placeTurn(ctx, key, at)
 	}
 	for key, after := range out.moved {
 		if t, ok := s.notes().turn(key); ok {
@@ -439,7 +445,7 @@ func (s *session) remember(ev anyframe.Event, out told) {
 		if !ok {
 			continue
 		}
-		p.note.State, p.Outcome, p.After = promptAnswered, outcome, max(ev.Seq-1, p.note.Seq)
+		p.note.State, p.Outcome, p.After = promptAnswered, outcome, max(seq-1, p.note.Seq)
 		s.savePrompt(ctx, p)
 	}
 }
@@ -504,7 +510,7 @@ func (s *session) showOwn(missing map[string]bool) {
 		}
 	}
 	s.append(s.view(), out.items)
-	s.remember(anyframe.Event{}, out)
+	s.remember(0, out)
 }
 
 // showSettled tells every stream that a prompt was settled here.

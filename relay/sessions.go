@@ -241,7 +241,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	}
 	var items []item
 	for _, row := range rows {
-		items = append(items, t.step(row.Event()).items...)
+		items = append(items, t.step(hear(row.Event())).items...)
 	}
 	if len(rows) == int(limit) {
 		out.NextSince = &rows[len(rows)-1].Seq

@@ -93,9 +93,12 @@ type translator struct {
 	shown   map[string]bool // own turns that went out
 	// due: before the event of this seq there is nothing to do for an own turn.
 	// A reader who is far behind must not ask AnyFrame at every event.
-	due    map[string]int64
-	echoed bool // AnyFrame shows messages
-	tools  map[string]string
+	due map[string]int64
+	// caughtUp is the version of the notebook of which every own turn went out;
+	// -1 when some have not.
+	caughtUp int64
+	echoed   bool // AnyFrame shows messages
+	tools    map[string]string
 	// torn: the stream was joined while the agent may have been in the middle
 	// of a block whose first deltas nobody numbered. Such deltas are left out
 	// until a whole block after this seq; -1 when the stream is whole.
@@ -106,7 +109,7 @@ type translator struct {
 func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
 		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: keyMarks(c.APIKey), epoch: epoch, book: book, past: past,
-		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1,
+		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1, caughtUp: -1,
 	}
 	for _, p := range book.openPrompts(seq) {
 		t.waiting = append(t.waiting, p.note.Key)
@@ -115,17 +118,9 @@ func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *tran
 }
 
 // step translates one event. Numbered ones must come in order.
-func (t *translator) step(ev anyframe.Event) told {
+func (t *translator) step(h heard) told {
 	var out told
-	if len(ev.Data) > maxEventBytes {
-		ev.Data = nil
-	}
-	m := members(ev.Data)
-	kind := m.str("type")
-	if kind == "" {
-		kind = ev.Name
-	}
-	isUser := (kind == "user" || kind == "user_message") && !m.onlyToolResults()
+	ev, m, kind, isUser := h.Event, h.members, h.kind, h.user
 
 	var text, key string
 	if isUser {
@@ -136,6 +131,15 @@ func (t *translator) step(ev anyframe.Event) told {
 	if speaks(kind) {
 		out.speaks = true
 		t.settleElsewhere(&out)
+	}
+	if h.delta != "" {
+		out.active = true
+		if ev.Seq != 0 || t.torn < 0 {
+			text := t.said.say(t.marks, h.delta)
+			out.items = append(out.items, item{kind: "text", data: textData{text, true}, seq: ev.Seq})
+		}
+		t.last = max(t.last, ev.Seq)
+		return out
 	}
 	var items []item
 	show := func(kind string, data any) { items = append(items, item{kind: kind, data: maskData(t.marks, data)}) }
@@ -178,7 +182,7 @@ func (t *translator) step(ev anyframe.Event) told {
 		show("turn_end", turnEndData{"failed", new("agent_error")})
 		out.ended = true
 	default:
-		if t.visibility == VisibilityFull && json.Valid(ev.Data) {
+		if t.visibility == VisibilityFull && h.valid && ev.Data != nil {
 			show("upstream", upstreamData{compactJSON(ev.Data)})
 		}
 	}
@@ -220,6 +224,10 @@ func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m objec
 	if t.past {
 		t.pastSettled(out, ev.Seq)
 	}
+	version := t.book.version.Load()
+	if !t.past && t.caughtUp == version {
+		return
+	}
 	for _, own := range t.book.own(t.from(), ev.Seq) {
 		if !t.past && t.book.needless(own) {
 			continue
@@ -227,6 +235,9 @@ func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m objec
 		if !isUser || (own.note.Seq != ev.Seq && (own.note.Seq != 0 || own.Text != m.userText())) {
 			t.showOwn(out, own)
 		}
+	}
+	if !t.past && t.book.allShown(t.start, t.shown) {
+		t.caughtUp = version
 	}
 }
 
@@ -240,6 +251,9 @@ func (t *translator) from() int64 {
 
 // ahead returns the own turns not shown yet that AnyFrame may have no event for.
 func (t *translator) ahead() []turnNote {
+	if t.caughtUp == t.book.version.Load() {
+		return nil
+	}
 	return slices.DeleteFunc(t.book.own(t.start, 1<<62), func(o turnNote) bool {
 		return t.shown[o.note.Key] || t.last < t.due[o.note.Key] || t.book.needless(o)
 	})

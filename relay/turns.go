@@ -354,13 +354,13 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 			if err != nil {
 				return false, err
 			}
-			ev := row.Event()
-			if isUserEvent(ev) && members(ev.Data).userText() == turn.Text && !s.notes().claimed(row.Seq, turn.note.Key) {
+			ev := hear(row.Event())
+			if ev.user && ev.members.userText() == turn.Text && !s.notes().claimed(row.Seq, turn.note.Key) {
 				turn.note.Seq, turn.Answered = row.Seq, row.Seq
 				s.accepted(ctx, turn)
 				return true, nil
 			}
-			silent = silent && !isUserEvent(ev)
+			silent = silent && !ev.user
 			worked = true
 		}
 		if silent && worked {

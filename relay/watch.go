@@ -289,15 +289,15 @@ func (s *session) takeUnheard() bool {
 // the log: whose turn it is, or who answered the prompt after which the agent
 // goes on. A message that another replica is about to have accepted goes before
 // what the agent says to it.
-func (s *session) inform(ctx context.Context, ev anyframe.Event, book *notebook, busy bool) {
+func (s *session) inform(ctx context.Context, ev heard, book *notebook, busy bool) {
 	unheard := s.takeUnheard()
-	user, kind := isUserEvent(ev), ev.Type()
+	user := ev.user
 	switch {
 	case user:
-		if book.turnOf(ev.Seq, members(ev.Data).userText()) != "" {
+		if book.turnOf(ev.Seq, ev.members.userText()) != "" {
 			return
 		}
-	case !speaks(kind):
+	case !speaks(ev.kind):
 		return
 	case busy && !unheard && len(book.openPrompts(1<<62)) == 0:
 		return

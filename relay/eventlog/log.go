@@ -54,6 +54,8 @@ type Log struct {
 	// Readers who had read all of the run go on from there.
 	seam, seamNow int64
 	closed        bool
+	held          bool          // readers are not woken for what is appended
+	unheard       bool          // something was appended since
 	changed       chan struct{} // closed at the next change; nil while nobody waits
 }
 
@@ -84,8 +86,28 @@ func (l *Log) Append(entries ...Entry) bool {
 		l.bytes += len(e.Frame)
 	}
 	kept := l.trim(len(entries))
-	l.wake()
+	if l.unheard = l.held; !l.held {
+		l.wake()
+	}
 	return kept
+}
+
+// Hold lets what is appended wait for [Log.Release], so that readers are woken
+// once for many events and write them at once.
+func (l *Log) Hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = true
+}
+
+// Release ends what Hold began, and wakes the readers if there is anything new.
+func (l *Log) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held = false; l.unheard {
+		l.unheard = false
+		l.wake()
+	}
 }
 
 // Advance notes that the event numbered seq has been seen and shows nothing.
@@ -94,7 +116,9 @@ func (l *Log) Advance(seq int64) {
 	defer l.mu.Unlock()
 	if seq > l.head {
 		l.head = seq
-		l.wake() // somebody may be waiting for the head to pass
+		if l.unheard = l.held; !l.held {
+			l.wake() // somebody may be waiting for the head to pass
+		}
 	}
 }
 

@@ -351,3 +351,39 @@ func BenchmarkAppendAndRead(b *testing.B) {
 		})
 	}
 }
+
+func TestReadersAreWokenOnceForWhatIsGathered(t *testing.T) {
+	l := New(0, Limits{Events: 10, Bytes: 1000})
+	changed := l.Changed()
+	woken := func() bool {
+		select {
+		case <-changed:
+			return true
+		default:
+			return false
+		}
+	}
+	l.Hold()
+	l.Append(Entry{Seq: 1, Frame: []byte("a")})
+	l.Append(Entry{Seq: 2, Frame: []byte("b")})
+	l.Advance(3)
+	if woken() {
+		t.Error("readers were woken while the log was held")
+	}
+	if n, _, _ := l.Read(0, make([]Entry, 4)); n != 2 {
+		t.Errorf("got %d entries, want 2: what is held can be read", n)
+	}
+	l.Release()
+	if !woken() {
+		t.Error("readers were not woken when the log was released")
+	}
+	changed = l.Changed()
+	l.Release()
+	if woken() {
+		t.Error("readers were woken for nothing")
+	}
+	l.Append(Entry{Seq: 4, Frame: []byte("c")})
+	if !woken() {
+		t.Error("readers were not woken by a log that is not held")
+	}
+}
