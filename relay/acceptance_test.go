@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,8 +89,8 @@ func TestASandboxThatStoppedBehindAnOpenStreamIsNoticed(t *testing.T) {
 	x.until("the agent's words", func(es []event) bool { return shown(es) == "Wait." })
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpGet, Status: 200, Body: `{"id":"` + r.upstream() + `","agent_id":1,"status":"terminated"}`})
 	got := x.turnEnds(1)
-	if reason := got[len(got)-1].str("reason"); reason != "interrupted" {
-		t.Errorf("turn end: got %q, want interrupted", reason)
+	if end := got[slices.IndexFunc(got, func(e event) bool { return e.kind == "turn_end" })]; end.str("reason") != "interrupted" {
+		t.Errorf("turn end: got %v, want interrupted", end)
 	}
 	x.status("sleeping")
 	if n := r.plane.Count(anyframetest.OpEvents); n != 1 {

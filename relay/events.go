@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,14 +32,20 @@ const (
 )
 
 // subscriber is one open event stream: a place in the session's log and the
-// connection to write to. It is its request's goroutine and starts nothing.
+// connection to write to. It is its request's goroutine, or the one that goes on
+// after it where the connection was taken over, and starts nothing.
 type subscriber struct {
 	server *Server
 	sess   *session
 	device *device // nil unless the website said who the visitor is
-	w      http.ResponseWriter
-	rc     *http.ResponseController
-	buf    [batch]eventlog.Entry
+	buf    []eventlog.Entry
+
+	// The connection: net/http's, or one that was taken over.
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	line  *line
+	at    int // in the session's tabs
+	bytes int // written to the line
 
 	view   view  // what was last looked at
 	told   view  // what the browser has been told; no log means nothing yet
@@ -65,19 +72,31 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer release()
+	var undo []func() // what is to be done in the end, last first
+	leave := func() {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	goesOn := false
+	defer func() {
+		if !goesOn {
+			leave()
+		}
+	}()
+	undo = append(undo, release)
 	sess, err := s.hub.open(r.Context(), v.id)
 	if err != nil {
 		return err
 	}
-	defer sess.close()
-	defer sess.listen()()
+	undo = append(undo, sess.close, sess.listen())
 
-	sub := &subscriber{server: s, sess: sess, w: w, rc: http.NewResponseController(w), pos: -1}
+	sub := &subscriber{server: s, sess: sess, pos: -1}
 	sub.readLastEventID(r)
 	if v.identified {
-		sub.device = sess.attach(v.token)
-		defer sess.detach(v.token)
+		token := v.token
+		sub.device = sess.attach(token)
+		undo = append(undo, func() { sess.detach(token) })
 		if _, err := s.visitor(r); err != nil {
 			return err // logged out before anybody could tell this stream
 		}
@@ -86,13 +105,36 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
+	t := trailOf(r.Context())
 	s.metrics.streamsOpen.Inc()
-	defer s.metrics.streamsOpen.Dec()
-	reason := sub.run(r.Context())
-	s.metrics.streamsEnded.WithLabelValues(reason).Inc()
-	trailOf(r.Context()).ended = reason
+	undo = append(undo, func() {
+		s.metrics.streamsOpen.Dec()
+		s.metrics.streamsEnded.WithLabelValues(t.ended).Inc()
+	})
+	t.ended = endGone
+	if sub.line, err = takeLine(w, r); err != nil {
+		return nil //nolint:nilerr // nobody is left to be told
+	}
+	if sub.line != nil {
+		undo = append(undo, sess.park(sub))
+		goesOn = true
+		t.goOn = func() {
+			defer leave()
+			sub.carryOn(t)
+		}
+		return nil
+	}
+	w.WriteHeader(http.StatusOK)
+	sub.w, sub.rc, sub.buf = w, http.NewResponseController(w), make([]eventlog.Entry, batch)
+	t.ended = sub.run(r.Context())
 	return nil
+}
+
+// look returns where the session stands, for this stream.
+func (sub *subscriber) look() view {
+	v := sub.sess.view()
+	v.voided = v.voided || sub.device.isVoid()
+	return v
 }
 
 // readLastEventID takes the header before the query. An id that nobody could
@@ -126,8 +168,7 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 	}
 	s.lookBriefly(ctx, sub.sess)
 	for {
-		sub.view = sub.sess.view()
-		sub.view.voided = sub.view.voided || sub.device.isVoid()
+		sub.view = sub.look()
 		changed := sub.view.log.Changed() // before reading, so that nothing is missed
 		wrote, err := sub.advance(ctx)
 		var again <-chan time.Time
@@ -217,7 +258,7 @@ func (sub *subscriber) advance(ctx context.Context) (wrote bool, err error) {
 		}
 		sub.pos = pos
 	}
-	n, next, err := v.log.Read(sub.pos, sub.buf[:])
+	n, next, err := v.log.Read(sub.pos, sub.buf)
 	switch {
 	case errors.Is(err, eventlog.ErrTrimmed) && sub.dirty:
 		// It has part of a run of events that have no number, and the rest is
@@ -351,16 +392,8 @@ func (sub *subscriber) writeItems(epoch int64, items []item) error {
 // writeEntries writes what the log holds, less what the browser has seen.
 func (sub *subscriber) writeEntries(entries []eventlog.Entry) error {
 	for _, e := range entries {
-		if e.Seq != 0 {
-			if sub.ahead = sub.ahead && e.Seq < sub.seq; e.Seq <= sub.seq {
-				continue
-			}
-			sub.seq, sub.dirty = e.Seq, false
-		} else {
-			if sub.ahead {
-				continue // belongs to events that it has seen the end of
-			}
-			sub.dirty = true
+		if !sub.passes(e) {
+			continue
 		}
 		if err := sub.put(e.Frame); err != nil {
 			return err
@@ -371,6 +404,23 @@ func (sub *subscriber) writeEntries(entries []eventlog.Entry) error {
 		sub.sess.firstWord.sent()
 	}
 	return err
+}
+
+// passes moves the subscriber's place past e. It reports whether the browser
+// has yet to see it.
+func (sub *subscriber) passes(e eventlog.Entry) bool {
+	if e.Seq == 0 {
+		if sub.ahead {
+			return false // belongs to events that it has seen the end of
+		}
+		sub.dirty = true
+		return true
+	}
+	if sub.ahead = sub.ahead && e.Seq < sub.seq; e.Seq <= sub.seq {
+		return false
+	}
+	sub.seq, sub.dirty = e.Seq, false
+	return true
 }
 
 // warn tells the browser, once, that something is missing that AnyFrame cannot
@@ -399,11 +449,17 @@ func (sub *subscriber) write(frame []byte) error {
 }
 
 // put writes one frame, which may stay in the connection's buffer.
-func (sub *subscriber) put(frame []byte) error {
-	if err := sub.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return errWrite
+func (sub *subscriber) put(frame []byte) (err error) {
+	var n int
+	if sub.line != nil {
+		n, err = sub.line.put(frame)
+		sub.bytes += n
+	} else {
+		if err := sub.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return fmt.Errorf("%w: %w", errWrite, err)
+		}
+		n, err = sub.w.Write(frame)
 	}
-	n, err := sub.w.Write(frame)
 	sub.server.metrics.eventsSent.Inc()
 	sub.server.metrics.bytesSent.Add(float64(n))
 	if err != nil {
@@ -412,8 +468,13 @@ func (sub *subscriber) put(frame []byte) error {
 	return nil
 }
 
-func (sub *subscriber) flush() error {
-	if err := sub.rc.Flush(); err != nil {
+func (sub *subscriber) flush() (err error) {
+	if sub.line != nil {
+		err = sub.line.flush()
+	} else {
+		err = sub.rc.Flush()
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	return nil

@@ -40,8 +40,8 @@ func hear(ev anyframe.Event) heard {
 // says yes to another, nor to what is not JSON.
 func plainDelta(data []byte) (text string, ok bool) {
 	var kind, delta, message, content []byte
-	if !eachMember(data, func(key string, value []byte) bool {
-		switch key {
+	if !eachMember(data, func(key, value []byte) bool {
+		switch string(key) {
 		case "type":
 			return set(&kind, value)
 		case "delta":
@@ -58,8 +58,8 @@ func plainDelta(data []byte) (text string, ok bool) {
 	if string(kind) != `"assistant"` || string(delta) != "true" || (message == nil) == (content == nil) {
 		return "", false
 	}
-	if message != nil && !eachMember(message, func(key string, value []byte) bool {
-		if key == "content" {
+	if message != nil && !eachMember(message, func(key, value []byte) bool {
+		if string(key) == "content" {
 			return set(&content, value)
 		}
 		return json.Valid(value)
@@ -71,8 +71,8 @@ func plainDelta(data []byte) (text string, ok bool) {
 	}
 	var literal []byte
 	kind = nil
-	if !eachMember(content[1:len(content)-1], func(key string, value []byte) bool {
-		switch key {
+	if !eachMember(content[1:len(content)-1], func(key, value []byte) bool {
+		switch string(key) {
 		case "type":
 			return set(&kind, value)
 		case "text":
@@ -110,7 +110,7 @@ func set(to *[]byte, value []byte) bool {
 // until f says no. It reports whether f took all of them. The values are found
 // by their brackets and quotes and not checked, but for strings, in which
 // nothing is that JSON forbids save a wrong escape.
-func eachMember(data []byte, f func(key string, value []byte) bool) bool {
+func eachMember(data []byte, f func(key, value []byte) bool) bool {
 	data = bytes.Trim(data, blanks)
 	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
 		return false
@@ -128,7 +128,7 @@ func eachMember(data []byte, f func(key string, value []byte) bool) bool {
 		}
 		rest = bytes.TrimLeft(rest[1:], blanks)
 		n = valueEnd(rest)
-		if n == 0 || !f(string(key), rest[:n:n]) {
+		if n == 0 || !f(key, rest[:n:n]) {
 			return false
 		}
 		rest = bytes.TrimLeft(rest[n:], blanks)

@@ -158,7 +158,39 @@ func (h *hub) void(visitor string) {
 }
 
 // beginDrain refuses new work and tells every stream to end soon.
-func (h *hub) beginDrain() { h.drain.Do(func() { close(h.draining) }) }
+func (h *hub) beginDrain() {
+	h.drain.Do(func() {
+		close(h.draining)
+		h.rouse()
+	})
+}
+
+// rouse makes every stream look at the hub again.
+func (h *hub) rouse() {
+	h.mu.Lock()
+	live := slices.Collect(maps.Values(h.sessions))
+	h.mu.Unlock()
+	for _, s := range live {
+		s.rouse()
+	}
+}
+
+// begin runs f in a goroutine that the hub waits for. Once the hub is closed it
+// runs f here: it has little left to do.
+func (h *hub) begin(f func()) {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		f()
+		return
+	}
+	h.wg.Add(1)
+	h.mu.Unlock()
+	go func() {
+		defer h.wg.Done()
+		f()
+	}()
+}
 
 func (h *hub) isDraining() bool {
 	select {
@@ -182,6 +214,7 @@ func (h *hub) close() {
 	}
 	h.mu.Unlock()
 	h.cancel()
+	h.rouse()
 	h.wg.Wait()
 }
 

@@ -54,25 +54,40 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), trailKey{}, t))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
-			route, code := s.routeOf(r), ww.Status()
+			route, code, bytes := s.routeOf(r), ww.Status(), ww.BytesWritten()
 			if code == 0 {
 				code = http.StatusOK
 			}
-			s.metrics.request(route, code)
-			level := slog.LevelInfo
-			if !strings.Contains(route, "/v1/") {
-				level = slog.LevelDebug
-			}
-			if !s.log.Enabled(r.Context(), level) {
+			over := func() { s.noteRequest(t, route, code, bytes+t.bytes, start) }
+			goOn := t.goOn
+			if goOn == nil {
+				over()
 				return
 			}
-			s.log.LogAttrs(r.Context(), level, "request", append([]slog.Attr{
-				slog.String("request", t.request), slog.String("route", route), slog.Int("status", code),
-				slog.Int("bytes", ww.BytesWritten()), slog.Int64("ms", time.Since(start).Milliseconds()),
-			}, t.attrs()...)...)
+			s.hub.begin(func() {
+				defer over()
+				goOn()
+			})
 		}()
 		next.ServeHTTP(ww, r)
 	})
+}
+
+// noteRequest counts and logs a request that is over.
+func (s *Server) noteRequest(t *trail, route string, code, bytes int, start time.Time) {
+	s.metrics.request(route, code)
+	level := slog.LevelInfo
+	if !strings.Contains(route, "/v1/") {
+		level = slog.LevelDebug
+	}
+	ctx := context.Background()
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	s.log.LogAttrs(ctx, level, "request", append([]slog.Attr{
+		slog.String("request", t.request), slog.String("route", route), slog.Int("status", code),
+		slog.Int("bytes", bytes), slog.Int64("ms", time.Since(start).Milliseconds()),
+	}, t.attrs()...)...)
 }
 
 // routeOf names a request by what was matched, from a closed set.

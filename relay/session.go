@@ -46,6 +46,9 @@ type session struct {
 	translator *translator
 	group      []eventlog.Entry // what append works with
 
+	tabsMu sync.Mutex    // held while the streams are told of a change; nothing there waits
+	tabs   []*subscriber // the streams whose connections were taken over
+
 	mu        sync.Mutex // held only to look or set
 	record    store.Session
 	status    status
@@ -93,10 +96,19 @@ type pump struct {
 }
 
 func newSession(h *hub, visitor string) *session {
-	return &session{
+	s := &session{
 		hub: h, visitor: visitor, opened: time.Now(), status: statusNone, book: &notebook{},
-		log: eventlog.New(0, h.logLimits()), order: make(chan struct{}, 1), waking: make(chan struct{}, 1),
+		order: make(chan struct{}, 1), waking: make(chan struct{}, 1),
 	}
+	s.log = s.newLog(0)
+	return s
+}
+
+// newLog returns an empty log that tells the session's streams of its changes.
+func (s *session) newLog(base int64) *eventlog.Log {
+	log := eventlog.New(base, s.hub.logLimits())
+	log.Watch(s.poke)
+	return log
 }
 
 func (h *hub) logLimits() eventlog.Limits {
@@ -129,7 +141,7 @@ func (s *session) adopt(ctx context.Context, rec store.Session, st status, midwa
 	}
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
-	log := eventlog.New(rec.LastSeq, s.hub.logLimits())
+	log := s.newLog(rec.LastSeq)
 	s.translator = newTranslator(s.hub.config, rec.Epoch, rec.LastSeq, book, false)
 	for _, p := range book.settledBetween(rec.LastSeq, 1<<62) { // unnumbered, so not in AnyFrame's log
 		// One that comes after the log begins is told after its prompt.

@@ -57,11 +57,28 @@ type Log struct {
 	held          bool          // readers are not woken for what is appended
 	unheard       bool          // something was appended since
 	changed       chan struct{} // closed at the next change; nil while nobody waits
+	woken         bool          // the watcher is to be told of a change
+
+	watch func() // nil when nobody watches
 }
 
 // New returns an empty log that begins right after the event numbered base.
 func New(base int64, limits Limits) *Log {
 	return &Log{limits: limits, base: base, head: base, seam: -1}
+}
+
+// Watch makes the log call f after each change, in the goroutine that made it
+// and with nothing locked. It must be called before anybody else has the log.
+func (l *Log) Watch(f func()) { l.watch = f }
+
+// unlock is what ends a method that may wake.
+func (l *Log) unlock() {
+	woken := l.woken
+	l.woken = false
+	l.mu.Unlock()
+	if woken && l.watch != nil {
+		l.watch()
+	}
 }
 
 // Append adds the entries that tell one upstream event and wakes the readers.
@@ -75,7 +92,7 @@ func (l *Log) Append(entries ...Entry) bool {
 		return true
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	seq := entries[len(entries)-1].Seq
 	if l.closed || (seq != 0 && seq <= l.head) {
 		return false
@@ -103,7 +120,7 @@ func (l *Log) Hold() {
 // Release ends what Hold began, and wakes the readers if there is anything new.
 func (l *Log) Release() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if l.held = false; l.unheard {
 		l.unheard = false
 		l.wake()
@@ -113,7 +130,7 @@ func (l *Log) Release() {
 // Advance notes that the event numbered seq has been seen and shows nothing.
 func (l *Log) Advance(seq int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if seq > l.head {
 		l.head = seq
 		if l.unheard = l.held; !l.held {
@@ -196,14 +213,14 @@ func (l *Log) Changed() <-chan struct{} {
 // they look at has changed.
 func (l *Log) Notify() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	l.wake()
 }
 
 // Close ends the log. Readers read what is left and then [ErrClosed].
 func (l *Log) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if !l.closed {
 		l.wake()
 		l.closed = true
@@ -218,6 +235,7 @@ func (l *Log) Size() (events, bytes int) {
 }
 
 func (l *Log) wake() {
+	l.woken = true
 	if l.changed != nil && !l.closed {
 		close(l.changed)
 		l.changed = nil

@@ -1,0 +1,175 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// crowd is a session with so many streams that wait, and the other ends of
+// their connections.
+func crowd(tb testing.TB, streams int) (*session, []net.Conn) {
+	tb.Helper()
+	c := DefaultConfig()
+	c.APIKey, c.AgentID, c.Store = "afm_test", 1, "memory:"
+	srv, err := New(tb.Context(), c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = srv.Close() })
+	sess := newSession(srv.hub, "v")
+	if err := sess.adopt(tb.Context(), store.Session{Visitor: "v", Epoch: 1}, statusRunning, false); err != nil {
+		tb.Fatal(err)
+	}
+	sess.busy = true
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	var ends []net.Conn
+	for range streams {
+		theirs, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		ours, err := l.Accept()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		raw, err := ours.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		sub := &subscriber{server: srv, sess: sess, pos: 0, line: &line{conn: ours, raw: raw, parked: true}}
+		sub.view = sub.look()
+		sub.told = sub.view
+		sess.park(sub)
+		tb.Cleanup(func() { ours.Close(); theirs.Close() })
+		ends = append(ends, theirs)
+	}
+	return sess, ends
+}
+
+// fed is one numbered delta, as it comes from AnyFrame.
+func fed(seq int64) anyframe.Event {
+	return anyframe.Event{Seq: seq, Data: []byte(`{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"the quick brown fox"}]}}`)}
+}
+
+func drainAll(ends []net.Conn) {
+	for _, c := range ends {
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+	}
+}
+
+// What an event costs must not grow with the tabs that see it.
+func TestAnEventAllocatesNothingForATab(t *testing.T) {
+	const most = 6 // what an event leaves behind: its text, its frame, the log's share
+	perEvent := func(tabs int) float64 {
+		sess, ends := crowd(t, tabs)
+		drainAll(ends)
+		seq := int64(0)
+		return testing.AllocsPerRun(500, func() {
+			seq++
+			sess.feed(sess.log, hear(fed(seq)))
+		})
+	}
+	one, many := perEvent(1), perEvent(20)
+	if one > most {
+		t.Errorf("one tab: got %v allocations an event, want %d at most", one, most)
+	}
+	if many > one+1 { // a pool may be emptied by the collector
+		t.Errorf("20 tabs: got %v allocations an event, want %v as for one", many, one)
+	}
+}
+
+func TestAWaitingStreamIsWrittenToByWhoeverAppends(t *testing.T) {
+	sess, ends := crowd(t, 2)
+	sess.feed(sess.log, hear(fed(1)))
+	want := "id: 1-1\nevent: text\ndata: {\"text\":\"the quick brown fox\",\"delta\":true}\n\n"
+	for _, c := range ends {
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(httputil.NewChunkedReader(c), got); err != nil || string(got) != want {
+			t.Errorf("got %q and %v, want %q", got, err, want)
+		}
+	}
+	for _, sub := range sess.tabs {
+		if sub.line.poked {
+			t.Error("the stream's goroutine was woken for what could be written at once")
+		}
+	}
+}
+
+// A browser that takes nothing must not hold up whoever appends; what its
+// connection took only a part of goes on where it was cut.
+func TestAFullConnectionHoldsUpNobody(t *testing.T) {
+	sess, ends := crowd(t, 1)
+	sub := sess.tabs[0]
+	large := strings.Repeat("x", 1<<20)
+	total := 0
+	for seq := int64(1); !sub.line.poked; seq++ {
+		frame := []byte(large)
+		total += len(frame)
+		sess.log.Append(eventlog.Entry{Seq: seq, Frame: frame})
+		if seq > 100 {
+			t.Fatal("the connection takes 100 MiB and is never full")
+		}
+	}
+	if len(sub.line.rest) == 0 {
+		t.Fatal("nothing was left over, want the rest of a chunk")
+	}
+	got := make(chan int, 1)
+	go func() {
+		n, _ := io.Copy(io.Discard, httputil.NewChunkedReader(ends[0]))
+		got <- int(n)
+	}()
+	if err := sub.line.flush(); err != nil {
+		t.Fatal(err)
+	}
+	sub.line.conn.Close()
+	if n := <-got; n != total {
+		t.Errorf("got %d bytes, want %d", n, total)
+	}
+}
+
+func TestSealedFramesAreOneChunk(t *testing.T) {
+	for _, n := range []int{1, 15, 16, 255, 70_000} {
+		b := append(make([]byte, room), bytes.Repeat([]byte("y"), n)...)
+		got, err := io.ReadAll(httputil.NewChunkedReader(bufio.NewReader(io.MultiReader(bytes.NewReader(seal(&b)), strings.NewReader("0\r\n\r\n")))))
+		if err != nil || len(got) != n {
+			t.Errorf("%d bytes: got %d and %v", n, len(got), err)
+		}
+	}
+}
+
+// Only what can be taken over is: net/http keeps the rest.
+func TestOtherConnectionsStayWhereTheyAre(t *testing.T) {
+	for name, change := range map[string]func(*http.Request){
+		"HTTP/2":         func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = 2, 0 },
+		"HTTP/1.0":       func(r *http.Request) { r.ProtoMinor = 0 },
+		"with a body":    func(r *http.Request) { r.ContentLength = 5 },
+		"not to be had":  func(*http.Request) {},
+		"of some length": func(r *http.Request) { r.ContentLength = -1 },
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/events", nil)
+		change(r)
+		if l, err := takeLine(httptest.NewRecorder(), r); l != nil || err != nil {
+			t.Errorf("%s: got %v and %v, want neither", name, l, err)
+		}
+	}
+}
