@@ -185,7 +185,7 @@ func TestAnIdentityThatDoesNotHoldIsRefused(t *testing.T) {
 		"other claims under the signature":   {siteSecret, "", parts[0] + "." + raw(`{"sub":"bob","exp":9999999999}`) + "." + parts[2]},
 		"a key that it brings along":         {siteSecret, "", signed(t, jwt.SigningMethodHS256, []byte("x"), map[string]any{"jwk": map[string]any{"kty": "oct", "k": raw("x")}}, of("ann"))},
 		"what must be understood and is not": {siteSecret, "", signed(t, jwt.SigningMethodHS256, []byte(siteSecret), map[string]any{"crit": []string{"b64"}, "b64": false}, of("ann"))},
-		"expired":                            {siteSecret, "", hs(jwt.MapClaims{"sub": "ann", "exp": in(-time.Minute)})},
+		"expired":                            {siteSecret, "", hs(jwt.MapClaims{"sub": "ann", "exp": in(-30 * time.Second)})},
 		"no end":                             {siteSecret, "", hs(jwt.MapClaims{"sub": "ann"})},
 		"an end that is no time":             {siteSecret, "", hs(jwt.MapClaims{"sub": "ann", "exp": "tomorrow"})},
 		"not valid yet":                      {siteSecret, "", hs(jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "nbf": in(10 * time.Minute)})},
@@ -223,26 +223,28 @@ func TestAnIdentityThatDoesNotHoldIsRefused(t *testing.T) {
 }
 
 func TestAnIdentityThatHoldsIsTaken(t *testing.T) {
-	now := time.Now()
-	in := func(d time.Duration) int64 { return now.Add(d).Unix() }
-	for name, tt := range map[string]struct {
-		aud    string
-		claims jwt.MapClaims
-	}{
-		"for a clock that is behind":   {"", jwt.MapClaims{"sub": "ann", "exp": in(-15 * time.Second)}},
-		"from a clock that is ahead":   {"", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "nbf": in(15 * time.Second), "iat": in(15 * time.Second)}},
-		"our audience":                 {"relay", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": "relay"}},
-		"our audience among others":    {"relay", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": []string{"site", "relay"}}},
-		"an audience that says nobody": {"", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": ""}},
-		"the longest name":             {"", of(strings.Repeat("n", 255))},
-		"a name with anything in it":   {"", of("späße\x00\n'; DROP TABLE notes; --")},
-		"more than we need":            {"", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "iss": "site", "roles": []string{"admin"}}},
-	} {
-		desk := newDesk(t, func(c *relay.Config) { siteKey(c); c.IdentityAudience = tt.aud })
-		if a := desk.ask("POST", "/v1/visitor", introduction(signIn(t, tt.claims))); a.status != http.StatusOK || len(a.token()) != 43 {
-			t.Errorf("%s: got %d %s, want a token", name, a.status, a.body)
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		in := func(d time.Duration) int64 { return now.Add(d).Unix() }
+		for name, tt := range map[string]struct {
+			aud    string
+			claims jwt.MapClaims
+		}{
+			"for a clock that is behind":   {"", jwt.MapClaims{"sub": "ann", "exp": in(-29 * time.Second)}},
+			"from a clock that is ahead":   {"", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "nbf": in(30 * time.Second), "iat": in(time.Minute)}},
+			"our audience":                 {"relay", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": "relay"}},
+			"our audience among others":    {"relay", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": []string{"site", "relay"}}},
+			"an audience that says nobody": {"", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": ""}},
+			"the longest name":             {"", of(strings.Repeat("n", 255))},
+			"a name with anything in it":   {"", of("späße\x00\n'; DROP TABLE notes; --")},
+			"more than we need":            {"", jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "iss": "site", "roles": []string{"admin"}}},
+		} {
+			desk := newDesk(t, func(c *relay.Config) { siteKey(c); c.IdentityAudience = tt.aud })
+			if a := desk.ask("POST", "/v1/visitor", introduction(signIn(t, tt.claims))); a.status != http.StatusOK || len(a.token()) != 43 {
+				t.Errorf("%s: got %d %s, want a token", name, a.status, a.body)
+			}
 		}
-	}
+	})
 }
 
 func TestAnIdentityKeyThatCannotBeSafeIsRefusedAtStart(t *testing.T) {
