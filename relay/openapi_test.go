@@ -143,10 +143,15 @@ type jsonBody struct {
 }
 
 func (b *jsonBody) Write(p []byte) (int, error) {
-	if strings.HasSuffix(b.header.Get("Content-Type"), "json") {
+	if isJSON(b.header) {
 		return b.Buffer.Write(p)
 	}
 	return len(p), nil
+}
+
+func isJSON(h http.Header) bool {
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return strings.HasSuffix(kind, "json")
 }
 
 func (d *description) answered(method, path, status string, header http.Header, body []byte) {
@@ -180,7 +185,7 @@ func (d *description) answered(method, path, status string, header http.Header, 
 	if types := d.at(place...); kind != "" && types != nil && types[kind] == nil {
 		d.complain("%s: %s is not described", key, kind)
 	}
-	if n := d.count(key); method == http.MethodHead || n > enough || len(body) == 0 {
+	if n := d.count(key); method == http.MethodHead || n > enough || !isJSON(header) {
 		return
 	}
 	d.check(key, body, append(place, kind, "schema")...)
