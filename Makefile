@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-sse footprint scaling newcomer js demo run image vuln
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-sse footprint scaling newcomer js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,3 +60,6 @@ image: ## build the container image
 
 vuln: ## look for known vulnerabilities; needs the network
 	go tool govulncheck ./...
+
+release: ## build RELEASE, such as v1.2.3, for every platform into dist
+	go run ./tools/release $(RELEASE) dist

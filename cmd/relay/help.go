@@ -53,7 +53,8 @@ func example() string {
 	return b.String()
 }
 
-// version is the release, or the commit that this was built from.
+// version is the release and its commit, or only the commit that this was
+// built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -68,8 +69,12 @@ func version() string {
 			changed = " with changes"
 		}
 	}
-	if revision == "" {
-		return info.Main.Version
+	release := info.Main.Version
+	switch {
+	case revision == "":
+		return release
+	case release == "" || release == "(devel)" || strings.Contains(release, revision): // Go makes that one up
+		return revision + changed
 	}
-	return revision + changed
+	return release + " (" + revision + ")" + changed
 }
