@@ -111,6 +111,48 @@ func TestTheOldestIdleSandboxMakesRoom(t *testing.T) {
 	r.atMost(4)
 }
 
+// Whom nobody here knows to be at work: the operator has set the agent to it, or
+// a message is on its way to it.
+func TestASandboxInUseIsNotPutToSleep(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(r *rig, v *browser, id string) (over func()){
+		"by the operator": func(r *rig, _ *browser, id string) func() {
+			r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 0 })
+			r.plane.UserMessage(id, "work")
+			return func() { r.plane.Sleep(id) }
+		},
+		"by a message on its way": func(r *rig, v *browser, _ string) func() {
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpMessage})
+			sent := r.plane.Count(anyframetest.OpMessage)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if a, err := v.try(t.Context(), "hello", "k2"); err == nil && a.status == http.StatusAccepted {
+					t.Errorf("%s: got it accepted, want it without an answer", a.body)
+				}
+			})
+			r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpMessage) > sent })
+			return func() {
+				r.plane.Down()
+				wg.Wait()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, patience }, anyframetest.WithAgent(1, atWork))
+			r.srv.SetLinger(10 * time.Millisecond)
+			v, id := r.begin("hi")
+			r.idle(id)
+			over := use(r, v, id)
+			r.visitor().refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
+			if n := r.plane.Count(anyframetest.OpTerminate); n != 0 {
+				t.Errorf("terminated: got %d, want it left alone", n)
+			}
+			over()
+		})
+	}
+}
+
 func TestWhoWasPutToSleepGoesOnWithTheNextTurn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, talk))
