@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-sse footprint scaling newcomer js demo run image vuln release
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-sse footprint scaling newcomer js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: ## the relay beside nginx, Caddy and others, in minutes
 
 bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
 	go -C bench run ./load full
+
+bench-go: ## the hot path's Go benchmarks beside bench/baseline.txt
+	go test -run '^$$' -bench 'Parse|Translate|Append|Wake|Write' -benchmem -count 6 -benchtime 100ms ./relay | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da bench/baseline.txt bench/now.txt
 
 bench-sse: ## compare the client's event stream reader with two others
 	cd bench && go test -run '^$$' -bench . -benchtime 2s

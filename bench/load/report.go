@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -73,7 +74,7 @@ func writeTable(b *strings.Builder, sc scenario, all []measured) {
 	if len(runs) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n### "+sc.title+"\n\n|  |", n)
+	fmt.Fprintf(b, "\n### %s\n\n|  |", strings.ReplaceAll(sc.title, "%d", strconv.Itoa(n)))
 	for _, c := range sc.columns {
 		fmt.Fprintf(b, " %s |", c.name)
 		if c.ratio {

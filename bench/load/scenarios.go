@@ -85,11 +85,19 @@ var scenarios = []scenario{
 		columns: []column{figure(cpuPerEvent, "%.1f"), figure(p50, "%.0f"), figure(p99, "%.0f"), count(lost), count(repeated)},
 		run:     runCrowd,
 	},
+	{
+		name: "stored", title: "%d visitors in SQLite", reps: 1, peers: []string{"relay"},
+		columns: []column{count(findP50), count(findP99), count(bytesEach)}, run: runStored,
+	},
+	{
+		name: "cold", title: "from the start of the program to its first byte", reps: 5, peers: []string{"relay"},
+		columns: []column{{firstByte, "%.0f", false}}, run: runCold,
+	},
 }
 
 // size is how large a scenario is made.
 func size(name string, full bool) int {
-	sizes := map[string][2]int{"chat": {1000, 1000}, "storm": {1500, 5000}, "flood": {50, 50}, "idle": {2000, 9500}, "asleep": {4000, 19000}, "crowd": {1000, 1000}}
+	sizes := map[string][2]int{"chat": {1000, 1000}, "storm": {1500, 5000}, "flood": {50, 50}, "idle": {2000, 9500}, "asleep": {4000, 19000}, "crowd": {1000, 1000}, "stored": {50_000, 1_000_000}, "cold": {1, 1}}
 	if full {
 		return sizes[name][1]
 	}
