@@ -78,7 +78,7 @@ var (
 	errStoreAway      = &problem{503, "at_capacity", "Try again shortly", "The relay cannot take this right now; try again in a moment.", 2 * time.Second}
 	errCapacity       = &problem{503, "at_capacity", "All agents are busy", "All agents are busy; try again in a moment.", 30 * time.Second}
 	errBudget         = &problem{503, "at_capacity", "No more today", "No more conversations can be begun today; try again later.", 0}
-	errDraining       = &problem{503, "draining", "Restarting", "The relay is restarting; try again in a moment.", 2 * time.Second}
+	errDraining       = &problem{503, "draining", "Restarting", "The relay is restarting; try again in a moment.", time.Second} // another relay is there already
 )
 
 // document is how a problem travels.
