@@ -1,3 +1,5 @@
+//go:build linux
+
 package deploy_test
 
 import (
@@ -20,39 +22,6 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
-
-// instruction is one of a Dockerfile's, its continued lines joined.
-type instruction struct{ word, rest string }
-
-func instructions(t *testing.T) []instruction {
-	t.Helper()
-	text := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(read(t, "Dockerfile"), "")
-	var all []instruction
-	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
-		if word, rest, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			all = append(all, instruction{word, strings.Join(strings.Fields(rest), " ")})
-		}
-	}
-	if len(all) < 20 {
-		t.Fatalf("got %d instructions in the Dockerfile, want more", len(all))
-	}
-	return all
-}
-
-// only returns the one instruction of a kind.
-func only(t *testing.T, all []instruction, word string) string {
-	t.Helper()
-	var found []string
-	for _, i := range all {
-		if i.word == word {
-			found = append(found, i.rest)
-		}
-	}
-	if len(found) != 1 {
-		t.Fatalf("%s: got %q, want one", word, found)
-	}
-	return found[0]
-}
 
 func sh(t *testing.T, dir, command string, env ...string) string {
 	t.Helper()
@@ -173,15 +142,6 @@ func TestTheDockerfilesStepsMakeAnImageThatRunsByItself(t *testing.T) {
 		return
 	}
 	runInside(t, image, root+volume, volume, entry[0], command, name+"="+store)
-}
-
-func lastOf(all []instruction, word string) (rest string) {
-	for _, i := range all {
-		if i.word == word {
-			rest = i.rest
-		}
-	}
-	return rest
 }
 
 // runInside runs the image as an engine would: as nobody, with nothing but the

@@ -13,6 +13,48 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
+// instruction is one of a Dockerfile's, its continued lines joined.
+type instruction struct{ word, rest string }
+
+func instructions(t *testing.T) []instruction {
+	t.Helper()
+	text := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(read(t, "Dockerfile"), "")
+	var all []instruction
+	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
+		if word, rest, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			all = append(all, instruction{word, strings.Join(strings.Fields(rest), " ")})
+		}
+	}
+	if len(all) < 20 {
+		t.Fatalf("got %d instructions in the Dockerfile, want more", len(all))
+	}
+	return all
+}
+
+// only returns the one instruction of a kind.
+func only(t *testing.T, all []instruction, word string) string {
+	t.Helper()
+	var found []string
+	for _, i := range all {
+		if i.word == word {
+			found = append(found, i.rest)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s: got %q, want one", word, found)
+	}
+	return found[0]
+}
+
+func lastOf(all []instruction, word string) (rest string) {
+	for _, i := range all {
+		if i.word == word {
+			rest = i.rest
+		}
+	}
+	return rest
+}
+
 // fly is what we look at of a fly.toml.
 type fly struct {
 	KillSignal  string `toml:"kill_signal"`
