@@ -2,7 +2,10 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,6 +30,28 @@ func TestREADMEHasCommandsThatServe(t *testing.T) {
 	}
 	if servers < 2 {
 		t.Errorf("got %d blocks that serve, want the demo and the relay itself", servers)
+	}
+}
+
+func TestAStepThatFailsIsTold(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the commands are for a shell")
+	}
+	bin := t.TempDir() // a go that ends at once
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\necho it went wrong\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n := newcomer{t.TempDir(), []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, "afm_test"}
+	for text, want := range map[string]string{
+		"false\ntrue\n":             "exit status 1",
+		"echo $NOBODY_SET_THIS\n":   "exit status",
+		"go run ./cmd/relay demo\n": "it went wrong",
+		`test "afm_…" = afm_test`:   "",
+	} {
+		err := n.follow(t.Context(), block{"section", text})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
 	}
 }
 
