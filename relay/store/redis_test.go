@@ -2,9 +2,15 @@ package store_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,6 +138,32 @@ func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "afm_secret") || strings.Contains(err.Error(), "p%40ss") {
 			t.Errorf("wrong %s: got error %v, want one without the password", what, err)
 		}
+	}
+}
+
+func TestRedisIsSpokenToOverTLS(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewTLSServer(http.NotFoundHandler()) // lends its certificate and its port
+	pair, addr := other.TLS.Certificates[0], other.Listener.Addr().String()
+	other.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	must(t, err)
+	dir := t.TempDir()
+	var args []string
+	for name, block := range map[string]*pem.Block{
+		"cert": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
+		args = append(args, "--tls-"+name+"-file", path)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	server := redistest.Start(t, append(args, "--tls-port", port, "--tls-auth-clients", "no")...)
+	url := strings.Replace(server.URL(), "redis://"+server.Addr, "rediss://"+addr, 1)
+	wantWorks(t, openRedis(t, url+"&skip_verify=true", "p:"))
+	s := openRedis(t, url, "p:") // which knows nobody who vouches for that certificate
+	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("got error %v, want the certificate refused", err)
 	}
 }
 
