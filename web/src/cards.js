@@ -1,13 +1,17 @@
 // @ts-check
-// Cards that want something of the visitor: questions and permission prompts.
-// The panel loads this with the first of them and lends it what it has.
+// What few agents show: questions, permission prompts and tools. The panel
+// loads this with the first of them and lends it what it has.
+
+import { cardWords } from "./words.js";
 
 /** @typedef {import("./reduce.js").Item} Item */
 
 /**
  * @typedef {object} Kit
  * @property {typeof import("./h.js").h} h
+ * @property {typeof import("./h.js").icon} icon
  * @property {typeof import("./strings.js").say} say
+ * @property {typeof import("./strings.js").teach} teach
  * @property {(text: string) => string} plain
  * @property {(el: Element) => import("./markdown.js").Markdown} markdown
  * @property {(answer: {answer: string}|{decision: "approve"|"deny"}) => void} respond
@@ -15,6 +19,17 @@
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
+.tool{display:flex;align-items:center;gap:8px;color:var(--muted);font-size:.88em;min-width:0;animation:in .22s}
+.tool svg{width:16px;height:16px;flex:none}
+.tool .name{font-weight:500;flex:none}
+.tool code{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;background:var(--soft);border-radius:6px;padding:1px 7px;min-width:0}
+.tool .state{flex:none}
+.tool[data-state=done] .state{position:absolute;clip-path:inset(50%)}
+.tool[data-state=running] .name{animation:breathe 1.4s infinite alternate}
+.tool[data-state=failed]{color:var(--bad)}
+.note svg{width:17px;height:17px;flex:none}
+.wait{border:1px dashed var(--line);border-radius:12px;padding:10px 14px}
+.wait.over{border:0;padding:0}
 .card p{margin:0}
 .choices{display:flex;flex-wrap:wrap;gap:8px;margin-top:12px}
 .question .text,.approval p{font-weight:500}
@@ -40,9 +55,10 @@ summary{cursor:pointer;color:var(--muted);padding:2px 0}
  * @returns {(item: Item) => void}
  */
 export function fill(el, first, kit) {
+  kit.teach(cardWords);
   const root = el.getRootNode();
   if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
-  return (first.kind === "question" ? question : approval)(el, first, kit);
+  return (first.kind === "tool" ? tool : first.kind === "question" ? question : first.id === null ? wait : approval)(el, first, kit);
 }
 
 /** @type {typeof fill} */
@@ -104,5 +120,30 @@ function approval(el, { text, input }, { h, say, plain, respond }) {
     el.classList.toggle("settled", settled);
     const said = item.mine ?? item.outcome ?? "";
     outcome.textContent = !settled ? "" : /appro|allow/.test(said) ? say("approved") : /den|reject|refus/.test(said) ? say("denied") : say(item.elsewhere ? "decidedElsewhere" : "decided");
+  };
+}
+
+/** The operator decides; the visitor can only wait. @type {typeof fill} */
+function wait(el, _, { h, icon, say }) {
+  const text = h("span");
+  el.append(icon("M12 8v5M12 16.5v.01M12 3l9 16H3z"), text);
+  return ({ outcome }) => {
+    text.textContent = say(outcome === null ? "approvalWaits" : "approvalOver");
+    el.classList.toggle("over", outcome !== null);
+  };
+}
+
+/** @type {typeof fill} */
+function tool(el, _, { h, icon, say, plain }) {
+  const name = h("span", { class: "name" });
+  const what = h("code", { dir: "ltr" });
+  const state = h("span", { class: "state" });
+  el.append(icon("M5 7l5 5-5 5M12.5 17H19"), name, what, state);
+  return (item) => {
+    name.textContent = plain(item.name ?? "");
+    what.textContent = plain(item.text.slice(0, 200));
+    what.hidden = !item.text;
+    el.dataset.state = item.state;
+    state.textContent = say(item.state === "running" ? "toolRunning" : item.state === "failed" ? "toolFailed" : "toolDone");
   };
 }

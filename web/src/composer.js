@@ -2,7 +2,6 @@
 // Where the visitor writes: a real form, so that every keyboard and reader
 // knows what it is.
 import { h, icon } from "./h.js";
-import { plain } from "./markdown-link.js";
 import { say } from "./strings.js";
 
 /** @typedef {import("./files.js").Attached} Attached */
@@ -63,20 +62,6 @@ export class Composer {
   set text(value) {
     this.field.value = value;
     this.#changed();
-  }
-
-  /** @param {Attached} file @param {Element|null} picture */
-  add(file, picture) {
-    this.files.push(file);
-    const label = say("remove", { name: file.name });
-    const chip = h("span", { class: "file", title: file.name }, picture, h("span", { dir: "auto" }, plain(file.name)), h("button", { type: "button", class: "x", "aria-label": label, onclick: () => {
-      this.files.splice(this.files.indexOf(file), 1);
-      chip.remove();
-      this.fit();
-      this.field.focus();
-    } }, icon("x")));
-    this.chips.append(chip);
-    this.fit();
   }
 
   clear() {

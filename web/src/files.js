@@ -1,6 +1,7 @@
 // @ts-check
 // Attachments: choosing, keeping, encoding and sending files. The panel loads
-// this with a visitor's first file, so it imports nothing that the panel has.
+// this with a visitor's first file and lends it what it has.
+import { fileWords } from "./words.js";
 
 /**
  * A file as it is sent.
@@ -14,6 +15,65 @@
 
 /** An upload in which nothing moves for this long is given up, in ms. */
 const patience = 40_000;
+
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(`
+.file canvas{width:40px;height:40px;border-radius:6px;flex:none}
+.chips{flex:1 0 100%;justify-content:start;margin-inline-start:-10px}
+.chips .file{display:flex;align-items:center;gap:6px;padding:3px 5px}
+.chips .file span{overflow:hidden;text-overflow:ellipsis}
+.x{flex:none;display:grid;place-items:center;width:24px;height:24px;border-radius:8px;color:var(--muted)}
+.x:hover{background:var(--soft);color:var(--text)}
+.x svg{width:14px}
+`);
+
+/**
+ * What the panel lends.
+ * @typedef {object} Kit
+ * @property {import("./composer.js").Composer} composer
+ * @property {typeof import("./h.js").h} h
+ * @property {typeof import("./h.js").icon} icon
+ * @property {typeof import("./strings.js").say} say
+ * @property {typeof import("./strings.js").teach} teach
+ * @property {(text: string) => string} plain
+ */
+
+/**
+ * Attaches files that may be sent; returns what is wrong with the others.
+ * @param {Iterable<File>} files
+ * @param {import("./client.js").Limits} limits
+ * @param {Kit} kit
+ */
+export async function attach(files, limits, kit) {
+  const { taken, faults } = await choose(files, kit.composer.files.length, limits);
+  await show(taken, kit);
+  return faults.map(([word, blanks]) => kit.say(word, blanks)).join(" ");
+}
+
+/**
+ * Shows files as attached to what is being written.
+ * @param {Attached[]} files
+ * @param {Kit} kit
+ */
+export async function show(files, { composer, h, icon, say, teach, plain }) {
+  teach(fileWords);
+  const root = composer.el.getRootNode();
+  if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
+  for (const file of files) {
+    const name = plain(file.name);
+    const remove = h("button", { type: "button", class: "x", "aria-label": say("remove", { name }), onclick: () => {
+      composer.files.splice(composer.files.indexOf(file), 1);
+      chip.remove();
+      composer.fit();
+      composer.field.focus();
+    } }, icon("M6 6l12 12M18 6L6 18"));
+    const chip = h("span", { class: "file", title: name }, await preview(file), h("span", { dir: "auto" }, name), remove);
+    composer.files.push(file);
+    composer.chips.append(chip);
+  }
+  composer.fit();
+  composer.field.focus();
+}
 
 /**
  * Sorts out which files may be sent, by the relay's limits.

@@ -25,23 +25,20 @@ export function h(tag, attrs = {}, ...kids) {
 /** Paths on a 24 by 24 grid, drawn as lines. */
 export const shapes = {
   close: "M6 9l6 6 6-6",
-  x: "M6 6l12 12M18 6L6 18",
   attach: "M20 11l-9 9a5 5 0 0 1-7-7l9-9a3.5 3.5 0 0 1 5 5l-9 9a2 2 0 0 1-3-3l8-8",
   send: "M12 19V5M5.5 11.5L12 5l6.5 6.5",
   fresh: "M12 20h8M16.5 4.5a2.1 2.1 0 0 1 3 3L8 19l-4 1 1-4z",
   down: "M12 5v14M5.5 12.5L12 19l6.5-6.5",
-  tool: "M5 7l5 5-5 5M12.5 17H19",
-  hand: "M12 8v5M12 16.5v.01M12 3l9 16H3z",
 };
 
-/** @param {keyof typeof shapes} name */
-export function icon(name) {
+/** @param {string} shape the name of one, or a path */
+export function icon(shape) {
   const ns = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(ns, "svg");
   const path = document.createElementNS(ns, "path");
   const attrs = { viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "2", "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" };
   for (const [k, v] of Object.entries(attrs)) svg.setAttribute(k, v);
-  path.setAttribute("d", shapes[name]);
+  path.setAttribute("d", /** @type {Record<string, string>} */ (shapes)[shape] ?? shape);
   svg.append(path);
   return svg;
 }

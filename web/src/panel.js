@@ -8,13 +8,15 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
+import { plain } from "./markdown-link.js";
 import { News } from "./news.js";
-import { filesPart } from "./part.js";
+import { filesPart, part } from "./part.js";
 import { Follow } from "./scroll.js";
 import { Storage } from "./storage.js";
-import { isRTL, learn, locale, reason, say } from "./strings.js";
+import { isRTL, learn, locale, reason, say, teach } from "./strings.js";
 import { styles } from "./styles.js";
-import { Transcript, statusOf } from "./transcript.js";
+import { Times, clock } from "./times.js";
+import { Transcript, keyOf, statusOf } from "./transcript.js";
 import { followViewport } from "./viewport.js";
 
 /** @typedef {import("./reduce.js").View} View */
@@ -129,7 +131,8 @@ class Panel {
       onView: (now, before, event) => this.#changed(now, before, event),
       onLink: () => this.#linked(),
     });
-    this.transcript = new Transcript(this.#acts(), (text) => this.#send(text));
+    this.times = new Times(this.storage);
+    this.transcript = new Transcript(this.#acts(), (text) => this.#send(text), this.times);
     this.composer = new Composer({ onSend: (text, files) => this.#send(text, files), onFiles: (files) => void this.#attach(files), onDraft: (text) => this.storage.set("draft", text || null) });
     const { log } = this.transcript;
     this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
@@ -157,7 +160,7 @@ class Panel {
     if (launcher?.childElementCount === 1) launcher.append(icon("close"));
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
     for (const drag of /** @type {const} */ (["dragover", "dragleave", "drop"])) this.root.addEventListener(drag, (e) => this.#drag(e), { signal });
-    this.transcript.log.addEventListener("click", (e) => void this.#copy(e), { signal });
+    this.transcript.log.addEventListener("click", (e) => this.#copyCode(e), { signal });
     document.addEventListener("visibilitychange", () => this.#seen(), { signal });
     addEventListener("resize", () => this.#modal(), { signal });
     followViewport(this.root, signal);
@@ -167,6 +170,11 @@ class Panel {
   #acts() {
     return {
       name: () => this.name,
+      time: (key) => {
+        const at = this.times.at(key);
+        return at ? clock(at) : "";
+      },
+      copy: (button, text, shown) => void this.#copy(button, text, shown),
       respond: (id, answer) => void this.conversation.respond(id, answer).catch((err) => this.#complain(say("actionFailed", { why: why(err) }))),
       retry: (turn) => this.conversation.outbox.retry(turn),
       retryNow: () => this.conversation.retryNow(),
@@ -175,7 +183,7 @@ class Panel {
         this.composer.field.focus();
         if (turn.attachments.length) {
           const part = await filesPart();
-          for (const f of (await part.recall(turn.turn)) ?? []) this.composer.add(f, await part.preview(f));
+          await part.show((await part.recall(turn.turn)) ?? [], this.#kit);
         }
         this.conversation.drop(turn.turn);
       },
@@ -251,6 +259,8 @@ class Panel {
     clearTimeout(this.#absence);
     clearInterval(this.#clock);
     this.#badge.remove();
+    this.#unread = 0;
+    this.#mark();
     this.root.remove();
   }
 
@@ -308,6 +318,7 @@ class Panel {
 
   /** A tab that nobody looks at holds no stream for long: browsers have few. */
   #seen() {
+    this.#mark();
     clearTimeout(this.#absence);
     if (document.hidden) {
       this.#absence = setTimeout(() => this.#idle && this.conversation.stream.stop(), absence);
@@ -349,16 +360,16 @@ class Panel {
     this.follow.toEnd();
   }
 
+  get #kit() {
+    return { composer: this.composer, h, icon, say, teach, plain };
+  }
+
   /** Takes files that may be sent, and says what is wrong with the others. @param {Iterable<File>} files */
   async #attach(files) {
     try {
       const part = await filesPart();
       await this.client.meet();
-      const { taken, faults } = await part.choose(files, this.composer.files.length, this.client.limits);
-      for (const f of taken) this.composer.add(f, await part.preview(f));
-      this.#complain(faults.map(([word, blanks]) => say(word, blanks)).join(" "));
-      this.announcer.say(taken.map((f) => f.name).join(", "));
-      this.composer.field.focus();
+      this.#complain(await part.attach(files, this.client.limits, this.#kit));
     } catch (err) {
       this.#complain(say("actionFailed", { why: why(err) }));
     }
@@ -405,14 +416,18 @@ class Panel {
   }
 
   /** @param {Event} e */
-  async #copy(e) {
-    const button = e.target instanceof Element ? e.target.closest("[data-copy]") : null;
+  #copyCode(e) {
+    const button = e.target instanceof HTMLElement ? e.target.closest("button[data-copy]") : null;
     const code = button?.closest(".code")?.querySelector("code");
-    if (!button || !code) return;
+    if (button && code) void this.#copy(button, code.textContent ?? "", code);
+  }
+
+  /** @param {Element} button @param {string} text @param {Element} shown */
+  async #copy(button, text, shown) {
     try {
-      await navigator.clipboard.writeText(code.textContent ?? "");
+      await navigator.clipboard.writeText(text);
     } catch {
-      getSelection()?.selectAllChildren(code); // then at least it is one key press away
+      getSelection()?.selectAllChildren(shown); // then at least it is one key press away
       return;
     }
     button.textContent = say("copied");
@@ -431,7 +446,12 @@ class Panel {
       if (now.status === "booting" && statusOf(now)) this.announcer.say(say("waking"));
       if (now.status === "failed" && before.status === "booting") this.#complain(say("sessionFailed"));
     }
-    if (now.caughtUp && !/^(connected|adopted)$/.test(event.type) && this.news.tell(now, before, event)) this.#count();
+    if (event.type === "forget") this.times.clear();
+    if (now.caughtUp && !/^(connected|adopted)$/.test(event.type)) {
+      // What brought us up to date is the last of the history.
+      for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(keyOf(said));
+      if (this.news.tell(now, before, event)) this.#count();
+    }
     this.#rest();
   }
 
@@ -439,6 +459,8 @@ class Panel {
     if (this.#open && !document.hidden) return;
     this.#unread++;
     this.#showUnread();
+    // One tab is enough to hear it.
+    if (this.el.hasAttribute("sound") && this.conversation.stream.leads) void part("sound").then((m) => m.chime()).catch(() => {});
   }
 
   #read() {
@@ -453,7 +475,15 @@ class Panel {
     launcher?.append(this.#badge);
     const title = this.shell.settings().title || say("title");
     launcher?.setAttribute("aria-label", this.#unread ? say("unread", { title, n: this.#unread }) : title);
+    this.#mark();
     this.shell.emit("unread", { count: this.#unread });
+  }
+
+  /** Tells those who look at another tab. */
+  #mark() {
+    const title = document.title.replace(/^\(\d+\) /, "");
+    const now = this.#unread && document.hidden ? `(${this.#unread}) ${title}` : title;
+    if (document.title !== now) document.title = now;
   }
 
   /**

@@ -5,7 +5,7 @@ import { h, icon } from "./h.js";
 import { Markdown } from "./markdown.js";
 import { plain } from "./markdown-link.js";
 import { part } from "./part.js";
-import { locale, reason, say } from "./strings.js";
+import { locale, reason, say, teach } from "./strings.js";
 
 /** @typedef {import("./reduce.js").Item} Item */
 /** @typedef {import("./reduce.js").Pending} Pending */
@@ -20,6 +20,8 @@ import { locale, reason, say } from "./strings.js";
  * @property {(turn: Pending) => void} discard
  * @property {() => void} again
  * @property {() => string} name the agent's
+ * @property {(key: string) => string} time when an item was said, "" if that is not known
+ * @property {(button: HTMLElement, text: string, shown: Element) => void} copy
  */
 
 /**
@@ -41,10 +43,9 @@ export function row(item, acts) {
     case "agent":
       return agentRow(acts);
     case "tool":
-      return toolRow();
     case "question":
     case "approval":
-      return item.id === null ? waitRow() : cardRow(item, acts);
+      return cardRow(item, acts);
     default:
       return endRow(item, acts);
   }
@@ -61,11 +62,18 @@ function link(label, act) {
 function agentRow(acts) {
   const text = h("div", { class: "text", part: "message-text" });
   const markdown = new Markdown(text, labels());
-  const el = h("article", { "data-role": "agent", class: "msg agent", part: "message message-agent", "aria-label": acts.name() }, text);
+  let said = "";
+  const copy = h("button", { type: "button", class: "copy", "aria-label": say("copyMessage"), onclick: () => acts.copy(copy, said, text) }, say("copy"));
+  const time = h("span");
+  const tools = h("div", { class: "tools" }, copy, time);
+  const el = h("article", { "data-role": "agent", class: "msg agent", part: "message message-agent", "aria-label": acts.name() }, text, tools);
   return {
     el,
     update(/** @type {Item} */ item) {
-      markdown.update(item.text, !item.open);
+      said = item.text;
+      tools.hidden = !!item.open;
+      time.textContent = acts.time(item.key);
+      markdown.update(said, !item.open);
       el.classList.toggle("open", !!item.open);
     },
   };
@@ -117,38 +125,20 @@ export function userRow(acts) {
   };
 }
 
-/** @returns {Row} */
-function toolRow() {
-  const name = h("span", { class: "name" });
-  const what = h("code", { dir: "ltr" });
-  const state = h("span", { class: "state" });
-  const el = h("div", { class: "tool", part: "tool" }, icon("tool"), name, what, state);
-  return {
-    el,
-    update(/** @type {Item} */ item) {
-      name.textContent = plain(item.name ?? "");
-      what.textContent = plain(item.text.slice(0, 200));
-      what.hidden = !item.text;
-      el.dataset.state = item.state;
-      state.textContent = say(item.state === "running" ? "toolRunning" : item.state === "failed" ? "toolFailed" : "toolDone");
-    },
-  };
-}
-
 /**
- * A card, whose controls are loaded with the first there is.
+ * What few agents show, and is loaded with the first there is.
  * @param {Item} first
  * @param {Acts} acts
  * @returns {Row}
  */
 function cardRow(first, acts) {
-  const { kind } = first;
+  const { kind, id } = first;
   const ask = kind === "question" ? `${acts.name()}: ${first.text}` : say("approvalAsk", { tool: plain(first.text) });
-  const el = h("article", { "data-role": kind, class: `card ${kind}`, part: `card ${kind}`, "aria-label": ask });
+  const el = kind === "tool" ? h("div", { class: kind, part: kind }) : id === null ? h("div", { class: "note wait", part: "note" }) : h("article", { "data-role": kind, class: `card ${kind}`, part: `card ${kind}`, "aria-label": ask });
   /** @type {((item: Item) => void)|null} */
   let renew = null;
   let now = first;
-  const kit = { h, say, plain, markdown: (/** @type {Element} */ e) => new Markdown(e, labels()), respond: (/** @type {any} */ answer) => acts.respond(first.id ?? "", answer) };
+  const kit = { h, icon, say, teach, plain, markdown: (/** @type {Element} */ e) => new Markdown(e, labels()), respond: (/** @type {any} */ answer) => acts.respond(id ?? "", answer) };
   const load = () =>
     part("cards").then(
       (m) => {
@@ -163,19 +153,6 @@ function cardRow(first, acts) {
     update(/** @type {Item} */ item) {
       now = item;
       renew?.(item);
-    },
-  };
-}
-
-/** The operator decides; the visitor can only wait. @returns {Row} */
-function waitRow() {
-  const text = h("span");
-  const el = h("div", { class: "note wait", part: "note" }, icon("hand"), text);
-  return {
-    el,
-    update(/** @type {Item} */ item) {
-      text.textContent = say(item.outcome === null ? "approvalWaits" : "approvalOver");
-      el.classList.toggle("over", item.outcome !== null);
     },
   };
 }

@@ -59,6 +59,11 @@ export class Share {
     return this.#life !== null;
   }
 
+  /** Whether no other tab reads the stream for this one. */
+  get leads() {
+    return !this.#channel || !!this.#leads;
+  }
+
   start() {
     if (this.#life) return this.retryNow();
     const life = new AbortController();

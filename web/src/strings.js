@@ -46,37 +46,18 @@ export const en = {
   interrupted: "Stopped.",
   sessionFailed: "The agent could not be started.",
   again: "Try again",
-  answer: "Your answer",
-  answerSend: "Answer",
-  answered: "Answered: {answer}",
-  settled: "Answered",
-  answeredElsewhere: "Answered elsewhere",
   approvalWaits: "The agent waits for its operator to allow the next step.",
-  approvalOver: "The operator has decided.",
   approvalAsk: "The agent asks to use {tool}",
-  approve: "Allow",
-  deny: "Deny",
-  approved: "Allowed",
-  denied: "Denied",
-  decided: "Decided",
-  decidedElsewhere: "Decided elsewhere",
-  details: "Details",
-  toolRunning: "running",
-  toolFailed: "failed",
-  toolDone: "done",
   tooLong: "This message is too long by {n} bytes.",
   unread: "{title}, {n} unread",
   ok: "OK",
   actionFailed: "That did not work: {why}",
   attach: "Attach files",
-  remove: "Remove {name}",
-  tooMany: "A message takes {n} attachments at most.",
-  tooLarge: "{name} is larger than {n} MB.",
-  wrongType: "{name} is of a kind that can't be sent here.",
   filesLost: "The attachments are gone. Please attach them again.",
 };
 
-/** @typedef {keyof typeof en} Word */
+/** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords} Words */
+/** @typedef {keyof Words} Word */
 /** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each form of {n} */
 
 /**
@@ -90,7 +71,8 @@ export const en = {
 const packs = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
 
 /** @type {Pack} */
-let pack = { words: en, codes: {} };
+const english = { words: /** @type {Words} */ (en), codes: {} };
+let pack = english;
 /** The language tag in use, for times and numbers too. */
 export let locale = "en";
 
@@ -106,7 +88,7 @@ export async function learn(tags) {
       if (found.language !== "en" && !packs.includes(found.language)) continue;
       const now = found.toString();
       if (now === locale) return false;
-      pack = found.language === "en" ? { words: en, codes: {} } : (await part(found.language)).default;
+      pack = found.language === "en" ? english : (await part(found.language)).default;
       locale = now;
       return true;
     } catch {
@@ -114,6 +96,11 @@ export async function learn(tags) {
     }
   }
   return false;
+}
+
+/** Learns the English of a part that was loaded. @param {Partial<Words>} words */
+export function teach(words) {
+  Object.assign(en, words);
 }
 
 /** Whether the language runs from right to left. */

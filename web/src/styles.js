@@ -41,8 +41,8 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .head h2{all:unset;font-weight:600;font-size:1.03em;letter-spacing:-.005em;flex:1;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .head .dot{width:8px;height:8px;border-radius:50%;background:light-dark(#b3b8c0,#5c626c);margin-inline-end:8px;flex:none;transition:background .3s}
 .head .dot[data-state=open]{background:light-dark(#1f9d63,#3cc489)}
-.icon,.x,.send{flex:none;display:grid;place-items:center;width:36px;height:36px;border-radius:10px;color:var(--muted)}
-.icon:hover,.x:hover{background:var(--soft);color:var(--text)}
+.icon,.send{flex:none;display:grid;place-items:center;width:36px;height:36px;border-radius:10px;color:var(--muted)}
+.icon:hover{background:var(--soft);color:var(--text)}
 .icon svg{width:19px;height:19px}
 .page .head{border-bottom-color:transparent}
 
@@ -80,12 +80,11 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .files:empty{display:none}
 .file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:220px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 
-.file canvas{width:40px;height:40px;border-radius:6px;flex:none}
-.chips{flex:1 0 100%;justify-content:start;margin-inline-start:-10px}
-.chips .file{display:flex;align-items:center;gap:6px;padding:3px 5px}
-.chips .file span{overflow:hidden;text-overflow:ellipsis}
-.x{width:24px;height:24px}
-.x svg{width:14px}
+
+.tools{display:flex;align-items:center;gap:2px;margin:2px -9px -8px;font-size:.8em;color:var(--muted);opacity:0}
+.msg:hover .tools,.tools:focus-within,.agent:not(:has(~.agent)) .tools{opacity:1}
+.stamp{align-self:center;font-size:.8em;color:var(--muted)}
+.stamp::first-letter{text-transform:uppercase}
 
 .text{overflow:clip;overflow-clip-margin:3px;unicode-bidi:isolate}
 .text>*{margin:0 0 .8em}
@@ -128,19 +127,8 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}
 .small{white-space:nowrap;font-weight:500}
 .strong{background:var(--accent);color:var(--ink);border-color:var(--accent)}
 .strong:hover{background:color-mix(in oklab,var(--accent) 88%,var(--text))}
-.tool{display:flex;align-items:center;gap:8px;color:var(--muted);font-size:.88em;min-width:0;animation:in .22s}
-.tool svg{width:16px;height:16px;flex:none}
-.tool .name{font-weight:500;flex:none}
-.tool code{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;background:var(--soft);border-radius:6px;padding:1px 7px;min-width:0}
-.tool .state{flex:none}
-.tool[data-state=done] .state{position:absolute;clip-path:inset(50%)}
-.tool[data-state=running] .name{animation:breathe 1.4s infinite alternate}
-.tool[data-state=failed]{color:var(--bad)}
 .note{display:flex;align-items:center;gap:8px;font-size:.9em;color:var(--muted);animation:in .22s}
 .note.bad{color:var(--bad)}
-.note svg{width:17px;height:17px;flex:none}
-.wait{border:1px dashed var(--line);border-radius:12px;padding:10px 14px}
-.wait.over{border:0;padding:0}
 .foot{display:flex;align-items:center;gap:10px;color:var(--muted);font-size:.9em;min-height:24px;animation:in .25s}
 .dots{display:flex;gap:4px;padding:4px 0}
 .dots i{width:7px;height:7px;border-radius:50%;background:var(--muted);animation:breathe 1s infinite alternate}
@@ -179,5 +167,6 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}
 }
 @media (prefers-reduced-motion:reduce){.shell,.shell *,.launcher svg{animation-duration:.001s!important;animation-iteration-count:1!important;transition:none!important}}
 @media (forced-colors:active){.bubble,.starter,.send,.icon,.card,.jump,.copy,.code,.shell.popup{border:1px solid ButtonText}.composer:focus-within{outline:2px solid Highlight}.dot{forced-color-adjust:none}}
+@media (hover:none){.tools{opacity:1}}
 @media print{.launcher,.dock,.head,.banner{display:none}.shell{position:static!important;height:auto!important;overflow:visible!important}.log{overflow:visible}}
 `;

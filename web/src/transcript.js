@@ -3,6 +3,7 @@
 import { h } from "./h.js";
 import { row, userRow } from "./rows.js";
 import { say } from "./strings.js";
+import { stamp } from "./times.js";
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./reduce.js").View} View */
@@ -14,9 +15,11 @@ export class Transcript {
   /**
    * @param {import("./rows.js").Acts} acts
    * @param {(text: string) => void} onStarter
+   * @param {import("./times.js").Times} times
    */
-  constructor(acts, onStarter) {
+  constructor(acts, onStarter, times) {
     this.acts = acts;
+    this.times = times;
     this.onStarter = onStarter;
     this.greeting = h("p", { class: "greeting" });
     this.starters = h("div", { class: "starters", role: "group", "aria-label": say("starters") });
@@ -54,8 +57,18 @@ export class Transcript {
       if (kept.row.el === at) at = at.nextSibling;
       else this.thread.insertBefore(kept.row.el, at);
     };
-    for (const item of view.items) put(item.turn ? `turn ${item.turn}` : item.key, item, () => row(item, this.acts));
-    for (const p of pending) put(`turn ${p.turn}`, p, () => userRow(this.acts));
+    /** @type {number|undefined} */
+    let before;
+    /** @param {string} key @param {any} item @param {() => Row} build */
+    const timed = (key, item, build) => {
+      const at = this.times.at(key);
+      const text = at && stamp(at, before);
+      if (text) put(`at ${key}`, text, stampRow);
+      before = at ?? before;
+      put(key, item, build);
+    };
+    for (const item of view.items) timed(keyOf(item), item, () => row(item, this.acts));
+    for (const p of pending) timed(keyOf(p), p, () => userRow(this.acts));
     for (const key of gone) {
       this.#rows.get(key)?.row.el.remove();
       this.#rows.delete(key);
@@ -78,6 +91,17 @@ export class Transcript {
     this.foot.dataset.text = text;
     this.foot.replaceChildren(h("span", { class: "dots" }, h("i"), h("i"), h("i")), text ? h("span", { class: "why" }, text) : "");
   }
+}
+
+/** Names a row; a turn's stays when the turn is accepted. @param {{turn?: string|null, key?: string}} item */
+export function keyOf({ turn, key }) {
+  return turn ? `turn ${turn}` : (key ?? "");
+}
+
+/** When what follows was said. @returns {Row} */
+function stampRow() {
+  const el = h("div", { class: "stamp", part: "time" });
+  return { el, update: (/** @type {string} */ text) => el.replaceChildren(text) };
 }
 
 /**

@@ -1,0 +1,60 @@
+// @ts-check
+// When things were said. The relay's events carry no times, so these are when
+// this browser saw them; what it did not see happen has none.
+import { locale } from "./strings.js";
+
+/** Messages that are this far apart, in s, have the time between them. */
+const pause = 1800;
+/** How many times are kept. */
+const most = 500;
+
+export class Times {
+  /** @type {Map<string, number>} s since 1970, by the key of an item */
+  #times;
+
+  /** @param {import("./storage.js").Storage} storage */
+  constructor(storage) {
+    this.storage = storage;
+    try {
+      this.#times = new Map(JSON.parse(storage.get("times") ?? ""));
+    } catch {
+      this.#times = new Map();
+    }
+  }
+
+  /** Notes that something is said now. @param {string} key */
+  note(key) {
+    if (this.#times.has(key)) return;
+    this.#times.set(key, Math.floor(Date.now() / 1000));
+    this.storage.set("times", JSON.stringify([...this.#times].slice(-most)));
+  }
+
+  /** @param {string} key */
+  at(key) {
+    return this.#times.get(key);
+  }
+
+  clear() {
+    this.#times.clear();
+    this.storage.set("times", null);
+  }
+}
+
+/**
+ * Says when something began, if that was long after what came before it.
+ * @param {number} at s since 1970
+ * @param {number|undefined} before
+ */
+export function stamp(at, before) {
+  const date = new Date(at * 1000);
+  if (before && at - before < pause && date.toDateString() === new Date(before * 1000).toDateString()) return "";
+  const midnight = (/** @type {Date} */ d) => Date.UTC(d.getFullYear(), d.getMonth(), d.getDate());
+  const days = (midnight(date) - midnight(new Date())) / 864e5;
+  const day = days < -1 ? date.toLocaleDateString(locale, { weekday: "long", day: "numeric", month: "long" }) : new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(days, "day");
+  return `${day}, ${clock(at)}`;
+}
+
+/** @param {number} at s since 1970 */
+export function clock(at) {
+  return new Date(at * 1000).toLocaleTimeString(locale, { timeStyle: "short" });
+}

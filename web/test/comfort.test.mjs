@@ -1,0 +1,121 @@
+// Times, copying, and what a visitor who looks elsewhere notices.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { FakeRelay, startSite } from "./fake-relay.mjs";
+import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
+
+let browser;
+let relay;
+let context;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser.close());
+beforeEach(async () => {
+  relay = await new FakeRelay().start();
+  context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC" });
+});
+afterEach(async () => {
+  await context.close();
+  await relay.stop();
+});
+
+const stamps = (page) => page.locator("relay-chat .stamp").allTextContents();
+
+test("days and pauses part the conversation, over a reload too, and history without times has none", async () => {
+  const page = await context.newPage();
+  await page.clock.install({ time: "2026-03-04T10:00:00Z" });
+  await page.goto(relay.url);
+  await say(page, "one");
+  await settled(page);
+  assert.deepEqual(await stamps(page), ["today, 10:00"]);
+  assert.equal(await page.locator("relay-chat .agent .tools span").textContent(), "10:00");
+  await page.clock.setSystemTime("2026-03-04T10:20:00Z");
+  await say(page, "two");
+  await settled(page, 2);
+  assert.deepEqual(await stamps(page), ["today, 10:00"], "a short pause is none");
+  await page.clock.setSystemTime("2026-03-05T09:00:00Z");
+  await say(page, "three");
+  await settled(page, 3);
+  await page.clock.setSystemTime("2026-03-05T12:00:00Z");
+  await page.reload();
+  await settled(page, 3);
+  assert.deepEqual(await stamps(page), ["yesterday, 10:00", "today, 09:00"]);
+  await page.clock.setSystemTime("2026-03-09T12:00:00Z");
+  await page.reload();
+  await settled(page, 3);
+  assert.deepEqual(await stamps(page), ["Wednesday 4 March, 10:00", "Thursday 5 March, 09:00"]);
+  await page.evaluate(() => Object.keys(localStorage).filter((k) => k.endsWith("times")).forEach((k) => localStorage.removeItem(k)));
+  await page.reload();
+  await settled(page, 3);
+  assert.deepEqual(await stamps(page), []);
+});
+
+test("a message is copied as it was written, and code as it is", async () => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const words = "Some **bold** words.\n\n```js\nlet a = 1;\n```";
+  relay.agent = async (r, v) => {
+    r.emit(v, "text", { text: words, delta: false });
+    r.emit(v, "turn_end", { reason: "done" });
+  };
+  const page = await open(context, relay.url);
+  await say(page, "go");
+  await settled(page);
+  const chat = page.locator("relay-chat");
+  const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
+  await chat.getByRole("button", { name: "Copy message" }).click();
+  await eventually(async () => assert.equal(await clipboard(), words));
+  assert.equal(await chat.locator(".tools .copy").textContent(), "Copied");
+  await chat.locator(".code .copy").click();
+  await eventually(async () => assert.equal((await clipboard()).trim(), "let a = 1;"));
+});
+
+test("a visitor in another tab sees how much is new in the title, and hears it if the owner wants", async () => {
+  const site = await startSite(`<!doctype html><html lang="en"><title>Site</title><script async src="${relay.url}widget.js" data-open data-sound></script></html>`);
+  await context.addInitScript(() => {
+    window.tones = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...args) {
+      window.tones++;
+      return start.apply(this, args);
+    };
+  });
+  const page = await open(context, site.url);
+  await composer(page).click();
+  await say(page, "hello");
+  await settled(page);
+  assert.equal(await page.title(), "Site", "what is seen is not counted");
+  const see = (hidden) => page.evaluate((h) => {
+    Object.defineProperty(document, "hidden", { value: h, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await see(true);
+  relay.emit(relay.only, "user", { text: "again", attachments: [] });
+  relay.emit(relay.only, "text", { text: "News", delta: false });
+  relay.emit(relay.only, "turn_end", { reason: "done" });
+  await eventually(async () => assert.equal(await page.title(), "(1) Site"));
+  await eventually(async () => assert.equal(await page.evaluate(() => window.tones), 1));
+  await see(false);
+  assert.equal(await page.title(), "Site");
+  await see(true);
+  relay.emit(relay.only, "user", { text: "and again", attachments: [] });
+  relay.emit(relay.only, "text", { text: "More news", delta: false });
+  relay.emit(relay.only, "turn_end", { reason: "done" });
+  await eventually(async () => assert.equal(await page.title(), "(1) Site"));
+  await page.evaluate(() => RelayChat.destroy());
+  assert.equal(await page.title(), "Site", "and nothing stays behind");
+  assert.equal((await transcript(page)).length, 0);
+  await site.stop();
+});
+
+test("without the setting nothing is heard, and no sound is fetched", async () => {
+  const page = await open(context, relay.url);
+  await say(page, "hello");
+  await settled(page);
+  await page.evaluate(() => Object.defineProperty(document, "hidden", { value: true, configurable: true }));
+  relay.emit(relay.only, "user", { text: "again", attachments: [] });
+  relay.emit(relay.only, "text", { text: "News", delta: false });
+  relay.emit(relay.only, "turn_end", { reason: "done" });
+  await eventually(async () => assert.match(await page.title(), /^\(1\)/));
+  assert.ok(!relay.requests.some((r) => r.path.includes("sound")));
+});
