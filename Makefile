@@ -14,7 +14,7 @@ test: ## install what the tests need, then run every one of them
 	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -timeout 15m ./... && go -C bench test ./...
 
 lint: ## linters, formatting, whether the committed bundle is fresh and small, and what the program is built of
-	$(LINT) run && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go test -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit
+	$(LINT) run && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go test -count 1 -v -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit
 
 fmt: ## format all Go code
 	$(LINT) fmt

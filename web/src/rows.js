@@ -134,7 +134,7 @@ export function userRow(acts) {
 function cardRow(first, acts) {
   const { kind, id } = first;
   const ask = kind === "question" ? `${acts.name()}: ${first.text}` : say("approvalAsk", { tool: plain(first.text) });
-  const el = kind === "tool" ? h("div", { class: kind, part: kind }) : id === null ? h("div", { class: "note wait", part: "note" }) : h("article", { "data-role": kind, class: `card ${kind}`, part: `card ${kind}`, "aria-label": ask });
+  const el = kind === "tool" ? h("div", { class: "tool", part: "tool" }) : id === null ? h("div", { class: "note wait", part: "note" }) : h("article", { "data-role": kind, class: `card ${kind}`, part: `card ${kind}`, "aria-label": ask });
   /** @type {((item: Item) => void)|null} */
   let renew = null;
   let now = first;
