@@ -58,17 +58,17 @@ func table(t *testing.T, text string) map[string]string {
 }
 
 // same holds what a document explains against what there is.
-func same(t *testing.T, documented, real map[string]string) {
+func same(t *testing.T, documented, there map[string]string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(documented)) {
-		switch what, ok := real[name]; {
+		switch what, ok := there[name]; {
 		case !ok:
 			t.Errorf("%s: is explained, and there is none", name)
 		case what != documented[name]:
 			t.Errorf("%s: is called %q, want %q", name, documented[name], what)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(real)) {
+	for _, name := range slices.Sorted(maps.Keys(there)) {
 		if _, ok := documented[name]; !ok {
 			t.Errorf("%s: is not explained", name)
 		}

@@ -169,5 +169,5 @@ func (d *doctor) events(ctx context.Context, base, token string) {
 		d.finding(check, "see the proxy's log and the relay's", "the stream ended before its first bytes: %v", err)
 		return
 	}
-	d.ok(check, "pass at once: the first bytes came after %s", time.Since(start).Round(time.Millisecond))
+	d.ok(check, "pass at once: the first bytes came after %s", time.Since(start).Round(100*time.Microsecond))
 }

@@ -340,6 +340,9 @@ func TestHealthSaysWhyTheRelayIsNotReadyAndLeavesItAlive(t *testing.T) {
 	until(t, "the relay learns that its key is refused", func() bool {
 		return len(unready(t.Context(), relay.url, patience)) > 0
 	})
+	if code, _ := call(t, "GET", relay.url+"/readyz", "", ""); code != http.StatusServiceUnavailable {
+		t.Errorf("readyz: got %d, want 503", code)
+	}
 	code, stdout, stderr := execute(t, env, "health")
 	if code != exitOK || stdout != "alive, not ready: AnyFrame refuses our key\n" {
 		t.Errorf("got exit %d, %q, %q, want 0 and why it is not ready", code, stdout, stderr)

@@ -17,8 +17,7 @@ func TestObserveSeesEveryCall(t *testing.T) {
 	// are for others that scs serves.
 	unseen := map[string]bool{"Close": true, "Shared": true, "Find": true, "Commit": true, "Delete": true}
 	seen := map[string]bool{}
-	for i := range reflect.TypeFor[store.Store]().NumMethod() {
-		method := reflect.TypeFor[store.Store]().Method(i)
+	for method := range reflect.TypeFor[store.Store]().Methods() {
 		if unseen[method.Name] {
 			continue
 		}

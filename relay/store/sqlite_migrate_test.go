@@ -162,7 +162,7 @@ func TestTheBackupIsAFileThatTheOlderRelayTakes(t *testing.T) {
 	if err = opened(t, path, tomorrows).Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = OpenSQLite(t.Context(), path); err == nil || !strings.Contains(err.Error(), "run a newer relay") {
+	if _, err = OpenSQLite(t.Context(), path); err == nil || !strings.Contains(err.Error(), "run a newer relay") {
 		t.Fatalf("got %v, want the older relay to refuse the file", err)
 	}
 	if err = os.Rename(backupPath(path, len(migrations)), path); err != nil {

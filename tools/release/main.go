@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil { //nolint:gosec // the caller's own choice of folder
 		return err
 	}
 	var made []string
@@ -82,10 +82,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "SHA256SUMS"), []byte(sums), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "SHA256SUMS"), []byte(sums), 0o600); err != nil { //nolint:gosec // in that folder
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "NOTES.md"), []byte(notes), 0o600)
+	return os.WriteFile(filepath.Join(dir, "NOTES.md"), []byte(notes), 0o600) //nolint:gosec // in that folder
 }
 
 // notesOf returns what the changelog says of a version. A release without it is

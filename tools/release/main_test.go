@@ -89,7 +89,7 @@ func TestArchivesHoldTheFilesAndAreTheSameEveryTime(t *testing.T) {
 			}
 			for tr := tar.NewReader(zr); ; {
 				h, err := tr.Next()
-				if err == io.EOF { //nolint:errorlint // as its documentation says
+				if err == io.EOF {
 					break
 				}
 				if err != nil {
