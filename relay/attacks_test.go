@@ -2,7 +2,6 @@ package relay_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -127,13 +126,5 @@ func TestAStreamIsAStreamWhateverElseIsAsked(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", method, a.status, want)
 		}
 	}
-	res, err := http.Get(r.web.URL + "/v1/events") //nolint:noctx // loopback
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(res.Body)
-	res.Body.Close()
-	if res.StatusCode != http.StatusUnauthorized || !strings.Contains(string(body), "visitor_unknown") {
-		t.Errorf("without a token: got %d %s, want 401 visitor_unknown", res.StatusCode, body)
-	}
+	refused(t, "without a token", (&browser{r: r}).do("GET", "/v1/events", ""), 401, "visitor_unknown")
 }

@@ -95,6 +95,7 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 	for name, payload := range map[string]string{
 		"a block":              `{"type":"assistant","content":[{"type":"text","text":"x ` + key + `"}]}`,
 		"a delta":              `{"type":"assistant","delta":true,"content":[{"type":"text","text":"x ` + key + `"}]}`,
+		"an escaped delta":     `{"type":"assistant","delta":true,"content":[{"type":"text","text":"x ` + spelt + `"}]}`,
 		"an old message":       `{"type":"assistant_message","text":"x ` + key + `"}`,
 		"the operator":         `{"type":"user_message","text":"x ` + key + `","attachments":[{"name":"` + key + `","mime":"` + key + `"}]}`,
 		"a tool":               `{"type":"tool_call","name":"` + key + `","input":{"command":"curl -H ` + key + `"}}`,

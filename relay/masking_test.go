@@ -3,6 +3,7 @@ package relay_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,11 +101,11 @@ func numberedOf(events []event) (out []event) {
 func upTo(events []event, n int) []event {
 	for i, e := range events {
 		if n == 0 {
-			return append([]event(nil), events[:0]...)
+			break
 		}
 		if e.id != "" {
 			if n--; n == 0 {
-				return append([]event(nil), events[:i+1]...)
+				return slices.Clone(events[:i+1])
 			}
 		}
 	}

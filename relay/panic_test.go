@@ -58,7 +58,11 @@ func TestAPanicInTheMiddleOfAnAnswerCutsTheConnection(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(cause)
 		}))))
-		res, err := http.Get(web.URL) //nolint:noctx // ends with the test's server
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

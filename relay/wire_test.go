@@ -21,7 +21,7 @@ import (
 // closes the connection, which some request must make it do.
 func (r *rig) wire(request string) (answers []answer) {
 	r.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://")) //nolint:noctx // loopback, with a deadline
+	conn, err := new(net.Dialer).DialContext(r.t.Context(), "tcp", strings.TrimPrefix(r.web.URL, "http://"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
