@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
 // report is what came of a run.
@@ -22,6 +24,7 @@ type report struct {
 	disordered                int // visitors whose turns AnyFrame got in another order
 	again                     int // tries of turns beyond the first
 	sandboxes, visitors       int
+	idle                      int // sandboxes that run and have heard nothing
 	took, catchUps            []time.Duration
 	examples                  []string
 }
@@ -33,6 +36,9 @@ func (c *chaos) judge(wants map[int][]seen) *report {
 	for _, s := range c.plane.Sessions() {
 		n, texts := c.owner(s.ID)
 		taken[n] = append(taken[n], texts...)
+		if len(texts) == 0 && s.Status == anyframetest.StatusRunning {
+			r.idle++
+		}
 	}
 	for _, v := range c.visitors {
 		r.turns += len(v.turns)
@@ -140,7 +146,7 @@ func (r *report) print(w io.Writer) {
 		{"turns sent twice", r.doubled},
 		{"visitors with turns out of order", r.disordered},
 		{"turns posted again until accepted", r.again},
-		{"sandboxes", fmt.Sprintf("%d for %d visitors", r.sandboxes, r.visitors)},
+		{"sandboxes", fmt.Sprintf("%d for %d visitors, %d run for nobody", r.sandboxes, r.visitors, r.idle)},
 		{"time until a turn was accepted", quantiles(r.took)},
 		{"time to catch up", quantiles(r.catchUps)},
 	} {
