@@ -138,6 +138,9 @@ func TestWhatARefusedRequestCosts(t *testing.T) {
 			if got := r.plane.Count(anyframetest.OpAny) - upstream; got != 0 {
 				t.Errorf("requests to AnyFrame: got %d, want none", got)
 			}
+			if n := len(r.logged("refused")); n != 0 {
+				t.Errorf("lines of the log besides the request's own: got %d, want none", n)
+			}
 			if calls > float64(tt.store)+0.5 { // a session that is open is looked at now and then
 				t.Errorf("calls to the store: got %.1f for each, want %d at most", calls, tt.store)
 			}

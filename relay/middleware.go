@@ -36,7 +36,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case p.code == errInternal.code:
 		s.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
-	case errors.Is(p, errBooting), errors.Is(p, errDraining): // as it should be, and on the request's own line
+	case errors.Is(p, errBooting), errors.Is(p, errDraining), errors.Is(err, errCapacity): // as it should be, and on the request's own line
 	case p.status >= http.StatusInternalServerError:
 		s.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.code, "error", err)
 	}
