@@ -22,8 +22,8 @@ import (
 func TestFootprint(t *testing.T) {
 	t.Parallel()
 	const (
-		visitors = 100
-		turns    = 10 // of 60 bytes each
+		visitors = 40
+		turns    = 6  // of 60 bytes each
 		most     = 12 << 10
 	)
 	for name, measure := range map[string]func(t *testing.T) (store string, size func(*rig) int64){"redis": sizeOfRedis, "sqlite": sizeOfSQLite} {
