@@ -23,7 +23,7 @@ func TestFootprint(t *testing.T) {
 	t.Parallel()
 	const (
 		visitors = 40
-		turns    = 6  // of 60 bytes each
+		turns    = 6 // of 60 bytes each
 		most     = 12 << 10
 	)
 	for name, measure := range map[string]func(t *testing.T) (store string, size func(*rig) int64){"redis": sizeOfRedis, "sqlite": sizeOfSQLite} {
