@@ -2,12 +2,15 @@
 // what is announced and when, where the focus goes, what things are called.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const pictures = fileURLToPath(new URL("../../.screenshots/", import.meta.url));
 
 let browser;
 let relay;
@@ -242,8 +245,10 @@ const targets = (page) => page.evaluate(() => [...document.querySelector("relay-
   return el.checkVisibility({ visibilityProperty: true }) && !el.disabled && (width < 24 || height < 24) ? [`${el.className || el.localName} ${el.textContent} ${width}×${height}`] : [];
 }));
 
-/** Runs axe on the widget. */
+/** Runs axe on the widget, and takes a picture for people to look at. */
 async function check(page, state) {
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: `${pictures}${state.replace(/\W+/g, "-")}.png` });
   await page.evaluate(axe);
   const found = await page.evaluate(() => window.axe.run({ include: [["relay-chat"], ["relay-chat-2"]].filter(([s]) => document.querySelector(s)) }, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
   assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`), [], state);
@@ -269,23 +274,23 @@ for (const [name, options, attributes] of [
       await composer(page).fill(text);
       await page.locator("relay-chat .send").click();
     };
-    await check(page, "closed");
+    await check(page, `${name}: closed`);
     await launcher(page).click();
     await composer(page).waitFor();
     await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
-    await check(page, "empty");
+    await check(page, `${name}: empty`);
     relay.agent = async (r, v) => {
       r.status(v, "booting");
     };
     await send("hello");
     await page.locator("relay-chat .foot .why").waitFor();
-    await check(page, "booting");
+    await check(page, `${name}: booting`);
     const v = relay.only;
     relay.status(v, "running");
     relay.emit(v, "tool", { name: "Bash", state: "running", summary: "ls" });
     relay.emit(v, "text", { text: rich, delta: true });
     await page.locator("relay-chat .agent.open").waitFor();
-    await check(page, "while words come");
+    await check(page, `${name}: while words come`);
     relay.emit(v, "text", { text: rich, delta: false });
     relay.emit(v, "tool", { name: "Bash", state: "failed" });
     relay.emit(v, "question", { id: "q", question: "Which?", options: ["Red", { label: "Blue", description: "calm" }] });
@@ -293,35 +298,35 @@ for (const [name, options, attributes] of [
     relay.emit(v, "approval", { id: null });
     await page.locator("relay-chat .wait").waitFor();
     await page.locator("relay-chat summary").click();
-    await check(page, "asking");
+    await check(page, `${name}: asking`);
     await page.locator("relay-chat .choice").first().click();
     await page.locator("relay-chat .approval .strong").click();
     await eventually(async () => assert.notEqual(await page.locator("relay-chat .approval .outcome").textContent(), ""));
     relay.emit(v, "turn_end", { reason: "failed" });
     await page.locator("relay-chat .note.bad").waitFor();
-    await check(page, "answered, and failed");
+    await check(page, `${name}: answered, and failed`);
     relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 413, "message_too_large"), true);
     await send("too large");
     await page.locator("relay-chat [data-state=failed]").waitFor();
     relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 429, "rate_limited", 60), true);
     await send("too fast");
     await page.locator("relay-chat [data-state=waiting]").waitFor();
-    await check(page, "not sent, and waiting");
+    await check(page, `${name}: not sent, and waiting`);
     relay.fault = (req, res, path) => path.startsWith("/v1/") && (problem(res, 503, "upstream_unavailable", 60), true);
     relay.cut(v);
     await page.locator("relay-chat .banner").waitFor();
-    await check(page, "without a connection");
+    await check(page, `${name}: without a connection`);
     await page.locator("relay-chat .log").evaluate((el) => {
       el.scrollTop = 0;
       el.dispatchEvent(new WheelEvent("wheel", { deltaY: -1 }));
     });
     await page.locator("relay-chat .jump").waitFor();
-    await check(page, "scrolled up");
+    await check(page, `${name}: scrolled up`);
     await page.locator("relay-chat [part=new]").click();
-    await check(page, "before a new conversation");
+    await check(page, `${name}: before a new conversation`);
     await page.locator("relay-chat .confirm .strong").click();
     await page.locator("relay-chat .error").waitFor();
-    await check(page, "with a complaint");
+    await check(page, `${name}: with a complaint`);
     assert.deepEqual(page.wrong, []);
   });
 }
