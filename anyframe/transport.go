@@ -19,9 +19,13 @@ import (
 // nothing with [http.DefaultTransport].
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
+		Proxy:             http.ProxyFromEnvironment,
+		DialContext:       (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2: true,
+		// Each open stream holds both for as long as it lasts; what is read or
+		// sent at length goes past them.
+		ReadBufferSize:        2 << 10,
+		WriteBufferSize:       1 << 10,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		// The last resort when the caller has switched timeouts off.
