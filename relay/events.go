@@ -113,7 +113,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	})
 	t.ended = endGone
 	if sub.line, err = takeLine(w, r); err != nil {
-		return nil //nolint:nilerr // nobody is left to be told
+		return nil // nobody is left to be told
 	}
 	if sub.line != nil {
 		undo = append(undo, sess.park(sub))

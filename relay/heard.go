@@ -97,11 +97,8 @@ func plainDelta(data []byte) (text string, ok bool) {
 // blanks are what JSON takes for space.
 const blanks = " \t\r\n"
 
-// set takes a member's value, once.
+// set takes a member's value; of several the last counts, as for a map.
 func set(to *[]byte, value []byte) bool {
-	if *to != nil {
-		return false
-	}
 	*to = value
 	return true
 }

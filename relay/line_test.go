@@ -36,14 +36,14 @@ func crowd(tb testing.TB, streams int) (*session, []net.Conn) {
 		tb.Fatal(err)
 	}
 	sess.busy = true
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer l.Close()
 	var ends []net.Conn
 	for range streams {
-		theirs, err := net.Dial("tcp", l.Addr().String())
+		theirs, err := new(net.Dialer).DialContext(tb.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestOtherConnectionsStayWhereTheyAre(t *testing.T) {
 		"not to be had":  func(*http.Request) {},
 		"of some length": func(r *http.Request) { r.ContentLength = -1 },
 	} {
-		r := httptest.NewRequest(http.MethodGet, "/v1/events", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/events", nil)
 		change(r)
 		if l, err := takeLine(httptest.NewRecorder(), r); l != nil || err != nil {
 			t.Errorf("%s: got %v and %v, want neither", name, l, err)
