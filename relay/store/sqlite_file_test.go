@@ -243,7 +243,7 @@ func TestSQLiteSaysWhatIsWrongWithThePath(t *testing.T) {
 
 func TestOpenNeverTellsWhatTheURLHolds(t *testing.T) {
 	for _, url := range []string{
-		"redis://user:hunter2@cache:6379/0", "rediss://:hunter2@cache", "memory:hunter2", "hunter2",
+		"redis://user:hunter2@cache:port/0", "rediss://:hunter2@cache/x", "memory:hunter2", "hunter2",
 		"hunter2:hunter2", "HUNTER2:x", "postgres://hunter2@db", "sqlite//:hunter2", "hunter2hunter2hunter2:x",
 	} {
 		s, err := store.Open(t.Context(), url)
