@@ -156,8 +156,12 @@ func TestWhatTheLibraryTakesForCrossOriginChangesNothing(t *testing.T) {
 		t.Errorf("GET: got %d, want 200", a.status)
 	}
 	for _, call := range []struct{ method, path, body string }{
-		{"POST", "/v1/visitor", `{}`}, {"DELETE", "/v1/visitor", ""}, {"POST", "/v1/session", ""}, {"DELETE", "/v1/session", ""},
-		{"POST", "/v1/messages", `{"text":"hi"}`}, {"POST", "/v1/responses", `{"id":"p1-1","answer":"x"}`},
+		{"POST", "/v1/visitor", `{}`},
+		{"DELETE", "/v1/visitor", ""},
+		{"POST", "/v1/session", ""},
+		{"DELETE", "/v1/session", ""},
+		{"POST", "/v1/messages", `{"text":"hi"}`},
+		{"POST", "/v1/responses", `{"id":"p1-1","answer":"x"}`},
 	} {
 		refused(t, call.method+" "+call.path, d.ask(call.method, call.path, call.body, from...), 403, "origin_not_allowed")
 	}
