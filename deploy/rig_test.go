@@ -326,6 +326,9 @@ func (x *tab) next() event {
 // until waits for an event of this kind.
 func (x *tab) until(kind string) {
 	x.r.t.Helper()
-	for x.next().kind != kind {
+	for e := x.next(); e.kind != kind; e = x.next() {
+		if e.kind == "problem" {
+			x.r.t.Fatalf("got a problem, %s, want %s", e.data, kind)
+		}
 	}
 }

@@ -58,7 +58,7 @@ func run(ctx context.Context, sections []string) error {
 	if out, err := exec.CommandContext(ctx, "git", "clone", "-q", ".", clone).CombinedOutput(); err != nil {
 		return fmt.Errorf("git clone: %w\n%s", err, out)
 	}
-	readme, err := os.ReadFile(filepath.Join(clone, "README.md")) //nolint:gosec // our own
+	readme, err := os.ReadFile(filepath.Join(clone, "README.md"))
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func environment(ctx context.Context, home, plane string) []string {
 		}
 	}
 	for _, name := range []string{"GOPROXY", "GONOSUMDB", "GOSUMDB", "GONOPROXY", "GOTOOLCHAIN"} {
-		out, err := exec.CommandContext(ctx, "go", "env", name).Output() //nolint:gosec // a name of Go's
+		out, err := exec.CommandContext(ctx, "go", "env", name).Output()
 		if value := strings.TrimSpace(string(out)); err == nil && value != "" {
 			env = append(env, name+"="+value)
 		}
@@ -144,7 +144,7 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 	text := strings.ReplaceAll(b.text, "afm_…", n.key)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", text) //nolint:gosec // README's
+	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", text)
 	cmd.Dir, cmd.Env = n.clone, n.env
 	ownGroup(cmd)
 	if !serves.MatchString(text) {
@@ -165,8 +165,11 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }() // ends with the process
+	done := make(chan struct{})
+	go func() { // ends with the process
+		defer close(done)
+		_ = cmd.Wait() // go run has an exit code of its own; what the program says of its end counts
+	}()
 	if err := n.visit(ctx, &out, done); err != nil {
 		_ = interrupt(cmd)
 		return fmt.Errorf("%w\n%s", err, out.String())
@@ -175,7 +178,7 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 		return err
 	}
 	select {
-	case <-done: // go run has an exit code of its own; what the program says of its end counts
+	case <-done:
 	case <-time.After(patience):
 		return fmt.Errorf("it does not end\n%s", out.String())
 	}
@@ -191,7 +194,7 @@ const patience = 10 * time.Minute
 var listening = regexp.MustCompile(`msg"?[:=]"?listening"?.*?addr"?[:=]"?([^\s",]+)`)
 
 // visit waits for the relay to listen and looks at its page.
-func (n newcomer) visit(ctx context.Context, out *output, done <-chan error) error {
+func (n newcomer) visit(ctx context.Context, out *output, done <-chan struct{}) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	limit := time.After(patience)
@@ -204,8 +207,8 @@ func (n newcomer) visit(ctx context.Context, out *output, done <-chan error) err
 			return page(ctx, "http://localhost:"+port+"/")
 		}
 		select {
-		case err := <-done:
-			return fmt.Errorf("it ended by itself: %w", err)
+		case <-done:
+			return errors.New("it ended by itself")
 		case <-limit:
 			return errors.New("it does not listen")
 		case <-ctx.Done():

@@ -3,6 +3,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log"
 	"net"
@@ -39,7 +40,7 @@ func main() {
 	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, "examples/identity/page.html")
 	})
-	l, err := net.Listen("tcp", "localhost:"+cmp.Or(os.Getenv("PORT"), "8000"))
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "localhost:"+cmp.Or(os.Getenv("PORT"), "8000"))
 	if err != nil {
 		log.Fatal(err)
 	}
