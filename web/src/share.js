@@ -87,10 +87,7 @@ export class Share {
   /** Opens a new connection at once, and takes the lead for it. */
   restart() {
     if (!this.#channel || this.#leads) this.stream.restart();
-    else {
-      this.#heard = Date.now();
-      this.#lead({ steal: true });
-    }
+    else this.#lead({ steal: true });
   }
 
   retryNow() {

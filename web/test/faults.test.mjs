@@ -329,7 +329,7 @@ test("two chats on one page each show the conversation", async () => {
 
 test("what controls a card is fetched with the first one, and again if it could not be had", async () => {
   let refused = 0;
-  relay.fault = (req, res, path) => path.startsWith("/assets/cards.") && refused++ < 1 && (res.destroy(), true);
+  relay.fault = (req, res, path) => path.startsWith("/assets/cards.") && refused++ < 1 && (res.writeHead(503).end(), true);
   relay.agent = async (r, v) => r.emit(v, "approval", { id: "a1", tool: "Bash", input: { command: "make clean", timeout: 5 } });
   const page = await open(context, relay.url);
   await composer(page).waitFor();

@@ -157,7 +157,7 @@ test("two widgets of two relays live on one page, each with its own", async () =
       await page.locator(`${name} .launcher`).click();
       await page.locator(`${name} textarea`).fill(text);
       await page.locator(`${name} textarea`).press("Enter");
-      await eventually(async () => assert.equal(await page.locator(`${name} [data-role=agent]`).textContent(), `You said: ${text}`));
+      await eventually(async () => assert.equal(await page.locator(`${name} [data-role=agent] .text`).textContent(), `You said: ${text}`));
     }
     assert.equal(await page.locator("relay-chat-2 h2").textContent(), "Second");
     assert.deepEqual([relay.visitors.size, second.visitors.size], [1, 1]);

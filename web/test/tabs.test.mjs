@@ -1,7 +1,7 @@
 // The tabs of one browser: one stream, which any of them can take over.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { FakeRelay } from "./fake-relay.mjs";
+import { FakeRelay, startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
 
 let browser;
@@ -48,6 +48,31 @@ test("many tabs read one stream, and each shows all of it, words without a numbe
   for (const page of [one, two, three]) await shows(page, ["user: count", "agent: One two", "user: again", "agent: You said: again"]);
   assert.equal(streams(), 1);
   assert.equal(asked(), 1);
+});
+
+test("words without a number come once to every tab when the stream is cut", async () => {
+  relay.agent = async (r, v) => r.emit(v, "text", { text: "One ", delta: true });
+  const one = await open(context, relay.url);
+  await say(one, "count");
+  const two = await open(context, relay.url);
+  await shows(two, ["user: count", "agent: One"]);
+  relay.cut(relay.only);
+  await eventually(() => assert.equal(asked(), 2));
+  await eventually(() => assert.equal(streams(), 1));
+  relay.emit(relay.only, "text", { text: "two", delta: true });
+  for (const page of [one, two]) await shows(page, ["user: count", "agent: One two"]);
+});
+
+test("tabs that the relay forgot become one other visitor", async () => {
+  const site = await startSite(`<!doctype html><title>Site</title><script async src="${relay.url}widget.js" data-open></script>`);
+  const pages = [await open(context, site.url), await open(context, site.url)];
+  await say(pages[0], "before");
+  for (const page of pages) await shows(page, ["user: before", "agent: You said: before"]);
+  relay.visitors.clear();
+  await Promise.all(pages.map((page) => say(page, "hello")));
+  for (const page of pages) await eventually(async () => assert.equal((await transcript(page)).length, 4));
+  assert.equal(relay.visitors.size, 1);
+  await site.stop();
 });
 
 test("when the tab that reads is closed another goes on where it was", async () => {
