@@ -173,3 +173,27 @@ func TestOtherConnectionsStayWhereTheyAre(t *testing.T) {
 		}
 	}
 }
+
+func TestWaitingStreamsAreWokenToBeDrained(t *testing.T) {
+	sess, _ := crowd(t, 1)
+	sess.hub.sessions["v"] = sess
+	sess.hub.beginDrain()
+	delete(sess.hub.sessions, "v") // nobody has opened it
+	if !sess.tabs[0].line.poked {
+		t.Error("a stream that waits was not woken")
+	}
+}
+
+func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {
+	book := &notebook{}
+	tr := newTestTranslator(VisibilityChat, false, book)
+	for seq, key := range []string{"first", "second"} {
+		book.setTurn(turnNote{note: store.Note{Key: key, State: turnSent, Seq: int64(10*seq + 2)}, Text: key})
+		for next := range int64(3) { // the second of them finds that all is shown
+			out := tr.step(hear(fed(int64(10*seq+3) + next)))
+			if next == 0 && (len(out.items) != 2 || out.items[0].kind != "user") {
+				t.Errorf("%s: got %v, want the turn before the delta", key, out.items)
+			}
+		}
+	}
+}
