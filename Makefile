@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-sse footprint scaling newcomer js demo run image vuln release
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse footprint scaling newcomer js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
 
 bench-go: ## the hot path's Go benchmarks beside bench/baseline.txt
 	go test -run '^$$' -bench 'Parse|Translate|Append|Wake|Write' -benchmem -count 6 -benchtime 100ms ./relay | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da bench/baseline.txt bench/now.txt
+
+bench-web: ## the widget in Chromium beside deep-chat, for docs/benchmarks-web.md
+	go run ./tools/setup && npm --prefix bench/web ci --no-audit --no-fund && node bench/web/bench.mjs
 
 bench-sse: ## compare the client's event stream reader with two others
 	cd bench && go test -run '^$$' -bench . -benchtime 2s
