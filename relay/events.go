@@ -163,7 +163,7 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 	draining := (<-chan struct{})(s.hub.draining)
 	var drained <-chan time.Time
 
-	if err := sub.write([]byte(": hello\n" + retryField(time.Second, 3*time.Second))); err != nil {
+	if err := sub.write([]byte(": hello\n" + retryField(3*time.Second))); err != nil {
 		return endOf(err)
 	}
 	s.lookBriefly(ctx, sub.sess)
@@ -201,7 +201,7 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 			draining = nil
 			drained = time.After(jitter(drainSpread))
 		case <-drained:
-			_ = sub.write([]byte(retryField(time.Second, 10*time.Second))) // ends either way
+			_ = sub.write([]byte(retryField(10 * time.Second))) // ends either way
 			return endDrained
 		case <-over.C:
 			return endLifetime
@@ -481,8 +481,8 @@ func (sub *subscriber) flush() (err error) {
 }
 
 // retryField is the field that sets a browser's reconnection time, at random
-// between the two so that not all come back at once.
-func retryField(from, to time.Duration) string {
-	d := from + jitter(to-from)
+// from one second up to limit so that not all come back at once.
+func retryField(limit time.Duration) string {
+	d := time.Second + jitter(limit-time.Second)
 	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n\n"
 }

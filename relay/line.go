@@ -277,7 +277,7 @@ func (sub *subscriber) attend(ctx context.Context) (reason string) {
 	defer l.conn.Close()
 	over := time.Now().Add(s.config.StreamLifetime - jitter(s.config.StreamLifetime/5))
 	var drained time.Time
-	if err := sub.write([]byte(": hello\n" + retryField(time.Second, 3*time.Second))); err != nil {
+	if err := sub.write([]byte(": hello\n" + retryField(3*time.Second))); err != nil {
 		return endOf(err)
 	}
 	s.lookBriefly(ctx, sub.sess)
@@ -351,7 +351,7 @@ func (sub *subscriber) hangUp(err error) (reason string) {
 		reason = endVoided
 	case errors.Is(err, errDraining):
 		reason = endDrained
-		_ = sub.write([]byte(retryField(time.Second, 10*time.Second))) // ends either way
+		_ = sub.write([]byte(retryField(10 * time.Second))) // ends either way
 	case err != nil:
 		return endGone
 	}

@@ -10,8 +10,8 @@ const canTry = true
 // write takes as much of data as the connection does at once.
 func (c *scratch) write(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), c.data) //nolint:gosec // a descriptor fits
-		if err == syscall.EINTR {                //nolint:errorlint // a bare number
+		n, err := syscall.Write(int(fd), c.data)
+		if err == syscall.EINTR {
 			continue
 		}
 		c.n = max(n, 0)

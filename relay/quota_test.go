@@ -217,7 +217,7 @@ func TestManyStreamsAtOnceDoNotSlipPastTheirLimits(t *testing.T) {
 			} else if res.Header.Get("Retry-After") == "" {
 				t.Errorf("%s: got %s without Retry-After", name, res.Status)
 			}
-			defer res.Body.Close()
+			t.Cleanup(func() { res.Body.Close() })
 		}
 		if streams != 3 {
 			t.Errorf("%s: got %d streams, want 3", name, streams)
@@ -230,7 +230,7 @@ func TestALargeMessageOfOneWhoHasSentEnoughIsRefusedUnread(t *testing.T) {
 	r := newRig(t, func(c *relay.Config) { c.RateMessages = rate(1, time.Hour) })
 	v := r.visitor()
 	v.say("hi", "k1")
-	conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.web.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
