@@ -166,7 +166,7 @@ test("two widgets of two relays live on one page, each with its own", async () =
     await eventually(async () => assert.equal(await page.locator("relay-chat").count(), 0));
     await page.locator("relay-chat-2 textarea").fill("still here");
     await page.locator("relay-chat-2 textarea").press("Enter");
-    await eventually(async () => assert.equal(await page.locator("relay-chat-2 [data-role=agent]").last().textContent(), "You said: still here"));
+    await eventually(async () => assert.equal(await page.locator("relay-chat-2 [data-role=agent] .text").last().textContent(), "You said: still here"));
     await page.evaluate(() => document.querySelector("relay-chat-2").destroy());
     await eventually(async () => assert.equal(await page.locator("relay-chat-2").count(), 0));
     assert.deepEqual(page.wrong, []);
