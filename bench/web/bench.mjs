@@ -125,7 +125,10 @@ async function begin(peer, path, throttle) {
   return { context, page, cdp };
 }
 
-/** Every task of the page's main thread, in ms, while something is done. */
+/**
+ * Every task of the page's main thread while something is done, in ms of the
+ * thread's own time where Chromium tells it: other programs don't count then.
+ */
 async function tasks(page, what) {
   const session = await browser.newBrowserCDPSession();
   const events = [];
@@ -139,7 +142,7 @@ async function tasks(page, what) {
   const own = events.find((e) => e.name === "mark");
   const main = events.filter((e) => e.name === "RunTask" && e.pid === own.pid && e.tid === own.tid && e.ts > own.ts);
   await session.detach();
-  return main.map((e) => (e.dur ?? 0) / 1000);
+  return main.map((e) => (e.tdur ?? e.dur ?? 0) / 1000);
 }
 
 async function longAnswer(peer) {
@@ -147,21 +150,22 @@ async function longAnswer(peer) {
   const began = Date.now();
   let took = 0;
   const all = await tasks(page, async () => {
-    await ask(page, peer, peer.send, "long");
-    let last = -1;
-    let still = 0;
+    const late = new Promise((done) => setTimeout(done, patience, -1));
+    // A page that is busy answers late, or not before it is closed.
+    const soon = (asked) => Promise.race([asked.catch(() => -1), late]);
+    await soon(ask(page, peer, peer.send, "long"));
     // Done when nothing more came for a while.
-    await eventually(async () => {
-      const n = await ask(page, peer, peer.words);
+    for (let last = 0, still = 0; still < 60; ) {
+      const n = await soon(ask(page, peer, peer.words));
+      if (n < 0) return (took = Infinity);
       if (n !== last) took = Date.now() - began;
       still = n === last && n > 40_000 ? still + 1 : 0;
       last = n;
-      if (Date.now() - began > patience) took = Infinity;
-      else if (still < 10) throw new Error(`${n} characters shown`);
-    }, 600_000);
+      await tick();
+    }
   });
   await context.close();
-  return { longest: Math.max(...all), over: all.filter((t) => t > 50).length, busy: all.reduce((a, b) => a + b, 0) / 1000, took: took / 1000 };
+  return { longest: Math.max(...all), over: all.filter((t) => t > 50).length, busy: all.reduce((x, y) => x + y, 0) / 1000, took: took / 1000 };
 }
 
 async function longHistory(peer) {
@@ -261,7 +265,10 @@ Markdown by replacing the message's HTML; it has no resuming stream, and is give
 | … DOM nodes more than before, an answer | ${cell((r) => (r.nodes / r.said).toFixed(0))} |
 
 The pieces come ${pace} every 10 ms, about ten times as fast as an agent writes: the answer is sent in ${((long.length / piece / pace) * 0.01).toFixed(0)} s at the least. The
-hour is that hour's text at the same pace. The heap is what is left after a garbage collection, with all answers in the page.
+hour is that hour's text at the same pace. A task that had not ended when time was up is not counted. The heap is what is left after a garbage collection, with all answers in the page.
+
+The aim is an answer without a task over 50 ms, and a history that is painted no later than the other's. What the table shows
+above that is known and open: the page's history comes as single events, which are all read and built before the first paint.
 `;
 process.stdout.write(report);
 writeFileSync(new URL("../../docs/benchmarks-web.md", import.meta.url), report);
