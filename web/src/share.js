@@ -109,6 +109,7 @@ export class Share {
       clearInterval(timer);
       channel.close();
       this.#channel = this.#leads = null;
+      this.stream.stop();
     });
     this.#follow();
     this.#lead({ signal });
