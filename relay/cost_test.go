@@ -160,9 +160,7 @@ func (r *rig) storeCalls() (n int) {
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			if op := m.GetLabel()[0].GetValue(); op != "count_awake" { // looking at the metrics asks for that
-				n += int(m.GetHistogram().GetSampleCount())
-			}
+			n += int(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return n

@@ -107,34 +107,32 @@ func TestProcessesShareTheLimits(t *testing.T) {
 		t.Parallel()
 		a, b := replicas(t, share, func(c *relay.Config) { c.SessionsPerDay, c.MaxSessions, c.RateMessages = 6, 4, rate(3, time.Hour) },
 			anyframetest.WithAgent(1, atWork))
-		v := a.visitor()
-		var sent, got atomic.Int32
-		var wg sync.WaitGroup
-		for i := range 12 {
-			r := []*rig{a, b}[i%2]
-			wg.Go(func() {
-				if ans := v.at(r).do("POST", "/v1/messages", `{"text":"hi"}`); ans.status == http.StatusAccepted {
-					sent.Add(1)
-				} else if ans.code() != "rate_limited" {
-					t.Errorf("got %d %s, want rate_limited", ans.status, ans.body)
-				}
-			})
-			wg.Go(func() {
-				if ans := r.visitor().do("POST", "/v1/messages", `{"text":"work"}`); ans.status == http.StatusAccepted {
-					got.Add(1)
-				} else if ans.code() != "at_capacity" {
-					t.Errorf("got %d %s, want at_capacity", ans.status, ans.body)
-				}
-			})
+		// accepted is how many of twelve, half of them at each, are accepted.
+		accepted := func(other string, send func(r *rig) answer) int32 {
+			var got atomic.Int32
+			var wg sync.WaitGroup
+			for i := range 12 {
+				wg.Go(func() {
+					if ans := send([]*rig{a, b}[i%2]); ans.status == http.StatusAccepted {
+						got.Add(1)
+					} else if ans.code() != other {
+						t.Errorf("got %d %s, want %s", ans.status, ans.body, other)
+					}
+				})
+			}
+			wg.Wait()
+			return got.Load()
 		}
-		wg.Wait()
-		if sent.Load() != 3 {
-			t.Errorf("messages of one visitor: got %d taken, want 3", sent.Load())
+		v := a.visitor()
+		got := accepted("rate_limited", func(r *rig) answer { return v.at(r).do("POST", "/v1/messages", `{"text":"hi"}`) })
+		if got != 3 {
+			t.Errorf("messages of one visitor: got %d taken, want 3", got)
+		}
+		got = accepted("at_capacity", func(r *rig) answer { return r.visitor().do("POST", "/v1/messages", `{"text":"work"}`) })
+		if got < 3 || got > 4 {
+			t.Errorf("new sessions: got %d, want 3 or 4", got)
 		}
 		a.atMost(4)
-		if n := a.plane.Count(anyframetest.OpCreate); n > 6 || n < 4 {
-			t.Errorf("sessions: got %d, want 4 to 6", n)
-		}
 	})
 }
 

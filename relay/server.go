@@ -76,12 +76,12 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	herald, _ := s.store.(store.Herald)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
+	}, awake(s.store)))
 	s.store = store.Observe(s.store, s.metrics.stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
 	s.limits = newLimits(&s.config, s.store, s.metrics)
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
-	}, s.awake))
 	s.metrics.awakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.streamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
@@ -97,15 +97,17 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	return s, nil
 }
 
-// awake is how many sandboxes are counted as awake, NaN if nobody can say.
-func (s *Server) awake() float64 {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	n, err := s.store.CountAwake(ctx)
-	if err != nil {
-		return math.NaN()
+// awake tells how many sandboxes are counted as awake, NaN if nobody can say.
+func awake(st store.Store) func() float64 {
+	return func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		n, err := st.CountAwake(ctx)
+		if err != nil {
+			return math.NaN()
+		}
+		return float64(n)
 	}
-	return float64(n)
 }
 
 // Handler serves the public routes.
