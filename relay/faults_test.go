@@ -95,7 +95,7 @@ func TestNothingIsLostWhateverTheUpstreamStreamDoes(t *testing.T) {
 		for _, f := range cases {
 			t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+				r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
 				surviveStream(r, f, len(opts) > 0)
 			})
 		}
@@ -432,7 +432,8 @@ func TestATabThatIsAheadOfARestartedRelayHearsWhatHasNoNumber(t *testing.T) {
 	})
 	r.plane.Sleep(id)
 	es := x.turnEnds(1)
-	if got := es[len(es)-1].str("reason"); got != "interrupted" {
+	end := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" }) // that it sleeps may come at once, too
+	if got := es[end].str("reason"); got != "interrupted" {
 		t.Errorf("turn end: got %q, want interrupted", got)
 	}
 	if got := numbered(es); got != nil {

@@ -105,7 +105,7 @@ func (r *rig) wantNothingLeft(label string) {
 	pprof.SetGoroutineLabels(context.Background()) // this one does go on
 	var all bytes.Buffer
 	left := ""
-	ended := within(func() bool {
+	look := func() bool {
 		all.Reset()
 		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
 			r.t.Fatal(err)
@@ -118,7 +118,14 @@ func (r *rig) wantNothingLeft(label string) {
 		left = stacks[i]
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		return false
-	})
+	}
+	ended := false
+	// A look is dear with so many tests at once, and nearly all have ended soon.
+	for wait := 10 * time.Millisecond; !ended && wait < patience; wait *= 2 {
+		pause := time.NewTimer(wait)
+		<-pause.C
+		ended = look()
+	}
 	if !ended {
 		r.t.Errorf("goroutine left behind:\n%s", left)
 	}
