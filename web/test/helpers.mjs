@@ -70,7 +70,7 @@ export async function startPlane(env = {}) {
 }
 
 /** Waits until a check passes; what it last said is the failure. */
-export async function eventually(check, ms = 15_000) {
+export async function eventually(check, ms = 60_000) {
   const stop = Date.now() + ms;
   for (;;) {
     try {
