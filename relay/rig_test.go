@@ -111,7 +111,10 @@ func (r *rig) wantNothingLeft(label string) {
 			r.t.Fatal(err)
 		}
 		stacks := strings.Split(all.String(), "\n\n")
-		i := slices.IndexFunc(stacks, func(s string) bool { return strings.Contains(s, strconv.Quote(label)) })
+		i := slices.IndexFunc(stacks, func(s string) bool {
+			// A control plane that listens again is the test's own.
+			return strings.Contains(s, strconv.Quote(label)) && !strings.Contains(s, "anyframetest.(*Server)")
+		})
 		if i < 0 {
 			return true
 		}
