@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Session } from "node:inspector/promises";
 import { test } from "node:test";
 import { stubRoot } from "./dom-stub.js";
 import { Markdown, parse, spoken } from "./markdown.js";
@@ -238,18 +239,25 @@ test("bombs are defused: however they nest, the tree stays shallow", () => {
   }
 });
 
-test("eight times the text takes about eight times as long, whatever it is", () => {
-  // Time of this process alone, and the best of several, so that a busy machine makes no difference.
-  const cost = (text) => Math.min(...Array.from({ length: 3 }, () => {
-    const before = process.cpuUsage().user;
+test("eight times the text is at most eight times the work, whatever it is", async () => {
+  // The engine's own counts of what ran how often: exact, where a clock would tell of the machine.
+  const inspector = new Session();
+  inspector.connect();
+  await inspector.post("Profiler.enable");
+  await inspector.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+  const counts = async () => (await inspector.post("Profiler.takePreciseCoverage")).result;
+  const cost = async (text) => {
+    await counts(); // begins anew
     parse(text);
-    return process.cpuUsage().user - before;
-  }));
+    const ours = (await counts()).filter((file) => file.url.includes("/web/src/"));
+    return ours.flatMap((file) => file.functions).flatMap((f) => f.ranges).reduce((sum, range) => sum + range.count, 0);
+  };
   for (const [name, unit] of Object.entries(bombs)) {
     const text = unit.repeat((1 << 16) / unit.length);
-    const [one, eight] = [cost(text.slice(0, 1 << 13)), cost(text)];
-    assert.ok(eight < 30 * Math.max(one, 1000), `${name}: ${one} µs, then ${eight} µs`);
+    const [one, eight] = [await cost(text.slice(0, 1 << 13)), await cost(text)];
+    assert.ok(one > 0 && eight < 9 * one, `${name}: ${one} steps, then ${eight}`);
   }
+  inspector.disconnect();
 });
 
 test("a text is read aloud without its markup", () => {
