@@ -4,15 +4,21 @@ import (
 	"bytes"
 	"io"
 	"math"
+	"sync"
 	"time"
 )
 
-// Sizes of a decoder's buffers, in bytes. A buffer that one large event has
-// grown is given back after it, so that thousands of quiet streams stay small.
+// Sizes of a decoder's buffers, in bytes. Thousands of streams are quiet at any
+// time, so what a stream has to itself is small. One that is told a lot borrows
+// a larger buffer until it is quiet again, and one that a single event has grown
+// is dropped after it.
 const (
-	firstBuffer = 4 << 10
-	keptBuffer  = 64 << 10
+	ownBuffer  = 1 << 10
+	lentBuffer = 16 << 10
+	keptData   = 4 << 10
 )
+
+var lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
 
 // frame is one dispatched event.
 type frame struct {
@@ -30,7 +36,10 @@ type decoder struct {
 	max int // bytes of one frame
 
 	buf        []byte // buf[start:end] is read and not yet used
+	own        []byte // the buffer to go back to
+	lent       *[lentBuffer]byte
 	start, end int
+	got        int   // bytes of the last read
 	scanned    int   // bytes after start known to hold no line end
 	readErr    error // from r, told once buf is used up
 
@@ -152,26 +161,39 @@ func (d *decoder) fill() {
 		d.start = 0
 	}
 	switch {
+	case len(d.buf) == 0:
+		d.own = make([]byte, ownBuffer)
+		d.buf = d.own
+	case len(d.buf) < lentBuffer && (d.end == len(d.buf) || d.got == len(d.buf)): // there was more
+		lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
+		d.move(lent[:])
+		d.lent = lent
 	case d.end == len(d.buf):
-		grown := make([]byte, max(2*len(d.buf), firstBuffer))
-		copy(grown, d.buf)
-		d.buf = grown
-	case len(d.buf) > keptBuffer && d.end < firstBuffer && !d.inFrame:
-		shrunk := make([]byte, firstBuffer)
-		copy(shrunk, d.buf[:d.end])
-		d.buf = shrunk
+		d.move(make([]byte, 2*len(d.buf)))
+	case len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame:
+		d.move(d.own)
 	}
 	// A reader may return no bytes and no error, but not for ever.
 	const mostEmptyReads = 100
 	for range mostEmptyReads {
 		n, err := d.r.Read(d.buf[d.end:])
 		d.end += n
-		d.readErr = err
+		d.got, d.readErr = n, err
 		if n > 0 || err != nil {
 			return
 		}
 	}
 	d.readErr = io.ErrNoProgress
+}
+
+// move goes on in another buffer, and gives back the one that was borrowed.
+func (d *decoder) move(to []byte) {
+	copy(to, d.buf[:d.end])
+	d.buf = to
+	if d.lent != nil {
+		lentBuffers.Put(d.lent)
+		d.lent = nil
+	}
 }
 
 func (d *decoder) finalError() error {
@@ -236,11 +258,14 @@ func (d *decoder) dispatch() (frame, bool) {
 		f.id, d.lastID = d.id, d.id
 	}
 	event := d.hasData
-	if len(d.data) > 0 {
-		f.data = bytes.Clone(d.data)
-	}
-	if cap(d.data) > keptBuffer {
+	switch {
+	case cap(d.data) > keptData:
+		if len(d.data) > 0 {
+			f.data = d.data
+		}
 		d.data = nil
+	case len(d.data) > 0:
+		f.data = bytes.Clone(d.data)
 	}
 	d.data, d.hasData = d.data[:0], false
 	d.name, d.id, d.hasID = "", "", false

@@ -115,14 +115,14 @@ func TestDecoderEventDoesNotWaitForTheLFAfterItsCR(t *testing.T) {
 }
 
 func TestDecoderTakesLinesOfAnyLengthUpToTheCap(t *testing.T) {
-	for _, size := range []int{100, firstBuffer, keptBuffer + 1, 2 << 20} {
+	for _, size := range []int{100, ownBuffer, keptData + 1, lentBuffer, 2 << 20} {
 		data := strings.Repeat("x", size)
 		frames, d, err := decode(strings.NewReader("id: 1\ndata: "+data+"\n\ndata: y\n\n"), defaultMaxEventSize)
 		if !errors.Is(err, io.EOF) || len(frames) != 2 || string(frames[0].data) != data || string(frames[1].data) != "y" {
 			t.Errorf("size %d: got %d frames, %v, want 2 and EOF", size, len(frames), err)
 		}
-		if cap(d.data) > keptBuffer {
-			t.Errorf("size %d: got %d bytes kept, want at most %d", size, cap(d.data), keptBuffer)
+		if cap(d.data) > keptData {
+			t.Errorf("size %d: got %d bytes kept, want at most %d", size, cap(d.data), keptData)
 		}
 	}
 }
@@ -136,8 +136,31 @@ func TestDecoderGivesALargeBufferBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(d.buf) > keptBuffer {
-		t.Fatalf("got a buffer of %d, want at most %d", len(d.buf), keptBuffer)
+	if len(d.buf) != ownBuffer || d.lent != nil {
+		t.Fatalf("got a buffer of %d, want %d", len(d.buf), ownBuffer)
+	}
+}
+
+func TestDecoderReadsABusyStreamInLargePieces(t *testing.T) {
+	var b strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&b, "id: %d\ndata: event %d\n\n", i+1, i+1)
+	}
+	r := &measuring{r: strings.NewReader(b.String())}
+	d := newDecoder(io.MultiReader(r, iotest.OneByteReader(strings.NewReader("data: last\n\n"))), defaultMaxEventSize)
+	for i := range 4000 {
+		if f, err := d.next(); err != nil || f.id != fmt.Sprint(i+1) || string(f.data) != fmt.Sprintf("event %d", i+1) {
+			t.Fatalf("event %d: got %q %q, %v", i+1, f.id, f.data, err)
+		}
+	}
+	if r.most <= ownBuffer || r.most > lentBuffer {
+		t.Errorf("got reads of up to %d bytes, want more than %d and at most %d", r.most, ownBuffer, lentBuffer)
+	}
+	if f, err := d.next(); err != nil || string(f.data) != "last" {
+		t.Fatalf("got %q, %v, want last", f.data, err)
+	}
+	if len(d.buf) != ownBuffer || d.lent != nil {
+		t.Errorf("a quiet stream has a buffer of %d, want %d", len(d.buf), ownBuffer)
 	}
 }
 
@@ -173,8 +196,8 @@ func TestDecoderDropsCommentsOfAnyLengthWithoutKeepingThem(t *testing.T) {
 	if !errors.Is(err, io.EOF) || len(frames) != 1 || string(frames[0].data) != "a\nb" {
 		t.Fatalf("got %d frames, %v, want one and EOF", len(frames), err)
 	}
-	if r.most > firstBuffer {
-		t.Fatalf("got a buffer with room for %d, want at most %d", r.most, firstBuffer)
+	if r.most > lentBuffer {
+		t.Fatalf("got a buffer with room for %d, want at most %d", r.most, lentBuffer)
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -121,6 +123,7 @@ type stream struct {
 	cancel  context.CancelCauseFunc
 	resp    *http.Response
 	wire    *wire
+	body    *idleReader // nil until the answer is known to be a stream
 	dec     *decoder
 }
 
@@ -173,14 +176,11 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		return nil, e
 	}
 	c.logAttempt(ctx, r, start, st.resp, nil)
-	body := &idleReader{r: st.resp.Body, idle: o.IdleTimeout, onWait: o.OnWait}
-	if o.IdleTimeout > 0 {
-		body.timer = time.AfterFunc(o.IdleTimeout, func() {
-			cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
-		})
-		body.timer.Stop()
-	}
-	st.dec = newDecoder(body, o.MaxEventSize)
+	st.body = &idleReader{r: st.resp.Body, idle: o.IdleTimeout, onWait: o.OnWait, stalled: func() {
+		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
+	}}
+	st.body.watch()
+	st.dec = newDecoder(st.body, o.MaxEventSize)
 	if o.OnOpen != nil {
 		o.OnOpen()
 	}
@@ -240,28 +240,66 @@ func (st *stream) next() (Event, error) {
 // close ends the connection, and with it a read in progress.
 func (st *stream) close() {
 	st.cancel(nil)
+	if st.body != nil {
+		st.body.stop()
+	}
 	st.resp.Body.Close()
 }
 
-// idleReader runs its timer only while a read waits, so that a slow consumer is
-// not taken for a silent server.
+// idleReader finds a read that waits too long. Only that counts, so that a slow
+// consumer is not taken for a silent server. Its timer runs all the time and
+// looks when the present read began: nothing has to be set for each of the many
+// reads that do not wait long.
 type idleReader struct {
-	r     io.Reader
-	timer *time.Timer // nil when there is no limit
-	idle  time.Duration
+	r       io.Reader
+	idle    time.Duration // 0 is no limit
+	stalled func()
+	onWait  func() // nil when nobody asks
 
-	onWait func() // nil when nobody asks
+	timer *time.Timer
+	made  time.Time
+	since atomic.Int64 // when the present read began, in ns after made, plus 1; 0 when none waits
+	over  atomic.Bool
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
 	if r.onWait != nil {
 		r.onWait()
 	}
-	if r.timer != nil {
-		r.timer.Reset(r.idle)
-		defer r.timer.Stop()
+	if r.idle > 0 {
+		r.since.Store(int64(time.Since(r.made)) + 1)
+		defer r.since.Store(0)
 	}
 	return r.r.Read(p)
+}
+
+// watch starts the timer.
+func (r *idleReader) watch() {
+	if r.idle > 0 {
+		r.made = time.Now()
+		r.timer = time.AfterFunc(math.MaxInt64, r.look)
+		r.timer.Reset(r.idle) // not at once: look needs the timer
+	}
+}
+
+func (r *idleReader) look() {
+	left := r.idle
+	if since := r.since.Load(); since > 0 {
+		left -= time.Since(r.made) - time.Duration(since-1)
+	}
+	switch {
+	case r.over.Load():
+	case left <= 0:
+		r.stalled()
+	default:
+		r.timer.Reset(left)
+	}
+}
+
+func (r *idleReader) stop() {
+	if r.over.Store(true); r.timer != nil {
+		r.timer.Stop()
+	}
 }
 
 // parseSeq reads an id as a number: ASCII digits only, and 0 for all else.

@@ -5,23 +5,24 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// deltaOf reads a delta the long way.
-func deltaOf(data []byte) (text string, ok bool) {
+// textOf reads a text block, or a delta of one, the long way.
+func textOf(data []byte) (text string, delta, ok bool) {
 	m := members(data)
 	blocks := m.blocks()
-	if m.str("type") != "assistant" || !m.flag("delta") || len(blocks) != 1 || blocks[0].blockType() != "text" {
-		return "", false
+	if m.str("type") != "assistant" || len(blocks) != 1 || blocks[0].blockType() != "text" {
+		return "", false, false
 	}
 	text = blocks[0].str("text")
-	return text, text != "" && json.Valid(data)
+	return text, m.flag("delta"), text != "" && json.Valid(data)
 }
 
-func TestADeltaIsReadTheShortWay(t *testing.T) {
+func TestTextIsReadTheShortWay(t *testing.T) {
 	for name, data := range map[string]string{
 		"message.content": `{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"a b"}]}}`,
 		"content":         `{"type":"assistant","delta":true,"content":[{"type":"text","text":"a b"}]}`,
@@ -32,10 +33,32 @@ func TestADeltaIsReadTheShortWay(t *testing.T) {
 		if got := hear(anyframe.Event{Data: []byte(data)}); got.delta != "a b" || got.members != nil {
 			t.Errorf("%s: got delta %q, members %v, want %q and none", name, got.delta, got.members, "a b")
 		}
+		for _, whole := range []string{strings.Replace(data, "true", "false", 1), strings.NewReplacer(`"delta":true,`, "", `"delta" : true,`, "").Replace(data)} {
+			if got := hear(anyframe.Event{Data: []byte(whole)}); got.whole != "a b" || got.delta != "" || got.members != nil {
+				t.Errorf("%s: got block %q, delta %q, members %v, want %q and none", whole, got.whole, got.delta, got.members, "a b")
+			}
+		}
 	}
 }
 
-// The short way must never take for a delta what the long way does not: tried
+func TestWhatJSONWritesAsItIsIsFoundEightBytesAtATime(t *testing.T) {
+	text := []byte("what stands for itself, from ' ' to ~\x7f")
+	for at := range text {
+		for c := range 256 {
+			got := append([]byte(nil), text...)
+			got[at] = byte(c)
+			want := len(text)
+			if c < ' ' || c >= 0x80 || c == '"' || c == '\\' {
+				want = at
+			}
+			if n := plain(got); n != want {
+				t.Fatalf("%q: got %d, want %d", got, n, want)
+			}
+		}
+	}
+}
+
+// The short way must never take for text what the long way does not: tried
 // with events that are cut, doubled and mixed at random.
 func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 26))
@@ -49,10 +72,13 @@ func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
 		`{"type":"assistant","delta":true,"type":"user","content":[{"type":"text","text":"a"}]}`,
 		`{"type":"assistant","delta":true,"message":null,"content":[{"type":"text","text":"a"}]}`,
 		`{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}],"x":[}}`,
+		`{"type":"assistant","message":{"content":[{"type":"text","text":"whole"}]}}`,
+		`{"type":"assistant","delta":false,"content":[{"type":"text","text":"whole"}]}`,
+		`{"type":"assistant","delta":null,"content":[{"type":"text","text":"whole"}]}`,
 		`{"type":"assistant","delta":true,"content":[{"__class__":"TextBlock","text":"\q"}]}`,
 		"\u0085" + `{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`,
 	}
-	deltas := 0
+	texts, deltas := 0, 0
 	for range 100_000 {
 		data := []byte(seeds[rng.IntN(len(seeds))])
 		for range rng.IntN(4) {
@@ -61,17 +87,20 @@ func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
 			piece := from[begin:min(begin+1+rng.IntN(8), len(from))]
 			data = slices.Replace(data, at, min(at+rng.IntN(9), len(data)), piece...)
 		}
-		got, ok := plainDelta(data)
+		got, delta, ok := plainText(data)
 		if !ok {
 			continue
 		}
-		deltas++
-		if want, isDelta := deltaOf(data); !isDelta || got != want {
-			t.Fatalf("%q: got a delta of %q, want delta %v of %q", data, got, isDelta, want)
+		texts++
+		if delta {
+			deltas++
+		}
+		if want, wantDelta, isText := textOf(data); !isText || got != want || delta != wantDelta {
+			t.Fatalf("%q: got text %q, delta %v, want %v: %q, delta %v", data, got, delta, isText, want, wantDelta)
 		}
 	}
-	if deltas < 1000 {
-		t.Errorf("only %d deltas were among them", deltas)
+	if deltas < 1000 || texts-deltas < 1000 {
+		t.Errorf("only %d deltas and %d blocks were among them", deltas, texts-deltas)
 	}
 }
 

@@ -91,6 +91,11 @@ func textFrame(id eventID, d textData) []byte {
 func appendString(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, '"')
+	b = append(b, s...)
+	if plain(b[start+1:]) == len(s) {
+		return append(b, '"')
+	}
+	b = b[:start+1]
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':

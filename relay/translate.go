@@ -146,6 +146,12 @@ func (t *translator) step(h heard) told {
 
 	switch kind {
 	case "assistant":
+		if h.whole != "" {
+			out.active = true
+			t.whole(h.whole, show)
+			t.heal(ev.Seq)
+			break
+		}
 		t.assistant(&out, ev, m, show)
 	case "assistant_message":
 		t.whole(m.str("text"), show)

@@ -209,19 +209,32 @@ func (s *stage) profile(ctx context.Context, seconds int) (wait func()) {
 		return func() {}
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, seconds)
-		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) // our own address: cannot fail
-		res, err := s.http.Do(req)
-		if err != nil {
-			return
-		}
-		defer res.Body.Close()
-		if data, err := io.ReadAll(res.Body); err == nil {
-			_ = os.WriteFile(name, data, 0o600) // whoever wants it sees that it is not there
-		}
-	})
+	wg.Go(func() { s.fetch(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), name) })
 	return wg.Wait
+}
+
+// heap writes what the relay's memory is held by, and its metrics, beside the
+// file that LOAD_PROFILE names, if any.
+func (s *stage) heap(ctx context.Context) {
+	if name := os.Getenv("LOAD_PROFILE"); name != "" && s.peer.ours {
+		s.fetch(ctx, "/debug/pprof/heap", name+".heap")
+		s.fetch(ctx, "/debug/pprof/goroutine?debug=1", name+".goroutines")
+		s.fetch(ctx, "/metrics", name+".metrics")
+	}
+}
+
+// fetch keeps what the admin listener answers in a file; whoever wants it sees
+// if it is not there.
+func (s *stage) fetch(ctx context.Context, path, name string) {
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+path, nil) // our own address: cannot fail
+	res, err := s.http.Do(req)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	if data, err := io.ReadAll(res.Body); err == nil {
+		_ = os.WriteFile(name, data, 0o600)
+	}
 }
 
 // post makes a call and decodes the answer into out, unless that is nil.

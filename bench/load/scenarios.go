@@ -277,6 +277,7 @@ func rest(ctx context.Context, s *stage, n int, asleep bool) (result, error) {
 	time.Sleep(2 * time.Second)
 	s.settled()
 	rss, pss := s.proc.memory()
+	s.heap(ctx)
 	const watched = 5 * time.Second
 	before := s.cpu()
 	time.Sleep(watched)
