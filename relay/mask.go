@@ -2,6 +2,8 @@ package relay
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -19,13 +21,42 @@ import (
 // masked stands for what is not shown of a key.
 const masked = "…"
 
-// keyMarks are what keys begin with: AnyFrame's, and ours if it is another's.
+// anyKey is what AnyFrame's keys begin with, and as Markdown and JSON write that.
+var anyKey = []string{"afm_", `afm\_`, `afm\\_`}
+
+// keyMarks are what keys begin with: AnyFrame's, ours if it is another's, and
+// ours in the encodings that commands print it in.
 func keyMarks(key Secret) []string {
-	marks := []string{"afm_"}
-	if own := string(key); !strings.HasPrefix(own, marks[0]) && len(own) >= 8 {
-		marks = append(marks, own[:len(own)/2])
+	own := string(key)
+	if len(own) < 8 {
+		return anyKey
 	}
-	return marks
+	head := own[:len(own)/2]
+	marks := slices.Clone(anyKey)
+	if strings.HasPrefix(own, anyKey[0]) {
+		head = own[:min(len(anyKey[0])+2, len(own))] // what all keys begin with, and as much as makes it ours
+	} else {
+		marks = append(marks, head)
+	}
+	return append(marks, encodings(head)...)
+}
+
+// encodings are the forms of a text that is not at the end of what is encoded.
+func encodings(text string) []string {
+	var all []string
+	for before := range 3 { // base64 depends on where the text begins
+		coded := base64.RawStdEncoding.EncodeToString([]byte("\x00\x00"[:before] + text))
+		coded = coded[(before*8+5)/6 : (before+len(text))*8/6] // the characters that are the text's alone
+		all = append(all, coded, strings.NewReplacer("+", "-", "/", "_").Replace(coded))
+	}
+	digits := hex.EncodeToString([]byte(text))
+	percent := ""
+	for i := 0; i < len(digits); i += 2 {
+		percent += "%" + digits[i:i+2]
+	}
+	all = append(all, digits, strings.ToUpper(digits), percent, strings.ToUpper(percent))
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // inKey reports whether keys may hold c.
@@ -33,14 +64,22 @@ func inKey(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
+// inCode reports whether a key may hold c that is encoded.
+func inCode(c byte) bool { return inKey(c) || strings.IndexByte("+/=%", c) >= 0 }
+
+// betweenKeys reports whether c may stand between two characters of a key: what
+// escapes the next, and ends of lines, in which long encodings come.
+func betweenKeys(c byte) bool { return c == '\\' || c == '\n' || c == '\r' }
+
 // masker is how far into a key each mark has got. The zero masker is at the
 // beginning of a text.
 type masker struct{ strokes []stroke }
 
 type stroke struct {
-	begun  string // the end of what came, as far as the mark may begin with it
-	inside bool   // the mark is complete, and what follows belongs to the key
-	shown  bool   // that something follows has been shown
+	begun   string // the end of what came, as far as the mark may begin with it
+	inside  bool   // the mark is complete, and what follows belongs to the key
+	shown   bool   // that something follows has been shown
+	escaped bool   // the last character was a backslash
 }
 
 // next masks the piece of text that comes next.
@@ -62,16 +101,7 @@ func (s *stroke) next(mark, text string) string {
 	var out strings.Builder
 	for text != "" {
 		if s.inside {
-			n := 0
-			for n < len(text) && inKey(text[n]) {
-				n++
-			}
-			if n > 0 && !s.shown {
-				out.WriteString(masked)
-				s.shown = true
-			}
-			text = text[n:]
-			s.inside = text == ""
+			text = s.cover(mark, text, &out)
 			continue
 		}
 		i := strings.Index(s.begun+text, mark)
@@ -87,14 +117,46 @@ func (s *stroke) next(mark, text string) string {
 	return out.String()
 }
 
-// beginning returns the longest end of text that mark begins with and goes on from.
-func beginning(mark, text string) string {
-	for n := min(len(mark)-1, len(text)); n > 0; n-- {
-		if end := text[len(text)-n:]; strings.HasPrefix(mark, end) {
-			return end
+// cover goes on inside a key and returns what follows it. What is ours in an
+// encoding goes on in the next line.
+func (s *stroke) cover(mark, text string, out *strings.Builder) (rest string) {
+	in := inKey
+	coded := !slices.Contains(anyKey, mark)
+	if coded {
+		in = inCode
+	}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case s.escaped && c != '_' && c != '-' && c != '/' && c != '\\', !in(c) && c != '\\' && (!coded || !betweenKeys(c)):
+			s.inside = false
+			return text[i:]
+		case betweenKeys(c):
+			out.WriteByte(c)
+			s.escaped = c == '\\'
+		default:
+			s.escaped = false
+			if !s.shown {
+				out.WriteString(masked)
+				s.shown = true
+			}
 		}
 	}
 	return ""
+}
+
+// beginning returns the longest end of text that mark begins with and goes on from.
+func beginning(mark, text string) string {
+	end := text[len(text)-min(len(mark)-1, len(text)):]
+	for {
+		i := strings.IndexByte(end, mark[0])
+		if i < 0 {
+			return ""
+		}
+		if end = end[i:]; strings.HasPrefix(mark, end) {
+			return end
+		}
+		end = end[1:]
+	}
 }
 
 // mask masks a whole text.
@@ -186,7 +248,7 @@ func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64
 	if t.start == 0 || len(rows) == 0 {
 		return nil
 	}
-	if text := deltaText(rows[0].Event()); text == "" || !inKey(text[0]) {
+	if text := deltaText(rows[0].Event()); text == "" || !inCode(text[0]) && !betweenKeys(text[0]) {
 		return nil
 	}
 	before, err := read(max(t.start-keyRows, 0), keyRows)

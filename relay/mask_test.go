@@ -1,7 +1,11 @@
 package relay
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -36,6 +40,9 @@ func TestAKeyIsMaskedWhereverItIsCut(t *testing.T) {
 		"nothing after the mark": {"", "keys begin with afm_, a word", "keys begin with afm_, a word"},
 		"nothing of a key":       {"", "a fine afternoon, am I? afm", "a fine afternoon, am I? afm"},
 		"letters beyond ASCII":   {"", "afm_ä" + testMarked + "…afm_x…", "afm_äafm_……afm_……"},
+		"as Markdown writes it":  {"", `It is afm\_canary\_` + testSecret + `\-x\*, ok?`, `It is afm\_…\\\*, ok?`},
+		"partly so":              {"", `afm_canary\_` + testSecret + `\n`, `afm_…\\n`},
+		"and that in JSON":       {"", `"afm\\_canary\\_` + testSecret + `\\"`, `"afm\\_…\\\\"`},
 		"another make of ours":   {"sk-live-" + testSecret, "It is sk-live-" + testSecret + ", or " + testMarked, "It is sk-live-Zq7Kp2…, or afm_…"},
 	} {
 		marks := keyMarks(Secret(tt.own))
@@ -57,10 +64,69 @@ func TestAKeyIsMaskedWhereverItIsCut(t *testing.T) {
 	}
 }
 
+// shell is what commands make of a text: base64 (as it is, after other words, in
+// lines of 76), hexadecimal digits, and percent signs.
+func shell(text string) map[string]string {
+	b64 := base64.StdEncoding.EncodeToString
+	percent := ""
+	for _, c := range []byte(text) {
+		percent += fmt.Sprintf("%%%02x", c)
+	}
+	wrapped := ""
+	for rest := b64([]byte("KEY=" + strings.Repeat("x", 34) + text + "\n")); rest != ""; {
+		n := min(76, len(rest))
+		wrapped, rest = wrapped+rest[:n]+"\n", rest[n:]
+	}
+	return map[string]string{
+		"base64": b64([]byte(text)), "base64 after one": b64([]byte("\x00" + text)), "base64 after two": b64([]byte(":\xff" + text)),
+		"base64 in a header": "Basic " + b64([]byte("user:"+text)), "base64 of a file": b64([]byte("ANYFRAME_API_KEY=" + text + "\nRELAY_ADDR=:80\n")),
+		"base64 for URLs": base64.RawURLEncoding.EncodeToString([]byte("??>" + text)), "base64 in lines": wrapped,
+		"hex": hex.EncodeToString([]byte(text)), "hex in capitals": strings.ToUpper(hex.EncodeToString([]byte("k=" + text))),
+		"percent": percent, "percent in capitals": strings.ToUpper(percent), "percent as in a form": url.QueryEscape("a b=" + text),
+	}
+}
+
+func TestOurKeyIsMaskedInTheEncodingsThatCommandsPrint(t *testing.T) {
+	for own, rest := range map[string]string{ // which must not show, the character at its border left out
+		testMarked: testMarked[len("afm_ca")+1:], "sk-live-" + testSecret: testSecret[7:], "0123456789abcdef": "9abcdef",
+	} {
+		marks := keyMarks(Secret(own))
+		for name, text := range shell(own) {
+			text = "It is " + text + ", I think."
+			want := mask(marks, text)
+			if !strings.HasPrefix(want, "It is ") || !strings.HasSuffix(want, ", I think.") || !strings.Contains(want, masked) {
+				t.Errorf("%s, %s: got %q, want the key masked and the words about it shown", own, name, want)
+			}
+			for _, form := range []string{"base64", "base64 after one", "base64 after two", "hex", "hex in capitals", "percent", "percent in capitals"} {
+				secret := strings.TrimRight(shell(rest)[form], "=")
+				for i := 4; i+6 <= len(secret)-2; i++ { // the ends belong to what stands around the key as well
+					if piece := secret[i : i+6]; strings.Contains(want, piece) {
+						t.Fatalf("%s, %s: got %q, want no %q, which is %s of the key", own, name, want, piece, form)
+					}
+				}
+			}
+			for i := range len(text) {
+				if got := maskCut(marks, text, i, min(i+5, len(text))); got != want {
+					t.Fatalf("%s, %s, cut at %d: got %q, want %q", own, name, i, got, want)
+				}
+			}
+		}
+		for name, text := range shell("the quick brown fox, afm, 24680") {
+			if got := mask(marks, text); got != text {
+				t.Errorf("%s of other words: got %q, want %q", name, got, text)
+			}
+		}
+	}
+}
+
 func FuzzMaskingDoesNotDependOnTheCuts(f *testing.F) {
 	f.Add("It is "+testMarked+", ok?", 8, 20)
 	f.Add("afafm_afmafm_x", 3, 5)
 	f.Add("sk-live-"+testSecret, 3, 5)
+	f.Add(`afm\_a\_b\n afm\\_c`, 5, 7)
+	for _, text := range shell("sk-live-" + testSecret) {
+		f.Add("x "+text+" y", 12, 20)
+	}
 	f.Fuzz(func(t *testing.T, text string, i, j int) {
 		marks := keyMarks("sk-live-" + testSecret)
 		i = min(max(i, 0), len(text))

@@ -105,7 +105,7 @@ const canary = "afm_canary_Zq7Kp2Vw9XtB4nRmD6sL"
 
 func chatter(c *anyframetest.Chat) {
 	c.Think("xyzzy-thought")
-	c.Say("xyzzy-agent-words, and more of them: " + canary)
+	c.Say("xyzzy-agent-words, and more of them: " + canary + " " + base64.StdEncoding.EncodeToString([]byte(canary)) + " " + hex.EncodeToString([]byte(canary)))
 	c.Tool("Bash", map[string]any{"command": "echo xyzzy-command " + canary})
 	switch {
 	case strings.Contains(c.Prompt(), "ask"):
