@@ -42,33 +42,36 @@ func openRedis(t testing.TB, url, prefix string) store.Store {
 	return s
 }
 
-// isAStore runs the suite on a server, each test with keys of its own, and
-// wants a time to live on every one of them.
-func isAStore(t *testing.T, server *redistest.Server, url string) {
+// isAStore runs the suite on servers, each test with keys of its own, and wants
+// a time to live on every one of them.
+func isAStore(t *testing.T, url string, servers ...*redistest.Server) {
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) store.Store {
 		prefix := fmt.Sprintf("p%d:", n.Add(1))
-		t.Cleanup(func() { wantMortal(t, server, prefix) })
+		t.Cleanup(func() { wantMortal(t, prefix, servers) })
 		return openRedis(t, url, prefix)
 	})
-	wantMortal(t, server, "p")
+	wantMortal(t, "p", servers)
 }
 
 // wantMortal wants every key to have the prefix or another test's, and a time
 // to live.
-func wantMortal(t *testing.T, server *redistest.Server, prefix string) {
+func wantMortal(t *testing.T, prefix string, servers []*redistest.Server) {
 	t.Helper()
-	ctx, client := context.Background(), server.Client()
-	keys, err := client.Keys(ctx, "*").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range keys {
-		if !strings.HasPrefix(key, prefix[:1]) {
-			t.Errorf("got key %q, want the prefix", key)
+	ctx := context.Background()
+	for _, server := range servers {
+		client := server.Client()
+		keys, err := client.Keys(ctx, "*").Result()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if ttl := client.PTTL(ctx, key).Val(); ttl == -1 {
-			t.Errorf("got %q for ever, want a time to live", key)
+		for _, key := range keys {
+			if !strings.HasPrefix(key, prefix[:1]) {
+				t.Errorf("got key %q, want the prefix", key)
+			}
+			if ttl := client.PTTL(ctx, key).Val(); ttl == -1 {
+				t.Errorf("got %q for ever, want a time to live", key)
+			}
 		}
 	}
 }
@@ -76,23 +79,7 @@ func wantMortal(t *testing.T, server *redistest.Server, prefix string) {
 func TestRedisIsAStore(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	isAStore(t, server, server.URL())
-}
-
-// One node that has all slots refuses what spreads over several, as many do.
-func TestRedisClusterIsAStore(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t, "--cluster-enabled", "yes")
-	ctx, client := t.Context(), server.Client()
-	if err := client.ClusterAddSlotsRange(ctx, 0, 16383).Err(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the cluster is up", func() bool {
-		return strings.Contains(client.ClusterInfo(ctx).Val(), "cluster_state:ok")
-	})
-	isAStore(t, server, server.URL()+"&addr="+server.Addr)
-	giveFewRights(t, client, "+cluster|slots")
-	wantWorks(t, openRedis(t, strings.Replace(server.URL(), "redis://", "redis://relay:p%40ss@", 1)+"&addr="+server.Addr, "p:"))
+	isAStore(t, server.URL(), server)
 }
 
 // giveFewRights makes the user that the documentation asks for.
@@ -104,17 +91,6 @@ func giveFewRights(t *testing.T, client *redis.Client, more ...string) {
 	}
 	if err := client.ACLSetUser(t.Context(), "relay", append(rules, more...)...).Err(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestRedisIsFoundThroughSentinels(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t)
-	sentinel := redistest.StartSentinel(t, "visitors", server)
-	s := openRedis(t, sentinel.URL()+"&master_name=visitors", "p:")
-	wantWorks(t, s)
-	if n := server.Client().DBSize(t.Context()).Val(); n == 0 {
-		t.Error("got nothing stored at the master, want all")
 	}
 }
 

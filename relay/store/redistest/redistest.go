@@ -44,9 +44,8 @@ func Start(t testing.TB, args ...string) *Server {
 		t.Skip("redis-server is missing; make test installs it")
 	}
 	s := &Server{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
-	_, port, _ := strings.Cut(s.Addr, ":")
 	s.args = append([]string{
-		program, "--bind", "127.0.0.1", "--port", port, "--dir", s.dir,
+		program, "--bind", "127.0.0.1", "--port", s.port(), "--dir", s.dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", filepath.Join(s.dir, "log"),
 	}, args...)
 	s.Restart()
@@ -61,6 +60,11 @@ func freeAddr(t testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+func (s *Server) port() string {
+	_, port, _ := strings.Cut(s.Addr, ":")
+	return port
 }
 
 // URL is the server's address for a store whose calls may take as long as a
@@ -87,6 +91,7 @@ func (s *Server) Restart() {
 		return
 	}
 	s.cmd = exec.Command(s.args[0], s.args[1:]...) //nolint:gosec,noctx // it is killed by the test's end
+	endWithUs(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -131,22 +136,4 @@ func (s *Server) signal(sig string) {
 	if out, err := exec.Command("kill", sig, pid).CombinedOutput(); err != nil { //nolint:noctx // ends by itself
 		s.t.Fatalf("kill %s: %v %s", sig, err, out)
 	}
-}
-
-// StartSentinel starts a sentinel that watches the master under a name.
-func StartSentinel(t testing.TB, name string, master *Server) *Server {
-	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
-	_, port, _ := strings.Cut(s.Addr, ":")
-	_, masterPort, _ := strings.Cut(master.Addr, ":")
-	conf := filepath.Join(s.dir, "sentinel.conf")
-	text := "bind 127.0.0.1\nport " + port + "\ndir " + s.dir + "\nlogfile " + filepath.Join(s.dir, "log") +
-		"\nsentinel monitor " + name + " 127.0.0.1 " + masterPort + " 1\n"
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.args = []string{master.args[0], conf, "--sentinel"}
-	s.Restart()
-	t.Cleanup(s.Kill)
-	return s
 }
