@@ -221,11 +221,17 @@ func (st *stream) refused() error {
 // next returns the next event, bare [io.EOF] at a clean end, or an *Error.
 func (st *stream) next() (Event, error) {
 	f, err := st.dec.next()
+	if err != nil {
+		return Event{}, st.ended(err)
+	}
+	return Event{ID: f.id, Name: f.name, Seq: parseSeq(f.id), Data: f.data}, nil
+}
+
+// ended is what next returns when the decoder has come to an end.
+func (st *stream) ended(err error) error {
 	switch {
-	case err == nil:
-		return Event{ID: f.id, Name: f.name, Seq: parseSeq(f.id), Data: f.data}, nil
 	case st.limited.Err() == nil && err == io.EOF: //nolint:errorlint // the decoder never wraps it
-		return Event{}, io.EOF
+		return io.EOF
 	case errors.Is(err, ErrEventTooLarge):
 		err = &EventTooLargeError{ID: st.dec.id, Limit: st.dec.max}
 	}
@@ -234,7 +240,7 @@ func (st *stream) next() (Event, error) {
 	if errors.Is(err, ErrEventTooLarge) && e.kind == kindTransport {
 		e.kind = kindAnswer // the connection is as well as ever
 	}
-	return Event{}, e
+	return e
 }
 
 // close ends the connection, and with it a read in progress.

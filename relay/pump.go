@@ -198,7 +198,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			read := time.Now()
 			if !s.guard(func() { err = s.take(ctx, id, log, hear(ev), &holes) }) {
 				if err = errInternal; stumbled == ev.Seq { // every time: left out as if it were too large
-					err = s.take(ctx, id, log, hear(anyframe.Event{Seq: ev.Seq, Data: []byte("null")}), &holes)
+					err = s.leaveOut(ctx, id, log, ev.Seq, &holes, errInternal)
 				}
 				stumbled = ev.Seq
 			}
@@ -212,8 +212,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 		leave()
 		if large, ok := errors.AsType[*anyframe.EventTooLargeError](err); ok {
 			if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > 0 {
-				err = s.take(ctx, id, log, hear(anyframe.Event{Seq: seq, Data: []byte("null")}), &holes)
-				s.logger().Warn("left out an event", "seq", seq, "error", large)
+				err = s.leaveOut(ctx, id, log, seq, &holes, large)
 			}
 			if err == nil {
 				continue
@@ -222,9 +221,17 @@ func (s *session) follow(ctx context.Context, p *pump) {
 		if ctx.Err() != nil || s.over(ctx, err) {
 			return
 		}
-		s.logger().Warn("read the stream", "error", err, "attempt", attempt)
-		pause(ctx, backoff(attempt, 10*time.Second))
+		s.again(ctx, err, attempt)
 	}
+}
+
+// again waits before a stream that broke is tried anew. As leaveOut, it is none
+// of follow's own.
+//
+//go:noinline
+func (s *session) again(ctx context.Context, err error, attempt int) {
+	s.logger().Warn("read the stream", "error", err, "attempt", attempt)
+	pause(ctx, backoff(attempt, 10*time.Second))
 }
 
 // over sets the session's status by how its stream ended. It reports false when
@@ -375,6 +382,16 @@ func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev hea
 	}
 	s.gather(log, ev)
 	return nil
+}
+
+// leaveOut takes nothing in the place of the event numbered seq. It is none of
+// follow's own: the stack of a pump that waits is a third of what a quiet
+// visitor costs.
+//
+//go:noinline
+func (s *session) leaveOut(ctx context.Context, id string, log *eventlog.Log, seq int64, h *holes, why error) error {
+	s.logger().Warn("left out an event", "seq", seq, "error", why)
+	return s.take(ctx, id, log, hear(anyframe.Event{Seq: seq, Data: []byte("null")}), h)
 }
 
 // gather feeds an event from the stream. Deltas wait for each other, until

@@ -17,9 +17,9 @@ import (
 const (
 	// watchQuiet is after how long a session that somebody listens to is read
 	// from the store again while nothing comes from AnyFrame for it.
-	watchQuiet = 2 * time.Second
+	watchQuiet = 10 * time.Second
 	// watchLive is the same for a session whose stream is open upstream.
-	watchLive = 10 * time.Second
+	watchLive = 15 * time.Second
 	// watchSilent is after how long without a word from AnyFrame it is asked
 	// whether the sandbox still runs: its stream may stay open when it does not.
 	watchSilent = time.Minute
