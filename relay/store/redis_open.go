@@ -95,7 +95,9 @@ func newRedisClient(address string) (redis.UniversalClient, error) {
 		tune(&o.MaxRetries, &o.DialerRetries, &o.PipelinePoolSize, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 		o.ContextTimeoutEnabled = true
 		o.MaintNotificationsConfig = noNotices()
-		return redis.NewClusterClient(o), nil
+		cluster := redis.NewClusterClient(o)
+		cluster.AddHook(once{cluster, o.DialTimeout + o.ReadTimeout})
+		return cluster, nil
 	default:
 		o, err := redis.ParseURL(address)
 		if err != nil {
@@ -121,6 +123,42 @@ func tune(retries, dials, pipelines *int, waits ...*time.Duration) {
 		}
 	}
 }
+
+// once makes a call to a cluster once, for the client would make it again at the
+// same node and then at others. Only a node that points to another is obeyed: it
+// has done nothing. So that looking for nodes takes no longer either, the call
+// ends with the limit; and as one that failed may have a successor by now, it is
+// looked for.
+type once struct {
+	cluster *redis.ClusterClient
+	limit   time.Duration
+}
+
+// ProcessHook implements [redis.Hook].
+func (o once) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		ctx, cancel := context.WithTimeout(ctx, o.limit)
+		defer cancel()
+		err := next(ctx, unrepeated{cmd})
+		if redisAway(err) {
+			o.cluster.ReloadState(ctx)
+		}
+		return err
+	}
+}
+
+// DialHook implements [redis.Hook].
+func (once) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessPipelineHook implements [redis.Hook].
+func (once) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// unrepeated is a command that the client does not make again by itself.
+type unrepeated struct{ redis.Cmder }
+
+func (unrepeated) NoRetry() bool { return true }
 
 func noNotices() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,11 +15,17 @@ import (
 func StartReplica(t testing.TB, master *Server) *Server {
 	t.Helper()
 	s := Start(t, "--replicaof", "127.0.0.1 "+master.port(), "--repl-diskless-sync-delay", "0")
-	client := s.Client()
+	follows(t, s)
+	return s
+}
+
+// follows waits until a replica has copied its master.
+func follows(t testing.TB, replica *Server) {
+	t.Helper()
+	client := replica.Client()
 	until(t, "the replica follows", func(ctx context.Context) bool {
 		return strings.Contains(client.Info(ctx, "replication").Val(), "master_link_status:up")
 	})
-	return s
 }
 
 // StartSentinel starts a sentinel that watches the master under a name and
@@ -40,45 +47,80 @@ func StartSentinel(t testing.TB, name string, quorum int, master *Server) *Serve
 	return s
 }
 
+// slots is how many there are in a cluster.
+const slots = 16384
+
 // StartCluster starts a cluster of n masters with the slots dealt out among
 // them, and waits until each of them knows.
 func StartCluster(t testing.TB, n int, args ...string) []*Server {
 	t.Helper()
-	const slots = 16384
 	nodes := make([]*Server, n)
 	for i := range nodes {
-		// By default a node's second port is 10000 above its first, which may be
-		// more than there are. Who is slow is not down.
-		bus := freeAddr(t)
-		bus = bus[strings.LastIndex(bus, ":")+1:]
-		nodes[i] = Start(t, append([]string{
-			"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000",
-		}, args...)...)
+		nodes[i] = startNode(t, nodes[0], args)
 		client := nodes[i].Client()
-		for what, err := range map[string]error{
-			"epoch": client.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(),
-			"slots": client.ClusterAddSlotsRange(t.Context(), i*slots/n, (i+1)*slots/n-1).Err(),
-			"meet":  nodes[0].Client().Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", nodes[i].port(), bus).Err(),
-		} {
-			if err != nil {
-				t.Fatalf("%s: got error %v, want none", what, err)
-			}
-		}
+		must(t, client.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
+		must(t, client.ClusterAddSlotsRange(t.Context(), i*slots/n, (i+1)*slots/n-1).Err())
 	}
+	whole(t, nodes)
+	return nodes
+}
+
+// JoinCluster adds a replica of one of the nodes to their cluster, and waits
+// until it has copied its master and all know it.
+func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
+	t.Helper()
+	s := startNode(t, nodes[0], nil)
+	whole(t, append(slices.Clone(nodes), s))
+	client := s.Client()
+	must(t, client.ClusterReplicate(t.Context(), master.Client().ClusterMyID(t.Context()).Val()).Err())
+	follows(t, s)
+	for _, node := range nodes {
+		all := node.Client()
+		until(t, "the replica is known", func(ctx context.Context) bool {
+			return strings.Contains(all.ClusterNodes(ctx).Val(), " slave ")
+		})
+	}
+	return s
+}
+
+// startNode starts one node, which meets another unless it is the first.
+func startNode(t testing.TB, other *Server, args []string) *Server {
+	t.Helper()
+	// By default a node's second port is 10000 above its first, which may be more
+	// than there are. Who is slow is not down.
+	_, bus, _ := strings.Cut(freeAddr(t), ":")
+	s := Start(t, append([]string{
+		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000",
+	}, args...)...)
+	if other != nil {
+		must(t, other.Client().Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", s.port(), bus).Err())
+	}
+	return s
+}
+
+// whole waits until the nodes know each other and where all slots are.
+func whole(t testing.TB, nodes []*Server) {
+	t.Helper()
 	for _, node := range nodes {
 		client := node.Client()
 		until(t, "the cluster is whole", func(ctx context.Context) bool {
 			info := client.ClusterInfo(ctx).Val()
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d\r", slots)) &&
-				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", n))
+			return strings.Contains(info, "cluster_state:ok\r") && strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d\r", slots)) &&
+				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(nodes)))
 		})
 	}
-	return nodes
 }
 
 // ClusterURL is the address of a cluster by its first node and its last.
 func ClusterURL(nodes []*Server) string {
 	return nodes[0].URL() + "&addr=" + nodes[len(nodes)-1].Addr
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // until waits until cond holds.
