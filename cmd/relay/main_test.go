@@ -367,6 +367,19 @@ func TestWrongSettingsAreListedAllAtOnce(t *testing.T) {
 	}
 }
 
+func TestAStoreThatCannotBeIsNamedWithoutItsPassword(t *testing.T) {
+	for url, want := range map[string]string{
+		"valkey://u:afm_secret@host": "redis://", "redis://u:afm_secret@host?master_name=": "master_name=",
+		"redis://u:afm_secret@host/1?addr=host:1": "cluster", "redis:u:afm_secret@host": "URL",
+	} {
+		vars := map[string]string{"RELAY_STORE": url, "ANYFRAME_API_KEY": "afm_x", "ANYFRAME_AGENT_ID": "1"}
+		code, _, stderr := runHere(t, vars, "serve")
+		if code != exitUsage || !strings.Contains(stderr, "RELAY_STORE names no store: ") || !strings.Contains(stderr, want) || strings.Contains(stderr, "afm_secret") {
+			t.Errorf("%s: got exit %d and %q, want 2, the setting and %q", url, code, stderr, want)
+		}
+	}
+}
+
 func TestATakenPortIsOneClearLine(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own port
 	if err != nil {

@@ -69,9 +69,12 @@ func (s *Redis) call(ctx context.Context, doing string, f func() error) error {
 		return fmt.Errorf("store: %s: %w: %w", doing, ErrUnavailable, err)
 	}
 	err = f()
-	if errors.Is(err, redis.Nil) {
+	if err == redis.Nil { //nolint:errorlint // inside another error it is a sentinel's answer, not ours
 		done(nil)
 		return redis.Nil
+	}
+	if errors.Is(err, redis.Nil) {
+		err = errNoMaster
 	}
 	away := redisAway(err)
 	switch {

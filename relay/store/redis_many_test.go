@@ -43,10 +43,7 @@ func TestRedisClusterServesAUserOfFewRights(t *testing.T) {
 					t.Errorf("got nothing stored at %s, want something at every node", node.Addr)
 				}
 			}
-			wrong := strings.Replace(url, "p%40ss", "afm_secret", 1)
-			if _, err := store.Open(t.Context(), wrong); err == nil || strings.Contains(err.Error(), "afm_secret") {
-				t.Errorf("got error %v, want one without the password", err)
-			}
+			wantRefused(t, strings.Replace(url, "p%40ss", "afm_secret", 1), "WRONGPASS")
 		})
 	}
 }
@@ -275,5 +272,23 @@ func TestRedisMakesNoCallAgainWhoseAnswerIsLost(t *testing.T) {
 				t.Errorf("got %+v error %v, want epoch 2, for the call was made", got, err)
 			}
 		})
+	}
+}
+
+func TestRedisAddressesOfAnotherKindOfServerAreRefusedWithAWordOfAdvice(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
+	nodes := redistest.StartCluster(t, 3)
+	for url, want := range map[string]string{
+		nodes[0].URL(): "with addr", // another has what is asked for first
+		sentinel.URL(): "may be a sentinel",
+		sentinel.URL() + "&addr=" + sentinel.Addr:     "may be a sentinel",
+		sentinel.URL() + "&master_name=others":        "no master of the name",
+		server.URL() + "&master_name=visitors":        "no sentinel",
+		server.URL() + "&addr=" + server.Addr:         "cluster support disabled",
+		strings.Replace(server.URL(), "?", "/99?", 1): "out of range",
+	} {
+		wantRefused(t, url, want)
 	}
 }

@@ -43,10 +43,28 @@ func OpenRedis(ctx context.Context, url, prefix string) (*Redis, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*redisWait)
 	defer cancel()
 	err = s.Ping(ctx)
-	if redis.IsAuthError(err) || redis.IsPermissionError(err) || (err != nil && !errors.Is(err, ErrUnavailable)) {
-		return nil, errors.Join(err, s.Close())
+	if mistake := wrongAddress(err); mistake != nil {
+		return nil, errors.Join(mistake, s.Close())
 	}
 	return s, nil
+}
+
+// wrongAddress returns what is wrong with the address by which err came about,
+// or nil if there was none or the server is away.
+func wrongAddress(err error) error {
+	_, moved := redis.IsMovedError(err)
+	unknown := err != nil && strings.Contains(err.Error(), "ERR unknown command")
+	switch {
+	case moved:
+		return fmt.Errorf("%w: this is a node of a cluster, whose address names one more, or itself again, with addr", err)
+	case unknown && strings.Contains(err.Error(), "get-master-addr-by-name"):
+		return fmt.Errorf("%w: this is no sentinel, and the address of another server has no master_name", err)
+	case unknown:
+		return fmt.Errorf("%w: this may be a sentinel, whose address has a master_name", err)
+	case errors.Is(err, errNoMaster), redis.IsAuthError(err), redis.IsPermissionError(err), !errors.Is(err, ErrUnavailable):
+		return err
+	}
+	return nil
 }
 
 func newRedis(url, prefix string) (*Redis, error) {
@@ -69,10 +87,12 @@ func newRedis(url, prefix string) (*Redis, error) {
 func newRedisClient(address string) (redis.UniversalClient, error) {
 	logging.Disable() // it writes to stderr what its calls return anyway
 	u, err := url.Parse(address)
-	if err != nil {
+	if err != nil || u.Opaque != "" {
 		return nil, errors.New("the address of Redis is not a URL such as redis://user:password@host:6379/0")
 	}
 	switch q := u.Query(); {
+	case q.Has("master_name") && q.Get("master_name") == "":
+		return nil, errors.New("the address of Redis has no name after master_name=")
 	case q.Has("master_name"):
 		o, err := redis.ParseFailoverURL(address)
 		if err != nil {
@@ -88,6 +108,9 @@ func newRedisClient(address string) (redis.UniversalClient, error) {
 		o, err := redis.ParseClusterURL(address)
 		if err != nil {
 			return nil, redisURLError(err)
+		}
+		if strings.Trim(u.Path, "/0") != "" {
+			return nil, errors.New("the address of Redis names a database, and a cluster has only one")
 		}
 		if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return nil, errStaleReads
@@ -163,6 +186,9 @@ func (unrepeated) NoRetry() bool { return true }
 func noNotices() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
+
+// errNoMaster stands for a missing name among the sentinels.
+var errNoMaster = errors.New("the sentinels know no master of the name in master_name")
 
 var errStaleReads = errors.New("the address of Redis asks for reads from replicas, which may be old")
 

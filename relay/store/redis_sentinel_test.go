@@ -30,16 +30,37 @@ func TestRedisIsFoundThroughSentinels(t *testing.T) {
 	if !strings.Contains(info, "db3:") || strings.Contains(info, "db0:") {
 		t.Errorf("got keys %q, want all at the master in database 3", info)
 	}
-	for what, bad := range map[string]string{
-		"password":               strings.Replace(url, "p%40ss", "afm_secret", 1),
-		"password of a sentinel": strings.Replace(url, "s%40same", "afm_secret", 1),
-		"name":                   strings.Replace(url, "name=visitors", "name=others", 1),
-	} {
-		_, err := store.Open(t.Context(), bad, store.WithRedisPrefix("p:"))
-		if err == nil || strings.Contains(err.Error(), "afm_secret") || strings.Contains(err.Error(), "p%40ss") {
-			t.Errorf("wrong %s: got error %v, want one without a password", what, err)
+	wantRefused(t, strings.Replace(url, "p%40ss", "afm_secret", 1), "WRONGPASS")
+	wantRefused(t, strings.Replace(url, "s%40same", "afm_secret", 1), "WRONGPASS")
+	wantRefused(t, strings.Replace(url, "name=visitors", "name=others", 1), "no master")
+}
+
+// What nobody can be asked for is not what is not there.
+func TestRedisThatSentinelsNoLongerKnowIsAwayAndNotEmpty(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
+	s := openRedis(t, sentinel.URL()+"&master_name=visitors", "p:")
+	saved, err := s.SaveSession(t.Context(), store.Session{Visitor: "v1", Epoch: 1, ExpiresAt: soon()})
+	must(t, err)
+	at := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
+	t.Cleanup(func() { _ = at.Close() })
+	must(t, at.Remove(t.Context(), "visitors").Err())
+	client := server.Client()
+	eventually(t, "is away", func() bool {
+		must(t, client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+		got, err := s.Session(t.Context(), "v1")
+		if err == nil && got != saved {
+			t.Fatalf("got %+v, want %+v or %v", got, saved, store.ErrUnavailable)
 		}
-	}
+		return errors.Is(err, store.ErrUnavailable) && strings.Contains(err.Error(), "no master")
+	})
+	host, port, _ := net.SplitHostPort(server.Addr)
+	must(t, at.Monitor(t.Context(), "visitors", host, port, "1").Err())
+	eventually(t, "works again", func() bool {
+		got, err := s.Session(t.Context(), "v1")
+		return err == nil && got == saved
+	})
 }
 
 func TestRedisWhoseMasterDiesGoesOnWithTheReplica(t *testing.T) {

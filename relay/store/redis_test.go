@@ -105,16 +105,28 @@ func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
 	if n := client.DBSize(t.Context()).Val(); n != 0 {
 		t.Errorf("got %d keys in database 0, want all in 3", n)
 	}
-	for what, bad := range map[string]string{
-		"password": strings.Replace(url, "p%40ss", "afm_secret", 1), "user": strings.Replace(url, "relay:p%40ss", "else:afm_secret", 1),
-		"prefix": url,
-	} {
-		prefix := map[bool]string{true: "other:", false: "p:"}[what == "prefix"]
-		_, err := store.Open(t.Context(), bad, store.WithRedisPrefix(prefix))
-		if err == nil || strings.Contains(err.Error(), "afm_secret") || strings.Contains(err.Error(), "p%40ss") {
-			t.Errorf("wrong %s: got error %v, want one without the password", what, err)
+	wantRefused(t, strings.Replace(url, "p%40ss", "afm_secret", 1), "WRONGPASS")
+	wantRefused(t, strings.Replace(url, "relay:p%40ss", "else:afm_secret", 1), "WRONGPASS")
+	wantRefused(t, strings.Replace(url, "/3", "/99", 1), "out of range")
+	giveFewRights(t, client, "resetkeys", "~another:*")
+	wantRefused(t, url, "NOPERM")
+}
+
+// wantRefused wants a store at url not to open, and the error to say why and to
+// hold no password.
+func wantRefused(t *testing.T, url, why string) {
+	t.Helper()
+	eventually(t, "is refused, "+why, func() bool {
+		s, err := store.Open(t.Context(), url, store.WithRedisPrefix("p:"))
+		if err == nil { // who answers late is taken to be away
+			must(t, s.Close())
+			return false
 		}
-	}
+		if said := err.Error(); !strings.Contains(said, why) || strings.Contains(said, "afm_secret") || strings.Contains(said, "p%40ss") {
+			t.Fatalf("got error %v, want one that says %q without a password", err, why)
+		}
+		return true
+	})
 }
 
 func TestRedisIsSpokenToOverTLS(t *testing.T) {
@@ -277,6 +289,8 @@ func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) 
 		"redis://u:afm_secret@%zz", "redis://u:afm_secret@host:port", "redis://u:afm_secret@host/x", "redis://u:afm_secret@host?nonsense=1",
 		"rediss://u:afm_secret@host?addr=host", "redis://u:afm_secret@host?addr=host:1&read_only=true",
 		"redis://u:afm_secret@host?master_name=m&replica_only=true", "redis://u:afm_secret@host?master_name=m&db=x",
+		"redis://u:afm_secret@host?master_name=", "redis://u:afm_secret@host/3?addr=host:1", "redis:u:afm_secret@host:6379",
+		"redis://u:afm_secret@host?addr=host", "redis://u:afm_secret@host?mastername=m", "redis://u:afm_secret@host/0/1?master_name=m",
 	} {
 		err := store.Valid(url)
 		if err == nil || strings.Contains(err.Error(), "afm_secret") {
@@ -287,7 +301,7 @@ func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) 
 		}
 	}
 	for _, url := range []string{
-		"redis://host", "rediss://user:password@host:6380/2", "redis://host:1?addr=host:2&addr=host:3", "rediss://host?master_name=m&addr=b:26379",
+		"redis://host", "rediss://user:password@host:6380/2", "redis://host:1?addr=host:2&addr=host:3", "redis://host:1/0?addr=host:1", "rediss://host?master_name=m&addr=b:26379",
 		"memory:", "sqlite:x",
 	} {
 		if err := store.Valid(url); err != nil {
