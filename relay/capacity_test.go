@@ -153,6 +153,36 @@ func TestASandboxInUseIsNotPutToSleep(t *testing.T) {
 	}
 }
 
+// The agent was found to be done, and its visitor's next turn comes before the
+// sandbox is down.
+func TestATurnThatComesWhileItsSandboxIsPutToSleepIsSentAfterwards(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.MaxSessions, c.SendWait = 1, patience }, anyframetest.WithAgent(1, atWork))
+	v, id := r.begin("hi")
+	r.idle(id)
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpTranscript, Session: id, Delay: time.Second, Times: 1})
+	other, asked := r.visitor(), r.plane.Count(anyframetest.OpTranscript)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if a, err := other.try(t.Context(), "hi", "k1"); err != nil || a.status != http.StatusAccepted {
+			t.Errorf("for whom room is made: got %d %s, %v, want 202", a.status, a.body, err)
+		}
+	})
+	r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpTranscript) > asked })
+	v.insist("work", "k2")
+	wg.Wait()
+	var calls []anyframetest.Op
+	for _, req := range r.plane.Requests() {
+		if strings.Contains(req.Path, id) && (req.Op == anyframetest.OpMessage || req.Op == anyframetest.OpTerminate) {
+			calls = append(calls, req.Op)
+		}
+	}
+	if want := []anyframetest.Op{anyframetest.OpMessage, anyframetest.OpTerminate, anyframetest.OpMessage}; !slices.Equal(calls, want) {
+		t.Errorf("got %q, want %q", calls, want)
+	}
+	r.atMost(1)
+}
+
 func TestWhoWasPutToSleepGoesOnWithTheNextTurn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, talk))
