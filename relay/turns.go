@@ -64,12 +64,20 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	if err != nil {
 		return err
 	}
+	if v.brief { // it must not run out while the sandbox boots
+		if v, err = s.extend(r.Context(), v); err != nil {
+			return err
+		}
+	}
 	sess, err := s.hub.open(r.Context(), v.id)
 	if err != nil {
 		return err
 	}
 	defer sess.close()
 	got, repeated, err := sess.send(r.Context(), clientAddr(r), key, m)
+	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, errVisitorUnknown) {
+		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
+	}
 	result := turnAccepted
 	switch {
 	case err != nil:

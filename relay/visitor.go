@@ -28,6 +28,12 @@ const (
 	cookieName    = "relay_visitor"
 	visitorIDKey  = "visitor"
 	identifiedKey = "identified"
+	briefKey      = "brief"
+
+	// briefFor is how long a visitor is remembered who has nothing to lose, having
+	// no session yet: to introduce oneself costs nothing, and a flood of visitors
+	// would fill the store for [Config.VisitorTTL].
+	briefFor = time.Hour
 )
 
 // tokenPattern is what a token looks like; anything else never gets as far as
@@ -40,6 +46,7 @@ type who struct {
 	token      string
 	expiresAt  time.Time
 	identified bool // the website said who it is
+	brief      bool // has no session yet, so that expiresAt is near
 }
 
 func newVisitors(c *Config, st store.Store) *scs.SessionManager {
@@ -56,6 +63,7 @@ type visitorRow struct {
 	Deadline   time.Time `json:"deadline"`
 	Visitor    string    `json:"visitor"`
 	Identified bool      `json:"identified,omitempty"`
+	Brief      bool      `json:"brief,omitempty"`
 }
 
 var errBadVisitorRow = errors.New("visitor row is not readable")
@@ -64,7 +72,8 @@ var errBadVisitorRow = errors.New("visitor row is not readable")
 func (visitorCodec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
 	id, _ := values[visitorIDKey].(string)
 	identified, _ := values[identifiedKey].(bool)
-	return json.Marshal(visitorRow{deadline, id, identified})
+	brief, _ := values[briefKey].(bool)
+	return json.Marshal(visitorRow{deadline, id, identified, brief})
 }
 
 // Decode implements [scs.Codec].
@@ -73,7 +82,7 @@ func (visitorCodec) Decode(b []byte) (time.Time, map[string]any, error) {
 	if json.Unmarshal(b, &row) != nil || row.Visitor == "" {
 		return time.Time{}, nil, errBadVisitorRow
 	}
-	return row.Deadline, map[string]any{visitorIDKey: row.Visitor, identifiedKey: row.Identified}, nil
+	return row.Deadline, map[string]any{visitorIDKey: row.Visitor, identifiedKey: row.Identified, briefKey: row.Brief}, nil
 }
 
 // short is how a visitor appears in logs: the same one is recognised, nobody
@@ -172,27 +181,38 @@ func (s *Server) holder(ctx context.Context, token string) (who, error) {
 	if id == "" || !deadline.After(time.Now()) {
 		return who{}, errVisitorUnknown
 	}
-	return who{id, token, deadline, s.visitors.GetBool(ctx, identifiedKey)}, nil
+	return who{id, token, deadline, s.visitors.GetBool(ctx, identifiedKey), s.visitors.GetBool(ctx, briefKey)}, nil
 }
 
-// mint makes a new token for a visitor.
+// mint makes a new token for a visitor. One whom nobody named has said nothing
+// yet.
 func (s *Server) mint(ctx context.Context, id string, identified bool) (who, error) {
 	ctx, err := s.visitors.Load(context.WithoutCancel(ctx), "")
 	if err != nil {
 		return who{}, err
 	}
-	v := who{id: id, identified: identified}
+	v := who{id: id, identified: identified, brief: !identified && briefFor < s.config.VisitorTTL}
 	s.visitors.Put(ctx, visitorIDKey, id)
 	s.visitors.Put(ctx, identifiedKey, identified)
+	s.visitors.Put(ctx, briefKey, v.brief)
+	s.visitors.SetDeadline(ctx, time.Now().Add(s.lifetime(v)))
 	v.token, v.expiresAt, err = s.visitors.Commit(ctx)
 	return v, err
+}
+
+// lifetime is how long a visitor is remembered.
+func (s *Server) lifetime(v who) time.Duration {
+	if v.brief {
+		return briefFor
+	}
+	return s.config.VisitorTTL
 }
 
 // extend gives a visitor who comes back the whole time again, once a tenth of
 // it has gone by.
 func (s *Server) extend(ctx context.Context, v who) (who, error) {
-	until := time.Now().Add(s.config.VisitorTTL)
-	if until.Sub(v.expiresAt) < s.config.VisitorTTL/10 {
+	until := time.Now().Add(s.lifetime(v))
+	if until.Sub(v.expiresAt) < s.lifetime(v)/10 {
 		return v, nil
 	}
 	s.extending.Lock()
@@ -204,9 +224,22 @@ func (s *Server) extend(ctx context.Context, v who) (who, error) {
 	if s.visitors.GetString(ctx, visitorIDKey) == "" {
 		return v, errVisitorUnknown // forgotten meanwhile
 	}
+	if !s.visitors.GetBool(ctx, briefKey) {
+		v.brief, until = false, time.Now().Add(s.config.VisitorTTL) // since it was read
+	}
+	s.visitors.Put(ctx, briefKey, v.brief)
 	s.visitors.SetDeadline(ctx, until)
 	v.token, v.expiresAt, err = s.visitors.Commit(ctx)
 	return v, err
+}
+
+// keep remembers a visitor for good who has a session now.
+func (s *Server) keep(ctx context.Context, v who, sess *session) (who, error) {
+	if !v.brief || sess.view().epoch == 0 {
+		return v, nil
+	}
+	v.brief = false
+	return s.extend(ctx, v)
 }
 
 // allowances are the limits that the widget tells a visitor of beforehand.
@@ -262,6 +295,13 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer sess.close()
+	if v, err = s.keep(r.Context(), v, sess); err != nil {
+		return err
+	}
+	if v.brief {
+		// Its cookie must outlive the first turn, which moves the deadline.
+		v.expiresAt = time.Now().Add(s.config.VisitorTTL)
+	}
 	s.lookBriefly(r.Context(), sess)
 	out := struct {
 		Token     *string    `json:"token"`

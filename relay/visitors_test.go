@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/store"
 )
 
 func TestTheTokenTravelsInTheWayThatFitsTheCaller(t *testing.T) {
@@ -82,7 +84,7 @@ func TestIntroducingTellsAllThatAWidgetNeeds(t *testing.T) {
 
 func TestAVisitorWhoComesBackIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, func(c *relay.Config) { c.VisitorTTL = 100 * time.Hour })
+		d := newDesk(t, func(c *relay.Config) { c.VisitorTTL = 50 * time.Minute })
 		first := d.ask("POST", "/v1/visitor", `{}`).cookies()[0]
 		token := first.Value
 		for what, headers := range map[string][]string{
@@ -100,24 +102,104 @@ func TestAVisitorWhoComesBackIsConfirmed(t *testing.T) {
 			t.Errorf("a script asks for the token of a cookie that it may not read: got %q, want another visitor's", a.token())
 		}
 
-		time.Sleep(60 * time.Hour) // of the bubble's time, which costs none
+		time.Sleep(30 * time.Minute) // of the bubble's time, which costs none
 		a := d.ask("POST", "/v1/visitor", `{}`, "Cookie", first.Name+"="+token)
-		if got, want := a.json["expires_at"], time.Now().Add(100*time.Hour).UTC().Format(time.RFC3339); got != want {
+		if got, want := a.json["expires_at"], time.Now().Add(50*time.Minute).UTC().Format(time.RFC3339); got != want {
 			t.Errorf("got expires_at %v, want %v", got, want)
 		}
-		if got := a.cookies(); len(got) != 1 || got[0].Value != token || got[0].MaxAge != int((100*time.Hour).Seconds()) {
-			t.Errorf("got cookies %v, want the same for another 100 h", got)
+		if got := a.cookies(); len(got) != 1 || got[0].Value != token || got[0].MaxAge != int((50*time.Minute).Seconds()) {
+			t.Errorf("got cookies %v, want the same for another 50 min", got)
 		}
-		time.Sleep(60 * time.Hour)
+		time.Sleep(30 * time.Minute)
 		if a := d.ask("GET", "/v1/session", "", bearer(token)...); a.status != http.StatusOK {
-			t.Errorf("120 h after the first visit, 60 h after the last: got %d, want 200", a.status)
+			t.Errorf("an hour after the first visit, half of it after the last: got %d, want 200", a.status)
 		}
-		time.Sleep(40*time.Hour + time.Second)
+		time.Sleep(20*time.Minute + time.Second)
 		refused(t, "after the lifetime", d.ask("GET", "/v1/session", "", bearer(token)...), 401, "visitor_unknown")
 		if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, bearer(token)...); len(a.token()) != 43 || a.token() == token {
 			t.Errorf("an expired token: got %q, want another", a.token())
 		}
 	})
+}
+
+// A page that is opened makes a visitor, and so does whoever wants to fill the
+// store with them.
+func TestOneWhoHasSaidNothingIsSoonForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		left, stays := d.mint(), d.mint()
+		for range 3 {
+			time.Sleep(50 * time.Minute)
+			a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, bearer(stays)...)
+			if got, want := a.json["expires_at"], time.Now().Add(720*time.Hour).UTC().Format(time.RFC3339); a.token() != stays || got != want {
+				t.Fatalf("one who comes back: got %s, want the same token until %s, if it says something", a.body, want)
+			}
+		}
+		refused(t, "one who left", d.ask("GET", "/v1/session", "", bearer(left)...), 401, "visitor_unknown")
+		time.Sleep(time.Hour + time.Second)
+		refused(t, "one who left later", d.ask("GET", "/v1/session", "", bearer(stays)...), 401, "visitor_unknown")
+	})
+}
+
+func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, onDisk(t), anyframetest.WithAgent(1, talk))
+	disk, err := store.Open(t.Context(), r.conf.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { disk.Close() })
+	remembered := func(v *browser) time.Duration {
+		t.Helper()
+		hash := sha256.Sum256([]byte(v.token))
+		var row struct{ Deadline time.Time }
+		b, found, err := disk.FindCtx(t.Context(), base64.RawURLEncoding.EncodeToString(hash[:]))
+		if err != nil || !found || json.Unmarshal(b, &row) != nil {
+			t.Fatalf("the visitor in the store: got %s, %v, %v", b, found, err)
+		}
+		return time.Until(row.Deadline)
+	}
+	a, b, c := r.visitor(), r.visitor(), r.visitor()
+	a.say("hello", "k1")
+	if got := remembered(a); got < 719*time.Hour {
+		t.Errorf("after the first turn: remembered for %v, want 720 h", got)
+	}
+	if got := remembered(b); got > time.Hour {
+		t.Errorf("before the first turn: remembered for %v, want an hour", got)
+	}
+	b.do("POST", "/v1/session", "")
+	eventually(t, "the session is there", func() bool { _, epoch := b.session(); return epoch == 1 })
+	if b.do("POST", "/v1/visitor", `{}`); remembered(b) < 719*time.Hour {
+		t.Errorf("introduced again with a session: remembered for %v, want 720 h", remembered(b))
+	}
+	if a := c.do("POST", "/v1/messages", `{"text":""}`); a.status != http.StatusBadRequest || remembered(c) > time.Hour {
+		t.Errorf("after nothing was said: got %d, remembered for %v, want 400 and an hour", a.status, remembered(c))
+	}
+}
+
+// The store forgets a token in its time, but it need not be on the minute.
+func TestATokenThatTheStoreStillHasIsVoidAfterItsDeadline(t *testing.T) {
+	disk := onDisk(t)
+	r := newRig(t, disk)
+	kept, err := store.Open(t.Context(), r.conf.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	token := strings.Repeat("A", 43)
+	hash := sha256.Sum256([]byte(token))
+	for want, until := range map[int]time.Time{http.StatusOK: time.Now().Add(time.Hour), http.StatusUnauthorized: time.Now().Add(-time.Second)} {
+		row, err := json.Marshal(map[string]any{"deadline": until, "visitor": "someone"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := kept.CommitCtx(t.Context(), base64.RawURLEncoding.EncodeToString(hash[:]), row, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if a := (&browser{r, token}).do("GET", "/v1/session", ""); a.status != want {
+			t.Errorf("a deadline at %v: got %d %s, want %d", until, a.status, a.body, want)
+		}
+	}
 }
 
 func TestTheCookieIsAsStrictAsTheConnectionAllows(t *testing.T) {
