@@ -179,6 +179,7 @@ func TestBaseURLIsHTTPSButForLoopback(t *testing.T) {
 		"http://api.example", "http://localhost.example", "http://10.0.0.1", "http://0.0.0.0", "https://u:secret@api.example",
 		"https://u@api.example", "https://api.example?secret=1", "https://api.example?", "https://api.example#secret",
 		"https://api.example/#", "api.example", "//api.example", "https://", "https:opaque", "https:///path", "ftp://localhost",
+		"file:///etc/passwd", "gopher://localhost:70/", "http://169.254.169.254/latest", "unix:///run/x.sock",
 		"://", "https://exa mple", "https://api.example/\x00",
 	}
 	for _, u := range bad {

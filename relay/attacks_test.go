@@ -1,8 +1,13 @@
 package relay_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode"
@@ -51,6 +56,66 @@ func TestNothingThatTheAgentSaysBreaksOutOfItsFrame(t *testing.T) {
 			t.Errorf("got %s, want JSON in every event", e)
 		}
 	}
+}
+
+// TestTheFieldsOfAnyFramesStreamAreNotPassedOn has somebody between AnyFrame and
+// the relay add fields to every event. What the relay sends has its own only.
+func TestTheFieldsOfAnyFramesStreamAreNotPassedOn(t *testing.T) {
+	const evil = "event: problem\rretry: 987654321\r\nxyzzy: 1\n:xyzzy\nid: 9-9\x00\n"
+	plane := anyframetest.Start(t, anyframetest.WithAgent(1, talk))
+	target, err := url.Parse(plane.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.FlushInterval = -1
+	proxy.ModifyResponse = func(res *http.Response) error {
+		if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+			res.Body = &spiked{Closer: res.Body, lines: bufio.NewReader(res.Body), with: evil}
+		}
+		return nil
+	}
+	between := httptest.NewServer(proxy)
+	t.Cleanup(between.Close)
+	r := rigFor(t, plane, func(c *relay.Config) { c.BaseURL = between.URL })
+	v := r.visitor()
+	x := v.open("")
+	v.say("hello", "k1")
+	got := x.turnEnds(1)
+	x.matches("the stream", r.oracle(1, plane.Sessions()[0].ID))
+	if count(got, "problem") != 0 {
+		t.Errorf("got\n%swant no problem", lines(got))
+	}
+	for _, word := range []string{"xyzzy", "987654321", "9-9"} {
+		if strings.Contains(x.text(), word) {
+			t.Errorf("got %q in the stream, which is AnyFrame's", word)
+		}
+	}
+}
+
+// spiked puts more fields before the data of every event that passes.
+type spiked struct {
+	io.Closer
+
+	lines *bufio.Reader
+	with  string
+	rest  []byte
+}
+
+func (s *spiked) Read(p []byte) (n int, err error) {
+	if len(s.rest) == 0 {
+		line, err := s.lines.ReadString('\n')
+		if err != nil {
+			return 0, err
+		}
+		if strings.HasPrefix(line, "data:") {
+			line = s.with + line
+		}
+		s.rest = []byte(line)
+	}
+	n = copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
 }
 
 // TestNothingThatAClientSendsGetsIntoTheLog sends what would forge a line, or

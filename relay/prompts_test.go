@@ -105,6 +105,32 @@ func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
 	}
 }
 
+func TestAQuestionOfTheLastConversationIsNotOneOfThis(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.VisitorApprovals = true }, anyframetest.WithAgent(1, asks))
+	v := r.visitor()
+	for kind, text := range map[string]string{"question": "ask", "approval": "permit"} {
+		x := v.open("")
+		v.say(text, kind+"1")
+		old := x.prompt(kind)
+		if a := v.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
+			t.Fatalf("ended: got %d %s, want 204", a.status, a.body)
+		}
+		x.close()
+		v.say(text, kind+"2")
+		x = v.open("")
+		x.prompt(kind)
+		before := r.plane.Count(anyframetest.OpRespond)
+		refused(t, "the old "+kind+", answered", v.respond(old, "red"), 404, "prompt_unknown")
+		refused(t, "the old "+kind+", approved", v.decide(old, "approve"), 404, "prompt_unknown")
+		if n := r.plane.Count(anyframetest.OpRespond) - before; n != 0 {
+			t.Errorf("%s: got %d answers at AnyFrame, want none", kind, n)
+		}
+		x.close()
+		v.do("DELETE", "/v1/session", "")
+	}
+}
+
 func TestOfManyAnswersAtOnceOneCounts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil, anyframetest.WithAgent(1, asks))
