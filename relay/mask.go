@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -50,10 +51,7 @@ func encodings(text string) []string {
 		all = append(all, coded, strings.NewReplacer("+", "-", "/", "_").Replace(coded))
 	}
 	digits := hex.EncodeToString([]byte(text))
-	percent := ""
-	for i := 0; i < len(digits); i += 2 {
-		percent += "%" + digits[i:i+2]
-	}
+	percent := "%" + strings.ReplaceAll(fmt.Sprintf("% x", text), " ", "%")
 	all = append(all, digits, strings.ToUpper(digits), percent, strings.ToUpper(percent))
 	slices.Sort(all)
 	return slices.Compact(all)
