@@ -37,7 +37,7 @@ func StartSentinel(t testing.TB, name string, quorum int, master *Server) *Serve
 	conf := filepath.Join(s.dir, "sentinel.conf")
 	text := "bind 127.0.0.1\nport " + s.port() + "\ndir " + s.dir + "\nlogfile " + filepath.Join(s.dir, "log") +
 		fmt.Sprintf("\nsentinel monitor %s 127.0.0.1 %s %d", name, master.port(), quorum) +
-		fmt.Sprintf("\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 10000\n", name, name)
+		fmt.Sprintf("\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 5000\n", name, name)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
