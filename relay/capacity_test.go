@@ -350,6 +350,30 @@ func TestASandboxThatMayHaveBeenMadeCounts(t *testing.T) {
 	r.atMost(1)
 }
 
+// Nothing but a rank hangs on who listens, so thousands of streams that drop and
+// come back at once must not make the store write.
+func TestStreamsThatComeAndGoCostTheStoreNextToNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))
+	v, id := r.begin("hi")
+	r.idle(id)
+	counted := func() float64 { return metric(t, r.reg, "relay_store_seconds", "op", "admit") }
+	before := counted()
+	const times = 50
+	for range times {
+		x := v.open("")
+		x.turnEnds(1)
+		x.close()
+		r.plane.WaitFor(t, func() bool { return metric(t, r.reg, "relay_streams_open") == 0 })
+	}
+	if got := counted() - before; got > times/2 {
+		t.Errorf("the sandbox was counted %v times more, want a few at most for %d streams that came and went", got, times)
+	}
+	x := v.open("") // and who stays is known to
+	eventually(t, "the sandbox is counted as listened to", func() bool { return counted() > before })
+	x.close()
+}
+
 func TestSandboxesOfVisitorsWhoLeftAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))

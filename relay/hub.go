@@ -56,6 +56,7 @@ type hub struct {
 	mu       sync.Mutex // held only to look or set
 	closed   bool
 	sessions map[string]*session
+	unranked map[*session]bool // of whose rank the store has yet to hear
 
 	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
 }
@@ -70,6 +71,7 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *lim
 		making:   make(chan struct{}, maxMaking),
 		draining: make(chan struct{}),
 		sessions: map[string]*session{},
+		unranked: map[*session]bool{},
 	}
 }
 

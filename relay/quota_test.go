@@ -42,7 +42,7 @@ func metric(t *testing.T, reg prometheus.Gatherer, name string, labels ...string
 				has = append(has, l.GetName(), l.GetValue())
 			}
 			if len(labels) == 0 || slices.Equal(has, labels) {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}

@@ -28,6 +28,9 @@ const (
 	countedFor = time.Minute
 	// renewAfter is how long the store is not told again of a sandbox that runs.
 	renewAfter = 30 * time.Second
+	// rankAfter is how long the store is not told that the first stream of a
+	// session was opened, or the last closed.
+	rankAfter = 2 * time.Second
 	// fullFor is how long the relay counts as full without asking again.
 	fullFor = time.Second
 	// sleepWait is how long a pump may take to find its sandbox down.
@@ -74,9 +77,10 @@ func (s *session) countAwake(ctx context.Context, limit int) (ok bool, err error
 func (s *session) count(ctx context.Context, limit int) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	ticket, ok, err := s.hub.store.Admit(ctx, s.visitor, s.rank(), limit, s.hub.countFor())
+	rank := s.rank()
+	ticket, ok, err := s.hub.store.Admit(ctx, s.visitor, rank, limit, s.hub.countFor())
 	if ok {
-		s.ticket, s.counted = ticket, time.Now()
+		s.ticket, s.counted, s.ranked = ticket, time.Now(), rank
 	}
 	return ok, err
 }
@@ -189,17 +193,54 @@ func (s *session) listen() (leave func()) {
 		edge := was == 0 || s.listeners == 0
 		s.hub.mu.Unlock()
 		if edge {
-			s.stayAwake(s.hub.ctx)
+			s.hub.rankLater(s)
 		}
 	}
 	change(1)
 	return func() { change(-1) }
 }
 
+// rankLater tells the store of the session's rank in a while, if it is another
+// one then: of thousands of streams that drop and come back it need not hear.
+func (h *hub) rankLater(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	if len(h.unranked) == 0 {
+		time.AfterFunc(rankAfter, h.rankNow)
+	}
+	h.unranked[s] = true
+}
+
+// rankNow tells the store of the ranks that it has yet to hear of.
+func (h *hub) rankNow() {
+	h.mu.Lock()
+	if h.closed || len(h.unranked) == 0 {
+		h.mu.Unlock()
+		return
+	}
+	sessions := h.unranked
+	h.unranked = map[*session]bool{}
+	h.wg.Add(1)
+	h.mu.Unlock()
+	defer h.wg.Done()
+	for s := range sessions {
+		s.countMu.Lock()
+		changed := s.ranked != s.rank()
+		s.countMu.Unlock()
+		if changed {
+			s.stayAwake(h.ctx)
+		}
+	}
+}
+
 // anyIdle returns the refusal if no sandbox can be put to sleep to make room.
 func (h *hub) anyIdle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	h.rankNow()
 	idle, err := h.store.Idlest(ctx, rankBusy, 1)
 	if err != nil || len(idle) > 0 {
 		return err
@@ -237,6 +278,7 @@ func (h *hub) makeRoom(ctx context.Context, visitor string) bool {
 	default:
 		return false // AnyFrame has enough to do
 	}
+	h.rankNow()
 	idle, err := h.store.Idlest(ctx, rankBusy, maxIdlest)
 	if err != nil {
 		h.log.Warn("find idle sandboxes", "error", err)

@@ -70,6 +70,7 @@ type session struct {
 	countMu sync.Mutex // held while the store is told how the sandbox counts, so that the last word is the newest
 	ticket  int64      // of the sandbox among those awake; 0 when it is not counted here
 	counted time.Time  // when the store was last told
+	ranked  int64      // what it was told then
 
 	opened    time.Time // when this process began to hold it
 	listeners int       // event streams; guarded by hub.mu

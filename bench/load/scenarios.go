@@ -200,6 +200,7 @@ func runStorm(ctx context.Context, s *stage, full bool) (result, error) {
 		t.last, t.first = events-back, true
 	}
 	f.got.Store(0)
+	defer s.profile(ctx, 1)()
 	begun := time.Now()
 	// The message is the session's first event; then come those that count.
 	if _, err = f.openAll(ctx, 1024, func(t *tab) string { return fmt.Sprintf("%s%d", t.idPath, 1+events-back) }); err != nil {
