@@ -21,7 +21,7 @@ const (
 const unavailable = "Mercure and Centrifugo are left out: their programs are in no package that the benchmark can install."
 
 // report prints the tables and writes them where they are kept.
-func report(facts map[string]string, full bool, all []measured, missing map[string]bool) error {
+func report(facts map[string]string, full bool, all []measured, missing map[string]bool, failed []string) error {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(facts)) {
 		if facts[k] != "" {
@@ -37,6 +37,9 @@ func report(facts map[string]string, full bool, all []measured, missing map[stri
 	b.WriteString("\n" + unavailable + "\n")
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		fmt.Fprintf(&b, "%s was not installed.\n", name)
+	}
+	for _, line := range failed {
+		b.WriteString(line + "\n")
 	}
 	fmt.Print(b.String())
 	out, err := json.MarshalIndent(map[string]any{"facts": facts, "full": full, "runs": all}, "", " ")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -343,6 +344,7 @@ func measure(ctx context.Context, full bool, onlyScenarios, onlyPeers []string) 
 	facts := machine(ctx)
 	var all []measured
 	missing := map[string]bool{}
+	var failed []string // and why
 	for _, sc := range scenarios {
 		if onlyScenarios != nil && !slices.Contains(onlyScenarios, sc.name) {
 			continue
@@ -358,15 +360,20 @@ func measure(ctx context.Context, full bool, onlyScenarios, onlyPeers []string) 
 					missing[p.name] = true
 					continue
 				}
-				if err != nil {
+				if err != nil && (p.ours || ctx.Err() != nil) {
 					return fmt.Errorf("%s, %s: %w", sc.name, p.name, err)
+				}
+				if err != nil { // a peer that can't do it is no reason to lose the rest
+					failed = append(failed, fmt.Sprintf("%s could not do %s, run %d of %d: %s.", p.name, sc.name, rep+1, sc.reps, strings.SplitN(err.Error(), "\n", 2)[0]))
+					fmt.Fprintln(os.Stderr, failed[len(failed)-1])
+					continue
 				}
 				fmt.Fprintf(os.Stderr, "%s %d/%d %s: %v\n", sc.name, rep+1, sc.reps, p.name, r)
 				all = append(all, measured{sc.name, p.name, size(sc.name, full), r})
 			}
 		}
 	}
-	return report(facts, full, all, missing)
+	return report(facts, full, all, missing, failed)
 }
 
 func once(ctx context.Context, sc scenario, p peer, self, binary string, full bool) (result, error) {
