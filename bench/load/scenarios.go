@@ -188,7 +188,7 @@ func runStorm(ctx context.Context, s *stage, full bool) (result, error) {
 		return nil, err
 	}
 	defer func() { f.closeAll() }()
-	const events = 60
+	const events = 30
 	n := int64(len(f.streams))
 	if err := s.play(ctx, 5, events); err != nil {
 		return nil, err

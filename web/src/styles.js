@@ -105,7 +105,7 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .text blockquote{margin-inline:0;padding-inline-start:14px;border-inline-start:3px solid var(--line);color:var(--muted)}\
 .text a{color:var(--link);text-decoration:underline;text-underline-offset:2.5px;unicode-bidi:isolate;border-radius:3px}\
 .text hr{border:0;border-top:1px solid var(--line);margin:1.1em 0}\
-code,pre{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.88em}\
+code,pre{font-family:ui-monospace,Menlo,monospace;font-size:.88em}\
 .text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate}\
 .code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}\
 .bar{display:flex;justify-content:space-between;align-items:center;padding-block:4px;padding-inline:14px 6px;font-size:.8em;color:var(--muted);min-height:32px}\
@@ -133,7 +133,7 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}\
 .dots i:nth-child(2){animation-delay:.2s}.dots i:nth-child(3){animation-delay:.4s}\
 @keyframes breathe{from{opacity:.85}to{opacity:.25}}\
 \
-.jump{position:absolute;left:50%;bottom:calc(100% + 10px);translate:-50% 0;display:flex;align-items:center;gap:6px;border:1px solid var(--line);background:var(--bg);border-radius:99px;padding:6px 14px 6px 11px;font-size:.87em;font-weight:500;box-shadow:0 4px 16px #0f172921;animation:in .2s;white-space:nowrap}\
+.jump{position:absolute;left:50%;bottom:calc(100% + 10px);translate:-50% 0;display:flex;align-items:center;gap:6px;border:1px solid var(--line);background:var(--bg);border-radius:99px;padding:6px 14px;font-size:.87em;font-weight:500;box-shadow:0 4px 12px #0f172914;animation:in .2s;white-space:nowrap}\
 .jump svg{width:16px;height:16px}\
 :is(.confirm,.error):not([hidden])~.dock .jump{display:none}\
 .dock{flex:none;position:relative;padding:6px 14px max(14px,env(safe-area-inset-bottom))}\
