@@ -51,8 +51,7 @@ import { followViewport } from "./viewport.js";
 
 const discretion = 2000; // ms until a lost connection is mentioned; most are back before
 const absence = 60_000; // ms that a hidden tab's stream is kept
-const patience = 300; // ms that a replay is waited for before it is shown in part
-const budget = 20; // ms that a paint takes; what it can't do is left to the next one
+const patience = 150; // ms that a replay is waited for before it is shown in part
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
@@ -218,11 +217,15 @@ class Panel {
         return;
       case "update":
         return this.#update(first ?? {});
+      case "newConversation":
+        return this.conversation.newConversation();
+      case "identify":
+        return this.conversation.identify(first);
       case "logout":
         this.composer.clear();
         return this.conversation.logout();
-      default: // newConversation, identify
-        return /** @type {any} */ (this.conversation)[name](first);
+      default:
+        return undefined;
     }
   }
 
@@ -306,9 +309,8 @@ class Panel {
   /** @param {boolean} open */
   #remember(open) {
     try {
-      const key = `${this.storage.space}open`;
-      if (open) sessionStorage.setItem(key, "1");
-      else sessionStorage.removeItem(key);
+      if (open) sessionStorage.setItem(`relay-chat:${this.shell.base}:open`, "1");
+      else sessionStorage.removeItem(`relay-chat:${this.shell.base}:open`);
     } catch {
       // Then the next page begins with the chat closed.
     }
@@ -333,7 +335,7 @@ class Panel {
 
   /** On a phone the panel covers the page and says so. */
   #modal() {
-    const covers = this.mode === "popup" && this.#open && matchMedia("(max-width:640px),(max-height:480px)").matches;
+    const covers = this.mode === "popup" && this.#open && matchMedia("(max-width:640px)").matches;
     if (covers) this.root.setAttribute("aria-modal", "true");
     else this.root.removeAttribute("aria-modal");
     if (this.shell.launcher) this.shell.launcher.inert = covers;
@@ -437,11 +439,7 @@ class Panel {
 
   /** @param {View} now @param {View} before @param {RelayEvent} event */
   #changed(now, before, event) {
-    // What a new stream tells is waited for: the end of a history shows first,
-    // and what comes again would vanish and come back before the reader's eyes.
-    const renewed = /^(connected|adopted)$/.test(event.type);
-    if (renewed && (!now.caughtUp || before.items.length > now.items.length)) this.#hold = Date.now() + patience;
-    this.#schedule();
+    this.#schedule(/^(connected|adopted)$/.test(event.type) && before.items.length > now.items.length);
     if (now.status !== before.status || now.epoch !== before.epoch) {
       this.shell.emit("session", { status: now.status, epoch: now.epoch });
       if (now.epoch !== before.epoch || now.status === "ended") this.news.forget();
@@ -449,7 +447,7 @@ class Panel {
       if (now.status === "failed" && before.status === "booting") this.#complain(say("sessionFailed"));
     }
     if (event.type === "forget") this.times.clear();
-    if (now.caughtUp && !renewed) {
+    if (now.caughtUp && !/^(connected|adopted)$/.test(event.type)) {
       // What brought us up to date is the last of the history.
       for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(keyOf(said));
       if (this.news.tell(now, before, event)) this.#count();
@@ -488,30 +486,33 @@ class Panel {
     if (document.title !== now) document.title = now;
   }
 
-  /** Paints soon, or in a while where nobody looks. */
-  #schedule() {
+  /**
+   * Paints soon: with the next frame, or in a while where frames don't come.
+   * What a new stream tells again is waited for, or words would vanish and
+   * come back before the reader's eyes.
+   * @param {boolean} replay
+   */
+  #schedule(replay) {
+    if (replay) this.#hold = Date.now() + patience;
     if (this.#painting) return;
     this.#painting = true;
     const paint = () => {
       this.#painting = false;
       const began = Date.now();
       if (!this.#life.signal.aborted) this.#paint();
-      if (!this.#painting) this.#hold = Math.max(this.#hold, 4 * Date.now() - 3 * began); // at most a quarter of the time is ours
+      this.#hold = Date.now() + 3 * (Date.now() - began); // at most a quarter of the time is ours
     };
-    setTimeout(paint, Math.max(this.#hold - Date.now(), document.hidden ? 200 : 16));
+    const wait = Math.max(this.#hold - Date.now(), document.hidden ? 200 : 0);
+    if (wait > 0) setTimeout(paint, wait);
+    else requestAnimationFrame(paint);
   }
 
   #paint() {
     const { view } = this.conversation;
     this.composer.attach.hidden = !this.client.limits.max_attachments;
-    const stop = Date.now() + budget;
-    let left;
-    do {
-      left = this.transcript.render(view);
-      this.follow.keep();
-    } while (left && Date.now() < stop);
-    if (left) this.#schedule();
+    this.transcript.render(view);
     this.frame.fresh.hidden = view.items.length + view.pending.length === 0;
+    this.follow.keep();
     this.#tick();
   }
 

@@ -36,8 +36,7 @@ export class Follow {
 
   /** Goes to the end if it is followed. */
   keep() {
-    const { scrollHeight } = this.log; // lays out, which belongs to the time of who asks
-    if (this.stuck) this.log.scrollTop = scrollHeight;
+    if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
   }
 
   /** Goes to the end and follows it. */

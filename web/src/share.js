@@ -20,8 +20,6 @@ export class Share {
   #leads = null;
   /** @type {AbortController|null} of the time among the tabs */
   #term = null;
-  /** Whether a tab follows, as far as a leader knows. */
-  #followed = false;
   /** Whether what a follower hears follows on what it has. */
   #joined = false;
   #heard = 0;
@@ -46,7 +44,7 @@ export class Share {
       },
       onEvent: (event) => {
         to.onEvent(event);
-        if (this.#followed) this.#tell({ event });
+        this.#tell({ event });
       },
       onState: (state) => {
         this.#state = state;
@@ -163,10 +161,7 @@ export class Share {
   /** @param {any} message */
   #hear({ join, retry, wake, open, view, me, event, state }) {
     if (this.#leads) {
-      if (join) {
-        this.#followed = true;
-        this.#tell({ view: this.to.view(), me: join, state: this.#plain() });
-      }
+      if (join) this.#tell({ view: this.to.view(), me: join, state: this.#plain() });
       if (retry) this.stream.retryNow();
       if (wake) this.stream.awake(false);
       return;
