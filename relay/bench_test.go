@@ -16,7 +16,7 @@ func BenchmarkParse(b *testing.B) {
 
 func BenchmarkTranslate(b *testing.B) {
 	c := DefaultConfig()
-	t := newTranslator(&c, 1, 0, &notebook{}, false)
+	t := newTranslator(&c, keyMarks(testMarked), 1, 0, &notebook{}, false)
 	b.ReportAllocs()
 	for seq := int64(1); b.Loop(); seq++ {
 		t.step(hear(fed(seq)))

@@ -342,7 +342,7 @@ func (s *session) rows(ctx context.Context, since int64, limit int) ([]anyframe.
 func (sub *subscriber) catchUp(ctx context.Context) error {
 	v := sub.view
 	base := v.log.Base()
-	t := newTranslator(&sub.server.config, v.epoch, sub.seq, sub.sess.notes(), true)
+	t := newTranslator(&sub.server.config, sub.server.hub.marks, v.epoch, sub.seq, sub.sess.notes(), true)
 	for {
 		rows, err := sub.sess.rows(ctx, t.last, historyPage)
 		if err != nil {

@@ -28,6 +28,7 @@ const (
 // hub holds all live sessions, by visitor. It owns their goroutines.
 type hub struct {
 	config  *Config
+	marks   []string // what keys begin with, see mask.go
 	store   store.Store
 	client  *anyframe.Client
 	guard   *guard
@@ -64,7 +65,7 @@ type hub struct {
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &hub{
-		config: c, store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
+		config: c, marks: keyMarks(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
 		watchQuiet: watchQuiet, watchLive: watchLive, watchSilent: watchSilent, checks: make(chan struct{}, maxChecks),
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),

@@ -143,7 +143,7 @@ func (s *session) adopt(ctx context.Context, rec store.Session, st status, midwa
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	log := s.newLog(rec.LastSeq)
-	s.translator = newTranslator(s.hub.config, rec.Epoch, rec.LastSeq, book, false)
+	s.translator = newTranslator(s.hub.config, s.hub.marks, rec.Epoch, rec.LastSeq, book, false)
 	for _, p := range book.settledBetween(rec.LastSeq, 1<<62) { // unnumbered, so not in AnyFrame's log
 		// One that comes after the log begins is told after its prompt.
 		if id, ok := s.translator.visiblePrompt(p); ok && p.note.Seq <= rec.LastSeq {

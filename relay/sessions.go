@@ -235,7 +235,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t := newTranslator(&s.config, v.epoch, since, book, true)
+	t := newTranslator(&s.config, s.hub.marks, v.epoch, since, book, true)
 	if err := t.joinSpeech(rows, read); err != nil {
 		return err
 	}

@@ -106,9 +106,9 @@ type translator struct {
 }
 
 // newTranslator begins after the event numbered seq.
-func newTranslator(c *Config, epoch, seq int64, book *notebook, past bool) *translator {
+func newTranslator(c *Config, marks []string, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
-		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: keyMarks(c.APIKey), epoch: epoch, book: book, past: past,
+		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: marks, epoch: epoch, book: book, past: past,
 		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1, caughtUp: -1,
 	}
 	for _, p := range book.openPrompts(seq) {
@@ -423,45 +423,6 @@ func (t *translator) heal(seq int64) {
 	if t.torn >= 0 && seq > t.torn {
 		t.torn = -1
 	}
-}
-
-func (t *translator) tool(name string, input object, show func(string, any)) {
-	if t.visibility == VisibilityChat {
-		return
-	}
-	show("tool", toolData{name, "running", toolSummary(input)})
-}
-
-func (t *translator) toolResults(m object, show func(string, any)) {
-	if t.visibility == VisibilityChat {
-		return
-	}
-	for _, b := range m.blocks() {
-		name, ok := t.tools[b.str("tool_use_id")]
-		if b.blockType() != "tool_result" || !ok {
-			continue
-		}
-		state := "done"
-		if b.flag("is_error") {
-			state = "failed"
-		}
-		show("tool", toolData{name, state, ""})
-	}
-}
-
-const maxSummaryRunes = 140
-
-// toolSummary is the one part of a tool's input that visitors may see.
-func toolSummary(input object) string {
-	for _, key := range []string{"command", "file_path", "path", "query"} {
-		if s := strings.Join(strings.Fields(input.str(key)), " "); s != "" {
-			if r := []rune(s); len(r) > maxSummaryRunes {
-				return string(r[:maxSummaryRunes-1]) + "…"
-			}
-			return s
-		}
-	}
-	return ""
 }
 
 // prompt shows a question, or that the agent waits for a permission.
