@@ -286,18 +286,15 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, errVisitorUnknown) {
 		return err
 	}
-	v, err := s.recognise(r.Context(), presented, err == nil, subject)
-	if err != nil {
-		return err
+	v, sess, err := s.welcome(r.Context(), presented, err == nil, subject)
+	if errors.Is(err, errVisitorUnknown) {
+		// Forgotten by another tab meanwhile: a new visitor, as if a moment later.
+		v, sess, err = s.welcome(r.Context(), who{}, false, subject)
 	}
-	sess, err := s.hub.open(r.Context(), v.id)
 	if err != nil {
 		return err
 	}
 	defer sess.close()
-	if v, err = s.keep(r.Context(), v, sess); err != nil {
-		return err
-	}
 	if v.brief {
 		// Its cookie must outlive the first turn, which moves the deadline.
 		v.expiresAt = time.Now().Add(s.config.VisitorTTL)
@@ -317,6 +314,24 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 		s.setCookie(w, r, v.token, v.expiresAt)
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// welcome is recognise, and what there is of the visitor's session, which the
+// caller closes.
+func (s *Server) welcome(ctx context.Context, presented who, known bool, subject string) (who, *session, error) {
+	v, err := s.recognise(ctx, presented, known, subject)
+	if err != nil {
+		return v, nil, err
+	}
+	sess, err := s.hub.open(ctx, v.id)
+	if err != nil {
+		return v, nil, err
+	}
+	if v, err = s.keep(ctx, v, sess); err != nil {
+		sess.close()
+		return v, nil, err
+	}
+	return v, sess, nil
 }
 
 func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, token string, expires time.Time) {

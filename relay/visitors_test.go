@@ -477,7 +477,11 @@ func TestAForgottenTokenIsNotBroughtBackByATabThatConfirmsIt(t *testing.T) {
 	for _, token := range tokens {
 		var wg sync.WaitGroup
 		for range 12 {
-			wg.Go(func() { d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, bearer(token)...) })
+			wg.Go(func() {
+				if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, bearer(token)...); a.status != http.StatusOK {
+					t.Errorf("a tab that confirms it: got %d %s, want 200, as somebody new if need be", a.status, a.body)
+				}
+			})
 		}
 		wg.Go(func() { d.ask("DELETE", "/v1/visitor", "", bearer(token)...) })
 		wg.Wait()
