@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/joho/godotenv"
@@ -100,6 +102,21 @@ func (e environment) read(s *settings) error {
 		errs = append(errs, errors.New("RELAY_LOG_FORMAT must be text or json"))
 	}
 	return errors.Join(errs...)
+}
+
+// strangers returns, of .env and of the process's environment (NAME=value), the
+// names that look like settings and are none.
+func (e environment) strangers(process []string) []string {
+	names := slices.Collect(maps.Keys(e.file))
+	for _, line := range process {
+		name, _, _ := strings.Cut(line, "=")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		return !strings.HasPrefix(name, "RELAY_") && !strings.HasPrefix(name, "ANYFRAME_") || name == "ANYFRAME_API_TOKEN" ||
+			slices.ContainsFunc(table(), func(s setting) bool { return s.name == name })
+	})
 }
 
 // problems lists what is wrong, a line each, without saying a thing twice.

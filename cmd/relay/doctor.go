@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -31,9 +32,10 @@ type finding struct {
 
 // doctor examines a deployment, one check after the other.
 type doctor struct {
-	settings *settings
-	patience time.Duration // for each question, and for a stream's first bytes
-	findings []finding
+	settings  *settings
+	strangers []string      // names like those of settings
+	patience  time.Duration // for each question, and for a stream's first bytes
+	findings  []finding
 }
 
 // diagnose is relay doctor.
@@ -41,7 +43,7 @@ func diagnose(ctx context.Context, asJSON bool, lookup func(string) (string, boo
 	s := defaults()
 	env, envErr := readEnvironment(lookup, ".env")
 	readErr := env.read(s)
-	d := &doctor{settings: s, patience: 10 * time.Second}
+	d := &doctor{settings: s, strangers: env.strangers(os.Environ()), patience: 10 * time.Second}
 	d.examine(ctx, problems(envErr, readErr, s.relay.Validate()))
 	ok := true
 	for _, f := range d.findings {
@@ -98,6 +100,9 @@ func (d *doctor) examine(ctx context.Context, wrong []string) {
 	}
 	if len(wrong) == 0 {
 		d.ok("settings", "all can be read")
+	}
+	if len(d.strangers) > 0 { // perhaps somebody else's, such as those that Kubernetes makes of a service's name
+		d.unchecked("settings", "not the relay's, or misspelt: %s", strings.Join(d.strangers, ", "))
 	}
 	d.anyframe(ctx)
 	d.store(ctx)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,7 +85,7 @@ func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
 	if code, stdout, _ = execute(t, env, "doctor"); code != exitOK || strings.Count(stdout, "ok ") != 7 || strings.Contains(stdout, "→") {
 		t.Errorf("got exit %d and\n%swant 0, seven times ok and nothing to do", code, stdout)
 	}
-	if code, stdout, stderr = execute(t, env, "doctor", "--yaml"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "takes no arguments") {
+	if code, stdout, stderr = execute(t, env, "doctor", "--yaml"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "takes no argument but --json") {
 		t.Errorf("doctor --yaml: got exit %d, %q, %q, want 2 and why", code, stdout, stderr)
 	}
 }
@@ -203,6 +204,24 @@ func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) 
 		defer res.Body.Close()
 		answer(w, res)
 	})
+}
+
+func TestDoctorTellsOfNamesThatAreNoSettings(t *testing.T) {
+	t.Parallel()
+	env := append(upstream(anyframetest.Start(t)), "ANYFRAME_API_TOKEN=", "RELAY_STORE=memory:")
+	code, stdout, _ := execute(t, append(env, "RELAY_MAX_SESSION=5", "ANYFRAME_AGENT=1"), "doctor", "--json")
+	got := readReport(t, stdout)
+	want := finding{Check: "settings", Result: resultUnchecked, Says: "not the relay's, or misspelt: ANYFRAME_AGENT, RELAY_MAX_SESSION"}
+	if code != exitOK || !slices.Contains(got.Checks, want) {
+		t.Errorf("got exit %d, %+v, want 0 and %+v among them", code, got.Checks, want)
+	}
+	if _, stdout, _ = execute(t, env, "doctor"); strings.Contains(stdout, "misspelt") {
+		t.Errorf("got\n%swant nothing said of settings that there are", stdout)
+	}
+	s := environment{file: map[string]string{"RELAY_STOR": "memory:", "RELAY_STORE": "memory:", "HOME": "/"}}
+	if got := s.strangers(nil); !slices.Equal(got, []string{"RELAY_STOR"}) {
+		t.Errorf(".env: got %q, want RELAY_STOR alone", got)
+	}
 }
 
 func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {

@@ -40,7 +40,11 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	}
 	asJSON := command == "doctor" && slices.Equal(args[1:], []string{"--json"})
 	if len(args) > 1 && !asJSON {
-		fmt.Fprintf(stderr, "relay: %s takes no arguments; everything is set in the environment, see relay help\n", command)
+		takes := "no arguments"
+		if command == "doctor" {
+			takes = "no argument but --json"
+		}
+		fmt.Fprintf(stderr, "relay: %s takes %s; everything is set in the environment, see relay help\n", command, takes)
 		return exitUsage
 	}
 	switch command {

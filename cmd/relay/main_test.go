@@ -24,7 +24,7 @@ import (
 
 // asProgram makes the test binary be the relay, so that tests can run it as a
 // process and kill it.
-const asProgram = "RELAY_TEST_AS_PROGRAM"
+const asProgram = "TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
