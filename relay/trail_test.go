@@ -49,7 +49,7 @@ func TestTheLogHasALineForEveryRequestAndEveryStepAndNamesNobody(t *testing.T) {
 		if len(hash) != 8 {
 			t.Errorf("%s: got %v, want a short hash in %v", name, turn[name], turn)
 		}
-		for _, other := range []map[string]any{lines["GET /v1/events 200"], lines["POST /v1/messages 400"], r.logged("turn")[0], r.logged("turn ended")[0]} {
+		for _, other := range []map[string]any{lines["GET /v1/events 200"], lines["POST /v1/messages 400"], r.logged("session created")[0], r.logged("turn")[0], r.logged("turn ended")[0]} {
 			if other[name] != hash && (name == "visitor" || other["code"] == nil) {
 				t.Errorf("%s: got %v in %v, want %s as in the turn's", name, other[name], other, hash)
 			}

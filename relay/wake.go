@@ -236,7 +236,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		}
 		return err
 	}
-	s.logger().Info("session created", "epoch", saved.Epoch)
+	s.hub.log.Info("session created", "visitor", short(s.visitor), "session", short(up.ID), "epoch", saved.Epoch)
 	err = s.adopt(saveCtx, saved, statusBooting, false)
 	s.loadMu.Unlock()
 	if err != nil {
