@@ -105,6 +105,7 @@ func TestTheOldestIdleSandboxMakesRoom(t *testing.T) {
 	if got := r.status(working); got != anyframetest.StatusRunning {
 		t.Errorf("the agent at work: got %s, want it left alone", got)
 	}
+	r.counts(map[string]float64{"relay_sessions_put_to_sleep_total": 3, "relay_sessions_awake_limit": 4})
 	tab.status("sleeping")
 	r.visitor().refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
 	returned.refused("hi", "k2", http.StatusServiceUnavailable, "at_capacity")

@@ -81,6 +81,9 @@ func TestMetricsTellOfAConversation(t *testing.T) {
 		"relay_requests_total route POST=/v1/messages status 202": 3,
 		"relay_upstream_requests_total op message":                2,
 		"relay_upstream_requests_total op create":                 1,
+		"relay_upstream_request_seconds op message":               2,
+		"relay_upstream_request_seconds op create":                1,
+		"relay_streams_limit":                                     float64(r.conf.MaxStreams),
 		"relay_pump_lag_seconds":                                  float64(len(r.plane.Log(r.upstream()))),
 	})
 	for _, series := range []string{"relay_replay_bytes", "relay_events_sent_total", "relay_event_bytes_sent_total"} {
@@ -163,6 +166,21 @@ func TestMetricsCountFailuresOfTheStoreAndNotItsAnswers(t *testing.T) {
 	if got := r.metric("relay_store_errors_total", "op", "find_token"); got != 1 {
 		t.Errorf("relay_store_errors_total of find_token: got %v, want 1", got)
 	}
+}
+
+func TestStreamsAreCountedByHowTheyEnded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.StreamLifetime = time.Second })
+	v := r.visitor()
+	v.open("")
+	eventually(t, "its time is over", func() bool { return r.metric("relay_streams_ended_total") == 1 })
+	r.counts(map[string]float64{"relay_streams_ended_total reason lifetime": 1})
+	long := newRig(t, nil)
+	v = long.visitor()
+	v.open("").status("none")
+	long.srv.Drain(t.Context())
+	eventually(t, "it was sent elsewhere", func() bool { return long.metric("relay_streams_ended_total") == 1 })
+	long.counts(map[string]float64{"relay_streams_ended_total reason drained": 1})
 }
 
 func TestAReaderWhoTakesNothingIsCountedAsSlow(t *testing.T) {

@@ -139,7 +139,7 @@ func TestNoSecretGetsOutOfTheProgram(t *testing.T) {
 	} {
 		visit("GET", admin+path, "", "")
 	}
-	if !strings.Contains(seen["GET "+admin+"/metrics "], "relay_") {
+	if !strings.Contains(seen["GET "+admin+"/metrics "], "\nrelay_build_info{version=\"") {
 		t.Errorf("metrics: got %.300s, want the relay's", seen["GET "+admin+"/metrics "])
 	}
 	visit("DELETE", p.url+"/v1/visitor", visitor.Token, "")
