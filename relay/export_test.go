@@ -59,3 +59,6 @@ func PanelURL(files fs.FS) (string, error) {
 	}
 	return "assets/" + a.current["panel.js"], nil
 }
+
+// Broke is the cause for which a stream of AnyFrame's is opened again.
+func Broke(err error) string { return broke(err) }

@@ -350,7 +350,7 @@ func TestAStreamThatSkipsNumbersIsTrustedAndItsHolesAreStillFilled(t *testing.T)
 	v.say("two", "k2")
 	x.turnEnds(2)
 	x.matches("live", r.oracle(1, id))
-	r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total": 1})
+	r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total": 1})
 }
 
 func TestAnEventThatIsTooLargeIsLeftOutAndTheRestComes(t *testing.T) {

@@ -3,11 +3,13 @@ package relay
 import (
 	"context"
 	"errors"
+	"io"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -36,7 +38,7 @@ type metrics struct {
 	upstreamTime   *prometheus.HistogramVec // op
 	upstreamOpen   prometheus.Gauge
 	pumpLag        prometheus.Histogram
-	upstreamReopen prometheus.Counter
+	upstreamReopen *prometheus.CounterVec // cause
 	holesFilled    prometheus.Counter
 	breakerOpen    prometheus.Gauge
 	keyRefused     prometheus.Gauge
@@ -56,6 +58,10 @@ const (
 	fromMemory   = "memory"   // the log had what was asked for
 	fromUpstream = "upstream" // AnyFrame's transcript had
 	fromReset    = "reset"    // nobody had: the browser began anew
+
+	brokeEnded  = "ended"  // AnyFrame ended it
+	brokeSilent = "silent" // not even a heartbeat came
+	brokeBroken = "broken" // all else
 
 	bootNew    = "new"    // a sandbox was made
 	bootResume = "resume" // the one there was ran, or was woken
@@ -118,7 +124,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		upstreamCalls:  counters("relay_upstream_requests_total", "Requests to AnyFrame, by operation and status.", "op", "status"),
 		upstreamTime:   histograms("relay_upstream_request_seconds", "Time until AnyFrame answered, by operation.", seconds, "op"),
 		upstreamOpen:   gauge("relay_upstream_streams", "AnyFrame event streams that are followed now."),
-		upstreamReopen: counter("relay_upstream_stream_reconnects_total", "Times an AnyFrame stream broke and was opened again."),
+		upstreamReopen: counters("relay_upstream_stream_reconnects_total", "Times an AnyFrame stream broke and was opened again, by cause.", "cause"),
 		pumpLag:        histogram("relay_pump_lag_seconds", "From reading an event of AnyFrame's to having it ready for every stream.", short),
 		holesFilled:    counter("relay_upstream_events_filled_total", "Events that AnyFrame's stream left out and its transcript had."),
 		breakerOpen:    gauge("relay_upstream_breaker_open", "1 while the circuit breaker keeps requests from AnyFrame."),
@@ -127,9 +133,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		storeErrors:    counters("relay_store_errors_total", "Store operations that failed, by operation.", "op"),
 	}
 	for label, values := range map[*prometheus.CounterVec][]string{
-		m.streamsEnded: {endGone, endSlow, endLifetime, endDrained, endVoided},
-		m.resumes:      {fromMemory, fromUpstream, fromReset},
-		m.turns:        {turnAccepted, turnRepeated},
+		m.streamsEnded:   {endGone, endSlow, endLifetime, endDrained, endVoided},
+		m.resumes:        {fromMemory, fromUpstream, fromReset},
+		m.turns:          {turnAccepted, turnRepeated},
+		m.upstreamReopen: {brokeEnded, brokeSilent, brokeBroken},
 	} {
 		for _, v := range values {
 			label.WithLabelValues(v)
@@ -139,6 +146,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.boots.WithLabelValues(kind, bootOK)
 	}
 	return m
+}
+
+// broke is the cause for which a stream of AnyFrame's is opened again.
+func broke(err error) string {
+	switch {
+	case err == io.EOF: //nolint:errorlint // Follow never wraps it; what does is a connection that broke
+		return brokeEnded
+	case errors.Is(err, anyframe.ErrStreamStalled):
+		return brokeSilent
+	}
+	return brokeBroken
 }
 
 func (m *metrics) upstream(op, status string, took time.Duration) {

@@ -1,12 +1,15 @@
 package relay_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 )
@@ -134,6 +137,26 @@ func TestMetricsTellWhatIsWrongWithAnyFrame(t *testing.T) {
 		w.do("POST", "/v1/messages", `{"text":"hello"}`)
 		return broken.metric("relay_upstream_breaker_open") == 1
 	})
+}
+
+func TestStreamsOfAnyFramesAreCountedByWhyTheyAreOpenedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	v := r.visitor()
+	x := v.open("")
+	v.say("hello", "k1")
+	x.turnEnds(1)
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.EndAfterEvents, N: 0, Op: anyframetest.OpEvents, Times: 1})
+	r.plane.CutStreams()
+	eventually(t, "it is open again", func() bool { return r.metric("relay_upstream_stream_reconnects_total") == 2 })
+	r.counts(map[string]float64{"relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total cause ended": 1})
+	for want, err := range map[string]error{
+		"silent": fmt.Errorf("read: %w", anyframe.ErrStreamStalled), "broken": fmt.Errorf("connect: %w", io.EOF),
+	} {
+		if got := relay.Broke(err); got != want {
+			t.Errorf("%v: got %s, want %s", err, got, want)
+		}
+	}
 }
 
 // newRigOn is another relay on the same control plane.

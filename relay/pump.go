@@ -184,7 +184,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			OnWait: log.Release,
 			OnReconnect: func(r anyframe.Reconnect) {
 				log.Release()
-				s.hub.metrics.upstreamReopen.Inc()
+				s.hub.metrics.upstreamReopen.WithLabelValues(broke(r.Cause)).Inc()
 				s.logger().Debug("stream broke", "attempt", r.Attempt, "error", r.Cause)
 			},
 		}

@@ -176,10 +176,7 @@ func (w *witness) converse(v *browser, approvals bool) {
 
 func canaryRig(t *testing.T, change func(*relay.Config)) (*witness, *browser) {
 	t.Helper()
-	r := newRig(t, func(c *relay.Config) {
-		c.SendWait, c.BootTimeout, c.UpstreamTimeout = 2*time.Second, 3*time.Second, time.Second
-		change(c)
-	}, anyframetest.WithKey(canary), anyframetest.WithAgent(1, chatter))
+	r := newRig(t, change, anyframetest.WithKey(canary), anyframetest.WithAgent(1, chatter))
 	return &witness{r: r}, r.visitor()
 }
 
@@ -254,10 +251,15 @@ func TestNoSecretGetsOutWhenThingsFail(t *testing.T) {
 	for name, fault := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, v := canaryRig(t, func(c *relay.Config) { c.Visibility = relay.VisibilityTools })
+			w, v := canaryRig(t, func(c *relay.Config) {
+				c.Visibility = relay.VisibilityTools
+				c.SendWait, c.BootTimeout, c.UpstreamTimeout = 2*time.Second, 3*time.Second, time.Second
+			})
 			plane := w.r.plane
 			x := v.open("")
-			v.say("hello", "k1")
+			eventually(t, "the conversation began", func() bool { // however busy this machine is
+				return v.do("POST", "/v1/messages", `{"text":"hello"}`, "Idempotency-Key", "k1").status == http.StatusAccepted
+			})
 			x.turnEnds(1)
 			id := w.r.upstream()
 			if fault.Body == "" && fault.Kind == anyframetest.Respond { // an upstream that says all it knows

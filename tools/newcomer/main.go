@@ -189,7 +189,7 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 }
 
 // patience is how long a program may take to come up, downloads and all.
-const patience = 10 * time.Minute
+const patience = 30 * time.Minute
 
 var listening = regexp.MustCompile(`msg"?[:=]"?listening"?.*?addr"?[:=]"?([^\s",]+)`)
 
