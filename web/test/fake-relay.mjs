@@ -39,6 +39,7 @@ export class FakeRelay {
   async start(port = 0) {
     this.server = createServer((req, res) => void this.handle(req, res).catch((err) => res.destroy(err)));
     await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
+    this.server.unref(); // a test that fails before it stops it is to fail, not to hang
     this.port = this.server.address().port;
     this.url = `http://127.0.0.1:${this.port}${this.base}/`;
     return this;
@@ -227,6 +228,7 @@ export async function startSite(pages, headers = {}) {
     res.end(body);
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  server.unref();
   const site = {
     html: pages,
     headers,

@@ -21,6 +21,13 @@ function binary(name) {
   return path;
 }
 
+/** Lets node end when a test failed before it stopped this program; the relay is killed then, the plane sees its input end. */
+function letGo(child) {
+  child.unref();
+  for (const pipe of child.stdio) pipe?.unref();
+  process.once("exit", () => child.kill());
+}
+
 /** Starts a relay and resolves when it listens. */
 export async function startRelay(command, env = {}) {
   const child = spawn(binary("RELAY_BINARY"), [command], {
@@ -39,6 +46,7 @@ export async function startRelay(command, env = {}) {
     child.stderr.on("data", read);
     child.on("exit", (code) => fail(new Error(`relay ended with ${code}: ${log}`)));
   });
+  letGo(child);
   return {
     addr,
     url: `http://${addr}${env.RELAY_BASE_PATH ?? ""}/`,
@@ -46,6 +54,7 @@ export async function startRelay(command, env = {}) {
     async stop(signal = "SIGTERM") {
       if (child.exitCode !== null || child.signalCode) return;
       const ended = once(child, "exit");
+      child.ref();
       child.kill(signal);
       await ended;
     },
@@ -56,12 +65,14 @@ export async function startRelay(command, env = {}) {
 export async function startPlane(env = {}) {
   const child = spawn(binary("RELAY_PLANE"), [], { env: { PATH: process.env.PATH, ...env }, stdio: ["pipe", "pipe", "inherit"] });
   const [line] = await once(createInterface(child.stdout), "line");
+  letGo(child);
   const { url, key, agent } = JSON.parse(line);
   const dir = mkdtempSync(join(tmpdir(), "relay-"));
   return {
     env: { ANYFRAME_BASE_URL: url, ANYFRAME_API_KEY: key, ANYFRAME_AGENT_ID: String(agent), RELAY_STORE: `sqlite:${join(dir, "relay.db")}`, RELAY_RATE_MESSAGES: "off", RELAY_RATE_IP: "off", RELAY_RATE_SESSIONS: "off" },
     async stop() {
       const ended = once(child, "exit");
+      child.ref();
       child.stdin.end();
       await ended;
       rmSync(dir, { recursive: true, force: true });
