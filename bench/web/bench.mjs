@@ -267,8 +267,8 @@ Markdown by replacing the message's HTML; it has no resuming stream, and is give
 The pieces come ${pace} every 10 ms, about ten times as fast as an agent writes: the answer is sent in ${((long.length / piece / pace) * 0.01).toFixed(0)} s at the least. The
 hour is that hour's text at the same pace. A task that had not ended when time was up is not counted. The heap is what is left after a garbage collection, with all answers in the page.
 
-The aim is an answer without a task over 50 ms, and a history that is painted no later than the other's. What the table shows
-above that is known and open: the page's history comes as single events, which are all read and built before the first paint.
+The aim is an answer without a task over 50 ms, and a history that is painted no later than the other's. The page's history
+comes as single events, which are built newest first and in pieces: its first rows are there long before the last.
 `;
 process.stdout.write(report);
 writeFileSync(new URL("../../docs/benchmarks-web.md", import.meta.url), report);

@@ -60,7 +60,7 @@ export class Client {
   #meeting = null;
   /** @type {string|null} the token that the relay knew us by */
   #token = null;
-  /** Whether the relay ever answered us here. */
+  /** Whether the relay ever answered us here, as who we are now. */
   #known = false;
   /** @type {string|(() => string|Promise<string>)|null} */
   #identity = null;
@@ -137,6 +137,7 @@ export class Client {
 
   /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */
   forget(token = false) {
+    if (token && !this.#known) return; // the former visitor is unknown; who we are now is being asked
     this.#meeting = null;
     // Another tab may have a new one by now.
     if (token && this.storage.get("token") === this.#token) this.storage.set("token", null);
@@ -145,6 +146,7 @@ export class Client {
   /** @param {string|(() => string|Promise<string>)|null} identity a JWT of the website's */
   identify(identity) {
     this.#identity = identity;
+    this.#known = false;
     this.forget();
   }
 

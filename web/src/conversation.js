@@ -134,8 +134,8 @@ export class Conversation {
     try {
       await this.client.call("DELETE", "v1/visitor");
     } finally {
-      this.client.identify(null);
       this.client.forget(true);
+      this.client.identify(null);
       this.#apply({ type: "forget", data: { keepPending: false } });
       this.stream.restart();
     }
@@ -145,7 +145,7 @@ export class Conversation {
   #hear(event) {
     if (event.type === "problem" && event.data.fatal) {
       if (event.data.code !== "visitor_unknown") return;
-      this.client.forget(true);
+      this.client.forget(this.stream.leads); // another tab's stream may be one that this tab has left behind
       this.#apply({ type: "forget", data: { keepPending: true } });
       return;
     }

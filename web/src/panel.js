@@ -51,7 +51,8 @@ import { followViewport } from "./viewport.js";
 
 const discretion = 2000; // ms until a lost connection is mentioned; most are back before
 const absence = 60_000; // ms that a hidden tab's stream is kept
-const patience = 150; // ms that a replay is waited for before it is shown in part
+const patience = 300; // ms that a replay is waited for before it is shown in part
+const budget = 20; // ms that a paint takes; what it can't do is left to the next one
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
@@ -217,15 +218,11 @@ class Panel {
         return;
       case "update":
         return this.#update(first ?? {});
-      case "newConversation":
-        return this.conversation.newConversation();
-      case "identify":
-        return this.conversation.identify(first);
       case "logout":
         this.composer.clear();
         return this.conversation.logout();
-      default:
-        return undefined;
+      default: // newConversation, identify
+        return /** @type {any} */ (this.conversation)[name](first);
     }
   }
 
@@ -309,8 +306,9 @@ class Panel {
   /** @param {boolean} open */
   #remember(open) {
     try {
-      if (open) sessionStorage.setItem(`relay-chat:${this.shell.base}:open`, "1");
-      else sessionStorage.removeItem(`relay-chat:${this.shell.base}:open`);
+      const key = `${this.storage.space}open`;
+      if (open) sessionStorage.setItem(key, "1");
+      else sessionStorage.removeItem(key);
     } catch {
       // Then the next page begins with the chat closed.
     }
@@ -335,7 +333,7 @@ class Panel {
 
   /** On a phone the panel covers the page and says so. */
   #modal() {
-    const covers = this.mode === "popup" && this.#open && matchMedia("(max-width:640px)").matches;
+    const covers = this.mode === "popup" && this.#open && matchMedia("(max-width:640px),(max-height:480px)").matches;
     if (covers) this.root.setAttribute("aria-modal", "true");
     else this.root.removeAttribute("aria-modal");
     if (this.shell.launcher) this.shell.launcher.inert = covers;
@@ -439,7 +437,11 @@ class Panel {
 
   /** @param {View} now @param {View} before @param {RelayEvent} event */
   #changed(now, before, event) {
-    this.#schedule(/^(connected|adopted)$/.test(event.type) && before.items.length > now.items.length);
+    // What a new stream tells is waited for: the end of a history shows first,
+    // and what comes again would vanish and come back before the reader's eyes.
+    const renewed = /^(connected|adopted)$/.test(event.type);
+    if (renewed && (!now.caughtUp || before.items.length > now.items.length)) this.#hold = Date.now() + patience;
+    this.#schedule();
     if (now.status !== before.status || now.epoch !== before.epoch) {
       this.shell.emit("session", { status: now.status, epoch: now.epoch });
       if (now.epoch !== before.epoch || now.status === "ended") this.news.forget();
@@ -447,7 +449,7 @@ class Panel {
       if (now.status === "failed" && before.status === "booting") this.#complain(say("sessionFailed"));
     }
     if (event.type === "forget") this.times.clear();
-    if (now.caughtUp && !/^(connected|adopted)$/.test(event.type)) {
+    if (now.caughtUp && !renewed) {
       // What brought us up to date is the last of the history.
       for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(keyOf(said));
       if (this.news.tell(now, before, event)) this.#count();
@@ -486,33 +488,30 @@ class Panel {
     if (document.title !== now) document.title = now;
   }
 
-  /**
-   * Paints soon: with the next frame, or in a while where frames don't come.
-   * What a new stream tells again is waited for, or words would vanish and
-   * come back before the reader's eyes.
-   * @param {boolean} replay
-   */
-  #schedule(replay) {
-    if (replay) this.#hold = Date.now() + patience;
+  /** Paints soon, or in a while where nobody looks. */
+  #schedule() {
     if (this.#painting) return;
     this.#painting = true;
     const paint = () => {
       this.#painting = false;
       const began = Date.now();
       if (!this.#life.signal.aborted) this.#paint();
-      this.#hold = Date.now() + 3 * (Date.now() - began); // at most a quarter of the time is ours
+      if (!this.#painting) this.#hold = Math.max(this.#hold, 4 * Date.now() - 3 * began); // at most a quarter of the time is ours
     };
-    const wait = Math.max(this.#hold - Date.now(), document.hidden ? 200 : 0);
-    if (wait > 0) setTimeout(paint, wait);
-    else requestAnimationFrame(paint);
+    setTimeout(paint, Math.max(this.#hold - Date.now(), document.hidden ? 200 : 16));
   }
 
   #paint() {
     const { view } = this.conversation;
     this.composer.attach.hidden = !this.client.limits.max_attachments;
-    this.transcript.render(view);
+    const stop = Date.now() + budget;
+    let left;
+    do {
+      left = this.transcript.render(view);
+      this.follow.keep();
+    } while (left && Date.now() < stop);
+    if (left) this.#schedule();
     this.frame.fresh.hidden = view.items.length + view.pending.length === 0;
-    this.follow.keep();
     this.#tick();
   }
 

@@ -27,17 +27,18 @@ import { locale, reason, say, teach } from "./strings.js";
 /**
  * @typedef {object} Row
  * @property {HTMLElement} el
- * @property {(item: any) => void} update
+ * @property {(item: any, late: () => boolean) => boolean|void} update whether something is left, because it is late
  * @property {(now: number) => void} [tick] every second while something waits
  */
 
 /**
- * @param {Item} item
+ * @param {Item} item what is pending has no kind
  * @param {Acts} acts
  * @returns {Row}
  */
 export function row(item, acts) {
   switch (item.kind) {
+    case undefined:
     case "user":
       return userRow(acts);
     case "agent":
@@ -51,6 +52,9 @@ export function row(item, acts) {
   }
 }
 
+/** So much of a long answer is shown at a time, in characters, until it is late. */
+const step = 1000;
+
 const labels = () => ({ copy: say("copy"), table: say("table") });
 
 /** @param {string} label @param {() => void} act */
@@ -63,18 +67,26 @@ function agentRow(acts) {
   const text = h("div", { class: "text", part: "message-text" });
   const markdown = new Markdown(text, labels());
   let said = "";
+  let shown = 0;
   const copy = h("button", { type: "button", class: "copy", "aria-label": say("copyMessage"), onclick: () => acts.copy(copy, said, text) }, say("copy"));
   const time = h("span");
   const tools = h("div", { class: "tools" }, copy, time);
   const el = h("article", { "data-role": "agent", class: "msg agent", part: "message message-agent", "aria-label": acts.name() }, text, tools);
   return {
     el,
-    update(/** @type {Item} */ item) {
+    update(/** @type {Item} */ item, late) {
       said = item.text;
-      tools.hidden = !!item.open;
       time.textContent = acts.time(item.key);
-      markdown.update(said, !item.open);
-      el.classList.toggle("open", !!item.open);
+      let left = true;
+      while (left) {
+        shown += step + (shown >> 4); // a block that goes on and on is read again each time
+        left = shown < said.length;
+        markdown.update(said.slice(0, shown), !left && !item.open);
+        if (late()) break;
+      }
+      shown = Math.min(shown, said.length);
+      el.classList.toggle("open", (tools.hidden = left || !!item.open));
+      return left;
     },
   };
 }
@@ -84,7 +96,7 @@ function agentRow(acts) {
  * @param {Acts} acts
  * @returns {Row}
  */
-export function userRow(acts) {
+function userRow(acts) {
   const text = h("div", { class: "bubble", part: "message-text", dir: "auto" });
   const files = h("div", { class: "files" });
   const meta = h("div", { class: "meta" });

@@ -36,7 +36,8 @@ export class Follow {
 
   /** Goes to the end if it is followed. */
   keep() {
-    if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
+    const { scrollHeight } = this.log; // lays out, which belongs to the time of who asks
+    if (this.stuck) this.log.scrollTop = scrollHeight;
   }
 
   /** Goes to the end and follows it. */

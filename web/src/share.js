@@ -20,6 +20,8 @@ export class Share {
   #leads = null;
   /** @type {AbortController|null} of the time among the tabs */
   #term = null;
+  /** Whether a tab follows, as far as a leader knows. */
+  #followed = false;
   /** Whether what a follower hears follows on what it has. */
   #joined = false;
   #heard = 0;
@@ -44,7 +46,7 @@ export class Share {
       },
       onEvent: (event) => {
         to.onEvent(event);
-        this.#tell({ event });
+        if (this.#followed) this.#tell({ event });
       },
       onState: (state) => {
         this.#state = state;
@@ -161,7 +163,10 @@ export class Share {
   /** @param {any} message */
   #hear({ join, retry, wake, open, view, me, event, state }) {
     if (this.#leads) {
-      if (join) this.#tell({ view: this.to.view(), me: join, state: this.#plain() });
+      if (join) {
+        this.#followed = true;
+        this.#tell({ view: this.to.view(), me: join, state: this.#plain() });
+      }
       if (retry) this.stream.retryNow();
       if (wake) this.stream.awake(false);
       return;

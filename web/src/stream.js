@@ -9,6 +9,8 @@ const silence = 45_000;
 /** A connection quiet for this long is doubted when the page wakes. */
 const doubt = 20_000;
 const maxBackoff = 30_000;
+/** So many bytes are read at a time; then the page has its turn. */
+const slice = 4096;
 /** A relay that refuses this website is asked again after this long. */
 const refusal = 60_000;
 
@@ -175,7 +177,11 @@ export class Stream {
         const { done, value } = await reader.read();
         if (done) return;
         this.#heard = Date.now();
-        decoder.push(value);
+        for (let at = 0; at < value.length; at += slice) {
+          decoder.push(value.subarray(at, at + slice));
+          // What has piled up is not read in one go, while somebody looks.
+          if (!document.hidden) await new Promise((done) => setTimeout(done));
+        }
       }
     } catch (err) {
       if (err instanceof Problem) throw err;

@@ -20,6 +20,7 @@ export class Times {
     } catch {
       this.#times = new Map();
     }
+    setTimeout(clock, 300, 0); // a browser's first takes long, and the first message shall not wait for it
   }
 
   /** Notes that something is said now. @param {string} key */
@@ -54,7 +55,10 @@ export function stamp(at, before) {
   return `${day}, ${clock(at)}`;
 }
 
+/** @type {Record<string, Intl.DateTimeFormat>} by locale */
+const formats = {};
+
 /** @param {number} at s since 1970 */
 export function clock(at) {
-  return new Date(at * 1000).toLocaleTimeString(locale, { timeStyle: "short" });
+  return (formats[locale] ??= new Intl.DateTimeFormat(locale, { timeStyle: "short" })).format(at * 1000);
 }

@@ -1,15 +1,20 @@
 // @ts-check
 // The view as rows. Rows are kept by key: what did not change is not touched.
 import { h } from "./h.js";
-import { row, userRow } from "./rows.js";
+import { row } from "./rows.js";
 import { say } from "./strings.js";
 import { stamp } from "./times.js";
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./reduce.js").View} View */
 
+/** What is built at once, in ms; laying it out takes about twice as long. */
+const budget = 4;
+/** The same where nobody looks: above what is on the screen already. */
+const above = 30;
+
 export class Transcript {
-  /** @type {Map<string, {row: Row, item: unknown}>} */
+  /** @type {Map<string, {row: Row, said: unknown}>} */
   #rows = new Map();
 
   /**
@@ -35,45 +40,59 @@ export class Transcript {
     this.starters.replaceChildren(...starters.map((s) => h("button", { type: "button", class: "starter", part: "starter", onclick: () => this.onStarter(s) }, s)));
   }
 
-  /** @param {View} view */
+  /**
+   * Shows a view, the newest first, for a few ms; reports whether something is
+   * left to be shown.
+   * @param {View} view
+   */
   render(view) {
-    const { pending } = view;
-    this.hello.hidden = view.items.length + pending.length > 0 || !view.caughtUp;
-    const gone = new Set(this.#rows.keys());
-    /** @type {ChildNode|null} */
-    let at = this.hello.nextSibling;
-    /** @param {string} key @param {any} item @param {() => Row} build */
-    const put = (key, item, build) => {
-      gone.delete(key);
-      let kept = this.#rows.get(key);
-      if (!kept) {
-        kept = { row: build(), item: null };
-        this.#rows.set(key, kept);
-      }
-      if (kept.item !== item) {
-        kept.row.update(item);
-        kept.item = item;
-      }
-      if (kept.row.el === at) at = at.nextSibling;
-      else this.thread.insertBefore(kept.row.el, at);
-    };
+    const all = [...view.items, ...view.pending];
+    this.hello.hidden = all.length > 0 || !view.caughtUp;
+    const began = Date.now();
+    const late = (ms = budget) => Date.now() - began >= ms && !document.hidden;
+    const most = this.#rows.size > 50 ? above : budget;
+    /** @type {Map<string, any>} */
+    const wanted = new Map();
     /** @type {number|undefined} */
     let before;
-    /** @param {string} key @param {any} item @param {() => Row} build */
-    const timed = (key, item, build) => {
+    for (const said of all) {
+      const key = keyOf(said);
       const at = this.times.at(key);
       const text = at && stamp(at, before);
-      if (text) put(`at ${key}`, text, stampRow);
+      if (text) wanted.set(`at ${key}`, text);
       before = at ?? before;
-      put(key, item, build);
-    };
-    for (const item of view.items) timed(keyOf(item), item, () => row(item, this.acts));
-    for (const p of pending) timed(keyOf(p), p, () => userRow(this.acts));
-    for (const key of gone) {
-      this.#rows.get(key)?.row.el.remove();
+      wanted.set(key, said);
+    }
+    for (const [key, { row }] of this.#rows) {
+      if (wanted.has(key)) continue;
+      row.el.remove();
       this.#rows.delete(key);
     }
     this.#status(view);
+    let left = false;
+    let full = false;
+    for (const [key, said] of [...wanted].reverse()) {
+      let kept = this.#rows.get(key);
+      if (kept?.said === said) continue;
+      if (full) {
+        left = true;
+        continue;
+      }
+      if (!kept) {
+        kept = { row: typeof said === "string" ? stampRow() : row(said, this.acts), said: null };
+        this.#rows.set(key, kept);
+      }
+      if (kept.row.update(said, late)) left = true;
+      else kept.said = said;
+      full = late(most);
+    }
+    let at = this.hello.nextSibling;
+    for (const key of wanted.keys()) {
+      const el = this.#rows.get(key)?.row.el;
+      if (el === at) at = at.nextSibling;
+      else if (el) this.thread.insertBefore(el, at);
+    }
+    return left;
   }
 
   /** Renews what counts down; reports whether anything does. @param {View} view */

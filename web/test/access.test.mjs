@@ -418,3 +418,30 @@ test("with forced colors every control has an edge, and the focus is seen", asyn
     assert.ok(await el.evaluate((e) => parseFloat(getComputedStyle(e).outlineWidth) >= 2 && getComputedStyle(e).outlineStyle !== "none"), selector);
   }
 });
+
+test("a phone held sideways shows the panel whole, with the keyboard too", async () => {
+  relay.agent = async (r, v, text) => {
+    r.emit(v, "text", { text: `You said: ${text}\n\n${"Words, words, words. ".repeat(60)}`, delta: false });
+    r.emit(v, "turn_end", { reason: "done" });
+  };
+  const page = await visit("", { viewport: { width: 844, height: 390 }, hasTouch: true, isMobile: true });
+  await launcher(page).click();
+  await composer(page).fill("sideways");
+  await page.locator("relay-chat .send").click();
+  await settled(page);
+  mkdirSync(pictures, { recursive: true });
+  for (const [height, room] of [[390, 240], [180, 60]]) {
+    await page.setViewportSize({ width: 844, height });
+    const box = (part) => page.locator(`relay-chat ${part}`).boundingBox();
+    await eventually(async () => assert.deepEqual(await box(".shell"), { x: 0, y: 0, width: 844, height }));
+    const [log, field, send] = [await box(".log"), await box("textarea"), await box(".send")];
+    assert.ok(log.height >= room, `at ${height} px: ${log.height} px for the log, want ${room}`);
+    for (const b of [field, send]) assert.ok(b.y >= log.y + log.height && b.y + b.height <= height, `at ${height} px: ${JSON.stringify(b)}`);
+    await page.screenshot({ path: `${pictures}sideways-${height}.png` });
+  }
+  await composer(page).fill("one\ntwo\nthree\nfour\nfive\nsix\nseven");
+  const log = await page.locator("relay-chat .log").boundingBox();
+  assert.ok(log.height >= 40, `a long draft leaves ${log.height} px for the log`);
+  assert.equal(await shell(page).getAttribute("aria-modal"), "true");
+  assert.deepEqual(page.wrong, []);
+});

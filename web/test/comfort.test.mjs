@@ -119,3 +119,34 @@ test("without the setting nothing is heard, and no sound is fetched", async () =
   await eventually(async () => assert.match(await page.title(), /^\(1\)/));
   assert.ok(!relay.requests.some((r) => r.path.includes("sound")));
 });
+
+test("a long history comes newest first on a slow machine, piece by piece, and whole", async () => {
+  const page = await context.newPage();
+  await page.goto(relay.url);
+  await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
+  const v = relay.only;
+  v.epoch = 1;
+  v.status = "running";
+  const said = Array.from({ length: 40 }, (_, n) => (n === 39 ? `Last. ${"More **words**.\n\n".repeat(400)}The end.` : `Message ${n}.`));
+  for (const text of said.slice(0, -1)) relay.emit(v, "user", { text, attachments: [] });
+  relay.emit(v, "text", { text: said.at(-1), delta: false });
+  await page.addInitScript(() => {
+    // A clock that runs on whenever it is read, so that every paint is late at once.
+    const { now } = Date;
+    let late = 0;
+    Date.now = () => now() + (late += 5);
+    window.first = [];
+    const look = () => {
+      const rows = document.querySelector("relay-chat")?.shadowRoot?.querySelectorAll("article") ?? [];
+      if (rows.length && rows.length < 40) window.first.push(rows[0].textContent);
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  await page.reload();
+  await eventually(async () => assert.deepEqual((await page.locator("relay-chat article .bubble, relay-chat article .text").allTextContents()).map((t) => t.replace(/(More words\.\s*){400}/, "all ")), said.map((t) => t.replace(/(More \*\*words\*\*\.\n\n){400}/, "all "))));
+  const first = await page.evaluate(() => window.first);
+  assert.ok(first.length > 1 && !first.some((t) => t.startsWith("Message 0.")), `begins with ${first.slice(0, 3)}`);
+  const { top, height, all } = await page.locator("relay-chat .log").evaluate((log) => ({ top: log.scrollTop, height: log.clientHeight, all: log.scrollHeight }));
+  assert.ok(all > height && all - top - height <= 48, `at ${top} of ${all} less ${height}`);
+});

@@ -374,3 +374,32 @@ test("a reader who scrolled up is left alone, and shown the way down", async () 
   await page.locator("relay-chat .jump").click();
   await eventually(async () => assert.ok((await gap()) < 2));
 });
+
+test("the former visitor's stream that ends amid an introduction asks for no second token", async () => {
+  const page = await popup();
+  await page.locator("relay-chat .launcher").click();
+  await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
+  let answer;
+  let asked = 0;
+  relay.fault = (req, res, path) => {
+    if (path !== "/v1/visitor" || !relay.requests.at(-1).body.identity) return false;
+    asked++;
+    // As the relay does: who was is voided, and then who is gets a token.
+    const was = relay.only;
+    relay.visitors.clear();
+    for (const s of was?.streams ?? []) s.end('event: problem\ndata: {"code":"visitor_unknown","fatal":true}\n\n');
+    answer = () => relay.introduce(res, "", true);
+    return true;
+  };
+  const done = page.evaluate(() => window.RelayChat.identify("a token of the site's"));
+  await eventually(async () => assert.notEqual(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
+  relay.fault = null; // whoever asks from now on is heard at once
+  answer();
+  await done;
+  await say(page, "hello");
+  await settled(page);
+  assert.equal(asked, 1);
+  assert.equal(relay.requests.filter((r) => r.method === "POST" && r.path === "/v1/visitor" && r.body.identity).length, 1, "introductions");
+  assert.equal(relay.visitors.size, 1, "visitors");
+  assert.deepEqual(page.wrong, []);
+});
