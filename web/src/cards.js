@@ -67,7 +67,7 @@ function question(el, first, { h, say, plain, markdown, respond }) {
   const ask = h("div", { class: "text" });
   const text = markdown(ask);
   const choices = (first.options ?? []).map((o) => {
-    const button = h("button", { type: "button", class: "starter choice", onclick: () => settled || respond({ answer: o.label }) }, h("span", {}, plain(o.label)), o.detail ? h("small", {}, plain(o.detail)) : null);
+    const button = h("button", { class: "starter choice", onclick: () => settled || respond({ answer: o.label }) }, h("span", {}, plain(o.label)), o.detail ? h("small", {}, plain(o.detail)) : null);
     return { o, button };
   });
   const field = h("input", { type: "text", "aria-label": say("answer"), placeholder: say("answer"), dir: "auto", autocomplete: "off", enterkeyhint: "send" });
@@ -110,7 +110,7 @@ function approval(el, { text, input }, { h, say, plain, respond }) {
   const all = typeof input === "string" ? input : input === undefined ? "" : JSON.stringify(input, null, 2);
   const details = all ? [h("details", {}, h("summary", {}, say("details")), h("pre", { tabindex: 0, dir: "ltr" }, plain(all.slice(0, 20000))))] : [];
   /** @param {"approve"|"deny"} decision @param {string} cls */
-  const button = (decision, cls) => h("button", { type: "button", class: cls, onclick: () => settled || respond({ decision }) }, say(decision));
+  const button = (decision, cls) => h("button", { class: cls, onclick: () => settled || respond({ decision }) }, say(decision));
   const buttons = h("div", { class: "decide" }, button("approve", "small strong"), button("deny", "small"));
   const outcome = h("div", { class: "outcome" });
   el.append(ask, ...run, ...details, buttons, outcome);

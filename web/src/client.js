@@ -33,7 +33,7 @@ export class Problem extends Error {
     /** @type {any} */
     let body = {};
     try {
-      if (/json/.test(res.headers.get("content-type") ?? "")) body = await res.json();
+      body = (await res.json()) ?? {};
     } catch {
       // A refusal without a readable body still has its status.
     }

@@ -26,22 +26,22 @@ export class Frame {
     const head = h("div", { class: "head", part: "header" }, this.dot, this.title, this.fresh, shut);
 
     this.bannerText = h("span");
-    this.retry = h("button", { type: "button", class: "link", onclick: acts.retryNow }, say("retryNow"));
+    this.retry = h("button", { class: "link", onclick: acts.retryNow }, say("retryNow"));
     this.banner = h("div", { class: "banner", part: "banner", hidden: true }, this.bannerText, this.retry);
 
     this.errorText = h("span");
-    const ok = h("button", { type: "button", class: "link", onclick: () => this.complain("") }, say("ok"));
+    const ok = h("button", { class: "link", onclick: () => this.complain("") }, say("ok"));
     this.error = h("div", { class: "error", part: "error", hidden: true }, this.errorText, ok);
 
-    const yes = h("button", { type: "button", class: "small strong", onclick: () => {
+    const yes = h("button", { class: "small strong", onclick: () => {
       this.confirm.hidden = true;
       acts.fresh();
     } }, say("freshYes"));
-    this.no = h("button", { type: "button", class: "small", onclick: () => this.unask() }, say("cancel"));
+    this.no = h("button", { class: "small", onclick: () => this.unask() }, say("cancel"));
     const buttons = h("div", { class: "decide" }, yes, this.no);
     this.confirm = h("div", { class: "confirm", role: "group", "aria-labelledby": "ask", hidden: true }, h("p", { id: "ask" }, say("freshAsk")), buttons);
 
-    this.jump = h("button", { type: "button", class: "jump", part: "jump", hidden: true, onclick: acts.jump }, icon("down"), say("jump"));
+    this.jump = h("button", { class: "jump", part: "jump", hidden: true, onclick: acts.jump }, icon("down"), say("jump"));
     const dock = h("div", { class: "dock" }, this.jump, parts.composer);
 
     // An empty title keeps the element's own from popping up over everything.
@@ -69,5 +69,5 @@ export class Frame {
 
 /** @param {keyof typeof import("./h.js").shapes} shape @param {string} part @param {string} label @param {() => void} act */
 function iconButton(shape, part, label, act) {
-  return h("button", { type: "button", class: "icon", part, "aria-label": label, title: label, onclick: act }, icon(shape));
+  return h("button", { class: "icon", part, "aria-label": label, title: label, onclick: act }, icon(shape));
 }

@@ -16,13 +16,13 @@ export function h(tag, attrs = {}, ...kids) {
   for (const [name, value] of Object.entries(attrs)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
-    else el.setAttribute(name, value === true ? "" : String(value));
+    else el.setAttribute(name, value === true ? "" : value);
   }
   for (const kid of kids) if (kid !== null) el.append(kid);
   return el;
 }
 
-/** Paths on a 24 by 24 grid, drawn as lines. */
+/** Paths on a 24 by 24 grid, which the loader's sheet draws as lines. */
 export const shapes = {
   close: "M6 9l6 6 6-6",
   attach: "M20 11l-9 9a5 5 0 0 1-7-7l9-9a3.5 3.5 0 0 1 5 5l-9 9a2 2 0 0 1-3-3l8-8",
@@ -36,8 +36,8 @@ export function icon(shape) {
   const ns = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(ns, "svg");
   const path = document.createElementNS(ns, "path");
-  const attrs = { viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "2", "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" };
-  for (const [k, v] of Object.entries(attrs)) svg.setAttribute(k, v);
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
   path.setAttribute("d", /** @type {Record<string, string>} */ (shapes)[shape] ?? shape);
   svg.append(path);
   return svg;

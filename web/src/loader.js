@@ -4,7 +4,7 @@
 // A second relay on the page defines <relay-chat-2>, a third <relay-chat-3>;
 // the global RelayChat is the first one's.
 
-/** @typedef {import("./panel.js").Controller} Controller */
+/** @typedef {import("./mount.js").Controller} Controller */
 
 // The relay writes its settings in place of this text when it serves the file.
 /** @type {any} */
@@ -88,7 +88,7 @@ class RelayChatElement extends HTMLElement {
     elements.add(this);
     if (this.popup) this.#showLauncher(root);
     this.#look();
-    if (this.popup && (this.hasAttribute("open") || (innerWidth > 640 && stored("sessionStorage", "open")))) this.call("open", [{ quiet: true }]);
+    if (this.popup && (this.hasAttribute("open") || (innerWidth > 640 && innerHeight > 480 && stored("sessionStorage", "open")))) this.call("open", [{ quiet: true }]);
     else if (!this.popup || stored("localStorage", "outbox")) this.#load();
     for (const [name, args] of waiting.splice(0)) this.call(name, args);
   }

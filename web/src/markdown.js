@@ -264,7 +264,7 @@ function element(doc, node, labels) {
       const body = make("code");
       const lang = make("span", { class: "lang" });
       lang.textContent = node.lang;
-      const copy = make("button", { type: "button", class: "copy", "data-copy": "" });
+      const copy = make("button", { class: "copy", "data-copy": "" });
       copy.textContent = labels.copy;
       const pre = make("pre", { tabindex: "0", dir: "ltr" }, body);
       return { el: make("div", { class: "code", part: "code" }, make("div", { class: "bar" }, lang, copy), pre), body };

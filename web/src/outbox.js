@@ -24,6 +24,8 @@ export class Outbox {
   #kept = Promise.resolve();
   /** @type {(() => void)|null} */
   #wake = null;
+  /** The last turn that was added, with its files, for who wants it sent once more. */
+  last = { turn: "", files: /** @type {Attached[]} */ ([]) };
 
   /**
    * @param {import("./client.js").Client} client
@@ -48,6 +50,7 @@ export class Outbox {
   /** @param {string} text @param {Attached[]} [files] @returns {string} the turn's key */
   add(text, files = []) {
     const turn = newKey();
+    this.last = { turn, files };
     const attachments = files.map(({ name, mime }) => ({ name, mime }));
     if (files.length) this.#kept = filesPart().then((f) => f.keep(turn, files)).catch(() => {});
     this.#save([...this.#stored(), { turn, text, attachments, at: Date.now() }]);

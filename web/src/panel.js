@@ -12,8 +12,9 @@ import { plain } from "./markdown-link.js";
 import { News } from "./news.js";
 import { filesPart, part } from "./part.js";
 import { Follow } from "./scroll.js";
+import { starters, update, wonder } from "./settings.js";
 import { Storage } from "./storage.js";
-import { isRTL, learn, locale, reason, say, teach } from "./strings.js";
+import { isRTL, locale, reason, say, teach } from "./strings.js";
 import { styles } from "./styles.js";
 import { Times, clock } from "./times.js";
 import { Transcript, keyOf, statusOf } from "./transcript.js";
@@ -21,33 +22,7 @@ import { followViewport } from "./viewport.js";
 
 /** @typedef {import("./reduce.js").View} View */
 /** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
-
-/**
- * What the loader lends the panel.
- * @typedef {object} Loan
- * @property {string} base
- * @property {any} config what the relay wrote into the loader
- * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
- */
-
-/**
- * What is around the panel.
- * @typedef {object} Around
- * @property {ShadowRoot} root
- * @property {HTMLButtonElement|null} launcher
- * @property {() => Record<string, any>} settings
- * @property {(name: string, detail: any, cancelable?: boolean) => boolean} emit
- */
-
-/** @typedef {Loan & Around} Shell */
-
-/**
- * What the loader gets back.
- * @typedef {object} Controller
- * @property {(name: string, args: any[]) => any} call
- * @property {() => void} refresh settings have changed
- * @property {() => void} destroy
- */
+/** @typedef {import("./mount.js").Shell} Shell */
 
 const discretion = 2000; // ms until a lost connection is mentioned; most are back before
 const absence = 60_000; // ms that a hidden tab's stream is kept
@@ -57,54 +32,8 @@ const budget = 20; // ms that a paint takes; what it can't do is left to the nex
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
-/**
- * Puts the panel into the element, in its language: what the setting says,
- * else the page's, else the browser's.
- * @param {HTMLElement & Pick<Around, "settings"|"emit">} el
- * @param {Loan} loan
- * @returns {Promise<Controller>}
- */
-export async function mount(el, loan) {
-  const root = /** @type {ShadowRoot} */ (el.shadowRoot);
-  /** @type {Shell} */
-  const shell = { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) };
-  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? document.documentElement).getAttribute("lang"), ...navigator.languages]);
-  await speak();
-  let panel = new Panel(el, shell);
-  let gone = false;
-  return {
-    call: (name, args) => panel.call(name, args),
-    async refresh() {
-      panel.refresh();
-      // Another language is another panel: the conversation comes again.
-      if (!(await speak()) || gone) return;
-      panel.destroy();
-      panel = new Panel(el, shell);
-    },
-    destroy() {
-      gone = true;
-      panel.destroy();
-    },
-  };
-}
-
-/** @type {Set<string>} settings that were wondered about */
-const wondered = new Set();
-
-/**
- * Names settings that nobody knows, each once: a typing mistake is silent else.
- * @param {HTMLElement} el
- */
-function wonder(el) {
-  const names = /** @type {any} */ (el.constructor).observedAttributes;
-  for (const name of el.getAttributeNames()) {
-    if (names.includes(name) || wondered.has(name) || /^(id|class|style|slot|hidden|dir|lang|part|tabindex|role|(aria|data)-.*)$/.test(name)) continue;
-    wondered.add(name);
-    console.warn(`relay-chat: unknown setting "${name}"`);
-  }
-}
-
-class Panel {
+/** The chat in one language, from the first look to the element's end. */
+export class Panel {
   #life = new AbortController();
   #open = false;
   #booted = false;
@@ -193,8 +122,14 @@ class Panel {
         this.composer.field.focus();
       },
       again: () => {
-        const last = this.conversation.view.items.findLast((i) => i.kind === "user");
-        if (last) this.#send(last.text);
+        const said = this.conversation.view.items.findLast((i) => i.kind === "user");
+        if (!said) return;
+        const { turn, files } = this.conversation.outbox.last;
+        const here = said.turn === turn;
+        if (here || !said.attachments?.length) return this.#send(said.text, here ? files : []);
+        // They went with the page that sent them; the visitor has them.
+        this.composer.text = said.text;
+        this.#complain(say("filesLost"));
       },
     };
   }
@@ -217,23 +152,13 @@ class Panel {
         this.composer.text = String(first ?? "");
         return;
       case "update":
-        return this.#update(first ?? {});
+        return update(this.el, first ?? {});
       case "logout":
         this.composer.clear();
         return this.conversation.logout();
       default: // newConversation, identify
         return /** @type {any} */ (this.conversation)[name](first);
     }
-  }
-
-  /** Changes the settings that are named and no others. @param {Record<string, any>} partial */
-  #update(partial) {
-    for (const [key, value] of Object.entries(partial)) {
-      const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
-      if (value === null || value === false) this.el.removeAttribute(name);
-      else this.el.setAttribute(name, value === true ? "" : Array.isArray(value) ? JSON.stringify(value) : String(value));
-    }
-    wonder(this.el);
   }
 
   refresh() {
@@ -566,21 +491,4 @@ class Panel {
 /** @param {unknown} err */
 function why(err) {
   return err instanceof Problem ? reason(err) || err.code : String(err);
-}
-
-/**
- * Reads the suggestions: a list, JSON, or texts with bars between them.
- * @param {unknown} value
- * @returns {string[]}
- */
-function starters(value) {
-  if (typeof value === "string" && value.trim().startsWith("[")) {
-    try {
-      value = JSON.parse(value);
-    } catch {
-      // Then it is a text that begins with a bracket.
-    }
-  }
-  const list = Array.isArray(value) ? value : String(value ?? "").split("|");
-  return list.map((s) => String(s).trim()).filter(Boolean).slice(0, 8);
 }

@@ -59,7 +59,7 @@ const labels = () => ({ copy: say("copy"), table: say("table") });
 
 /** @param {string} label @param {() => void} act */
 function link(label, act) {
-  return h("button", { type: "button", class: "link", onclick: act }, label);
+  return h("button", { class: "link", onclick: act }, label);
 }
 
 /** @param {Acts} acts @returns {Row} */
@@ -68,7 +68,7 @@ function agentRow(acts) {
   const markdown = new Markdown(text, labels());
   let said = "";
   let shown = 0;
-  const copy = h("button", { type: "button", class: "copy", "aria-label": say("copyMessage"), onclick: () => acts.copy(copy, said, text) }, say("copy"));
+  const copy = h("button", { class: "copy", "aria-label": say("copyMessage"), onclick: () => acts.copy(copy, said, text) }, say("copy"));
   const time = h("span");
   const tools = h("div", { class: "tools" }, copy, time);
   const el = h("article", { "data-role": "agent", class: "msg agent", part: "message message-agent", "aria-label": acts.name() }, text, tools);

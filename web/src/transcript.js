@@ -37,7 +37,7 @@ export class Transcript {
   /** @param {string} greeting @param {string[]} starters */
   welcome(greeting, starters) {
     this.greeting.textContent = greeting;
-    this.starters.replaceChildren(...starters.map((s) => h("button", { type: "button", class: "starter", part: "starter", onclick: () => this.onStarter(s) }, s)));
+    this.starters.replaceChildren(...starters.map((s) => h("button", { class: "starter", part: "starter", onclick: () => this.onStarter(s) }, s)));
   }
 
   /**

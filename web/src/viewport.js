@@ -10,13 +10,9 @@
 export function followViewport(el, signal) {
   const view = window.visualViewport;
   if (!view) return;
-  let frame = 0;
   const measure = () => {
-    cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(() => {
-      el.style.setProperty("--vh", `${Math.round(view.height)}px`);
-      el.style.setProperty("--vt", `${Math.round(view.offsetTop)}px`);
-    });
+    el.style.setProperty("--vh", `${Math.round(view.height)}px`);
+    el.style.setProperty("--vt", `${Math.round(view.offsetTop)}px`);
   };
   view.addEventListener("resize", measure, { signal });
   view.addEventListener("scroll", measure, { signal });

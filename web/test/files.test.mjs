@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, settled } from "./helpers.mjs";
+import { composer, eventually, launch, open, say, settled } from "./helpers.mjs";
 
 const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
 const text = Buffer.from("three words here");
@@ -92,6 +92,30 @@ test("a relay that takes no attachments offers none", async () => {
   const page = await open(context, relay.url);
   await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
   assert.equal(await page.locator("relay-chat [part=attach]").isVisible(), false);
+});
+
+test("a turn that failed is tried again with its files; a page that has them no more says so", async () => {
+  relay.agent = async (r, v) => r.emit(v, "turn_end", { reason: "failed" });
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["a.txt", "text/plain", text]);
+  await eventually(async () => assert.equal(await chips(page).count(), 1));
+  await say(page, "look");
+  const again = page.locator("relay-chat").getByRole("button", { name: "Try again" });
+  await again.click();
+  await eventually(() => assert.equal(posts().length, 2));
+  assert.deepEqual(posts()[1].body, { text: "look", attachments: [{ name: "a.txt", mime: "text/plain", data: text.toString("base64") }] });
+  assert.notEqual(posts()[0].headers["idempotency-key"], posts()[1].headers["idempotency-key"]);
+  await page.reload();
+  await again.last().click();
+  await eventually(async () => assert.equal(await complaint(page), "The attachments are gone. Please attach them again.OK"));
+  assert.equal(await composer(page).inputValue(), "look");
+  await composer(page).fill("");
+  await say(page, "words alone");
+  await eventually(() => assert.equal(posts().length, 3));
+  await again.last().click();
+  await eventually(() => assert.equal(posts().length, 4));
+  assert.deepEqual(posts().slice(2).map((r) => r.body), [{ text: "words alone" }, { text: "words alone" }]);
 });
 
 test("files that were not accepted outlive a reload, and are sent once, with their key", async () => {

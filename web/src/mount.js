@@ -1,0 +1,63 @@
+// @ts-check
+// What the loader loads: it puts the panel into the element, in the right
+// language, and takes it away again.
+import { Panel } from "./panel.js";
+import { learn } from "./strings.js";
+
+/**
+ * What the loader lends the panel.
+ * @typedef {object} Loan
+ * @property {string} base
+ * @property {any} config what the relay wrote into the loader
+ * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
+ */
+
+/**
+ * What is around the panel.
+ * @typedef {object} Around
+ * @property {ShadowRoot} root
+ * @property {HTMLButtonElement|null} launcher
+ * @property {() => Record<string, any>} settings
+ * @property {(name: string, detail: any, cancelable?: boolean) => boolean} emit
+ */
+
+/** @typedef {Loan & Around} Shell */
+
+/**
+ * What the loader gets back.
+ * @typedef {object} Controller
+ * @property {(name: string, args: any[]) => any} call
+ * @property {() => void} refresh settings have changed
+ * @property {() => void} destroy
+ */
+
+/**
+ * Puts the panel into the element, in its language: what the setting says,
+ * else the page's, else the browser's.
+ * @param {HTMLElement & Pick<Around, "settings"|"emit">} el
+ * @param {Loan} loan
+ * @returns {Promise<Controller>}
+ */
+export async function mount(el, loan) {
+  const root = /** @type {ShadowRoot} */ (el.shadowRoot);
+  /** @type {Shell} */
+  const shell = { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) };
+  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? document.documentElement).getAttribute("lang"), ...navigator.languages]);
+  await speak();
+  let panel = new Panel(el, shell);
+  let gone = false;
+  return {
+    call: (name, args) => panel.call(name, args),
+    async refresh() {
+      panel.refresh();
+      // Another language is another panel: the conversation comes again.
+      if (!(await speak()) || gone) return;
+      panel.destroy();
+      panel = new Panel(el, shell);
+    },
+    destroy() {
+      gone = true;
+      panel.destroy();
+    },
+  };
+}

@@ -1,0 +1,45 @@
+// @ts-check
+// The settings of an element, as its owner wrote them.
+
+/** @type {Set<string>} settings that were wondered about */
+const wondered = new Set();
+
+/**
+ * Names settings that nobody knows, each once: a typing mistake is silent else.
+ * @param {HTMLElement} el
+ */
+export function wonder(el) {
+  const names = /** @type {any} */ (el.constructor).observedAttributes;
+  for (const name of el.getAttributeNames()) {
+    if (names.includes(name) || wondered.has(name) || /^(id|class|style|slot|hidden|dir|lang|part|tabindex|role|(aria|data)-.*)$/.test(name)) continue;
+    wondered.add(name);
+    console.warn(`relay-chat: unknown setting "${name}"`);
+  }
+}
+
+/** Changes the settings that are named and no others. @param {HTMLElement} el @param {Record<string, any>} partial */
+export function update(el, partial) {
+  for (const [key, value] of Object.entries(partial)) {
+    const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+    if (value === null || value === false) el.removeAttribute(name);
+    else el.setAttribute(name, value === true ? "" : Array.isArray(value) ? JSON.stringify(value) : String(value));
+  }
+  wonder(el);
+}
+
+/**
+ * Reads the suggestions: a list, JSON, or texts with bars between them.
+ * @param {unknown} value
+ * @returns {string[]}
+ */
+export function starters(value) {
+  if (typeof value === "string" && value.trim().startsWith("[")) {
+    try {
+      value = JSON.parse(value);
+    } catch {
+      // Then it is a text that begins with a bracket.
+    }
+  }
+  const list = Array.isArray(value) ? value : String(value ?? "").split("|");
+  return list.map((s) => String(s).trim()).filter(Boolean).slice(0, 8);
+}
