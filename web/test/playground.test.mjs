@@ -21,6 +21,19 @@ after(async () => {
 
 const snippet = (page) => page.locator("#snippet").textContent();
 
+test("there is one widget, however late the page's own script comes", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.route(/playground\.\w+\.js$/, async (route) => {
+    await new Promise((done) => setTimeout(done, 500));
+    await route.continue();
+  });
+  await page.goto(`${demo.url}playground`);
+  await page.locator("#place relay-chat .launcher").waitFor();
+  assert.equal(await page.locator("relay-chat").count(), 1);
+  await context.close();
+});
+
 test("the knobs turn the widget, and the snippet says the same", async () => {
   const context = await browser.newContext();
   const page = await open(context, `${demo.url}playground`);
