@@ -41,8 +41,7 @@ type tab struct {
 	path   string
 	token  string
 	idPath string // before the seq in an event's id
-	last   int64  // the number of the last event
-	first  bool   // any event has come
+	last   int64  // the number of the last event, 0 before the first
 
 	conn    net.Conn
 	closing atomic.Bool
@@ -183,13 +182,13 @@ func (t *tab) count(mark []byte, now int64) {
 	n, _ := number(rest[1:])
 	f := t.fleet
 	switch {
-	case t.first && n <= t.last:
+	case n <= t.last:
 		f.repeated.Add(1)
 		return
-	case t.first && n > t.last+1:
+	case n > t.last+1:
 		f.lost.Add(n - t.last - 1)
 	}
-	t.first, t.last = true, n
+	t.last = n
 	f.got.Add(1)
 	f.latency.add(time.Duration(now - made))
 }
@@ -217,10 +216,35 @@ func (f *fleet) await(want int64, patience time.Duration) error {
 			last, since = got, time.Now()
 		}
 		if time.Since(since) > patience {
-			return fmt.Errorf("got %d events, want %d", got, want)
+			return fmt.Errorf("got %d events, want %d, and %d were lost before others", got, want, f.lost.Load())
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// inSixteen does n things, sixteen at a time, until one fails.
+func inSixteen(n int, do func(i int) error) error {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
+	for range 16 {
+		wg.Go(func() {
+			for failed.Load() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(i); err != nil {
+					failed.Store(&err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // dechunker undoes the chunks of HTTP/1.1, wherever the network has cut them.

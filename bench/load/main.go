@@ -28,7 +28,7 @@ func main() {
 }
 
 const usage = `load quick|full [scenario,…] [peer,…]   measures and prints tables, JSON to results.json
-                                       full also writes ../docs/benchmarks.md
+                                       full, with nothing left out, also writes ../docs/benchmarks.md
 load plane|naive|reverse LISTEN [PLANE]  plays one of the parts; the above starts these`
 
 func run(ctx context.Context, args []string) error {

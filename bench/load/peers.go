@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -38,7 +37,7 @@ type peer struct {
 var peers = []peer{
 	{name: "direct"},
 	{name: "nginx", start: startNginx},
-	{name: "Caddy", start: startCaddy},
+	{name: "Caddy", start: startCaddy, settle: settleCaddy},
 	{name: "ReverseProxy", start: startSelf("reverse"), settle: signalUSR1},
 	{name: "naive Go", start: startSelf("naive"), settle: signalUSR1},
 	{name: "Node", start: startNode, settle: func(s *stage) { _ = s.proc.cmd.Process.Signal(syscall.SIGUSR2) }},
@@ -103,7 +102,7 @@ func startSelf(part string) func(context.Context, *stage) (*process, error) {
 
 func signalUSR1(s *stage) { _ = s.proc.cmd.Process.Signal(syscall.SIGUSR1) }
 
-const nginxConf = `daemon off; user root; worker_processes auto; worker_rlimit_nofile 20000; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
+const nginxConf = `daemon off; user root; worker_processes auto; worker_rlimit_nofile 20000; pid %[1]s/nginx.pid; error_log stderr;
 %[4]s
 events { worker_connections 20000; }
 http {
@@ -140,19 +139,44 @@ func startNchan(ctx context.Context, s *stage) (*process, error) {
 	}
 	return nginx(ctx, s, "load_module "+module+";", `
 		location = /pub { nchan_publisher; nchan_channel_id bench; nchan_message_buffer_length 4000; }
-		location = /sub { nchan_subscriber eventsource; nchan_channel_id bench; nchan_subscriber_first_message newest; }`)
+		location = /sub { nchan_subscriber eventsource; nchan_channel_id bench; nchan_subscriber_first_message oldest; }`)
 }
+
+// caddyfile binds to the one address: Caddy would bind to the port of all, and
+// the client's closed connections hold most ports of their addresses for a while.
+const caddyfile = `{
+	admin %[1]s
+	auto_https off
+}
+http://%[2]s {
+	bind 127.0.0.1
+	reverse_proxy %[3]s {
+		flush_interval -1
+		header_up Authorization "Bearer %[4]s"
+	}
+}
+`
 
 func startCaddy(ctx context.Context, s *stage) (*process, error) {
 	if _, err := exec.LookPath("caddy"); err != nil {
 		return nil, errNoPeer
 	}
 	conf := filepath.Join(s.dir, "Caddyfile")
-	text := fmt.Sprintf("{\n admin off\n auto_https off\n}\nhttp://%s {\n reverse_proxy %s {\n  flush_interval -1\n  header_up Authorization \"Bearer %s\"\n }\n}\n", s.addr, s.plane, planeKey)
+	text := fmt.Sprintf(caddyfile, s.admin, s.addr, s.plane, planeKey)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	return start(ctx, s.dir, s.addr, []string{"HOME=" + s.dir}, "caddy", "run", "--config", conf, "--adapter", "caddyfile")
+}
+
+// settleCaddy lets Caddy collect its garbage; it cannot be told to give the
+// memory back at once, but does so in the background.
+func settleCaddy(s *stage) {
+	res, err := s.http.Get("http://" + s.admin + "/debug/pprof/heap?gc=1")
+	if err == nil {
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+	}
 }
 
 func startNode(ctx context.Context, s *stage) (*process, error) {
@@ -290,36 +314,17 @@ func (s *stage) visitors(ctx context.Context, n int, asleep bool) (*fleet, error
 
 // introduce makes visitors of ours, by the front door.
 func (s *stage) introduce(ctx context.Context, f *fleet, asleep bool) error {
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	for range 16 {
-		wg.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(f.streams) {
-					return
-				}
-				var v struct {
-					Token string `json:"token"`
-				}
-				err := s.post(ctx, "http://"+s.addr+"/v1/visitor", "", `{"carrier":"bearer"}`, &v)
-				if err == nil && !asleep {
-					err = s.post(ctx, "http://"+s.addr+"/v1/messages", v.Token, `{"text":"hello"}`, nil)
-				}
-				if err != nil {
-					failed.Store(&err)
-					return
-				}
-				f.streams[i] = &tab{fleet: f, number: i, path: "/v1/events", token: v.Token, idPath: "1-"}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return inSixteen(len(f.streams), func(i int) error {
+		var v struct {
+			Token string `json:"token"`
+		}
+		err := s.post(ctx, "http://"+s.addr+"/v1/visitor", "", `{"carrier":"bearer"}`, &v)
+		if err == nil && !asleep {
+			err = s.post(ctx, "http://"+s.addr+"/v1/messages", v.Token, `{"text":"hello"}`, nil)
+		}
+		f.streams[i] = &tab{fleet: f, number: i, path: "/v1/events", token: v.Token, idPath: "1-"}
+		return err
+	})
 }
 
 // play lets every session speak, and waits for the end of it.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,20 +89,11 @@ func (p *process) pids() []int {
 	return all
 }
 
-// cpu is the time that the program has had, in seconds. The kernel counts it by
-// the thread and to the nanosecond; what ended threads had is in the coarser sum.
+// cpu is the time that the program has had, in seconds.
 func (p *process) cpu() float64 {
 	var sum float64
 	for _, pid := range p.pids() {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+2:]))
-		user, _ := strconv.ParseFloat(f[11], 64)
-		system, _ := strconv.ParseFloat(f[12], 64)
-		const ticks = 100 // a second, on every Linux that Go runs on
-		sum += (user + system) / ticks
+		sum += cpuOf(pid).Seconds()
 	}
 	return sum
 }

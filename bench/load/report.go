@@ -20,8 +20,9 @@ const (
 // unavailable are peers that are never there, and why.
 const unavailable = "Mercure and Centrifugo are left out: their programs are in no package that the benchmark can install."
 
-// report prints the tables and writes them where they are kept.
-func report(facts map[string]string, full bool, all []measured, missing map[string]bool, failed []string) error {
+// report prints the tables and writes them where they are kept, those of the
+// whole full run into the document too.
+func report(facts map[string]string, whole bool, all []measured, missing map[string]bool, failed []string) error {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(facts)) {
 		if facts[k] != "" {
@@ -42,14 +43,14 @@ func report(facts map[string]string, full bool, all []measured, missing map[stri
 		b.WriteString(line + "\n")
 	}
 	fmt.Print(b.String())
-	out, err := json.MarshalIndent(map[string]any{"facts": facts, "full": full, "runs": all}, "", " ")
+	out, err := json.MarshalIndent(map[string]any{"facts": facts, "full": whole, "runs": all}, "", " ")
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile("results.json", append(out, '\n'), 0o600); err != nil {
 		return err
 	}
-	if !full {
+	if !whole {
 		return nil
 	}
 	text, err := os.ReadFile(document)

@@ -198,7 +198,7 @@ func runStorm(ctx context.Context, s *stage, full bool) (result, error) {
 	}
 	f.closeAll()
 	for _, t := range f.streams {
-		t.last, t.first = events-back, true
+		t.last = events - back
 	}
 	f.got.Store(0)
 	defer s.profile(ctx, 1)()
@@ -350,7 +350,11 @@ func measure(ctx context.Context, full bool, onlyScenarios, onlyPeers []string) 
 			continue
 		}
 		for rep := range sc.reps {
-			for _, p := range peers {
+			inTurn := slices.Clone(peers)
+			if rep%2 == 1 { // so that nobody always comes after the same one
+				slices.Reverse(inTurn)
+			}
+			for _, p := range inTurn {
 				if (sc.peers == nil && p.alone) || (sc.peers != nil && !slices.Contains(sc.peers, p.name)) ||
 					(onlyPeers != nil && !slices.Contains(onlyPeers, p.name)) || missing[p.name] {
 					continue
@@ -364,8 +368,8 @@ func measure(ctx context.Context, full bool, onlyScenarios, onlyPeers []string) 
 					return fmt.Errorf("%s, %s: %w", sc.name, p.name, err)
 				}
 				if err != nil { // a peer that can't do it is no reason to lose the rest
-					failed = append(failed, fmt.Sprintf("%s could not do %s, run %d of %d: %s.", p.name, sc.name, rep+1, sc.reps, strings.SplitN(err.Error(), "\n", 2)[0]))
-					fmt.Fprintln(os.Stderr, failed[len(failed)-1])
+					failed = append(failed, fmt.Sprintf("%s could not do %s, run %d of %d: %s.", p.name, sc.name, rep+1, sc.reps, brief(err)))
+					fmt.Fprintf(os.Stderr, "%s\n%v\n", failed[len(failed)-1], err)
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "%s %d/%d %s: %v\n", sc.name, rep+1, sc.reps, p.name, r)
@@ -373,7 +377,18 @@ func measure(ctx context.Context, full bool, onlyScenarios, onlyPeers []string) 
 			}
 		}
 	}
-	return report(facts, full, all, missing, failed)
+	return report(facts, full && onlyScenarios == nil && onlyPeers == nil, all, missing, failed)
+}
+
+// brief is what went wrong, and the last words of the program that it went wrong
+// with, if it left any.
+func brief(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	last := lines[len(lines)-1]
+	return lines[0] + " " + last[:min(len(last), 300)]
 }
 
 func once(ctx context.Context, sc scenario, p peer, self, binary string, full bool) (result, error) {
