@@ -71,5 +71,8 @@ func outline(err error) string {
 	if e, ok := errors.AsType[*anyframe.SessionStateError](err); ok && e.Session != nil {
 		text = strings.ReplaceAll(text, e.Session.ID, "…")
 	}
+	if e, ok := errors.AsType[*anyframe.WaitTimeoutError](err); ok {
+		text = strings.ReplaceAll(text, e.What, "session")
+	}
 	return text
 }

@@ -290,6 +290,20 @@ func TestNoSecretGetsOutWhenThingsFail(t *testing.T) {
 	}
 }
 
+// The client's errors name the session, also when no request of it failed.
+func TestNoSecretGetsOutOfABootThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.BootTimeout = time.Second }, anyframetest.WithKey(canary), anyframetest.WithBootDelay(time.Hour))
+	w, v := &witness{r: r}, r.visitor()
+	w.do(v, "POST", "/v1/session", "")
+	r.plane.WaitFor(t, func() bool { // given up
+		all := r.plane.Sessions()
+		return len(all) > 0 && all[0].Status == anyframetest.StatusTerminated
+	})
+	eventually(t, "the log says so", func() bool { return strings.Contains(r.logs.String(), `"msg":"wake"`) })
+	w.clean(r.plane.Secrets())
+}
+
 func TestNoSecretGetsOutOfARelayThatCannotStart(t *testing.T) {
 	key := relay.Secret(canary)
 	for name, change := range map[string]func(*relay.Config){
