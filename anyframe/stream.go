@@ -121,8 +121,9 @@ type stream struct {
 	ctx     context.Context // the caller's
 	limited context.Context // ends with ctx, and when the stream stalls
 	cancel  context.CancelCauseFunc
-	resp    *http.Response
 	wire    *wire
+	answer  string // what the server calls its answer, "" when it does not say
+	closer  io.Closer
 	body    *idleReader // nil until the answer is known to be a stream
 	dec     *decoder
 }
@@ -156,18 +157,19 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 	}
 	st := &stream{client: c, request: r, ctx: ctx, limited: limited, cancel: cancel, wire: new(wire)}
 	start := time.Now()
-	var err error
-	st.resp, err = c.roundTrip(st.wire.trace(limited), c.streams, r, nil, headers) //nolint:bodyclose // close does
+	resp, err := c.roundTrip(st.wire.trace(limited), c.streams, r, nil, headers) //nolint:bodyclose // close does
 	if err != nil {
 		e := c.failure(ctx, limited, r, st.wire, err)
 		st.stop(limit)
 		c.logAttempt(ctx, r, start, nil, e)
 		return nil, e
 	}
-	if err := st.refused(); err != nil {
+	// Nothing else of the answer is kept for as long as the stream lasts.
+	st.answer, st.closer = requestID(resp.Header), resp.Body
+	if err := st.refused(resp); err != nil {
 		st.stop(limit)
-		st.resp.Body.Close()
-		c.logAttempt(ctx, r, start, st.resp, err)
+		st.closer.Close()
+		c.logAttempt(ctx, r, start, resp, err)
 		return nil, err
 	}
 	if limit != nil && !limit.Stop() { // it fired while the headers came, and has yet to cancel perhaps
@@ -175,8 +177,8 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		st.close()
 		return nil, e
 	}
-	c.logAttempt(ctx, r, start, st.resp, nil)
-	st.body = &idleReader{r: st.resp.Body, idle: o.IdleTimeout, onWait: o.OnWait, stalled: func() {
+	c.logAttempt(ctx, r, start, resp, nil)
+	st.body = &idleReader{r: resp.Body, idle: o.IdleTimeout, onWait: o.OnWait, stalled: func() {
 		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
 	}}
 	st.body.watch()
@@ -195,8 +197,7 @@ func (st *stream) stop(limit *time.Timer) {
 }
 
 // refused returns what is wrong with the answer, nil when it is a stream.
-func (st *stream) refused() error {
-	resp := st.resp
+func (st *stream) refused(resp *http.Response) error {
 	var cause error
 	switch encoding := resp.Header.Get("Content-Encoding"); {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
@@ -236,7 +237,7 @@ func (st *stream) ended(err error) error {
 		err = &EventTooLargeError{ID: st.dec.id, Limit: st.dec.max}
 	}
 	e := st.client.failure(st.ctx, st.limited, st.request, st.wire, fmt.Errorf("read stream: %w", err))
-	e.Attempts, e.RequestID = 1, requestID(st.resp.Header)
+	e.Attempts, e.RequestID = 1, st.answer
 	if errors.Is(err, ErrEventTooLarge) && e.kind == kindTransport {
 		e.kind = kindAnswer // the connection is as well as ever
 	}
@@ -249,7 +250,7 @@ func (st *stream) close() {
 	if st.body != nil {
 		st.body.stop()
 	}
-	st.resp.Body.Close()
+	st.closer.Close()
 }
 
 // idleReader finds a read that waits too long. Only that counts, so that a slow

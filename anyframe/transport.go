@@ -17,21 +17,21 @@ import (
 
 // newTransport returns the transport of a client that brings none. It shares
 // nothing with [http.DefaultTransport].
-func newTransport() *http.Transport {
-	return &http.Transport{
+func newTransport() *transport {
+	return &transport{Transport: &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2: true,
-		// Each open stream holds both for as long as it lasts; what is read or
-		// sent at length goes past them.
+		// Each connection that waits for a call holds both; what is read or sent
+		// at length goes past them.
 		ReadBufferSize:        2 << 10,
 		WriteBufferSize:       1 << 10,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		// The last resort when the caller has switched timeouts off.
 		ResponseHeaderTimeout: 2 * time.Minute,
-		// Thousands of streams end and begin again on one host; keep their
-		// connections, and never make a stream queue for one.
+		// Thousands of conversations go on with one host; keep the connections
+		// of their calls, and never make one queue.
 		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: 1024,
 		MaxConnsPerHost:     0,
@@ -39,7 +39,7 @@ func newTransport() *http.Transport {
 		// A dead peer under an HTTP/2 connection is noticed by its silence to a
 		// ping; the kernel would take a quarter of an hour.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 10 * time.Second},
-	}
+	}}
 }
 
 // wire notes how far a request got.

@@ -1,0 +1,370 @@
+package anyframe
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// answering returns a client of a server that says text to every connection,
+// whatever it is asked, and closes it.
+func answering(t *testing.T, text string) *Client {
+	t.Helper()
+	base := listen(t, func(conn net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+			return // it was left before it asked
+		}
+		_, _ = io.WriteString(conn, text) // or it is left before it has all
+	})
+	return newClient(t, WithBaseURL(base))
+}
+
+const (
+	streamHead  = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	chunkedHead = streamHead + "Transfer-Encoding: chunked\r\n\r\n"
+	twoEvents   = "id: 1\ndata: x\n\nid: 2\ndata: y\n\n"
+)
+
+func inChunks(parts ...string) string {
+	var b strings.Builder
+	for _, part := range parts {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(part), part)
+	}
+	return b.String() + "0\r\n\r\n"
+}
+
+func TestAStreamIsReadHoweverItsBodyIsFramed(t *testing.T) {
+	isolate(t)
+	for name, test := range map[string]struct {
+		text string
+		want error // nil is the stream's own end
+		ids  int
+	}{
+		"chunks":                     {chunkedHead + inChunks(twoEvents[:5], twoEvents[5:20], twoEvents[20:]), nil, 2},
+		"a length":                   {streamHead + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(twoEvents), twoEvents), nil, 2},
+		"the connection's end":       {streamHead + "\r\n" + twoEvents, nil, 2},
+		"Connection: close":          {streamHead + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + inChunks(twoEvents), nil, 2},
+		"HTTP/1.0":                   {"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + twoEvents, nil, 2},
+		"other answers first":        {"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + chunkedHead + inChunks(twoEvents), nil, 2},
+		"bytes after the last chunk": {chunkedHead + inChunks(twoEvents) + "id: 3\ndata: z\n\n", nil, 2},
+		"bytes after the length":     {streamHead + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(twoEvents), twoEvents+twoEvents), nil, 2},
+		"extensions and trailers":    {chunkedHead + "8;a=b\r\ndata: x\n\r\n1\r\n\n\r\n0\r\nA: b\r\n\r\n", nil, 1},
+		"no body":                    {streamHead + "Content-Length: 0\r\n\r\n", nil, 0},
+		"204":                        {"HTTP/1.1 204 No Content\r\n\r\n", ErrStreamEnded, 0},
+		"a refusal":                  {"HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n{\"detail\":\"x\"}", ErrNotFound, 0},
+		"cut between two chunks":     {chunkedHead + strings.TrimSuffix(inChunks(twoEvents), "0\r\n\r\n"), io.ErrUnexpectedEOF, 2},
+		"cut in a chunk":             {chunkedHead + "ff\r\n" + twoEvents, io.ErrUnexpectedEOF, 2},
+		"cut before its length":      {streamHead + "Content-Length: 99\r\n\r\n" + twoEvents, io.ErrUnexpectedEOF, 2},
+		"a wrong chunk":              {chunkedHead + "1e\r\n" + twoEvents + "xx", errChunk, 2},
+		"two lengths":                {streamHead + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n" + twoEvents, ErrTransport, 0},
+		"another encoding":           {streamHead + "Transfer-Encoding: gzip, chunked\r\n\r\n" + inChunks(twoEvents), ErrTransport, 0},
+		"no HTTP":                    {"SSH-2.0-OpenSSH_9.2\r\n", ErrTransport, 0},
+		"a huge head":                {streamHead + strings.Repeat("A: "+strings.Repeat("b", 1000)+"\r\n", maxHead/1000) + "\r\n", ErrTransport, 0},
+		"answers without end":        {strings.Repeat("HTTP/1.1 103 Early Hints\r\nA: "+strings.Repeat("b", 1000)+"\r\n\r\n", maxHead/1000), ErrTransport, 0},
+	} {
+		ids, err := collect(answering(t, test.text).Sessions.Events(t.Context(), "x", StreamOptions{}))
+		if len(ids) != test.ids || !errors.Is(err, test.want) {
+			t.Errorf("%s: got %d events, %v, want %d, %v", name, len(ids), err, test.ids, test.want)
+		}
+	}
+}
+
+func TestARedirectAndAnotherProtocolAreRefused(t *testing.T) {
+	isolate(t)
+	for status, head := range map[int]string{
+		http.StatusTemporaryRedirect:  "HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+		http.StatusSwitchingProtocols: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+	} {
+		err := firstError(answering(t, head).Sessions.Events(t.Context(), "x", StreamOptions{}))
+		if e, ok := errors.AsType[*Error](err); !ok || e.StatusCode != status {
+			t.Errorf("got %v, want a refusal with %d", err, status)
+		}
+	}
+}
+
+func TestAHeadThatIsCutAnywhereIsAnError(t *testing.T) {
+	isolate(t)
+	for n := range len(chunkedHead) {
+		ids, err := collect(answering(t, chunkedHead[:n]).Sessions.Events(t.Context(), "x", StreamOptions{}))
+		e, ok := errors.AsType[*Error](err)
+		if !ok || len(ids) != 0 || !errors.Is(err, ErrTransport) || !e.Sent() {
+			t.Fatalf("%q: got %v, want a transport error, sent", chunkedHead[:n], err)
+		}
+	}
+}
+
+// secureServer is a server with TLS, and a transport that knows it.
+func secureServer(t *testing.T, h http.HandlerFunc, http1 bool) (base string, own *transport) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.EnableHTTP2 = true
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if http1 || slices.Contains(hello.SupportedProtos, "h2") {
+			return nil, nil
+		}
+		only := srv.TLS.Clone() // Go's own server would let such a client in, and then not understand it
+		only.NextProtos = []string{"not http/1.1"}
+		return only, nil
+	}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	own = newTransport()
+	t.Cleanup(own.CloseIdleConnections)
+	pool := x509.NewCertPool()
+	pool.AddCert(srv.Certificate())
+	own.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return srv.URL, own
+}
+
+// once answers with one event, and then nothing more until it is left.
+func once(t *testing.T, seen func(*http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		seen(r)
+		w.Header().Set("Content-Type", "text/event-stream")
+		if _, err := io.WriteString(w, "id: 1\ndata: {}\n\n"); err != nil {
+			t.Error(err)
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		<-r.Context().Done()
+	}
+}
+
+// firstEvent reads one event and leaves.
+func firstEvent(t *testing.T, c *Client) {
+	t.Helper()
+	for e, err := range c.Sessions.Events(t.Context(), "x", StreamOptions{}) {
+		if err != nil || e.ID != "1" {
+			t.Errorf("got %+v, %v, want the event", e, err)
+		}
+		break
+	}
+}
+
+func TestAStreamSpeaksHTTP1OverTLSAndResumesIt(t *testing.T) {
+	isolate(t)
+	var resumed atomic.Int32
+	base, own := secureServer(t, once(t, func(r *http.Request) {
+		if r.ProtoMajor != 1 || r.TLS == nil {
+			t.Errorf("got %s, want HTTP/1.1 with TLS", r.Proto)
+		}
+		if r.TLS.DidResume {
+			resumed.Add(1)
+		}
+	}), true)
+	c := newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}))
+	firstEvent(t, c)
+	firstEvent(t, c)
+	if got := resumed.Load(); got != 1 {
+		t.Errorf("got %d handshakes made short, want the second", got)
+	}
+}
+
+func TestAServerThatSpeaksOnlyHTTP2IsSpokenToSo(t *testing.T) {
+	isolate(t)
+	base, own := secureServer(t, once(t, func(r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("got %s, want HTTP/2", r.Proto)
+		}
+	}), false)
+	firstEvent(t, newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own})))
+}
+
+func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
+	isolate(t)
+	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, true)
+	own := newTransport()
+	own.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial }
+	slow := newTransport()
+	slow.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	for name, c := range map[string]*Client{
+		"an unknown authority": newClient(t, WithBaseURL(base)),
+		"a refused dial":       newClient(t, WithHTTPClient(&http.Client{Transport: own})),
+		"a slow dial":          newClient(t, WithHTTPClient(&http.Client{Transport: slow}), WithTimeout(10*time.Millisecond)),
+	} {
+		err := firstError(c.Sessions.Events(t.Context(), "x", StreamOptions{}))
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Sent() || !errors.Is(err, ErrTransport) {
+			t.Errorf("%s: got %v, want a transport error, not sent", name, err)
+		}
+	}
+}
+
+func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
+	isolate(t)
+	over := make(chan struct{})
+	base := listen(t, func(conn net.Conn) {
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until it is left
+		close(over)
+	})
+	c := newClient(t, WithBaseURL(base), WithTimeout(50*time.Millisecond))
+	err := firstError(c.Sessions.Events(t.Context(), "x", StreamOptions{}))
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !e.Sent() || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrTransport) {
+		t.Errorf("got %v, want a timeout, sent", err)
+	}
+	<-over
+}
+
+// TestAHeadHasItsTimeEvenWithoutALimit is about a caller who switched timeouts off.
+func TestAHeadHasItsTimeEvenWithoutALimit(t *testing.T) {
+	isolate(t)
+	base := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	own := newTransport()
+	own.ResponseHeaderTimeout = 50 * time.Millisecond
+	c := newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}), WithTimeout(-1))
+	if err := firstError(c.Sessions.Events(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrTransport) {
+		t.Errorf("got %v, want a transport error", err)
+	}
+}
+
+func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
+	isolate(t)
+	left := make(chan struct{}, 1)
+	h := once(t, func(*http.Request) {})
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }))
+	t.Cleanup(plain.Close)
+	secure, own := secureServer(t, func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }, true)
+	for _, c := range []*Client{
+		newClient(t, WithBaseURL(plain.URL)),
+		newClient(t, WithBaseURL(secure), WithHTTPClient(&http.Client{Transport: own})),
+	} {
+		why := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		var last error
+		for _, err := range c.Sessions.Events(ctx, "x", StreamOptions{OnWait: func() {}}) {
+			if last = err; err == nil {
+				go cancel(why) // the next read waits, or is about to
+			}
+		}
+		if !errors.Is(last, context.Canceled) || !errors.Is(last, why) || errors.Is(last, ErrTransport) {
+			t.Errorf("got %v, want the caller's own end", last)
+		}
+		<-left // or the connection stays open
+	}
+}
+
+func TestAWaitingStreamHoldsNoGoroutine(t *testing.T) {
+	isolate(t)
+	const streams = 50
+	srv := httptest.NewServer(once(t, func(*http.Request) {}))
+	t.Cleanup(srv.Close)
+	c := newClient(t, WithBaseURL(srv.URL))
+	for range streams {
+		st, err := c.open(t.Context(), c.Sessions.events("x"), "", StreamOptions{}.withDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.close()
+	}
+	buf := make([]byte, 4<<20) // the server's goroutines are in this process too
+	if got := strings.Count(string(buf[:runtime.Stack(buf, true)]), "net/http.(*persistConn)"); got != 0 {
+		t.Errorf("got %d goroutines of net/http's client for %d streams, want none", got, streams)
+	}
+}
+
+// TestWhatIsNoPlainStreamIsLeftToNetHTTP looks at who makes the connection.
+func TestWhatIsNoPlainStreamIsLeftToNetHTTP(t *testing.T) {
+	isolate(t)
+	own := newTransport()
+	through := &url.URL{Scheme: "http", Host: "127.0.0.1:3128"}
+	for name, test := range map[string]struct {
+		change func(*http.Request)
+		want   bool
+	}{
+		"a stream":              {func(*http.Request) {}, true},
+		"an ordinary call":      {func(r *http.Request) { r.Header.Set("Accept", "application/json") }, false},
+		"a POST":                {func(r *http.Request) { r.Method = http.MethodPost }, false},
+		"a body":                {func(r *http.Request) { r.Body = http.NoBody }, false},
+		"a user":                {func(r *http.Request) { r.URL.User = url.User("x") }, false},
+		"another scheme":        {func(r *http.Request) { r.URL.Scheme = "ftp" }, false},
+		"no host":               {func(r *http.Request) { r.URL.Host, r.Host = "", "" }, false},
+		"another host":          {func(r *http.Request) { r.Host = "example.com" }, false},
+		"an upgrade":            {func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }, false},
+		"a header's odd name":   {func(r *http.Request) { r.Header["A b"] = []string{"x"} }, false},
+		"a header without name": {func(r *http.Request) { r.Header[""] = []string{"x"} }, false},
+		"a header's odd value":  {func(r *http.Request) { r.Header["A"] = []string{"x\x01"} }, false},
+		"a header of two lines": {func(r *http.Request) { r.Header["A"] = []string{"x\r\nB: y"} }, false},
+		"a header beyond ASCII": {func(r *http.Request) { r.Header["A"] = []string{"é\t"} }, true},
+		"a proxy":               {func(*http.Request) { own.Proxy = http.ProxyURL(through) }, false},
+		"a proxy that is not it": {func(*http.Request) {
+			own.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("no") }
+		}, false},
+	} {
+		own.Proxy = http.ProxyFromEnvironment
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:1/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "text/event-stream")
+		if test.change(r); own.own(r) != test.want {
+			t.Errorf("%s: got %v, want %v", name, !test.want, test.want)
+		}
+	}
+}
+
+func TestAStreamGoesThroughTheProxyThatApplies(t *testing.T) {
+	isolate(t)
+	var asked atomic.Pointer[string]
+	proxy := httptest.NewServer(once(t, func(r *http.Request) { asked.Store(new(r.RequestURI)) }))
+	t.Cleanup(proxy.Close)
+	own := newTransport()
+	to, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Proxy = http.ProxyURL(to)
+	t.Cleanup(own.CloseIdleConnections)
+	firstEvent(t, newClient(t, WithBaseURL("http://localhost:1"), WithHTTPClient(&http.Client{Transport: own})))
+	if got := asked.Load(); got == nil || !strings.HasPrefix(*got, "http://localhost:1/") {
+		t.Errorf("got %v, want the whole URL at the proxy", got)
+	}
+}
+
+// TestAStreamTellsHowFarItGot is what middleware that traces calls sees.
+func TestAStreamTellsHowFarItGot(t *testing.T) {
+	isolate(t)
+	var steps []string
+	note := func(s string) { steps = append(steps, s) }
+	traced := WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			return next.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+				GetConn:              func(string) { note("get") },
+				ConnectStart:         func(string, string) { note("dial") },
+				TLSHandshakeStart:    func() { note("hello") },
+				TLSHandshakeDone:     func(tls.ConnectionState, error) { note("secure") },
+				GotConn:              func(httptrace.GotConnInfo) { note("got") },
+				WroteRequest:         func(httptrace.WroteRequestInfo) { note("asked") },
+				GotFirstResponseByte: func() { note("answer") },
+			})))
+		})
+	})
+	base, own := secureServer(t, once(t, func(*http.Request) {}), true)
+	firstEvent(t, newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}), traced))
+	if got, want := strings.Join(steps, " "), "get dial hello secure got asked answer"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
