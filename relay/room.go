@@ -228,7 +228,8 @@ func (h *hub) rankNow() {
 	defer h.wg.Done()
 	for s := range sessions {
 		s.countMu.Lock()
-		changed := s.ranked != s.rank()
+		rank := s.rank() // those at work are not put to sleep, whatever their order
+		changed := s.ranked != rank && (s.ranked < rankBusy || rank < rankBusy)
 		s.countMu.Unlock()
 		if changed {
 			s.stayAwake(h.ctx)
