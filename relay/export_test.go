@@ -2,6 +2,7 @@ package relay
 
 import (
 	"io/fs"
+	"maps"
 	"time"
 )
 
@@ -23,11 +24,16 @@ func (s *Server) SetWatch(quiet, live time.Duration) {
 // whether a sandbox still runs. It must be called before the first request.
 func (s *Server) SetSilent(d time.Duration) { s.hub.watchSilent = d }
 
-// SessionsInMemory is how many sessions s holds.
+// SessionsInMemory is how many sessions s holds, those included of whose rank it
+// has yet to tell.
 func (s *Server) SessionsInMemory() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	return len(s.hub.sessions)
+	all := maps.Clone(s.hub.unranked)
+	for _, live := range s.hub.sessions {
+		all[live] = true
+	}
+	return len(all)
 }
 
 // CountedInMemory is how many visitors and addresses s counts something for.
