@@ -87,8 +87,8 @@ var scenarios = []scenario{
 		run:     runCrowd,
 	},
 	{
-		name: "stored", title: "%d visitors in SQLite", reps: 1, peers: []string{"relay"},
-		columns: []column{count(findP50), count(findP99), count(bytesEach)}, run: runStored,
+		name: "stored", title: "%d visitors in the relay's store", reps: 1, peers: []string{"SQLite", "Redis"},
+		columns: []column{count(findP50), count(findP99), count(bytesEach), count(withSession)}, run: runStored,
 	},
 	{
 		name: "cold", title: "from the start of the program to its first byte", reps: 5, peers: []string{"relay"},
@@ -412,6 +412,7 @@ func machine(ctx context.Context) map[string]string {
 		"processor": processor(), "kernel": firstLine(ctx, "uname", "-sr"), "load average at the start": string(load[:min(len(load), 14)]),
 		"relay": firstLine(ctx, "git", "describe", "--always", "--dirty"),
 		"nginx": firstLine(ctx, "nginx", "-v"), "Caddy": firstLine(ctx, "caddy", "version"), "Node": firstLine(ctx, "node", "--version"),
+		"Redis": firstLine(ctx, "redis-server", "--version"),
 		"nchan": firstLine(ctx, "dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"),
 	}
 	return facts

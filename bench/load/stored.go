@@ -2,61 +2,144 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
 const (
-	findP50   = "find p50 µs"
-	findP99   = "find p99 µs"
-	bytesEach = "bytes each"
-	firstByte = "first byte ms"
+	findP50     = "find p50 µs"
+	findP99     = "find p99 µs"
+	bytesEach   = "bytes each"
+	withSession = "bytes each with a session"
+	firstByte   = "first byte ms"
 )
 
-// runStored fills a SQLite file with visitors and looks some of them up, at
-// random, as a request does.
-func runStored(ctx context.Context, s *stage, full bool) (result, error) {
-	path := filepath.Join(s.dir, "stored.db")
-	st, err := store.OpenSQLite(ctx, path)
+// startRedis runs a Redis that keeps nothing on a disk.
+func startRedis(ctx context.Context, s *stage) (*process, error) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return nil, errNoPeer
+	}
+	host, port, _ := strings.Cut(s.addr, ":")
+	return start(ctx, s.dir, s.addr, nil, "redis-server", "--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no")
+}
+
+// shelf is a store that says how many bytes it takes.
+type shelf struct {
+	store.Store
+	size func() (float64, error)
+}
+
+func openShelf(ctx context.Context, s *stage) (*shelf, error) {
+	if s.proc == nil {
+		path := filepath.Join(s.dir, "stored.db")
+		st, err := store.OpenSQLite(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		sh := &shelf{Store: st}
+		sh.size = func() (float64, error) { // a closed store is whole in the one file
+			if err := sh.Close(); err != nil {
+				return 0, err
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				return 0, err
+			}
+			sh.Store, err = store.OpenSQLite(ctx, path)
+			return float64(info.Size()), err
+		}
+		return sh, nil
+	}
+	// Patience, for a machine that is busy with something else as well.
+	st, err := store.OpenRedis(ctx, "redis://"+s.addr+"?dial_timeout=30s&read_timeout=30s&write_timeout=30s&pool_timeout=30s", store.DefaultRedisPrefix)
 	if err != nil {
 		return nil, err
 	}
-	defer st.Close()
-	n := size("stored", full)
-	token := func(i int) string { return fmt.Sprintf("%043d", i) }
-	row := []byte(`{"deadline":"2026-12-01T00:00:00.000000000Z","visitor":"ABCDEFGHIJKLMNOPQRSTUVWXYZ"}`)
-	soon := time.Now().Add(720 * time.Hour)
-	for i := range n {
-		if err := st.Commit(token(i), row, soon); err != nil {
-			return nil, err
+	return &shelf{Store: st, size: func() (used float64, err error) {
+		client := redis.NewClient(&redis.Options{Addr: s.addr})
+		defer client.Close()
+		info, err := client.InfoMap(ctx, "memory").Result()
+		if err != nil {
+			return 0, err
 		}
+		_, err = fmt.Sscan(info["Memory"]["used_memory"], &used)
+		return used, err
+	}}, nil
+}
+
+// runStored fills a store with visitors, then gives each a session, and looks
+// some of the visitors up, at random, as a request does. Their tokens and names
+// are in no order, as those of the relay are.
+func runStored(ctx context.Context, s *stage, full bool) (result, error) {
+	st, err := openShelf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = st.Close() }()
+	n := size("stored", full)
+	random := func(what string, i int) string {
+		sum := sha256.Sum256(fmt.Append(nil, what, i))
+		return base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	token := func(i int) string { return random("token", i) }
+	name := func(i int) string { return random("visitor", i)[:26] }
+	soon := time.Now().UTC().Add(720 * time.Hour)
+	expiry := func(i int) time.Time { return soon.Add(time.Duration(i)*time.Millisecond + 123456789) }
+	empty, err := st.size()
+	if err != nil {
+		return nil, err
+	}
+	err = inSixteen(n, func(i int) error {
+		return st.CommitCtx(ctx, token(i), fmt.Appendf(nil, `{"deadline":"%s","visitor":"%s"}`, expiry(i).Format(time.RFC3339Nano), name(i)), expiry(i))
+	})
+	if err != nil {
+		return nil, err
+	}
+	known, err := st.size()
+	if err != nil {
+		return nil, err
+	}
+	err = inSixteen(n, func(i int) error {
+		_, err := st.SaveSession(ctx, store.Session{
+			Visitor: name(i), Epoch: 1, UpstreamID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), State: "sleeping", LastSeq: 100, ExpiresAt: expiry(i),
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	talking, err := st.size()
+	if err != nil {
+		return nil, err
 	}
 	const looks = 20_000
 	took := make([]time.Duration, 0, looks)
 	for i := range looks {
+		t := token(i * 7919 % n)
 		begun := time.Now()
-		_, found, err := st.FindCtx(ctx, token(i*7919%n))
+		_, found, err := st.FindCtx(ctx, t)
 		took = append(took, time.Since(begun))
 		if err != nil || !found {
 			return nil, fmt.Errorf("visitor %d: found %v, error %w", i, found, err)
 		}
 	}
-	if err := st.Close(); err != nil { // so that all of it is in the one file
-		return nil, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
 	slices.Sort(took)
 	us := func(q float64) float64 { return float64(took[int(q*looks)].Nanoseconds()) / 1e3 }
-	return result{findP50: us(.5), findP99: us(.99), bytesEach: float64(info.Size()) / float64(n)}, nil
+	return result{
+		findP50: us(.5), findP99: us(.99), bytesEach: (known - empty) / float64(n), withSession: (talking - empty) / float64(n),
+	}, nil
 }
 
 // runCold starts the relay once more and asks it for a first byte.
