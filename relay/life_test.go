@@ -379,7 +379,7 @@ func TestADeadAnyFrameIsNotHammeredAndIsFoundAgain(t *testing.T) {
 		}
 		return a.code() == "upstream_unavailable"
 	})
-	asked := r.plane.Count(anyframetest.OpAny)
+	asked, since := r.plane.Count(anyframetest.OpAny), time.Now()
 	for range 50 {
 		a, err := v.try(t.Context(), "hello", "k1")
 		switch {
@@ -391,8 +391,9 @@ func TestADeadAnyFrameIsNotHammeredAndIsFoundAgain(t *testing.T) {
 			t.Errorf("got %d %s, %v, want a refusal", a.status, a.body, err)
 		}
 	}
-	if got := r.plane.Count(anyframetest.OpAny) - asked; got > 3 {
-		t.Errorf("requests to a dead AnyFrame for 50 turns: got %d, want hardly any", got)
+	most := 3 + int(time.Since(since)/(4*time.Second)) // a busy machine takes as long as some trials of the breaker's
+	if got := r.plane.Count(anyframetest.OpAny) - asked; got > most {
+		t.Errorf("requests to a dead AnyFrame for 50 turns: got %d, want %d at most", got, most)
 	}
 	r.plane.ClearFaults()
 	eventually(t, "the turn", func() bool {
