@@ -133,7 +133,7 @@ func (p platform) make(ctx context.Context, version, dir string, when time.Time)
 	}
 	files := []entry{{p.program(), program, 0o755}}
 	for _, f := range beside {
-		files = append(files, entry{filepath.Base(f), f, 0o644})
+		files = append(files, entry{f, f, 0o644})
 	}
 	out, err := os.Create(filepath.Join(dir, archive)) //nolint:gosec // the caller's own choice of folder
 	if err != nil {

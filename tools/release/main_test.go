@@ -67,7 +67,7 @@ func TestArchivesHoldTheFilesAndAreTheSameEveryTime(t *testing.T) {
 	when := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
 	files := []entry{{"relay", program, 0o755}}
 	for _, f := range beside {
-		files = append(files, entry{filepath.Base(f), "../../" + f, 0o644})
+		files = append(files, entry{f, "../../" + f, 0o644})
 	}
 	for name, pack := range map[string]func(io.Writer, string, []entry, time.Time) error{"tar": tarball, "zip": zipped} {
 		var one, two bytes.Buffer
