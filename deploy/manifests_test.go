@@ -143,7 +143,8 @@ type manifest struct {
 		Template struct {
 			Metadata struct{ Labels, Annotations labels }
 			Spec     struct {
-				Grace           int `yaml:"terminationGracePeriodSeconds"`
+				Grace           int   `yaml:"terminationGracePeriodSeconds"`
+				ServiceLinks    *bool `yaml:"enableServiceLinks"`
 				SecurityContext struct {
 					RunAsNonRoot bool   `yaml:"runAsNonRoot"`
 					RunAsUser    string `yaml:"runAsUser"`
@@ -236,6 +237,9 @@ func TestTheKubernetesFileNamesOnlyWhatThereIs(t *testing.T) {
 	}
 	if drain := 10 + c.Life.PreStop.Sleep.Seconds; c.Life.PreStop.Sleep.Seconds < 1 || pods.Spec.Grace <= drain {
 		t.Errorf("got %d s to end, want more than the %d s that it takes", pods.Spec.Grace, drain)
+	}
+	if links := pods.Spec.ServiceLinks; links == nil || *links {
+		t.Error("Kubernetes makes variables of the Service's name, which relay doctor tells of")
 	}
 	if all["Deployment"].Spec.Replicas < 2 {
 		t.Error("got one replica, want more")

@@ -90,7 +90,10 @@ func run(ctx context.Context, sections []string) error {
 // it reaches the network is its own.
 func environment(ctx context.Context, home, plane string) []string {
 	env := []string{"HOME=" + home, "ANYFRAME_BASE_URL=" + plane}
-	for _, name := range []string{"PATH", "TERM", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
+	for _, name := range []string{
+		"PATH", "TERM", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "npm_config_registry",
+	} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}
