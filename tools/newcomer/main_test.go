@@ -65,3 +65,16 @@ func TestWhatTheRelaySaysOfItselfIsUnderstood(t *testing.T) {
 		}
 	}
 }
+
+func TestTheHomeIsNewAndTheWayToTheNetworkIsNot(t *testing.T) {
+	t.Setenv("SSL_CERT_FILE", "/certs")
+	t.Setenv("RELAY_STORE", "memory:")
+	env := environment(t.Context(), "/home/new", "http://plane")
+	for line, want := range map[string]bool{
+		"HOME=/home/new": true, "SSL_CERT_FILE=/certs": true, "ANYFRAME_BASE_URL=http://plane": true, "RELAY_STORE=memory:": false, "HOME=" + os.Getenv("HOME"): false,
+	} {
+		if got := slices.Contains(env, line); got != want {
+			t.Errorf("%s: got %v, want %v", line, got, want)
+		}
+	}
+}
