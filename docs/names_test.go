@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,19 +51,40 @@ func textOf(t *testing.T, patterns ...string) string {
 	return b.String()
 }
 
-// help is what the program says of itself.
-var help = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command("go", "run", "../cmd/relay", "help").Output()
-	return string(out), err
+// program builds the relay, once, and returns where it is.
+var program = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(folder, "relay")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../cmd/relay").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
 })
 
+var folder string // where it is built
+
+func TestMain(m *testing.M) {
+	var err error
+	if folder, err = os.MkdirTemp("", "relay-docs-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// helpText is what the program says of itself.
 func helpText(t *testing.T) string {
 	t.Helper()
-	text, err := help()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), path, "help").Output()
 	if err != nil {
 		t.Fatalf("relay help: %v", err)
 	}
-	return text
+	return string(out)
 }
 
 // each calls check with every first submatch of pattern in the documents.

@@ -1,7 +1,7 @@
 // Command setup makes sure that everything the tests need is there: a C
 // compiler for the race detector, Node, Chromium, nginx, Caddy, Redis,
-// Prometheus, and the widget's development dependencies. On Debian, as root, it
-// installs what is missing; elsewhere it says which command does.
+// Prometheus, PHP, curl, and the widget's development dependencies. On Debian,
+// as root, it installs what is missing; elsewhere it says which command does.
 package main
 
 import (
@@ -61,6 +61,7 @@ const (
 	redis    need = "Redis"
 	metrics  need = "Prometheus"
 	php      need = "PHP"
+	http     need = "curl"
 	systemd  need = "systemd" // Debian without it can have it; who cannot, need not
 )
 
@@ -68,7 +69,7 @@ const (
 var programs = []struct {
 	name string
 	need need
-}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"php", php}, {"systemd-analyze", systemd}}
+}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"php", php}, {"curl", http}, {"systemd-analyze", systemd}}
 
 // lacking returns what is not there.
 func lacking(ctx context.Context) []need {
@@ -112,11 +113,11 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", systemd: "systemd"}},
-	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus", php: "php-cli"}},
-	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php"}},
-	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php"}},
-	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", http: "curl", systemd: "systemd"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus", php: "php-cli", http: "curl"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
 }
 
 // advice is the one command that provides what is missing.

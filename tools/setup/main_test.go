@@ -31,7 +31,7 @@ func TestAdviceIsOneCommandOfTheManagerThatIsThere(t *testing.T) {
 
 func TestEveryManagerProvidesEveryNeed(t *testing.T) {
 	for _, m := range managers {
-		for _, n := range []need{compiler, browser, nginx, caddy, redis, metrics, php} {
+		for _, n := range []need{compiler, browser, nginx, caddy, redis, metrics, php, http} {
 			if m.packages[n] == "" {
 				t.Errorf("%s: got no package for %s, want one", m.program, n)
 			}

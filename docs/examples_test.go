@@ -1,0 +1,80 @@
+package docs
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestTheExamplesOfTheInterfaceWorkAsTheyStand(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		if os.Getenv("RELAY_TEST_ALL") == "1" {
+			t.Fatal("curl is not here; go run ./tools/setup installs it")
+		}
+		t.Skip("curl is not here")
+	}
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo := exec.Command(path, "demo") //nolint:noctx // ended below
+	demo.Dir, demo.Env = t.TempDir(), append(os.Environ(), "RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json")
+	said, err := demo.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = demo.Process.Signal(syscall.SIGTERM)
+		_ = demo.Wait()
+	})
+	var addr []string
+	lines := bufio.NewScanner(said)
+	for addr == nil && lines.Scan() {
+		addr = regexp.MustCompile(`"listening","addr":"([^"]+)"`).FindStringSubmatch(lines.Text())
+	}
+	if addr == nil {
+		t.Fatalf("the demo does not listen: %v", lines.Err())
+	}
+	go func() { // ends with the demo, which would else wait for somebody to read
+		for lines.Scan() {
+		}
+	}()
+
+	var script, last strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(read(t, "http-api.md"), -1) {
+		for line := range strings.Lines(block[1]) {
+			switch {
+			case strings.Contains(line, "go run ./cmd/relay demo"): // in the other terminal
+			case strings.Contains(line, "last of all"):
+				last.WriteString(line)
+			default:
+				script.WriteString(regexp.MustCompile(`(?m)(curl -sN .*?) +#.*$`).ReplaceAllString(line, "$1 | sed 5q")) // which would go on
+			}
+		}
+	}
+	text := strings.ReplaceAll(script.String()+last.String(), "127.0.0.1:8181", addr[1])
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", text).CombinedOutput()
+	if err != nil {
+		t.Errorf("got %v", err)
+	}
+	got := string(out)
+	for want, n := range map[string]int{
+		`{"token":"`: 1, `"status":"none"`: 2, `"status":"booting"`: 1, "HTTP/1.1 204": 2, `{"turn":"4f9c2b7e","epoch":2,`: 1, `{"turn":"80d1a3c5","epoch":2,`: 1,
+		"prompt_unknown": 2, "event: session": 1, `{"events":[`: 1, "visitor_unknown": 0,
+	} {
+		if count := strings.Count(got, want); count != n {
+			t.Errorf("%s: got it %d times, want %d", want, count, n)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", text, got)
+	}
+}
