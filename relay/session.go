@@ -257,6 +257,22 @@ func (s *session) save(ctx context.Context, change func(*store.Session)) error {
 	}
 }
 
+// outlive sees to it that the record is kept for as long as its visitor is, who
+// may come back only to read: without it the conversation would be gone and the
+// next epoch be called as one of before. A little less does no harm.
+func (s *session) outlive(ctx context.Context, visitor time.Time) error {
+	s.mu.Lock()
+	kept := s.record.Epoch == 0 || !s.record.ExpiresAt.Before(visitor.Add(-s.hub.config.VisitorTTL/20))
+	s.mu.Unlock()
+	if kept {
+		return nil
+	}
+	if err := s.save(ctx, func(*store.Session) {}); !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	return nil // somebody else changed it, and so it is kept
+}
+
 const storeTimeout = 5 * time.Second
 
 // look asks AnyFrame where the session stands, once, and starts to read its

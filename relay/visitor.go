@@ -327,7 +327,10 @@ func (s *Server) welcome(ctx context.Context, presented who, known bool, subject
 	if err != nil {
 		return v, nil, err
 	}
-	if v, err = s.keep(ctx, v, sess); err != nil {
+	if v, err = s.keep(ctx, v, sess); err == nil {
+		err = sess.outlive(ctx, v.expiresAt)
+	}
+	if err != nil {
 		sess.close()
 		return v, nil, err
 	}

@@ -149,15 +149,22 @@ func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { disk.Close() })
-	remembered := func(v *browser) time.Duration {
+	type stored struct {
+		Deadline time.Time
+		Visitor  string
+	}
+	inStore := func(v *browser) (row stored) {
 		t.Helper()
 		hash := sha256.Sum256([]byte(v.token))
-		var row struct{ Deadline time.Time }
 		b, found, err := disk.FindCtx(t.Context(), base64.RawURLEncoding.EncodeToString(hash[:]))
 		if err != nil || !found || json.Unmarshal(b, &row) != nil {
 			t.Fatalf("the visitor in the store: got %s, %v, %v", b, found, err)
 		}
-		return time.Until(row.Deadline)
+		return row
+	}
+	remembered := func(v *browser) time.Duration {
+		t.Helper()
+		return time.Until(inStore(v).Deadline)
 	}
 	a, b, c := r.visitor(), r.visitor(), r.visitor()
 	a.say("hello", "k1")
@@ -167,6 +174,26 @@ func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
 	if got := remembered(b); got > time.Hour {
 		t.Errorf("before the first turn: remembered for %v, want an hour", got)
 	}
+
+	// Who comes back only to read finds the conversation for as long.
+	session := func() store.Session {
+		t.Helper()
+		rec, err := disk.Session(t.Context(), inStore(a).Visitor)
+		if err != nil || rec.Epoch != 1 {
+			t.Fatalf("the session in the store: got %+v, %v", rec, err)
+		}
+		return rec
+	}
+	eventually(t, "its last turn is long ago", func() bool {
+		rec := session()
+		rec.ExpiresAt = time.Now().Add(time.Hour)
+		_, err := disk.SaveSession(t.Context(), rec)
+		return err == nil
+	})
+	if a.do("POST", "/v1/visitor", `{}`); time.Until(session().ExpiresAt) < 719*time.Hour {
+		t.Errorf("introduced again: the session is kept for %v, want 720 h", time.Until(session().ExpiresAt))
+	}
+
 	b.do("POST", "/v1/session", "")
 	eventually(t, "the session is there", func() bool { _, epoch := b.session(); return epoch == 1 })
 	if b.do("POST", "/v1/visitor", `{}`); remembered(b) < 719*time.Hour {
