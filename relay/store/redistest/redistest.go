@@ -3,6 +3,7 @@ package redistest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,13 +55,23 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
+// tried counts the ports that this process has tried.
+var tried atomic.Int32
+
+// freeAddr returns an address on which nobody listens. Its port is below those
+// that systems give to outgoing connections: one of them could have it before
+// the server does, or while the server is down.
 func freeAddr(t testing.TB) string {
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10000 + (os.Getpid()*101+int(tried.Add(1)))%20000
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func (s *Server) port() string {
