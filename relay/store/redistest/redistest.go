@@ -63,7 +63,7 @@ var tried atomic.Int32
 // the server does, or while the server is down.
 func freeAddr(t testing.TB) string {
 	for range 1000 {
-		port := 10000 + (os.Getpid()*101+int(tried.Add(1)))%20000
+		port := 10000 + (os.Getpid()*101+int(tried.Add(1)))%10000 // and 10000 more, where a node of a cluster listens too
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", port))
 		if err == nil {
 			defer l.Close()
