@@ -10,6 +10,10 @@ import (
 // called before the first request.
 func (s *Server) SetLeases(d time.Duration) { s.hub.leases = d }
 
+// CloseHub ends what goes on in s and leaves it its store, as in the middle of
+// [Server.Close].
+func (s *Server) CloseHub() { s.hub.close() }
+
 // SetLinger makes s keep sessions that nobody needs for another time than
 // usual. It must be called before the first request.
 func (s *Server) SetLinger(d time.Duration) { s.hub.linger = d }

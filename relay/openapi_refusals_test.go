@@ -75,6 +75,30 @@ func TestEveryOperationIsRefusedAlike(t *testing.T) {
 	}
 }
 
+func TestARelayThatEndsRefusesWhateverNeedsASession(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	token := d.mint()
+	d.srv.CloseHub()
+	for _, op := range []string{"GET /v1/session", "POST /v1/session", "DELETE /v1/session", "POST /v1/messages", "POST /v1/responses", "GET /v1/events", "GET /v1/transcript"} {
+		method, path, _ := strings.Cut(op, " ")
+		refused(t, op, d.ask(method, path, "", bearer(token)...), 503, "draining")
+	}
+}
+
+func TestAnAgentThatCannotBeAskedForIsSaidSoAtOnce(t *testing.T) {
+	t.Parallel()
+	disk := onDisk(t)
+	r := newRig(t, disk, anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("hello", "k1")
+	x.turnEnds(1)
+	r.restart() // so that AnyFrame must be asked whether it runs
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: 401})
+	refused(t, "POST /v1/session", v.do("POST", "/v1/session", ""), 503, "upstream_unavailable")
+}
+
 func TestEndingWaitsForABootAndThenGivesUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *relay.Config) { c.SendWait = time.Second }, anyframetest.WithBootDelay(time.Hour))
