@@ -24,7 +24,7 @@ var lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
 type frame struct {
 	id   string // as sent in this frame; "" when it had none
 	name string
-	data []byte // the caller's to keep; nil when empty
+	data []byte // the caller's to keep, unless it is lent; nil when empty
 }
 
 // decoder reads server-sent events as the HTML standard defines them
@@ -32,8 +32,9 @@ type frame struct {
 // frame cut off by the end of the stream is an error, and a frame may only be
 // so large. It knows nothing of HTTP or of what the data mean.
 type decoder struct {
-	r   io.Reader
-	max int // bytes of one frame
+	r     io.Reader
+	max   int  // bytes of one frame
+	lends bool // data are good until the next frame
 
 	buf        []byte // buf[start:end] is read and not yet used
 	own        []byte // the buffer to go back to
@@ -264,6 +265,8 @@ func (d *decoder) dispatch() (frame, bool) {
 			f.data = d.data
 		}
 		d.data = nil
+	case len(d.data) > 0 && d.lends:
+		f.data = d.data
 	case len(d.data) > 0:
 		f.data = bytes.Clone(d.data)
 	}

@@ -56,6 +56,10 @@ type StreamOptions struct {
 	OnOpen      func()
 	OnReconnect func(Reconnect)
 
+	// LendData makes the Data of an event good only until the next is asked for,
+	// and saves an allocation for each.
+	LendData bool
+
 	// OnWait, when set, is called when all events that have come are with the
 	// caller and more can only come from the server, in the caller's goroutine.
 	// A caller that gathers events to work on them at once does so here.
@@ -183,6 +187,7 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 	}}
 	st.body.watch()
 	st.dec = newDecoder(st.body, o.MaxEventSize)
+	st.dec.lends = o.LendData
 	if o.OnOpen != nil {
 		o.OnOpen()
 	}

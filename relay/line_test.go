@@ -81,17 +81,17 @@ var underRace bool
 
 // What an event costs must not grow with the tabs that see it.
 func TestAnEventAllocatesNothingForATab(t *testing.T) {
-	most, more := 6.0, 1.0 // what an event leaves behind: its text, its frame, the log's share; a pool may be emptied by the collector
+	most, more := 3.0, 1.0 // what an event leaves behind: its text, its frame, the log's share; a pool may be emptied by the collector
 	if underRace {
 		most, more = 2*most, 3*20
 	}
 	perEvent := func(tabs int) float64 {
 		sess, ends := crowd(t, tabs)
 		drainAll(ends)
-		seq := int64(0)
+		ev := fed(0)
 		return testing.AllocsPerRun(500, func() {
-			seq++
-			sess.feed(sess.log, hear(fed(seq)))
+			ev.Seq++
+			sess.feed(sess.log, hear(ev))
 		})
 	}
 	one, many := perEvent(1), perEvent(20)

@@ -222,7 +222,7 @@ func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
 			items = append(items, tr.step(upstreamEvent(9, `{"type":"assistant","content":[{"type":"text","text":"`+text+`"}]}`)).items...)
 			var sum, whole string
 			for _, it := range items {
-				if d := it.data.(textData); d.Delta {
+				if d := it.payload().(textData); d.Delta {
 					sum += d.Text
 				} else {
 					whole = d.Text

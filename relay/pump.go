@@ -175,6 +175,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 		opts := anyframe.StreamOptions{
 			MaxStalls:    -1,
 			MaxEventSize: maxEventBytes,
+			LendData:     true,
 			OnOpen: func() {
 				leave()
 				s.join(ctx, id, log, again)

@@ -249,7 +249,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 		items = append(items, t.finish(1<<62)...)
 	}
 	for _, it := range items {
-		e := pastEvent{Event: it.kind, Data: it.data}
+		e := pastEvent{Event: it.kind, Data: it.payload()}
 		if it.seq != 0 {
 			e.ID = new(eventID{v.epoch, it.seq}.String())
 		}

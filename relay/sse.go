@@ -41,20 +41,35 @@ func parseEventID(s string) (eventID, bool) {
 // item is one event as a visitor may see it. Its seq is 0 when it has no id.
 type item struct {
 	kind string
-	data any
-	seq  int64
+	data any // nil for a delta
+	// delta is a piece of the agent's text. Streams consist of these, so nothing
+	// is allocated for it; see payload.
+	delta string
+	seq   int64
+}
+
+// payload is the data that the item tells.
+func (it item) payload() any {
+	if it.data == nil {
+		return textData{it.delta, true}
+	}
+	return it.data
 }
 
 // entry frames an item: the id line only where AnyFrame numbered the event,
 // then its kind, then its data as one line of JSON.
 func (it item) entry(epoch int64) eventlog.Entry {
-	if d, ok := it.data.(textData); ok && it.kind == "text" {
-		return eventlog.Entry{Seq: it.seq, Frame: textFrame(eventID{epoch, it.seq}, d)}
+	id := eventID{epoch, it.seq}
+	if it.data == nil {
+		return eventlog.Entry{Seq: it.seq, Frame: textFrame(id, textData{it.delta, true})}
+	}
+	if text, ok := it.data.(textData); ok {
+		return eventlog.Entry{Seq: it.seq, Frame: textFrame(id, text)}
 	}
 	var b bytes.Buffer
 	if it.seq != 0 {
 		b.WriteString("id: ")
-		b.WriteString(eventID{epoch, it.seq}.String())
+		b.WriteString(id.String())
 		b.WriteByte('\n')
 	}
 	b.WriteString("event: ")

@@ -62,7 +62,9 @@ const outcomeElsewhere = "elsewhere" // the operator answered, on AnyFrame's own
 
 // told is what one upstream event comes to.
 type told struct {
-	items []item // in order; the last carries the event's seq if anything shows
+	// items, in order; the last carries the event's seq if anything shows. They
+	// are good until the translator's next step.
+	items []item
 	// active: the agent or a visitor did something; ended: the turn is over.
 	active, ended bool
 	speaks        bool              // the agent's own words or acts
@@ -103,6 +105,7 @@ type translator struct {
 	// of a block whose first deltas nobody numbered. Such deltas are left out
 	// until a whole block after this seq; -1 when the stream is whole.
 	torn int64
+	lone [1]item // a delta that is all there is to tell
 }
 
 // newTranslator begins after the event numbered seq.
@@ -120,6 +123,7 @@ func newTranslator(c *Config, marks []string, epoch, seq int64, book *notebook, 
 // step translates one event. Numbered ones must come in order.
 func (t *translator) step(h heard) told {
 	var out told
+	t.lone = [1]item{}
 	ev, m, kind, isUser := h.Event, h.members, h.kind, h.user
 
 	var text, key string
@@ -135,8 +139,10 @@ func (t *translator) step(h heard) told {
 	if h.delta != "" {
 		out.active = true
 		if ev.Seq != 0 || t.torn < 0 {
-			text := t.said.say(t.marks, h.delta)
-			out.items = append(out.items, item{kind: "text", data: textData{text, true}, seq: ev.Seq})
+			if out.items == nil {
+				out.items = t.lone[:0]
+			}
+			out.items = append(out.items, item{kind: "text", delta: t.said.say(t.marks, h.delta), seq: ev.Seq})
 		}
 		t.last = max(t.last, ev.Seq)
 		return out

@@ -26,7 +26,7 @@ func upstreamEvent(seq int64, payload string) heard {
 func said(items []item) []string {
 	var all []string
 	for _, it := range items {
-		data, _ := json.Marshal(it.data)
+		data, _ := json.Marshal(it.payload())
 		all = append(all, fmt.Sprintf("%d %s %s", it.seq, it.kind, data))
 	}
 	return all
@@ -227,7 +227,7 @@ func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T
 	c := DefaultConfig()
 	out := newTranslator(&c, keyMarks(c.APIKey), 1, 3, book, false).step(hear(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
 	want := userData{"look", files, "k1"}
-	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].data, want) {
+	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].payload(), want) {
 		t.Errorf("got %+v, want %+v", out.items, want)
 	}
 }
