@@ -95,8 +95,9 @@ func plainText(data []byte) (text string, delta, ok bool) {
 	if plain(inside) == len(inside) {
 		return string(inside), delta, true
 	}
-	ok = json.Unmarshal(literal, &text) == nil
-	return text, delta, ok
+	var written string // and not text, which would be on the heap for all events
+	ok = json.Unmarshal(literal, &written) == nil
+	return written, delta, ok
 }
 
 // validJSON is [json.Valid], quicker with what is written plainly.

@@ -81,7 +81,7 @@ var underRace bool
 
 // What an event costs must not grow with the tabs that see it.
 func TestAnEventAllocatesNothingForATab(t *testing.T) {
-	most, more := 3.0, 1.0 // what an event leaves behind: its text, its frame, the log's share; a pool may be emptied by the collector
+	most, more := 2.0, 1.0 // what an event leaves behind: its text, its frame, the log's share; a pool may be emptied by the collector
 	if underRace {
 		most, more = 2*most, 3*20
 	}
