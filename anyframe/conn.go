@@ -22,12 +22,14 @@ const maxHead = 1 << 20
 
 // transport is net/http's, but for event streams: each has a connection of its
 // own that speaks HTTP/1.1 and is closed with it. net/http holds two goroutines
-// and two buffers for a stream besides whoever reads it, for as long as that
-// waits. What is no plain request for a stream, or goes through a proxy, is left
-// to net/http, and so is a server that speaks HTTP/2 only.
+// and two buffers for such a connection besides whoever reads it, for as long as
+// that waits. What is no plain request for a stream, or goes through a proxy, is
+// left to net/http, and so is a server that speaks HTTP/2: over TLS that costs no
+// more memory, and less of everything else.
 type transport struct {
 	*http.Transport
 
+	spoke  atomic.Int32               // the version that net/http spoke last over TLS; 0 is none yet
 	config atomic.Pointer[tls.Config] // of the host that streams came from last
 }
 
@@ -39,7 +41,11 @@ var (
 // RoundTrip makes one request.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.own(r) {
-		return t.Transport.RoundTrip(r)
+		resp, err := t.Transport.RoundTrip(r)
+		if err == nil && resp.TLS != nil {
+			t.spoke.Store(int32(resp.ProtoMajor)) //nolint:gosec // 1 or 2
+		}
+		return resp, err
 	}
 	ctx := r.Context()
 	trace := httptrace.ContextClientTrace(ctx)
@@ -55,9 +61,6 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		trace.GetConn(addr)
 	}
 	conn, err := t.connect(ctx, r, addr, trace)
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err.Error() == noApplicationProtocol.Error() {
-		return t.Transport.RoundTrip(r)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -75,15 +78,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// noApplicationProtocol is the TLS alert of a server that speaks no protocol of
-// those offered (RFC 7301, section 3.2).
-const noApplicationProtocol tls.AlertError = 120
-
 // own reports whether the request is a plain one for a stream, with nothing
 // about it that net/http would refuse or do more for.
 func (t *transport) own(r *http.Request) bool {
 	if r.Method != http.MethodGet || r.Header.Get("Accept") != "text/event-stream" || r.Body != nil || r.URL.User != nil ||
-		r.URL.Scheme != "http" && r.URL.Scheme != "https" || r.URL.Hostname() == "" || r.Host != r.URL.Host || r.Header["Upgrade"] != nil {
+		r.URL.Scheme != "http" && (r.URL.Scheme != "https" || t.spoke.Load() != 1) || r.URL.Hostname() == "" || r.Host != r.URL.Host || r.Header["Upgrade"] != nil {
 		return false
 	}
 	if t.Proxy != nil {

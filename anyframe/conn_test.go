@@ -15,7 +15,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -110,19 +109,11 @@ func TestAHeadThatIsCutAnywhereIsAnError(t *testing.T) {
 }
 
 // secureServer is a server with TLS, and a transport that knows it.
-func secureServer(t *testing.T, h http.HandlerFunc, http1 bool) (base string, own *transport) {
+func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, own *transport) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.EnableHTTP2 = true
-	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if http1 || slices.Contains(hello.SupportedProtos, "h2") {
-			return nil, nil
-		}
-		only := srv.TLS.Clone() // Go's own server would let such a client in, and then not understand it
-		only.NextProtos = []string{"not http/1.1"}
-		return only, nil
-	}}
+	srv.EnableHTTP2 = http2
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	own = newTransport()
@@ -159,38 +150,39 @@ func firstEvent(t *testing.T, c *Client) {
 	}
 }
 
-func TestAStreamSpeaksHTTP1OverTLSAndResumesIt(t *testing.T) {
+// Over TLS a stream is like the calls before it, as far as these are known.
+func TestAStreamOverTLSSpeaksWhatTheServerDoes(t *testing.T) {
 	isolate(t)
-	var resumed atomic.Int32
-	base, own := secureServer(t, once(t, func(r *http.Request) {
-		if r.ProtoMajor != 1 || r.TLS == nil {
-			t.Errorf("got %s, want HTTP/1.1 with TLS", r.Proto)
+	for _, http2 := range []bool{false, true} {
+		var asked, resumed, major atomic.Int32
+		base, own := secureServer(t, once(t, func(r *http.Request) {
+			asked.Add(1)
+			major.Store(int32(r.ProtoMajor))
+			if r.TLS.DidResume {
+				resumed.Add(1)
+			}
+		}), http2)
+		c := newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}))
+		for range 3 {
+			firstEvent(t, c)
 		}
-		if r.TLS.DidResume {
-			resumed.Add(1)
+		// The first goes by net/http, the other two over connections of their own.
+		want, short := int32(1), int32(1)
+		if http2 {
+			want, short = 2, 0
 		}
-	}), true)
-	c := newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}))
-	firstEvent(t, c)
-	firstEvent(t, c)
-	if got := resumed.Load(); got != 1 {
-		t.Errorf("got %d handshakes made short, want the second", got)
+		if asked.Load() != 3 || major.Load() != want || resumed.Load() != short || (own.config.Load() != nil) == http2 {
+			t.Errorf("HTTP/2 %v: got %d streams with HTTP/%d, %d short handshakes, want 3 with HTTP/%d, %d",
+				http2, asked.Load(), major.Load(), resumed.Load(), want, short)
+		}
 	}
-}
-
-func TestAServerThatSpeaksOnlyHTTP2IsSpokenToSo(t *testing.T) {
-	isolate(t)
-	base, own := secureServer(t, once(t, func(r *http.Request) {
-		if r.ProtoMajor != 2 {
-			t.Errorf("got %s, want HTTP/2", r.Proto)
-		}
-	}), false)
-	firstEvent(t, newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own})))
 }
 
 func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
 	isolate(t)
-	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, true)
+	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, false)
+	stranger := newTransport()
+	stranger.spoke.Store(1)
 	own := newTransport()
 	own.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial }
 	slow := newTransport()
@@ -199,7 +191,7 @@ func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
 		return nil, ctx.Err()
 	}
 	for name, c := range map[string]*Client{
-		"an unknown authority": newClient(t, WithBaseURL(base)),
+		"an unknown authority": newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: stranger})),
 		"a refused dial":       newClient(t, WithHTTPClient(&http.Client{Transport: own})),
 		"a slow dial":          newClient(t, WithHTTPClient(&http.Client{Transport: slow}), WithTimeout(10*time.Millisecond)),
 	} {
@@ -246,7 +238,8 @@ func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
 	h := once(t, func(*http.Request) {})
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }))
 	t.Cleanup(plain.Close)
-	secure, own := secureServer(t, func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }, true)
+	secure, own := secureServer(t, func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }, false)
+	own.spoke.Store(1)
 	for _, c := range []*Client{
 		newClient(t, WithBaseURL(plain.URL)),
 		newClient(t, WithBaseURL(secure), WithHTTPClient(&http.Client{Transport: own})),
@@ -300,6 +293,9 @@ func TestWhatIsNoPlainStreamIsLeftToNetHTTP(t *testing.T) {
 		"a POST":                {func(r *http.Request) { r.Method = http.MethodPost }, false},
 		"a body":                {func(r *http.Request) { r.Body = http.NoBody }, false},
 		"a user":                {func(r *http.Request) { r.URL.User = url.User("x") }, false},
+		"TLS, to nobody knows":  {func(r *http.Request) { r.URL.Scheme = "https" }, false},
+		"TLS, to HTTP/2":        {func(r *http.Request) { r.URL.Scheme = "https"; own.spoke.Store(2) }, false},
+		"TLS, to HTTP/1":        {func(r *http.Request) { r.URL.Scheme = "https"; own.spoke.Store(1) }, true},
 		"another scheme":        {func(r *http.Request) { r.URL.Scheme = "ftp" }, false},
 		"no host":               {func(r *http.Request) { r.URL.Host, r.Host = "", "" }, false},
 		"another host":          {func(r *http.Request) { r.Host = "example.com" }, false},
@@ -315,6 +311,7 @@ func TestWhatIsNoPlainStreamIsLeftToNetHTTP(t *testing.T) {
 		}, false},
 	} {
 		own.Proxy = http.ProxyFromEnvironment
+		own.spoke.Store(0)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:1/x", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -362,7 +359,8 @@ func TestAStreamTellsHowFarItGot(t *testing.T) {
 			})))
 		})
 	})
-	base, own := secureServer(t, once(t, func(*http.Request) {}), true)
+	base, own := secureServer(t, once(t, func(*http.Request) {}), false)
+	own.spoke.Store(1)
 	firstEvent(t, newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}), traced))
 	if got, want := strings.Join(steps, " "), "get dial hello secure got asked answer"; got != want {
 		t.Errorf("got %s, want %s", got, want)
