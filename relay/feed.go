@@ -30,7 +30,7 @@ func (s *session) feed(log *eventlog.Log, ev heard) {
 	if ev.Seq != 0 {
 		v.log.Advance(ev.Seq) // past what nothing shows of
 	}
-	s.note(out)
+	s.note(out, ev.read)
 	s.remember(ev.Seq, out)
 }
 
@@ -65,9 +65,12 @@ func (s *session) append(v view, items []item) {
 	s.group = group[:0]
 }
 
-// note keeps the session's own state true to an event.
-func (s *session) note(out told) {
-	now := time.Now()
+// note keeps the session's own state true to an event that came at now, if
+// somebody looked.
+func (s *session) note(out told, now time.Time) {
+	if now.IsZero() {
+		now = time.Now()
+	}
 	var took time.Duration
 	ends := false // a turn that was begun here
 	s.mu.Lock()

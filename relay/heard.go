@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"time"
 	"unicode/utf8"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -12,9 +13,10 @@ import (
 // heard is one of AnyFrame's events, read once for all who ask about it.
 type heard struct {
 	anyframe.Event
-	kind  string // its type, or the name that it was sent under
-	valid bool   // its data is JSON
-	user  bool   // a message of a person's
+	kind  string    // its type, or the name that it was sent under
+	valid bool      // its data is JSON
+	user  bool      // a message of a person's
+	read  time.Time // when it came; zero when nobody looked
 	// delta or whole is all that the event says when it is a piece of the
 	// agent's text, or a whole block of it, and nothing else, which is what a
 	// stream consists of. Then the members are not read.
@@ -37,6 +39,12 @@ func hear(ev anyframe.Event) heard {
 	h.members = members(h.Data)
 	h.kind = firstOf(h.members.str("type"), ev.Name)
 	h.user = (h.kind == "user" || h.kind == "user_message") && !h.members.onlyToolResults()
+	return h
+}
+
+// at is the event that came at that time.
+func (h heard) at(read time.Time) heard {
+	h.read = read
 	return h
 }
 

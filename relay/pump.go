@@ -160,6 +160,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 	again := false // it was open before
 	var holes holes
 	stumbled := int64(-1) // the event at which our own code failed
+	var read time.Time    // when the event came; those that come together are read one after the other
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		done, err := s.hub.reading(ctx)
 		if err != nil {
@@ -182,7 +183,10 @@ func (s *session) follow(ctx context.Context, p *pump) {
 				again = true
 				closeOnce(p.connected)
 			},
-			OnWait: log.Release,
+			OnWait: func() {
+				log.Release()
+				read = time.Time{}
+			},
 			OnReconnect: func(r anyframe.Reconnect) {
 				log.Release()
 				s.hub.metrics.upstreamReopen.WithLabelValues(broke(r.Cause)).Inc()
@@ -196,8 +200,10 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			if err = followErr; err != nil {
 				break
 			}
-			read := time.Now()
-			if !s.guard(func() { err = s.take(ctx, id, log, hear(ev), &holes) }) {
+			if read.IsZero() {
+				read = time.Now()
+			}
+			if !s.guard(func() { err = s.take(ctx, id, log, hear(ev).at(read), &holes) }) {
 				if err = errInternal; stumbled == ev.Seq { // every time: left out as if it were too large
 					err = s.leaveOut(ctx, id, log, ev.Seq, &holes, errInternal)
 				}
@@ -206,7 +212,9 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			if err != nil {
 				break // AnyFrame can't tell what is missing: ask its stream again
 			}
-			s.hub.metrics.pumpLag.Observe(time.Since(read).Seconds())
+			now := time.Now()
+			s.hub.metrics.pumpLag.Observe(now.Sub(read).Seconds())
+			read = now
 			attempt = 0
 		}
 		log.Release()
