@@ -8,18 +8,20 @@ import (
 
 func BenchmarkParse(b *testing.B) {
 	ev := fed(1)
+	var known forms
 	b.ReportAllocs()
 	for b.Loop() {
-		hear(ev)
+		known.hear(ev)
 	}
 }
 
 func BenchmarkTranslate(b *testing.B) {
 	c := DefaultConfig()
 	t := newTranslator(&c, keyMarks(testMarked), 1, 0, &notebook{}, false)
+	var known forms
 	b.ReportAllocs()
 	for seq := int64(1); b.Loop(); seq++ {
-		t.step(hear(fed(seq)))
+		t.step(known.hear(fed(seq)))
 		if seq%100 == 0 {
 			t.said.Reset() // a block has come
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -78,7 +79,8 @@ func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
 		`{"type":"assistant","delta":true,"content":[{"__class__":"TextBlock","text":"\q"}]}`,
 		"\u0085" + `{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`,
 	}
-	texts, deltas := 0, 0
+	texts, deltas, formed := 0, 0, 0
+	var known forms
 	for range 100_000 {
 		data := []byte(seeds[rng.IntN(len(seeds))])
 		for range rng.IntN(4) {
@@ -86,6 +88,16 @@ func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
 			at, begin := rng.IntN(len(data)+1), rng.IntN(len(from))
 			piece := from[begin:min(begin+1+rng.IntN(8), len(from))]
 			data = slices.Replace(data, at, min(at+rng.IntN(9), len(data)), piece...)
+		}
+		if last := known.last.Load(); last != nil && last.text(data) != "" {
+			formed++
+		}
+		ev := anyframe.Event{Seq: 7, Data: data}
+		if got, want := known.hear(ev), hear(ev); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q: got %+v, want %+v", data, got, want)
+		}
+		if rng.IntN(8) == 0 {
+			known.strange.Store(0) // the next delta is looked at
 		}
 		got, delta, ok := plainText(data)
 		if !ok {
@@ -99,8 +111,38 @@ func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
 			t.Fatalf("%q: got text %q, delta %v, want %v: %q, delta %v", data, got, delta, isText, want, wantDelta)
 		}
 	}
-	if deltas < 1000 || texts-deltas < 1000 {
-		t.Errorf("only %d deltas and %d blocks were among them", deltas, texts-deltas)
+	if deltas < 1000 || texts-deltas < 1000 || formed < 100 {
+		t.Errorf("only %d deltas, %d of a known form, and %d blocks were among them", deltas, formed, texts-deltas)
+	}
+}
+
+func TestAFormIsTakenOnlyOfTheText(t *testing.T) {
+	for name, c := range map[string]struct {
+		learnt, then string
+		known        bool
+	}{
+		"the same":                {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"bcd"}]}`, true},
+		"with an escape":          {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"b\n"}]}`, false},
+		"with no text":            {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"text","text":""}]}`, false},
+		"shorter than the form":   {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"}]}`, false},
+		"the text elsewhere":      {`{"x":"a","type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"x":"b","type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, false},
+		"a text that is a key":    {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"text"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"b","text":"text"}]}`, false},
+		"the probe":               {`{"x":"` + probe + `","type":"assistant","delta":true,"content":[{"type":"text","text":"` + probe + `"}]}`, `{"x":"b","type":"assistant","delta":true,"content":[{"type":"text","text":"` + probe + `"}]}`, false},
+		"escapes, to be learnt":   {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"\u0061"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"b"}]}`, false},
+		"more than there may be":  {`{"x":"` + strings.Repeat("y", maxForm) + `","type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"x":"` + strings.Repeat("y", maxForm) + `","type":"assistant","delta":true,"content":[{"type":"text","text":"b"}]}`, false},
+		"a block is not a delta":  {`{"type":"assistant","content":[{"type":"text","text":"a"}]}`, `{"type":"assistant","content":[{"type":"text","text":"b"}]}`, false},
+		"what is around it grows": {`{"type":"assistant","delta":true,"content":[{"type":"text","text":"a"}]}`, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"b"}],"x":1}`, false},
+	} {
+		var known forms
+		known.hear(anyframe.Event{Data: []byte(c.learnt)})
+		last := known.last.Load()
+		if got := last != nil && last.text([]byte(c.then)) != ""; got != c.known {
+			t.Errorf("%s: got known %v, want %v", name, got, c.known)
+		}
+		ev := anyframe.Event{Data: []byte(c.then)}
+		if got, want := known.hear(ev), hear(ev); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
 	}
 }
 

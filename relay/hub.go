@@ -29,6 +29,7 @@ const (
 type hub struct {
 	config  *Config
 	marks   []string // what keys begin with, see mask.go
+	forms   forms    // what deltas look like
 	store   store.Store
 	client  *anyframe.Client
 	guard   *guard

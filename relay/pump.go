@@ -203,7 +203,7 @@ func (s *session) follow(ctx context.Context, p *pump) {
 			if read.IsZero() {
 				read = time.Now()
 			}
-			if !s.guard(func() { err = s.take(ctx, id, log, hear(ev).at(read), &holes) }) {
+			if !s.guard(func() { err = s.take(ctx, id, log, s.hub.forms.hear(ev).at(read), &holes) }) {
 				if err = errInternal; stumbled == ev.Seq { // every time: left out as if it were too large
 					err = s.leaveOut(ctx, id, log, ev.Seq, &holes, errInternal)
 				}
