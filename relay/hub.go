@@ -28,7 +28,7 @@ const (
 // hub holds all live sessions, by visitor. It owns their goroutines.
 type hub struct {
 	config  *Config
-	marks   []string // what keys begin with, see mask.go
+	marks   *markSet // what keys begin with, see mask.go
 	forms   forms    // what deltas look like
 	store   store.Store
 	client  *anyframe.Client

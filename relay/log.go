@@ -17,7 +17,7 @@ import (
 // A key that gets into a line by mistake, out of a panic perhaps, is masked.
 type discreet struct {
 	next  slog.Handler
-	marks []string // what keys begin with
+	marks *markSet // what keys begin with
 }
 
 // Enabled implements [slog.Handler].

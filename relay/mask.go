@@ -27,7 +27,9 @@ var anyKey = []string{"afm_", `afm\_`, `afm\\_`}
 
 // keyMarks are what keys begin with: AnyFrame's, ours if it is another's, and
 // ours in the encodings that commands print it in.
-func keyMarks(key Secret) []string {
+func keyMarks(key Secret) *markSet { return newMarkSet(marksOf(key)) }
+
+func marksOf(key Secret) []string {
 	own := string(key)
 	if len(own) < 8 {
 		return anyKey
@@ -40,6 +42,42 @@ func keyMarks(key Secret) []string {
 		marks = append(marks, head)
 	}
 	return append(marks, encodings(head)...)
+}
+
+// markSet is some marks, and a quick look for them.
+type markSet struct {
+	all []string
+	// at tells which marks have a character at their first three places, a bit
+	// for each; those that share one are taken for each other.
+	at [3][256]uint8
+}
+
+func newMarkSet(all []string) *markSet {
+	m := &markSet{all: all}
+	for i, mark := range all {
+		for place := range m.at {
+			for c := range 256 {
+				if place >= len(mark) || mark[place] == byte(c) {
+					m.at[place][c] |= 1 << (i % 8)
+				}
+			}
+		}
+	}
+	return m
+}
+
+// may reports whether a mark may be in text, or begin at its end.
+func (m *markSet) may(text string) bool {
+	for i := range len(text) {
+		those := m.at[0][text[i]]
+		for place := 1; place < len(m.at) && those != 0 && i+place < len(text); place++ {
+			those &= m.at[place][text[i+place]]
+		}
+		if those != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // encodings are the forms of a text that is not at the end of what is encoded.
@@ -71,7 +109,10 @@ func betweenKeys(c byte) bool { return c == '\\' || c == '\n' || c == '\r' }
 
 // masker is how far into a key each mark has got. The zero masker is at the
 // beginning of a text.
-type masker struct{ strokes []stroke }
+type masker struct {
+	strokes []stroke
+	begun   bool // one of them has begun
+}
 
 type stroke struct {
 	begun   string // the end of what came, as far as the mark may begin with it
@@ -81,18 +122,23 @@ type stroke struct {
 }
 
 // next masks the piece of text that comes next.
-func (m *masker) next(marks []string, text string) string {
-	if len(m.strokes) != len(marks) {
-		m.strokes = make([]stroke, len(marks))
+func (m *masker) next(marks *markSet, text string) string {
+	if !m.begun && !marks.may(text) { // nearly always
+		return text
 	}
-	for i, mark := range marks {
+	if len(m.strokes) != len(marks.all) {
+		m.strokes = make([]stroke, len(marks.all))
+	}
+	m.begun = false
+	for i, mark := range marks.all {
 		text = m.strokes[i].next(mark, text)
+		m.begun = m.begun || m.strokes[i].inside || m.strokes[i].begun != ""
 	}
 	return text
 }
 
 func (s *stroke) next(mark, text string) string {
-	if !s.inside && s.begun == "" && !strings.Contains(text, mark) { // nearly always
+	if !s.inside && s.begun == "" && !strings.Contains(text, mark) {
 		s.begun = beginning(mark, text)
 		return text
 	}
@@ -158,10 +204,10 @@ func beginning(mark, text string) string {
 }
 
 // mask masks a whole text.
-func mask(marks []string, text string) string { return new(masker).next(marks, text) }
+func mask(marks *markSet, text string) string { return new(masker).next(marks, text) }
 
 // maskJSON masks the texts of a JSON document, however they are escaped.
-func maskJSON(marks []string, raw json.RawMessage) json.RawMessage {
+func maskJSON(marks *markSet, raw json.RawMessage) json.RawMessage {
 	if bytes.Contains(raw, []byte(`\u00`)) { // an escape may stand for any character of a key
 		var v any
 		dec := json.NewDecoder(bytes.NewReader(raw))
@@ -174,7 +220,7 @@ func maskJSON(marks []string, raw json.RawMessage) json.RawMessage {
 		}
 		raw = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	}
-	if !slices.ContainsFunc(marks, func(m string) bool { return bytes.Contains(raw, []byte(m)) }) {
+	if !slices.ContainsFunc(marks.all, func(m string) bool { return bytes.Contains(raw, []byte(m)) }) {
 		return raw
 	}
 	return json.RawMessage(mask(marks, string(raw)))
@@ -182,7 +228,7 @@ func maskJSON(marks []string, raw json.RawMessage) json.RawMessage {
 
 // maskData masks all that people or the agent wrote in an event's data. Deltas
 // have been masked, each after those before it.
-func maskData(marks []string, data any) any {
+func maskData(marks *markSet, data any) any {
 	switch d := data.(type) {
 	case textData:
 		if !d.Delta {
@@ -226,7 +272,7 @@ type spoken struct {
 }
 
 // say adds a delta and returns it as it may be shown.
-func (s *spoken) say(marks []string, text string) string {
+func (s *spoken) say(marks *markSet, text string) string {
 	s.WriteString(text)
 	return s.masker.next(marks, text)
 }
@@ -235,6 +281,7 @@ func (s *spoken) say(marks []string, text string) string {
 func (s *spoken) Reset() {
 	s.Builder.Reset()
 	clear(s.masker.strokes)
+	s.masker.begun = false
 }
 
 // keyRows is how many rows of the past one key may be spread over.

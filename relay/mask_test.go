@@ -18,7 +18,7 @@ const (
 )
 
 // maskCut masks text in the pieces that cuts make of it.
-func maskCut(marks []string, text string, cuts ...int) string {
+func maskCut(marks *markSet, text string, cuts ...int) string {
 	var m masker
 	var b strings.Builder
 	from := 0
@@ -119,6 +119,38 @@ func TestOurKeyIsMaskedInTheEncodingsThatCommandsPrint(t *testing.T) {
 	}
 }
 
+// everywhere is a set whose quick look finds something in every text.
+func everywhere(marks *markSet) *markSet {
+	all := &markSet{all: marks.all}
+	for place := range all.at {
+		for c := range all.at[place] {
+			all.at[place][c] = 1
+		}
+	}
+	return all
+}
+
+// However short what is left of a mark at the end of a text, it is noticed, and
+// what has nothing of one is left alone.
+func TestTheQuickLookSeesEveryMark(t *testing.T) {
+	for _, own := range []string{testMarked, "sk-live-" + testSecret} {
+		marks := keyMarks(Secret(own))
+		for _, mark := range marks.all {
+			for n := 1; n <= len(mark); n++ {
+				if !marks.may("so: " + mark[:n]) {
+					t.Errorf("%q, cut after %d: got nothing seen", mark, n)
+				}
+			}
+			if !marks.may(mark + " is it") {
+				t.Errorf("%q: got nothing seen", mark)
+			}
+		}
+		if marks.may("The quick brown fox jumps over the lazy dog. ") {
+			t.Error("got something seen in an innocent text")
+		}
+	}
+}
+
 func FuzzMaskingDoesNotDependOnTheCuts(f *testing.F) {
 	f.Add("It is "+testMarked+", ok?", 8, 20)
 	f.Add("afafm_afmafm_x", 3, 5)
@@ -135,10 +167,13 @@ func FuzzMaskingDoesNotDependOnTheCuts(f *testing.F) {
 		if got := maskCut(marks, text, i, j); got != whole {
 			t.Errorf("%q cut at %d and %d: got %q, want %q", text, i, j, got, whole)
 		}
+		if got := maskCut(everywhere(marks), text, i, j); got != whole {
+			t.Errorf("%q: got %q without the quick look, want %q", text, got, whole)
+		}
 		if again := mask(marks, whole); again != whole {
 			t.Errorf("%q masked again: got %q, want %q", text, again, whole)
 		}
-		for _, mark := range marks {
+		for _, mark := range marks.all {
 			if _, after, found := strings.Cut(whole, mark); found && after != "" && inKey(after[0]) {
 				t.Errorf("%q: got %q, want nothing of the key", text, whole)
 			}

@@ -81,7 +81,7 @@ type told struct {
 type translator struct {
 	visibility Visibility
 	approvals  bool     // visitors decide permission prompts
-	marks      []string // what keys begin with
+	marks      *markSet // what keys begin with
 	epoch      int64
 	book       *notebook
 	// past: the events come from the transcript for somebody who reads on in
@@ -109,7 +109,7 @@ type translator struct {
 }
 
 // newTranslator begins after the event numbered seq.
-func newTranslator(c *Config, marks []string, epoch, seq int64, book *notebook, past bool) *translator {
+func newTranslator(c *Config, marks *markSet, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
 		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: marks, epoch: epoch, book: book, past: past,
 		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1, caughtUp: -1,
