@@ -228,8 +228,9 @@ func (h *hub) rankNow() {
 	defer h.wg.Done()
 	for s := range sessions {
 		s.countMu.Lock()
-		rank := s.rank() // those at work are not put to sleep, whatever their order
-		changed := s.ranked != rank && (s.ranked < rankBusy || rank < rankBusy)
+		// Also of one that was and is at work: another process may have told the
+		// store otherwise since, and it would be put to sleep in its turn.
+		changed := s.ranked != s.rank()
 		s.countMu.Unlock()
 		if changed {
 			s.stayAwake(h.ctx)
