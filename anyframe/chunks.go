@@ -49,7 +49,7 @@ type chunks struct {
 func (c *chunks) decode(p []byte) (n int, done bool, err error) {
 	for i := 0; i < len(p); {
 		if c.place == inData {
-			m := int(min(c.left, uint64(len(p)-i)))
+			m := int(min(c.left, uint64(len(p)-i))) //nolint:gosec // no more than p is long
 			if n != i {
 				copy(p[n:], p[i:i+m])
 			}
@@ -131,7 +131,7 @@ func (c *chunks) sizeEnd(b byte) error {
 	if b != '\n' {
 		return errChunk
 	}
-	c.excess = max(c.excess+int64(c.line)+1-16-2*int64(c.left), 0)
+	c.excess = max(c.excess+int64(c.line)+1-16-2*int64(c.left), 0) //nolint:gosec // as net/http, which refuses what overflows
 	if c.excess > maxChunkExcess {
 		return errOverhead
 	}

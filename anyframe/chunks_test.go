@@ -89,7 +89,7 @@ func FuzzChunks(f *testing.F) {
 		if theirs == nil { // up to the last chunk; what is behind it is not theirs
 			switch trailer, _ := io.ReadAll(rest); {
 			case bytes.HasPrefix(trailer, []byte("\r\n")):
-			case bytes.HasPrefix([]byte("\r\n"), trailer):
+			case string(trailer) == "" || string(trailer) == "\r":
 				theirs = io.ErrUnexpectedEOF
 			default:
 				return

@@ -170,7 +170,7 @@ func (t *transport) exchange(b *streamBody, r *http.Request, trace *httptrace.Cl
 		trace.GotFirstResponseByte()
 	}
 	for {
-		resp, err := http.ReadResponse(head, r) //nolint:bodyclose // the body is ours
+		resp, err := http.ReadResponse(head, r)
 		if err != nil {
 			if limit.N == 0 {
 				err = fmt.Errorf("the answer's head is over %d bytes", maxHead)

@@ -281,7 +281,6 @@ func (s *spoken) say(marks *markSet, text string) string {
 func (s *spoken) Reset() {
 	s.Builder.Reset()
 	clear(s.masker.strokes)
-	s.masker.begun = false
 }
 
 // keyRows is how many rows of the past one key may be spread over.
