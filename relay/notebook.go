@@ -44,6 +44,9 @@ type turnNote struct {
 	note store.Note
 	// inFlight: the request that carries the turn to AnyFrame is under way here.
 	inFlight bool
+	// late: it has been under way for so long that the agent's answer may as well
+	// come first.
+	late bool
 	// mine: this process sent the turn, and is the one to write what becomes of it.
 	mine bool
 	// dubious: whoever sends the turn elsewhere takes too long to be waited for.
@@ -301,6 +304,7 @@ func (b *notebook) allShown(from int64, shown map[string]bool) bool {
 }
 
 // waitPlaced waits until no turn is on its way to AnyFrame, at most for limit.
+// Those that still are then are late.
 func (b *notebook) waitPlaced(ctx context.Context, limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -318,6 +322,11 @@ func (b *notebook) waitPlaced(ctx context.Context, limit time.Duration) {
 		select {
 		case <-changed:
 		case <-timer.C:
+			b.mu.Lock()
+			for i := range b.turns {
+				b.turns[i].late = b.turns[i].inFlight
+			}
+			b.mu.Unlock()
 			return
 		case <-ctx.Done():
 			return
@@ -389,6 +398,15 @@ func (b *notebook) unanswered(seq int64) bool {
 	return slices.ContainsFunc(b.turns, func(t turnNote) bool {
 		return t.inFlight || (t.note.State == turnSent && t.place() >= seq)
 	})
+}
+
+// expected reports whether what the agent does may be the answer to a turn that
+// is still on its way to AnyFrame, and should wait for it: of one that was sent
+// while the agent was at work only a message can be.
+func (b *notebook) expected(message bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.turns, func(t turnNote) bool { return t.inFlight && (message || !t.Busy && !t.late) })
 }
 
 // sending reports whether a turn is on its way to AnyFrame.

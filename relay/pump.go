@@ -352,7 +352,7 @@ func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev hea
 	s.mu.Lock()
 	book, busy := s.book, s.busy
 	s.mu.Unlock()
-	if book.sending() && (!busy || ev.user) {
+	if book.expected(ev.user) {
 		book.waitPlaced(ctx, placeWait)
 	}
 	s.inform(ctx, ev, book, busy)

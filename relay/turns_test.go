@@ -165,6 +165,61 @@ func TestAMessageWhoseAnswerIsLostIsSentOnce(t *testing.T) {
 	}
 }
 
+// AnyFrame may begin to answer before it has said that it took the message. A
+// stream that is opened anew just then finds the agent at work.
+func TestAMessageComesBeforeItsAnswerThoughTheStreamBreaksAmidSending(t *testing.T) {
+	for name, opts := range map[string][]anyframetest.Option{"": nil, "deltas without a number": {anyframetest.WithUnnumberedDeltas()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := append(opts, anyframetest.WithoutUserEcho(), anyframetest.WithPace(100*time.Millisecond), anyframetest.WithAgent(1, speak))
+			r := newRig(t, nil, opts...)
+			v := r.visitor()
+			x := v.open("")
+			v.say("one", "k1")
+			x.turnEnds(1)
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: time.Second, Op: anyframetest.OpMessage, Times: 1})
+			sent := make(chan answer)
+			go func() { sent <- v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2") }()
+			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.upstream()); return s.Busy })
+			r.plane.CutStreams()
+			if a := <-sent; a.status != http.StatusAccepted {
+				t.Fatalf("got %d %s, want 202", a.status, a.body)
+			}
+			var got []string
+			for _, e := range x.turnEnds(2) {
+				if e.kind == "user" || e.kind == "text" || e.kind == "turn_end" {
+					got = append(got, strings.TrimSuffix(e.kind+" "+e.str("turn"), " "))
+				}
+			}
+			if got, want := slices.Compact(got), []string{"user k1", "text", "turn_end", "user k2", "text", "turn_end"}; !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// An answer waits for the message that it answers, but once and not for long.
+func TestAnAnswerDoesNotWaitForEverForTheMessage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = patience }, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("one", "k1")
+	x.turnEnds(1)
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: 20 * time.Second, Op: anyframetest.OpMessage, Times: 1})
+	sent := make(chan answer, 1)
+	go func() { sent <- v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2") }()
+	x.turnEnds(2) // some ten events, of which each might wait
+	select {
+	case <-sent:
+		t.Fatal("the answer came only after AnyFrame had said that it has the message")
+	default:
+	}
+	if a := <-sent; a.status != http.StatusAccepted {
+		t.Errorf("got %d %s, want 202", a.status, a.body)
+	}
+}
+
 func TestAMessageThatDidNotArriveIsNotLost(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault  anyframetest.Fault
