@@ -444,4 +444,13 @@ test("a phone held sideways shows the panel whole, with the keyboard too", async
   assert.ok(log.height >= 40, `a long draft leaves ${log.height} px for the log`);
   assert.equal(await shell(page).getAttribute("aria-modal"), "true");
   assert.deepEqual(page.wrong, []);
+
+  // On a computer the next page begins with the chat open. Here that would hide the page.
+  await page.setViewportSize({ width: 844, height: 390 });
+  await page.reload();
+  await launcher(page).waitFor();
+  assert.equal(await launcher(page).getAttribute("aria-expanded"), "false");
+  await page.setViewportSize({ width: 844, height: 600 });
+  await page.reload();
+  await page.locator("relay-chat .shell").waitFor();
 });
