@@ -88,12 +88,8 @@ func TestARelayThatEndsRefusesWhateverNeedsASession(t *testing.T) {
 
 func TestAnAgentThatCannotBeAskedForIsSaidSoAtOnce(t *testing.T) {
 	t.Parallel()
-	disk := onDisk(t)
-	r := newRig(t, disk, anyframetest.WithAgent(1, speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("hello", "k1")
-	x.turnEnds(1)
+	r := newRig(t, onDisk(t), anyframetest.WithAgent(1, speak))
+	v, _ := r.begin("hello")
 	r.restart() // so that AnyFrame must be asked whether it runs
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: 401})
 	refused(t, "POST /v1/session", v.do("POST", "/v1/session", ""), 503, "upstream_unavailable")
