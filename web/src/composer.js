@@ -24,7 +24,7 @@ export class Composer {
     this.field = h("textarea", {
       part: "input",
       rows: 1,
-      enterkeyhint: "send",
+      enterkeyhint: "enter", // what it does where there is a keyboard to show it, see #key
       autocomplete: "off",
       dir: "auto",
       "aria-label": say("composer"),

@@ -427,6 +427,9 @@ test("a phone held sideways shows the panel whole, with the keyboard too", async
   const page = await visit("", { viewport: { width: 844, height: 390 }, hasTouch: true, isMobile: true });
   await launcher(page).click();
   await composer(page).fill("sideways");
+  await composer(page).press("Enter");
+  assert.equal(await composer(page).inputValue(), "sideways\n", "on glass Enter is a new line");
+  assert.equal(await composer(page).getAttribute("enterkeyhint"), "enter", "and the key says so");
   await page.locator("relay-chat .send").click();
   await settled(page);
   mkdirSync(pictures, { recursive: true });
