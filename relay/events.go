@@ -32,8 +32,8 @@ const (
 )
 
 // subscriber is one open event stream: a place in the session's log and the
-// connection to write to. It is its request's goroutine, or the one that goes on
-// after it where the connection was taken over, and starts nothing.
+// connection to write to. It is its request's goroutine; where the connection was
+// taken over it is none while nothing happens.
 type subscriber struct {
 	server *Server
 	sess   *session
@@ -46,6 +46,9 @@ type subscriber struct {
 	line  *line
 	at    int // in the session's tabs
 	bytes int // written to the line
+	trail *trail
+	leave func() // is called when the stream has ended, and over after that
+	over  func()
 
 	view   view  // what was last looked at
 	told   view  // what the browser has been told; no log means nothing yet
@@ -116,17 +119,15 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		return nil // nobody is left to be told
 	}
 	if sub.line != nil {
-		undo = append(undo, sess.park(sub))
+		sess.park(sub)
+		undo = append(undo, func() { sess.unpark(sub) })
 		goesOn = true
-		t.goOn = func() {
-			defer leave()
-			sub.carryOn(t)
-		}
+		sub.trail, sub.leave, t.goOn = t, leave, sub.begin
 		return nil
 	}
 	w.WriteHeader(http.StatusOK)
 	sub.w, sub.rc, sub.buf = w, http.NewResponseController(w), make([]eventlog.Entry, batch)
-	t.ended = sub.run(r.Context())
+	t.ended = sub.serve(r.Context())
 	return nil
 }
 
@@ -153,13 +154,13 @@ func (sub *subscriber) readLastEventID(r *http.Request) {
 // ready is a channel that is always ready.
 var ready = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// run writes until the stream ends and returns why it did.
-func (sub *subscriber) run(ctx context.Context) (reason string) {
+// serve writes until the stream ends and returns why it did.
+func (sub *subscriber) serve(ctx context.Context) (reason string) {
 	s := sub.server
 	over := time.NewTimer(s.config.StreamLifetime - jitter(s.config.StreamLifetime/5))
 	defer over.Stop()
-	beat := time.NewTimer(heartbeat)
-	defer beat.Stop()
+	quiet := time.NewTimer(s.hub.heartbeat)
+	defer quiet.Stop()
 	draining := (<-chan struct{})(s.hub.draining)
 	var drained <-chan time.Time
 
@@ -186,17 +187,17 @@ func (sub *subscriber) run(ctx context.Context) (reason string) {
 			again = time.After(time.Second + jitter(2*time.Second))
 			changed = nil
 		case wrote:
-			beat.Reset(heartbeat)
+			quiet.Reset(s.hub.heartbeat)
 			changed = ready // there may be more
 		}
 		select {
 		case <-changed:
 		case <-again:
-		case <-beat.C:
-			if err := sub.write([]byte(":\n\n")); err != nil {
+		case <-quiet.C:
+			if err := sub.write(beat); err != nil {
 				return endOf(err)
 			}
-			beat.Reset(heartbeat)
+			quiet.Reset(s.hub.heartbeat)
 		case <-draining:
 			draining = nil
 			drained = time.After(jitter(drainSpread))

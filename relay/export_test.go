@@ -3,7 +3,10 @@ package relay
 import (
 	"io/fs"
 	"maps"
+	"net"
 	"time"
+
+	"github.com/anyframe-relay/relay/internal/poll"
 )
 
 // SetLeases makes leases of s hold for another time than usual. It must be
@@ -22,6 +25,16 @@ func (s *Server) SetLinger(d time.Duration) { s.hub.linger = d }
 // usual. It must be called before the first request.
 func (s *Server) SetWatch(quiet, live time.Duration) {
 	s.hub.watchQuiet, s.hub.watchLive = quiet, live
+}
+
+// SetHeartbeat makes streams show a sign of life after another time of silence
+// than usual. It must be called before the first request.
+func (s *Server) SetHeartbeat(d time.Duration) { s.hub.heartbeat = d }
+
+// SetUnwatched makes s wait for browsers to leave as it does on systems without
+// a poller of ours. It must be called before the first request.
+func (s *Server) SetUnwatched() {
+	s.hub.watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
 }
 
 // SetSilent makes s ask AnyFrame after another time of silence than usual

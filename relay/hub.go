@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -45,6 +47,10 @@ type hub struct {
 	herald store.Herald
 	// After how long a session is read from the store again, see watch.go.
 	watchQuiet, watchLive, watchSilent time.Duration
+	heartbeat                          time.Duration // how long a stream may be silent
+	// watch tells when a browser leaves, where that takes no goroutine.
+	watch func(net.Conn, poll.Waiter) (*poll.Watch, error)
+	clock clock
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
@@ -65,9 +71,10 @@ type hub struct {
 
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &hub{
+	h := &hub{
 		config: c, marks: keyMarks(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
 		watchQuiet: watchQuiet, watchLive: watchLive, watchSilent: watchSilent, checks: make(chan struct{}, maxChecks),
+		heartbeat: heartbeat, watch: poll.Of,
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
 		making:   make(chan struct{}, maxMaking),
@@ -75,6 +82,8 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *lim
 		sessions: map[string]*session{},
 		unranked: map[*session]bool{},
 	}
+	h.clock.hub = h
+	return h
 }
 
 // open returns the visitor's session with its record as it is now. Whoever opens it
@@ -179,21 +188,15 @@ func (h *hub) rouse() {
 	}
 }
 
-// begin runs f in a goroutine that the hub waits for. Once the hub is closed it
-// runs f here: it has little left to do.
-func (h *hub) begin(f func()) {
+// join makes the hub wait for one more, until wg.Done is called. It reports false
+// once the hub is closed.
+func (h *hub) join() bool {
 	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		f()
-		return
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.wg.Add(1)
 	}
-	h.wg.Add(1)
-	h.mu.Unlock()
-	go func() {
-		defer h.wg.Done()
-		f()
-	}()
+	return !h.closed
 }
 
 func (h *hub) isDraining() bool {
@@ -216,9 +219,8 @@ func (h *hub) close() {
 		}
 		s.watch.Stop()
 	}
+	h.cancel() // tells the clock, and that the streams; not later, for who cannot join must see that it's over
 	h.mu.Unlock()
-	h.cancel()
-	h.rouse()
 	h.wg.Wait()
 }
 

@@ -55,10 +55,15 @@ func crowd(tb testing.TB, streams int) (*session, []net.Conn) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		sub := &subscriber{server: srv, sess: sess, pos: 0, line: &line{conn: ours, raw: raw, parked: true}}
+		sub := &subscriber{server: srv, sess: sess, pos: 0, trail: &trail{}, leave: func() {}, line: &line{conn: ours, raw: raw, wrote: time.Now(), silence: time.Hour, ends: time.Now().Add(time.Hour)}}
 		sub.view = sub.look()
 		sub.told = sub.view
 		sess.park(sub)
+		srv.hub.join()
+		sub.over = srv.hub.wg.Done
+		if !sub.settle(parked, sub.line.ends) {
+			tb.Fatal("a new line does not wait")
+		}
 		tb.Cleanup(func() { ours.Close(); theirs.Close() })
 		ends = append(ends, theirs)
 	}
@@ -115,8 +120,8 @@ func TestAWaitingStreamIsWrittenToByWhoeverAppends(t *testing.T) {
 		}
 	}
 	for _, sub := range sess.tabs {
-		if sub.line.poked {
-			t.Error("the stream's goroutine was woken for what could be written at once")
+		if !sub.waits() {
+			t.Error("a step was begun for what could be written at once")
 		}
 	}
 }
@@ -128,7 +133,7 @@ func TestAFullConnectionHoldsUpNobody(t *testing.T) {
 	sub := sess.tabs[0]
 	large := strings.Repeat("x", 1<<20)
 	total := 0
-	for seq := int64(1); !sub.line.poked; seq++ {
+	for seq := int64(1); sub.waits(); seq++ {
 		frame := []byte(large)
 		total += len(frame)
 		sess.log.Append(eventlog.Entry{Seq: seq, Frame: frame})
@@ -136,20 +141,28 @@ func TestAFullConnectionHoldsUpNobody(t *testing.T) {
 			t.Fatal("the connection takes 100 MiB and is never full")
 		}
 	}
-	if len(sub.line.rest) == 0 {
-		t.Fatal("nothing was left over, want the rest of a chunk")
+	if n, err := io.CopyN(io.Discard, httputil.NewChunkedReader(ends[0]), int64(total)); err != nil {
+		t.Errorf("got %d bytes and %v, want %d", n, err, total)
 	}
-	got := make(chan int, 1)
-	go func() {
-		n, _ := io.Copy(io.Discard, httputil.NewChunkedReader(ends[0]))
-		got <- int(n)
-	}()
-	if err := sub.line.flush(); err != nil {
-		t.Fatal(err)
-	}
-	sub.line.conn.Close()
-	if n := <-got; n != total {
-		t.Errorf("got %d bytes, want %d", n, total)
+	soon(t, "the stream waits again", sub.waits)
+}
+
+// waits reports whether the stream's line is parked.
+func (sub *subscriber) waits() bool {
+	sub.line.mu.Lock()
+	defer sub.line.mu.Unlock()
+	return sub.line.state == parked
+}
+
+// soon waits until cond holds.
+func soon(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(time.Minute); !cond(); <-look.C {
+		if time.Now().After(deadline) {
+			t.Fatal("did not come: " + what)
+		}
 	}
 }
 
@@ -185,9 +198,12 @@ func TestWaitingStreamsAreWokenToBeDrained(t *testing.T) {
 	sess.hub.sessions["v"] = sess
 	sess.hub.beginDrain()
 	delete(sess.hub.sessions, "v") // nobody has opened it
-	if !sess.tabs[0].line.poked {
-		t.Error("a stream that waits was not woken")
-	}
+	l := sess.tabs[0].line
+	soon(t, "a stream that waits knows its end", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.state == parked && !l.drained.IsZero() && l.due.Equal(l.drained)
+	})
 }
 
 func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {

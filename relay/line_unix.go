@@ -4,7 +4,7 @@ package relay
 
 import "syscall"
 
-// canTry says that a connection can be written to without waiting.
+// canTry says that a connection can be read and written without waiting.
 const canTry = true
 
 // write takes as much of data as the connection does at once.
@@ -16,5 +16,17 @@ func (c *scratch) write(fd uintptr) bool {
 		}
 		c.n = max(n, 0)
 		return true // whatever became of it: no waiting
+	}
+}
+
+// read reads what has come, and does not wait for more.
+func (c *scratch) read(fd uintptr) bool {
+	for {
+		n, err := syscall.Read(int(fd), c.got[:])
+		if err == syscall.EINTR {
+			continue
+		}
+		c.n, c.empty = max(n, 0), err == syscall.EAGAIN
+		return true
 	}
 }

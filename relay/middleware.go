@@ -59,15 +59,17 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				code = http.StatusOK
 			}
 			over := func() { s.noteRequest(t, route, code, bytes+t.bytes, start) }
-			goOn := t.goOn
-			if goOn == nil {
+			switch {
+			case t.goOn == nil:
 				over()
-				return
+			case s.hub.join():
+				go t.goOn(func() {
+					defer s.hub.wg.Done()
+					over()
+				})
+			default: // it has little left to do
+				t.goOn(over)
 			}
-			s.hub.begin(func() {
-				defer over()
-				goOn()
-			})
 		}()
 		next.ServeHTTP(ww, r)
 	})

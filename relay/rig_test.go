@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay"
 )
 
@@ -623,6 +626,9 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
+	if err := beginPoller(); err != nil {
+		panic(err)
+	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !settled(before) {
@@ -634,6 +640,24 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// beginPoller lets the poller's goroutines begin, which are the process's, so that
+// no test has begun them.
+func beginPoller() error {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // does not wait
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	w, err := poll.Of(conn.(net.Conn), nil)
+	if errors.Is(err, poll.ErrUnsupported) {
+		return nil
+	}
+	if err == nil {
+		w.Remove()
+	}
+	return err
 }
 
 // settled waits until no more goroutines than that are left.

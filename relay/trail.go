@@ -23,9 +23,10 @@ type trail struct {
 	ended   string // why its stream did
 	trace   string // the id of its trace
 	bytes   int    // written to a connection that was taken over
-	// goOn is the rest of an answer that has taken its connection over. It is
-	// called when the request's own goroutine is done; nil for nearly all.
-	goOn func()
+	// goOn is the rest of an answer that has taken its connection over, which calls
+	// over when that is complete. It is called when the request's own goroutine is
+	// done; nil for nearly all.
+	goOn func(over func())
 }
 
 type trailKey struct{}
