@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -41,7 +42,7 @@ func (r *rig) streamsEnded(reason string) float64 {
 }
 
 func TestAStreamResumesHoweverItWaits(t *testing.T) {
-	bothWays(t, func(t *testing.T, newRig func(func(*relay.Config), ...anyframetest.Option) *rig) {
+	bothWays(t, func(_ *testing.T, newRig func(func(*relay.Config), ...anyframetest.Option) *rig) {
 		r := newRig(func(c *relay.Config) { c.ReplayEvents = 5 }, anyframetest.WithAgent(1, talk))
 		v := r.visitor()
 		_, want := conversation(r, v)
@@ -202,7 +203,7 @@ func TestAQuietStreamOnAConnectionOfItsOwnIsNeverSilentForLong(t *testing.T) {
 			}
 		}
 		life := time.Since(begin)
-		if err != io.EOF || life < 8*time.Minute || life > 10*time.Minute+time.Second {
+		if !errors.Is(err, io.EOF) || life < 8*time.Minute || life > 10*time.Minute+time.Second {
 			t.Errorf("got %v after %v, want a clean end after 8m to 10m", err, life)
 		}
 		if most := int(life / (10 * time.Second)); comments > most {
