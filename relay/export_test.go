@@ -9,6 +9,9 @@ import (
 	"github.com/anyframe-relay/relay/internal/poll"
 )
 
+// VisitorCodec is how the store's rows of tokens are written.
+type VisitorCodec = visitorCodec
+
 // SetLeases makes leases of s hold for another time than usual. It must be
 // called before the first request.
 func (s *Server) SetLeases(d time.Duration) { s.hub.leases = d }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
@@ -53,36 +52,6 @@ func newVisitors(c *Config, st store.Store) *scs.SessionManager {
 	// Not scs.New: that starts a goroutine, for a store of its own, which nobody
 	// could stop. No IdleTimeout: with one, every request would rewrite the session.
 	return &scs.SessionManager{Store: st, Codec: visitorCodec{}, HashTokenInStore: true, Lifetime: c.VisitorTTL}
-}
-
-// visitorCodec writes a visitor's session as JSON: readable by the next version
-// and the last, which gob is not.
-type visitorCodec struct{}
-
-type visitorRow struct {
-	Deadline   time.Time `json:"deadline"`
-	Visitor    string    `json:"visitor"`
-	Identified bool      `json:"identified,omitempty"`
-	Brief      bool      `json:"brief,omitempty"`
-}
-
-var errBadVisitorRow = errors.New("visitor row is not readable")
-
-// Encode implements [scs.Codec].
-func (visitorCodec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
-	id, _ := values[visitorIDKey].(string)
-	identified, _ := values[identifiedKey].(bool)
-	brief, _ := values[briefKey].(bool)
-	return json.Marshal(visitorRow{deadline, id, identified, brief})
-}
-
-// Decode implements [scs.Codec].
-func (visitorCodec) Decode(b []byte) (time.Time, map[string]any, error) {
-	var row visitorRow
-	if json.Unmarshal(b, &row) != nil || row.Visitor == "" {
-		return time.Time{}, nil, errBadVisitorRow
-	}
-	return row.Deadline, map[string]any{visitorIDKey: row.Visitor, identifiedKey: row.Identified, briefKey: row.Brief}, nil
 }
 
 // short is how a visitor appears in logs: the same one is recognised, nobody

@@ -150,69 +150,6 @@ func (s *Redis) DeleteCtx(ctx context.Context, token string) error {
 	})
 }
 
-// redisSession is a session as Redis keeps it, beside its version.
-type redisSession struct {
-	Epoch      int64  `json:"n,omitempty"`
-	UpstreamID string `json:"u,omitempty"`
-	State      string `json:"s,omitempty"`
-	LastSeq    int64  `json:"q,omitempty"`
-	UpdatedAt  int64  `json:"t"` // milliseconds
-	ExpiresAt  int64  `json:"x"`
-}
-
-// Session implements [Store].
-func (s *Redis) Session(ctx context.Context, visitor string) (Session, error) {
-	var raw string
-	err := s.call(ctx, "read session", func() (err error) {
-		raw, err = s.client.Get(ctx, s.sessionKey(visitor)).Result()
-		return err
-	})
-	if errors.Is(err, redis.Nil) {
-		return Session{Visitor: visitor}, nil
-	}
-	if err != nil {
-		return Session{}, err
-	}
-	version, body, _ := strings.Cut(raw, " ")
-	got := Session{Visitor: visitor}
-	var row redisSession
-	got.Version, err = strconv.ParseInt(version, 10, 64)
-	if err = errors.Join(err, json.Unmarshal([]byte(body), &row)); err != nil {
-		return Session{}, fmt.Errorf("store: read session: %w", err)
-	}
-	got.Epoch, got.UpstreamID, got.State, got.LastSeq = row.Epoch, row.UpstreamID, row.State, row.LastSeq
-	got.UpdatedAt, got.ExpiresAt = fromMillis(row.UpdatedAt), fromMillis(row.ExpiresAt)
-	return got, nil
-}
-
-// SaveSession implements [Store].
-func (s *Redis) SaveSession(ctx context.Context, session Session) (Session, error) {
-	now := time.Now()
-	session.ExpiresAt = millis(session.ExpiresAt)
-	if !session.ExpiresAt.After(now) {
-		return Session{}, ErrExpired
-	}
-	old := session.Version
-	session.UpdatedAt = millis(now)
-	session.Version = newVersion()
-	body, err := json.Marshal(redisSession{
-		session.Epoch, session.UpstreamID, session.State, session.LastSeq,
-		session.UpdatedAt.UnixMilli(), session.ExpiresAt.UnixMilli(),
-	})
-	if err != nil {
-		return Session{}, fmt.Errorf("store: save session: %w", err)
-	}
-	saved, err := s.run(ctx, "save session", luaSaveSession, []string{s.sessionKey(session.Visitor)},
-		old, fmt.Sprintf("%d %s", session.Version, body), session.ExpiresAt.UnixMilli())
-	if err != nil {
-		return Session{}, err
-	}
-	if saved == 0 {
-		return Session{}, ErrConflict
-	}
-	return session, nil
-}
-
 // redisNote is a note as Redis keeps it, beside what its scripts look at.
 type redisNote struct {
 	Seq   int64  `json:"q,omitempty"`

@@ -6,11 +6,12 @@ import "github.com/redis/go-redis/v9"
 // one script share a hash tag, so that a cluster has them on one node; those
 // that a script makes up itself have the tag of those it was given.
 //
-// A session is "<version> <JSON>". A note is "<version> <order> <epoch>
-// <created> <expires> <JSON>", and its visitor's index has a member
-// "<kind>:<epoch>:<order>:<key>" for it, with epoch and order in twenty digits
-// so that the order of the bytes is the order of the notes. An index may name
-// notes that have expired or moved on; whoever reads it takes those out.
+// Of a session they look at how it begins, which is its version. A note is
+// "<version> <order> <epoch> <created> <expires> <JSON>", and its visitor's
+// index has a member "<kind>:<epoch>:<order>:<key>" for it, with epoch and
+// order in twenty digits so that the order of the bytes is the order of the
+// notes. An index may name notes that have expired or moved on; whoever reads
+// it takes those out.
 
 // luaKeep makes a key last at least until a time, and never forever.
 const luaKeep = `
@@ -23,13 +24,18 @@ local function keep(key, at)
 end
 `
 
-// KEYS: session. ARGV: version it must be at, session, when it expires.
+// KEYS: session. ARGV: how the session that is there must begin, or may if an
+// older relay wrote it, or nothing if there must be none; session, when it
+// expires.
 var luaSaveSession = redis.NewScript(`
-local have = redis.call('GET', KEYS[1])
-if (have and string.match(have, '^%d+') or '0') ~= ARGV[1] then
+local have = redis.call('GET', KEYS[1]) or ''
+local function begins(with)
+	return with == string.sub(have, 1, #with) and (with ~= '' or have == '')
+end
+if not begins(ARGV[1]) and not begins(ARGV[2]) then
 	return 0
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
+redis.call('SET', KEYS[1], ARGV[3], 'PXAT', ARGV[4])
 return 1
 `)
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,27 @@ func sessionComesBackAsSaved(t *testing.T, s store.Store) {
 	must(t, err)
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func sessionOfAnyTextAndNumberComesBack(t *testing.T, s store.Store) {
+	const uuid = "0f0e0d0c-0b0a-4908-8706-f5f4f3f2f1f0"
+	texts := []string{
+		"", uuid, strings.ToUpper(uuid), strings.ReplaceAll(uuid, "-", ""), uuid[:35], uuid + "0", uuid[1:9] + "-" + uuid[9:],
+		"sleeping", "a state to come", "\x00", "\x10" + strings.Repeat("x", 16), "\xff\x00", "späße", strings.Repeat("s", 300),
+	}
+	numbers := []int64{0, 1, -1, 127, 1 << 40, math.MaxInt64, math.MinInt64}
+	session := store.Session{Visitor: "v1"}
+	for i, text := range texts {
+		for j, state := range texts {
+			session.UpstreamID, session.State = text, state
+			session.Epoch, session.LastSeq = numbers[i%len(numbers)], numbers[j%len(numbers)]
+			session.ExpiresAt = time.Now().Add(time.Hour << (i & j)).Truncate(time.Millisecond).UTC()
+			session = saveSession(t, s, session)
+			if got, err := s.Session(t.Context(), "v1"); err != nil || got != session {
+				t.Fatalf("got %+v error %v, want %+v", got, err, session)
+			}
+		}
 	}
 }
 

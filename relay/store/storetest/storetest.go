@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"TokensServeASessionManager", tokensServeASessionManager},
 		{"SessionOfAStrangerIsZero", sessionOfAStrangerIsZero},
 		{"SessionComesBackAsSaved", sessionComesBackAsSaved},
+		{"SessionOfAnyTextAndNumberComesBack", sessionOfAnyTextAndNumberComesBack},
 		{"SessionIsSavedOnlyOverItsVersion", sessionIsSavedOnlyOverItsVersion},
 		{"SessionVersionNeverReturns", sessionVersionNeverReturns},
 		{"SessionExpires", sessionExpires},

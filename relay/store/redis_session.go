@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A session in Redis is its format, eight bytes of version, and the rest as
+// numbers of few bytes: up to 44 in all have room beside the object that Redis
+// makes of every value, and there is one for every visitor who ever said
+// something. One of an older relay is "<version> <JSON>".
+const (
+	sessionFormat = 1
+	sessionHead   = 1 + 8 // format and version
+
+	uuidBytes = 16
+)
+
+// sessionStates are the states that take a single byte. Their order is part of
+// the format: add to the end.
+var sessionStates = []string{"", "none", "booting", "running", "sleeping", "failed", "ended", "void"}
+
+var errSessionFormat = errors.New("is of a format that this relay does not know: a newer one wrote it")
+
+var errSessionBroken = errors.New("is not readable")
+
+// headOf is what a packed session at a version begins with.
+func headOf(version int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{sessionFormat}, uint64(version)) //nolint:gosec // bits are bits
+}
+
+func packSession(s Session) []byte {
+	b := headOf(s.Version)
+	b = binary.AppendVarint(b, s.Epoch)
+	b = binary.AppendVarint(b, s.LastSeq)
+	b = binary.AppendVarint(b, s.UpdatedAt.UnixMilli())
+	b = binary.AppendVarint(b, s.ExpiresAt.UnixMilli()-s.UpdatedAt.UnixMilli())
+	if i := slices.Index(sessionStates, s.State); i >= 0 {
+		b = append(b, byte(i))
+	} else {
+		b = append(binary.AppendUvarint(append(b, 0xff), uint64(len(s.State))), s.State...)
+	}
+	// What is left is the id: a UUID's bytes, or after a zero any text.
+	if id, ok := packUUID(s.UpstreamID); ok {
+		return append(append(b, uuidBytes), id...)
+	}
+	return append(append(b, 0), s.UpstreamID...)
+}
+
+func unpackSession(visitor, raw string) (Session, error) {
+	got := Session{Visitor: visitor}
+	switch {
+	case raw != "" && '0' <= raw[0] && raw[0] <= '9':
+		return unpackJSONSession(visitor, raw)
+	case raw == "" || raw[0] != sessionFormat:
+		return Session{}, errSessionFormat
+	case len(raw) < sessionHead:
+		return Session{}, errSessionBroken
+	}
+	got.Version = int64(binary.BigEndian.Uint64([]byte(raw[1:sessionHead]))) //nolint:gosec // bits are bits
+	b := []byte(raw[sessionHead:])
+	var updated, life int64
+	for _, n := range []*int64{&got.Epoch, &got.LastSeq, &updated, &life} {
+		size := 0
+		if *n, size = binary.Varint(b); size <= 0 {
+			return Session{}, errSessionBroken
+		}
+		b = b[size:]
+	}
+	got.UpdatedAt, got.ExpiresAt = fromMillis(updated), fromMillis(updated+life)
+	switch {
+	case len(b) > 0 && int(b[0]) < len(sessionStates):
+		got.State, b = sessionStates[b[0]], b[1:]
+	case len(b) > 0 && b[0] == 0xff:
+		length, size := binary.Uvarint(b[1:])
+		if size <= 0 || length > uint64(len(b)-1-size) {
+			return Session{}, errSessionBroken
+		}
+		b = b[1+size:]
+		got.State, b = string(b[:length]), b[length:]
+	default:
+		return Session{}, errSessionBroken
+	}
+	switch {
+	case len(b) > 0 && b[0] == 0:
+		got.UpstreamID = string(b[1:])
+	case len(b) == 1+uuidBytes && b[0] == uuidBytes:
+		got.UpstreamID = textUUID(b[1:])
+	default:
+		return Session{}, errSessionBroken
+	}
+	return got, nil
+}
+
+// packUUID returns the bytes of a UUID, and false for any other text.
+func packUUID(id string) ([]byte, bool) {
+	b, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+	return b, err == nil && len(b) == uuidBytes && textUUID(b) == id
+}
+
+func textUUID(b []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// jsonSession is a session as older relays kept it, beside its version.
+type jsonSession struct {
+	Epoch      int64  `json:"n"`
+	UpstreamID string `json:"u"`
+	State      string `json:"s"`
+	LastSeq    int64  `json:"q"`
+	UpdatedAt  int64  `json:"t"` // milliseconds
+	ExpiresAt  int64  `json:"x"`
+}
+
+func unpackJSONSession(visitor, raw string) (Session, error) {
+	version, body, _ := strings.Cut(raw, " ")
+	n, err := strconv.ParseInt(version, 10, 64)
+	var row jsonSession
+	if err = errors.Join(err, json.Unmarshal([]byte(body), &row)); err != nil {
+		return Session{}, fmt.Errorf("%w: %w", errSessionBroken, err)
+	}
+	return Session{
+		Visitor: visitor, Epoch: row.Epoch, UpstreamID: row.UpstreamID, State: row.State, LastSeq: row.LastSeq,
+		UpdatedAt: fromMillis(row.UpdatedAt), ExpiresAt: fromMillis(row.ExpiresAt), Version: n,
+	}, nil
+}
+
+// Session implements [Store].
+func (s *Redis) Session(ctx context.Context, visitor string) (Session, error) {
+	var raw string
+	err := s.call(ctx, "read session", func() (err error) {
+		raw, err = s.client.Get(ctx, s.sessionKey(visitor)).Result()
+		return err
+	})
+	if errors.Is(err, redis.Nil) {
+		return Session{Visitor: visitor}, nil
+	}
+	if err != nil {
+		return Session{}, err
+	}
+	got, err := unpackSession(visitor, raw)
+	if err != nil {
+		return Session{}, fmt.Errorf("store: read session: the record %w", err)
+	}
+	return got, nil
+}
+
+// SaveSession implements [Store].
+func (s *Redis) SaveSession(ctx context.Context, session Session) (Session, error) {
+	now := time.Now()
+	session.ExpiresAt = millis(session.ExpiresAt)
+	if !session.ExpiresAt.After(now) {
+		return Session{}, ErrExpired
+	}
+	var old, older any = "", "" // what the stored session begins with; nothing if there is none
+	if session.Version != 0 {
+		old, older = headOf(session.Version), fmt.Sprintf("%d ", session.Version)
+	}
+	session.UpdatedAt = millis(now)
+	session.Version = newVersion()
+	saved, err := s.run(ctx, "save session", luaSaveSession, []string{s.sessionKey(session.Visitor)},
+		old, older, packSession(session), session.ExpiresAt.UnixMilli())
+	if err != nil {
+		return Session{}, err
+	}
+	if saved == 0 {
+		return Session{}, ErrConflict
+	}
+	return session, nil
+}

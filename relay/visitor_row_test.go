@@ -1,0 +1,38 @@
+package relay_test
+
+import (
+	"crypto/rand"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// What is stored of a token comes back, whatever the visitor's id, and takes
+// the fewest bytes with one of ours.
+func TestAVisitorsRowIsSmallAndComesBack(t *testing.T) {
+	t.Parallel()
+	deadline := time.UnixMilli(time.Now().UnixMilli())
+	ours := rand.Text()
+	for _, id := range []string{
+		ours, rand.Text(), strings.Repeat("7", 26), strings.Repeat("A", 26), strings.ToLower(ours), ours[1:], ours + "A",
+		ours[1:] + "\n", ours[1:] + "=", "\n" + ours, "someone", "späße",
+	} {
+		for flags := range 4 {
+			want := map[string]any{"visitor": id, "identified": flags&1 != 0, "brief": flags&2 != 0}
+			row, err := relay.VisitorCodec{}.Encode(deadline, want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			when, got, err := relay.VisitorCodec{}.Decode(row)
+			if err != nil || !when.Equal(deadline) || !maps.Equal(got, want) {
+				t.Errorf("got %v until %v, error %v, want %v until %v", got, when, err, want, deadline)
+			}
+			if most := 28; id == ours && len(row) > most {
+				t.Errorf("got %d bytes of one of our ids, want at most %d", len(row), most)
+			}
+		}
+	}
+}
