@@ -7,10 +7,19 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/store"
 )
 
 // VisitorCodec is how the store's rows of tokens are written.
 type VisitorCodec = visitorCodec
+
+// WrapStore puts wrap between the hub of s and its store. It must be called
+// before the first request.
+func (s *Server) WrapStore(wrap func(store.Store) store.Store) { s.hub.store = wrap(s.hub.store) }
+
+// RankNow makes s tell the store at once of the ranks that it has yet to hear
+// of.
+func (s *Server) RankNow() { s.hub.rankNow() }
 
 // SetLeases makes leases of s hold for another time than usual. It must be
 // called before the first request.

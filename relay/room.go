@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -31,6 +33,8 @@ const (
 	// rankAfter is how long the store is not told that the first stream of a
 	// session was opened, or the last closed.
 	rankAfter = 2 * time.Second
+	// maxRanks bounds of how many the store is told at once.
+	maxRanks = 256
 	// fullFor is how long the relay counts as full without asking again.
 	fullFor = time.Second
 	// sleepWait is how long a pump may take to find its sandbox down.
@@ -226,16 +230,49 @@ func (h *hub) rankNow() {
 	h.wg.Add(1)
 	h.mu.Unlock()
 	defer h.wg.Done()
-	for s := range sessions {
-		s.countMu.Lock()
-		// Also of one that was and is at work: another process may have told the
-		// store otherwise since, and it would be put to sleep in its turn.
-		changed := s.ranked != s.rank()
-		s.countMu.Unlock()
-		if changed {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(sessions)), maxRanks) {
+		for _, s := range h.rankAll(some) {
 			s.stayAwake(h.ctx)
 		}
 	}
+}
+
+// rankAll is stayAwake for many, in one call to the store, of those whose rank
+// is another than it was told. It leaves out and returns those of which the
+// store is being told just now: who holds many countMu must not wait for one.
+func (h *hub) rankAll(sessions []*session) (left []*session) {
+	var told []*session
+	var all []store.Awake
+	for _, s := range sessions {
+		if !s.countMu.TryLock() {
+			left = append(left, s)
+			continue
+		}
+		// Also of one that was and is at work: another process may have told the
+		// store otherwise since, and it would be put to sleep in its turn.
+		if rank := s.rank(); rank != s.ranked && s.view().status == statusRunning {
+			told, all = append(told, s), append(all, store.Awake{Visitor: s.visitor, Rank: rank})
+			defer s.countMu.Unlock()
+		} else {
+			s.countMu.Unlock()
+		}
+	}
+	if len(all) == 0 {
+		return left
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, storeTimeout)
+	defer cancel()
+	tickets, err := h.store.AdmitAll(ctx, all, h.countFor())
+	if err != nil {
+		if h.ctx.Err() == nil {
+			h.log.Warn("count sandboxes", "sandboxes", len(all), "error", err)
+		}
+		return left
+	}
+	for i, s := range told {
+		s.ticket, s.counted, s.ranked = tickets[i], time.Now(), all[i].Rank
+	}
+	return left
 }
 
 // anyIdle returns the refusal if no sandbox can be put to sleep to make room.

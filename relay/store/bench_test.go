@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/relay/store/redistest"
@@ -52,6 +53,28 @@ func BenchmarkSaveNote(b *testing.B) {
 		must(b, err)
 		for b.Loop() {
 			n, err = s.SaveNote(b.Context(), n)
+			must(b, err)
+		}
+	})
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	each(b, func(b *testing.B, s store.Store) {
+		for i := 0; b.Loop(); i++ {
+			_, _, err := s.Admit(b.Context(), fmt.Sprint(i%1000), int64(i), 0, time.Hour)
+			must(b, err)
+		}
+	})
+}
+
+func BenchmarkAdmitAll(b *testing.B) {
+	each(b, func(b *testing.B, s store.Store) {
+		all := make([]store.Awake, 100)
+		for i := 0; b.Loop(); i++ {
+			for j := range all {
+				all[j] = store.Awake{Visitor: fmt.Sprint(j), Rank: int64(i)}
+			}
+			_, err := s.AdmitAll(b.Context(), all, time.Hour)
 			must(b, err)
 		}
 	})

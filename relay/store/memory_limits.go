@@ -60,19 +60,41 @@ func (m *Memory) Admit(ctx context.Context, visitor string, rank int64, limit in
 	if ttl <= 0 {
 		return 0, false, ErrExpired
 	}
+	ticket := m.admit(visitor, rank, limit, ttl)
+	return ticket, ticket > 0, nil
+}
+
+// AdmitAll implements [Store].
+func (m *Memory) AdmitAll(ctx context.Context, all []Awake, ttl time.Duration) ([]int64, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	if ttl <= 0 {
+		return nil, ErrExpired
+	}
+	tickets := make([]int64, len(all))
+	for i, a := range all {
+		tickets[i] = m.admit(a.Visitor, a.Rank, 0, ttl)
+	}
+	return tickets, nil
+}
+
+// admit returns the sandbox's ticket, 0 if there are too many.
+func (m *Memory) admit(visitor string, rank int64, limit int, ttl time.Duration) int64 {
 	now := time.Now()
 	m.awake.sweep(now)
 	a, counted := m.awake.get(visitor, now)
 	if !counted {
 		if limit > 0 && len(m.awake.rows) >= limit {
-			return 0, false, nil
+			return 0
 		}
 		m.ticket++
 		a = Awake{Visitor: visitor, Ticket: m.ticket}
 	}
 	a.Rank = rank
 	m.awake.put(visitor, a, now.Add(ttl), now)
-	return a.Ticket, true, nil
+	return a.Ticket
 }
 
 // Leave implements [Store].

@@ -104,6 +104,11 @@ func (o *observed) Admit(ctx context.Context, visitor string, rank int64, limit 
 	return o.Store.Admit(ctx, visitor, rank, limit, ttl)
 }
 
+func (o *observed) AdmitAll(ctx context.Context, all []Awake, ttl time.Duration) (tickets []int64, err error) {
+	defer o.end("admit_all", time.Now(), &err)
+	return o.Store.AdmitAll(ctx, all, ttl)
+}
+
 func (o *observed) Leave(ctx context.Context, visitor string, ticket int64) (err error) {
 	defer o.end("leave", time.Now(), &err)
 	return o.Store.Leave(ctx, visitor, ticket)

@@ -72,29 +72,33 @@ for _, visitor in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', clock)) d
 end
 `
 
-// KEYS: expiries, ranks, tickets, the last ticket. ARGV: visitor, rank, limit,
-// for how long, for how long the last ticket is remembered. Returns the ticket,
-// 0 if there are too many. As a fence, it is at least the server's time.
+// KEYS: expiries, ranks, tickets, the last ticket. ARGV: limit, for how long,
+// for how long the last ticket is remembered, then visitors and ranks by turns.
+// Returns their tickets, 0 where there are too many. As a fence, a ticket is at
+// least the server's time.
 var luaAdmit = redis.NewScript(luaAwake + `
-local ticket = redis.call('HGET', tickets, ARGV[1])
-if not ticket then
-	local limit = tonumber(ARGV[3])
-	if limit > 0 and redis.call('ZCARD', expiries) >= limit then
-		return 0
+local limit, got = tonumber(ARGV[1]), {}
+for i = 4, #ARGV, 2 do
+	local visitor = ARGV[i]
+	local ticket = redis.call('HGET', tickets, visitor)
+	if not ticket and (limit == 0 or redis.call('ZCARD', expiries) < limit) then
+		ticket = math.max(t[1] * 1000000 + t[2], tonumber(redis.call('GET', KEYS[4]) or '0') + 1)
+		ticket = string.format('%.0f', ticket)
+		redis.call('SET', KEYS[4], ticket, 'PX', ARGV[3])
+		redis.call('HSET', tickets, visitor, ticket)
 	end
-	ticket = math.max(t[1] * 1000000 + t[2], tonumber(redis.call('GET', KEYS[4]) or '0') + 1)
-	ticket = string.format('%.0f', ticket)
-	redis.call('SET', KEYS[4], ticket, 'PX', ARGV[5])
-	redis.call('HSET', tickets, ARGV[1], ticket)
+	if ticket then
+		redis.call('ZADD', expiries, clock + ARGV[2], visitor)
+		redis.call('ZADD', ranks, ARGV[i + 1], visitor)
+	end
+	got[#got + 1] = tonumber(ticket or 0)
 end
-redis.call('ZADD', expiries, clock + ARGV[4], ARGV[1])
-redis.call('ZADD', ranks, ARGV[2], ARGV[1])
 for i = 1, 3 do
-	if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[4]) then
-		redis.call('PEXPIRE', KEYS[i], ARGV[4])
+	if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then
+		redis.call('PEXPIRE', KEYS[i], ARGV[2])
 	end
 end
-return tonumber(ticket)
+return got
 `)
 
 // KEYS: as above. ARGV: visitor, ticket.
@@ -154,12 +158,34 @@ func (s *Redis) GiveBack(ctx context.Context, key string, n int, window time.Dur
 
 // Admit implements [Store].
 func (s *Redis) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
-	if ttl <= 0 {
-		return 0, false, ErrExpired
+	tickets, err := s.admit(ctx, []Awake{{Visitor: visitor, Rank: rank}}, limit, ttl)
+	if err != nil {
+		return 0, false, err
 	}
-	ticket, err = s.run(ctx, "admit", luaAdmit, s.awakeKeys(),
-		visitor, rank, limit, max(ttl, time.Millisecond).Milliseconds(), fenceMemory.Milliseconds())
-	return ticket, ticket > 0, err
+	return tickets[0], tickets[0] > 0, nil
+}
+
+// AdmitAll implements [Store].
+func (s *Redis) AdmitAll(ctx context.Context, all []Awake, ttl time.Duration) ([]int64, error) {
+	return s.admit(ctx, all, 0, ttl)
+}
+
+func (s *Redis) admit(ctx context.Context, all []Awake, limit int, ttl time.Duration) (tickets []int64, err error) {
+	if ttl <= 0 {
+		return nil, ErrExpired
+	}
+	args := []any{max(limit, 0), max(ttl, time.Millisecond).Milliseconds(), fenceMemory.Milliseconds()}
+	for _, a := range all {
+		args = append(args, a.Visitor, a.Rank)
+	}
+	err = s.call(ctx, "admit", func() error {
+		tickets, err = luaAdmit.Run(ctx, s.client, s.awakeKeys(), args...).Int64Slice()
+		return err
+	})
+	if err == nil && len(tickets) != len(all) {
+		err = fmt.Errorf("store: admit: got %d tickets for %d sandboxes", len(tickets), len(all))
+	}
+	return tickets, err
 }
 
 // Leave implements [Store].

@@ -35,7 +35,7 @@ type SQLite struct {
 	session, insertSession, updateSession *sql.Stmt
 	beginNote, saveNote, dropNote         *sql.Stmt
 	note, notes                           *sql.Stmt
-	quota, saveQuota                      *sql.Stmt
+	quota, saveQuota, renewAwake          *sql.Stmt
 	purge                                 [6]*sql.Stmt
 }
 
@@ -82,6 +82,8 @@ func (s *SQLite) prepare(ctx context.Context) error {
 		{&s.saveQuota, s.write, `INSERT INTO quotas (key, start, now, last, expires_at) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET start = excluded.start, now = excluded.now, last = excluded.last,
 			expires_at = excluded.expires_at`},
+
+		{&s.renewAwake, s.write, `UPDATE awake SET rank = ?, expires_at = ? WHERE visitor = ? AND expires_at > ? RETURNING ticket`},
 
 		{&s.purge[0], s.write, purgeQuery("tokens", "token")},
 		{&s.purge[1], s.write, purgeQuery("sessions", "visitor")},

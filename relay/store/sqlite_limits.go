@@ -70,35 +70,73 @@ func (s *SQLite) Admit(ctx context.Context, visitor string, rank int64, limit in
 	if ttl <= 0 {
 		return 0, false, ErrExpired
 	}
-	if err = s.sweep(ctx, time.Now()); err != nil {
+	now := time.Now()
+	if err = s.sweep(ctx, now); err != nil {
 		return 0, false, s.wrap(ctx, "admit", err)
 	}
-	err = s.atomically(ctx, func(tx *sql.Tx) error {
-		now := time.Now() // we have the lock: waiting for it took time
-		expires := now.Add(max(ttl, time.Millisecond)).UnixMilli()
-		if _, err := tx.ExecContext(ctx, `DELETE FROM awake WHERE expires_at <= ?`, now.UnixMilli()); err != nil {
+	// Nearly always it is counted already, which takes one statement.
+	err = s.renewAwake.QueryRowContext(ctx, rank, expiry(now, ttl), visitor, now.UnixMilli()).Scan(&ticket)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = s.atomically(ctx, func(tx *sql.Tx) (err error) {
+			ticket, err = s.admit(ctx, tx, Awake{Visitor: visitor, Rank: rank}, limit, ttl)
 			return err
-		}
-		err := tx.QueryRowContext(ctx, `UPDATE awake SET rank = ?, expires_at = ? WHERE visitor = ? RETURNING ticket`,
-			rank, expires, visitor).Scan(&ticket)
-		if ok = err == nil; !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if limit > 0 {
-			var n int
-			err := tx.QueryRowContext(ctx, `SELECT count(*) FROM awake`).Scan(&n)
-			if err != nil || n >= limit {
-				return err
-			}
-		}
-		ok = true
-		return tx.QueryRowContext(ctx, `INSERT INTO awake (visitor, rank, expires_at) VALUES (?, ?, ?) RETURNING ticket`,
-			visitor, rank, expires).Scan(&ticket)
-	})
+		})
+	}
 	if err != nil {
 		return 0, false, s.wrap(ctx, "admit", err)
 	}
-	return ticket, ok, nil
+	return ticket, ticket > 0, nil
+}
+
+// AdmitAll implements [Store].
+func (s *SQLite) AdmitAll(ctx context.Context, all []Awake, ttl time.Duration) ([]int64, error) {
+	if ttl <= 0 {
+		return nil, ErrExpired
+	}
+	if err := s.sweep(ctx, time.Now()); err != nil {
+		return nil, s.wrap(ctx, "admit", err)
+	}
+	tickets := make([]int64, len(all))
+	err := s.atomically(ctx, func(tx *sql.Tx) (err error) {
+		for i, a := range all {
+			if tickets[i], err = s.admit(ctx, tx, a, 0, ttl); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.wrap(ctx, "admit", err)
+	}
+	return tickets, nil
+}
+
+// admit returns the sandbox's ticket, 0 if there are too many.
+func (s *SQLite) admit(ctx context.Context, tx *sql.Tx, a Awake, limit int, ttl time.Duration) (ticket int64, err error) {
+	now := time.Now() // we have the lock: waiting for it took time
+	expires := expiry(now, ttl)
+	err = tx.StmtContext(ctx, s.renewAwake).QueryRowContext(ctx, a.Rank, expires, a.Visitor, now.UnixMilli()).Scan(&ticket)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return ticket, err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM awake WHERE expires_at <= ?`, now.UnixMilli()); err != nil {
+		return 0, err
+	}
+	if limit > 0 {
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM awake`).Scan(&n)
+		if err != nil || n >= limit {
+			return 0, err
+		}
+	}
+	err = tx.QueryRowContext(ctx, `INSERT INTO awake (visitor, rank, expires_at) VALUES (?, ?, ?) RETURNING ticket`,
+		a.Visitor, a.Rank, expires).Scan(&ticket)
+	return ticket, err
+}
+
+// expiry is when what begins now has lasted for ttl, in milliseconds.
+func expiry(now time.Time, ttl time.Duration) int64 {
+	return now.Add(max(ttl, time.Millisecond)).UnixMilli()
 }
 
 // Leave implements [Store].

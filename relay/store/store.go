@@ -151,6 +151,11 @@ type Store interface {
 	// false. A limit of 0 is none.
 	Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error)
 
+	// AdmitAll counts many sandboxes in one go, each as Admit does without a
+	// limit, and returns their tickets in the same order. It ignores the tickets
+	// of those it is given.
+	AdmitAll(ctx context.Context, all []Awake, ttl time.Duration) (tickets []int64, err error)
+
 	// Leave ends the count of the visitor's sandbox, if it is still the one that
 	// got this ticket.
 	Leave(ctx context.Context, visitor string, ticket int64) error

@@ -161,6 +161,46 @@ func noMoreAreAwakeThanMayBe(t *testing.T, s store.Store) {
 	admit(t, s, "v2", 1, 2, true) // who is counted stays so
 }
 
+func sandboxesAreCountedInOneGo(t *testing.T, s store.Store) {
+	admitAll := func(ttl time.Duration, all ...store.Awake) []int64 {
+		t.Helper()
+		tickets, err := s.AdmitAll(t.Context(), all, ttl)
+		must(t, err)
+		if len(tickets) != len(all) {
+			t.Fatalf("got %d tickets, want %d", len(tickets), len(all))
+		}
+		return tickets
+	}
+	admitAll(time.Hour)
+	wantCount(t, s, 0)
+	one := admit(t, s, "v1", 50, 1, true)
+	// There is no limit, and the tickets that they are given with say nothing.
+	tickets := admitAll(time.Hour, store.Awake{Visitor: "v2", Rank: 30, Ticket: 9}, store.Awake{Visitor: "v1", Rank: 20, Ticket: 9}, store.Awake{Visitor: "v3", Rank: 10})
+	if tickets[0] <= one || tickets[1] != one || tickets[2] <= tickets[0] {
+		t.Errorf("got tickets %d after %d, want the second kept and the others higher, each than the one before", tickets, one)
+	}
+	wantAwake(t, s, 100, 9, "v3", "v1", "v2")
+	must(t, s.Leave(t.Context(), "v2", tickets[0]))
+	wantAwake(t, s, 100, 9, "v3", "v1")
+
+	many := make([]store.Awake, 300)
+	for i := range many {
+		many[i] = store.Awake{Visitor: fmt.Sprint("many ", i), Rank: int64(1000 + i)}
+	}
+	first := admitAll(time.Hour, many...)
+	if again := admitAll(time.Hour, many...); !slices.Equal(again, first) {
+		t.Error("renewed: got other tickets, want them kept")
+	}
+	wantCount(t, s, 302)
+	all, err := s.Idlest(t.Context(), 2000, 400)
+	must(t, err)
+	for i, a := range all[2:] {
+		if want := (store.Awake{Visitor: many[i].Visitor, Rank: many[i].Rank, Ticket: first[i]}); a != want {
+			t.Fatalf("got %+v, want %+v", a, want)
+		}
+	}
+}
+
 func sandboxLeavesWithItsOwnTicketOnly(t *testing.T, s store.Store) {
 	old := admit(t, s, "v1", 1, 1, true)
 	must(t, s.Leave(t.Context(), "v1", old))
@@ -205,6 +245,12 @@ func sandboxIsNotCountedForEver(t *testing.T, s store.Store) {
 	})
 	wantCount(t, s, 1)
 	wantAwake(t, s, 100, 9)
+	tickets, err := s.AdmitAll(t.Context(), []store.Awake{{Visitor: "v1", Rank: 1}}, time.Hour)
+	must(t, err)
+	if tickets[0] <= old {
+		t.Errorf("counted with others: got ticket %d after %d, want a higher one", tickets[0], old)
+	}
+	must(t, s.Leave(t.Context(), "v1", tickets[0]))
 	admit(t, s, "v2", 1, 2, true)
 	admit(t, s, "v1", 1, 2, false)
 	if ticket := admit(t, s, "v1", 1, 3, true); ticket <= old {

@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"QuotaHasRoomWhenItSaid", quotaHasRoomWhenItSaid},
 		{"QuotaRaceKeepsTheLimit", quotaRaceKeepsTheLimit},
 		{"NoMoreAreAwakeThanMayBe", noMoreAreAwakeThanMayBe},
+		{"SandboxesAreCountedInOneGo", sandboxesAreCountedInOneGo},
 		{"SandboxLeavesWithItsOwnTicketOnly", sandboxLeavesWithItsOwnTicketOnly},
 		{"IdlestAreOfLowestRank", idlestAreOfLowestRank},
 		{"SandboxIsNotCountedForEver", sandboxIsNotCountedForEver},
@@ -197,6 +198,8 @@ func rowsWithoutAFutureAreRefused(t *testing.T, s store.Store) {
 		if ok {
 			t.Errorf("got admitted for %v, want not", ttl)
 		}
+		_, err = s.AdmitAll(t.Context(), []store.Awake{{Visitor: "v1"}}, ttl)
+		wantErr(t, "admit all", err, store.ErrExpired)
 	}
 	got, err := s.Session(t.Context(), "v1")
 	must(t, err)
@@ -305,6 +308,10 @@ func calls(s store.Store) map[string]func(context.Context) error {
 		"GiveBack": func(ctx context.Context) error { return s.GiveBack(ctx, "q", 1, time.Hour) },
 		"Admit": func(ctx context.Context) error {
 			_, _, err := s.Admit(ctx, "v1", 1, 1, time.Hour)
+			return err
+		},
+		"AdmitAll": func(ctx context.Context) error {
+			_, err := s.AdmitAll(ctx, []store.Awake{{Visitor: "v1", Rank: 1}}, time.Hour)
 			return err
 		},
 		"Leave":      func(ctx context.Context) error { return s.Leave(ctx, "v1", 1) },
