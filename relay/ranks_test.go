@@ -16,7 +16,7 @@ import (
 type rankSpy struct {
 	store.Store
 	onAdmit    atomic.Pointer[func(visitor string)]
-	onAdmitAll atomic.Pointer[func(all []store.Awake)]
+	onAdmitAll atomic.Pointer[func(all []store.Awake) (after func())]
 	onSaveNote atomic.Pointer[func()]
 }
 
@@ -29,7 +29,7 @@ func (s *rankSpy) Admit(ctx context.Context, visitor string, rank int64, limit i
 
 func (s *rankSpy) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Duration) ([]int64, error) {
 	if f := s.onAdmitAll.Load(); f != nil {
-		(*f)(all)
+		defer (*f)(all)()
 	}
 	return s.Store.AdmitAll(ctx, all, ttl)
 }
@@ -44,6 +44,7 @@ func (s *rankSpy) SaveNote(ctx context.Context, n store.Note) (store.Note, error
 // spied is a rig whose relay tells a spy of its sandboxes.
 func spied(t *testing.T) (*rig, *rankSpy) {
 	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))
+	r.srv.SetWatch(time.Hour, time.Hour) // else the store would be told again by and by
 	spy := &rankSpy{}
 	r.srv.WrapStore(func(s store.Store) store.Store {
 		spy.Store = s
@@ -92,13 +93,14 @@ func TestTheStoreIsToldOfManyStreamsInFewCalls(t *testing.T) {
 	r.srv.RankNow()
 	var mu sync.Mutex
 	told, calls := map[string]int{}, 0
-	spy.onAdmitAll.Store(new(func(all []store.Awake) {
+	spy.onAdmitAll.Store(new(func(all []store.Awake) func() {
 		mu.Lock()
 		defer mu.Unlock()
 		calls++
 		for _, a := range all {
 			told[a.Visitor]++
 		}
+		return func() {}
 	}))
 	sleeper.open("").status("sleeping") // the store has nothing to know of those who have no sandbox
 	r.visitor().open("")
@@ -130,10 +132,10 @@ func TestTheStoreIsToldTheNewestRankLast(t *testing.T) {
 	var turn sync.WaitGroup
 	var once sync.Once
 	kept, admitted := make(chan struct{}, 100), make(chan struct{}, 100)
-	done := make(chan struct{})
-	spy.onAdmitAll.Store(new(func([]store.Awake) {
+	told := make(chan struct{})
+	spy.onAdmitAll.Store(new(func([]store.Awake) (after func()) {
+		after = func() {}
 		once.Do(func() {
-			defer close(done)
 			spy.onSaveNote.Store(new(func() { kept <- struct{}{} }))
 			spy.onAdmit.Store(new(func(string) { admitted <- struct{}{} }))
 			turn.Go(func() {
@@ -146,13 +148,17 @@ func TestTheStoreIsToldTheNewestRankLast(t *testing.T) {
 			case <-admitted: // too early
 			case <-time.After(300 * time.Millisecond):
 			}
+			after = func() { close(told) }
 		})
+		return after
 	}))
 	v.open("").turnEnds(1)
 	r.srv.RankNow()
-	<-done
+	<-told
 	turn.Wait()
-	eventually(t, "the sandbox counts as at work", func() bool { return spy.awake(t)[0].Rank > busy })
+	if got := spy.awake(t)[0].Rank; got < busy {
+		t.Errorf("got rank %d, want one of a sandbox at work, above %d", got, busy)
+	}
 }
 
 // Of one sandbox the store is told for long; that holds up no other, and it is
@@ -175,7 +181,10 @@ func TestWhoeverIsToldOfOneHoldsUpNoOther(t *testing.T) {
 	defer turn.Wait()
 	turn.Go(func() { _, _ = slow.try(t.Context(), "work", "k2") })
 	<-entered
-	spy.onAdmitAll.Store(new(func(all []store.Awake) { told <- all }))
+	spy.onAdmitAll.Store(new(func(all []store.Awake) func() {
+		told <- all
+		return func() {}
+	}))
 	slow.open("").turnEnds(1)
 	other.open("").turnEnds(1)
 	turn.Go(r.srv.RankNow)

@@ -19,6 +19,7 @@ func TestAVisitorsRowIsSmallAndComesBack(t *testing.T) {
 	for _, id := range []string{
 		ours, rand.Text(), strings.Repeat("7", 26), strings.Repeat("A", 26), strings.ToLower(ours), ours[1:], ours + "A",
 		ours[1:] + "\n", ours[1:] + "=", "\n" + ours, "someone", "späße",
+		strings.Repeat("A", 18) + strings.Repeat("\n", 8),
 	} {
 		for flags := range 4 {
 			want := map[string]any{"visitor": id, "identified": flags&1 != 0, "brief": flags&2 != 0}
