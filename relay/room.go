@@ -265,7 +265,7 @@ func (h *hub) rankAll(sessions []*session) (left []*session) {
 	tickets, err := h.store.AdmitAll(ctx, all, h.countFor())
 	if err != nil {
 		if h.ctx.Err() == nil {
-			h.log.Warn("count sandboxes", "sandboxes", len(all), "error", err)
+			h.log.Warn("count a sandbox", "others", len(all)-1, "error", err)
 		}
 		return left
 	}
