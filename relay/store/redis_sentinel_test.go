@@ -1,9 +1,9 @@
 package store_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +147,6 @@ func copied(t *testing.T, server *redistest.Server, s store.Session) {
 	client := server.Client()
 	eventually(t, "is copied", func() bool {
 		raw, _ := client.Get(t.Context(), "p:{"+s.Visitor+"}s").Result()
-		return strings.HasPrefix(raw, strconv.FormatInt(s.Version, 10)+" ")
+		return strings.HasPrefix(raw, string(binary.BigEndian.AppendUint64([]byte{1}, uint64(s.Version))))
 	})
 }

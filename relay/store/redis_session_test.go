@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestRedisGoesOnWithTheSessionsOfAnOlderRelay(t *testing.T) {
 	for _, version := range []int64{0, 8, 812345678901234567, want.Version + 1} {
 		other := want
 		other.Version = version
-		if _, err := s.SaveSession(t.Context(), other); err != store.ErrConflict { //nolint:errorlint // the very same
+		if _, err := s.SaveSession(t.Context(), other); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("saved at version %d: got error %v, want %v", version, err, store.ErrConflict)
 		}
 	}
@@ -77,7 +78,7 @@ func TestRedisRefusesASessionThatItCannotRead(t *testing.T) {
 	must(t, client.Set(t.Context(), key, "\x02"+whole[1:], time.Hour).Err())
 	for _, version := range []int64{0, session.Version} {
 		session.Version = version
-		if _, err := s.SaveSession(t.Context(), session); err != store.ErrConflict { //nolint:errorlint // the very same
+		if _, err := s.SaveSession(t.Context(), session); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("saved over what is newer: got error %v, want %v", err, store.ErrConflict)
 		}
 	}

@@ -162,20 +162,20 @@ func noMoreAreAwakeThanMayBe(t *testing.T, s store.Store) {
 }
 
 func sandboxesAreCountedInOneGo(t *testing.T, s store.Store) {
-	admitAll := func(ttl time.Duration, all ...store.Awake) []int64 {
+	admitAll := func(all ...store.Awake) []int64 {
 		t.Helper()
-		tickets, err := s.AdmitAll(t.Context(), all, ttl)
+		tickets, err := s.AdmitAll(t.Context(), all, time.Hour)
 		must(t, err)
 		if len(tickets) != len(all) {
 			t.Fatalf("got %d tickets, want %d", len(tickets), len(all))
 		}
 		return tickets
 	}
-	admitAll(time.Hour)
+	admitAll()
 	wantCount(t, s, 0)
 	one := admit(t, s, "v1", 50, 1, true)
 	// There is no limit, and the tickets that they are given with say nothing.
-	tickets := admitAll(time.Hour, store.Awake{Visitor: "v2", Rank: 30, Ticket: 9}, store.Awake{Visitor: "v1", Rank: 20, Ticket: 9}, store.Awake{Visitor: "v3", Rank: 10})
+	tickets := admitAll(store.Awake{Visitor: "v2", Rank: 30, Ticket: 9}, store.Awake{Visitor: "v1", Rank: 20, Ticket: 9}, store.Awake{Visitor: "v3", Rank: 10})
 	if tickets[0] <= one || tickets[1] != one || tickets[2] <= tickets[0] {
 		t.Errorf("got tickets %d after %d, want the second kept and the others higher, each than the one before", tickets, one)
 	}
@@ -187,8 +187,8 @@ func sandboxesAreCountedInOneGo(t *testing.T, s store.Store) {
 	for i := range many {
 		many[i] = store.Awake{Visitor: fmt.Sprint("many ", i), Rank: int64(1000 + i)}
 	}
-	first := admitAll(time.Hour, many...)
-	if again := admitAll(time.Hour, many...); !slices.Equal(again, first) {
+	first := admitAll(many...)
+	if again := admitAll(many...); !slices.Equal(again, first) {
 		t.Error("renewed: got other tickets, want them kept")
 	}
 	wantCount(t, s, 302)
