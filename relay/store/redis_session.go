@@ -46,7 +46,7 @@ func packSession(s Session) []byte {
 	b = binary.AppendVarint(b, s.UpdatedAt.UnixMilli())
 	b = binary.AppendVarint(b, s.ExpiresAt.UnixMilli()-s.UpdatedAt.UnixMilli())
 	if i := slices.Index(sessionStates, s.State); i >= 0 {
-		b = append(b, byte(i))
+		b = append(b, byte(i)) //nolint:gosec // there are few
 	} else {
 		b = append(binary.AppendUvarint(append(b, 0xff), uint64(len(s.State))), s.State...)
 	}
@@ -83,10 +83,12 @@ func unpackSession(visitor, raw string) (Session, error) {
 		got.State, b = sessionStates[b[0]], b[1:]
 	case len(b) > 0 && b[0] == 0xff:
 		length, size := binary.Uvarint(b[1:])
-		if size <= 0 || length > uint64(len(b)-1-size) {
+		if size <= 0 {
 			return Session{}, errSessionBroken
 		}
-		b = b[1+size:]
+		if b = b[1+size:]; length > uint64(len(b)) {
+			return Session{}, errSessionBroken
+		}
 		got.State, b = string(b[:length]), b[length:]
 	default:
 		return Session{}, errSessionBroken
