@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/anyframe-relay/relay/internal/poll"
 )
 
 // maxHead bounds the heads of one answer, in bytes.
@@ -68,7 +70,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		trace.GotConn(httptrace.GotConnInfo{Conn: conn})
 	}
 	b := &streamBody{conn: conn, ctx: ctx}
-	b.stop = context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends a read in progress
+	b.stop = context.AfterFunc(ctx, b.shut)
 	resp, err := t.exchange(b, r, trace)
 	if err != nil {
 		err = b.reason(err)
@@ -192,7 +194,11 @@ func (t *transport) exchange(b *streamBody, r *http.Request, trace *httptrace.Cl
 // streamBody is the body of an answer, read from the connection without a
 // buffer between.
 type streamBody struct {
-	conn net.Conn
+	mu    sync.Mutex // held while conn becomes polled, or ends
+	conn  net.Conn
+	taken *poll.Conn // what conn has become; nil as long as reading it waits
+	never bool       // conn cannot be polled
+
 	ctx  context.Context
 	stop func() bool // what the end of ctx would do
 
@@ -222,17 +228,57 @@ func (b *streamBody) begin(resp *http.Response, head *bufio.Reader) {
 
 // Read reads what has come, and waits if that is nothing.
 func (b *streamBody) Read(p []byte) (n int, err error) {
-	for n == 0 && b.err == nil && len(p) > 0 {
-		n = b.read(p)
+	waits := false
+	for n == 0 && b.err == nil && len(p) > 0 && !waits {
+		n, waits = b.read(p)
 	}
-	if n > 0 {
+	switch {
+	case n > 0:
 		return n, nil
+	case waits:
+		return 0, poll.ErrWait
 	}
 	return 0, b.err
 }
 
-// read reads once and sets b.err at the end, behind what it returns.
-func (b *streamBody) read(p []byte) (n int) {
+// receive reads the connection. One that the poller has had returns at once.
+func (b *streamBody) receive(p []byte) (int, error) {
+	if b.taken != nil {
+		return b.taken.Read(p)
+	}
+	return b.conn.Read(p)
+}
+
+// waits reports whether Read might wait.
+func (b *streamBody) waits() bool { return b.taken == nil && len(b.early) == 0 && b.err == nil }
+
+// take has the poller look after the connection, and reports whether it does.
+func (b *streamBody) take(owner poll.Waiter) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.taken == nil && !b.never {
+		taken, err := poll.Take(b.conn, owner)
+		if b.never = err != nil; !b.never {
+			b.taken, b.conn = taken, nil
+		}
+	}
+	return b.taken != nil
+}
+
+// shut ends the connection, and with it a read in progress.
+func (b *streamBody) shut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.taken != nil {
+		b.taken.Shut()
+		return
+	}
+	_ = b.conn.Close() // nothing was written that could get lost
+}
+
+// read reads once and sets b.err at the end, behind what it returns. It reports
+// whether there is nothing to read at the moment.
+func (b *streamBody) read(p []byte) (n int, waits bool) {
 	if !b.chunked && b.left >= 0 {
 		p = p[:min(int64(len(p)), b.left)]
 	}
@@ -243,9 +289,11 @@ func (b *streamBody) read(p []byte) (n int) {
 			b.early = nil
 		}
 	} else {
-		n, err = b.conn.Read(p)
+		n, err = b.receive(p)
 	}
 	switch {
+	case err == poll.ErrWait: //nolint:errorlint // never wrapped
+		return 0, true
 	case b.chunked:
 		var done bool
 		var fault error
@@ -265,7 +313,7 @@ func (b *streamBody) read(p []byte) (n int) {
 	case err != nil:
 		b.err = b.reason(err)
 	}
-	return n
+	return n, false
 }
 
 // reason is err, or why the request was over that made the connection end.
@@ -279,7 +327,10 @@ func (b *streamBody) reason(err error) error {
 // Close closes the connection.
 func (b *streamBody) Close() error {
 	if b.stop() {
-		_ = b.conn.Close() // nothing was written that could get lost
+		b.shut()
+	}
+	if b.taken != nil {
+		b.taken.Close()
 	}
 	return nil
 }

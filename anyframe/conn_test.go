@@ -248,7 +248,7 @@ func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		var last error
-		for _, err := range c.Sessions.Events(ctx, "x", StreamOptions{OnWait: func() {}}) {
+		for _, err := range c.Sessions.Events(ctx, "x", StreamOptions{}) {
 			if last = err; err == nil {
 				go cancel(why) // the next read waits, or is about to
 			}

@@ -31,84 +31,22 @@ const (
 // Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
 // left.
 func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
-	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
-		f := s.follower(id, o)
+		f := s.Follower(ctx, id, o)
+		defer f.Close()
 		for {
-			err := f.connection(ctx, yield)
-			if err == nil {
-				return // the loop was left
-			}
-			if err := f.verdict(ctx, err); err != nil {
-				yield(Event{}, err)
-				return
-			}
-			if err := f.pause(ctx, err, f.lastID); err != nil {
-				yield(Event{}, err)
+			e, err := f.Next()
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}
 	}
-}
-
-// follower returns a range over Follow that has yet to begin. It is none of
-// Follow's own, so that the stacks of thousands of quiet streams stay small.
-//
-//go:noinline
-func (s *SessionsService) follower(id string, o StreamOptions) *follower {
-	return &follower{
-		patience: patience{client: s.client, o: o, path: s.events(id).path},
-		s:        s, id: id, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID),
-	}
-}
-
-// follower is one range over Follow.
-type follower struct {
-	patience
-	s  *SessionsService
-	id string
-
-	lastID  string // where to continue
-	lastSeq int64  // the highest seq yielded
-}
-
-// connection reads one connection to its end, which it returns; nil when the
-// consumer left.
-func (f *follower) connection(ctx context.Context, yield func(Event, error) bool) error {
-	st, err := f.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.close()
-	for {
-		e, err := st.next()
-		f.advance(st.dec)
-		if err != nil {
-			return err
-		}
-		if e.Seq > 0 {
-			if e.Seq <= f.lastSeq {
-				continue
-			}
-			f.lastSeq = e.Seq
-		}
-		if !yield(e, nil) {
-			return nil
-		}
-	}
-}
-
-// open has a stack frame of its own, as follower.
-//
-//go:noinline
-func (f *follower) open(ctx context.Context) (*stream, error) {
-	return f.s.client.open(ctx, f.s.events(f.id), f.lastID, f.o)
 }
 
 // advance moves the point to continue at to the last whole frame that had an
 // id. It never moves back: a server that repeats old events, or empties the id,
 // has not taken back what was already yielded.
-func (f *follower) advance(d *decoder) {
+func (f *Follower) advance(d *decoder) {
 	f.heard(d)
 	id := d.lastID
 	if id == "" || id == f.lastID {
@@ -121,7 +59,7 @@ func (f *follower) advance(d *decoder) {
 }
 
 // verdict returns the error to end with, nil to connect again.
-func (f *follower) verdict(ctx context.Context, err error) error {
+func (f *Follower) verdict(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case err == io.EOF: //nolint:errorlint // connection never wraps it
@@ -135,7 +73,7 @@ func (f *follower) verdict(ctx context.Context, err error) error {
 }
 
 // ask looks whether the session is one to connect to again.
-func (f *follower) ask(ctx context.Context) error {
+func (f *Follower) ask(ctx context.Context) error {
 	session, err := f.s.Get(ctx, f.id)
 	if err != nil {
 		if f.s.client.transient(err) {

@@ -310,7 +310,7 @@ var sessionOperations = []operation{
 
 // Helpers are made of operations; each has tests of its own.
 var helpers = []string{
-	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Sessions.Follow", "Sessions.MessageRaw", "Sessions.TranscriptAll",
+	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Sessions.Follow", "Sessions.Follower", "Sessions.MessageRaw", "Sessions.TranscriptAll",
 	"Sessions.Turn",
 }
 

@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/anyframe-relay/relay/internal/poll"
 )
 
 // Sizes of a decoder's buffers, in bytes. Thousands of streams are quiet at any
@@ -16,9 +18,13 @@ const (
 	ownBuffer  = 1 << 10
 	lentBuffer = 16 << 10
 	keptData   = 4 << 10
+	lentData   = 1 << 10
 )
 
-var lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
+var (
+	lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
+	lentDatas   = sync.Pool{New: func() any { return new([lentData]byte) }}
+)
 
 // frame is one dispatched event.
 type frame struct {
@@ -35,6 +41,7 @@ type decoder struct {
 	r     io.Reader
 	max   int  // bytes of one frame
 	lends bool // data are good until the next frame
+	rests bool // all buffers are given back whenever nothing comes, see rest
 
 	buf        []byte // buf[start:end] is read and not yet used
 	own        []byte // the buffer to go back to
@@ -50,6 +57,7 @@ type decoder struct {
 	inFrame    bool // a field has come since the last blank line
 	size       int  // bytes of lines since the last blank line
 	data       []byte
+	lentData   *[lentData]byte
 	hasData    bool
 	name       string
 	id         string // of the frame so far
@@ -66,7 +74,8 @@ func newDecoder(r io.Reader, maxFrame int) *decoder {
 
 // next returns the next event. It returns [io.EOF] at the end of the stream,
 // [io.ErrUnexpectedEOF] when that cuts a frame in half, and [ErrEventTooLarge];
-// any of these and any error of the reader is final.
+// any of these and any error of the reader is final, but for [poll.ErrWait]:
+// then more is to come.
 func (d *decoder) next() (frame, error) {
 	for {
 		line, err := d.line()
@@ -113,7 +122,10 @@ func (d *decoder) line() ([]byte, error) {
 		if d.readErr != nil {
 			return nil, d.finalError()
 		}
-		d.fill()
+		if d.fill(); d.readErr == poll.ErrWait { //nolint:errorlint // never wrapped
+			d.readErr = nil
+			return nil, poll.ErrWait
+		}
 	}
 }
 
@@ -162,16 +174,16 @@ func (d *decoder) fill() {
 		d.start = 0
 	}
 	switch {
+	case len(d.buf) == 0 && d.rests:
+		d.borrow()
 	case len(d.buf) == 0:
 		d.own = make([]byte, ownBuffer)
 		d.buf = d.own
 	case len(d.buf) < lentBuffer && (d.end == len(d.buf) || d.got == len(d.buf)): // there was more
-		lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
-		d.move(lent[:])
-		d.lent = lent
+		d.borrow()
 	case d.end == len(d.buf):
 		d.move(make([]byte, 2*len(d.buf)))
-	case len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame:
+	case len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame && !d.rests:
 		d.move(d.own)
 	}
 	// A reader may return no bytes and no error, but not for ever.
@@ -185,6 +197,29 @@ func (d *decoder) fill() {
 		}
 	}
 	d.readErr = io.ErrNoProgress
+}
+
+// borrow goes on in a buffer that is given back.
+func (d *decoder) borrow() {
+	lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
+	d.move(lent[:])
+	d.lent = lent
+}
+
+// rest gives back all buffers, for nothing comes at the moment, unless they hold
+// part of a frame. From now on only borrowed ones are used.
+func (d *decoder) rest() {
+	d.rests = true
+	if d.start < d.end || d.inFrame {
+		return
+	}
+	d.start, d.end, d.scanned = 0, 0, 0
+	d.move(nil)
+	d.own, d.data = nil, nil
+	if d.lentData != nil {
+		lentDatas.Put(d.lentData)
+		d.lentData = nil
+	}
 }
 
 // move goes on in another buffer, and gives back the one that was borrowed.
@@ -217,6 +252,10 @@ func (d *decoder) field(line []byte) error {
 	}
 	switch string(name) {
 	case "data":
+		if d.data == nil && d.rests {
+			d.lentData, _ = lentDatas.Get().(*[lentData]byte)
+			d.data = d.lentData[:0]
+		}
 		if d.hasData {
 			d.data = append(d.data, '\n')
 		}

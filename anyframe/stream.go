@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/anyframe-relay/relay/internal/poll"
 )
 
 // Defaults of [StreamOptions].
@@ -59,11 +61,6 @@ type StreamOptions struct {
 	// LendData makes the Data of an event good only until the next is asked for,
 	// and saves an allocation for each.
 	LendData bool
-
-	// OnWait, when set, is called when all events that have come are with the
-	// caller and more can only come from the server, in the caller's goroutine.
-	// A caller that gathers events to work on them at once does so here.
-	OnWait func()
 }
 
 // Reconnect is told to StreamOptions.OnReconnect.
@@ -129,7 +126,10 @@ type stream struct {
 	answer  string // what the server calls its answer, "" when it does not say
 	closer  io.Closer
 	body    *idleReader // nil until the answer is known to be a stream
-	dec     *decoder
+	dec     decoder
+
+	ready func()        // what Ready calls
+	wants chan struct{} // has one slot: somebody is to wait; nil until that is so
 }
 
 // events asks for a session's stream.
@@ -182,12 +182,12 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		return nil, e
 	}
 	c.logAttempt(ctx, r, start, resp, nil)
-	st.body = &idleReader{r: resp.Body, idle: o.IdleTimeout, onWait: o.OnWait, stalled: func() {
+	st.body = &idleReader{r: resp.Body, idle: o.IdleTimeout, stalled: func() {
 		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
 	}}
+	st.body.own, _ = resp.Body.(*streamBody)
 	st.body.watch()
-	st.dec = newDecoder(st.body, o.MaxEventSize)
-	st.dec.lends = o.LendData
+	st.dec = decoder{r: st.body, max: o.MaxEventSize, lends: o.LendData}
 	if o.OnOpen != nil {
 		o.OnOpen()
 	}
@@ -224,9 +224,13 @@ func (st *stream) refused(resp *http.Response) error {
 	}
 }
 
-// next returns the next event, bare [io.EOF] at a clean end, or an *Error.
+// next returns the next event, bare [io.EOF] at a clean end, or an *Error; and
+// [poll.ErrWait] from a connection that the poller has had.
 func (st *stream) next() (Event, error) {
 	f, err := st.dec.next()
+	if err == poll.ErrWait { //nolint:errorlint // never wrapped
+		return Event{}, err
+	}
 	if err != nil {
 		return Event{}, st.ended(err)
 	}
@@ -255,6 +259,9 @@ func (st *stream) close() {
 	if st.body != nil {
 		st.body.stop()
 	}
+	if st.wants != nil {
+		close(st.wants)
+	}
 	st.closer.Close()
 }
 
@@ -264,9 +271,10 @@ func (st *stream) close() {
 // reads that do not wait long.
 type idleReader struct {
 	r       io.Reader
+	own     *streamBody   // r, if it is ours
 	idle    time.Duration // 0 is no limit
 	stalled func()
-	onWait  func() // nil when nobody asks
+	try     bool // Read does not wait, and returns [poll.ErrWait] instead
 
 	timer *time.Timer
 	made  time.Time
@@ -275,14 +283,22 @@ type idleReader struct {
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
-	if r.onWait != nil {
-		r.onWait()
+	if r.try {
+		if r.own == nil || r.own.waits() {
+			return 0, poll.ErrWait
+		}
+		return r.r.Read(p)
 	}
+	r.begin()
+	defer r.since.Store(0)
+	return r.r.Read(p)
+}
+
+// begin notes that somebody waits from now on.
+func (r *idleReader) begin() {
 	if r.idle > 0 {
 		r.since.Store(int64(time.Since(r.made)) + 1)
-		defer r.since.Store(0)
 	}
-	return r.r.Read(p)
 }
 
 // watch starts the timer.

@@ -14,6 +14,11 @@ import (
 func (s *session) feed(log *eventlog.Log, ev heard) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
+	s.feedLocked(log, ev)
+}
+
+// feedLocked is feed for a caller who holds feedMu.
+func (s *session) feedLocked(log *eventlog.Log, ev heard) {
 	v := s.view()
 	if v.log != log || (ev.Seq != 0 && ev.Seq <= v.log.Head()) {
 		return

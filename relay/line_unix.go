@@ -2,21 +2,19 @@
 
 package relay
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/anyframe-relay/relay/internal/poll"
+)
 
 // canTry says that a connection can be read and written without waiting.
 const canTry = true
 
 // write takes as much of data as the connection does at once.
 func (c *scratch) write(fd uintptr) bool {
-	for {
-		n, err := syscall.Write(int(fd), c.data)
-		if err == syscall.EINTR {
-			continue
-		}
-		c.n = max(n, 0)
-		return true // whatever became of it: no waiting
-	}
+	c.n, _ = poll.Write(fd, c.data) // whatever became of it: no waiting
+	return true
 }
 
 // read reads what has come, and does not wait for more.

@@ -409,6 +409,23 @@ func (b *notebook) expected(message bool) bool {
 	return slices.ContainsFunc(b.turns, func(t turnNote) bool { return t.inFlight && (message || !t.Busy && !t.late) })
 }
 
+// calm reports whether no turn is on its way to AnyFrame and no prompt is open.
+func (b *notebook) calm() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.turns {
+		if b.turns[i].inFlight {
+			return false
+		}
+	}
+	for i := range b.prompts {
+		if b.prompts[i].note.State != promptAnswered {
+			return false
+		}
+	}
+	return true
+}
+
 // sending reports whether a turn is on its way to AnyFrame.
 func (b *notebook) sending() bool {
 	b.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -48,16 +47,12 @@ func (s *session) startPump(wake bool, addr string) *flight {
 		s.flight.addr = addr
 	}
 	if s.pump == nil {
-		ctx, cancel := context.WithCancel(s.hub.ctx)
-		p := &pump{cancel: cancel, done: make(chan struct{}), connected: make(chan struct{})}
+		p := &pump{sess: s, done: make(chan struct{}), connected: make(chan struct{})}
+		p.wake = p.wakeUp
+		p.ctx, p.cancel = context.WithCancel(s.hub.ctx)
 		s.pump = p
-		s.hub.wg.Go(func() {
-			defer cancel()
-			defer close(p.done)
-			for attempt := 0; !s.guard(func() { s.run(ctx, p) }); attempt++ {
-				pause(ctx, backoff(attempt, 10*time.Second))
-			}
-		})
+		s.hub.wg.Add(1)
+		go p.work()
 	}
 	return s.flight
 }
@@ -99,37 +94,56 @@ func (s *session) connected() <-chan struct{} {
 	return s.pump.connected
 }
 
-// run is the pump: it brings the sandbox up when somebody asked for that, reads
-// its stream as long as it runs, and ends when it sleeps or nobody needs it.
-func (s *session) run(ctx context.Context, p *pump) {
-	defer s.persist(ctx)
+// run is what the pump does: it brings the sandbox up when somebody asked for
+// that, reads its stream as long as it runs, and ends when it sleeps or nobody
+// needs it. If it returns true it has not ended, and is called again when there
+// is something to read.
+func (s *session) run(ctx context.Context, p *pump) (parked bool) {
+	defer func() {
+		if !parked {
+			s.persist(ctx)
+		}
+	}()
 	for first := true; ; first = false {
-		s.mu.Lock()
-		f := s.flight
-		if s.pump != p || ctx.Err() != nil || (f == nil && s.status != statusRunning && !first) {
-			if s.pump == p {
-				s.pump = nil
-			}
-			if f != nil && s.pump == nil {
-				s.flight, f.err = nil, errDraining
-				close(f.done)
-			}
-			s.mu.Unlock()
-			return
+		if p.in == nil && !s.prepare(ctx, p, first) {
+			return false
+		}
+		if p.in != nil && s.follow(ctx, p) {
+			return true
+		}
+	}
+}
+
+// prepare brings the sandbox up if somebody asked for that, and reports whether the
+// pump goes on. If there is a stream to follow, p.in is set.
+func (s *session) prepare(ctx context.Context, p *pump, first bool) bool {
+	s.mu.Lock()
+	f := s.flight
+	if s.pump != p || ctx.Err() != nil || (f == nil && s.status != statusRunning && !first) {
+		if s.pump == p {
+			s.pump = nil
+		}
+		if f != nil && s.pump == nil {
+			s.flight, f.err = nil, errDraining
+			close(f.done)
 		}
 		s.mu.Unlock()
-		if f != nil {
-			err := s.wake(ctx)
-			s.mu.Lock()
-			s.flight, f.err = nil, err
-			close(f.done)
-			s.mu.Unlock()
-			if err != nil {
-				continue
-			}
-		}
-		s.follow(ctx, p)
+		return false
 	}
+	s.mu.Unlock()
+	if f != nil {
+		err := s.wake(ctx)
+		s.mu.Lock()
+		s.flight, f.err = nil, err
+		close(f.done)
+		s.mu.Unlock()
+		if err != nil {
+			return true
+		}
+	}
+	p.in = &inflow{id: s.upstreamID(), log: s.view().log, stumbled: -1}
+	s.hub.metrics.upstreamOpen.Inc()
+	return true
 }
 
 // persist saves how far the log got, so that the next stream begins there.
@@ -152,92 +166,7 @@ func (s *session) persist(ctx context.Context) {
 	}
 }
 
-// follow reads the stream until the session sleeps, is gone, or ctx ends.
-func (s *session) follow(ctx context.Context, p *pump) {
-	id, log := s.upstreamID(), s.view().log
-	s.hub.metrics.upstreamOpen.Inc()
-	defer s.hub.metrics.upstreamOpen.Dec()
-	again := false // it was open before
-	var holes holes
-	stumbled := int64(-1) // the event at which our own code failed
-	var read time.Time    // when the event came; those that come together are read one after the other
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		done, err := s.hub.reading(ctx)
-		if err != nil {
-			return
-		}
-		opened := false
-		leave := func() {
-			if !opened {
-				opened = true
-				done()
-			}
-		}
-		opts := anyframe.StreamOptions{
-			MaxStalls:    -1,
-			MaxEventSize: maxEventBytes,
-			LendData:     true,
-			OnOpen: func() {
-				leave()
-				s.join(ctx, id, log, again)
-				again = true
-				closeOnce(p.connected)
-			},
-			OnWait: func() {
-				log.Release()
-				read = time.Time{}
-			},
-			OnReconnect: func(r anyframe.Reconnect) {
-				log.Release()
-				s.hub.metrics.upstreamReopen.WithLabelValues(broke(r.Cause)).Inc()
-				s.logger().Debug("stream broke", "attempt", r.Attempt, "error", r.Cause)
-			},
-		}
-		if head := log.Head(); head > 0 {
-			opts.LastEventID = strconv.FormatInt(head, 10)
-		}
-		for ev, followErr := range s.hub.client.Sessions.Follow(ctx, id, opts) {
-			if err = followErr; err != nil {
-				break
-			}
-			if read.IsZero() {
-				read = time.Now()
-			}
-			if !s.guard(func() { err = s.take(ctx, id, log, s.hub.forms.hear(ev).at(read), &holes) }) {
-				if err = errInternal; stumbled == ev.Seq { // every time: left out as if it were too large
-					err = s.leaveOut(ctx, id, log, ev.Seq, &holes, errInternal)
-				}
-				stumbled = ev.Seq
-			}
-			if err != nil {
-				break // AnyFrame can't tell what is missing: ask its stream again
-			}
-			now := time.Now()
-			s.hub.metrics.pumpLag.Observe(now.Sub(read).Seconds())
-			read = now
-			attempt = 0
-		}
-		log.Release()
-		leave()
-		if large, ok := errors.AsType[*anyframe.EventTooLargeError](err); ok {
-			if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > 0 {
-				err = s.leaveOut(ctx, id, log, seq, &holes, large)
-			}
-			if err == nil {
-				continue
-			}
-		}
-		if ctx.Err() != nil || s.over(ctx, err) {
-			return
-		}
-		s.again(ctx, err, attempt)
-	}
-}
-
-// again waits before a stream that broke is tried anew. As leaveOut, it is none
-// of follow's own.
-//
-//go:noinline
+// again waits before a stream that broke is tried anew.
 func (s *session) again(ctx context.Context, err error, attempt int) {
 	s.logger().Warn("read the stream", "error", err, "attempt", attempt)
 	pause(ctx, backoff(attempt, 10*time.Second))
@@ -318,98 +247,6 @@ func (s *session) join(ctx context.Context, id string, log *eventlog.Log, again 
 	case tail > head: // what is over now may have begun before the stream was open
 		s.translator.tear(tail - 1)
 	}
-}
-
-// holes is what a pump has learnt about seqs that are missing from the stream.
-type holes struct {
-	empty int   // how many of the present width were AnyFrame's own
-	width int64 // of those; an event that is lost makes another one
-}
-
-// trust reports whether a hole of this width needs no more looking into.
-func (h *holes) trust(width int64) bool { return h.empty >= trustSkips && width == h.width }
-
-// empties notes that a hole of this width was AnyFrame's own. Now and then one
-// of another width is too; of each two that take turns, none is ever trusted.
-func (h *holes) empties(width int64) {
-	switch {
-	case width == h.width:
-		h.empty++
-	case h.empty > 0 && h.width != 0:
-		h.empty--
-	default:
-		h.empty, h.width = 1, width
-	}
-}
-
-// take is what happens to one event from the stream before it is fed to the
-// log: holes before it are filled, one that came garbled is read again, and a
-// message that is on its way goes first.
-func (s *session) take(ctx context.Context, id string, log *eventlog.Log, ev heard, h *holes) error {
-	if ev.delta == "" {
-		log.Release() // it may take time, and what came before it need not wait
-	}
-	s.mu.Lock()
-	book, busy := s.book, s.busy
-	s.mu.Unlock()
-	if book.expected(ev.user) {
-		book.waitPlaced(ctx, placeWait)
-	}
-	s.inform(ctx, ev, book, busy)
-	if ev.Seq == 0 {
-		s.showMissing(ctx)
-		if !ev.valid { // part of an answer, for all we know
-			s.feedMu.Lock()
-			s.translator.tear(log.Head())
-			s.feedMu.Unlock()
-		}
-		s.gather(log, ev)
-		return nil
-	}
-	head := log.Head()
-	if width := ev.Seq - head - 1; width > 0 && !h.trust(width) {
-		filled, err := s.fill(ctx, id, log, head, ev.Seq)
-		switch {
-		case err != nil:
-			return err
-		case filled == 0:
-			h.empties(width)
-		default:
-			*h = holes{}
-			s.hub.metrics.holesFilled.Add(float64(filled))
-			s.logger().Warn("filled a hole in the stream", "after", head, "events", filled)
-		}
-	}
-	if !ev.valid {
-		rows, err := s.rows(ctx, ev.Seq-1, 1)
-		if err != nil {
-			return err
-		}
-		if len(rows) > 0 && rows[0].Seq == ev.Seq {
-			ev = hear(rows[0].Event())
-		}
-	}
-	s.gather(log, ev)
-	return nil
-}
-
-// leaveOut takes nothing in the place of the event numbered seq. It is none of
-// follow's own: the stack of a pump that waits is a third of what a quiet
-// visitor costs.
-//
-//go:noinline
-func (s *session) leaveOut(ctx context.Context, id string, log *eventlog.Log, seq int64, h *holes, why error) error {
-	s.logger().Warn("left out an event", "seq", seq, "error", why)
-	return s.take(ctx, id, log, hear(anyframe.Event{Seq: seq, Data: []byte("null")}), h)
-}
-
-// gather feeds an event from the stream. Deltas wait for each other, until
-// all that have come are in the log.
-func (s *session) gather(log *eventlog.Log, ev heard) {
-	if ev.delta != "" {
-		log.Hold()
-	}
-	s.feed(log, ev)
 }
 
 // fill feeds the events between two seqs that the stream left out, as far as

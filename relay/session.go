@@ -89,13 +89,6 @@ type flight struct {
 	err  error
 }
 
-// pump is the one goroutine that brings the sandbox up and reads its stream.
-type pump struct {
-	cancel    context.CancelFunc
-	done      chan struct{} // closed when it has ended
-	connected chan struct{} // closed once the stream is open for the first time
-}
-
 func newSession(h *hub, visitor string) *session {
 	s := &session{
 		hub: h, visitor: visitor, opened: time.Now(), status: statusNone, book: &notebook{},

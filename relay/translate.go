@@ -120,6 +120,11 @@ func newTranslator(c *Config, marks *markSet, epoch, seq int64, book *notebook, 
 	return t
 }
 
+// plain reports whether nothing has to be merged in before what comes next.
+func (t *translator) plain() bool {
+	return t.caughtUp == t.book.version.Load() && len(t.waiting) == 0
+}
+
 // step translates one event. Numbered ones must come in order.
 func (t *translator) step(h heard) told {
 	var out told

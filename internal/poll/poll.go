@@ -28,6 +28,7 @@ type Waiter interface {
 	// Ready is called when there is something to read, or the other side has
 	// gone: once after each Park that returned true. It runs in the poller's
 	// goroutine, where many others wait for their turn, so it must not wait.
+	// Until Seen is called, or Conn's Read, there is no parking again.
 	Ready()
 }
 
@@ -74,7 +75,7 @@ func (w *Watch) tell() {
 				return
 			}
 		case parked:
-			if w.state.CompareAndSwap(parked, busy) {
+			if w.state.CompareAndSwap(parked, news) {
 				w.waiter.Ready()
 				return
 			}

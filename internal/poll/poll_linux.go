@@ -1,13 +1,13 @@
 package poll
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
 	"runtime"
 	"sync"
 	"syscall"
+	"unsafe"
 )
 
 // Supported says whether connections can be watched on this system.
@@ -53,15 +53,15 @@ func (l *loop) run(raw syscall.RawConn) {
 	var events [len(l.found)]syscall.EpollEvent
 	_ = raw.Read(func(uintptr) bool { // never ends
 		for {
-			n, err := syscall.EpollWait(l.epoll, events[:], 0)
-			if errors.Is(err, syscall.EINTR) {
+			n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&events)), uintptr(len(events)), 0, 0, 0)
+			switch {
+			case errno == syscall.EINTR:
 				continue
-			}
-			if n <= 0 {
+			case errno != 0 || n == 0:
 				return false
 			}
 			l.tell(events[:n])
-			if n < len(events) {
+			if n < uintptr(len(events)) {
 				return false // what came meanwhile is told by the runtime's poller
 			}
 		}
@@ -196,21 +196,42 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, ErrWait
 	}
 	c.Seen()
-	for {
-		n, err := syscall.Read(c.fd, p)
-		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a number of the kernel's
-			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // as above
-			c.drained = true
-			return 0, ErrWait
-		case err != nil:
-			return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
-		case n == 0 && len(p) > 0:
-			return 0, io.EOF
-		}
-		c.drained = n < len(p)
+	n, errno := transfer(syscall.SYS_READ, c.fd, p)
+	switch {
+	case errno == syscall.EAGAIN:
+		c.drained = true
+		return 0, ErrWait
+	case errno != 0:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", errno)}
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	c.drained = n < len(p)
+	return n, nil
+}
+
+// Write writes to a descriptor as much as it takes without waiting. The error is
+// [ErrWait] when that is nothing.
+func Write(fd uintptr, p []byte) (int, error) {
+	n, errno := transfer(syscall.SYS_WRITE, int(fd), p)
+	switch errno {
+	case 0:
 		return n, nil
+	case syscall.EAGAIN:
+		return 0, ErrWait
+	}
+	return 0, os.NewSyscallError("write", errno)
+}
+
+// transfer reads or writes a descriptor that never waits. The scheduler is not
+// told: nothing else would get to run meanwhile, and for each call that is longer
+// than usual it would start a thread.
+func transfer(call uintptr, fd int, p []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno != syscall.EINTR {
+			return int(n), errno
+		}
 	}
 }
 

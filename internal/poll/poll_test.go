@@ -100,6 +100,51 @@ func TestEverythingThatComesIsRead(t *testing.T) {
 	wg.Wait()
 }
 
+// echo sends back what comes.
+type echo struct {
+	conn *poll.Conn
+	out  net.Conn
+}
+
+func (e *echo) Ready() {
+	var p [16]byte
+	for {
+		n, err := e.conn.Read(p[:])
+		if n > 0 {
+			_, _ = e.out.Write(p[:n])
+		}
+		if err != nil && (!errors.Is(err, poll.ErrWait) || e.conn.Park()) {
+			return
+		}
+	}
+}
+
+func TestWhatComesIsReadWhenItComes(t *testing.T) {
+	t.Parallel()
+	if !poll.Supported {
+		t.Skip("connections are watched on Linux only")
+	}
+	here, there := pair(t)
+	answers, out := pair(t)
+	e := &echo{out: out}
+	var err error
+	if e.conn, err = poll.Take(here, e); err != nil {
+		t.Fatal(err)
+	}
+	defer e.conn.Close()
+	e.Ready()
+	for n := range 100 { // the next only once the one before has come back
+		want := bytes.Repeat([]byte{'a'}, 1+n%40)
+		got := make([]byte, len(want))
+		if _, err := there.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(answers, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
 func TestDataThatComeWithTheEndAreRead(t *testing.T) {
 	t.Parallel()
 	for range 200 {
@@ -154,6 +199,7 @@ func TestOneWhoDidNotParkIsNotCalled(t *testing.T) {
 	}
 	for w.Park() { // until the poller has seen it: an early Park is told
 		<-b.calls
+		w.Seen()
 		if _, err := there.Write([]byte("y")); err != nil {
 			t.Fatal(err)
 		}

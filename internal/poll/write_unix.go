@@ -1,0 +1,24 @@
+//go:build unix && !linux
+
+package poll
+
+import (
+	"os"
+	"syscall"
+)
+
+// Write writes to a descriptor as much as it takes without waiting. The error is
+// [ErrWait] when that is nothing.
+func Write(fd uintptr, p []byte) (int, error) {
+	for {
+		switch n, err := syscall.Write(int(fd), p); err {
+		case syscall.EINTR:
+		case nil:
+			return n, nil
+		case syscall.EAGAIN:
+			return 0, ErrWait
+		default:
+			return 0, os.NewSyscallError("write", err)
+		}
+	}
+}
