@@ -71,6 +71,8 @@
 // the last event that came whole, drops what it has yielded before, and backs
 // off when nothing new comes. Turn is a message and Follow up to the turn's
 // result. StreamBuild does for the log of a build what Follow does for a session.
+// Follower is Follow for programs with thousands of streams that mostly say
+// nothing.
 //
 // All are iterators that send nothing until ranged over, that have no goroutine
 // and no buffer of events, that yield an error at most once and last, and that

@@ -161,6 +161,44 @@ func ExampleSessionsService_Follow() {
 	// 2 {"n":2,"type":"note"}
 }
 
+// A Follower that is parked has no goroutine: whatever comes starts one.
+func ExampleFollower() {
+	ctx := context.Background()
+	client, cp, stop := plane(nil)
+	defer stop()
+	id := running(ctx, client)
+	follower := client.Sessions.Follower(ctx, id, anyframe.StreamOptions{})
+
+	done := make(chan struct{})
+	var read func()
+	again := func() { go read() } // it must not wait, so it leaves that to another
+	read = func() {
+		for {
+			if event, ok := follower.Try(); ok {
+				fmt.Println(event.Seq, string(event.Data))
+				if event.Seq == 2 {
+					follower.Close()
+					close(done)
+					return
+				}
+			} else if follower.Park(again) {
+				return
+			} else if err := follower.Connect(); err != nil {
+				fmt.Println(err)
+				return
+			}
+		}
+	}
+	go read()
+	for n := range 2 {
+		cp.Post(id, map[string]any{"type": "note", "n": n})
+	}
+	<-done
+	// Output:
+	// 1 {"n":0,"type":"note"}
+	// 2 {"n":1,"type":"note"}
+}
+
 // Events is one connection, for those who keep their own checkpoint.
 func ExampleSessionsService_Events() {
 	ctx := context.Background()
