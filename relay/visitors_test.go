@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -150,22 +149,20 @@ func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { disk.Close() })
-	type stored struct {
-		Deadline time.Time
-		Visitor  string
-	}
-	inStore := func(v *browser) (row stored) {
+	inStore := func(v *browser) (deadline time.Time, visitor string) {
 		t.Helper()
 		hash := sha256.Sum256([]byte(v.token))
 		b, found, err := disk.FindCtx(t.Context(), base64.RawURLEncoding.EncodeToString(hash[:]))
-		if err != nil || !found || json.Unmarshal(b, &row) != nil {
-			t.Fatalf("the visitor in the store: got %s, %v, %v", b, found, err)
+		deadline, values, err2 := relay.VisitorCodec{}.Decode(b)
+		if err != nil || !found || err2 != nil {
+			t.Fatalf("the visitor in the store: got %q, %v, %v, %v", b, found, err, err2)
 		}
-		return row
+		return deadline, values["visitor"].(string)
 	}
 	remembered := func(v *browser) time.Duration {
 		t.Helper()
-		return time.Until(inStore(v).Deadline)
+		deadline, _ := inStore(v)
+		return time.Until(deadline)
 	}
 	a, b, c := r.visitor(), r.visitor(), r.visitor()
 	a.say("hello", "k1")
@@ -179,7 +176,8 @@ func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
 	// Who comes back only to read finds the conversation for as long.
 	session := func() store.Session {
 		t.Helper()
-		rec, err := disk.Session(t.Context(), inStore(a).Visitor)
+		_, id := inStore(a)
+		rec, err := disk.Session(t.Context(), id)
 		if err != nil || rec.Epoch != 1 {
 			t.Fatalf("the session in the store: got %+v, %v", rec, err)
 		}
