@@ -136,7 +136,7 @@ func (f *Follower) Close() {
 // park is Follower's.
 func (st *stream) park(ready func()) bool {
 	st.ready = ready
-	body := st.body
+	body := &st.body
 	if body.own == nil || !body.own.take(st) {
 		if st.wants == nil {
 			st.wants = make(chan struct{}, 1)

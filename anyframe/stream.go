@@ -125,7 +125,7 @@ type stream struct {
 	wire    *wire
 	answer  string // what the server calls its answer, "" when it does not say
 	closer  io.Closer
-	body    *idleReader // nil until the answer is known to be a stream
+	body    idleReader // without a reader until the answer is known to be a stream
 	dec     decoder
 
 	ready func()        // what Ready calls
@@ -182,12 +182,12 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		return nil, e
 	}
 	c.logAttempt(ctx, r, start, resp, nil)
-	st.body = &idleReader{r: resp.Body, idle: o.IdleTimeout, stalled: func() {
+	st.body.r, st.body.idle, st.body.stalled = resp.Body, o.IdleTimeout, func() {
 		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
-	}}
+	}
 	st.body.own, _ = resp.Body.(*streamBody)
 	st.body.watch()
-	st.dec = decoder{r: st.body, max: o.MaxEventSize, lends: o.LendData}
+	st.dec = decoder{r: &st.body, max: o.MaxEventSize, lends: o.LendData}
 	if o.OnOpen != nil {
 		o.OnOpen()
 	}
@@ -256,9 +256,7 @@ func (st *stream) ended(err error) error {
 // close ends the connection, and with it a read in progress.
 func (st *stream) close() {
 	st.cancel(nil)
-	if st.body != nil {
-		st.body.stop()
-	}
+	st.body.stop()
 	if st.wants != nil {
 		close(st.wants)
 	}

@@ -30,7 +30,8 @@ type pump struct {
 	wake      func()        // wakeUp
 
 	faults int     // of ours, that ended the goroutine
-	in     *inflow // the stream that is followed; nil when none is
+	in     *inflow // the stream that is followed, which is flow; nil when none is
+	flow   inflow
 }
 
 // inflow is a stream of AnyFrame's.

@@ -141,7 +141,7 @@ func (s *session) prepare(ctx context.Context, p *pump, first bool) bool {
 			return true
 		}
 	}
-	p.in = &inflow{id: s.upstreamID(), log: s.view().log, stumbled: -1}
+	p.in, p.flow = &p.flow, inflow{id: s.upstreamID(), log: s.view().log, stumbled: -1}
 	s.hub.metrics.upstreamOpen.Inc()
 	return true
 }
@@ -294,6 +294,9 @@ func (s *session) showMissing(ctx context.Context) {
 		missing[own.note.Key] = due[own.note.Key] == 0
 	}
 	s.feedMu.Lock()
+	if t.due == nil {
+		t.due = due
+	}
 	maps.Copy(t.due, due)
 	s.feedMu.Unlock()
 	s.showOwn(missing)

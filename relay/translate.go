@@ -112,7 +112,7 @@ type translator struct {
 func newTranslator(c *Config, marks *markSet, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
 		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: marks, epoch: epoch, book: book, past: past,
-		start: seq, last: seq, shown: map[string]bool{}, due: map[string]int64{}, tools: map[string]string{}, torn: -1, caughtUp: -1,
+		start: seq, last: seq, shown: map[string]bool{}, torn: -1, caughtUp: -1,
 	}
 	for _, p := range book.openPrompts(seq) {
 		t.waiting = append(t.waiting, p.note.Key)
@@ -377,6 +377,9 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 				hidden = true
 				name := b.str("name")
 				if id := b.str("id"); id != "" {
+					if t.tools == nil {
+						t.tools = map[string]string{}
+					}
 					t.tools[id] = name
 				}
 				t.tool(name, b.obj("input"), show)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -233,7 +234,10 @@ func adminServer(reg *prometheus.Registry) *http.Server {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	// Gives unused memory back to the system, to see what the rest amounts to.
-	mux.HandleFunc("POST /debug/free", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
+	mux.HandleFunc("POST /debug/free", func(http.ResponseWriter, *http.Request) {
+		runtime.GC() // what pools hold is garbage after the second
+		debug.FreeOSMemory()
+	})
 	return &http.Server{Handler: forOperators(mux), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
 }
 

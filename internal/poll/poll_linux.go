@@ -128,6 +128,10 @@ func (w *Watch) Remove() {
 	_ = syscall.EpollCtl(w.loop.epoll, syscall.EPOLL_CTL_DEL, w.fd, nil) // the watch is over either way
 }
 
+// Write writes to the connection as much as it takes without waiting. Whoever
+// calls it sees to it that the connection is not closed meanwhile.
+func (w *Watch) Write(p []byte) (int, error) { return Write(uintptr(w.fd), p) }
+
 // Of watches a connection that stays net's: whoever owns it may read and write as
 // ever, and must call Remove before it is closed.
 func Of(conn net.Conn, owner Waiter) (*Watch, error) {
@@ -196,7 +200,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, ErrWait
 	}
 	c.Seen()
-	n, errno := transfer(syscall.SYS_READ, c.fd, p)
+	n, errno := transfer(syscall.SYS_RECVFROM, c.fd, p, 0)
 	switch {
 	case errno == syscall.EAGAIN:
 		c.drained = true
@@ -210,10 +214,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write writes to a descriptor as much as it takes without waiting. The error is
+// Write writes to a socket as much as it takes without waiting. The error is
 // [ErrWait] when that is nothing.
 func Write(fd uintptr, p []byte) (int, error) {
-	n, errno := transfer(syscall.SYS_WRITE, int(fd), p)
+	n, errno := transfer(syscall.SYS_SENDTO, int(fd), p, syscall.MSG_NOSIGNAL)
 	switch errno {
 	case 0:
 		return n, nil
@@ -223,12 +227,12 @@ func Write(fd uintptr, p []byte) (int, error) {
 	return 0, os.NewSyscallError("write", errno)
 }
 
-// transfer reads or writes a descriptor that never waits. The scheduler is not
+// transfer reads or writes a socket that never waits. The scheduler is not
 // told: nothing else would get to run meanwhile, and for each call that is longer
 // than usual it would start a thread.
-func transfer(call uintptr, fd int, p []byte) (int, syscall.Errno) {
+func transfer(call uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 		if errno != syscall.EINTR {
 			return int(n), errno
 		}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Write writes to a descriptor as much as it takes without waiting. The error is
+// Write writes to a socket as much as it takes without waiting. The error is
 // [ErrWait] when that is nothing.
 func Write(fd uintptr, p []byte) (int, error) {
 	for {
