@@ -23,7 +23,7 @@ var follow = (*SessionsService).Follow
 
 // parked follows with a goroutine that is not there while nothing comes: what the
 // loop gets is read in the goroutine that tells.
-func parked(s *SessionsService, ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
+func parked(s *SessionsService, ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] { //nolint:revive // as a method expression has it
 	return func(yield func(Event, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

@@ -218,10 +218,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 // [ErrWait] when that is nothing.
 func Write(fd uintptr, p []byte) (int, error) {
 	n, errno := transfer(syscall.SYS_SENDTO, int(fd), p, syscall.MSG_NOSIGNAL)
-	switch errno {
-	case 0:
+	if errno == 0 {
 		return n, nil
-	case syscall.EAGAIN:
+	}
+	if errno == syscall.EAGAIN {
 		return 0, ErrWait
 	}
 	return 0, os.NewSyscallError("write", errno)

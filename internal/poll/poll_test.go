@@ -41,12 +41,12 @@ func (r *reader) Ready() {
 // pair is two ends of a TCP connection.
 func pair(t *testing.T) (here, there net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if there, err = net.Dial("tcp", l.Addr().String()); err != nil {
+	if there, err = new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	if here, err = l.Accept(); err != nil {
@@ -89,7 +89,7 @@ func TestEverythingThatComesIsRead(t *testing.T) {
 				}
 			}
 			there.Close()
-			if err := <-r.done; err != io.EOF {
+			if err := <-r.done; !errors.Is(err, io.EOF) {
 				t.Errorf("the end is %v, want EOF", err)
 			}
 			if !bytes.Equal(r.got.Bytes(), want) {
@@ -152,7 +152,7 @@ func TestDataThatComeWithTheEndAreRead(t *testing.T) {
 		r := take(t, here)
 		_, _ = there.Write([]byte("last words"))
 		there.Close()
-		if err := <-r.done; err != io.EOF || r.got.String() != "last words" {
+		if err := <-r.done; !errors.Is(err, io.EOF) || r.got.String() != "last words" {
 			t.Fatalf("got %q and %v, want last words and EOF", r.got.String(), err)
 		}
 	}
@@ -233,7 +233,9 @@ func TestADescriptorThatIsUsedAgainBelongsToWhoHasItNow(t *testing.T) {
 				_, _ = there.Write([]byte("mine"))
 				if rand.N(2) == 0 {
 					there.Close()
-					<-r.done
+					if err := <-r.done; !errors.Is(err, io.EOF) {
+						t.Errorf("the end is %v, want EOF", err)
+					}
 					if got := r.got.String(); got != "mine" {
 						t.Errorf("got %q, want mine", got)
 					}
