@@ -280,7 +280,7 @@ func rest(ctx context.Context, s *stage, n int, asleep bool) (result, error) {
 	s.settled()
 	rss, pss := s.proc.memory()
 	s.heap(ctx)
-	const watched = 5 * time.Second
+	const watched = 24 * time.Second // two heartbeats, and two looks at the store
 	before := s.cpu()
 	time.Sleep(watched)
 	return result{
