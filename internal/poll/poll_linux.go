@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -42,6 +43,10 @@ var loops = sync.OnceValues(func() ([]*loop, error) {
 		all[i] = &loop{epoll: fd, of: len(all), file: os.NewFile(uintptr(fd), "epoll")}
 		raw, err := all[i].file.SyscallConn()
 		if err != nil {
+			return nil, err
+		}
+		// Fails where the runtime's poller won't have an epoll instance.
+		if err := all[i].file.SetDeadline(time.Time{}); err != nil {
 			return nil, err
 		}
 		go all[i].run(raw)
