@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // StartReplica starts a server that copies another, and waits until it has.
@@ -56,10 +58,10 @@ func StartCluster(t testing.TB, n int, args ...string) []*Server {
 	t.Helper()
 	nodes := make([]*Server, n)
 	for i := range nodes {
-		nodes[i] = startNode(t, nodes[0], args)
-		client := nodes[i].Client()
-		must(t, client.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
-		must(t, client.ClusterAddSlotsRange(t.Context(), i*slots/n, (i+1)*slots/n-1).Err())
+		nodes[i] = startNode(t, nodes[0], args, func(client *redis.Client) {
+			must(t, client.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
+			must(t, client.ClusterAddSlotsRange(t.Context(), i*slots/n, (i+1)*slots/n-1).Err())
+		})
 	}
 	whole(t, nodes)
 	return nodes
@@ -69,7 +71,7 @@ func StartCluster(t testing.TB, n int, args ...string) []*Server {
 // until it has copied its master and all know it.
 func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 	t.Helper()
-	s := startNode(t, nodes[0], nil)
+	s := startNode(t, nodes[0], nil, func(*redis.Client) {})
 	whole(t, append(slices.Clone(nodes), s))
 	client := s.Client()
 	must(t, client.ClusterReplicate(t.Context(), master.Client().ClusterMyID(t.Context()).Val()).Err())
@@ -83,8 +85,9 @@ func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 	return s
 }
 
-// startNode starts one node, which meets another unless it is the first.
-func startNode(t testing.TB, other *Server, args []string) *Server {
+// startNode starts one node, which meets another unless it is the first. What it
+// refuses once it knows others is for alone to do.
+func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Client)) *Server {
 	t.Helper()
 	// By default a node's second port is 10000 above its first, which may be more
 	// than there are. Who is slow is not down.
@@ -92,6 +95,7 @@ func startNode(t testing.TB, other *Server, args []string) *Server {
 	s := Start(t, append([]string{
 		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000",
 	}, args...)...)
+	alone(s.Client())
 	if other != nil {
 		must(t, other.Client().Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", s.port(), bus).Err())
 	}
