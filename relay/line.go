@@ -172,10 +172,7 @@ func (c *scratch) giveBack() {
 // it reports false. The caller holds mu, and raw is not nil.
 func (l *line) try(c *scratch, chunk []byte) bool {
 	c.data, c.n = chunk, 0
-	switch {
-	case l.watch != nil: // its descriptor is good as long as someone is parked
-		c.n, _ = l.watch.Write(chunk)
-	case l.raw.Write(c.try) != nil:
+	if l.raw.Write(c.try) != nil {
 		c.n = 0
 	}
 	l.wrote = time.Now()

@@ -133,10 +133,6 @@ func (w *Watch) Remove() {
 	_ = syscall.EpollCtl(w.loop.epoll, syscall.EPOLL_CTL_DEL, w.fd, nil) // the watch is over either way
 }
 
-// Write writes to the connection as much as it takes without waiting. Whoever
-// calls it sees to it that the connection is not closed meanwhile.
-func (w *Watch) Write(p []byte) (int, error) { return Write(uintptr(w.fd), p) }
-
 // Of watches a connection that stays net's: whoever owns it may read and write as
 // ever, and must call Remove before it is closed.
 func Of(conn net.Conn, owner Waiter) (*Watch, error) {

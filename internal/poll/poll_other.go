@@ -13,10 +13,6 @@ type loop struct{}
 // but is not called again.
 func (w *Watch) Remove() {}
 
-// Write writes to the connection as much as it takes without waiting. Whoever
-// calls it sees to it that the connection is not closed meanwhile.
-func (w *Watch) Write([]byte) (int, error) { return 0, ErrUnsupported }
-
 // Of watches a connection that stays net's: whoever owns it may read and write as
 // ever, and must call Remove before it is closed.
 func Of(net.Conn, Waiter) (*Watch, error) { return nil, ErrUnsupported }
