@@ -3,7 +3,7 @@ package relay
 import (
 	"testing"
 
-	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
 func BenchmarkParse(b *testing.B) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/internal/poll"
-	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
 // broken is a connection that cannot even be tried.

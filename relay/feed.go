@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 

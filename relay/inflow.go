@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
 // Most streams are silent at any time, and of what comes on the others nearly all

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/internal/poll"
-	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
 // A parked stream costs what is kept for it while nothing happens, and an event

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/anyframe-relay/relay/relay/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
 // maxEventIDBytes bounds what is taken for a last event id.
