@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 func BenchmarkParse(b *testing.B) {
@@ -17,7 +18,7 @@ func BenchmarkParse(b *testing.B) {
 
 func BenchmarkTranslate(b *testing.B) {
 	c := DefaultConfig()
-	t := newTranslator(&c, keyMarks(testMarked), 1, 0, &notebook{}, false)
+	t := newTranslator(&c, redact.KeyPatterns(testMarked), 1, 0, &notebook{}, false)
 	var known forms
 	b.ReportAllocs()
 	for seq := int64(1); b.Loop(); seq++ {

@@ -12,28 +12,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-// Secret is a string that never shows: not in %v, %#v, JSON or a log.
-type Secret string
-
-// String returns a mark that a secret is set, never the secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "[secret]"
-}
-
-// GoString is String, for %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// LogValue is String, for slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText is String, for JSON.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+// Secret is a string that is never shown: not by %v or %#v, not in JSON, not in a log.
+type Secret = redact.Secret
 
 // Rate is so many times per window. The zero Rate is no limit.
 type Rate struct {
@@ -73,7 +57,7 @@ type Look struct {
 // default; APIKey and AgentID have none.
 type Config struct {
 	// APIKey is the AnyFrame key. It leaves the process only towards BaseURL.
-	APIKey  Secret
+	APIKey  redact.Secret
 	AgentID int64
 	// BaseURL is AnyFrame's address. Empty means the client's default.
 	BaseURL string
@@ -98,7 +82,7 @@ type Config struct {
 	// IdentityKey verifies the website's own JWTs, whose sub names a visitor on
 	// every device: an HS256 secret of 32 bytes or more, or a PEM public key (RS256,
 	// ES256, EdDSA). Empty: none are taken.
-	IdentityKey Secret
+	IdentityKey redact.Secret
 	// IdentityAudience must be in the JWTs' aud. Empty: one that has an aud is
 	// meant for somebody else.
 	IdentityAudience string

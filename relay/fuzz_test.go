@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // Every parser here sees bytes that a visitor chose.
@@ -161,7 +163,7 @@ func FuzzIdentity(f *testing.F) {
 	f.Add("..")
 	f.Add("bnVsbA.bnVsbA.")
 	var checks []*identities
-	for _, k := range []Secret{Secret(secret), Secret(public)} {
+	for _, k := range []redact.Secret{redact.Secret(secret), redact.Secret(public)} {
 		i, err := newIdentities(&Config{IdentityKey: k})
 		if err != nil {
 			f.Fatal(err)

@@ -42,7 +42,7 @@ func hear(ev anyframe.Event) heard {
 	return h
 }
 
-// at is the event that came at that time.
+// first is the event that came at that time.
 func (h heard) at(read time.Time) heard {
 	h.read = read
 	return h

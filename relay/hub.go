@@ -13,6 +13,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -30,8 +31,8 @@ const (
 // hub holds all live sessions, by visitor. It owns their goroutines.
 type hub struct {
 	config  *Config
-	marks   *markSet // what keys begin with, see mask.go
-	forms   forms    // what deltas look like
+	marks   *redact.Patterns // what keys begin with, see mask.go
+	forms   forms            // what deltas look like
 	store   store.Store
 	client  *anyframe.Client
 	guard   *guard
@@ -72,7 +73,7 @@ type hub struct {
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &hub{
-		config: c, marks: keyMarks(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
+		config: c, marks: redact.KeyPatterns(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
 		watchQuiet: watchQuiet, watchLive: watchLive, watchSilent: watchSilent, checks: make(chan struct{}, maxChecks),
 		heartbeat: heartbeat, watch: poll.Of,
 		ctx: ctx, cancel: cancel,

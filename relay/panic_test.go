@@ -11,13 +11,15 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // panicking is what the relay makes of a handler that panics.
 func panicking(t *testing.T, handler http.HandlerFunc) (rec *httptest.ResponseRecorder, log string, passedOn any) {
 	t.Helper()
 	var logs bytes.Buffer
-	s := &Server{metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(discreet{slog.NewJSONHandler(&logs, nil), keyMarks(testMarked)})}
+	s := &Server{metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(redact.NewHandler(slog.NewJSONHandler(&logs, nil), redact.KeyPatterns(testMarked), outline))}
 	rec = httptest.NewRecorder()
 	func() {
 		defer func() { passedOn = recover() }()

@@ -254,7 +254,7 @@ var beat = []byte(":\n\n")
 // next tick.
 func (l *line) tooQuiet(now time.Time) bool { return now.Sub(l.wrote) > l.silence-tick }
 
-// next is when somebody must look after a line that waits.
+// Next is when somebody must look after a line that waits.
 func (l *line) next() time.Time {
 	if quiet := l.wrote.Add(l.silence); quiet.Before(l.due) {
 		return quiet

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -329,7 +330,7 @@ func (h *hub) makeRoom(ctx context.Context, visitor string) bool {
 		}
 		slept, err := h.putToSleep(ctx, a)
 		if err != nil {
-			h.log.Warn("put a sandbox to sleep", "visitor", short(a.Visitor), "error", err)
+			h.log.Warn("put a sandbox to sleep", "visitor", redact.ID(a.Visitor), "error", err)
 		}
 		if slept {
 			h.metrics.slept.Inc()

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/web"
 )
@@ -49,7 +50,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	log = slog.New(discreet{log.Handler(), keyMarks(c.APIKey)})
+	log = slog.New(redact.NewHandler(log.Handler(), redact.KeyPatterns(c.APIKey), outline))
 	s := &Server{config: c, log: log, metrics: newMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
 	s.crossOrigin = newCrossOrigin(s.publicOrigin)
 	s.guard = newGuard(s.metrics, log)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -112,7 +113,7 @@ func (h *hub) logLimits() eventlog.Limits {
 // logger adds who this is about, as nobody outside can recognise. The caller
 // does not hold mu.
 func (s *session) logger() *slog.Logger {
-	log := s.hub.log.With("visitor", short(s.visitor))
+	log := s.hub.log.With("visitor", redact.ID(s.visitor))
 	if hash := s.hash(); hash != "" {
 		log = log.With("session", hash)
 	}
@@ -122,7 +123,7 @@ func (s *session) logger() *slog.Logger {
 // hash is how AnyFrame's session appears in logs, "" when there is none.
 func (s *session) hash() string {
 	if id := s.upstreamID(); id != "" {
-		return short(id)
+		return redact.ID(id)
 	}
 	return ""
 }

@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // trail is what is learnt of a request on its way, for its line in the log. It
@@ -44,7 +46,7 @@ func trailOf(ctx context.Context) *trail {
 func (t *trail) attrs() []slog.Attr {
 	visitor, epoch, session := t.visitor, int64(0), ""
 	if t.sess != nil {
-		visitor, epoch, session = short(t.sess.visitor), t.sess.view().epoch, t.sess.hash()
+		visitor, epoch, session = redact.ID(t.sess.visitor), t.sess.view().epoch, t.sess.hash()
 	}
 	all := []slog.Attr{slog.String("visitor", visitor), slog.String("session", session)}
 	if epoch > 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -80,8 +81,8 @@ type told struct {
 // drops everything that is not named. It is used by one goroutine at a time.
 type translator struct {
 	visibility Visibility
-	approvals  bool     // visitors decide permission prompts
-	marks      *markSet // what keys begin with
+	approvals  bool             // visitors decide permission prompts
+	marks      *redact.Patterns // what keys begin with
 	epoch      int64
 	book       *notebook
 	// past: the events come from the transcript for somebody who reads on in
@@ -109,7 +110,7 @@ type translator struct {
 }
 
 // newTranslator begins after the event numbered seq.
-func newTranslator(c *Config, marks *markSet, epoch, seq int64, book *notebook, past bool) *translator {
+func newTranslator(c *Config, marks *redact.Patterns, epoch, seq int64, book *notebook, past bool) *translator {
 	t := &translator{
 		visibility: c.Visibility, approvals: c.VisitorApprovals, marks: marks, epoch: epoch, book: book, past: past,
 		start: seq, last: seq, shown: map[string]bool{}, torn: -1, caughtUp: -1,

@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
 func newTestTranslator(v Visibility, past bool, book *notebook) *translator {
 	c := DefaultConfig()
 	c.Visibility = v
-	return newTranslator(&c, keyMarks(c.APIKey), 1, 0, book, past)
+	return newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 0, book, past)
 }
 
 func upstreamEvent(seq int64, payload string) heard {
@@ -225,7 +226,7 @@ func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T
 	files := []named{{"a.txt", "text/plain"}}
 	book.setTurn(turnNote{note: store.Note{Key: "k1", Seq: 4, State: turnSent}, Text: "look", Attachments: files})
 	c := DefaultConfig()
-	out := newTranslator(&c, keyMarks(c.APIKey), 1, 3, book, false).step(hear(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
+	out := newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 3, book, false).step(hear(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
 	want := userData{"look", files, "k1"}
 	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].payload(), want) {
 		t.Errorf("got %+v, want %+v", out.items, want)

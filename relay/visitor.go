@@ -2,8 +2,6 @@ package relay
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"regexp"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -52,13 +51,6 @@ func newVisitors(c *Config, st store.Store) *scs.SessionManager {
 	// Not scs.New: that starts a goroutine, for a store of its own, which nobody
 	// could stop. No IdleTimeout: with one, every request would rewrite the session.
 	return &scs.SessionManager{Store: st, Codec: visitorCodec{}, HashTokenInStore: true, Lifetime: c.VisitorTTL}
-}
-
-// short is how a visitor appears in logs: the same one is recognised, nobody
-// can be found by it.
-func short(visitor string) string {
-	sum := sha256.Sum256([]byte(visitor))
-	return hex.EncodeToString(sum[:4])
 }
 
 // scheme is what the visitor's browser speaks, "" when neither the connection
@@ -131,7 +123,7 @@ func (s *Server) visitor(r *http.Request) (who, error) {
 	}
 	v, err := s.holder(r.Context(), token)
 	if err == nil {
-		trailOf(r.Context()).visitor = short(v.id)
+		trailOf(r.Context()).visitor = redact.ID(v.id)
 	}
 	return v, err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -236,7 +237,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		}
 		return err
 	}
-	s.hub.log.Info("session created", "visitor", short(s.visitor), "session", short(up.ID), "epoch", saved.Epoch)
+	s.hub.log.Info("session created", "visitor", redact.ID(s.visitor), "session", redact.ID(up.ID), "epoch", saved.Epoch)
 	err = s.adopt(saveCtx, saved, statusBooting, false)
 	s.loadMu.Unlock()
 	if err != nil {

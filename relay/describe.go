@@ -1,0 +1,30 @@
+package relay
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/anyframe-relay/relay/anyframe"
+)
+
+// outline is an error's text without what AnyFrame said and without its ids.
+func outline(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*anyframe.Error](err); ok && e.Method != "" {
+		op := operation(e.Method, e.Path)
+		what := strings.ReplaceAll(e.Error(), e.Method+" "+e.Path, op)
+		if e.StatusCode >= http.StatusMultipleChoices { // then the words are AnyFrame's
+			what = "anyframe: " + op + ": " + strconv.Itoa(e.StatusCode) + " " + http.StatusText(e.StatusCode)
+		}
+		text = strings.ReplaceAll(text, e.Error(), what)
+	}
+	if e, ok := errors.AsType[*anyframe.SessionStateError](err); ok && e.Session != nil {
+		text = strings.ReplaceAll(text, e.Session.ID, "…")
+	}
+	if e, ok := errors.AsType[*anyframe.WaitTimeoutError](err); ok {
+		text = strings.ReplaceAll(text, e.What, "session")
+	}
+	return text
+}

@@ -1,0 +1,41 @@
+package relay
+
+import "github.com/anyframe-relay/relay/relay/internal/redact"
+
+// maskData masks all that people or the agent wrote in an event's data. Deltas
+// have been masked, each after those before it.
+func maskData(marks *redact.Patterns, data any) any {
+	switch d := data.(type) {
+	case textData:
+		if !d.Delta {
+			d.Text = redact.Text(marks, d.Text)
+		}
+		return d
+	case userData:
+		d.Text = redact.Text(marks, d.Text)
+		files := make([]named, 0, len(d.Attachments))
+		for _, f := range d.Attachments {
+			files = append(files, named{redact.Text(marks, f.Name), redact.Text(marks, f.MIME)})
+		}
+		d.Attachments = files
+		return d
+	case toolData:
+		d.Name, d.Summary = redact.Text(marks, d.Name), redact.Text(marks, d.Summary)
+		return d
+	case questionData:
+		d.Question = redact.Text(marks, d.Question)
+		options := make([]string, 0, len(d.Options))
+		for _, o := range d.Options {
+			options = append(options, redact.Text(marks, o))
+		}
+		d.Options = options
+		return d
+	case approvalData:
+		d.Tool, d.Input = redact.Text(marks, d.Tool), redact.JSON(marks, d.Input)
+		return d
+	case upstreamData:
+		d.Payload = redact.JSON(marks, d.Payload)
+		return d
+	}
+	return data
+}

@@ -1,0 +1,96 @@
+package relay
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+const (
+	testSecret = "Zq7Kp2Vw9XtB4nRmD6sL"
+	testMarked = "afm_canary_" + testSecret
+)
+
+func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
+	key := testMarked
+	escaped := strings.ReplaceAll(key, "Z", `\u005a`)
+	spelt := strings.ReplaceAll(key, "afm", `\u0061\u0066\u006D`)
+	book := &notebook{}
+	for name, payload := range map[string]string{
+		"a block":              `{"type":"assistant","content":[{"type":"text","text":"x ` + key + `"}]}`,
+		"a delta":              `{"type":"assistant","delta":true,"content":[{"type":"text","text":"x ` + key + `"}]}`,
+		"an escaped delta":     `{"type":"assistant","delta":true,"content":[{"type":"text","text":"x ` + spelt + `"}]}`,
+		"an old message":       `{"type":"assistant_message","text":"x ` + key + `"}`,
+		"the operator":         `{"type":"user_message","text":"x ` + key + `","attachments":[{"name":"` + key + `","mime":"` + key + `"}]}`,
+		"a tool":               `{"type":"tool_call","name":"` + key + `","input":{"command":"curl -H ` + key + `"}}`,
+		"a question":           `{"type":"ask_user_question","question":"` + key + `?","options":["` + key + `",{"label":"` + key + `"}]}`,
+		"a permission":         `{"type":"permission_request","tool_name":"` + key + `","tool_input":{"` + key + `":["` + key + `"]}}`,
+		"one that is escaped":  `{"type":"permission_request","tool_name":"Bash","tool_input":{"command":"` + escaped + ` ` + spelt + `","n":12345678901234567890}}`,
+		"thinking":             `{"type":"assistant","content":[{"type":"thinking","thinking":"` + key + `"}]}`,
+		"what nobody knows":    `{"type":"system","env":{"KEY":"` + spelt + `"}}`,
+		"escaped and unicode":  `{"type":"assistant","content":[{"type":"text","text":"` + spelt + `"}]}`,
+		"a tool's input, long": `{"type":"tool_call","name":"Bash","input":{"command":"` + strings.Repeat("x", 130) + key + `"}}`,
+	} {
+		tr := newTestTranslator(VisibilityFull, false, book)
+		tr.approvals = true
+		var all string
+		for _, it := range tr.step(upstreamEvent(7, payload)).items {
+			frame := string(it.entry(1).Frame)
+			if !json.Valid([]byte(strings.TrimSpace(frame[strings.Index(frame, "data: ")+6:]))) {
+				t.Errorf("%s: got %s, want JSON", name, frame)
+			}
+			all += frame
+		}
+		if !strings.Contains(all, "afm_…") {
+			t.Errorf("%s: got %s, want that there was a key", name, all)
+		}
+		for _, part := range []string{"canary", testSecret[:6], testSecret[10:], `\u00`} {
+			if strings.Contains(all, part) {
+				t.Errorf("%s: got %s, want nothing of the key", name, all)
+			}
+		}
+		if name == "one that is escaped" && !strings.Contains(all, "12345678901234567890") {
+			t.Errorf("%s: got %s, want the number as it was", name, all)
+		}
+	}
+}
+
+func TestAMessageThatAnyFrameDoesNotShowShowsNoKey(t *testing.T) {
+	book := &notebook{}
+	book.setTurn(turnNote{note: store.Note{Kind: noteTurn, Key: "k1", Seq: 3, State: turnSent}, Text: "use " + testMarked, Answered: 3})
+	tr := newTestTranslator(VisibilityChat, true, book)
+	wantSaid(t, "a message of our own", tr.finish(9), `0 user {"text":"use afm_…","attachments":[],"turn":"k1"}`)
+}
+
+// However a block is cut into deltas, what is shown of them adds up to what is
+// shown of the block, lost ones included, so that the block replaces them.
+func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
+	text := "It is " + testMarked + ". Then " + testMarked + "!"
+	delta := func(s string) heard {
+		return upstreamEvent(0, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"`+s+`"}]}`)
+	}
+	for cut := range len(text) {
+		for _, lost := range []int{0, len(text) / 2, len(text)} {
+			tr := newTestTranslator(VisibilityChat, false, &notebook{})
+			var items []item
+			if upTo := max(lost, cut); lost > 0 {
+				items = append(items, tr.step(delta(text[:cut])).items...)
+				items = append(items, tr.step(delta(text[cut:upTo])).items...)
+			}
+			items = append(items, tr.step(upstreamEvent(9, `{"type":"assistant","content":[{"type":"text","text":"`+text+`"}]}`)).items...)
+			var sum, whole string
+			for _, it := range items {
+				if d := it.payload().(textData); d.Delta {
+					sum += d.Text
+				} else {
+					whole = d.Text
+				}
+			}
+			if want := "It is afm_…. Then afm_…!"; whole != want || (lost > 0 && sum != whole) {
+				t.Fatalf("cut at %d, up to %d: got deltas %q and block %q, want both %q", cut, lost, sum, whole, want)
+			}
+		}
+	}
+}
