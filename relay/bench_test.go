@@ -3,6 +3,7 @@ package relay
 import (
 	"testing"
 
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
@@ -72,7 +73,7 @@ func BenchmarkWrite(b *testing.B) {
 		b.Run(name+"-tabs", func(b *testing.B) {
 			sess, ends := crowd(b, tabs)
 			drainAll(ends)
-			frame := textFrame(eventID{1, 1}, textData{"the quick brown fox", true})
+			frame := event.TextFrame(event.ID{Epoch: 1, Seq: 1}, event.TextData{Text: "the quick brown fox", Delta: true})
 			b.ReportAllocs()
 			for seq := int64(1); b.Loop(); seq++ {
 				sess.log.Append(eventlog.Entry{Seq: seq, Frame: frame})

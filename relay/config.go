@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -25,14 +25,8 @@ type Rate struct {
 	Window time.Duration
 }
 
-// TrustedProxies says whose word counts for a visitor's address.
-type TrustedProxies struct {
-	// Header is the single header that carries the address, such as
-	// Fly-Client-IP. Empty means X-Forwarded-For.
-	Header string
-	// Prefixes are the addresses of the proxies. None: no header is believed.
-	Prefixes []netip.Prefix
-}
+// TrustedProxies are the proxies whose word counts for a visitor's address.
+type TrustedProxies = clientip.TrustedProxies
 
 // Visibility is how much of what the agent does a visitor sees.
 type Visibility string
@@ -77,7 +71,7 @@ type Config struct {
 	// AllowedOrigins may call from other sites: exact origins, or
 	// https://*.example.com for the subdomains of one, or * for all.
 	AllowedOrigins []string
-	TrustedProxies TrustedProxies
+	TrustedProxies clientip.TrustedProxies
 
 	// IdentityKey verifies the website's own JWTs, whose sub names a visitor on
 	// every device: an HS256 secret of 32 bytes or more, or a PEM public key (RS256,

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
@@ -56,7 +58,7 @@ type subscriber struct {
 	seq    int64 // the last numbered event written, or named by the browser
 	dirty  bool  // unnumbered events were written since
 	ahead  bool  // the browser has seen events that the log has yet to get
-	resume eventID
+	resume event.ID
 	asked  bool // the browser named a last event id
 	warned bool // the browser knows that AnyFrame cannot be reached
 }
@@ -71,7 +73,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.isDraining() {
 		return errDraining
 	}
-	release, err := s.limits.stream(v.id, clientAddr(r))
+	release, err := s.limits.stream(v.id, clientip.Of(r))
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,8 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		sess.park(sub)
 		undo = append(undo, func() { sess.unpark(sub) })
 		goesOn = true
-		sub.trail, sub.leave, t.goOn = t, leave, sub.begin
+		sub.trail, sub.leave = t, leave
+		s.hub.start(sub, t.detach())
 		return nil
 	}
 	w.WriteHeader(http.StatusOK)
@@ -147,7 +150,7 @@ func (sub *subscriber) readLastEventID(r *http.Request) {
 	}
 	if raw != "" {
 		sub.asked = true
-		sub.resume, _ = parseEventID(raw)
+		sub.resume, _ = event.ParseID(raw)
 	}
 }
 
@@ -234,7 +237,7 @@ func (sub *subscriber) advance(ctx context.Context) (wrote bool, err error) {
 	}
 	first := sub.told.log == nil
 	if first || v.status != sub.told.status || v.epoch != sub.told.epoch {
-		if err := sub.send("session", sessionData{v.status, v.epoch}); err != nil {
+		if err := sub.send("session", event.SessionData{Status: v.status, Epoch: v.epoch}); err != nil {
 			return false, err
 		}
 		if !first && v.epoch != sub.told.epoch {
@@ -287,16 +290,16 @@ func (sub *subscriber) restart(reason string, tell bool) error {
 	if reason == "trimmed" {
 		sub.server.metrics.resumes.WithLabelValues(fromReset).Inc()
 	}
-	return sub.send("reset", resetData{reason})
+	return sub.send("reset", event.ResetData{Reason: reason})
 }
 
 // place finds the place that the browser named, or resets it.
 func (sub *subscriber) place(ctx context.Context) error {
 	v := sub.view
-	known := sub.resume.epoch == v.epoch && v.epoch > 0
-	if head := v.log.Head(); known && sub.resume.seq > head {
+	known := sub.resume.Epoch == v.epoch && v.epoch > 0
+	if head := v.log.Head(); known && sub.resume.Seq > head {
 		// Not seen here, which a relay that has just started need not have.
-		rows, err := sub.sess.rows(ctx, sub.resume.seq-1, 1)
+		rows, err := sub.sess.rows(ctx, sub.resume.Seq-1, 1)
 		if err != nil {
 			return err
 		}
@@ -305,7 +308,7 @@ func (sub *subscriber) place(ctx context.Context) error {
 	}
 	sub.asked = false
 	if known {
-		sub.seq = sub.resume.seq
+		sub.seq = sub.resume.Seq
 		from := fromMemory
 		if sub.seq < v.log.Base() || sub.ahead {
 			from = fromUpstream
@@ -315,7 +318,7 @@ func (sub *subscriber) place(ctx context.Context) error {
 	}
 	sub.server.metrics.resumes.WithLabelValues(fromReset).Inc()
 	reason := "unknown_event_id"
-	if 0 < sub.resume.epoch && sub.resume.epoch < v.epoch {
+	if 0 < sub.resume.Epoch && sub.resume.Epoch < v.epoch {
 		reason = "new_session"
 	}
 	return sub.restart(reason, true)
@@ -381,9 +384,9 @@ func (sub *subscriber) catchUp(ctx context.Context) error {
 // errWrite says that the reader is gone or too slow.
 var errWrite = errors.New("write to the stream")
 
-func (sub *subscriber) writeItems(epoch int64, items []item) error {
+func (sub *subscriber) writeItems(epoch int64, items []event.Item) error {
 	for _, it := range items {
-		if err := sub.put(it.entry(epoch).Frame); err != nil {
+		if err := sub.put(it.Entry(epoch).Frame); err != nil {
 			return err
 		}
 	}
@@ -439,7 +442,7 @@ func (sub *subscriber) warn(err error) error {
 
 // send writes one event that is not from the log.
 func (sub *subscriber) send(kind string, data any) error {
-	return sub.write(item{kind: kind, data: data}.entry(0).Frame)
+	return sub.write(event.Item{Kind: kind, Data: data}.Entry(0).Frame)
 }
 
 func (sub *subscriber) write(frame []byte) error {

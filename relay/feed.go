@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -47,18 +48,18 @@ func (s *session) settledBefore(v view, id string) {
 		return
 	}
 	if id, ok := s.translator.visiblePrompt(p); ok {
-		s.append(v, []item{{kind: "settled", data: settledData{id, p.Outcome}}})
+		s.append(v, []event.Item{{Kind: "settled", Data: event.SettledData{ID: id, Outcome: p.Outcome}}})
 	}
 }
 
 // append adds items to the log, those without a number together with the
 // numbered one they come before. What the log had to forget, the translator
 // must no longer build on.
-func (s *session) append(v view, items []item) {
+func (s *session) append(v view, items []event.Item) {
 	group := s.group[:0]
 	for _, it := range items {
-		group = append(group, it.entry(v.epoch))
-		if it.seq != 0 {
+		group = append(group, it.Entry(v.epoch))
+		if it.Seq != 0 {
 			v.log.Append(group...)
 			group = group[:0]
 		}
@@ -100,7 +101,7 @@ func (s *session) note(out told, now time.Time) {
 	s.hub.metrics.turnSeconds.Observe(took.Seconds())
 	reason := ""
 	for _, it := range out.items {
-		if end, ok := it.data.(turnEndData); ok {
+		if end, ok := it.Data.(event.TurnEndData); ok {
 			reason = end.Reason
 		}
 	}
@@ -213,6 +214,6 @@ func (s *session) showSettled(id, outcome string) (after int64) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	v := s.view()
-	s.append(v, []item{{kind: "settled", data: settledData{id, outcome}}})
+	s.append(v, []event.Item{{Kind: "settled", Data: event.SettledData{ID: id, Outcome: outcome}}})
 	return v.log.Head()
 }

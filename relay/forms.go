@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/jsonscan"
 )
 
 const (
@@ -50,7 +51,7 @@ func (f *form) text(data []byte) string {
 		return ""
 	}
 	inside := data[len(f.before) : len(f.before)+n]
-	if plain(inside) < n {
+	if jsonscan.Plain(inside) < n {
 		return ""
 	}
 	return string(inside)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
@@ -79,11 +80,11 @@ func FuzzLastEventID(f *testing.F) {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		id, ok := parseEventID(s)
-		if ok && (id.String() != s || id.epoch < 1 || id.seq < 1 || len(s) > maxEventIDBytes) {
+		id, ok := event.ParseID(s)
+		if ok && (id.String() != s || id.Epoch < 1 || id.Seq < 1 || len(s) > event.MaxEventIDBytes) {
 			t.Errorf("%q: got %v, want it refused", s, id)
 		}
-		if !ok && id != (eventID{}) {
+		if !ok && id != (event.ID{}) {
 			t.Errorf("%q: got %v with a refusal, want nothing", s, id)
 		}
 	})

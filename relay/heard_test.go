@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/jsonscan"
 )
 
 // textOf reads a text block, or a delta of one, the long way.
@@ -52,7 +54,7 @@ func TestWhatJSONWritesAsItIsIsFoundEightBytesAtATime(t *testing.T) {
 			if c < ' ' || c >= 0x80 || c == '"' || c == '\\' {
 				want = at
 			}
-			if n := plain(got); n != want {
+			if n := jsonscan.Plain(got); n != want {
 				t.Fatalf("%q: got %d, want %d", got, n, want)
 			}
 		}
@@ -152,11 +154,11 @@ func TestTextIsFramedAsJSONIs(t *testing.T) {
 		want.WriteString("id: 2-7\nevent: text\ndata: ")
 		enc := json.NewEncoder(&want)
 		enc.SetEscapeHTML(false)
-		if err := enc.Encode(textData{text, true}); err != nil {
+		if err := enc.Encode(event.TextData{Text: text, Delta: true}); err != nil {
 			t.Fatal(err)
 		}
 		want.WriteByte('\n')
-		if got := (item{kind: "text", data: textData{text, true}, seq: 7}).entry(2).Frame; string(got) != want.String() {
+		if got := (event.Item{Kind: "text", Data: event.TextData{Text: text, Delta: true}, Seq: 7}).Entry(2).Frame; string(got) != want.String() {
 			t.Errorf("got  %q\nwant %q", got, want.String())
 		}
 	}

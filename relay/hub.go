@@ -114,7 +114,7 @@ func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 		s.close()
 		return nil, err
 	}
-	trailOf(ctx).sess = s
+	trailOf(ctx).describe(s)
 	return s, nil
 }
 

@@ -3,14 +3,10 @@ package relay
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/go-chi/chi/v5/middleware"
-	"github.com/go-chi/httprate"
-
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -58,7 +54,7 @@ func widened(r Rate) Rate { return Rate{wideFactor * r.Limit, r.Window} }
 // request counts one more request of addr. What this process knows to be too
 // much costs no call; a store that cannot be asked refuses nobody.
 func (l *limits) request(ctx context.Context, addr string) error {
-	network := networkOf(addr)
+	network := clientip.Network(addr)
 	if err := l.narrow.take(addr); err != nil {
 		return err
 	}
@@ -95,7 +91,7 @@ func (l *limits) messages(visitor string) quota {
 // byAddress is what addr and its network may do at that rate.
 func (l *limits) byAddress(name, addr string, r Rate, refusal *problem) []quota {
 	all := []quota{{name, r, addr, refusal}}
-	if network := networkOf(addr); network != "" {
+	if network := clientip.Network(addr); network != "" {
 		all = append(all, quota{name, widened(r), network, refusal})
 	}
 	return all
@@ -148,7 +144,7 @@ func (l *limits) spent(err error) error {
 
 // stream counts one more event stream, until release is called.
 func (l *limits) stream(visitor, addr string) (release func(), err error) {
-	network := networkOf(addr)
+	network := clientip.Network(addr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -208,64 +204,4 @@ func (l *limits) openStreams() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.streams
-}
-
-// findClient returns the middleware that finds the visitor's address.
-func (p TrustedProxies) findClient() func(http.Handler) http.Handler {
-	prefixes := make([]string, 0, len(p.Prefixes))
-	for _, prefix := range p.Prefixes {
-		prefixes = append(prefixes, prefix.String())
-	}
-	switch {
-	case len(prefixes) == 0:
-		return middleware.ClientIPFromRemoteAddr
-	case p.Header != "":
-		return middleware.ClientIPFromHeader(p.Header, prefixes...)
-	default:
-		return middleware.ClientIPFromXFF(prefixes...)
-	}
-}
-
-// trusts reports whether the request comes from one of the proxies, so that
-// what they say about the visitor's connection counts.
-func (p TrustedProxies) trusts(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	addr := peer.Addr().Unmap().WithZone("")
-	for _, prefix := range p.Prefixes {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// clientAddr is what an address is counted by: IPv6 by its /64, since that is
-// what one household or one machine has. A proxy that names nobody is counted
-// itself.
-func clientAddr(r *http.Request) string {
-	ip := middleware.GetClientIP(r.Context())
-	if ip == "" {
-		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-			ip = peer.Addr().Unmap().WithZone("").String()
-		} else {
-			ip = r.RemoteAddr
-		}
-	}
-	return httprate.CanonicalizeIP(ip)
-}
-
-// networkOf is the /48 of an IPv6 address, empty for any other.
-func networkOf(addr string) string {
-	ip, err := netip.ParseAddr(addr)
-	if err != nil || !ip.Is6() || ip.Is4In6() {
-		return ""
-	}
-	network, err := ip.WithZone("").Prefix(48)
-	if err != nil {
-		return ""
-	}
-	return network.String()
 }

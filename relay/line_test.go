@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -32,7 +33,7 @@ func crowd(tb testing.TB, streams int) (*session, []net.Conn) {
 	}
 	tb.Cleanup(func() { _ = srv.Close() })
 	sess := newSession(srv.hub, "v")
-	if err := sess.adopt(tb.Context(), store.Session{Visitor: "v", Epoch: 1}, statusRunning, false); err != nil {
+	if err := sess.adopt(tb.Context(), store.Session{Visitor: "v", Epoch: 1}, event.StatusRunning, false); err != nil {
 		tb.Fatal(err)
 	}
 	sess.busy = true
@@ -213,7 +214,7 @@ func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {
 		book.setTurn(turnNote{note: store.Note{Key: key, State: turnSent, Seq: int64(10*seq + 2)}, Text: key})
 		for next := range int64(3) { // the second of them finds that all is shown
 			out := tr.step(hear(fed(int64(10*seq+3) + next)))
-			if next == 0 && (len(out.items) != 2 || out.items[0].kind != "user") {
+			if next == 0 && (len(out.items) != 2 || out.items[0].Kind != "user") {
 				t.Errorf("%s: got %v, want the turn before the delta", key, out.items)
 			}
 		}

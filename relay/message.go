@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 )
 
 // message is one turn as a visitor wrote it, checked.
@@ -32,10 +33,10 @@ func (m message) hash() string {
 }
 
 // names are the attachments as other tabs are told of them.
-func (m message) names() []named {
-	var out []named
+func (m message) names() []event.Attachment {
+	var out []event.Attachment
 	for _, a := range m.attachments {
-		out = append(out, named{a.Name, a.MIME})
+		out = append(out, event.Attachment{Name: a.Name, MIME: a.MIME})
 	}
 	return out
 }

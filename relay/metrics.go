@@ -3,13 +3,11 @@ package relay
 import (
 	"context"
 	"errors"
-	"io"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -146,17 +144,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.boots.WithLabelValues(kind, bootOK)
 	}
 	return m
-}
-
-// broke is the cause for which a stream of AnyFrame's is opened again.
-func broke(err error) string {
-	switch {
-	case err == io.EOF: //nolint:errorlint // Follow never wraps it; what does is a connection that broke
-		return brokeEnded
-	case errors.Is(err, anyframe.ErrStreamStalled):
-		return brokeSilent
-	}
-	return brokeBroken
 }
 
 func (m *metrics) upstream(op, status string, took time.Duration) {

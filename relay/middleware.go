@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,28 +48,18 @@ const requestIDHeader = "X-Request-Id"
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		t := &trail{request: rand.Text()[:12]}
+		t := newTrail()
 		w.Header().Set(requestIDHeader, t.request)
-		r = r.WithContext(context.WithValue(r.Context(), trailKey{}, t))
+		r = r.WithContext(withTrail(r.Context(), t))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		defer func() {
+		t.onFinish(func() func() {
 			route, code, bytes := s.routeOf(r), ww.Status(), ww.BytesWritten()
 			if code == 0 {
 				code = http.StatusOK
 			}
-			over := func() { s.noteRequest(t, route, code, bytes+t.bytes, start) }
-			switch {
-			case t.goOn == nil:
-				over()
-			case s.hub.join():
-				go t.goOn(func() {
-					defer s.hub.wg.Done()
-					over()
-				})
-			default: // it has little left to do
-				t.goOn(over)
-			}
-		}()
+			return func() { s.noteRequest(t, route, code, bytes+t.bytes, start) }
+		})
+		defer t.finish()
 		next.ServeHTTP(ww, r)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -33,12 +34,6 @@ const (
 	promptAnswered = "settled"
 )
 
-// named is how an attachment is told to visitors: never its content.
-type named struct {
-	Name string `json:"name"`
-	MIME string `json:"mime"`
-}
-
 // turnNote is what the relay knows about a turn that AnyFrame's log does not.
 type turnNote struct {
 	note store.Note
@@ -52,8 +47,8 @@ type turnNote struct {
 	// dubious: whoever sends the turn elsewhere takes too long to be waited for.
 	dubious bool
 
-	Text        string  `json:"text"`
-	Attachments []named `json:"attachments,omitempty"`
+	Text        string             `json:"text"`
+	Attachments []event.Attachment `json:"attachments,omitempty"`
 	// After is the last seq before the message was sent: its own comes later.
 	// It is higher when the message was first shown later than that.
 	After int64 `json:"after"`

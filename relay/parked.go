@@ -25,6 +25,19 @@ func (sub *subscriber) begin(over func()) {
 	})
 }
 
+// start begins a stream whose connection was taken over, in a goroutine of its own
+// that the hub waits for. Finish is called when the stream has ended.
+func (h *hub) start(sub *subscriber, finish func()) {
+	if !h.join() { // the hub has ended: the stream has little left to do
+		sub.begin(finish)
+		return
+	}
+	go sub.begin(func() {
+		defer h.wg.Done()
+		finish()
+	})
+}
+
 // run runs a step, and ends the stream if that says why. A panic ends this
 // stream and no other.
 func (sub *subscriber) run(step func() (ended string)) {

@@ -1,7 +1,7 @@
 package relay
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
 )
@@ -63,7 +63,7 @@ func (m object) blocks() []object {
 
 // blockType returns the type of a block by its present name or its old one.
 func (m object) blockType() string {
-	kind := strings.ToLower(firstOf(m.str("type"), m.str("__class__")))
+	kind := strings.ToLower(cmp.Or(m.str("type"), m.str("__class__")))
 	switch kind {
 	case "textblock":
 		return "text"
@@ -91,7 +91,7 @@ func (m object) onlyToolResults() bool {
 
 // userText returns what a person wrote.
 func (m object) userText() string {
-	if s := firstOf(m.str("text"), m.str("prompt")); s != "" {
+	if s := cmp.Or(m.str("text"), m.str("prompt")); s != "" {
 		return s
 	}
 	var b strings.Builder
@@ -101,18 +101,6 @@ func (m object) userText() string {
 		}
 	}
 	return b.String()
-}
-
-func (m object) attachments() []named {
-	var rows []object
-	if json.Unmarshal(m["attachments"], &rows) != nil {
-		return []named{}
-	}
-	out := make([]named, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, named{r.str("name"), firstOf(r.str("mime"), r.str("mime_type"))})
-	}
-	return out
 }
 
 // options returns the answers offered: strings, or objects with a label.
@@ -126,36 +114,11 @@ func (m object) options() []string {
 		var s string
 		if json.Unmarshal(row, &s) != nil {
 			o := members(row)
-			s = firstOf(o.str("label"), o.str("text"), o.str("value"))
+			s = cmp.Or(o.str("label"), o.str("text"), o.str("value"))
 		}
 		if s != "" {
 			out = append(out, s)
 		}
 	}
 	return out
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
-// compactJSON returns raw on one line, nil when it is not JSON.
-func compactJSON(raw json.RawMessage) json.RawMessage {
-	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil {
-		return nil
-	}
-	return b.Bytes()
-}
-
-func orEmpty[T any](s []T) []T {
-	if s == nil {
-		return []T{}
-	}
-	return s
 }

@@ -126,6 +126,14 @@ func problemOf(err error) *problem {
 	return errInternal
 }
 
+// codeOf is the code of the problem that err is, "" when it is nil.
+func codeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return problemOf(err).code
+}
+
 func upstreamProblem(e *anyframe.Error) *problem {
 	switch {
 	case errors.Is(e, anyframe.ErrUnauthorized), errors.Is(e, anyframe.ErrForbidden):

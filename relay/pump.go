@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -119,7 +120,7 @@ func (s *session) run(ctx context.Context, p *pump) (parked bool) {
 func (s *session) prepare(ctx context.Context, p *pump, first bool) bool {
 	s.mu.Lock()
 	f := s.flight
-	if s.pump != p || ctx.Err() != nil || (f == nil && s.status != statusRunning && !first) {
+	if s.pump != p || ctx.Err() != nil || (f == nil && s.status != event.StatusRunning && !first) {
 		if s.pump == p {
 			s.pump = nil
 		}
@@ -183,12 +184,12 @@ func (s *session) over(ctx context.Context, err error) bool {
 			s.logger().Warn("read the transcript", "error", err)
 		}
 	}
-	st := statusSleeping
+	st := event.StatusSleeping
 	switch {
 	case ok && state.Session != nil && state.Session.Status == anyframe.StatusError:
-		st = statusFailed
+		st = event.StatusFailed
 	case errors.Is(err, anyframe.ErrNotFound):
-		st = statusEnded
+		st = event.StatusEnded
 	case !ok && !errors.Is(err, anyframe.ErrStreamEnded):
 		return false
 	}
@@ -209,7 +210,7 @@ func (s *session) interrupt() {
 	s.mu.Unlock()
 	s.translator.said.Reset() // no block will come of it
 	if busy {
-		s.append(s.view(), []item{{kind: "turn_end", data: turnEndData{Reason: "interrupted"}}})
+		s.append(s.view(), []event.Item{{Kind: "turn_end", Data: event.TurnEndData{Reason: "interrupted"}}})
 	}
 }
 

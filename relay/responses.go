@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -109,7 +110,7 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
-		outcome, err = outcomeElsewhere, errPromptSettled // no longer open there
+		outcome, err = event.OutcomeElsewhere, errPromptSettled // no longer open there
 	case neverSent(err):
 		p.note.State, p.Outcome = promptOpen, "" // may be tried again
 		s.savePrompt(ctx, p)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -119,7 +120,7 @@ func (s *session) renew(ctx context.Context) {
 func (s *session) stayAwake(ctx context.Context) {
 	s.countMu.Lock()
 	defer s.countMu.Unlock()
-	if s.view().status != statusRunning {
+	if s.view().status != event.StatusRunning {
 		return
 	}
 	if _, err := s.count(ctx, 0); err != nil && s.hub.ctx.Err() == nil {
@@ -251,7 +252,7 @@ func (h *hub) rankAll(sessions []*session) (left []*session) {
 		}
 		// Also of one that was and is at work: another process may have told the
 		// store otherwise since, and it would be put to sleep in its turn.
-		if rank := s.rank(); rank != s.ranked && s.view().status == statusRunning {
+		if rank := s.rank(); rank != s.ranked && s.view().status == event.StatusRunning {
 			told, all = append(told, s), append(all, store.Awake{Visitor: s.visitor, Rank: rank})
 			defer s.countMu.Unlock()
 		} else {
@@ -382,7 +383,7 @@ func (h *hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 		return false, err
 	}
 	s.mu.Lock()
-	id, p, ended := s.record.UpstreamID, s.pump, s.status == statusEnded
+	id, p, ended := s.record.UpstreamID, s.pump, s.status == event.StatusEnded
 	s.mu.Unlock()
 	if id == "" {
 		return false, nil // it was about to be made by a process that died
@@ -404,7 +405,7 @@ func (h *hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 			<-p.done
 		}
 	}
-	if s.view().status == statusRunning {
+	if s.view().status == event.StatusRunning {
 		s.over(ctx, &anyframe.SessionStateError{})
 		s.persist(ctx)
 	}

@@ -4,13 +4,15 @@ import (
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
 )
 
 // routes is every route and every middleware, in the order in which a request
 // meets them.
 func (s *Server) routes() http.Handler {
 	root := chi.NewRouter()
-	root.Use(s.config.TrustedProxies.findClient(), s.observe, s.recover, s.bodyInTime)
+	root.Use(s.config.TrustedProxies.Middleware(), s.observe, s.recover, s.bodyInTime)
 	root.NotFound(s.handle(notFound))
 	root.MethodNotAllowed(s.handle(methodNotAllowed))
 
@@ -80,7 +82,7 @@ func private(next http.Handler) http.Handler {
 // limitAddr refuses addresses that ask too often.
 func (s *Server) limitAddr(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.limits.request(r.Context(), clientAddr(r)); err != nil {
+		if err := s.limits.request(r.Context(), clientip.Of(r)); err != nil {
 			s.refuse(w, r, err)
 			return
 		}

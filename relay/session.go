@@ -8,22 +8,10 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
-)
-
-// status is where a visitor's session stands, as visitors are told. It is also
-// what the store keeps as the state of a session.
-type status string
-
-const (
-	statusNone     status = "none"
-	statusBooting  status = "booting"
-	statusRunning  status = "running"
-	statusSleeping status = "sleeping"
-	statusFailed   status = "failed"
-	statusEnded    status = "ended"
 )
 
 // session is one visitor's chat: at most one AnyFrame session at a time, and
@@ -52,7 +40,7 @@ type session struct {
 
 	mu        sync.Mutex // held only to look or set
 	record    store.Session
-	status    status
+	status    event.Status
 	looked    bool // AnyFrame has told the status
 	book      *notebook
 	confirmed time.Time // when AnyFrame last showed that the sandbox runs
@@ -92,7 +80,7 @@ type flight struct {
 
 func newSession(h *hub, visitor string) *session {
 	s := &session{
-		hub: h, visitor: visitor, opened: time.Now(), status: statusNone, book: &notebook{},
+		hub: h, visitor: visitor, opened: time.Now(), status: event.StatusNone, book: &notebook{},
 		order: make(chan struct{}, 1), waking: make(chan struct{}, 1),
 	}
 	s.log = s.newLog(0)
@@ -107,7 +95,7 @@ func (s *session) newLog(base int64) *eventlog.Log {
 }
 
 func (h *hub) logLimits() eventlog.Limits {
-	return eventlog.Limits{Events: h.config.ReplayEvents, Bytes: h.config.ReplayBytes, Compact: compactDeltas}
+	return eventlog.Limits{Events: h.config.ReplayEvents, Bytes: h.config.ReplayBytes, Compact: event.CompactDeltas}
 }
 
 // logger adds who this is about, as nobody outside can recognise. The caller
@@ -128,8 +116,17 @@ func (s *session) hash() string {
 	return ""
 }
 
+// LogAttrs implements [logged].
+func (s *session) LogAttrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("visitor", redact.ID(s.visitor)), slog.String("session", s.hash())}
+	if epoch := s.view().epoch; epoch > 0 {
+		attrs = append(attrs, slog.Int64("epoch", epoch))
+	}
+	return attrs
+}
+
 // adopt makes rec the present epoch: a new log, and all streams start over.
-func (s *session) adopt(ctx context.Context, rec store.Session, st status, midway bool) error {
+func (s *session) adopt(ctx context.Context, rec store.Session, st event.Status, midway bool) error {
 	book := &notebook{}
 	if err := book.load(ctx, s.hub.store, s.visitor, rec.Epoch); err != nil {
 		return err
@@ -141,7 +138,7 @@ func (s *session) adopt(ctx context.Context, rec store.Session, st status, midwa
 	for _, p := range book.settledBetween(rec.LastSeq, 1<<62) { // unnumbered, so not in AnyFrame's log
 		// One that comes after the log begins is told after its prompt.
 		if id, ok := s.translator.visiblePrompt(p); ok && p.note.Seq <= rec.LastSeq {
-			log.Append(item{kind: "settled", data: settledData{id, p.Outcome}}.entry(rec.Epoch))
+			log.Append(event.Item{Kind: "settled", Data: event.SettledData{ID: id, Outcome: p.Outcome}}.Entry(rec.Epoch))
 		}
 	}
 	s.mu.Lock()
@@ -157,7 +154,7 @@ func (s *session) adopt(ctx context.Context, rec store.Session, st status, midwa
 // view is what a subscriber looks at. Its log is closed when the epoch ends;
 // every other change notifies the log's readers.
 type view struct {
-	status status
+	status event.Status
 	epoch  int64
 	log    *eventlog.Log
 	voided bool
@@ -171,35 +168,35 @@ func (s *session) view() view {
 
 // state is the session as GET /v1/session tells it.
 type state struct {
-	Status      status  `json:"status"`
-	Epoch       int64   `json:"epoch"`
-	AgentBusy   bool    `json:"agent_busy"`
-	LastEventID *string `json:"last_event_id"`
+	Status      event.Status `json:"status"`
+	Epoch       int64        `json:"epoch"`
+	AgentBusy   bool         `json:"agent_busy"`
+	LastEventID *string      `json:"last_event_id"`
 }
 
 func (s *session) state() state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := state{Status: s.status, Epoch: s.record.Epoch, AgentBusy: s.busy}
-	if s.flight != nil && st.Status != statusRunning {
-		st.Status = statusBooting // or about to be
+	if s.flight != nil && st.Status != event.StatusRunning {
+		st.Status = event.StatusBooting // or about to be
 	}
 	if head := s.log.Head(); st.Epoch > 0 && head > 0 {
-		st.LastEventID = new(eventID{st.Epoch, head}.String())
+		st.LastEventID = new(event.ID{Epoch: st.Epoch, Seq: head}.String())
 	}
 	return st
 }
 
 // setStatus tells every stream of a change. An epoch that has ended stays so.
-func (s *session) setStatus(st status) {
+func (s *session) setStatus(st event.Status) {
 	s.mu.Lock()
-	if s.status == statusEnded {
+	if s.status == event.StatusEnded {
 		s.mu.Unlock()
 		return
 	}
 	changed := s.status != st
 	s.status = st
-	if st == statusRunning {
+	if st == event.StatusRunning {
 		s.confirmed = time.Now()
 	}
 	log := s.log
@@ -244,7 +241,7 @@ func (s *session) save(ctx context.Context, change func(*store.Session)) error {
 		if err != nil {
 			return err
 		}
-		if fresh.Epoch != rec.Epoch || fresh.UpstreamID != rec.UpstreamID || (status(fresh.State) == statusEnded && s.view().status != statusEnded) {
+		if fresh.Epoch != rec.Epoch || fresh.UpstreamID != rec.UpstreamID || (event.Status(fresh.State) == event.StatusEnded && s.view().status != event.StatusEnded) {
 			return store.ErrConflict
 		}
 		rec = fresh
@@ -277,11 +274,11 @@ func (s *session) look(ctx context.Context) error {
 	s.mu.Lock()
 	id, st, running, looked := s.record.UpstreamID, s.status, s.pump != nil, s.looked
 	s.mu.Unlock()
-	if running || id == "" || st == statusEnded {
+	if running || id == "" || st == event.StatusEnded {
 		return nil
 	}
 	if looked {
-		if st == statusRunning {
+		if st == event.StatusRunning {
 			s.startPump(false, "")
 		}
 		return nil
@@ -289,32 +286,32 @@ func (s *session) look(ctx context.Context) error {
 	up, err := s.hub.client.Sessions.Get(ctx, id)
 	switch {
 	case errors.Is(err, anyframe.ErrNotFound):
-		s.setStatus(statusEnded)
+		s.setStatus(event.StatusEnded)
 		s.leave(time.Now())
 	case err != nil:
-		if st == statusRunning || st == statusBooting {
+		if st == event.StatusRunning || st == event.StatusBooting {
 			s.startPump(false, "") // it was awake when we last knew; the pump finds out
 		}
 		return err
 	case up.Status == anyframe.StatusRunning:
-		s.setStatus(statusRunning)
+		s.setStatus(event.StatusRunning)
 		s.stayAwake(ctx)
 		s.startPump(false, "")
 	case up.Status == anyframe.StatusBooting:
-		s.setStatus(statusBooting)
+		s.setStatus(event.StatusBooting)
 		if _, err := s.countAwake(ctx, 0); err != nil {
 			return err
 		}
 		s.startPump(true, "") // it comes up anyway: wait for it
 	case up.Status == anyframe.StatusError:
-		s.setStatus(statusFailed)
+		s.setStatus(event.StatusFailed)
 		s.leave(time.Now())
 	default:
 		if err := s.sync(ctx); err != nil {
 			return err
 		}
 		s.interrupt()
-		s.setStatus(statusSleeping)
+		s.setStatus(event.StatusSleeping)
 		s.leaveOnceDown(ctx, id)
 	}
 	s.mu.Lock()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -79,7 +81,7 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer sess.close()
 	s.lookBriefly(r.Context(), sess)
-	flight, err := sess.ensure(r.Context(), clientAddr(r))
+	flight, err := sess.ensure(r.Context(), clientip.Of(r))
 	if err != nil {
 		return err
 	}
@@ -140,16 +142,16 @@ func (s *session) end(ctx context.Context) error {
 		}
 		id = s.upstreamID()
 	}
-	if id == "" || s.view().status == statusEnded {
+	if id == "" || s.view().status == event.StatusEnded {
 		return nil
 	}
 	if _, err := s.countAwake(ctx, 0); err != nil { // maybe another process did
 		return err
 	}
-	s.setStatus(statusEnded) // first, so that nobody starts another pump
+	s.setStatus(event.StatusEnded) // first, so that nobody starts another pump
 	s.stopPump()
 	s.interrupt()
-	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
+	if err := s.save(ctx, func(rec *store.Session) { rec.State = string(event.StatusEnded) }); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
 	s.hub.tell(ctx, s.visitor)
@@ -239,7 +241,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err := t.joinSpeech(rows, read); err != nil {
 		return err
 	}
-	var items []item
+	var items []event.Item
 	for _, row := range rows {
 		items = append(items, t.step(hear(row.Event())).items...)
 	}
@@ -249,9 +251,9 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 		items = append(items, t.finish(1<<62)...)
 	}
 	for _, it := range items {
-		e := pastEvent{Event: it.kind, Data: it.payload()}
-		if it.seq != 0 {
-			e.ID = new(eventID{v.epoch, it.seq}.String())
+		e := pastEvent{Event: it.Kind, Data: it.Payload()}
+		if it.Seq != 0 {
+			e.ID = new(event.ID{Epoch: v.epoch, Seq: it.Seq}.String())
 		}
 		out.Events = append(out.Events, e)
 	}

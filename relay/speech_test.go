@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -37,7 +38,7 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 		tr.approvals = true
 		var all string
 		for _, it := range tr.step(upstreamEvent(7, payload)).items {
-			frame := string(it.entry(1).Frame)
+			frame := string(it.Entry(1).Frame)
 			if !json.Valid([]byte(strings.TrimSpace(frame[strings.Index(frame, "data: ")+6:]))) {
 				t.Errorf("%s: got %s, want JSON", name, frame)
 			}
@@ -74,7 +75,7 @@ func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
 	for cut := range len(text) {
 		for _, lost := range []int{0, len(text) / 2, len(text)} {
 			tr := newTestTranslator(VisibilityChat, false, &notebook{})
-			var items []item
+			var items []event.Item
 			if upTo := max(lost, cut); lost > 0 {
 				items = append(items, tr.step(delta(text[:cut])).items...)
 				items = append(items, tr.step(delta(text[cut:upTo])).items...)
@@ -82,7 +83,7 @@ func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
 			items = append(items, tr.step(upstreamEvent(9, `{"type":"assistant","content":[{"type":"text","text":"`+text+`"}]}`)).items...)
 			var sum, whole string
 			for _, it := range items {
-				if d := it.payload().(textData); d.Delta {
+				if d := it.Payload().(event.TextData); d.Delta {
 					sum += d.Text
 				} else {
 					whole = d.Text

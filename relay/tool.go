@@ -1,6 +1,10 @@
 package relay
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+)
 
 // What visitors see of the agent's tools, where RELAY_VISIBILITY lets them.
 
@@ -8,7 +12,7 @@ func (t *translator) tool(name string, input object, show func(string, any)) {
 	if t.visibility == VisibilityChat {
 		return
 	}
-	show("tool", toolData{name, "running", toolSummary(input)})
+	show("tool", event.ToolData{Name: name, State: "running", Summary: toolSummary(input)})
 }
 
 func (t *translator) toolResults(m object, show func(string, any)) {
@@ -24,7 +28,7 @@ func (t *translator) toolResults(m object, show func(string, any)) {
 		if b.flag("is_error") {
 			state = "failed"
 		}
-		show("tool", toolData{name, state, ""})
+		show("tool", event.ToolData{Name: name, State: state, Summary: ""})
 	}
 }
 

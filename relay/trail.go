@@ -2,8 +2,8 @@ package relay
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,29 +11,53 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
-// trail is what is learnt of a request on its way, for its line in the log. It
-// belongs to the request's goroutine.
+// trail is what is learned about a request on its way, for its line in the
+// access log. It belongs to the request's goroutine, and after [trail.detach] to
+// whoever finishes the request.
 type trail struct {
 	request string
 	visitor string // as logs show it
-	sess    *session
 	code    string // of the problem that refused it
 	ended   string // why its stream did
 	trace   string // the id of its trace
 	bytes   int    // written to a connection that was taken over
-	// goOn is the rest of an answer that has taken its connection over, which calls
-	// over when that is complete. It is called when the request's own goroutine is
-	// done; nil for nearly all.
-	goOn func(over func())
+
+	// line takes what has to be known while the request's handler runs, and returns
+	// the function that writes the line.
+	line     func() (write func())
+	about    logged
+	detached bool
 }
+
+// logged is something that log lines name: its attributes, which identify
+// nobody to an outsider.
+type logged interface{ LogAttrs() []slog.Attr }
 
 type trailKey struct{}
 
-// trailOf returns the trail of the request that ctx is of. Without one, what is
+// newTrail returns the trail of a new request, which gets an id.
+func newTrail() *trail { return &trail{request: rand.Text()[:12]} }
+
+// onFinish sets what writes the request's line: line is called while the handler
+// runs or has just returned, and what it returns when the answer is complete.
+func (t *trail) onFinish(line func() (write func())) { t.line = line }
+
+// finish writes the request's line when its handler has returned, unless it was
+// detached.
+func (t *trail) finish() {
+	if !t.detached {
+		t.line()()
+	}
+}
+
+// withTrail returns a context with t for a request.
+func withTrail(ctx context.Context, t *trail) context.Context {
+	return context.WithValue(ctx, trailKey{}, t)
+}
+
+// trailOf returns the trail of the request that ctx belongs to. Without one, what is
 // written to it is lost.
 func trailOf(ctx context.Context) *trail {
 	if t, ok := ctx.Value(trailKey{}).(*trail); ok {
@@ -42,15 +66,24 @@ func trailOf(ctx context.Context) *trail {
 	return &trail{}
 }
 
+// describe makes the request's line name x.
+func (t *trail) describe(x logged) { t.about = x }
+
+// detach returns the function that ends the request, for an answer that goes on
+// when its handler has returned. The caller calls it once.
+func (t *trail) detach() (finish func()) {
+	t.detached = true
+	if t.line == nil {
+		return func() {}
+	}
+	return t.line()
+}
+
 // attrs is what the log shows of it.
 func (t *trail) attrs() []slog.Attr {
-	visitor, epoch, session := t.visitor, int64(0), ""
-	if t.sess != nil {
-		visitor, epoch, session = redact.ID(t.sess.visitor), t.sess.view().epoch, t.sess.hash()
-	}
-	all := []slog.Attr{slog.String("visitor", visitor), slog.String("session", session)}
-	if epoch > 0 {
-		all = append(all, slog.Int64("epoch", epoch))
+	all := []slog.Attr{slog.String("visitor", t.visitor)}
+	if t.about != nil {
+		all = t.about.LogAttrs()
 	}
 	all = append(all, slog.String("code", t.code), slog.String("ended", t.ended), slog.String("trace", t.trace))
 	return slices.DeleteFunc(all, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })
@@ -58,31 +91,16 @@ func (t *trail) attrs() []slog.Attr {
 
 const tracer = "github.com/anyframe-relay/relay/relay"
 
-// traceTurn begins the trace of a turn: a new one, for what a browser says of
-// traces is anybody's word.
-func (s *Server) traceTurn(r *http.Request) (*http.Request, trace.Span) {
-	if s.config.Traces == nil {
-		return r, trace.SpanFromContext(context.Background())
-	}
-	t := trailOf(r.Context())
-	ctx, span := s.config.Traces.Tracer(tracer).Start(r.Context(), "turn",
-		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attribute.String("relay.request", t.request)))
-	if span.SpanContext().IsSampled() {
-		t.trace = span.SpanContext().TraceID().String()
-	}
-	return r.WithContext(ctx), span
-}
-
 // step begins a part of the trace that ctx is in, if any.
 func step(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	return trace.SpanFromContext(ctx).TracerProvider().Tracer(tracer).Start(ctx, name, opts...)
 }
 
-// endStep ends a part of a trace. Of an error it says the problem's code:
-// AnyFrame's words may be a visitor's.
-func endStep(span trace.Span, err error) {
-	if err != nil {
-		span.SetStatus(codes.Error, problemOf(err).code)
+// endStep ends a part of a trace. Code is the refusal's code, "" for success; an
+// error's text is not used, since AnyFrame may repeat a visitor's words in it.
+func endStep(span trace.Span, code string) {
+	if code != "" {
+		span.SetStatus(codes.Error, code)
 	}
 	span.End()
 }

@@ -1,71 +1,24 @@
 package relay
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
-
-// What visitors get, kind by kind. What has no type here has no way out.
-type (
-	sessionData struct {
-		Status status `json:"status"`
-		Epoch  int64  `json:"epoch"`
-	}
-	userData struct {
-		Text        string  `json:"text"`
-		Attachments []named `json:"attachments"`
-		Turn        string  `json:"turn,omitempty"`
-	}
-	textData struct {
-		Text  string `json:"text"`
-		Delta bool   `json:"delta"`
-	}
-	toolData struct {
-		Name    string `json:"name"`
-		State   string `json:"state"`
-		Summary string `json:"summary"`
-	}
-	questionData struct {
-		ID       string   `json:"id"`
-		Question string   `json:"question"`
-		Options  []string `json:"options"`
-	}
-	approvalData struct {
-		ID    *string         `json:"id"`
-		Tool  string          `json:"tool,omitempty"`
-		Input json.RawMessage `json:"input,omitempty"`
-	}
-	settledData struct {
-		ID      string `json:"id"`
-		Outcome string `json:"outcome"`
-	}
-	turnEndData struct {
-		Reason string  `json:"reason"`
-		Code   *string `json:"code"`
-	}
-	upstreamData struct {
-		Payload json.RawMessage `json:"payload"`
-	}
-	resetData struct {
-		Reason string `json:"reason"`
-	}
-)
-
-const outcomeElsewhere = "elsewhere" // the operator answered, on AnyFrame's own console
 
 // told is what one upstream event comes to.
 type told struct {
 	// items, in order; the last carries the event's seq if anything shows. They
 	// are good until the translator's next step.
-	items []item
+	items []event.Item
 	// active: the agent or a visitor did something; ended: the turn is over.
 	active, ended bool
 	speaks        bool              // the agent's own words or acts
@@ -106,7 +59,7 @@ type translator struct {
 	// of a block whose first deltas nobody numbered. Such deltas are left out
 	// until a whole block after this seq; -1 when the stream is whole.
 	torn int64
-	lone [1]item // a delta that is all there is to tell
+	lone [1]event.Item // a delta that is all there is to tell
 }
 
 // newTranslator begins after the event numbered seq.
@@ -121,7 +74,7 @@ func newTranslator(c *Config, marks *redact.Patterns, epoch, seq int64, book *no
 	return t
 }
 
-// plain reports whether nothing has to be merged in before what comes next.
+// Plain reports whether nothing has to be merged in before what comes next.
 func (t *translator) plain() bool {
 	return t.caughtUp == t.book.version.Load() && len(t.waiting) == 0
 }
@@ -129,7 +82,7 @@ func (t *translator) plain() bool {
 // step translates one event. Numbered ones must come in order.
 func (t *translator) step(h heard) told {
 	var out told
-	t.lone = [1]item{}
+	t.lone = [1]event.Item{}
 	ev, m, kind, isUser := h.Event, h.members, h.kind, h.user
 
 	var text, key string
@@ -148,13 +101,15 @@ func (t *translator) step(h heard) told {
 			if out.items == nil {
 				out.items = t.lone[:0]
 			}
-			out.items = append(out.items, item{kind: "text", delta: t.said.say(t.marks, h.delta), seq: ev.Seq})
+			out.items = append(out.items, event.Item{Kind: "text", Delta: t.said.say(t.marks, h.delta), Seq: ev.Seq})
 		}
 		t.last = max(t.last, ev.Seq)
 		return out
 	}
-	var items []item
-	show := func(kind string, data any) { items = append(items, item{kind: kind, data: maskData(t.marks, data)}) }
+	var items []event.Item
+	show := func(kind string, data any) {
+		items = append(items, event.Item{Kind: kind, Data: event.Mask(t.marks, data)})
+	}
 
 	switch kind {
 	case "assistant":
@@ -173,7 +128,7 @@ func (t *translator) step(h heard) told {
 			t.toolResults(m, show)
 			break
 		}
-		files := m.attachments()
+		files := attachmentsOf(m)
 		if own, ok := t.book.turn(key); ok && len(files) == 0 {
 			files = orEmpty(own.Attachments) // AnyFrame need not name them
 		}
@@ -181,7 +136,7 @@ func (t *translator) step(h heard) told {
 			out.placed = map[string]int64{key: ev.Seq}
 			t.shown[key], t.echoed = true, true
 		}
-		show("user", userData{text, files, key})
+		show("user", event.UserData{Text: text, Attachments: files, Turn: key})
 		out.active = true
 	case "tool_call":
 		t.tool(m.str("name"), m.obj("input"), show)
@@ -197,15 +152,15 @@ func (t *translator) step(h heard) told {
 	case "_error":
 		t.said.Reset()
 		t.healAtEnd(ev.Seq)
-		show("turn_end", turnEndData{"failed", new("agent_error")})
+		show("turn_end", event.TurnEndData{Reason: "failed", Code: new("agent_error")})
 		out.ended = true
 	default:
 		if t.visibility == VisibilityFull && h.valid && ev.Data != nil {
-			show("upstream", upstreamData{compactJSON(ev.Data)})
+			show("upstream", event.UpstreamData{Payload: compactJSON(ev.Data)})
 		}
 	}
 	if len(items) > 0 {
-		items[len(items)-1].seq = ev.Seq
+		items[len(items)-1].Seq = ev.Seq
 	}
 	out.items = append(out.items, items...)
 	t.last = max(t.last, ev.Seq)
@@ -214,7 +169,7 @@ func (t *translator) step(h heard) told {
 
 // finish merges in what belongs up to the event numbered seq, after the last
 // event of the past.
-func (t *translator) finish(seq int64) []item {
+func (t *translator) finish(seq int64) []event.Item {
 	var out told
 	for _, own := range t.book.own(t.last, seq) {
 		t.showOwn(&out, own)
@@ -290,14 +245,14 @@ func (t *translator) showOwn(out *told, own turnNote) {
 		}
 		out.moved[own.note.Key] = t.last
 	}
-	out.items = append(out.items, item{kind: "user", data: maskData(t.marks, userData{own.Text, orEmpty(own.Attachments), own.note.Key})})
+	out.items = append(out.items, event.Item{Kind: "user", Data: event.Mask(t.marks, event.UserData{Text: own.Text, Attachments: orEmpty(own.Attachments), Turn: own.note.Key})})
 }
 
 // pastSettled tells which prompts were settled before the event numbered to.
 func (t *translator) pastSettled(out *told, to int64) {
 	for _, p := range t.book.settledBetween(t.last, to) {
 		if id, ok := t.visiblePrompt(p); ok {
-			out.items = append(out.items, item{kind: "settled", data: settledData{id, p.Outcome}})
+			out.items = append(out.items, event.Item{Kind: "settled", Data: event.SettledData{ID: id, Outcome: p.Outcome}})
 		}
 		t.waiting = slices.DeleteFunc(t.waiting, func(id string) bool { return id == p.note.Key })
 	}
@@ -320,9 +275,9 @@ func (t *translator) settleElsewhere(out *told) {
 			t.waiting = append(t.waiting, id) // whoever answers it is about to tell
 			continue
 		}
-		outcome := firstOf(p.Outcome, outcomeElsewhere)
+		outcome := cmp.Or(p.Outcome, event.OutcomeElsewhere)
 		if shownID, visible := t.visiblePrompt(p); visible {
-			out.items = append(out.items, item{kind: "settled", data: settledData{shownID, outcome}})
+			out.items = append(out.items, event.Item{Kind: "settled", Data: event.SettledData{ID: shownID, Outcome: outcome}})
 		}
 		if out.settled == nil {
 			out.settled = map[string]string{}
@@ -349,7 +304,7 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 				if text == "" || (ev.Seq == 0 && t.torn >= 0) {
 					continue
 				}
-				show("text", textData{t.said.say(t.marks, text), true})
+				show("text", event.TextData{Text: t.said.say(t.marks, text), Delta: true})
 			default:
 				hidden = true
 			}
@@ -393,7 +348,7 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 		}
 	}
 	if hidden && t.visibility == VisibilityFull {
-		show("upstream", upstreamData{compactJSON(ev.Data)})
+		show("upstream", event.UpstreamData{Payload: compactJSON(ev.Data)})
 	}
 }
 
@@ -402,11 +357,11 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 // replaces them.
 func (t *translator) whole(text string, show func(string, any)) {
 	if said := t.said.String(); said != "" && said != text && strings.HasPrefix(text, said) {
-		show("text", textData{t.said.say(t.marks, text[len(said):]), true})
+		show("text", event.TextData{Text: t.said.say(t.marks, text[len(said):]), Delta: true})
 	}
 	t.said.Reset()
 	if text != "" {
-		show("text", textData{text, false})
+		show("text", event.TextData{Text: text, Delta: false})
 	}
 }
 
@@ -453,8 +408,8 @@ func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m objec
 		p = promptNote{
 			note:      store.Note{Kind: notePrompt, Key: id, Epoch: t.epoch, Seq: ev.Seq, State: promptOpen},
 			Approval:  approval,
-			PromptID:  firstOf(m.str("prompt_id"), m.str("request_id"), m.str("id")),
-			ToolUseID: firstOf(m.str("tool_use_id"), m.str("request_id")),
+			PromptID:  cmp.Or(m.str("prompt_id"), m.str("request_id"), m.str("id")),
+			ToolUseID: cmp.Or(m.str("tool_use_id"), m.str("request_id")),
 		}
 		out.opened = append(out.opened, p)
 	}
@@ -463,22 +418,22 @@ func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m objec
 	}
 	switch {
 	case !approval:
-		show("question", questionData{id, m.str("question"), m.options()})
+		show("question", event.QuestionData{ID: id, Question: m.str("question"), Options: m.options()})
 	case t.approvals:
 		input := m.raw("tool_input", "input")
-		show("approval", approvalData{&id, m.str("tool_name"), compactJSON(input)})
+		show("approval", event.ApprovalData{ID: &id, Tool: m.str("tool_name"), Input: compactJSON(input)})
 	default:
-		show("approval", approvalData{})
+		show("approval", event.ApprovalData{})
 	}
 }
 
-func resultEnd(m object) turnEndData {
+func resultEnd(m object) event.TurnEndData {
 	subtype := m.str("subtype")
 	switch {
 	case strings.Contains(subtype, "interrupt"):
-		return turnEndData{Reason: "interrupted"}
+		return event.TurnEndData{Reason: "interrupted"}
 	case m.flag("is_error") || strings.HasPrefix(subtype, "error"):
-		return turnEndData{"failed", new("agent_error")}
+		return event.TurnEndData{Reason: "failed", Code: new("agent_error")}
 	}
-	return turnEndData{Reason: "done"}
+	return event.TurnEndData{Reason: "done"}
 }

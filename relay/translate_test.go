@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -24,16 +25,16 @@ func upstreamEvent(seq int64, payload string) heard {
 }
 
 // said is items as a test writes them down: id, kind and data.
-func said(items []item) []string {
+func said(items []event.Item) []string {
 	var all []string
 	for _, it := range items {
-		data, _ := json.Marshal(it.payload())
-		all = append(all, fmt.Sprintf("%d %s %s", it.seq, it.kind, data))
+		data, _ := json.Marshal(it.Payload())
+		all = append(all, fmt.Sprintf("%d %s %s", it.Seq, it.Kind, data))
 	}
 	return all
 }
 
-func wantSaid(t *testing.T, what string, got []item, want ...string) {
+func wantSaid(t *testing.T, what string, got []event.Item, want ...string) {
 	t.Helper()
 	if !slices.Equal(said(got), want) {
 		t.Errorf("%s:\n got  %q\n want %q", what, said(got), want)
@@ -142,7 +143,7 @@ func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
 	} {
 		tr := newTestTranslator(VisibilityChat, false, &notebook{})
 		tr.torn = c.torn
-		var got []item
+		var got []event.Item
 		for _, ev := range c.events {
 			got = append(got, tr.step(ev).items...)
 		}
@@ -223,12 +224,12 @@ func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
 
 func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T) {
 	book := &notebook{}
-	files := []named{{"a.txt", "text/plain"}}
+	files := []event.Attachment{{Name: "a.txt", MIME: "text/plain"}}
 	book.setTurn(turnNote{note: store.Note{Key: "k1", Seq: 4, State: turnSent}, Text: "look", Attachments: files})
 	c := DefaultConfig()
 	out := newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 3, book, false).step(hear(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
-	want := userData{"look", files, "k1"}
-	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].payload(), want) {
+	want := event.UserData{Text: "look", Attachments: files, Turn: "k1"}
+	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].Payload(), want) {
 		t.Errorf("got %+v, want %+v", out.items, want)
 	}
 }

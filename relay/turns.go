@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -37,7 +39,7 @@ type answer struct {
 func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
 	start := time.Now()
 	r, span := s.traceTurn(r)
-	defer func() { endStep(span, refusal) }()
+	defer func() { endStep(span, codeOf(refusal)) }()
 	v, err := s.visitor(r)
 	if err != nil {
 		return err
@@ -74,7 +76,7 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 		return err
 	}
 	defer sess.close()
-	got, repeated, err := sess.send(r.Context(), clientAddr(r), key, m)
+	got, repeated, err := sess.send(r.Context(), clientip.Of(r), key, m)
 	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, errVisitorUnknown) {
 		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
@@ -109,7 +111,7 @@ func (s *Server) admitBody(r *http.Request, visitor, key string) (release func()
 			}
 		}
 	}
-	return s.limits.body(clientAddr(r), size)
+	return s.limits.body(clientip.Of(r), size)
 }
 
 // send gets a message into AnyFrame once, however often it is called with the
@@ -201,7 +203,7 @@ func (s *session) beginTurn(ctx context.Context, addr, key string, m message) (t
 // delivered.
 func (s *session) mayTake(ctx context.Context, addr string) error {
 	s.mu.Lock()
-	fresh := s.flight == nil && (s.record.UpstreamID == "" || s.status == statusEnded)
+	fresh := s.flight == nil && (s.record.UpstreamID == "" || s.status == event.StatusEnded)
 	s.mu.Unlock()
 	if fresh {
 		if err := s.mayBegin(ctx, addr); err != nil {
@@ -244,7 +246,7 @@ func (s *session) deliver(ctx, wait context.Context, addr string, turn turnNote,
 // awake waits until the sandbox runs, as long as wait does.
 func (s *session) awake(ctx, wait context.Context, addr string) (err error) {
 	ctx, span := step(ctx, "wait for the sandbox")
-	defer func() { endStep(span, err) }()
+	defer func() { endStep(span, codeOf(err)) }()
 	f, err := s.ensure(ctx, addr)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (s *Server) scheme(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"
 	}
-	if !s.config.TrustedProxies.trusts(r) {
+	if !s.config.TrustedProxies.Trusts(r) {
 		return ""
 	}
 	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -29,18 +30,18 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 	if f != nil {
 		return f, nil
 	}
-	if id == "" || st == statusEnded {
+	if id == "" || st == event.StatusEnded {
 		if err := s.mayBegin(ctx, addr); err != nil {
 			return nil, err
 		}
 		return s.startPump(true, addr), nil
 	}
-	if st == statusRunning {
+	if st == event.StatusRunning {
 		if !fresh {
 			up, err := s.hub.client.Sessions.Get(ctx, id)
 			switch {
 			case err == nil && up.Status == anyframe.StatusRunning:
-				s.setStatus(statusRunning)
+				s.setStatus(event.StatusRunning)
 				fresh = true
 			case err != nil && !errors.Is(err, anyframe.ErrNotFound):
 				return nil, err
@@ -121,10 +122,10 @@ func (s *session) wake(ctx context.Context) (err error) {
 	if err := s.takeRoom(ctx); err != nil {
 		return err
 	}
-	ended := status(rec.State) == statusEnded || s.view().status == statusEnded
+	ended := event.Status(rec.State) == event.StatusEnded || s.view().status == event.StatusEnded
 	cause := error(errBooting)
 	if rec.UpstreamID != "" && !ended {
-		s.setStatus(statusBooting)
+		s.setStatus(event.StatusBooting)
 		var found anyframe.SessionStatus
 		err := s.persistently(ctx, func() error {
 			_, err := s.hub.client.Sessions.EnsureRunning(ctx, rec.UpstreamID, anyframe.WaitOptions{
@@ -170,7 +171,7 @@ func (s *session) reread(ctx context.Context) (store.Session, error) {
 		return rec, errVisitorUnknown
 	}
 	if rec, err = s.reconcile(ctx, rec); err == nil && rec.Epoch != s.view().epoch {
-		err = s.adopt(ctx, rec, status(rec.State), true)
+		err = s.adopt(ctx, rec, event.Status(rec.State), true)
 	}
 	return rec, err
 }
@@ -223,7 +224,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 	// The id is saved before anything else can go wrong: a sandbox that nobody
 	// remembers would stay awake for nothing.
 	rec.Epoch++
-	rec.UpstreamID, rec.State, rec.LastSeq = up.ID, string(statusBooting), 0
+	rec.UpstreamID, rec.State, rec.LastSeq = up.ID, string(event.StatusBooting), 0
 	rec.ExpiresAt = time.Now().Add(s.hub.config.VisitorTTL)
 	saveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -238,7 +239,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		return err
 	}
 	s.hub.log.Info("session created", "visitor", redact.ID(s.visitor), "session", redact.ID(up.ID), "epoch", saved.Epoch)
-	err = s.adopt(saveCtx, saved, statusBooting, false)
+	err = s.adopt(saveCtx, saved, event.StatusBooting, false)
 	s.loadMu.Unlock()
 	if err != nil {
 		return err
@@ -255,7 +256,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 }
 
 func (s *session) running(ctx context.Context) error {
-	err := s.save(ctx, func(rec *store.Session) { rec.State = string(statusRunning) })
+	err := s.save(ctx, func(rec *store.Session) { rec.State = string(event.StatusRunning) })
 	if errors.Is(err, store.ErrConflict) {
 		return errBooting // ended meanwhile by another replica
 	}
@@ -265,7 +266,7 @@ func (s *session) running(ctx context.Context) error {
 	s.mu.Lock()
 	s.looked = true
 	s.mu.Unlock()
-	s.setStatus(statusRunning)
+	s.setStatus(event.StatusRunning)
 	s.hub.tell(ctx, s.visitor)
 	s.stayAwake(ctx)
 	return nil
@@ -284,8 +285,8 @@ func (s *session) discard(id string) {
 // afterFailedWake leaves the session so that the next try does better.
 func (s *session) afterFailedWake(err error) {
 	v := s.view()
-	if v.epoch == 0 || v.status != statusBooting {
-		if v.status != statusRunning {
+	if v.epoch == 0 || v.status != event.StatusBooting {
+		if v.status != event.StatusRunning {
 			s.leave(time.Now())
 		}
 		return
@@ -298,7 +299,7 @@ func (s *session) afterFailedWake(err error) {
 		s.discard(id) // it never came up, and would stay awake for nothing
 		s.leave(time.Now())
 	} // else it may come up yet, and counts
-	s.setStatus(statusFailed)
+	s.setStatus(event.StatusFailed)
 }
 
 // final marks an error that trying again would make worse.

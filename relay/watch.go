@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -120,7 +121,7 @@ func (s *session) catchOn() {
 func (s *session) probe(ctx context.Context) error {
 	s.mu.Lock()
 	p, id := s.pump, s.record.UpstreamID
-	silent := p != nil && s.flight == nil && s.status == statusRunning && time.Since(s.confirmed) > s.hub.watchSilent
+	silent := p != nil && s.flight == nil && s.status == event.StatusRunning && time.Since(s.confirmed) > s.hub.watchSilent
 	s.mu.Unlock()
 	if !silent {
 		return nil
@@ -184,14 +185,14 @@ func (s *session) takeOver(ctx context.Context, rec store.Session) error {
 	if rec.Epoch == was.Epoch {
 		s.record = rec
 	}
-	st, p := status(rec.State), s.pump
-	ends := rec.Epoch == was.Epoch && st == statusEnded && s.status != statusEnded
+	st, p := event.Status(rec.State), s.pump
+	ends := rec.Epoch == was.Epoch && st == event.StatusEnded && s.status != event.StatusEnded
 	if p != nil && rec.Epoch == was.Epoch && !ends {
 		s.mu.Unlock()
 		return nil // the pump knows better how it stands
 	}
 	s.pump, s.looked, s.midway = nil, false, true // somebody woke it, to a turn maybe
-	alive := passed && p != nil && s.status == statusRunning
+	alive := passed && p != nil && s.status == event.StatusRunning
 	s.mu.Unlock()
 	if p != nil { // one without a flight never waits for loadMu
 		p.cancel()
@@ -211,7 +212,7 @@ func (s *session) takeOver(ctx context.Context, rec store.Session) error {
 	case ends:
 		s.interrupt()
 		s.setStatus(st)
-	case rec.Epoch > 0 && st != statusRunning: // else AnyFrame is asked
+	case rec.Epoch > 0 && st != event.StatusRunning: // else AnyFrame is asked
 		s.setStatus(st)
 	}
 	return nil
@@ -269,7 +270,7 @@ func (s *session) learn(ctx context.Context) (lost []turnNote, err error) {
 			continue
 		}
 		if id, ok := s.translator.visiblePrompt(p); ok {
-			s.append(v, []item{{kind: "settled", data: settledData{id, p.Outcome}}})
+			s.append(v, []event.Item{{Kind: "settled", Data: event.SettledData{ID: id, Outcome: p.Outcome}}})
 		}
 	}
 	return lost, nil

@@ -1,4 +1,4 @@
-package relay
+package event
 
 import (
 	"bytes"
@@ -8,91 +8,92 @@ import (
 	"unicode/utf8"
 
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/jsonscan"
 )
 
-// maxEventIDBytes bounds what is taken for a last event id.
-const maxEventIDBytes = 64
+// MaxEventIDBytes bounds what is taken for a last event id.
+const MaxEventIDBytes = 64
 
-// eventID is the id of an event on our streams.
-type eventID struct{ epoch, seq int64 }
+// ID is the id of an event on our streams.
+type ID struct{ Epoch, Seq int64 }
 
-func (id eventID) String() string {
-	return strconv.FormatInt(id.epoch, 10) + "-" + strconv.FormatInt(id.seq, 10)
+func (id ID) String() string {
+	return strconv.FormatInt(id.Epoch, 10) + "-" + strconv.FormatInt(id.Seq, 10)
 }
 
-// parseEventID reads what [eventID.String] writes and nothing else.
-func parseEventID(s string) (eventID, bool) {
-	if len(s) > maxEventIDBytes {
-		return eventID{}, false
+// ParseID reads what [ID.String] writes and nothing else.
+func ParseID(s string) (ID, bool) {
+	if len(s) > MaxEventIDBytes {
+		return ID{}, false
 	}
 	epoch, seq, ok := strings.Cut(s, "-")
 	if !ok {
-		return eventID{}, false
+		return ID{}, false
 	}
 	e, err1 := strconv.ParseInt(epoch, 10, 64)
 	n, err2 := strconv.ParseInt(seq, 10, 64)
-	id := eventID{e, n}
+	id := ID{e, n}
 	if err1 != nil || err2 != nil || e < 1 || n < 1 || id.String() != s {
-		return eventID{}, false
+		return ID{}, false
 	}
 	return id, true
 }
 
-// item is one event as a visitor may see it. Its seq is 0 when it has no id.
-type item struct {
-	kind string
-	data any // nil for a delta
-	// delta is a piece of the agent's text. Streams consist of these, so nothing
+// Item is one event as a visitor may see it. Its seq is 0 when it has no id.
+type Item struct {
+	Kind string
+	Data any // nil for a delta
+	// Delta is a piece of the agent's text. Streams consist of these, so nothing
 	// is allocated for it; see payload.
-	delta string
-	seq   int64
+	Delta string
+	Seq   int64
 }
 
-// payload is the data that the item tells.
-func (it item) payload() any {
-	if it.data == nil {
-		return textData{it.delta, true}
+// Payload is the data that the item tells.
+func (it Item) Payload() any {
+	if it.Data == nil {
+		return TextData{it.Delta, true}
 	}
-	return it.data
+	return it.Data
 }
 
-// entry frames an item: the id line only where AnyFrame numbered the event,
+// Entry frames an item: the id line only where AnyFrame numbered the event,
 // then its kind, then its data as one line of JSON.
-func (it item) entry(epoch int64) eventlog.Entry {
-	id := eventID{epoch, it.seq}
-	if it.data == nil {
-		return eventlog.Entry{Seq: it.seq, Frame: textFrame(id, textData{it.delta, true})}
+func (it Item) Entry(epoch int64) eventlog.Entry {
+	id := ID{epoch, it.Seq}
+	if it.Data == nil {
+		return eventlog.Entry{Seq: it.Seq, Frame: TextFrame(id, TextData{it.Delta, true})}
 	}
-	if text, ok := it.data.(textData); ok {
-		return eventlog.Entry{Seq: it.seq, Frame: textFrame(id, text)}
+	if text, ok := it.Data.(TextData); ok {
+		return eventlog.Entry{Seq: it.Seq, Frame: TextFrame(id, text)}
 	}
 	var b bytes.Buffer
-	if it.seq != 0 {
+	if it.Seq != 0 {
 		b.WriteString("id: ")
 		b.WriteString(id.String())
 		b.WriteByte('\n')
 	}
 	b.WriteString("event: ")
-	b.WriteString(it.kind)
+	b.WriteString(it.Kind)
 	b.WriteString("\ndata: ")
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(it.data); err != nil { // ends the line
+	if err := enc.Encode(it.Data); err != nil { // ends the line
 		b.WriteString("null\n") // our own types encode; a visitor must never get half a frame
 	}
 	b.WriteByte('\n')
-	return eventlog.Entry{Seq: it.seq, Frame: b.Bytes()}
+	return eventlog.Entry{Seq: it.Seq, Frame: b.Bytes()}
 }
 
-// textFrame is what entry makes of text, without a detour.
-func textFrame(id eventID, d textData) []byte {
+// TextFrame is what entry makes of text, without a detour.
+func TextFrame(id ID, d TextData) []byte {
 	const most = 80 // bytes besides the text
 	b := make([]byte, 0, most+len(d.Text)+len(d.Text)/16)
-	if id.seq != 0 {
+	if id.Seq != 0 {
 		b = append(b, "id: "...)
-		b = strconv.AppendInt(b, id.epoch, 10)
+		b = strconv.AppendInt(b, id.Epoch, 10)
 		b = append(b, '-')
-		b = strconv.AppendInt(b, id.seq, 10)
+		b = strconv.AppendInt(b, id.Seq, 10)
 		b = append(b, '\n')
 	}
 	b = append(b, deltaFramePrefix+`{"text":`...)
@@ -107,7 +108,7 @@ func appendString(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, '"')
 	b = append(b, s...)
-	if plain(b[start+1:]) == len(s) {
+	if jsonscan.Plain(b[start+1:]) == len(s) {
 		return append(b, '"')
 	}
 	b = b[:start+1]
@@ -136,19 +137,19 @@ func appendEncoded(b []byte, s string) []byte {
 
 const deltaFramePrefix = "event: text\ndata: "
 
-// compactDeltas joins neighbouring text deltas of an unnumbered run: what a
+// CompactDeltas joins neighbouring text deltas of an unnumbered run: what a
 // reader of the whole run shows stays the same.
-func compactDeltas(run []eventlog.Entry) []eventlog.Entry {
+func CompactDeltas(run []eventlog.Entry) []eventlog.Entry {
 	var out []eventlog.Entry
 	var text strings.Builder
 	flush := func() {
 		if text.Len() > 0 {
-			out = append(out, item{kind: "text", data: textData{text.String(), true}}.entry(0))
+			out = append(out, Item{Kind: "text", Data: TextData{text.String(), true}}.Entry(0))
 			text.Reset()
 		}
 	}
 	for _, e := range run {
-		var d textData
+		var d TextData
 		rest, ok := bytes.CutPrefix(e.Frame, []byte(deltaFramePrefix))
 		if ok && json.Unmarshal(rest, &d) == nil && d.Delta {
 			text.WriteString(d.Text)

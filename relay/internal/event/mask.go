@@ -1,28 +1,28 @@
-package relay
+package event
 
 import "github.com/anyframe-relay/relay/relay/internal/redact"
 
-// maskData masks all that people or the agent wrote in an event's data. Deltas
+// Mask masks all that people or the agent wrote in an event's data. Deltas
 // have been masked, each after those before it.
-func maskData(marks *redact.Patterns, data any) any {
+func Mask(marks *redact.Patterns, data any) any {
 	switch d := data.(type) {
-	case textData:
+	case TextData:
 		if !d.Delta {
 			d.Text = redact.Text(marks, d.Text)
 		}
 		return d
-	case userData:
+	case UserData:
 		d.Text = redact.Text(marks, d.Text)
-		files := make([]named, 0, len(d.Attachments))
+		files := make([]Attachment, 0, len(d.Attachments))
 		for _, f := range d.Attachments {
-			files = append(files, named{redact.Text(marks, f.Name), redact.Text(marks, f.MIME)})
+			files = append(files, Attachment{redact.Text(marks, f.Name), redact.Text(marks, f.MIME)})
 		}
 		d.Attachments = files
 		return d
-	case toolData:
+	case ToolData:
 		d.Name, d.Summary = redact.Text(marks, d.Name), redact.Text(marks, d.Summary)
 		return d
-	case questionData:
+	case QuestionData:
 		d.Question = redact.Text(marks, d.Question)
 		options := make([]string, 0, len(d.Options))
 		for _, o := range d.Options {
@@ -30,10 +30,10 @@ func maskData(marks *redact.Patterns, data any) any {
 		}
 		d.Options = options
 		return d
-	case approvalData:
+	case ApprovalData:
 		d.Tool, d.Input = redact.Text(marks, d.Tool), redact.JSON(marks, d.Input)
 		return d
-	case upstreamData:
+	case UpstreamData:
 		d.Payload = redact.JSON(marks, d.Payload)
 		return d
 	}

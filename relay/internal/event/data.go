@@ -1,0 +1,72 @@
+package event
+
+import (
+	"encoding/json"
+)
+
+// Attachment is how an attachment is told to visitors: never its content.
+type Attachment struct {
+	Name string `json:"name"`
+	MIME string `json:"mime"`
+}
+
+// Status is where a visitor's session stands, as visitors are told. It is also
+// what the store keeps as the state of a session.
+type Status string
+
+const (
+	StatusNone     Status = "none"
+	StatusBooting  Status = "booting"
+	StatusRunning  Status = "running"
+	StatusSleeping Status = "sleeping"
+	StatusFailed   Status = "failed"
+	StatusEnded    Status = "ended"
+)
+
+// What visitors get, kind by kind. What has no type here has no way out.
+type (
+	SessionData struct {
+		Status Status `json:"status"`
+		Epoch  int64  `json:"epoch"`
+	}
+	UserData struct {
+		Text        string       `json:"text"`
+		Attachments []Attachment `json:"attachments"`
+		Turn        string       `json:"turn,omitempty"`
+	}
+	TextData struct {
+		Text  string `json:"text"`
+		Delta bool   `json:"delta"`
+	}
+	ToolData struct {
+		Name    string `json:"name"`
+		State   string `json:"state"`
+		Summary string `json:"summary"`
+	}
+	QuestionData struct {
+		ID       string   `json:"id"`
+		Question string   `json:"question"`
+		Options  []string `json:"options"`
+	}
+	ApprovalData struct {
+		ID    *string         `json:"id"`
+		Tool  string          `json:"tool,omitempty"`
+		Input json.RawMessage `json:"input,omitempty"`
+	}
+	SettledData struct {
+		ID      string `json:"id"`
+		Outcome string `json:"outcome"`
+	}
+	TurnEndData struct {
+		Reason string  `json:"reason"`
+		Code   *string `json:"code"`
+	}
+	UpstreamData struct {
+		Payload json.RawMessage `json:"payload"`
+	}
+	ResetData struct {
+		Reason string `json:"reason"`
+	}
+)
+
+const OutcomeElsewhere = "elsewhere" // the operator answered, on AnyFrame's own console

@@ -1,0 +1,37 @@
+package relay
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+)
+
+func attachmentsOf(m object) []event.Attachment {
+	var rows []object
+	if json.Unmarshal(m["attachments"], &rows) != nil {
+		return []event.Attachment{}
+	}
+	out := make([]event.Attachment, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, event.Attachment{Name: r.str("name"), MIME: cmp.Or(r.str("mime"), r.str("mime_type"))})
+	}
+	return out
+}
+
+// compactJSON returns raw on one line, nil when it is not JSON.
+func compactJSON(raw json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
