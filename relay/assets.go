@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // assets are the widget and the page, made ready once at start.
@@ -179,7 +181,7 @@ func (a *assets) file(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		if found, ok = a.files[a.current[withoutHash(name)]]; !ok {
 			w.Header().Set("Cache-Control", "no-store")
-			return errNotFound
+			return problem.NotFound
 		}
 		w.Header().Set("Cache-Control", "no-store")
 	}

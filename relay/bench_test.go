@@ -6,24 +6,23 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 func BenchmarkParse(b *testing.B) {
 	ev := fed(1)
-	var known forms
 	b.ReportAllocs()
 	for b.Loop() {
-		known.hear(ev)
+		upstream.Decode(ev)
 	}
 }
 
 func BenchmarkTranslate(b *testing.B) {
 	c := DefaultConfig()
 	t := newTranslator(&c, redact.KeyPatterns(testMarked), 1, 0, &notebook{}, false)
-	var known forms
 	b.ReportAllocs()
 	for seq := int64(1); b.Loop(); seq++ {
-		t.step(known.hear(fed(seq)))
+		t.step(upstream.Decode(fed(seq)))
 		if seq%100 == 0 {
 			t.said.Reset() // a block has come
 		}

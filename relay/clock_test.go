@@ -10,6 +10,7 @@ import (
 
 	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 // broken is a connection that cannot even be tried.
@@ -50,8 +51,8 @@ func TestAPanicWhileAStreamWaitsEndsItAlone(t *testing.T) {
 		}
 		touch(sess, bad)
 		<-over
-		if bad.trail.ended != endGone {
-			t.Errorf("%s: the stream ended as %q, want %q", name, bad.trail.ended, endGone)
+		if bad.trail.Ended != telemetry.EndGone {
+			t.Errorf("%s: the stream ended as %q, want %q", name, bad.trail.Ended, telemetry.EndGone)
 		}
 		sess.log.Append(eventlog.Entry{Seq: 2, Frame: []byte("data: after\n\n")})
 		_ = ends[1].SetReadDeadline(time.Now().Add(time.Minute))

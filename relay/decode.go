@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 const (
@@ -54,7 +56,7 @@ func (s *Server) dropBody(next http.Handler) http.Handler {
 
 func drop(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > maxSmallBody {
-		return errTooLarge
+		return problem.TooLarge
 	}
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxSmallBody)); err != nil {
 		return bodyProblem(w, err)
@@ -73,23 +75,23 @@ func setReadDeadline(w http.ResponseWriter, t time.Time) error {
 // bodyProblem is what a visitor is told when a body cannot be read.
 func bodyProblem(w http.ResponseWriter, err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return errTooLarge
+		return problem.TooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		w.Header().Set("Connection", "close")
-		return errRequestTimeout
+		return problem.RequestTimeout
 	}
-	return errBadRequest.with("The body did not arrive whole.")
+	return problem.BadRequest.With("The body did not arrive whole.")
 }
 
 // readBody returns the body of a JSON request of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		return nil, errMediaType
+		return nil, problem.MediaType
 	}
 	if r.ContentLength > limit {
-		return nil, errTooLarge
+		return nil, problem.TooLarge
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
@@ -106,42 +108,42 @@ type fields map[string]any
 // in what a visitor is told.
 func decodeObject(data []byte, prefix string, into fields) error {
 	if !utf8.Valid(data) || tooDeep(data) {
-		return errBadJSON
+		return problem.BadJSON
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	switch t, err := dec.Token(); {
 	case err != nil, t != json.Delim('{') && prefix == "":
-		return errBadJSON
+		return problem.BadJSON
 	case t != json.Delim('{'):
-		return errBadRequest.with("%s is not an object.", quoteName(strings.TrimSuffix(prefix, ".")))
+		return problem.BadRequest.With("%s is not an object.", quoteName(strings.TrimSuffix(prefix, ".")))
 	}
 	seen := map[string]bool{}
 	for dec.More() {
 		t, err := dec.Token()
 		if err != nil {
-			return errBadJSON
+			return problem.BadJSON
 		}
 		key, _ := t.(string)
 		target, known := into[key]
 		switch {
 		case !known:
-			return errBadRequest.with("%s is not known here.", quoteName(prefix+key))
+			return problem.BadRequest.With("%s is not known here.", quoteName(prefix+key))
 		case seen[key]:
-			return errBadRequest.with("%s is there twice.", quoteName(prefix+key))
+			return problem.BadRequest.With("%s is there twice.", quoteName(prefix+key))
 		}
 		seen[key] = true
 		if err := dec.Decode(target); err != nil {
 			if _, wrongType := errors.AsType[*json.UnmarshalTypeError](err); wrongType {
-				return errBadRequest.with("%s has the wrong type.", quoteName(prefix+key))
+				return problem.BadRequest.With("%s has the wrong type.", quoteName(prefix+key))
 			}
-			return errBadJSON
+			return problem.BadJSON
 		}
 	}
 	if _, err := dec.Token(); err != nil {
-		return errBadJSON
+		return problem.BadJSON
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errBadJSON
+		return problem.BadJSON
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // A visitor whom the website named has a token on every device. Logging out
@@ -76,7 +78,7 @@ func (s *session) checkDevices(ctx context.Context) {
 	tokens := slices.Collect(maps.Keys(s.devices))
 	s.mu.Unlock()
 	for _, token := range tokens {
-		if _, err := s.hub.holder(ctx, token); errors.Is(err, errVisitorUnknown) {
+		if _, err := s.hub.holder(ctx, token); errors.Is(err, problem.VisitorUnknown) {
 			s.expel(token)
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 const (
@@ -48,7 +51,7 @@ type subscriber struct {
 	line  *line
 	at    int // in the session's tabs
 	bytes int // written to the line
-	trail *trail
+	trail *telemetry.RequestInfo
 	leave func() // is called when the stream has ended, and over after that
 	over  func()
 
@@ -71,7 +74,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if s.hub.isDraining() {
-		return errDraining
+		return problem.Draining
 	}
 	release, err := s.limits.stream(v.id, clientip.Of(r))
 	if err != nil {
@@ -110,13 +113,13 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
-	t := trailOf(r.Context())
-	s.metrics.streamsOpen.Inc()
+	t := telemetry.FromContext(r.Context())
+	s.metrics.StreamsOpen.Inc()
 	undo = append(undo, func() {
-		s.metrics.streamsOpen.Dec()
-		s.metrics.streamsEnded.WithLabelValues(t.ended).Inc()
+		s.metrics.StreamsOpen.Dec()
+		s.metrics.StreamsEnded.WithLabelValues(t.Ended).Inc()
 	})
-	t.ended = endGone
+	t.Ended = telemetry.EndGone
 	if sub.line, err = takeLine(w, r); err != nil {
 		return nil // nobody is left to be told
 	}
@@ -125,12 +128,12 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		undo = append(undo, func() { sess.unpark(sub) })
 		goesOn = true
 		sub.trail, sub.leave = t, leave
-		s.hub.start(sub, t.detach())
+		s.hub.start(sub, t.Detach())
 		return nil
 	}
 	w.WriteHeader(http.StatusOK)
 	sub.w, sub.rc, sub.buf = w, http.NewResponseController(w), make([]eventlog.Entry, batch)
-	t.ended = sub.serve(r.Context())
+	t.Ended = sub.serve(r.Context())
 	return nil
 }
 
@@ -180,9 +183,9 @@ func (sub *subscriber) serve(ctx context.Context) (reason string) {
 		case errors.Is(err, errWrite): // first: net/http takes who is too slow for one who is gone
 			return endOf(err)
 		case ctx.Err() != nil:
-			return endGone
-		case errors.Is(err, errVisitorUnknown):
-			return endVoided
+			return telemetry.EndGone
+		case errors.Is(err, problem.VisitorUnknown):
+			return telemetry.EndVoided
 		case err != nil: // AnyFrame cannot be asked for what is missing
 			if err := sub.warn(err); err != nil {
 				return endOf(err)
@@ -206,11 +209,11 @@ func (sub *subscriber) serve(ctx context.Context) (reason string) {
 			drained = time.After(jitter(drainSpread))
 		case <-drained:
 			_ = sub.write([]byte(retryField(10 * time.Second))) // ends either way
-			return endDrained
+			return telemetry.EndDrained
 		case <-over.C:
-			return endLifetime
+			return telemetry.EndLifetime
 		case <-ctx.Done():
-			return endGone
+			return telemetry.EndGone
 		}
 	}
 }
@@ -218,9 +221,9 @@ func (sub *subscriber) serve(ctx context.Context) (reason string) {
 // endOf is why a stream ended that could not be written to.
 func endOf(err error) string {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return endSlow
+		return telemetry.EndSlow
 	}
-	return endGone
+	return telemetry.EndGone
 }
 
 // advance writes what there is to write now: first where the session stands,
@@ -228,12 +231,12 @@ func endOf(err error) string {
 func (sub *subscriber) advance(ctx context.Context) (wrote bool, err error) {
 	v := sub.view
 	if v.voided {
-		doc := errVisitorUnknown.document()
+		doc := problem.VisitorUnknown.Document()
 		doc.Fatal = new(true)
 		if err := sub.send("problem", doc); err != nil {
 			return false, err
 		}
-		return true, errVisitorUnknown
+		return true, problem.VisitorUnknown
 	}
 	first := sub.told.log == nil
 	if first || v.status != sub.told.status || v.epoch != sub.told.epoch {
@@ -288,7 +291,7 @@ func (sub *subscriber) restart(reason string, tell bool) error {
 		return nil
 	}
 	if reason == "trimmed" {
-		sub.server.metrics.resumes.WithLabelValues(fromReset).Inc()
+		sub.server.metrics.Resumes.WithLabelValues(telemetry.FromReset).Inc()
 	}
 	return sub.send("reset", event.ResetData{Reason: reason})
 }
@@ -309,14 +312,14 @@ func (sub *subscriber) place(ctx context.Context) error {
 	sub.asked = false
 	if known {
 		sub.seq = sub.resume.Seq
-		from := fromMemory
+		from := telemetry.FromMemory
 		if sub.seq < v.log.Base() || sub.ahead {
-			from = fromUpstream
+			from = telemetry.FromUpstream
 		}
-		sub.server.metrics.resumes.WithLabelValues(from).Inc()
+		sub.server.metrics.Resumes.WithLabelValues(from).Inc()
 		return nil
 	}
-	sub.server.metrics.resumes.WithLabelValues(fromReset).Inc()
+	sub.server.metrics.Resumes.WithLabelValues(telemetry.FromReset).Inc()
 	reason := "unknown_event_id"
 	if 0 < sub.resume.Epoch && sub.resume.Epoch < v.epoch {
 		reason = "new_session"
@@ -362,7 +365,7 @@ func (sub *subscriber) catchUp(ctx context.Context) error {
 				rows = nil
 				break
 			}
-			if err := sub.writeItems(v.epoch, t.step(hear(row.Event())).items); err != nil {
+			if err := sub.writeItems(v.epoch, t.step(upstream.Decode(row.Event())).items); err != nil {
 				return err
 			}
 			sub.seq = row.Seq
@@ -405,7 +408,7 @@ func (sub *subscriber) writeEntries(entries []eventlog.Entry) error {
 	}
 	err := sub.flush()
 	if err == nil {
-		sub.sess.firstWord.sent()
+		sub.sess.firstWord.Sent()
 	}
 	return err
 }
@@ -435,7 +438,7 @@ func (sub *subscriber) warn(err error) error {
 		return nil
 	}
 	sub.warned = true
-	doc := errUnavailable.document()
+	doc := problem.Unavailable.Document()
 	doc.Fatal = new(false)
 	return sub.send("problem", doc)
 }
@@ -464,8 +467,8 @@ func (sub *subscriber) put(frame []byte) (err error) {
 		}
 		n, err = sub.w.Write(frame)
 	}
-	sub.server.metrics.eventsSent.Inc()
-	sub.server.metrics.bytesSent.Add(float64(n))
+	sub.server.metrics.EventsSent.Inc()
+	sub.server.metrics.BytesSent.Add(float64(n))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -96,4 +97,4 @@ func PanelURL(files fs.FS) (string, error) {
 }
 
 // Broke is the cause for which a stream of AnyFrame's is opened again.
-func Broke(err error) string { return broke(err) }
+func Broke(err error) string { return upstream.Broke(err) }

@@ -7,19 +7,20 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
 // feed translates one event and appends what it comes to. Events that the log
 // has seen are dropped, and so are those of an epoch that is over.
-func (s *session) feed(log *eventlog.Log, ev heard) {
+func (s *session) feed(log *eventlog.Log, ev upstream.Event) {
 	s.feedMu.Lock()
 	defer s.feedMu.Unlock()
 	s.feedLocked(log, ev)
 }
 
 // feedLocked is feed for a caller who holds feedMu.
-func (s *session) feedLocked(log *eventlog.Log, ev heard) {
+func (s *session) feedLocked(log *eventlog.Log, ev upstream.Event) {
 	v := s.view()
 	if v.log != log || (ev.Seq != 0 && ev.Seq <= v.log.Head()) {
 		return
@@ -27,7 +28,7 @@ func (s *session) feedLocked(log *eventlog.Log, ev heard) {
 	out := s.translator.step(ev)
 	s.keepPrompts(v.epoch, out.opened) // first, for somebody may answer at once
 	if out.speaks {
-		s.firstWord.arrive()
+		s.firstWord.Ready()
 	}
 	s.append(v, out.items)
 	if out.asked != "" {
@@ -36,7 +37,7 @@ func (s *session) feedLocked(log *eventlog.Log, ev heard) {
 	if ev.Seq != 0 {
 		v.log.Advance(ev.Seq) // past what nothing shows of
 	}
-	s.note(out, ev.read)
+	s.note(out, ev.ReadAt)
 	s.remember(ev.Seq, out)
 }
 
@@ -82,7 +83,7 @@ func (s *session) note(out told, now time.Time) {
 	s.mu.Lock()
 	s.active, s.confirmed = now, now
 	if out.speaks && !s.asked.IsZero() {
-		s.hub.metrics.firstEvent.Observe(now.Sub(s.asked).Seconds())
+		s.hub.metrics.FirstEvent.Observe(now.Sub(s.asked).Seconds())
 		s.asked = time.Time{}
 	}
 	switch {
@@ -98,7 +99,7 @@ func (s *session) note(out told, now time.Time) {
 	if !ends {
 		return
 	}
-	s.hub.metrics.turnSeconds.Observe(took.Seconds())
+	s.hub.metrics.TurnSeconds.Observe(took.Seconds())
 	reason := ""
 	for _, it := range out.items {
 		if end, ok := it.Data.(event.TurnEndData); ok {

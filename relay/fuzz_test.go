@@ -18,6 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
@@ -36,8 +37,8 @@ func FuzzMessageBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := c.decodeMessage(body)
 		if err != nil {
-			if p := problemOf(err); p.code == errInternal.code || strings.ContainsFunc(p.detail, func(r rune) bool { return r < ' ' }) || len(p.detail) > 1000 {
-				t.Errorf("%q: got problem %s %q, want one that names the mistake", body, p.code, p.detail)
+			if p := problem.Of(err); p.Code == problem.Internal.Code || strings.ContainsFunc(p.Detail, func(r rune) bool { return r < ' ' }) || len(p.Detail) > 1000 {
+				t.Errorf("%q: got problem %s %q, want one that names the mistake", body, p.Code, p.Detail)
 			}
 			return
 		}
@@ -69,7 +70,7 @@ func FuzzResponseBody(f *testing.F) {
 		if err == nil && !json.Valid(body) {
 			t.Errorf("%q: taken, want it refused: it is not JSON", body)
 		}
-		if err != nil && problemOf(err).status != http.StatusBadRequest {
+		if err != nil && problem.Of(err).Status != http.StatusBadRequest {
 			t.Errorf("%q: got %v, want a bad request", body, err)
 		}
 	})

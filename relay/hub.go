@@ -13,7 +13,10 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -32,12 +35,11 @@ const (
 type hub struct {
 	config  *Config
 	marks   *redact.Patterns // what keys begin with, see mask.go
-	forms   forms            // what deltas look like
 	store   store.Store
 	client  *anyframe.Client
-	guard   *guard
+	guard   *upstream.Guard
 	limits  *limits
-	metrics *metrics
+	metrics *telemetry.Metrics
 	log     *slog.Logger
 	owner   string // this process, to other replicas
 	linger  time.Duration
@@ -70,7 +72,7 @@ type hub struct {
 	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
 }
 
-func newHub(c *Config, st store.Store, client *anyframe.Client, g *guard, l *limits, m *metrics, log *slog.Logger) *hub {
+func newHub(c *Config, st store.Store, client *anyframe.Client, g *upstream.Guard, l *limits, m *telemetry.Metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &hub{
 		config: c, marks: redact.KeyPatterns(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
@@ -93,13 +95,13 @@ func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
-		return nil, errDraining
+		return nil, problem.Draining
 	}
 	s := h.sessions[visitor]
 	if s == nil {
 		s = newSession(h, visitor)
 		h.sessions[visitor] = s
-		h.metrics.sessionsLive.Set(float64(len(h.sessions)))
+		h.metrics.SessionsLive.Set(float64(len(h.sessions)))
 	}
 	s.refs++
 	if s.refs == 1 {
@@ -114,7 +116,7 @@ func (h *hub) open(ctx context.Context, visitor string) (*session, error) {
 		s.close()
 		return nil, err
 	}
-	trailOf(ctx).describe(s)
+	telemetry.FromContext(ctx).Describe(s)
 	return s, nil
 }
 
@@ -147,10 +149,10 @@ func (s *session) retire() {
 	}
 	if h.sessions[s.visitor] == s {
 		delete(h.sessions, s.visitor)
-		h.metrics.sessionsLive.Set(float64(len(h.sessions)))
+		h.metrics.SessionsLive.Set(float64(len(h.sessions)))
 	}
 	h.mu.Unlock()
-	s.firstWord.end("unsent")
+	s.firstWord.End("unsent")
 	s.stopPump()
 }
 

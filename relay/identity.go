@@ -19,6 +19,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -156,16 +157,16 @@ const reasonExpired = "expired"
 // token was refused is the operator's to know; nothing of it is logged.
 func (s *Server) verify(w http.ResponseWriter, token string) (subject string, err error) {
 	if s.identities == nil {
-		return "", errIdentity.with("This relay does not take identities.")
+		return "", problem.Identity.With("This relay does not take identities.")
 	}
 	subject, reason := s.identities.subject(token)
 	switch reason {
 	case "":
 		return subject, nil
 	case reasonExpired:
-		err = errIdentity.with("The identity has expired; a fresh one is needed.")
+		err = problem.Identity.With("The identity has expired; a fresh one is needed.")
 	default:
-		err = errIdentity.with("The identity could not be verified; a fresh one is needed.")
+		err = problem.Identity.With("The identity could not be verified; a fresh one is needed.")
 	}
 	s.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
 	return "", err
@@ -211,12 +212,12 @@ func (s *Server) recognise(ctx context.Context, presented who, known bool, subje
 		return presented, nil // the website must say it again before there is more time
 	case known && id == presented.id:
 		v, err := s.extend(ctx, presented)
-		if !errors.Is(err, errVisitorUnknown) {
+		if !errors.Is(err, problem.VisitorUnknown) {
 			return v, err
 		}
 	}
 	if s.hub.isDraining() {
-		return who{}, errDraining
+		return who{}, problem.Draining
 	}
 	if subject == "" {
 		id = rand.Text()

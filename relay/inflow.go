@@ -8,6 +8,8 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // Most streams are silent at any time, and of what comes on the others nearly all
@@ -44,10 +46,10 @@ type inflow struct {
 	again    bool // it was open before
 	attempt  int
 	holes    holes
-	read     time.Time // when the event came; those that come together are read one after the other
-	next     *heard    // that the poller could not take; nil when there is none
-	fell     bool      // and at which our own code failed just now
-	stumbled int64     // the event at which it failed last
+	read     time.Time       // when the event came; those that come together are read one after the other
+	next     *upstream.Event // that the poller could not take; nil when there is none
+	fell     bool            // and at which our own code failed just now
+	stumbled int64           // the event at which it failed last
 }
 
 // work is the pump's goroutine.
@@ -104,11 +106,11 @@ func (s *session) unfollow(p *pump) {
 	if p.in != nil {
 		p.in.end()
 		p.in = nil
-		s.hub.metrics.upstreamOpen.Dec()
+		s.hub.metrics.UpstreamOpen.Dec()
 	}
 }
 
-// begin begins to follow, once there is a slot for it.
+// Begin begins to follow, once there is a slot for it.
 func (s *session) begin(ctx context.Context, p *pump) (err error) {
 	in := p.in
 	if in.opening, err = s.hub.reading(ctx); err != nil {
@@ -116,7 +118,7 @@ func (s *session) begin(ctx context.Context, p *pump) (err error) {
 	}
 	opts := anyframe.StreamOptions{
 		MaxStalls:    -1,
-		MaxEventSize: maxEventBytes,
+		MaxEventSize: upstream.MaxEventBytes,
 		LendData:     true,
 		OnOpen: func() {
 			in.opened()
@@ -126,7 +128,7 @@ func (s *session) begin(ctx context.Context, p *pump) (err error) {
 		},
 		OnReconnect: func(r anyframe.Reconnect) {
 			in.log.Release()
-			s.hub.metrics.upstreamReopen.WithLabelValues(broke(r.Cause)).Inc()
+			s.hub.metrics.UpstreamReopen.WithLabelValues(upstream.Broke(r.Cause)).Inc()
 			s.logger().Debug("stream broke", "attempt", r.Attempt, "error", r.Cause)
 		},
 	}
@@ -145,7 +147,7 @@ func (in *inflow) opened() {
 	}
 }
 
-// end is the end of one follower.
+// End is the end of one follower.
 func (in *inflow) end() {
 	in.log.Release()
 	in.opened()
@@ -156,12 +158,12 @@ func (in *inflow) end() {
 	}
 }
 
-// read takes what comes, until nothing does and the pump is parked, or AnyFrame
+// ReadAt takes what comes, until nothing does and the pump is parked, or AnyFrame
 // is to be asked again.
 func (s *session) read(ctx context.Context, p *pump) (parked bool, err error) {
 	in := p.in
 	for {
-		var ev heard
+		var ev upstream.Event
 		if in.next != nil {
 			ev, in.next = *in.next, nil
 		} else {
@@ -219,18 +221,18 @@ func (p *pump) wakeUp() {
 	}
 }
 
-// hear reads an event.
-func (in *inflow) hear(h *hub, ev anyframe.Event) heard {
+// Decode reads an event.
+func (in *inflow) hear(h *hub, ev anyframe.Event) upstream.Event {
 	if in.read.IsZero() {
 		in.read = time.Now()
 	}
-	return h.forms.hear(ev).at(in.read)
+	return upstream.Decode(ev).At(in.read)
 }
 
 // taken notes that the event that came is in the log.
 func (in *inflow) taken(h *hub) {
 	now := time.Now()
-	h.metrics.pumpLag.Observe(now.Sub(in.read).Seconds())
+	h.metrics.PumpLag.Observe(now.Sub(in.read).Seconds())
 	in.read, in.attempt = now, 0
 }
 
@@ -246,16 +248,16 @@ func (s *session) stumble(ctx context.Context, in *inflow, seq int64) error {
 	again := in.stumbled == seq
 	in.stumbled = seq
 	if again {
-		return s.leaveOut(ctx, in, seq, errInternal)
+		return s.leaveOut(ctx, in, seq, problem.Internal)
 	}
-	return errInternal
+	return problem.Internal
 }
 
 // takeEasily is take for an event of which nothing has to be asked or written
 // down: part of a turn that is known to run, and words of the agent's. It reports
 // whether it was one.
-func (s *session) takeEasily(in *inflow, ev *heard) bool {
-	if ev.delta == "" && ev.whole == "" || in.holes.before(ev.Seq, in.log) {
+func (s *session) takeEasily(in *inflow, ev *upstream.Event) bool {
+	if ev.Delta == "" && ev.Whole == "" || in.holes.before(ev.Seq, in.log) {
 		return false
 	}
 	s.mu.Lock()
@@ -268,7 +270,7 @@ func (s *session) takeEasily(in *inflow, ev *heard) bool {
 	if !s.translator.plain() {
 		return false
 	}
-	if ev.delta == "" {
+	if ev.Delta == "" {
 		in.log.Release()
 	} else {
 		in.log.Hold()
@@ -316,21 +318,21 @@ func (h *holes) before(seq int64, log *eventlog.Log) bool {
 // take is what happens to one event from the stream before it is fed to the
 // log: holes before it are filled, one that came garbled is read again, and a
 // message that is on its way goes first.
-func (s *session) take(ctx context.Context, in *inflow, ev heard) error {
+func (s *session) take(ctx context.Context, in *inflow, ev upstream.Event) error {
 	log := in.log
-	if ev.delta == "" {
+	if ev.Delta == "" {
 		log.Release() // it may take time, and what came before it need not wait
 	}
 	s.mu.Lock()
 	book, busy := s.book, s.busy
 	s.mu.Unlock()
-	if book.expected(ev.user) {
+	if book.expected(ev.User) {
 		book.waitPlaced(ctx, placeWait)
 	}
 	s.inform(ctx, ev, book, busy)
 	if ev.Seq == 0 {
 		s.showMissing(ctx)
-		if !ev.valid { // part of an answer, for all we know
+		if !ev.Valid { // part of an answer, for all we know
 			s.feedMu.Lock()
 			s.translator.tear(log.Head())
 			s.feedMu.Unlock()
@@ -348,17 +350,17 @@ func (s *session) take(ctx context.Context, in *inflow, ev heard) error {
 			in.holes.empties(ev.Seq - head - 1)
 		default:
 			in.holes = holes{}
-			s.hub.metrics.holesFilled.Add(float64(filled))
+			s.hub.metrics.HolesFilled.Add(float64(filled))
 			s.logger().Warn("filled a hole in the stream", "after", head, "events", filled)
 		}
 	}
-	if !ev.valid {
+	if !ev.Valid {
 		rows, err := s.rows(ctx, ev.Seq-1, 1)
 		if err != nil {
 			return err
 		}
 		if len(rows) > 0 && rows[0].Seq == ev.Seq {
-			ev = hear(rows[0].Event())
+			ev = upstream.Decode(rows[0].Event())
 		}
 	}
 	s.gather(log, ev)
@@ -368,13 +370,13 @@ func (s *session) take(ctx context.Context, in *inflow, ev heard) error {
 // leaveOut takes nothing in the place of the event numbered seq.
 func (s *session) leaveOut(ctx context.Context, in *inflow, seq int64, why error) error {
 	s.logger().Warn("left out an event", "seq", seq, "error", why)
-	return s.take(ctx, in, hear(anyframe.Event{Seq: seq, Data: []byte("null")}))
+	return s.take(ctx, in, upstream.Decode(anyframe.Event{Seq: seq, Data: []byte("null")}))
 }
 
 // gather feeds an event from the stream. Deltas wait for each other, until
 // all that have come are in the log.
-func (s *session) gather(log *eventlog.Log, ev heard) {
-	if ev.delta != "" {
+func (s *session) gather(log *eventlog.Log, ev upstream.Event) {
+	if ev.Delta != "" {
 		log.Hold()
 	}
 	s.feed(log, ev)

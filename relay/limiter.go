@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/go-chi/httprate"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // limiter lets so many through per window and key. The window slides: what came
@@ -35,7 +37,7 @@ func (l *limiter) take(key string) error {
 	if l == nil || !l.rate.OnLimit(nowhere{}, &http.Request{}, key) {
 		return nil
 	}
-	return errRateLimited.after(l.counts.wait(key, time.Now()))
+	return problem.RateLimited.After(l.counts.wait(key, time.Now()))
 }
 
 // nowhere swallows what a limiter would tell a client: refusals are ours to word.

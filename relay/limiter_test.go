@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -61,11 +63,11 @@ func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 	st := store.NewMemory()
 	q := newQuotas(&Config{APIKey: "afm_test"}, st)
 	for i := range 2*maxRefused + 10 {
-		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), errRateLimited}
+		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), problem.RateLimited}
 		if err := q.ask(t.Context(), of, true); err != nil {
 			t.Fatal(err)
 		}
-		if err := q.ask(t.Context(), of, true); !errors.Is(err, errRateLimited) {
+		if err := q.ask(t.Context(), of, true); !errors.Is(err, problem.RateLimited) {
 			t.Fatalf("visitor %d: got %v, want its second refused", i, err)
 		}
 		if n := len(q.refused); n > maxRefused {
@@ -77,14 +79,14 @@ func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 func TestARepeatedRefusalAsksTheStoreNoMore(t *testing.T) {
 	st := store.NewMemory()
 	q := newQuotas(&Config{APIKey: "afm_test"}, st)
-	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", errSessionQuota}
+	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", problem.SessionQuota}
 	for range 2 {
 		_ = q.ask(t.Context(), of, true) // the second is refused
 	}
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.ask(t.Context(), of, true); !errors.Is(err, errSessionQuota) {
+	if err := q.ask(t.Context(), of, true); !errors.Is(err, problem.SessionQuota) {
 		t.Errorf("got %v, want the refusal again, without the store", err)
 	}
 	if err := q.giveBack(t.Context(), of); !errors.Is(err, store.ErrClosed) {
@@ -107,7 +109,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 		if limited {
 			c.RateIP, c.RateMessages, c.RateSessions, c.SessionsPerDay = Rate{3, time.Hour}, Rate{9, time.Hour}, Rate{9, time.Hour}, 9
 		}
-		l := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
+		l := newLimits(&c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
 		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +131,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 		}
 		for i := range 5 {
 			err := l.request(t.Context(), "192.0.2.1")
-			if refused := errors.Is(err, errRateLimited); refused != (limited && i >= 3) || (err != nil && !refused) {
+			if refused := errors.Is(err, problem.RateLimited); refused != (limited && i >= 3) || (err != nil && !refused) {
 				t.Errorf("request %d: got %v, want this process's own limit", i+1, err)
 			}
 		}
@@ -139,8 +141,8 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 func TestRequestsAreCountedForAllMachines(t *testing.T) {
 	st := remote{store.NewMemory()}
 	c := Config{APIKey: "afm_test", RateIP: Rate{3, time.Hour}}
-	here := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
-	there := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
+	here := newLimits(&c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
+	there := newLimits(&c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
 	for i, l := range []*limits{here, there, here, there, here} {
 		if err := l.request(t.Context(), "192.0.2.1"); (err != nil) != (i >= 3) {
 			t.Errorf("request %d of 3: got %v", i+1, err)
@@ -169,7 +171,7 @@ func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
 }
 
 func TestLargeBodiesInHandAreBounded(t *testing.T) {
-	m := newMetrics(prometheus.NewRegistry())
+	m := telemetry.NewMetrics(prometheus.NewRegistry())
 	l := newLimits(&Config{}, store.NewMemory(), m)
 	must := func(addr string, n int64) func() {
 		t.Helper()
@@ -181,7 +183,7 @@ func TestLargeBodiesInHandAreBounded(t *testing.T) {
 	}
 	full := func(addr string, n int64) {
 		t.Helper()
-		if _, err := l.body(addr, n); !errors.Is(err, errCapacity) {
+		if _, err := l.body(addr, n); !errors.Is(err, problem.Capacity) {
 			t.Errorf("%d bytes of %s: got %v, want none", n, addr, err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -27,7 +29,7 @@ const (
 // process, what costs money in the store, for all processes together.
 type limits struct {
 	config  *Config
-	metrics *metrics
+	metrics *telemetry.Metrics
 	quotas  *quotas
 	shared  bool     // requests are counted in the store too
 	narrow  *limiter // requests, by address
@@ -41,7 +43,7 @@ type limits struct {
 	bodiesOf  map[string]int // the same by address
 }
 
-func newLimits(c *Config, st store.Store, m *metrics) *limits {
+func newLimits(c *Config, st store.Store, m *telemetry.Metrics) *limits {
 	return &limits{
 		config: c, metrics: m, quotas: newQuotas(c, st), shared: st.Shared(),
 		narrow: newLimiter(c.RateIP), wide: newLimiter(widened(c.RateIP)),
@@ -51,7 +53,7 @@ func newLimits(c *Config, st store.Store, m *metrics) *limits {
 
 func widened(r Rate) Rate { return Rate{wideFactor * r.Limit, r.Window} }
 
-// request counts one more request of addr. What this process knows to be too
+// ID counts one more request of addr. What this process knows to be too
 // much costs no call; a store that cannot be asked refuses nobody.
 func (l *limits) request(ctx context.Context, addr string) error {
 	network := clientip.Network(addr)
@@ -66,8 +68,8 @@ func (l *limits) request(ctx context.Context, addr string) error {
 	if !l.shared {
 		return nil
 	}
-	for _, q := range l.byAddress("requests", addr, l.config.RateIP, errRateLimited) {
-		if p, full := errors.AsType[*problem](l.quotas.ask(ctx, q, true)); full {
+	for _, q := range l.byAddress("requests", addr, l.config.RateIP, problem.RateLimited) {
+		if p, full := errors.AsType[*problem.Problem](l.quotas.ask(ctx, q, true)); full {
 			return p
 		}
 	}
@@ -85,11 +87,11 @@ func (l *limits) mayMessage(ctx context.Context, visitor string) error {
 }
 
 func (l *limits) messages(visitor string) quota {
-	return quota{"messages", l.config.RateMessages, visitor, errRateLimited}
+	return quota{"messages", l.config.RateMessages, visitor, problem.RateLimited}
 }
 
 // byAddress is what addr and its network may do at that rate.
-func (l *limits) byAddress(name, addr string, r Rate, refusal *problem) []quota {
+func (l *limits) byAddress(name, addr string, r Rate, refusal *problem.Problem) []quota {
 	all := []quota{{name, r, addr, refusal}}
 	if network := clientip.Network(addr); network != "" {
 		all = append(all, quota{name, widened(r), network, refusal})
@@ -99,8 +101,8 @@ func (l *limits) byAddress(name, addr string, r Rate, refusal *problem) []quota 
 
 // sessions are the quotas that a new session of addr counts against.
 func (l *limits) sessions(addr string) []quota {
-	return append(l.byAddress("sessions", addr, l.config.RateSessions, errSessionQuota),
-		quota{"sessions", Rate{l.config.SessionsPerDay, 24 * time.Hour}, "", errBudget})
+	return append(l.byAddress("sessions", addr, l.config.RateSessions, problem.SessionQuota),
+		quota{"sessions", Rate{l.config.SessionsPerDay, 24 * time.Hour}, "", problem.Budget})
 }
 
 // newSession returns the refusal if addr, or everybody together, has begun as
@@ -136,8 +138,8 @@ func (l *limits) beginSession(ctx context.Context, addr string) (undo func() err
 
 // spent counts a refusal for want of budget.
 func (l *limits) spent(err error) error {
-	if errors.Is(err, errBudget) {
-		l.metrics.capacity.WithLabelValues("budget").Inc()
+	if errors.Is(err, problem.Budget) {
+		l.metrics.Capacity.WithLabelValues("budget").Inc()
 	}
 	return err
 }
@@ -149,11 +151,11 @@ func (l *limits) stream(visitor, addr string) (release func(), err error) {
 	defer l.mu.Unlock()
 	switch {
 	case l.streams >= l.config.MaxStreams:
-		l.metrics.capacity.WithLabelValues("streams").Inc()
-		return nil, errCapacity
+		l.metrics.Capacity.WithLabelValues("streams").Inc()
+		return nil, problem.Capacity
 	case l.byVisitor[visitor] >= l.config.StreamsPerVisitor, l.byAddr[addr] >= l.config.StreamsPerIP,
 		network != "" && l.byAddr[network] >= wideFactor*l.config.StreamsPerIP:
-		return nil, errStreams
+		return nil, problem.Streams
 	}
 	count := func(n int) {
 		l.streams += n
@@ -180,8 +182,8 @@ func (l *limits) body(addr string, n int64) (release func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if size := int(n); l.bodies+size > max(maxBodies, size) || l.bodiesOf[addr]+size > max(maxBodies/4, size) {
-		l.metrics.capacity.WithLabelValues("bodies").Inc()
-		return nil, errCapacity.after(bodyTimeout)
+		l.metrics.Capacity.WithLabelValues("bodies").Inc()
+		return nil, problem.Capacity.After(bodyTimeout)
 	}
 	l.bodies += int(n)
 	add(l.bodiesOf, addr, int(n))

@@ -183,7 +183,7 @@ func (l *line) try(c *scratch, chunk []byte) bool {
 	return false
 }
 
-// hear reads what the browser has sent, which is nothing, without waiting. It
+// Decode reads what the browser has sent, which is nothing, without waiting. It
 // reports false when the browser has left.
 func (l *line) hear() bool {
 	c := scratches.Get().(*scratch)

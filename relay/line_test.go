@@ -18,6 +18,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -56,7 +58,7 @@ func crowd(tb testing.TB, streams int) (*session, []net.Conn) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		sub := &subscriber{server: srv, sess: sess, pos: 0, trail: &trail{}, leave: func() {}, line: &line{conn: ours, raw: raw, wrote: time.Now(), silence: time.Hour, ends: time.Now().Add(time.Hour)}}
+		sub := &subscriber{server: srv, sess: sess, pos: 0, trail: &telemetry.RequestInfo{}, leave: func() {}, line: &line{conn: ours, raw: raw, wrote: time.Now(), silence: time.Hour, ends: time.Now().Add(time.Hour)}}
 		sub.view = sub.look()
 		sub.told = sub.view
 		sess.park(sub)
@@ -97,7 +99,7 @@ func TestAnEventAllocatesNothingForATab(t *testing.T) {
 		ev := fed(0)
 		return testing.AllocsPerRun(500, func() {
 			ev.Seq++
-			sess.feed(sess.log, hear(ev))
+			sess.feed(sess.log, upstream.Decode(ev))
 		})
 	}
 	one, many := perEvent(1), perEvent(20)
@@ -111,7 +113,7 @@ func TestAnEventAllocatesNothingForATab(t *testing.T) {
 
 func TestAWaitingStreamIsWrittenToByWhoeverAppends(t *testing.T) {
 	sess, ends := crowd(t, 2)
-	sess.feed(sess.log, hear(fed(1)))
+	sess.feed(sess.log, upstream.Decode(fed(1)))
 	want := "id: 1-1\nevent: text\ndata: {\"text\":\"the quick brown fox\",\"delta\":true}\n\n"
 	for _, c := range ends {
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
@@ -213,7 +215,7 @@ func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {
 	for seq, key := range []string{"first", "second"} {
 		book.setTurn(turnNote{note: store.Note{Key: key, State: turnSent, Seq: int64(10*seq + 2)}, Text: key})
 		for next := range int64(3) { // the second of them finds that all is shown
-			out := tr.step(hear(fed(int64(10*seq+3) + next)))
+			out := tr.step(upstream.Decode(fed(int64(10*seq+3) + next)))
 			if next == 0 && (len(out.items) != 2 || out.items[0].Kind != "user") {
 				t.Errorf("%s: got %v, want the turn before the delta", key, out.items)
 			}

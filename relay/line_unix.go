@@ -17,7 +17,7 @@ func (c *scratch) write(fd uintptr) bool {
 	return true
 }
 
-// read reads what has come, and does not wait for more.
+// ReadAt reads what has come, and does not wait for more.
 func (c *scratch) read(fd uintptr) bool {
 	for {
 		n, err := syscall.Read(int(fd), c.got[:])

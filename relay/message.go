@@ -16,6 +16,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // message is one turn as a visitor wrote it, checked.
@@ -56,13 +57,13 @@ func (c *Config) decodeMessage(body []byte) (message, error) {
 	}
 	switch {
 	case len(m.text) > c.MaxMessage:
-		return m, errTooLarge.with("The message is longer than %d bytes.", c.MaxMessage)
+		return m, problem.TooLarge.With("The message is longer than %d bytes.", c.MaxMessage)
 	case strings.ContainsRune(m.text, 0):
-		return m, errBadRequest.with(`"text" holds a NUL character.`)
+		return m, problem.BadRequest.With(`"text" holds a NUL character.`)
 	case strings.TrimSpace(m.text) == "" && len(rows) == 0:
-		return m, errEmptyMessage
+		return m, problem.EmptyMessage
 	case len(rows) > c.MaxAttachments:
-		return m, errTooMany.with("At most %d attachments are accepted.", c.MaxAttachments)
+		return m, problem.TooMany.With("At most %d attachments are accepted.", c.MaxAttachments)
 	}
 	for i, row := range rows {
 		a, err := c.decodeAttachment(row, fmt.Sprintf("attachments[%d].", i))
@@ -80,34 +81,34 @@ func (c *Config) decodeAttachment(row json.RawMessage, prefix string) (a anyfram
 		return a, err
 	}
 	if base64.StdEncoding.DecodedLen(len(data)) > c.MaxAttachment+2 {
-		return a, errAttachLarge.with("An attachment is larger than %d bytes.", c.MaxAttachment)
+		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", c.MaxAttachment)
 	}
 	content, err := base64.StdEncoding.DecodeString(data)
 	switch {
 	case err != nil:
-		return a, errBadRequest.with("%s is not base64.", quoteName(prefix+"data"))
+		return a, problem.BadRequest.With("%s is not base64.", quoteName(prefix+"data"))
 	case len(content) > c.MaxAttachment:
-		return a, errAttachLarge.with("An attachment is larger than %d bytes.", c.MaxAttachment)
+		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", c.MaxAttachment)
 	case len(content) == 0:
-		return a, errBadRequest.with("%s is empty.", quoteName(prefix+"data"))
+		return a, problem.BadRequest.With("%s is empty.", quoteName(prefix+"data"))
 	}
 	kind = strings.ToLower(strings.TrimSpace(kind))
 	if !c.accepts(kind) {
-		return a, errAttachType
+		return a, problem.AttachType
 	}
 	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
 	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !c.accepts(named)) {
-		return a, errAttachType.with("An attachment's name says that it is something else.")
+		return a, problem.AttachType.With("An attachment's name says that it is something else.")
 	}
 	if isText(kind) {
 		if held := typeOfText(content); !isText(held) || !c.accepts(held) {
-			return a, errAttachType.with("An attachment does not hold the text that it is said to be.")
+			return a, problem.AttachType.With("An attachment does not hold the text that it is said to be.")
 		}
 		a.Kind, a.Text = anyframe.AttachmentText, string(content)
 		return a, nil
 	}
 	if http.DetectContentType(content) != kind || isPage(content) {
-		return a, errAttachType.with("An attachment does not hold the image that it is said to be.")
+		return a, problem.AttachType.With("An attachment does not hold the image that it is said to be.")
 	}
 	a.Kind, a.Data = anyframe.AttachmentImage, content
 	return a, nil

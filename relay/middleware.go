@@ -12,6 +12,9 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 // handle makes a handler that returns its refusal one that writes it.
@@ -26,18 +29,18 @@ func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.H
 // refuse answers with the problem that err is. What nobody foresaw is logged:
 // the visitor is told nothing of it.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil && !errors.Is(err, errRequestTimeout) { // net/http takes a body that is late for a client that is gone
+	if r.Context().Err() != nil && !errors.Is(err, problem.RequestTimeout) { // net/http takes a body that is late for a client that is gone
 		return // the visitor has left
 	}
-	p := writeProblem(w, err)
-	s.metrics.refusals.WithLabelValues(p.code).Inc()
-	trailOf(r.Context()).code = p.code
+	p := problem.Write(w, err)
+	s.metrics.Refusals.WithLabelValues(p.Code).Inc()
+	telemetry.FromContext(r.Context()).Code = p.Code
 	switch {
-	case p.code == errInternal.code:
+	case p.Code == problem.Internal.Code:
 		s.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
-	case errors.Is(p, errBooting), errors.Is(p, errDraining), errors.Is(err, errCapacity): // as it should be, and on the request's own line
-	case p.status >= http.StatusInternalServerError:
-		s.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.code, "error", err)
+	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(err, problem.Capacity): // as it should be, and on the request's own line
+	case p.Status >= http.StatusInternalServerError:
+		s.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
 	}
 }
 
@@ -48,25 +51,25 @@ const requestIDHeader = "X-Request-Id"
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		t := newTrail()
-		w.Header().Set(requestIDHeader, t.request)
-		r = r.WithContext(withTrail(r.Context(), t))
+		t := telemetry.NewRequest()
+		w.Header().Set(requestIDHeader, t.ID)
+		r = r.WithContext(telemetry.WithRequest(r.Context(), t))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		t.onFinish(func() func() {
+		t.OnFinish(func() func() {
 			route, code, bytes := s.routeOf(r), ww.Status(), ww.BytesWritten()
 			if code == 0 {
 				code = http.StatusOK
 			}
-			return func() { s.noteRequest(t, route, code, bytes+t.bytes, start) }
+			return func() { s.noteRequest(t, route, code, bytes+t.Bytes, start) }
 		})
-		defer t.finish()
+		defer t.Finish()
 		next.ServeHTTP(ww, r)
 	})
 }
 
 // noteRequest counts and logs a request that is over.
-func (s *Server) noteRequest(t *trail, route string, code, bytes int, start time.Time) {
-	s.metrics.request(route, code)
+func (s *Server) noteRequest(t *telemetry.RequestInfo, route string, code, bytes int, start time.Time) {
+	s.metrics.Request(route, code)
 	level := slog.LevelInfo
 	if !strings.Contains(route, "/v1/") {
 		level = slog.LevelDebug
@@ -76,9 +79,9 @@ func (s *Server) noteRequest(t *trail, route string, code, bytes int, start time
 		return
 	}
 	s.log.LogAttrs(ctx, level, "request", append([]slog.Attr{
-		slog.String("request", t.request), slog.String("route", route), slog.Int("status", code),
+		slog.String("request", t.ID), slog.String("route", route), slog.Int("status", code),
 		slog.Int("bytes", bytes), slog.Int64("ms", time.Since(start).Milliseconds()),
-	}, t.attrs()...)...)
+	}, t.Attrs()...)...)
 }
 
 // routeOf names a request by what was matched, from a closed set.
@@ -108,12 +111,12 @@ func (s *Server) recover(next http.Handler) http.Handler {
 			if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
 				panic(cause)
 			}
-			s.metrics.panics.Inc()
+			s.metrics.Panics.Inc()
 			s.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler)
 			}
-			s.metrics.refusals.WithLabelValues(writeProblem(w, errInternal).code).Inc()
+			s.metrics.Refusals.WithLabelValues(problem.Write(w, problem.Internal).Code).Inc()
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -130,7 +130,7 @@ func readPrompt(n store.Note) promptNote {
 	return p
 }
 
-// stored returns the note as the store keeps it.
+// Stored returns the note as the store keeps it.
 func (t turnNote) stored() store.Note {
 	body, _ := json.Marshal(t) // strings and numbers: cannot fail
 	t.note.Body = string(body)

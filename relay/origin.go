@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // origin is where a request comes from, as its browser says.
@@ -139,14 +141,14 @@ func (s *Server) checkOrigin(next http.Handler) http.Handler {
 		h.Add("Vary", "Origin")
 		switch s.originOf(r) {
 		case originForeign:
-			s.refuse(w, r, errOrigin)
+			s.refuse(w, r, problem.Origin)
 			return
 		case originAllowed:
 			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 			h.Set("Access-Control-Expose-Headers", "Retry-After")
 		case originNone, originOurs:
 			if s.crossOrigin.Check(r) != nil {
-				s.refuse(w, r, errOrigin)
+				s.refuse(w, r, problem.Origin)
 				return
 			}
 		}

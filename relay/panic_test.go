@@ -12,14 +12,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // panicking is what the relay makes of a handler that panics.
 func panicking(t *testing.T, handler http.HandlerFunc) (rec *httptest.ResponseRecorder, log string, passedOn any) {
 	t.Helper()
 	var logs bytes.Buffer
-	s := &Server{metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(redact.NewHandler(slog.NewJSONHandler(&logs, nil), redact.KeyPatterns(testMarked), outline))}
+	s := &Server{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(redact.NewHandler(slog.NewJSONHandler(&logs, nil), redact.KeyPatterns(testMarked), upstream.Describe))}
 	rec = httptest.NewRecorder()
 	func() {
 		defer func() { passedOn = recover() }()
@@ -36,7 +39,7 @@ func TestAPanicIsAnAnswerThatTellsNothingAndALogLineThatTellsWhere(t *testing.T)
 		"our own mistake": http.ErrBodyNotAllowed,
 	} {
 		rec, log, passedOn := panicking(t, func(http.ResponseWriter, *http.Request) { panic(cause) })
-		var doc document
+		var doc problem.Document
 		if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil || rec.Code != http.StatusInternalServerError || doc.Code != "internal" || passedOn != nil {
 			t.Errorf("%s: got %d %s and a panic %v, want a problem internal and no panic", name, rec.Code, rec.Body, passedOn)
 		}
@@ -54,7 +57,7 @@ func TestAPanicIsAnAnswerThatTellsNothingAndALogLineThatTellsWhere(t *testing.T)
 // An answer that ends cleanly would look complete.
 func TestAPanicInTheMiddleOfAnAnswerCutsTheConnection(t *testing.T) {
 	for name, cause := range map[string]any{"a panic": "oh", "a wish to abort": http.ErrAbortHandler} {
-		s := &Server{metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
+		s := &Server{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
 		web := httptest.NewServer(s.observe(s.recover(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("half"))
 			_ = http.NewResponseController(w).Flush()

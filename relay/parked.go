@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// begin runs the stream until over is called, in steps of which this is the
+// Begin runs the stream until over is called, in steps of which this is the
 // first. It returns when there is nothing to do at the moment.
 func (sub *subscriber) begin(over func()) {
 	s, l := sub.server, sub.line
@@ -41,7 +44,7 @@ func (h *hub) start(sub *subscriber, finish func()) {
 // run runs a step, and ends the stream if that says why. A panic ends this
 // stream and no other.
 func (sub *subscriber) run(step func() (ended string)) {
-	ended := endGone
+	ended := telemetry.EndGone
 	defer func() {
 		if cause := recover(); cause != nil {
 			sub.panicked(cause)
@@ -53,7 +56,7 @@ func (sub *subscriber) run(step func() (ended string)) {
 	ended = step()
 }
 
-// end is called by the last step, which nothing comes after: the line's state
+// End is called by the last step, which nothing comes after: the line's state
 // stays as it is.
 func (sub *subscriber) end(reason string) {
 	defer sub.over()
@@ -62,16 +65,16 @@ func (sub *subscriber) end(reason string) {
 	}
 	_ = sub.line.conn.Close() // ends either way
 	sub.server.hub.clock.forget(sub)
-	sub.trail.ended, sub.trail.bytes = reason, sub.bytes
+	sub.trail.Ended, sub.trail.Bytes = reason, sub.bytes
 	sub.leave()
 }
 
 func (sub *subscriber) panicked(cause any) {
-	sub.server.metrics.panics.Inc()
-	sub.server.log.Error("panic", "request", sub.trail.request, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	sub.server.metrics.Panics.Inc()
+	sub.server.log.Error("panic", "request", sub.trail.ID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 }
 
-// step does what there is to do, until the line is parked or the stream is to
+// StartSpan does what there is to do, until the line is parked or the stream is to
 // end, and then says why.
 func (sub *subscriber) step() (ended string) {
 	s, l, ctx := sub.server, sub.line, sub.server.hub.ctx
@@ -81,7 +84,7 @@ func (sub *subscriber) step() (ended string) {
 		l.poked = false
 		l.mu.Unlock()
 		if gone {
-			return endGone
+			return telemetry.EndGone
 		}
 		if err := l.flush(); err != nil { // what somebody else could not
 			return endOf(err)
@@ -93,9 +96,9 @@ func (sub *subscriber) step() (ended string) {
 		now := time.Now()
 		switch {
 		case ctx.Err() != nil:
-			return endGone
+			return telemetry.EndGone
 		case !l.drained.IsZero() && !now.Before(l.drained):
-			return sub.hangUp(errDraining)
+			return sub.hangUp(problem.Draining)
 		case !now.Before(l.ends):
 			return sub.hangUp(nil)
 		case l.drained.IsZero() && s.hub.isDraining():
@@ -136,7 +139,7 @@ func (sub *subscriber) turn(ctx context.Context) (again time.Time, wrote bool, e
 	}()
 	sub.view = sub.look()
 	wrote, err = sub.advance(ctx)
-	if err == nil || errors.Is(err, errWrite) || errors.Is(err, errVisitorUnknown) || ctx.Err() != nil {
+	if err == nil || errors.Is(err, errWrite) || errors.Is(err, problem.VisitorUnknown) || ctx.Err() != nil {
 		return again, wrote, err
 	}
 	return time.Now().Add(time.Second + jitter(2*time.Second)), false, sub.warn(err)
@@ -145,17 +148,17 @@ func (sub *subscriber) turn(ctx context.Context) (again time.Time, wrote bool, e
 // hangUp ends the answer and returns why the stream ended: no error is that its
 // time was over.
 func (sub *subscriber) hangUp(err error) (reason string) {
-	reason = endLifetime
+	reason = telemetry.EndLifetime
 	switch {
 	case errors.Is(err, errWrite):
 		return endOf(err)
-	case errors.Is(err, errVisitorUnknown):
-		reason = endVoided
-	case errors.Is(err, errDraining):
-		reason = endDrained
+	case errors.Is(err, problem.VisitorUnknown):
+		reason = telemetry.EndVoided
+	case errors.Is(err, problem.Draining):
+		reason = telemetry.EndDrained
 		_ = sub.write([]byte(retryField(10 * time.Second))) // ends either way
 	case err != nil:
-		return endGone
+		return telemetry.EndGone
 	}
 	sub.line.rest = append(sub.line.rest, "0\r\n\r\n"...)
 	_ = sub.line.flush() // as above
@@ -246,7 +249,7 @@ func (sub *subscriber) writeOn() bool {
 	if !sub.try(c, frames) {
 		return false
 	}
-	sub.sess.firstWord.sent()
+	sub.sess.firstWord.Sent()
 	return true
 }
 
@@ -254,8 +257,8 @@ func (sub *subscriber) writeOn() bool {
 // of them at once. The caller holds the line's mu.
 func (sub *subscriber) try(c *scratch, frames int) bool {
 	size := len(c.out) - room
-	sub.server.metrics.eventsSent.Add(float64(frames))
-	sub.server.metrics.bytesSent.Add(float64(size))
+	sub.server.metrics.EventsSent.Add(float64(frames))
+	sub.server.metrics.BytesSent.Add(float64(size))
 	sub.bytes += size
 	return sub.line.try(c, seal(&c.out))
 }

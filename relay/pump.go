@@ -11,6 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -21,8 +23,6 @@ const (
 	// trustSkips is after how many holes of one width that AnyFrame left itself
 	// we stop asking its transcript for what is missing in others like them.
 	trustSkips = 16
-	// maxEventBytes is how large an event may be. A larger one is left out.
-	maxEventBytes = 16 << 20
 )
 
 // startPump starts the session's pump if none runs. With wake it brings the
@@ -33,7 +33,7 @@ func (s *session) startPump(wake bool, addr string) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hub.closed {
-		f := &flight{done: make(chan struct{}), err: errDraining}
+		f := &flight{done: make(chan struct{}), err: problem.Draining}
 		close(f.done)
 		return f
 	}
@@ -58,13 +58,13 @@ func (s *session) startPump(wake bool, addr string) *flight {
 	return s.flight
 }
 
-// guard keeps a fault of ours in one visitor's conversation from ending all the
+// Guard keeps a fault of ours in one visitor's conversation from ending all the
 // others': without it a panic here would be the end of the relay. It reports
 // whether do came to its end.
 func (s *session) guard(do func()) (ended bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.hub.metrics.panics.Inc()
+			s.hub.metrics.Panics.Inc()
 			s.logger().Error("panic", "cause", cause, "stack", string(debug.Stack()))
 		}
 	}()
@@ -125,7 +125,7 @@ func (s *session) prepare(ctx context.Context, p *pump, first bool) bool {
 			s.pump = nil
 		}
 		if f != nil && s.pump == nil {
-			s.flight, f.err = nil, errDraining
+			s.flight, f.err = nil, problem.Draining
 			close(f.done)
 		}
 		s.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *session) prepare(ctx context.Context, p *pump, first bool) bool {
 		}
 	}
 	p.in, p.flow = &p.flow, inflow{id: s.upstreamID(), log: s.view().log, stumbled: -1}
-	s.hub.metrics.upstreamOpen.Inc()
+	s.hub.metrics.UpstreamOpen.Inc()
 	return true
 }
 
@@ -260,7 +260,7 @@ func (s *session) fill(ctx context.Context, id string, log *eventlog.Log, from, 
 		if row.Seq >= to {
 			break
 		}
-		ev := hear(row.Event())
+		ev := upstream.Decode(row.Event())
 		s.inform(ctx, ev, s.notes(), true)
 		s.feed(log, ev)
 		filled++
@@ -287,8 +287,8 @@ func (s *session) showMissing(ctx context.Context) {
 	for _, own := range ahead {
 		for _, row := range rows {
 			// What comes before it has yet to come, or it does so itself.
-			if ev := hear(row.Event()); row.Seq <= own.place() ||
-				ev.user && (row.Seq == own.note.Seq || (own.note.Seq == 0 && ev.members.userText() == own.Text)) {
+			if ev := upstream.Decode(row.Event()); row.Seq <= own.place() ||
+				ev.User && (row.Seq == own.note.Seq || (own.note.Seq == 0 && ev.Members.UserText() == own.Text)) {
 				due[own.note.Key] = row.Seq
 			}
 		}

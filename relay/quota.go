@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -26,7 +27,7 @@ type quota struct {
 	name    string
 	rate    Rate
 	who     string // a visitor or an address; empty for all together
-	refusal *problem
+	refusal *problem.Problem
 }
 
 // quotas count what must hold in total, in the store.
@@ -64,7 +65,7 @@ func (q *quotas) ask(ctx context.Context, of quota, take bool) error {
 	r, known := q.refused[key]
 	q.mu.Unlock()
 	if known && now.Before(r.certain) {
-		return of.refusal.after(r.room.Sub(now))
+		return of.refusal.After(r.room.Sub(now))
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -83,7 +84,7 @@ func (q *quotas) ask(ctx context.Context, of quota, take bool) error {
 	}
 	q.refused[key] = refused{now.Add(min(wait, certainFor)), now.Add(wait)}
 	q.mu.Unlock()
-	return of.refusal.after(wait)
+	return of.refusal.After(wait)
 }
 
 // giveBack undoes one take that came to nothing.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -21,7 +23,7 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if s.hub.isDraining() {
-		return errDraining
+		return problem.Draining
 	}
 	body, err := readBody(w, r, maxSmallBody+6*int64(s.config.MaxMessage))
 	if err != nil {
@@ -33,17 +35,17 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case decision != "" && decision != "approve" && decision != "deny":
-		return errBadRequest.with(`"decision" must be "approve" or "deny".`)
+		return problem.BadRequest.With(`"decision" must be "approve" or "deny".`)
 	case decision != "" && !s.config.VisitorApprovals:
-		return errApprovalsOff
+		return problem.ApprovalsOff
 	case id == "":
-		return errBadRequest.with(`"id" is missing.`)
+		return problem.BadRequest.With(`"id" is missing.`)
 	case (decision == "") == (strings.TrimSpace(text) == ""):
-		return errBadRequest.with(`One of "answer" and "decision" is needed.`)
+		return problem.BadRequest.With(`One of "answer" and "decision" is needed.`)
 	case strings.ContainsRune(text, 0):
-		return errBadRequest.with(`"answer" holds a NUL character.`)
+		return problem.BadRequest.With(`"answer" holds a NUL character.`)
 	case len(text) > s.config.MaxMessage:
-		return errTooLarge.with("The answer is longer than %d bytes.", s.config.MaxMessage)
+		return problem.TooLarge.With("The answer is longer than %d bytes.", s.config.MaxMessage)
 	}
 	if err := s.limits.message(r.Context(), v.id); err != nil {
 		return err
@@ -69,7 +71,7 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	epoch := s.view().epoch
 	n, err := s.hub.store.Note(ctx, s.visitor, notePrompt, id)
 	if errors.Is(err, store.ErrNotFound) || (err == nil && n.Epoch != epoch) {
-		return errPromptUnknown
+		return problem.PromptUnknown
 	}
 	if err != nil {
 		return err
@@ -77,14 +79,14 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	p := readPrompt(n)
 	switch {
 	case p.Approval && decision == "", !p.Approval && decision != "":
-		return errPromptUnknown // there is one of that id, and it is of the other kind
+		return problem.PromptUnknown // there is one of that id, and it is of the other kind
 	case p.note.State == promptAnswered:
-		return errPromptSettled
+		return problem.PromptSettled
 	case p.note.State == promptClaimed && time.Since(p.ClaimedAt) < claimFor:
 		if p.Unsure { // nobody knows yet whether it is settled
-			return errUpstream.after(claimFor - time.Since(p.ClaimedAt))
+			return problem.Upstream.After(claimFor - time.Since(p.ClaimedAt))
 		}
-		return errPromptSettled
+		return problem.PromptSettled
 	}
 	outcome := "answered"
 	body := map[string]any{"prompt_id": p.PromptID, "answer": text}
@@ -98,7 +100,7 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	n, err = s.hub.store.SaveNote(ctx, p.stored())
 	switch {
 	case errors.Is(err, store.ErrConflict):
-		return errPromptSettled
+		return problem.PromptSettled
 	case err != nil:
 		return err
 	}
@@ -110,8 +112,8 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
-		outcome, err = event.OutcomeElsewhere, errPromptSettled // no longer open there
-	case neverSent(err):
+		outcome, err = event.OutcomeElsewhere, problem.PromptSettled // no longer open there
+	case upstream.NeverSent(err):
 		p.note.State, p.Outcome = promptOpen, "" // may be tried again
 		s.savePrompt(ctx, p)
 		return err
@@ -123,7 +125,7 @@ func (s *session) answer(ctx context.Context, id, text, decision string) error {
 		// claim ends and the visitor may try again.
 		p.Unsure = true
 		s.savePrompt(ctx, p)
-		return problemOf(err).after(claimFor)
+		return problem.Of(err).After(claimFor)
 	}
 	p.note.State, p.Outcome = promptAnswered, outcome
 	p.After = max(s.showSettled(id, outcome), p.note.Seq)

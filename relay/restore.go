@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -36,7 +37,7 @@ func (s *session) reconcile(ctx context.Context, rec store.Session) (store.Sessi
 		next := rec
 		switch {
 		case rec.State == stateVoid:
-			return rec, errVisitorUnknown
+			return rec, problem.VisitorUnknown
 		case behind(rec, was):
 			next = was
 			next.Version = rec.Version

@@ -10,7 +10,9 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -291,8 +293,8 @@ func (h *hub) anyIdle(ctx context.Context) error {
 }
 
 func (h *hub) full() error {
-	h.metrics.capacity.WithLabelValues("awake").Inc()
-	return errCapacity
+	h.metrics.Capacity.WithLabelValues("awake").Inc()
+	return problem.Capacity
 }
 
 // takeRoom counts the session's sandbox, which is about to be woken, and makes
@@ -334,10 +336,10 @@ func (h *hub) makeRoom(ctx context.Context, visitor string) bool {
 			h.log.Warn("put a sandbox to sleep", "visitor", redact.ID(a.Visitor), "error", err)
 		}
 		if slept {
-			h.metrics.slept.Inc()
+			h.metrics.Slept.Inc()
 			return true
 		}
-		if ctx.Err() != nil || unavailable(err) {
+		if ctx.Err() != nil || upstream.Unavailable(err) {
 			return false
 		}
 	}

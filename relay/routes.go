@@ -6,6 +6,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // routes is every route and every middleware, in the order in which a request
@@ -53,7 +54,7 @@ func (s *Server) routes() http.Handler {
 	return root
 }
 
-func notFound(http.ResponseWriter, *http.Request) error { return errNotFound }
+func notFound(http.ResponseWriter, *http.Request) error { return problem.NotFound }
 
 // methodNotAllowed says which methods an address takes, as RFC 9110 section
 // 15.5.6 wants it.
@@ -64,7 +65,7 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 			w.Header().Add("Allow", method)
 		}
 	}
-	return errMethod
+	return problem.Method
 }
 
 // private keeps every answer of the API out of caches and frames, and what it is

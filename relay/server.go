@@ -15,6 +15,8 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/web"
 )
@@ -25,8 +27,8 @@ type Server struct {
 	publicOrigin string
 	crossOrigin  *http.CrossOriginProtection
 	log          *slog.Logger
-	metrics      *metrics
-	guard        *guard
+	metrics      *telemetry.Metrics
+	guard        *upstream.Guard
 	limits       *limits
 	store        store.Store
 	client       *anyframe.Client
@@ -50,10 +52,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	log = slog.New(redact.NewHandler(log.Handler(), redact.KeyPatterns(c.APIKey), outline))
-	s := &Server{config: c, log: log, metrics: newMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
+	log = slog.New(redact.NewHandler(log.Handler(), redact.KeyPatterns(c.APIKey), upstream.Describe))
+	s := &Server{config: c, log: log, metrics: telemetry.NewMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
 	s.crossOrigin = newCrossOrigin(s.publicOrigin)
-	s.guard = newGuard(s.metrics, log)
+	s.guard = upstream.NewGuard(s.metrics, log)
 	var err error
 	if s.identities, err = newIdentities(&s.config); err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		anyframe.WithDotEnv(""), // whoever runs us has read it
 		anyframe.WithTimeout(c.UpstreamTimeout),
 		anyframe.WithUserAgent("anyframe-relay"),
-		anyframe.WithMiddleware(s.guard.middleware),
+		anyframe.WithMiddleware(s.guard.Middleware),
 		anyframe.WithLogger(cmp.Or(c.UpstreamLog, slog.New(slog.DiscardHandler))),
 	)
 	if err != nil {
@@ -80,11 +82,11 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
 	}, awake(s.store)))
-	s.store = store.Observe(s.store, s.metrics.stored)
+	s.store = store.Observe(s.store, s.metrics.Stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
 	s.limits = newLimits(&s.config, s.store, s.metrics)
-	s.metrics.awakeLimit.Set(float64(c.MaxSessions))
-	s.metrics.streamsLimit.Set(float64(c.MaxStreams))
+	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
+	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
 	s.hub.holder, s.hub.herald = s.holder, herald
@@ -137,7 +139,7 @@ func (s *Server) watchKey(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		_, err := s.client.Me(ctx, anyframe.CallRetries(0))
 		wait := time.Minute
-		if err != nil && !s.guard.refused.Load() {
+		if err != nil && !s.guard.KeyRefused() {
 			wait = backoff(attempt, time.Minute) // AnyFrame is not there yet
 		}
 		if err == nil {
@@ -147,7 +149,7 @@ func (s *Server) watchKey(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			for !s.guard.refused.Load() { // nothing to watch for as long as calls succeed
+			for !s.guard.KeyRefused() { // nothing to watch for as long as calls succeed
 				if pause(ctx, 5*time.Second); ctx.Err() != nil {
 					return
 				}
@@ -195,7 +197,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.storeHealth(r.Context()); err != nil {
 		not("the store cannot be reached")
 	}
-	if s.guard.refused.Load() {
+	if s.guard.KeyRefused() {
 		not("AnyFrame refuses our key")
 	}
 	code := http.StatusOK

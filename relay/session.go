@@ -11,6 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -24,7 +26,7 @@ type session struct {
 	// order has one slot, given first come, first served: turns reach AnyFrame
 	// in the order in which they were read.
 	order     chan struct{}
-	firstWord answerSpan
+	firstWord telemetry.AnswerSpan
 	// waking has one slot too, for who wakes the sandbox or puts it to sleep.
 	waking chan struct{}
 
@@ -116,7 +118,7 @@ func (s *session) hash() string {
 	return ""
 }
 
-// LogAttrs implements [logged].
+// LogAttrs implements [Subject].
 func (s *session) LogAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("visitor", redact.ID(s.visitor)), slog.String("session", s.hash())}
 	if epoch := s.view().epoch; epoch > 0 {
@@ -342,7 +344,7 @@ func (s *session) sync(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ev := hear(row.Event())
+		ev := upstream.Decode(row.Event())
 		s.inform(ctx, ev, s.notes(), false)
 		s.feed(v.log, ev)
 	}

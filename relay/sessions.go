@@ -11,6 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -62,7 +64,7 @@ func (s *Server) showSession(w http.ResponseWriter, r *http.Request) error {
 // for it: POST /v1/session.
 func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.isDraining() {
-		return errDraining
+		return problem.Draining
 	}
 	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
 		body, err := readBody(w, r, maxSmallBody)
@@ -113,7 +115,7 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// end terminates the sandbox; the next turn begins another epoch. Turns on
+// End terminates the sandbox; the next turn begins another epoch. Turns on
 // their way finish first.
 func (s *session) end(ctx context.Context) error {
 	s.order <- struct{}{} // each holder gives it back in bounded time
@@ -123,7 +125,7 @@ func (s *session) end(ctx context.Context) error {
 	release, err := s.hub.lease(wait, "turn:"+s.visitor)
 	if err != nil {
 		if wait.Err() != nil {
-			return errBooting
+			return problem.Booting
 		}
 		return err
 	}
@@ -138,7 +140,7 @@ func (s *session) end(ctx context.Context) error {
 		select {
 		case <-flight.done:
 		case <-wait.Done():
-			return errBooting
+			return problem.Booting
 		}
 		id = s.upstreamID()
 	}
@@ -243,7 +245,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	}
 	var items []event.Item
 	for _, row := range rows {
-		items = append(items, t.step(hear(row.Event())).items...)
+		items = append(items, t.step(upstream.Decode(row.Event())).items...)
 	}
 	if len(rows) == int(limit) {
 		out.NextSince = &rows[len(rows)-1].Seq
@@ -267,7 +269,7 @@ func queryInt(r *http.Request, name string, missing, least, most int64) (int64, 
 	}
 	n, err := strconv.ParseInt(raw, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, errBadRequest.with("%q must be a number from %d to %d.", name, least, most)
+		return 0, problem.BadRequest.With("%q must be a number from %d to %d.", name, least, most)
 	}
 	return n, nil
 }

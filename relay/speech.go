@@ -5,6 +5,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // spoken is what the agent said in deltas since its last whole block.
@@ -48,7 +49,7 @@ func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64
 	}
 	for _, row := range before {
 		if row.Seq <= t.start {
-			aside.step(hear(row.Event()))
+			aside.step(upstream.Decode(row.Event()))
 		}
 	}
 	t.said.masker = aside.said.masker
@@ -57,14 +58,14 @@ func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64
 
 // deltaText is the text of a piece of a block, "" when ev is none.
 func deltaText(ev anyframe.Event) string {
-	m := members(ev.Data)
-	if !m.flag("delta") || ev.Type() != anyframe.TypeAssistant {
+	m := upstream.ParseObject(ev.Data)
+	if !m.Flag("delta") || ev.Type() != anyframe.TypeAssistant {
 		return ""
 	}
 	var b strings.Builder
-	for _, block := range m.blocks() {
-		if block.blockType() == "text" {
-			b.WriteString(block.str("text"))
+	for _, block := range m.Blocks() {
+		if block.BlockType() == "text" {
+			b.WriteString(block.Str("text"))
 		}
 	}
 	return b.String()

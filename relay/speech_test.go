@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -69,7 +70,7 @@ func TestAMessageThatAnyFrameDoesNotShowShowsNoKey(t *testing.T) {
 // shown of the block, lost ones included, so that the block replaces them.
 func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
 	text := "It is " + testMarked + ". Then " + testMarked + "!"
-	delta := func(s string) heard {
+	delta := func(s string) upstream.Event {
 		return upstreamEvent(0, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"`+s+`"}]}`)
 	}
 	for cut := range len(text) {

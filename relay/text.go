@@ -6,16 +6,17 @@ import (
 	"encoding/json"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-func attachmentsOf(m object) []event.Attachment {
-	var rows []object
+func attachmentsOf(m upstream.Object) []event.Attachment {
+	var rows []upstream.Object
 	if json.Unmarshal(m["attachments"], &rows) != nil {
 		return []event.Attachment{}
 	}
 	out := make([]event.Attachment, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, event.Attachment{Name: r.str("name"), MIME: cmp.Or(r.str("mime"), r.str("mime_type"))})
+		out = append(out, event.Attachment{Name: r.Str("name"), MIME: cmp.Or(r.Str("mime"), r.Str("mime_type"))})
 	}
 	return out
 }

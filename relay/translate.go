@@ -11,6 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -79,15 +80,15 @@ func (t *translator) plain() bool {
 	return t.caughtUp == t.book.version.Load() && len(t.waiting) == 0
 }
 
-// step translates one event. Numbered ones must come in order.
-func (t *translator) step(h heard) told {
+// StartSpan translates one event. Numbered ones must come in order.
+func (t *translator) step(h upstream.Event) told {
 	var out told
 	t.lone = [1]event.Item{}
-	ev, m, kind, isUser := h.Event, h.members, h.kind, h.user
+	ev, m, kind, isUser := h.Event, h.Members, h.Kind, h.User
 
 	var text, key string
 	if isUser {
-		text = m.userText()
+		text = m.UserText()
 		key = t.book.turnOf(ev.Seq, text)
 	}
 	t.mergeOwn(&out, ev, isUser, m)
@@ -95,13 +96,13 @@ func (t *translator) step(h heard) told {
 		out.speaks = true
 		t.settleElsewhere(&out)
 	}
-	if h.delta != "" {
+	if h.Delta != "" {
 		out.active = true
 		if ev.Seq != 0 || t.torn < 0 {
 			if out.items == nil {
 				out.items = t.lone[:0]
 			}
-			out.items = append(out.items, event.Item{Kind: "text", Delta: t.said.say(t.marks, h.delta), Seq: ev.Seq})
+			out.items = append(out.items, event.Item{Kind: "text", Delta: t.said.say(t.marks, h.Delta), Seq: ev.Seq})
 		}
 		t.last = max(t.last, ev.Seq)
 		return out
@@ -113,15 +114,15 @@ func (t *translator) step(h heard) told {
 
 	switch kind {
 	case "assistant":
-		if h.whole != "" {
+		if h.Whole != "" {
 			out.active = true
-			t.whole(h.whole, show)
+			t.whole(h.Whole, show)
 			t.heal(ev.Seq)
 			break
 		}
 		t.assistant(&out, ev, m, show)
 	case "assistant_message":
-		t.whole(m.str("text"), show)
+		t.whole(m.Str("text"), show)
 		out.active = true
 	case "user", "user_message":
 		if !isUser {
@@ -139,7 +140,7 @@ func (t *translator) step(h heard) told {
 		show("user", event.UserData{Text: text, Attachments: files, Turn: key})
 		out.active = true
 	case "tool_call":
-		t.tool(m.str("name"), m.obj("input"), show)
+		t.tool(m.Str("name"), m.Sub("input"), show)
 		out.active = true
 	case "permission_request", "ask_user_question":
 		t.prompt(&out, ev, kind == "permission_request", m, show)
@@ -155,7 +156,7 @@ func (t *translator) step(h heard) told {
 		show("turn_end", event.TurnEndData{Reason: "failed", Code: new("agent_error")})
 		out.ended = true
 	default:
-		if t.visibility == VisibilityFull && h.valid && ev.Data != nil {
+		if t.visibility == VisibilityFull && h.Valid && ev.Data != nil {
 			show("upstream", event.UpstreamData{Payload: compactJSON(ev.Data)})
 		}
 	}
@@ -167,7 +168,7 @@ func (t *translator) step(h heard) told {
 	return out
 }
 
-// finish merges in what belongs up to the event numbered seq, after the last
+// Finish merges in what belongs up to the event numbered seq, after the last
 // event of the past.
 func (t *translator) finish(seq int64) []event.Item {
 	var out told
@@ -190,7 +191,7 @@ func speaks(kind string) bool {
 
 // mergeOwn shows the visitor's messages that AnyFrame's log has no event for,
 // before the first event that comes after them.
-func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m object) {
+func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m upstream.Object) {
 	if ev.Seq == 0 {
 		return
 	}
@@ -205,7 +206,7 @@ func (t *translator) mergeOwn(out *told, ev anyframe.Event, isUser bool, m objec
 		if !t.past && t.book.needless(own) {
 			continue
 		}
-		if !isUser || (own.note.Seq != ev.Seq && (own.note.Seq != 0 || own.Text != m.userText())) {
+		if !isUser || (own.note.Seq != ev.Seq && (own.note.Seq != 0 || own.Text != m.UserText())) {
 			t.showOwn(out, own)
 		}
 	}
@@ -292,15 +293,15 @@ func (t *translator) visiblePrompt(p promptNote) (string, bool) {
 }
 
 // assistant shows what the agent says and, where visitors may see it, does.
-func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func(string, any)) {
+func (t *translator) assistant(out *told, ev anyframe.Event, m upstream.Object, show func(string, any)) {
 	out.active = true
-	blocks := m.blocks()
+	blocks := m.Blocks()
 	hidden := false
-	if m.flag("delta") {
+	if m.Flag("delta") {
 		for _, b := range blocks {
-			switch b.blockType() {
+			switch b.BlockType() {
 			case "text":
-				text := b.str("text")
+				text := b.Str("text")
 				if text == "" || (ev.Seq == 0 && t.torn >= 0) {
 					continue
 				}
@@ -312,8 +313,8 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 	} else {
 		var texts []string
 		for _, b := range blocks {
-			if b.blockType() == "text" && b.str("text") != "" {
-				texts = append(texts, b.str("text"))
+			if b.BlockType() == "text" && b.Str("text") != "" {
+				texts = append(texts, b.Str("text"))
 			}
 		}
 		// Several blocks whose deltas came as one: only together do they equal
@@ -323,22 +324,22 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 		}
 		next := 0
 		for _, b := range blocks {
-			switch b.blockType() {
+			switch b.BlockType() {
 			case "text":
-				if next < len(texts) && b.str("text") != "" {
+				if next < len(texts) && b.Str("text") != "" {
 					t.whole(texts[next], show)
 					next++
 				}
 			case "tool_use":
 				hidden = true
-				name := b.str("name")
-				if id := b.str("id"); id != "" {
+				name := b.Str("name")
+				if id := b.Str("id"); id != "" {
 					if t.tools == nil {
 						t.tools = map[string]string{}
 					}
 					t.tools[id] = name
 				}
-				t.tool(name, b.obj("input"), show)
+				t.tool(name, b.Sub("input"), show)
 			default:
 				hidden = true
 			}
@@ -352,7 +353,7 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 	}
 }
 
-// whole shows a complete block. Deltas that were lost on the way to us are
+// Whole shows a complete block. Deltas that were lost on the way to us are
 // made up for first, so that the block equals what its deltas added up to and
 // replaces them.
 func (t *translator) whole(text string, show func(string, any)) {
@@ -396,7 +397,7 @@ func (t *translator) heal(seq int64) {
 }
 
 // prompt shows a question, or that the agent waits for a permission.
-func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m object, show func(string, any)) {
+func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m upstream.Object, show func(string, any)) {
 	id := fmt.Sprintf("p%d-%d", t.epoch, ev.Seq)
 	if ev.Seq == 0 {
 		sum := sha256.Sum256(ev.Data)
@@ -408,8 +409,8 @@ func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m objec
 		p = promptNote{
 			note:      store.Note{Kind: notePrompt, Key: id, Epoch: t.epoch, Seq: ev.Seq, State: promptOpen},
 			Approval:  approval,
-			PromptID:  cmp.Or(m.str("prompt_id"), m.str("request_id"), m.str("id")),
-			ToolUseID: cmp.Or(m.str("tool_use_id"), m.str("request_id")),
+			PromptID:  cmp.Or(m.Str("prompt_id"), m.Str("request_id"), m.Str("id")),
+			ToolUseID: cmp.Or(m.Str("tool_use_id"), m.Str("request_id")),
 		}
 		out.opened = append(out.opened, p)
 	}
@@ -418,21 +419,21 @@ func (t *translator) prompt(out *told, ev anyframe.Event, approval bool, m objec
 	}
 	switch {
 	case !approval:
-		show("question", event.QuestionData{ID: id, Question: m.str("question"), Options: m.options()})
+		show("question", event.QuestionData{ID: id, Question: m.Str("question"), Options: m.Options()})
 	case t.approvals:
-		input := m.raw("tool_input", "input")
-		show("approval", event.ApprovalData{ID: &id, Tool: m.str("tool_name"), Input: compactJSON(input)})
+		input := m.Raw("tool_input", "input")
+		show("approval", event.ApprovalData{ID: &id, Tool: m.Str("tool_name"), Input: compactJSON(input)})
 	default:
 		show("approval", event.ApprovalData{})
 	}
 }
 
-func resultEnd(m object) event.TurnEndData {
-	subtype := m.str("subtype")
+func resultEnd(m upstream.Object) event.TurnEndData {
+	subtype := m.Str("subtype")
 	switch {
 	case strings.Contains(subtype, "interrupt"):
 		return event.TurnEndData{Reason: "interrupted"}
-	case m.flag("is_error") || strings.HasPrefix(subtype, "error"):
+	case m.Flag("is_error") || strings.HasPrefix(subtype, "error"):
 		return event.TurnEndData{Reason: "failed", Code: new("agent_error")}
 	}
 	return event.TurnEndData{Reason: "done"}

@@ -11,6 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -20,8 +21,8 @@ func newTestTranslator(v Visibility, past bool, book *notebook) *translator {
 	return newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 0, book, past)
 }
 
-func upstreamEvent(seq int64, payload string) heard {
-	return hear(anyframe.Event{Seq: seq, Data: json.RawMessage(payload)})
+func upstreamEvent(seq int64, payload string) upstream.Event {
+	return upstream.Decode(anyframe.Event{Seq: seq, Data: json.RawMessage(payload)})
 }
 
 // said is items as a test writes them down: id, kind and data.
@@ -105,39 +106,39 @@ func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
 	}
 }
 
-func delta(seq int64, text string) heard {
+func delta(seq int64, text string) upstream.Event {
 	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","delta":true,"content":[{"type":"text","text":%q}]}`, text))
 }
 
-func block(seq int64, text string) heard {
+func block(seq int64, text string) upstream.Event {
 	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","content":[{"type":"text","text":%q}]}`, text))
 }
 
 func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
 	for name, c := range map[string]struct {
-		events []heard
+		events []upstream.Event
 		torn   int64
 		want   []string
 	}{
-		"the end is missing": {[]heard{delta(0, "a"), block(2, "abc")}, -1, []string{
+		"the end is missing": {[]upstream.Event{delta(0, "a"), block(2, "abc")}, -1, []string{
 			`0 text {"text":"a","delta":true}`, `0 text {"text":"bc","delta":true}`, `2 text {"text":"abc","delta":false}`,
 		}},
-		"nothing is missing": {[]heard{delta(0, "abc"), block(2, "abc")}, -1, []string{
+		"nothing is missing": {[]upstream.Event{delta(0, "abc"), block(2, "abc")}, -1, []string{
 			`0 text {"text":"abc","delta":true}`, `2 text {"text":"abc","delta":false}`,
 		}},
-		"another text": {[]heard{delta(0, "x"), block(2, "abc")}, -1, []string{
+		"another text": {[]upstream.Event{delta(0, "x"), block(2, "abc")}, -1, []string{
 			`0 text {"text":"x","delta":true}`, `2 text {"text":"abc","delta":false}`,
 		}},
-		"torn, until the next block": {[]heard{delta(0, "c"), block(2, "abc"), delta(0, "d"), block(3, "d")}, 1, []string{
+		"torn, until the next block": {[]upstream.Event{delta(0, "c"), block(2, "abc"), delta(0, "d"), block(3, "d")}, 1, []string{
 			`2 text {"text":"abc","delta":false}`, `0 text {"text":"d","delta":true}`, `3 text {"text":"d","delta":false}`,
 		}},
-		"torn, a block from before heals nothing": {[]heard{block(2, "old"), delta(0, "c"), block(3, "abc")}, 2, []string{
+		"torn, a block from before heals nothing": {[]upstream.Event{block(2, "old"), delta(0, "c"), block(3, "abc")}, 2, []string{
 			`2 text {"text":"old","delta":false}`, `3 text {"text":"abc","delta":false}`,
 		}},
-		"torn, numbered deltas are whole": {[]heard{delta(2, "abc"), block(3, "abc")}, 1, []string{
+		"torn, numbered deltas are whole": {[]upstream.Event{delta(2, "abc"), block(3, "abc")}, 1, []string{
 			`2 text {"text":"abc","delta":true}`, `3 text {"text":"abc","delta":false}`,
 		}},
-		"two blocks whose deltas came as one": {[]heard{delta(0, "ab"), upstreamEvent(2, `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`)}, -1, []string{
+		"two blocks whose deltas came as one": {[]upstream.Event{delta(0, "ab"), upstreamEvent(2, `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`)}, -1, []string{
 			`0 text {"text":"ab","delta":true}`, `2 text {"text":"ab","delta":false}`,
 		}},
 	} {
@@ -161,7 +162,7 @@ func TestThePastTellsWhatWasToldLive(t *testing.T) {
 	} {
 		book.putTurn(turnNote{note: n, Text: n.Key, After: []int64{3, 8, 12, 12}[i]})
 	}
-	events := []heard{
+	events := []upstream.Event{
 		block(1, "a"), upstreamEvent(2, `{"type":"result"}`), upstreamEvent(3, `{"type":"weather"}`), delta(5, "b"), block(6, "b"),
 		upstreamEvent(8, `{"type":"result"}`), upstreamEvent(9, `{"type":"user_message","text":"echoed"}`), block(11, "c"),
 		upstreamEvent(12, `{"type":"result"}`), block(14, "d"), upstreamEvent(20, `{"type":"result"}`),
@@ -227,7 +228,7 @@ func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T
 	files := []event.Attachment{{Name: "a.txt", MIME: "text/plain"}}
 	book.setTurn(turnNote{note: store.Note{Key: "k1", Seq: 4, State: turnSent}, Text: "look", Attachments: files})
 	c := DefaultConfig()
-	out := newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 3, book, false).step(hear(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
+	out := newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 3, book, false).step(upstream.Decode(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
 	want := event.UserData{Text: "look", Attachments: files, Turn: "k1"}
 	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].Payload(), want) {
 		t.Errorf("got %+v, want %+v", out.items, want)

@@ -11,6 +11,9 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -39,19 +42,19 @@ type answer struct {
 func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
 	start := time.Now()
 	r, span := s.traceTurn(r)
-	defer func() { endStep(span, codeOf(refusal)) }()
+	defer func() { telemetry.EndSpan(span, problem.CodeOf(refusal)) }()
 	v, err := s.visitor(r)
 	if err != nil {
 		return err
 	}
 	if s.hub.isDraining() {
-		return errDraining
+		return problem.Draining
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if r.Header.Values("Idempotency-Key") == nil {
 		key = rand.Text()
 	} else if !keyPattern.MatchString(key) {
-		return errBadRequest.with("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
+		return problem.BadRequest.With("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
 	}
 	release, err := s.admitBody(r, v.id, key)
 	if err != nil {
@@ -77,19 +80,19 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	}
 	defer sess.close()
 	got, repeated, err := sess.send(r.Context(), clientip.Of(r), key, m)
-	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, errVisitorUnknown) {
+	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
 		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
-	result := turnAccepted
+	result := telemetry.TurnAccepted
 	switch {
 	case err != nil:
-		result = problemOf(err).code
+		result = problem.Of(err).Code
 	case repeated:
-		result = turnRepeated
+		result = telemetry.TurnRepeated
 	default:
-		s.metrics.acceptSeconds.Observe(time.Since(start).Seconds())
+		s.metrics.AcceptSeconds.Observe(time.Since(start).Seconds())
 	}
-	s.metrics.turns.WithLabelValues(result).Inc()
+	s.metrics.Turns.WithLabelValues(result).Inc()
 	if err != nil {
 		return err
 	}
@@ -134,14 +137,14 @@ func (s *session) send(ctx context.Context, addr, key string, m message) (got an
 	case s.order <- struct{}{}:
 		defer func() { <-s.order }()
 	case <-wait.Done():
-		return got, false, errBooting
+		return got, false, problem.Booting
 	case <-s.hub.draining:
-		return got, false, errDraining
+		return got, false, problem.Draining
 	}
 	release, err := s.hub.lease(wait, "turn:"+s.visitor)
 	if err != nil {
 		if wait.Err() != nil {
-			return got, false, errBooting
+			return got, false, problem.Booting
 		}
 		return got, false, err
 	}
@@ -194,7 +197,7 @@ func (s *session) beginTurn(ctx context.Context, addr, key string, m message) (t
 		return turn, err
 	}
 	if n.Hash != turn.note.Hash {
-		return turn, errTurnConflict
+		return turn, problem.TurnConflict
 	}
 	return readTurn(n), nil
 }
@@ -245,8 +248,8 @@ func (s *session) deliver(ctx, wait context.Context, addr string, turn turnNote,
 
 // awake waits until the sandbox runs, as long as wait does.
 func (s *session) awake(ctx, wait context.Context, addr string) (err error) {
-	ctx, span := step(ctx, "wait for the sandbox")
-	defer func() { endStep(span, codeOf(err)) }()
+	ctx, span := telemetry.StartSpan(ctx, "wait for the sandbox")
+	defer func() { telemetry.EndSpan(span, problem.CodeOf(err)) }()
 	f, err := s.ensure(ctx, addr)
 	if err != nil {
 		return err
@@ -275,9 +278,9 @@ func (s *session) await(wait context.Context, f *flight) error {
 	case <-f.done:
 		return f.err
 	case <-wait.Done():
-		return errBooting
+		return problem.Booting
 	case <-s.hub.draining:
-		return errDraining
+		return problem.Draining
 	}
 }
 
@@ -303,7 +306,7 @@ func (s *session) post(ctx context.Context, turn *turnNote, m message) error {
 		s.accepted(ctx, turn)
 		return nil
 	}
-	if neverSent(err) {
+	if upstream.NeverSent(err) {
 		turn.note.State, turn.inFlight = turnHeld, false
 		s.notes().setTurn(*turn)
 		if err := s.saveTurn(ctx, turn); err != nil {
@@ -364,13 +367,13 @@ func (s *session) prove(ctx context.Context, turn *turnNote, patience time.Durat
 			if err != nil {
 				return false, err
 			}
-			ev := hear(row.Event())
-			if ev.user && ev.members.userText() == turn.Text && !s.notes().claimed(row.Seq, turn.note.Key) {
+			ev := upstream.Decode(row.Event())
+			if ev.User && ev.Members.UserText() == turn.Text && !s.notes().claimed(row.Seq, turn.note.Key) {
 				turn.note.Seq, turn.Answered = row.Seq, row.Seq
 				s.accepted(ctx, turn)
 				return true, nil
 			}
-			silent = silent && !ev.user
+			silent = silent && !ev.User
 			worked = true
 		}
 		if silent && worked {
@@ -396,7 +399,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	s.confirmed, s.active = now, now
 	if !s.busy {
 		s.asked, s.began = now, now
-		s.firstWord.begin(ctx)
+		s.firstWord.Begin(ctx)
 	}
 	s.busy = true
 	s.mu.Unlock()
@@ -408,7 +411,7 @@ func (s *session) accepted(ctx context.Context, turn *turnNote) {
 	s.notes().setTurn(*turn)
 	s.stayAwake(ctx)
 	s.startPump(false, "")
-	s.logger().Info("turn", "request", trailOf(ctx).request, "turn", turn.note.Key, "seq", turn.note.Seq)
+	s.logger().Info("turn", "request", telemetry.FromContext(ctx).ID, "turn", turn.note.Key, "seq", turn.note.Seq)
 	s.hub.wg.Go(func() {
 		pause(s.hub.ctx, showWait)
 		if s.hub.ctx.Err() == nil {

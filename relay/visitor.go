@@ -10,7 +10,9 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -115,15 +117,15 @@ func bearer(r *http.Request) (token string, ok bool) {
 	return strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
 }
 
-// visitor returns who is asking, or errVisitorUnknown.
+// Visitor returns who is asking, or errVisitorUnknown.
 func (s *Server) visitor(r *http.Request) (who, error) {
 	token := s.token(r)
 	if token == "" {
-		return who{}, errVisitorUnknown
+		return who{}, problem.VisitorUnknown
 	}
 	v, err := s.holder(r.Context(), token)
 	if err == nil {
-		trailOf(r.Context()).visitor = redact.ID(v.id)
+		telemetry.FromContext(r.Context()).Visitor = redact.ID(v.id)
 	}
 	return v, err
 }
@@ -132,7 +134,7 @@ func (s *Server) visitor(r *http.Request) (who, error) {
 func (s *Server) holder(ctx context.Context, token string) (who, error) {
 	ctx, err := s.visitors.Load(ctx, token)
 	if errors.Is(err, errBadVisitorRow) {
-		return who{}, errVisitorUnknown
+		return who{}, problem.VisitorUnknown
 	}
 	if err != nil {
 		return who{}, err
@@ -140,7 +142,7 @@ func (s *Server) holder(ctx context.Context, token string) (who, error) {
 	id := s.visitors.GetString(ctx, visitorIDKey)
 	deadline := s.visitors.Deadline(ctx)
 	if id == "" || !deadline.After(time.Now()) {
-		return who{}, errVisitorUnknown
+		return who{}, problem.VisitorUnknown
 	}
 	return who{id, token, deadline, s.visitors.GetBool(ctx, identifiedKey), s.visitors.GetBool(ctx, briefKey)}, nil
 }
@@ -183,7 +185,7 @@ func (s *Server) extend(ctx context.Context, v who) (who, error) {
 		return v, err
 	}
 	if s.visitors.GetString(ctx, visitorIDKey) == "" {
-		return v, errVisitorUnknown // forgotten meanwhile
+		return v, problem.VisitorUnknown // forgotten meanwhile
 	}
 	if !s.visitors.GetBool(ctx, briefKey) {
 		v.brief, until = false, time.Now().Add(s.config.VisitorTTL) // since it was read
@@ -228,9 +230,9 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	case carrier == "":
 		carrier = "cookie"
 	case carrier == "cookie" && foreign:
-		return errOrigin.with("A cookie is for pages of the relay's own origin.")
+		return problem.Origin.With("A cookie is for pages of the relay's own origin.")
 	case carrier != "cookie" && carrier != "bearer":
-		return errBadRequest.with(`"carrier" must be "cookie" or "bearer".`)
+		return problem.BadRequest.With(`"carrier" must be "cookie" or "bearer".`)
 	}
 	var subject string
 	if identity != "" {
@@ -242,13 +244,13 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	if _, byBearer := bearer(r); err == nil && carrier == "bearer" && !byBearer {
 		// Known by its cookie, which no script may read: a bearer token is
 		// another visitor's.
-		err = errVisitorUnknown
+		err = problem.VisitorUnknown
 	}
-	if err != nil && !errors.Is(err, errVisitorUnknown) {
+	if err != nil && !errors.Is(err, problem.VisitorUnknown) {
 		return err
 	}
 	v, sess, err := s.welcome(r.Context(), presented, err == nil, subject)
-	if errors.Is(err, errVisitorUnknown) {
+	if errors.Is(err, problem.VisitorUnknown) {
 		// Forgotten by another tab meanwhile: a new visitor, as if a moment later.
 		v, sess, err = s.welcome(r.Context(), who{}, false, subject)
 	}

@@ -7,7 +7,10 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -89,19 +92,19 @@ func (s *session) mayWake(ctx context.Context) error {
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over
 // all replicas only one does that at a time.
 func (s *session) wake(ctx context.Context) (err error) {
-	started, kind := time.Now(), bootResume
+	started, kind := time.Now(), telemetry.BootResume
 	ctx, cancel := context.WithTimeout(ctx, s.hub.config.BootTimeout)
 	defer cancel()
 	defer func() {
-		result := bootOK
+		result := telemetry.BootOK
 		if err != nil {
-			result = problemOf(err).code
+			result = problem.Of(err).Code
 			s.logger().Warn("wake", "error", err)
 			s.afterFailedWake(err)
 		} else {
-			s.hub.metrics.bootSeconds.WithLabelValues(kind).Observe(time.Since(started).Seconds())
+			s.hub.metrics.BootSeconds.WithLabelValues(kind).Observe(time.Since(started).Seconds())
 		}
-		s.hub.metrics.boots.WithLabelValues(kind, result).Inc()
+		s.hub.metrics.Boots.WithLabelValues(kind, result).Inc()
 	}()
 
 	select {
@@ -123,7 +126,7 @@ func (s *session) wake(ctx context.Context) (err error) {
 		return err
 	}
 	ended := event.Status(rec.State) == event.StatusEnded || s.view().status == event.StatusEnded
-	cause := error(errBooting)
+	cause := error(problem.Booting)
 	if rec.UpstreamID != "" && !ended {
 		s.setStatus(event.StatusBooting)
 		var found anyframe.SessionStatus
@@ -143,7 +146,7 @@ func (s *session) wake(ctx context.Context) (err error) {
 			s.mu.Unlock()
 			return s.running(ctx)
 		}
-		if !lost(err) {
+		if !upstream.Lost(err) {
 			return err
 		}
 		s.logger().Info("session lost", "epoch", rec.Epoch, "error", err)
@@ -155,7 +158,7 @@ func (s *session) wake(ctx context.Context) (err error) {
 	if addr == "" { // nobody has asked for a sandbox: the one there was would have done
 		return cause
 	}
-	kind = bootNew
+	kind = telemetry.BootNew
 	return s.create(ctx, rec, addr)
 }
 
@@ -168,25 +171,12 @@ func (s *session) reread(ctx context.Context) (store.Session, error) {
 	case err != nil:
 		return rec, err
 	case rec.State == stateVoid:
-		return rec, errVisitorUnknown
+		return rec, problem.VisitorUnknown
 	}
 	if rec, err = s.reconcile(ctx, rec); err == nil && rec.Epoch != s.view().epoch {
 		err = s.adopt(ctx, rec, event.Status(rec.State), true)
 	}
 	return rec, err
-}
-
-// lost reports that AnyFrame will not bring this session back: it is gone, in
-// error, or its resume was refused.
-func lost(err error) bool {
-	if _, ok := errors.AsType[*anyframe.SessionStateError](err); ok {
-		return true
-	}
-	if errors.Is(err, anyframe.ErrUnauthorized) || errors.Is(err, anyframe.ErrForbidden) || errors.Is(err, anyframe.ErrRateLimited) {
-		return false
-	}
-	e, ok := errors.AsType[*anyframe.Error](err)
-	return ok && !e.Sent() && e.StatusCode >= 400
 }
 
 // create starts the visitor's next epoch on a new sandbox, which counts against
@@ -208,7 +198,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		up, err = s.hub.client.Sessions.Create(ctx, anyframe.CreateSessionParams{
 			AgentID: s.hub.config.AgentID, IdleTimeout: s.hub.config.IdleTimeout,
 		})
-		if err != nil && !neverSent(err) {
+		if err != nil && !upstream.NeverSent(err) {
 			return final{err} // it may exist: asking again could make a second one
 		}
 		return err
@@ -234,7 +224,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 		s.loadMu.Unlock()
 		s.discard(up.ID)
 		if errors.Is(err, store.ErrConflict) { // our lease had run out, and another replica was faster
-			return errBooting
+			return problem.Booting
 		}
 		return err
 	}
@@ -258,7 +248,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 func (s *session) running(ctx context.Context) error {
 	err := s.save(ctx, func(rec *store.Session) { rec.State = string(event.StatusRunning) })
 	if errors.Is(err, store.ErrConflict) {
-		return errBooting // ended meanwhile by another replica
+		return problem.Booting // ended meanwhile by another replica
 	}
 	if err != nil {
 		return err
@@ -295,7 +285,7 @@ func (s *session) afterFailedWake(err error) {
 	id := s.record.UpstreamID
 	s.mu.Unlock()
 	_, timedOut := errors.AsType[*anyframe.WaitTimeoutError](err)
-	if timedOut || lost(err) {
+	if timedOut || upstream.Lost(err) {
 		s.discard(id) // it never came up, and would stay awake for nothing
 		s.leave(time.Now())
 	} // else it may come up yet, and counts
@@ -312,7 +302,7 @@ func (f final) Unwrap() error { return f.error }
 func (s *session) persistently(ctx context.Context, f func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := f()
-		if err == nil || unavailable(err) || ctx.Err() != nil {
+		if err == nil || upstream.Unavailable(err) || ctx.Err() != nil {
 			return err
 		}
 		e, ok := errors.AsType[*anyframe.Error](err)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -86,7 +88,7 @@ func (h *hub) tell(ctx context.Context, visitor string) {
 	}
 }
 
-// heard lets the visitor's session be read again now, if somebody has it open.
+// Event lets the visitor's session be read again now, if somebody has it open.
 func (h *hub) heard(visitor string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -156,7 +158,7 @@ func (s *session) refresh(ctx context.Context) error {
 	s.loadMu.Unlock()
 	if err == nil && rec.State == stateVoid {
 		s.hub.void(s.visitor)
-		return errVisitorUnknown
+		return problem.VisitorUnknown
 	}
 	return err
 }
@@ -290,15 +292,15 @@ func (s *session) takeUnheard() bool {
 // the log: whose turn it is, or who answered the prompt after which the agent
 // goes on. A message that another replica is about to have accepted goes before
 // what the agent says to it.
-func (s *session) inform(ctx context.Context, ev heard, book *notebook, busy bool) {
+func (s *session) inform(ctx context.Context, ev upstream.Event, book *notebook, busy bool) {
 	unheard := s.takeUnheard()
-	user := ev.user
+	user := ev.User
 	switch {
 	case user:
-		if book.turnOf(ev.Seq, ev.members.userText()) != "" {
+		if book.turnOf(ev.Seq, ev.Members.UserText()) != "" {
 			return
 		}
-	case !speaks(ev.kind):
+	case !speaks(ev.Kind):
 		return
 	case busy && !unheard && len(book.openPrompts(1<<62)) == 0:
 		return

@@ -1,4 +1,4 @@
-package relay
+package upstream
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// outline is an error's text without what AnyFrame said and without its ids.
-func outline(err error) string {
+// Describe is an error's text without what AnyFrame said and without its ids.
+func Describe(err error) string {
 	text := err.Error()
 	if e, ok := errors.AsType[*anyframe.Error](err); ok && e.Method != "" {
 		op := operation(e.Method, e.Path)

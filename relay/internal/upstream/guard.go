@@ -1,4 +1,4 @@
-package relay
+package upstream
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 const (
@@ -23,23 +24,23 @@ const (
 	breakerOpenFor  = 5 * time.Second // then one request may try
 )
 
-// errKeyRefused stands for every call that isn't made because AnyFrame refuses
+// ErrKeyRefused stands for every call that isn't made because AnyFrame refuses
 // our key.
-var errKeyRefused = errors.New("AnyFrame refuses our key")
+var ErrKeyRefused = errors.New("AnyFrame refuses our key")
 
-// guard stands between the client and AnyFrame: it counts every request, keeps
+// Guard stands between the client and AnyFrame: it counts every request, keeps
 // a dead AnyFrame from being hammered, and notices a refused key. It is the
 // innermost of all that a call goes through, so a call that it stops has
 // provably not been made.
-type guard struct {
-	metrics *metrics
+type Guard struct {
+	metrics *telemetry.Metrics
 	log     *slog.Logger
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 	refused atomic.Bool // AnyFrame said 401 or 403 to our key
 }
 
-func newGuard(m *metrics, log *slog.Logger) *guard {
-	g := &guard{metrics: m, log: log}
+func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
+	g := &Guard{metrics: m, log: log}
 	g.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Name:        "anyframe",
 		MaxRequests: 1,
@@ -47,9 +48,9 @@ func newGuard(m *metrics, log *slog.Logger) *guard {
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
 		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			m.breakerOpen.Set(0)
+			m.BreakerOpen.Set(0)
 			if to != gobreaker.StateClosed {
-				m.breakerOpen.Set(1)
+				m.BreakerOpen.Set(1)
 			}
 			log.Warn("circuit breaker", "state", to.String())
 		},
@@ -57,25 +58,28 @@ func newGuard(m *metrics, log *slog.Logger) *guard {
 	return g
 }
 
-// breakerWait reports whether err comes from the open breaker, and how long to
+// KeyRefused reports whether AnyFrame refuses our key.
+func (g *Guard) KeyRefused() bool { return g.refused.Load() }
+
+// BreakerWait reports whether err comes from the open breaker, and how long to
 // stay away.
-func breakerWait(err error) (time.Duration, bool) {
+func BreakerWait(err error) (time.Duration, bool) {
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return breakerOpenFor, true
 	}
 	return 0, false
 }
 
-// unavailable reports whether err says that asking AnyFrame again right now is
+// Unavailable reports whether err says that asking AnyFrame again right now is
 // of no use.
-func unavailable(err error) bool {
-	_, open := breakerWait(err)
-	return open || errors.Is(err, errKeyRefused) || errors.Is(err, anyframe.ErrUnauthorized) || errors.Is(err, anyframe.ErrForbidden)
+func Unavailable(err error) bool {
+	_, open := BreakerWait(err)
+	return open || errors.Is(err, ErrKeyRefused) || errors.Is(err, anyframe.ErrUnauthorized) || errors.Is(err, anyframe.ErrForbidden)
 }
 
-// neverSent reports whether the call that ended with err was provably not acted on.
-func neverSent(err error) bool {
-	if _, open := breakerWait(err); open || errors.Is(err, errKeyRefused) {
+// NeverSent reports whether the call that ended with err was provably not acted on.
+func NeverSent(err error) bool {
+	if _, open := BreakerWait(err); open || errors.Is(err, ErrKeyRefused) {
 		return true
 	}
 	e, ok := errors.AsType[*anyframe.Error](err)
@@ -88,18 +92,18 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 var errUpstream5xx = errors.New("5xx")
 
-// middleware wraps the client's transport.
-func (g *guard) middleware(next http.RoundTripper) http.RoundTripper {
+// Middleware wraps the client's transport.
+func (g *Guard) Middleware(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		op := operation(r.Method, r.URL.Path)
 		if g.refused.Load() && op != opMe {
-			return nil, errKeyRefused
+			return nil, ErrKeyRefused
 		}
 		done, err := g.breaker.Allow()
 		if err != nil {
 			return nil, err
 		}
-		ctx, span := step(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
+		ctx, span := telemetry.StartSpan(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
 		defer span.End()
 		start := time.Now()
 		res, err := next.RoundTrip(r.WithContext(ctx))
@@ -110,11 +114,11 @@ func (g *guard) middleware(next http.RoundTripper) http.RoundTripper {
 				done(context.Canceled)
 			}
 			span.SetStatus(codes.Error, "no answer")
-			g.metrics.upstream(op, "error", time.Since(start))
+			g.metrics.Upstream(op, "error", time.Since(start))
 			return nil, err
 		}
 		span.SetAttributes(attribute.Int("http.response.status_code", res.StatusCode))
-		g.metrics.upstream(op, strconv.Itoa(res.StatusCode), time.Since(start))
+		g.metrics.Upstream(op, strconv.Itoa(res.StatusCode), time.Since(start))
 		if res.StatusCode >= http.StatusInternalServerError {
 			done(errUpstream5xx)
 		} else {
@@ -126,16 +130,16 @@ func (g *guard) middleware(next http.RoundTripper) http.RoundTripper {
 }
 
 // noteKey learns from any answer whether the key is good, and says so once.
-func (g *guard) noteKey(code int) {
+func (g *Guard) noteKey(code int) {
 	switch {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		g.metrics.keyRefused.Set(1)
+		g.metrics.KeyRefused.Set(1)
 		if !g.refused.Swap(true) {
 			g.log.Error("AnyFrame refuses the key; check ANYFRAME_API_KEY", "status", code)
 		}
 	case code < http.StatusBadRequest:
 		if g.refused.Swap(false) {
-			g.metrics.keyRefused.Set(0)
+			g.metrics.KeyRefused.Set(0)
 			g.log.Info("AnyFrame accepts the key again")
 		}
 	}

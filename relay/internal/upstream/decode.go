@@ -1,4 +1,4 @@
-package relay
+package upstream
 
 import (
 	"cmp"
@@ -9,41 +9,44 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/jsonscan"
 )
 
-// heard is one of AnyFrame's events, read once for all who ask about it.
-type heard struct {
+// MaxEventBytes is the largest event the relay reads. A larger one is left out.
+const MaxEventBytes = 16 << 20
+
+// Event is one of AnyFrame's events, read once for all who ask about it.
+type Event struct {
 	anyframe.Event
-	kind  string    // its type, or the name that it was sent under
-	valid bool      // its data is JSON
-	user  bool      // a message of a person's
-	read  time.Time // when it came; zero when nobody looked
+	Kind   string    // its type, or the name that it was sent under
+	Valid  bool      // its data is JSON
+	User   bool      // a message of a person's
+	ReadAt time.Time // when it came; zero when nobody looked
 	// Delta or whole is all that the event says when it is a piece of the
 	// agent's text, or a whole block of it, and nothing else, which is what a
 	// stream consists of. Then the members are not read.
-	delta, whole string
-	members      object
+	Delta, Whole string
+	Members      Object
 }
 
-// hear reads an event.
-func hear(ev anyframe.Event) heard {
-	if text, delta, ok := plainText(ev.Data); ok && len(ev.Data) <= maxEventBytes {
+// Decode reads an event.
+func Decode(ev anyframe.Event) Event {
+	if text, delta, ok := plainText(ev.Data); ok && len(ev.Data) <= MaxEventBytes {
 		if !delta {
-			return heard{Event: ev, kind: anyframe.TypeAssistant, valid: true, whole: text}
+			return Event{Event: ev, Kind: anyframe.TypeAssistant, Valid: true, Whole: text}
 		}
-		return heard{Event: ev, kind: anyframe.TypeAssistant, valid: true, delta: text}
+		return Event{Event: ev, Kind: anyframe.TypeAssistant, Valid: true, Delta: text}
 	}
-	h := heard{Event: ev, valid: json.Valid(ev.Data)}
-	if len(ev.Data) > maxEventBytes {
+	h := Event{Event: ev, Valid: json.Valid(ev.Data)}
+	if len(ev.Data) > MaxEventBytes {
 		h.Data = nil
 	}
-	h.members = members(h.Data)
-	h.kind = cmp.Or(h.members.str("type"), ev.Name)
-	h.user = (h.kind == "user" || h.kind == "user_message") && !h.members.onlyToolResults()
+	h.Members = ParseObject(h.Data)
+	h.Kind = cmp.Or(h.Members.Str("type"), ev.Name)
+	h.User = (h.Kind == "user" || h.Kind == "user_message") && !h.Members.onlyToolResults()
 	return h
 }
 
 // first is the event that came at that time.
-func (h heard) at(read time.Time) heard {
-	h.read = read
+func (h Event) At(read time.Time) Event {
+	h.ReadAt = read
 	return h
 }
 
