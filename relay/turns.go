@@ -2,14 +2,10 @@ package relay
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -29,92 +25,11 @@ const (
 	showWait = 500 * time.Millisecond
 )
 
-var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 // answer is the body of a 202: AnyFrame has the turn.
 type answer struct {
 	Turn  string `json:"turn"`
 	Epoch int64  `json:"epoch"`
 	Seq   *int64 `json:"seq"`
-}
-
-// startTurn takes one visitor message: POST /v1/messages.
-func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
-	start := time.Now()
-	r, span := s.traceTurn(r)
-	defer func() { telemetry.EndSpan(span, problem.CodeOf(refusal)) }()
-	v, err := s.visitor(r)
-	if err != nil {
-		return err
-	}
-	if s.hub.isDraining() {
-		return problem.Draining
-	}
-	key := r.Header.Get("Idempotency-Key")
-	if r.Header.Values("Idempotency-Key") == nil {
-		key = rand.Text()
-	} else if !keyPattern.MatchString(key) {
-		return problem.BadRequest.With("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
-	}
-	release, err := s.admitBody(r, v.id, key)
-	if err != nil {
-		return err
-	}
-	defer release()
-	body, err := readBody(w, r, s.config.maxMessageBody())
-	if err != nil {
-		return err
-	}
-	m, err := s.config.decodeMessage(body)
-	if err != nil {
-		return err
-	}
-	if v.brief { // it must not run out while the sandbox boots
-		if v, err = s.extend(r.Context(), v); err != nil {
-			return err
-		}
-	}
-	sess, err := s.hub.open(r.Context(), v.id)
-	if err != nil {
-		return err
-	}
-	defer sess.close()
-	got, repeated, err := sess.send(r.Context(), clientip.Of(r), key, m)
-	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
-		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
-	}
-	result := telemetry.TurnAccepted
-	switch {
-	case err != nil:
-		result = problem.Of(err).Code
-	case repeated:
-		result = telemetry.TurnRepeated
-	default:
-		s.metrics.AcceptSeconds.Observe(time.Since(start).Seconds())
-	}
-	s.metrics.Turns.WithLabelValues(result).Inc()
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusAccepted, got)
-}
-
-// admitBody refuses a message before its body is read, if that is large and it
-// is known that nothing would come of it: a visitor has sent too much, unless
-// it is a repetition, or there is no room for it now.
-func (s *Server) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
-	size := s.config.maxMessageBody() // what is larger is refused as it is
-	if r.ContentLength >= 0 {
-		size = min(size, r.ContentLength)
-	}
-	if size > largeBody {
-		if err := s.limits.mayMessage(r.Context(), visitor); err != nil {
-			if _, noteErr := s.hub.store.Note(r.Context(), visitor, noteTurn, key); noteErr != nil {
-				return nil, err
-			}
-		}
-	}
-	return s.limits.body(clientip.Of(r), size)
 }
 
 // send gets a message into AnyFrame once, however often it is called with the
