@@ -13,7 +13,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // Secret is a string that is never shown: not by %v or %#v, not in JSON, not in a log.
@@ -137,7 +137,7 @@ type Trigger struct{ Word, Shows string }
 func DefaultConfig() Config {
 	return Config{
 		Store:             "sqlite:relay.db",
-		RedisPrefix:       store.DefaultRedisPrefix,
+		RedisPrefix:       stores.DefaultRedisPrefix,
 		Visibility:        VisibilityChat,
 		IdleTimeout:       5 * time.Minute,
 		BootTimeout:       180 * time.Second,
@@ -186,7 +186,7 @@ func (c *Config) Validate() error {
 	if !validBaseURL(c.BaseURL) {
 		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
 	}
-	if err := store.Valid(c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
+	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		wrong("RELAY_STORE names no store: %w", err)
 	}
 	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Observe returns s, telling did about every call: what it was, how long it
-// took and how it ended. What s can do beyond [Store] must be asked of s.
+// Observe wraps s and calls did after every call that takes a context, with its
+// name, duration and error. The result implements nothing beyond [Store].
 func Observe(s Store, did func(op string, took time.Duration, err error)) Store {
 	return &observed{s, did}
 }
@@ -18,7 +18,7 @@ type observed struct {
 
 func (o *observed) end(op string, start time.Time, err *error) { o.did(op, time.Since(start), *err) }
 
-// FindCtx implements [Store], as all of these do.
+// FindCtx implements [Store], as do the methods below.
 func (o *observed) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
 	defer o.end("find_token", time.Now(), &err)
 	return o.Store.FindCtx(ctx, token)
@@ -52,11 +52,6 @@ func (o *observed) BeginNote(ctx context.Context, n Note) (_ Note, fresh bool, e
 func (o *observed) SaveNote(ctx context.Context, n Note) (_ Note, err error) {
 	defer o.end("save_note", time.Now(), &err)
 	return o.Store.SaveNote(ctx, n)
-}
-
-func (o *observed) DropNote(ctx context.Context, n Note) (err error) {
-	defer o.end("drop_note", time.Now(), &err)
-	return o.Store.DropNote(ctx, n)
 }
 
 func (o *observed) Note(ctx context.Context, visitor, kind, key string) (_ Note, err error) {
