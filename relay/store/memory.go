@@ -197,19 +197,6 @@ func (m *Memory) SaveNote(ctx context.Context, n Note) (Note, error) {
 	return n, nil
 }
 
-// DropNote implements [Store].
-func (m *Memory) DropNote(ctx context.Context, n Note) error {
-	if err := m.begin(ctx); err != nil {
-		return err
-	}
-	defer m.mu.Unlock()
-	if _, err := m.noteAt(n, time.Now()); err != nil {
-		return err
-	}
-	m.notes.remove(noteKey{n.Visitor, n.Kind, n.Key})
-	return nil
-}
-
 // noteAt returns the row that n names if it is at n.Version.
 func (m *Memory) noteAt(n Note, now time.Time) (*memoryNote, error) {
 	row, ok := m.notes.get(noteKey{n.Visitor, n.Kind, n.Key}, now)

@@ -54,11 +54,6 @@ func (o *observed) SaveNote(ctx context.Context, n Note) (_ Note, err error) {
 	return o.Store.SaveNote(ctx, n)
 }
 
-func (o *observed) DropNote(ctx context.Context, n Note) (err error) {
-	defer o.end("drop_note", time.Now(), &err)
-	return o.Store.DropNote(ctx, n)
-}
-
 func (o *observed) Note(ctx context.Context, visitor, kind, key string) (_ Note, err error) {
 	defer o.end("note", time.Now(), &err)
 	return o.Store.Note(ctx, visitor, kind, key)

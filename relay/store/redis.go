@@ -238,13 +238,6 @@ func (s *Redis) SaveNote(ctx context.Context, n Note) (Note, error) {
 	return n, nil
 }
 
-// DropNote implements [Store].
-func (s *Redis) DropNote(ctx context.Context, n Note) error {
-	dropped, err := s.run(ctx, "drop note", luaDropNote,
-		[]string{s.noteKey(n.Visitor, n.Kind, n.Key), s.indexKey(n.Visitor)}, n.Version, indexed(n.Kind), n.Key)
-	return noteError(dropped, err)
-}
-
 // noteError is what a script's answer about a note means.
 func noteError(answer int64, err error) error {
 	switch {

@@ -73,22 +73,6 @@ keep(KEYS[3], ARGV[4])
 return tonumber(created)
 `)
 
-// KEYS: note, index. ARGV: version it must be at, kind, key. Returns as
-// luaSaveNote does.
-var luaDropNote = redis.NewScript(`
-local have = redis.call('GET', KEYS[1])
-if not have then
-	return 0
-end
-local version, order, epoch = string.match(have, '^(%d+) (%d+) (%d+) ')
-if version ~= ARGV[1] then
-	return -1
-end
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], table.concat({ARGV[2], epoch, order, ARGV[3]}, ':'))
-return 1
-`)
-
 // KEYS: index. ARGV: the range of members, what precedes a note's key. Returns
 // keys and notes by turns.
 var luaNotes = redis.NewScript(`

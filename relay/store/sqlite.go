@@ -33,7 +33,7 @@ type SQLite struct {
 
 	find, commit, remove                  *sql.Stmt
 	session, insertSession, updateSession *sql.Stmt
-	beginNote, saveNote, dropNote         *sql.Stmt
+	beginNote, saveNote                   *sql.Stmt
 	note, notes                           *sql.Stmt
 	quota, saveQuota, renewAwake          *sql.Stmt
 	purge                                 [6]*sql.Stmt
@@ -72,7 +72,6 @@ func (s *SQLite) prepare(ctx context.Context) error {
 		{&s.saveNote, s.write, `UPDATE notes SET epoch = ?4, seq = ?5, state = ?6, hash = ?7, body = ?8,
 			expires_at = ?9, version = ?10
 			WHERE visitor = ?1 AND kind = ?2 AND key = ?3 AND version = ?11 AND expires_at > ?12`},
-		{&s.dropNote, s.write, `DELETE FROM notes WHERE visitor = ? AND kind = ? AND key = ? AND version = ?`},
 		{&s.note, s.read, `SELECT ` + noteColumns + ` FROM notes
 			WHERE visitor = ? AND kind = ? AND key = ? AND expires_at > ?`},
 		{&s.notes, s.read, `SELECT ` + noteColumns + ` FROM notes
@@ -285,18 +284,6 @@ func (s *SQLite) SaveNote(ctx context.Context, n Note) (Note, error) {
 		return Note{}, ErrConflict
 	}
 	return n, nil
-}
-
-// DropNote implements [Store].
-func (s *SQLite) DropNote(ctx context.Context, n Note) error {
-	if _, err := s.noteAt(ctx, n); err != nil {
-		return err
-	}
-	changed, err := s.exec(ctx, time.Now(), s.dropNote, n.Visitor, n.Kind, n.Key, n.Version)
-	if err == nil && changed == 0 {
-		return ErrConflict
-	}
-	return s.wrap(ctx, "drop note", err)
 }
 
 // noteAt returns the note that n names if it is at n.Version. That it still is

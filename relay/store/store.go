@@ -105,10 +105,6 @@ type Store interface {
 	// [ErrExpired].
 	SaveNote(ctx context.Context, n Note) (Note, error)
 
-	// DropNote deletes the note that n names if it is still at n.Version. It
-	// returns [ErrConflict] or [ErrNotFound].
-	DropNote(ctx context.Context, n Note) error
-
 	// Note returns one note, or [ErrNotFound].
 	Note(ctx context.Context, visitor, kind, key string) (Note, error)
 

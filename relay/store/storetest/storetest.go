@@ -38,7 +38,6 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"NoteIsBegunOnce", noteIsBegunOnce},
 		{"NoteRaceHasOneBeginner", noteRaceHasOneBeginner},
 		{"NoteIsSavedOnlyOverItsVersion", noteIsSavedOnlyOverItsVersion},
-		{"NoteIsDroppedOnlyAtItsVersion", noteIsDroppedOnlyAtItsVersion},
 		{"NoteExpires", noteExpires},
 		{"NoteBegunAgainIsListedOnce", noteBegunAgainIsListedOnce},
 		{"NoteVersionNeverReturns", noteVersionNeverReturns},
@@ -289,10 +288,9 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			_, err := s.SaveNote(ctx, store.Note{Visitor: "v1", ExpiresAt: soon()})
 			return err
 		},
-		"DropNote": func(ctx context.Context) error { return s.DropNote(ctx, store.Note{Visitor: "v1"}) },
-		"Note":     func(ctx context.Context) error { _, err := s.Note(ctx, "v1", "k", "k"); return err },
-		"Notes":    func(ctx context.Context) error { _, err := s.Notes(ctx, "v1", "k", 1); return err },
-		"Forget":   func(ctx context.Context) error { return s.Forget(ctx, "v1") },
+		"Note":   func(ctx context.Context) error { _, err := s.Note(ctx, "v1", "k", "k"); return err },
+		"Notes":  func(ctx context.Context) error { _, err := s.Notes(ctx, "v1", "k", 1); return err },
+		"Forget": func(ctx context.Context) error { return s.Forget(ctx, "v1") },
 		"Acquire": func(ctx context.Context) error {
 			_, _, err := s.Acquire(ctx, "l", "me", time.Minute)
 			return err
