@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // Secret is a string that never shows: not in %v, %#v, JSON or a log.
@@ -159,7 +159,7 @@ type Trigger struct{ Word, Shows string }
 func DefaultConfig() Config {
 	return Config{
 		Store:             "sqlite:relay.db",
-		RedisPrefix:       store.DefaultRedisPrefix,
+		RedisPrefix:       stores.DefaultRedisPrefix,
 		Visibility:        VisibilityChat,
 		IdleTimeout:       5 * time.Minute,
 		BootTimeout:       180 * time.Second,
@@ -208,7 +208,7 @@ func (c *Config) Validate() error {
 	if !validBaseURL(c.BaseURL) {
 		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
 	}
-	if err := store.Valid(c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
+	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		wrong("RELAY_STORE names no store: %w", err)
 	}
 	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {

@@ -43,8 +43,8 @@ type hub struct {
 	leases  time.Duration // how long a lease holds unless renewed
 	// holder tells whose token it is, or errVisitorUnknown.
 	holder func(ctx context.Context, token string) (who, error)
-	// herald lets other processes know at once; nil where the store cannot.
-	herald store.Herald
+	// notifier tells other processes of changes at once; nil if the store cannot.
+	notifier store.Notifier
 	// After how long a session is read from the store again, see watch.go.
 	watchQuiet, watchLive, watchSilent time.Duration
 	heartbeat                          time.Duration // how long a stream may be silent

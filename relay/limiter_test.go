@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/memory"
 )
 
 func inUse() int64 {
@@ -58,7 +59,7 @@ func TestAFloodFromAMillionAddressesCostsNoMemory(t *testing.T) {
 }
 
 func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
-	st := store.NewMemory()
+	st := memory.New()
 	q := newQuotas(&Config{APIKey: "afm_test"}, st)
 	for i := range 2*maxRefused + 10 {
 		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), errRateLimited}
@@ -75,7 +76,7 @@ func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 }
 
 func TestARepeatedRefusalAsksTheStoreNoMore(t *testing.T) {
-	st := store.NewMemory()
+	st := memory.New()
 	q := newQuotas(&Config{APIKey: "afm_test"}, st)
 	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", errSessionQuota}
 	for range 2 {
@@ -102,7 +103,7 @@ func (remote) Shared() bool { return true }
 
 func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 	for _, limited := range []bool{true, false} {
-		st := remote{store.NewMemory()}
+		st := remote{memory.New()}
 		c := Config{APIKey: "afm_test", MaxStreams: 1, StreamsPerVisitor: 1, StreamsPerIP: 1}
 		if limited {
 			c.RateIP, c.RateMessages, c.RateSessions, c.SessionsPerDay = Rate{3, time.Hour}, Rate{9, time.Hour}, Rate{9, time.Hour}, 9
@@ -137,7 +138,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 }
 
 func TestRequestsAreCountedForAllMachines(t *testing.T) {
-	st := remote{store.NewMemory()}
+	st := remote{memory.New()}
 	c := Config{APIKey: "afm_test", RateIP: Rate{3, time.Hour}}
 	here := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
 	there := newLimits(&c, st, newMetrics(prometheus.NewRegistry()))
@@ -170,7 +171,7 @@ func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
 
 func TestLargeBodiesInHandAreBounded(t *testing.T) {
 	m := newMetrics(prometheus.NewRegistry())
-	l := newLimits(&Config{}, store.NewMemory(), m)
+	l := newLimits(&Config{}, memory.New(), m)
 	must := func(addr string, n int64) func() {
 		t.Helper()
 		release, err := l.body(addr, n)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/stores"
 	"github.com/anyframe-relay/relay/web"
 )
 
@@ -72,10 +73,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if s.assets, err = loadAssets(&s.config, web.Files()); err != nil {
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
-	if s.store, err = store.Open(ctx, c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
+	if s.store, err = stores.Open(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		return nil, err
 	}
-	herald, _ := s.store.(store.Herald)
+	notifier, _ := s.store.(store.Notifier)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
 	}, awake(s.store)))
@@ -86,7 +87,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.metrics.streamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
-	s.hub.holder, s.hub.herald = s.holder, herald
+	s.hub.holder, s.hub.notifier = s.holder, notifier
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
 	}, s.hub.keptBytes))
@@ -123,8 +124,8 @@ func (s *Server) WriteTimeout() time.Duration {
 // whether AnyFrame takes our key, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	if herald := s.hub.herald; herald != nil {
-		wg.Go(func() { herald.Hear(ctx, s.hub.heard) })
+	if notifier := s.hub.notifier; notifier != nil {
+		wg.Go(func() { notifier.Subscribe(ctx, s.hub.heard) })
 	}
 	s.watchKey(ctx)
 	wg.Wait()

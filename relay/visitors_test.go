@@ -19,6 +19,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 func TestTheTokenTravelsInTheWayThatFitsTheCaller(t *testing.T) {
@@ -144,7 +145,7 @@ func TestOneWhoHasSaidNothingIsSoonForgotten(t *testing.T) {
 func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, onDisk(t), anyframetest.WithAgent(1, talk))
-	disk, err := store.Open(t.Context(), r.conf.Store)
+	disk, err := stores.Open(t.Context(), r.conf.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,7 @@ func TestOneWhoHasSaidSomethingIsRemembered(t *testing.T) {
 // version wrote.
 func TestATokenCountsByWhatTheStoreHasOfIt(t *testing.T) {
 	r := newRig(t, onDisk(t))
-	disk, err := store.Open(t.Context(), r.conf.Store)
+	disk, err := stores.Open(t.Context(), r.conf.Store)
 	if err != nil {
 		t.Fatal(err)
 	}

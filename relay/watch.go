@@ -77,10 +77,10 @@ func (s *session) check() {
 // tell lets other replicas know that something of the visitor's has changed. If
 // that fails they find out when they read it again.
 func (h *hub) tell(ctx context.Context, visitor string) {
-	if h.herald == nil {
+	if h.notifier == nil {
 		return
 	}
-	if err := h.herald.Tell(context.WithoutCancel(ctx), visitor); err != nil {
+	if err := h.notifier.Publish(context.WithoutCancel(ctx), visitor); err != nil {
 		h.log.Debug("tell other replicas", "error", err)
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/anyframe-relay/relay/relay/store"
+	storeredis "github.com/anyframe-relay/relay/relay/store/redis"
+	"github.com/anyframe-relay/relay/relay/store/sqlite"
 )
 
 const (
@@ -46,7 +48,7 @@ type shelf struct {
 func openShelf(ctx context.Context, s *stage) (*shelf, error) {
 	if s.proc == nil {
 		path := filepath.Join(s.dir, "stored.db")
-		st, err := store.OpenSQLite(ctx, path)
+		st, err := sqlite.Open(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -59,13 +61,13 @@ func openShelf(ctx context.Context, s *stage) (*shelf, error) {
 			if err != nil {
 				return 0, err
 			}
-			sh.Store, err = store.OpenSQLite(ctx, path)
+			sh.Store, err = sqlite.Open(ctx, path)
 			return float64(info.Size()), err
 		}
 		return sh, nil
 	}
 	// Patience, for a machine that is busy with something else as well.
-	st, err := store.OpenRedis(ctx, "redis://"+s.addr+"?dial_timeout=30s&read_timeout=30s&write_timeout=30s&pool_timeout=30s", store.DefaultRedisPrefix)
+	st, err := storeredis.Open(ctx, "redis://"+s.addr+"?dial_timeout=30s&read_timeout=30s&write_timeout=30s&pool_timeout=30s", storeredis.DefaultPrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // The results of a check.
@@ -228,7 +228,7 @@ func (d *doctor) image(ctx context.Context, client *anyframe.Client, agent *anyf
 func (d *doctor) store(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
-	note, err := store.Check(ctx, d.settings.relay.Store, store.WithRedisPrefix(d.settings.relay.RedisPrefix))
+	note, err := stores.Check(ctx, d.settings.relay.Store, stores.WithRedisPrefix(d.settings.relay.RedisPrefix))
 	switch {
 	case err != nil:
 		d.finding("store", "see that RELAY_STORE names what the relay's user may write to; a file needs a writable folder on a local disk", "%v", err)

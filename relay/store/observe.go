@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Observe returns s, telling did about every call: what it was, how long it
-// took and how it ended. What s can do beyond [Store] must be asked of s.
+// Observe wraps s and calls did after every call that takes a context, with its
+// name, duration and error. The result implements nothing beyond [Store].
 func Observe(s Store, did func(op string, took time.Duration, err error)) Store {
 	return &observed{s, did}
 }
@@ -18,7 +18,7 @@ type observed struct {
 
 func (o *observed) end(op string, start time.Time, err *error) { o.did(op, time.Since(start), *err) }
 
-// FindCtx implements [Store], as all of these do.
+// FindCtx implements [Store], as do the methods below.
 func (o *observed) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
 	defer o.end("find_token", time.Now(), &err)
 	return o.Store.FindCtx(ctx, token)

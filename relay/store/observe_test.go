@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/memory"
 )
 
 func TestObserveSeesEveryCall(t *testing.T) {
 	var ops []string
-	s := store.Observe(store.NewMemory(), func(op string, _ time.Duration, _ error) { ops = append(ops, op) })
+	s := store.Observe(memory.New(), func(op string, _ time.Duration, _ error) { ops = append(ops, op) })
 	defer s.Close()
 	// Closing is no call that anybody waits for, and those without a context
 	// are for others that scs serves.
@@ -41,8 +42,10 @@ func TestObserveSeesEveryCall(t *testing.T) {
 
 func TestObserveTellsHowACallEnded(t *testing.T) {
 	var got error
-	s := store.Observe(store.NewMemory(), func(_ string, _ time.Duration, err error) { got = err })
-	must(t, s.Close())
+	s := store.Observe(memory.New(), func(_ string, _ time.Duration, err error) { got = err })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Session(t.Context(), "v"); err == nil || got != err { //nolint:errorlint // the very same
 		t.Errorf("got %v told of %v, want the same error", got, err)
 	}

@@ -2,56 +2,59 @@ package store
 
 import "time"
 
-// quota is what has been taken under one key: in the window that began at
-// start, and in the one before. Times are in milliseconds.
-type quota struct {
-	start, length int64
-	now, last     int64
+// Quota is the usage of one key: in the window that began at Start, and in the
+// window before it. Start and Length are in milliseconds.
+type Quota struct {
+	Start, Length     int64
+	Current, Previous int64
 }
 
-// at returns q as it stands at a time, and how many milliseconds of its window
-// are gone then: windows that are over have moved on. After the clock was set
-// back what has been taken counts in the window that it shows now.
-func (q quota) at(now time.Time, window time.Duration) (quota, int64) {
-	q.length = max(window.Milliseconds(), 1)
+// At returns q as it stands at now, and how many milliseconds of its window
+// have passed. Usage moves on from windows that are over. After the clock was
+// set back, all usage counts in the window that the clock shows.
+func (q Quota) At(now time.Time, window time.Duration) (at Quota, passed int64) {
+	q.Length = max(window.Milliseconds(), 1)
 	ms := now.UnixMilli()
-	start := ms - ms%q.length
+	start := ms - ms%q.Length
 	switch {
-	case start <= q.start:
-	case start == q.start+q.length:
-		q.now, q.last = 0, q.now
+	case start <= q.Start:
+	case start == q.Start+q.Length:
+		q.Current, q.Previous = 0, q.Current
 	default:
-		q.now, q.last = 0, 0
+		q.Current, q.Previous = 0, 0
 	}
-	q.start = start
+	q.Start = start
 	return q, ms - start
 }
 
-// wait is how long it takes, gone into the window, until n more are no more
-// than limit.
-func (q quota) wait(gone int64, n, limit int) time.Duration {
+// Wait returns how long it takes, passed milliseconds into the window, until n
+// more fit within limit.
+func (q Quota) Wait(passed int64, n, limit int) time.Duration {
 	room := int64(limit - n)
-	// sight is how far into a window no more than room is left of what the one
-	// before it had.
-	sight := func(last, room int64) int64 {
-		if last == 0 || room >= last {
+	// until returns how far into a window at most room of the usage in the
+	// window before it still counts.
+	until := func(previous, room int64) int64 {
+		if previous == 0 || room >= previous {
 			return 0
 		}
-		return q.length - room*q.length/last
+		return q.Length - room*q.Length/previous
 	}
-	ms := sight(q.last, room-q.now) - gone
-	if q.now > room {
-		ms = q.length - gone + sight(q.now, room)
+	ms := until(q.Previous, room-q.Current) - passed
+	if q.Current > room {
+		ms = q.Length - passed + until(q.Current, room)
 	}
 	return time.Duration(max(ms, 0)) * time.Millisecond
 }
 
-// give takes n back, of the older window what the present one has not got.
-func (q *quota) give(n int) {
-	recent := min(q.now, int64(n))
-	q.now -= recent
-	q.last -= min(q.last, int64(n)-recent)
+// Add counts n more.
+func (q *Quota) Add(n int) { q.Current += int64(n) }
+
+// Give undoes n, first in the current window and then in the previous one.
+func (q *Quota) Give(n int) {
+	recent := min(q.Current, int64(n))
+	q.Current -= recent
+	q.Previous -= min(q.Previous, int64(n)-recent)
 }
 
-// expires is when nothing of q is in sight any more.
-func (q quota) expires() time.Time { return time.UnixMilli(q.start + 2*q.length) }
+// Expires returns when none of q's usage counts any more.
+func (q Quota) Expires() time.Time { return time.UnixMilli(q.Start + 2*q.Length) }

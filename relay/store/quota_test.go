@@ -1,9 +1,11 @@
-package store
+package store_test
 
 import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/anyframe-relay/relay/relay/store"
 )
 
 func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
@@ -12,14 +14,14 @@ func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
 		limit := 1 + rand.IntN(30)
 		n := 1 + rand.IntN(limit)
 		start := 1000 * window.Milliseconds()
-		q := quota{start: start, now: rand.Int64N(int64(2 * limit)), last: rand.Int64N(int64(2 * limit))}
+		q := store.Quota{Start: start, Current: rand.Int64N(int64(2 * limit)), Previous: rand.Int64N(int64(2 * limit))}
 		at := time.UnixMilli(start + rand.Int64N(window.Milliseconds()))
 		room := func(at time.Time) bool {
-			q, gone := q.at(at, window)
-			return q.wait(gone, n, limit) == 0
+			q, gone := q.At(at, window)
+			return q.Wait(gone, n, limit) == 0
 		}
-		now, gone := q.at(at, window)
-		wait := now.wait(gone, n, limit)
+		now, gone := q.At(at, window)
+		wait := now.Wait(gone, n, limit)
 		if !room(at.Add(wait)) {
 			t.Fatalf("%+v at %v for %d of %d: got none after a wait of %v, want room", q, gone, n, limit, wait)
 		}
@@ -27,7 +29,7 @@ func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
 			t.Fatalf("%+v at %v for %d of %d: got room before %v, want none", q, gone, n, limit, wait)
 		}
 		// What counts is no more than the limit when nothing more is taken.
-		if wait == 0 && window.Milliseconds()*(q.now+int64(n))+q.last*(window.Milliseconds()-gone) > int64(limit)*window.Milliseconds() {
+		if wait == 0 && window.Milliseconds()*(q.Current+int64(n))+q.Previous*(window.Milliseconds()-gone) > int64(limit)*window.Milliseconds() {
 			t.Fatalf("%+v at %v for %d of %d: got room, want none", q, gone, n, limit)
 		}
 	}
@@ -35,21 +37,21 @@ func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
 
 func TestQuotaGivesNothingBackWhenTheClockIsSetBack(t *testing.T) {
 	noon := time.UnixMilli(0).Add(12 * time.Hour)
-	q := quota{start: noon.UnixMilli(), now: 5}
+	q := store.Quota{Start: noon.UnixMilli(), Current: 5}
 	for _, back := range []time.Duration{time.Second, time.Hour, 30 * time.Hour} {
-		at, gone := q.at(noon.Add(-back), time.Hour)
-		if at.wait(gone, 1, 5) == 0 {
+		at, gone := q.At(noon.Add(-back), time.Hour)
+		if at.Wait(gone, 1, 5) == 0 {
 			t.Errorf("set back by %v: got room, want none", back)
 		}
-		if wait := at.wait(gone, 1, 5); wait > 2*time.Hour {
+		if wait := at.Wait(gone, 1, 5); wait > 2*time.Hour {
 			t.Errorf("set back by %v: got a wait of %v, want two windows at most", back, wait)
 		}
 	}
 }
 
 func TestQuotaEndsAfterTwoWindows(t *testing.T) {
-	q, gone := quota{start: time.Hour.Milliseconds(), now: 5, last: 5}.at(time.UnixMilli(0).Add(3*time.Hour), time.Hour)
-	if q.now != 0 || q.last != 0 || gone != 0 || q.wait(gone, 5, 5) != 0 {
+	q, gone := store.Quota{Start: time.Hour.Milliseconds(), Current: 5, Previous: 5}.At(time.UnixMilli(0).Add(3*time.Hour), time.Hour)
+	if q.Current != 0 || q.Previous != 0 || gone != 0 || q.Wait(gone, 5, 5) != 0 {
 		t.Errorf("got %+v, want nothing in sight", q)
 	}
 }
