@@ -70,3 +70,13 @@ type (
 )
 
 const OutcomeElsewhere = "elsewhere" // the operator answered, on AnyFrame's own console
+
+// Visibility is how much of what the agent does a visitor sees.
+type Visibility string
+
+// The visibilities, each showing all that the one before shows.
+const (
+	VisibilityChat  Visibility = "chat"  // visitor and agent text, questions, turn ends
+	VisibilityTools Visibility = "tools" // also tool names and a short summary of their input
+	VisibilityFull  Visibility = "full"  // everything; for private deployments
+)

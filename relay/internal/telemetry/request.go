@@ -106,7 +106,7 @@ func EndSpan(span trace.Span, code string) {
 }
 
 // AnswerSpan is the part of a turn's trace from its acceptance to the agent's
-// first event on any stream. The zero answerSpan is none.
+// first event on any stream. The zero AnswerSpan is none.
 type AnswerSpan struct {
 	ready atomic.Bool // the event is in the log, or about to be
 

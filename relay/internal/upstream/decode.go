@@ -15,9 +15,12 @@ const MaxEventBytes = 16 << 20
 // Event is one of AnyFrame's events, read once for all who ask about it.
 type Event struct {
 	anyframe.Event
-	Kind   string    // its type, or the name that it was sent under
-	Valid  bool      // its data is JSON
-	User   bool      // a message of a person's
+	Kind  string // its type, or the name that it was sent under
+	Valid bool   // its data is JSON
+	User  bool   // a message of a person's
+	// Inner marks what is not meant for the reader of the conversation: words and acts
+	// of a subagent (parent_tool_use_id), and user text that no person wrote.
+	Inner  bool
 	ReadAt time.Time // when it came; zero when nobody looked
 	// Delta or whole is all that the event says when it is a piece of the
 	// agent's text, or a whole block of it, and nothing else, which is what a
@@ -41,7 +44,27 @@ func Decode(ev anyframe.Event) Event {
 	h.Members = ParseObject(h.Data)
 	h.Kind = cmp.Or(h.Members.Str("type"), ev.Name)
 	h.User = (h.Kind == "user" || h.Kind == "user_message") && !h.Members.onlyToolResults()
+	h.Inner = h.Members.inner(h.Kind)
+	h.User = h.User && !h.Inner
 	return h
+}
+
+// inner reports whether an event of this kind is a subagent's, or user text that no
+// person wrote. What waits for a person or ends a turn never is.
+func (m Object) inner(kind string) bool {
+	switch kind {
+	case "user", "user_message":
+		for _, mark := range []string{"isSynthetic", "is_synthetic", "synthetic", "isMeta"} {
+			if m.Flag(mark) {
+				return true
+			}
+		}
+	case "assistant", "assistant_message", "tool_call":
+	default:
+		return false
+	}
+	parent := m["parent_tool_use_id"]
+	return parent != nil && string(parent) != "null"
 }
 
 // first is the event that came at that time.
@@ -65,6 +88,8 @@ func plainText(data []byte) (text string, delta, ok bool) {
 			return set(&message, value)
 		case "content":
 			return set(&content, value)
+		case "parent_tool_use_id":
+			return string(value) == "null" // else a subagent's
 		}
 		return jsonscan.Valid(value)
 	}) {

@@ -1,0 +1,272 @@
+package conversation
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// Options are what the conversations of a process have in common.
+type Options struct {
+	Visibility event.Visibility
+	Approvals  bool // visitors decide permission prompts
+	Patterns   *redact.Patterns
+	Limits     eventlog.Limits // of each log
+}
+
+// Conversation is one epoch. It is safe for concurrent use.
+type Conversation struct {
+	opts   *Options
+	epoch  int64
+	id     string // of AnyFrame's session, "" for a visitor who has none yet
+	log    *eventlog.Log
+	ledger *ledger.Ledger
+	answer *telemetry.AnswerSpan // is told when the agent speaks
+
+	// mu: translating an event and appending what it comes to are one step, and so are
+	// looking at the log's head and appending something of the relay's own after it.
+	// Never held across I/O.
+	mu     sync.Mutex
+	tr     *translator
+	live   *live
+	frames []eventlog.Entry // what append works with
+
+	activity activity
+}
+
+// New returns the conversation of an epoch whose log begins after the event
+// numbered base. Notify is called after each change of the log, and answer is
+// told when the agent speaks.
+func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notify func(), answer *telemetry.AnswerSpan) *Conversation {
+	c := &Conversation{opts: o, epoch: epoch, id: id, log: eventlog.New(base, o.Limits), ledger: l, answer: answer, live: &live{}}
+	c.log.Watch(notify)
+	c.tr = newTranslator(o, epoch, base, l, c.live)
+	for _, p := range l.SettledBetween(base, 1<<62) { // unnumbered, so not in AnyFrame's log
+		if p.Seq <= base && c.tr.visible(&p) { // one that comes after the log begins is settled after its prompt
+			c.log.Append(settledItem(p.ID, p.Outcome).Entry(epoch))
+		}
+	}
+	return c
+}
+
+// Epoch returns which of the visitor's conversations it is, 0 before the first.
+func (c *Conversation) Epoch() int64 { return c.epoch }
+
+// ID returns the id of AnyFrame's session, "" when there is none.
+func (c *Conversation) ID() string { return c.id }
+
+// Log returns the epoch's log.
+func (c *Conversation) Log() *eventlog.Log { return c.log }
+
+// Ledger returns the epoch's ledger.
+func (c *Conversation) Ledger() *ledger.Ledger { return c.ledger }
+
+// Close ends the log: nothing that comes later is appended.
+func (c *Conversation) Close() { c.log.Close() }
+
+// Apply translates one event and appends what it comes to. An event that the log has
+// seen does nothing. A prompt is stored first, because somebody may answer it as soon
+// as it can be seen; that is the only I/O.
+func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
+	if isPrompt(ev) {
+		c.open(ctx, ev)
+	}
+	c.mu.Lock()
+	if ev.Seq != 0 && ev.Seq <= c.log.Head() {
+		c.mu.Unlock()
+		return Effect{}
+	}
+	out := c.tr.step(ev)
+	if out.speaks {
+		c.answer.Ready()
+	}
+	c.append(out.items)
+	if out.asked != "" {
+		c.settledBefore(out.asked)
+	}
+	if ev.Seq != 0 {
+		c.log.Advance(ev.Seq) // past what nothing shows of
+	}
+	c.mu.Unlock()
+	e := Effect{Seq: ev.Seq, Ended: out.ended, Turns: out.turns, Settled: out.settled}
+	if out.ended {
+		e.Reason = endReason(out.items)
+	}
+	c.activity.note(&out, ev.ReadAt, &e)
+	clear(out.items)
+	return e
+}
+
+func endReason(items []event.Item) string {
+	for _, it := range items {
+		if end, ok := it.Data.(event.TurnEndData); ok {
+			return end.Reason
+		}
+	}
+	return ""
+}
+
+// open stores the prompt that an event is, unless it is known.
+func (c *Conversation) open(ctx context.Context, ev *upstream.Event) {
+	id := promptID(c.epoch, ev)
+	if _, known := c.ledger.Prompt(id); known || ev.Seq != 0 && ev.Seq <= c.log.Head() {
+		return
+	}
+	c.ledger.BeginPrompt(ctx, newPrompt(id, ev))
+}
+
+// settledBefore shows that a prompt has its answer already, given at another process
+// or before this one began. The caller holds mu.
+func (c *Conversation) settledBefore(id string) {
+	if p, ok := c.ledger.Prompt(id); ok && p.State == ledger.Settled && c.tr.visible(&p) {
+		c.append([]event.Item{settledItem(id, p.Outcome)})
+	}
+}
+
+// append adds items to the log, those without a number together with the numbered
+// one they come before. What the log had to forget, the translator must no longer
+// build on. The caller holds mu.
+func (c *Conversation) append(items []event.Item) {
+	frames := c.frames[:0]
+	for _, it := range items {
+		frames = append(frames, it.Entry(c.epoch))
+		if it.Seq != 0 {
+			c.log.Append(frames...)
+			frames = frames[:0]
+		}
+	}
+	if !c.log.Append(frames...) {
+		c.tr.dropDeltas(c.log.Head())
+	}
+	clear(frames[:cap(frames)])
+	c.frames = frames[:0]
+}
+
+// Interrupt says that the turn that ran will not go on.
+func (c *Conversation) Interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	busy := c.activity.stop()
+	c.tr.pending.Reset() // no block will come of it
+	if busy {
+		c.append([]event.Item{{Kind: "turn_end", Data: event.TurnEndData{Reason: "interrupted"}}})
+	}
+}
+
+// ShowSettled shows every stream that a prompt was settled here, and returns the seq
+// after which.
+func (c *Conversation) ShowSettled(id, outcome string) (after int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.append([]event.Item{settledItem(id, outcome)})
+	return c.log.Head()
+}
+
+// OpenGap says that unnumbered deltas may be missing until a whole block comes that
+// is numbered above seq.
+func (c *Conversation) OpenGap(seq int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tr.openGap(seq)
+}
+
+// GapUnknown opens a gap of which nobody knows where it ends.
+const GapUnknown = gapUnknown
+
+// Refresh reads what other processes noted, and shows the prompts that were settled
+// there. It returns the turns that the store has lost.
+func (c *Conversation) Refresh(ctx context.Context) (lost []ledger.Turn, err error) {
+	if c.epoch == 0 {
+		return nil, nil
+	}
+	s, err := c.ledger.Fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lost, settled := c.ledger.Merge(s, c.log.Head())
+	for _, p := range settled {
+		if c.tr.visible(&p) {
+			c.append([]event.Item{settledItem(p.ID, p.Outcome)})
+		}
+	}
+	return lost, nil
+}
+
+// Unshown returns the turns that AnyFrame has and has shown no event for yet, and
+// the seq after which the event may come. Turns of which it is known that their event
+// comes later are left out.
+func (c *Conversation) Unshown() (turns []ledger.Turn, after int64) {
+	if c.ledger.AllShown() {
+		return nil, 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.ledger.Unshown(1 << 62) {
+		if c.tr.last >= c.live.due[t.Key] {
+			turns = append(turns, t)
+		}
+	}
+	return turns, c.tr.last
+}
+
+// ShowMissing shows those of turns, which Unshown returned, that AnyFrame has no event
+// for. Rows are what its transcript has after the seq that Unshown returned.
+func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) Effect {
+	missing, due := map[string]bool{}, map[string]int64{}
+	for i := range turns {
+		own := &turns[i]
+		for j := range rows {
+			// What comes before the turn has yet to come, or the turn does so itself.
+			if row := &rows[j]; row.Seq <= own.Place() || isTurn(row, own) {
+				due[own.Key] = row.Seq
+			}
+		}
+		missing[own.Key] = due[own.Key] == 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live.due == nil {
+		c.live.due = map[string]int64{}
+	}
+	for key, seq := range due {
+		c.live.due[key] = seq
+	}
+	var out step
+	for _, own := range c.ledger.Unshown(1 << 62) {
+		if missing[own.Key] && c.tr.last >= c.live.due[own.Key] {
+			c.live.show(c.tr, &out, &own)
+		}
+	}
+	c.append(out.items)
+	return Effect{Turns: out.turns}
+}
+
+// Echoed reports whether AnyFrame has shown a message of the visitor's.
+func (c *Conversation) Echoed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.live.echoed
+}
+
+// Base returns the seq after which the conversation's log began.
+func (c *Conversation) Base() int64 { return c.tr.start }
+
+// Accepted enters that AnyFrame has a turn, at now.
+func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) {
+	t.State = ledger.Sent
+	c.activity.begin(now, func(first bool) {
+		if first {
+			c.answer.Begin(ctx)
+		}
+		c.ledger.Set(t)
+	})
+}

@@ -1,0 +1,145 @@
+package conversation
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// RowReader reads at most limit rows of AnyFrame's transcript after the one numbered
+// since.
+type RowReader func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error)
+
+// HistoryPage is how many rows of AnyFrame's transcript are asked for at once.
+const HistoryPage = 1000
+
+// keyRows is over how many rows of the past one key may be spread.
+const keyRows = 256
+
+func (c *Conversation) past(after int64) (*translator, *past) {
+	p := &past{}
+	return newTranslator(c.opts, c.epoch, after, c.ledger, p), p
+}
+
+// History yields what visitors see of the events after the one numbered after, up to
+// upto, with the visitor's messages and the answers to prompts in their places. An
+// error is the last thing it yields.
+func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto int64) iter.Seq2[event.Item, error] {
+	return func(yield func(event.Item, error) bool) {
+		t, merge := c.past(after)
+		for {
+			page, err := rows(ctx, t.last, HistoryPage)
+			if err == nil && t.last == t.start {
+				err = t.joinText(ctx, page, rows)
+			}
+			if err != nil {
+				yield(event.Item{}, err)
+				return
+			}
+			more := len(page) == HistoryPage
+			for _, row := range page {
+				if row.Seq > upto {
+					more = false
+					break
+				}
+				if !yieldAll(t.decode(row), yield) {
+					return
+				}
+			}
+			if !more {
+				yieldAll(merge.finish(t, upto), yield)
+				return
+			}
+		}
+	}
+}
+
+func yieldAll(items []event.Item, yield func(event.Item, error) bool) bool {
+	for _, it := range items {
+		if !yield(it, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// Page returns what visitors see of at most limit rows after the one numbered since,
+// and the number to go on from, nil at the end.
+func (c *Conversation) Page(ctx context.Context, rows RowReader, since int64, limit int) (items []event.Item, next *int64, err error) {
+	page, err := rows(ctx, since, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, merge := c.past(since)
+	if err := t.joinText(ctx, page, rows); err != nil {
+		return nil, nil, err
+	}
+	for _, row := range page {
+		items = append(items, t.decode(row)...)
+	}
+	if len(page) == limit {
+		return items, &page[len(page)-1].Seq, nil
+	}
+	return append(items, merge.finish(t, 1<<62)...), nil, nil
+}
+
+func (t *translator) decode(row anyframe.ChatEvent) []event.Item {
+	ev := upstream.Decode(row.Event())
+	return t.step(&ev).items
+}
+
+// joinText makes a translator that begins with page in the middle of a block go on
+// masking from what came before, if page may begin in the middle of a key.
+func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, rows RowReader) error {
+	if t.start == 0 || len(page) == 0 {
+		return nil
+	}
+	if text := deltaText(page[0].Event()); text == "" || !redact.ContinuesKey(text[0]) {
+		return nil
+	}
+	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)
+	if err != nil {
+		return err
+	}
+	aside := projector{visibility: event.VisibilityChat, patterns: t.patterns, gapUntil: -1}
+	for _, row := range before {
+		if row.Seq <= t.start {
+			ev := upstream.Decode(row.Event())
+			aside.project(&ev, message{}, nil)
+		}
+	}
+	t.pending.masker = aside.pending.masker
+	return nil
+}
+
+// deltaText is the text of a piece of a block, "" when ev is none.
+func deltaText(ev anyframe.Event) string {
+	m := upstream.ParseObject(ev.Data)
+	if !m.Flag("delta") || ev.Type() != anyframe.TypeAssistant {
+		return ""
+	}
+	var b strings.Builder
+	for _, block := range m.Blocks() {
+		if block.BlockType() == "text" {
+			b.WriteString(block.Str("text"))
+		}
+	}
+	return b.String()
+}
+
+// newPrompt is the prompt that an event is.
+func newPrompt(id string, ev *upstream.Event) ledger.Prompt {
+	m := ev.Members
+	return ledger.Prompt{
+		ID: id, Seq: ev.Seq, Approval: ev.Kind == kindPermission,
+		PromptID:  cmp.Or(m.Str("prompt_id"), m.Str("request_id"), m.Str("id")),
+		ToolUseID: cmp.Or(m.Str("tool_use_id"), m.Str("request_id")),
+	}
+}

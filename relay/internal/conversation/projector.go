@@ -1,0 +1,286 @@
+package conversation
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// gapUnknown is a gap of which nobody knows up to where deltas may be missing.
+const gapUnknown = 1 << 62
+
+// projector turns AnyFrame's events into what a visitor may see, whoever asks:
+// the live stream, a reader who catches up, or the transcript. It drops everything
+// that is not named here. It knows nothing of turns and prompts but what events say.
+type projector struct {
+	visibility event.Visibility
+	approvals  bool // visitors decide permission prompts
+	patterns   *redact.Patterns
+	epoch      int64
+
+	pending pendingText
+	tools   map[string]string // names of the tools in use, by AnyFrame's id of their use
+	// gapUntil: the stream was joined while the agent may have been in the middle of
+	// a block whose first deltas nobody numbered. Such deltas are left out until a
+	// whole block after this seq; -1 when the stream has no gap.
+	gapUntil int64
+
+	out []event.Item // what step appends to
+	seq int64        // of the event
+}
+
+// message is who wrote a message: one of the visitor's turns, or nobody known.
+type message struct {
+	turn  string
+	files []event.Attachment // as the visitor sent them: AnyFrame need not name them
+}
+
+func (p *projector) show(kind string, data any) {
+	p.out = append(p.out, event.Item{Kind: kind, Data: event.Mask(p.patterns, data)})
+}
+
+// project appends what a visitor may see of an event to items.
+func (p *projector) project(ev *upstream.Event, who message, items []event.Item) ([]event.Item, outcome) {
+	var o outcome
+	first := len(items)
+	if ev.Delta != "" {
+		o.active = true
+		if ev.Seq != 0 || p.gapUntil < 0 {
+			items = append(items, event.Item{Kind: "text", Delta: p.pending.say(p.patterns, ev.Delta), Seq: ev.Seq})
+		}
+		return items, o
+	}
+	p.out, p.seq = items, ev.Seq
+	m := ev.Members
+	switch {
+	case ev.Inner: // a subagent's, or not written by anybody
+		o.active = Speaks(ev.Kind)
+		p.raw(ev)
+	case ev.Kind == "assistant":
+		o.active = true
+		if ev.Whole != "" {
+			p.whole(ev.Whole)
+			p.closeGap(ev.Seq)
+			break
+		}
+		p.assistant(ev)
+	case ev.Kind == "assistant_message":
+		o.active = true
+		p.whole(m.Str("text"))
+	case ev.User:
+		o.active = true
+		files := attachmentsOf(m)
+		if len(files) == 0 {
+			files = orEmpty(who.files)
+		}
+		p.show("user", event.UserData{Text: m.UserText(), Attachments: files, Turn: who.turn})
+	case ev.Kind == "user", ev.Kind == "user_message":
+		p.toolResults(m)
+	case ev.Kind == "tool_call":
+		o.active = true
+		p.tool(m.Str("name"), m.Sub("input"))
+	case ev.Kind == kindPermission, ev.Kind == kindQuestion:
+		o.active = true
+		p.prompt(ev)
+	case ev.Kind == "result":
+		o.ended = true
+		p.end(resultEnd(m))
+	case ev.Kind == "_error":
+		o.ended = true
+		p.end(event.TurnEndData{Reason: "failed", Code: new("agent_error")})
+	default:
+		p.raw(ev)
+	}
+	items, p.out = p.out, nil
+	if len(items) > first {
+		items[len(items)-1].Seq = ev.Seq
+	}
+	return items, o
+}
+
+// raw shows what AnyFrame sent, where visitors may see that.
+func (p *projector) raw(ev *upstream.Event) {
+	if p.visibility == event.VisibilityFull && ev.Valid && ev.Data != nil {
+		p.show("upstream", event.UpstreamData{Payload: compactJSON(ev.Data)})
+	}
+}
+
+// end ends the turn.
+func (p *projector) end(data event.TurnEndData) {
+	p.pending.Reset()
+	if p.gapUntil == gapUnknown {
+		p.gapUntil = -1
+	}
+	p.closeGap(p.seq)
+	p.show("turn_end", data)
+}
+
+// assistant shows what the agent says and, where visitors may see it, does.
+func (p *projector) assistant(ev *upstream.Event) {
+	blocks := ev.Members.Blocks()
+	hidden := false
+	if ev.Members.Flag("delta") {
+		for _, b := range blocks {
+			if b.BlockType() != "text" {
+				hidden = true
+				continue
+			}
+			if text := b.Str("text"); text != "" && (ev.Seq != 0 || p.gapUntil < 0) {
+				p.show("text", event.TextData{Text: p.pending.say(p.patterns, text), Delta: true})
+			}
+		}
+	} else {
+		hidden = p.blocks(blocks)
+	}
+	if hidden {
+		p.raw(ev)
+	}
+}
+
+// blocks shows the blocks of a whole message. It reports whether there are others
+// than text.
+func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
+	var texts []string
+	for _, b := range blocks {
+		if b.BlockType() == "text" && b.Str("text") != "" {
+			texts = append(texts, b.Str("text"))
+		}
+	}
+	hadText := len(texts) > 0
+	// Several blocks whose deltas came as one: only together do they equal what the
+	// deltas added up to.
+	if joined := strings.Join(texts, ""); len(texts) > 1 && p.pending.Len() > 0 && strings.HasPrefix(joined, p.pending.String()) {
+		texts = []string{joined}
+	}
+	for _, b := range blocks {
+		switch b.BlockType() {
+		case "text":
+			if len(texts) > 0 && b.Str("text") != "" {
+				p.whole(texts[0])
+				texts = texts[1:]
+			}
+		case "tool_use":
+			hidden = true
+			name := b.Str("name")
+			if id := b.Str("id"); id != "" {
+				if p.tools == nil {
+					p.tools = map[string]string{}
+				}
+				p.tools[id] = name
+			}
+			p.tool(name, b.Sub("input"))
+		default:
+			hidden = true
+		}
+	}
+	if hadText {
+		p.closeGap(p.seq)
+	}
+	return hidden
+}
+
+// whole shows a complete block. Deltas that were lost on the way to the relay are
+// made up for first, so that the block equals what its deltas added up to and
+// replaces them.
+func (p *projector) whole(text string) {
+	if said := p.pending.String(); said != "" && said != text && strings.HasPrefix(text, said) {
+		p.show("text", event.TextData{Text: p.pending.say(p.patterns, text[len(said):]), Delta: true})
+	}
+	p.pending.Reset()
+	if text != "" {
+		p.show("text", event.TextData{Text: text})
+	}
+}
+
+// openGap says that the stream was joined anew and that deltas may be missing
+// until a whole block numbered above seq.
+func (p *projector) openGap(seq int64) { p.gapUntil = max(seq, 0) }
+
+// closeGap says that the event numbered seq ended whatever had a gap.
+func (p *projector) closeGap(seq int64) {
+	if p.gapUntil >= 0 && seq > p.gapUntil {
+		p.gapUntil = -1
+	}
+}
+
+// dropDeltas says that the deltas since the last whole block are not kept, so that
+// nobody can get all of them. Those that come are masked on from them.
+func (p *projector) dropDeltas(seq int64) {
+	p.pending.Builder.Reset()
+	p.openGap(seq)
+}
+
+// The kinds of event that wait for a person.
+const (
+	kindPermission = "permission_request"
+	kindQuestion   = "ask_user_question"
+)
+
+// isPrompt reports whether an event waits for a person.
+func isPrompt(ev *upstream.Event) bool {
+	return !ev.Inner && (ev.Kind == kindPermission || ev.Kind == kindQuestion)
+}
+
+// promptID is what visitors know the prompt by that an event is.
+func promptID(epoch int64, ev *upstream.Event) string {
+	if ev.Seq != 0 {
+		return fmt.Sprintf("p%d-%d", epoch, ev.Seq)
+	}
+	sum := sha256.Sum256(ev.Data)
+	return fmt.Sprintf("p%d-x%s", epoch, hex.EncodeToString(sum[:8]))
+}
+
+// prompt shows a question, or that the agent waits for a permission.
+func (p *projector) prompt(ev *upstream.Event) {
+	id, m := promptID(p.epoch, ev), ev.Members
+	switch {
+	case ev.Kind == kindQuestion:
+		p.show("question", event.QuestionData{ID: id, Question: m.Str("question"), Options: m.Options()})
+	case p.approvals:
+		p.show("approval", event.ApprovalData{ID: &id, Tool: m.Str("tool_name"), Input: compactJSON(m.Raw("tool_input", "input"))})
+	default:
+		p.show("approval", event.ApprovalData{})
+	}
+}
+
+func resultEnd(m upstream.Object) event.TurnEndData {
+	subtype := m.Str("subtype")
+	switch {
+	case strings.Contains(subtype, "interrupt"):
+		return event.TurnEndData{Reason: "interrupted"}
+	case m.Flag("is_error") || strings.HasPrefix(subtype, "error"):
+		return event.TurnEndData{Reason: "failed", Code: new("agent_error")}
+	}
+	return event.TurnEndData{Reason: "done"}
+}
+
+// speaks reports whether an event is the agent's own words or acts.
+func speaks(ev *upstream.Event) bool { return !ev.Inner && Speaks(ev.Kind) }
+
+// Speaks reports whether events of this kind are the agent's own words or acts.
+func Speaks(kind string) bool {
+	switch kind {
+	case "assistant", "assistant_message", "tool_call", "result", "_error":
+		return true
+	}
+	return false
+}
+
+func attachmentsOf(m upstream.Object) []event.Attachment {
+	var rows []upstream.Object
+	if json.Unmarshal(m["attachments"], &rows) != nil {
+		return nil
+	}
+	out := make([]event.Attachment, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, event.Attachment{Name: r.Str("name"), MIME: cmp.Or(r.Str("mime"), r.Str("mime_type"))})
+	}
+	return out
+}

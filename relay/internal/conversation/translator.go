@@ -1,0 +1,244 @@
+package conversation
+
+import (
+	"slices"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// translator turns AnyFrame's events into what a visitor may see, in the order of
+// their seqs, and merges in what the ledger knows: the visitor's own messages that
+// AnyFrame shows no event for, and the answers to prompts. It is used by one
+// goroutine at a time.
+type translator struct {
+	projector
+	merger
+
+	ledger  *ledger.Ledger
+	start   int64    // seq of the event it began after
+	last    int64    // seq of the last numbered event
+	waiting []string // prompts that are open, by our id
+	scratch []event.Item
+}
+
+// merger decides which of the visitor's own messages come before an event. The
+// live stream and a reader of the past differ in that: to the log, messages and
+// answers come when they happen; for a reader of the past they have places.
+type merger interface {
+	// before merges in what belongs before an event. Mine is the turn that the event
+	// itself is, "" when it is none.
+	before(t *translator, out *step, ev *upstream.Event, mine string)
+}
+
+// newTranslator begins after the event numbered seq.
+func newTranslator(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) *translator {
+	t := &translator{
+		projector: projector{visibility: o.Visibility, approvals: o.Approvals, patterns: o.Patterns, epoch: epoch, gapUntil: -1},
+		merger:    m, ledger: l, start: seq, last: seq,
+	}
+	for _, p := range l.WaitingBy(seq) {
+		t.waiting = append(t.waiting, p.ID)
+	}
+	return t
+}
+
+// step translates one event. Numbered ones must come in order. The items are good
+// until the next step.
+func (t *translator) step(ev *upstream.Event) step {
+	if t.plain(ev) {
+		items, o := t.project(ev, message{}, t.scratch[:0])
+		t.last = max(t.last, ev.Seq)
+		t.scratch = items[:0]
+		return step{items: items, outcome: o, speaks: true}
+	}
+	return t.merge(ev)
+}
+
+// plain reports whether an event is the agent's text and nothing has to be merged in
+// before it, which holds for nearly all.
+func (t *translator) plain(ev *upstream.Event) bool {
+	if _, isLive := t.merger.(*live); !isLive || ev.Delta == "" && ev.Whole == "" {
+		return false
+	}
+	return len(t.waiting) == 0 && t.ledger.AllShown()
+}
+
+// merge is step for any event.
+func (t *translator) merge(ev *upstream.Event) step {
+	out := step{items: t.scratch[:0], speaks: speaks(ev)}
+	var who message
+	if ev.User {
+		if turn, ok := t.ledger.Recognize(ev.Seq, ev.Members.UserText()); ok {
+			who = message{turn.Key, turn.Attachments}
+		}
+	}
+	if ev.Seq != 0 {
+		t.before(t, &out, ev, who.turn)
+	}
+	if out.speaks {
+		t.settleElsewhere(&out)
+	}
+	if who.turn != "" && ev.Seq != 0 {
+		out.turns = t.placed(out.turns, who.turn, ev.Seq)
+	}
+	if isPrompt(ev) {
+		id := promptID(t.epoch, ev)
+		out.asked = id
+		if p, known := t.ledger.Prompt(id); (!known || p.State != ledger.Settled) && !slices.Contains(t.waiting, id) {
+			t.waiting = append(t.waiting, id)
+		}
+	}
+	out.items, out.outcome = t.project(ev, who, out.items)
+	t.last = max(t.last, ev.Seq)
+	t.scratch = out.items[:0]
+	return out
+}
+
+// placed notes under which seq AnyFrame shows a turn.
+func (t *translator) placed(turns []string, key string, seq int64) []string {
+	if _, past := t.merger.(*past); past {
+		return turns
+	}
+	if t.ledger.Place(key, seq) {
+		turns = append(turns, key)
+	}
+	return turns
+}
+
+// showOwn shows a turn that AnyFrame has no event for. It has no number: the one
+// that AnyFrame answered may turn out to be another event's.
+func (t *translator) showOwn(out *step, own *ledger.Turn) {
+	out.items = append(out.items, event.Item{Kind: "user", Data: event.Mask(t.patterns, event.UserData{
+		Text: own.Text, Attachments: orEmpty(own.Attachments), Turn: own.Key,
+	})})
+}
+
+// showSettled shows how a prompt was settled, to those who may see the prompt.
+func (t *translator) showSettled(out *step, p *ledger.Prompt, outcome string) {
+	if t.visible(p) {
+		out.items = append(out.items, settledItem(p.ID, outcome))
+	}
+}
+
+func settledItem(id, outcome string) event.Item {
+	return event.Item{Kind: "settled", Data: event.SettledData{ID: id, Outcome: outcome}}
+}
+
+// visible reports whether visitors may see a prompt.
+func (t *translator) visible(p *ledger.Prompt) bool { return !p.Approval || t.approvals }
+
+// settleElsewhere ends the prompts that were open: an agent that goes on has its
+// answer, from somebody who did not ask the relay, or by an answer of the relay's of
+// which it is not known that it arrived.
+func (t *translator) settleElsewhere(out *step) {
+	if len(t.waiting) == 0 {
+		return
+	}
+	waiting := t.waiting
+	t.waiting = nil
+	for _, id := range waiting {
+		p, ok := t.ledger.Prompt(id)
+		switch {
+		case !ok:
+			p.ID = id
+		case p.State == ledger.Settled:
+			continue // shown when it was answered
+		case p.State == ledger.Answering:
+			t.waiting = append(t.waiting, id) // the answer is about to be shown
+			continue
+		}
+		outcome := p.Outcome
+		if outcome == "" {
+			outcome = event.OutcomeElsewhere
+		}
+		t.showSettled(out, &p, outcome)
+		out.settled = append(out.settled, Settlement{id, outcome})
+	}
+}
+
+// live merges for the log.
+type live struct {
+	// due: before the event of this seq there is nothing to do for a turn, by key. A
+	// conversation that is far behind must not ask AnyFrame at every event.
+	due map[string]int64
+	// echoed: AnyFrame shows messages.
+	echoed bool
+}
+
+func (l *live) before(t *translator, out *step, ev *upstream.Event, mine string) {
+	if mine != "" {
+		l.echoed = true
+	}
+	if t.ledger.AllShown() {
+		return
+	}
+	for _, own := range t.ledger.Unshown(ev.Seq) {
+		if !isTurn(ev, &own) {
+			l.show(t, out, &own)
+		}
+	}
+}
+
+// show shows a turn, and notes that.
+func (l *live) show(t *translator, out *step, own *ledger.Turn) {
+	if t.ledger.Show(own.Key, t.last) {
+		out.turns = append(out.turns, own.Key)
+	}
+	t.showOwn(out, own)
+}
+
+// isTurn reports whether an event is a turn, as far as can be told.
+func isTurn(ev *upstream.Event, own *ledger.Turn) bool {
+	return ev.User && (own.Seq == ev.Seq || own.Seq == 0 && own.Text == ev.Members.UserText())
+}
+
+// past merges for a reader of the past.
+type past struct{ shown map[string]bool }
+
+func (p *past) before(t *translator, out *step, ev *upstream.Event, mine string) {
+	p.settled(t, out, ev.Seq)
+	for _, own := range t.ledger.Between(t.last, ev.Seq) {
+		if !isTurn(ev, &own) {
+			p.show(t, out, &own)
+		}
+	}
+	if mine != "" {
+		p.note(mine)
+	}
+}
+
+func (p *past) note(key string) {
+	if p.shown == nil {
+		p.shown = map[string]bool{}
+	}
+	p.shown[key] = true
+}
+
+func (p *past) show(t *translator, out *step, own *ledger.Turn) {
+	if !p.shown[own.Key] {
+		p.note(own.Key)
+		t.showOwn(out, own)
+	}
+}
+
+// settled shows which prompts were settled before the event numbered to.
+func (p *past) settled(t *translator, out *step, to int64) {
+	for _, prompt := range t.ledger.SettledBetween(t.last, to) {
+		t.showSettled(out, &prompt, prompt.Outcome)
+		t.waiting = slices.DeleteFunc(t.waiting, func(id string) bool { return id == prompt.ID })
+	}
+}
+
+// finish merges in what belongs up to the event numbered seq, after the last event
+// of the past.
+func (p *past) finish(t *translator, seq int64) []event.Item {
+	out := step{items: t.scratch[:0]}
+	for _, own := range t.ledger.Between(t.last, seq) {
+		p.show(t, &out, &own)
+	}
+	p.settled(t, &out, seq)
+	t.last = max(t.last, seq)
+	return out.items
+}

@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// PromptState is where a prompt stands, as this process knows it.
+type PromptState uint8
+
+// The states of a prompt.
+const (
+	// Open: nobody has answered.
+	Open PromptState = iota
+	// Answering: a request of this process carries an answer to AnyFrame.
+	Answering
+	// Claimed: another process does, or died while it did.
+	Claimed
+	// Unsure: an answer was sent and AnyFrame's reply to it was lost.
+	Unsure
+	// Settled: it has its answer.
+	Settled
+)
+
+// What the store calls the states.
+const (
+	storedOpen    = "open"
+	storedClaimed = "claimed"
+	storedSettled = "settled"
+)
+
+func (s PromptState) stored() string {
+	switch s {
+	case Open:
+		return storedOpen
+	case Answering, Claimed, Unsure:
+		return storedClaimed
+	case Settled:
+		return storedSettled
+	}
+	return ""
+}
+
+// Prompt is one question or permission prompt of the agent.
+type Prompt struct {
+	ID    string // ours; AnyFrame's are below
+	Epoch int64
+	Seq   int64 // the prompt's own
+	State PromptState
+
+	Approval bool
+	// What AnyFrame calls the prompt; an answer names both.
+	PromptID  string
+	ToolUseID string
+	// After is the last seq before the prompt was settled.
+	After int64
+	// Outcome is how the prompt was settled, or will have been if the answer
+	// that claims it arrives.
+	Outcome string
+	// ClaimedAt is when an answer was sent.
+	ClaimedAt time.Time
+
+	expires time.Time
+	version int64
+}
+
+type promptBody struct {
+	Approval  bool      `json:"approval,omitempty"`
+	PromptID  string    `json:"prompt_id,omitempty"`
+	ToolUseID string    `json:"tool_use_id,omitempty"`
+	After     int64     `json:"after,omitempty"`
+	Outcome   string    `json:"outcome,omitempty"`
+	ClaimedAt time.Time `json:"claimed_at,omitzero"`
+	Unsure    bool      `json:"unsure,omitempty"`
+}
+
+func readPrompt(n store.Note) Prompt {
+	var body promptBody
+	_ = json.Unmarshal([]byte(n.Body), &body) // as for turns
+	p := Prompt{
+		ID: n.Key, Epoch: n.Epoch, Seq: n.Seq, Approval: body.Approval, PromptID: body.PromptID, ToolUseID: body.ToolUseID,
+		After: body.After, Outcome: body.Outcome, ClaimedAt: body.ClaimedAt, expires: n.ExpiresAt, version: n.Version,
+	}
+	switch {
+	case n.State == storedSettled:
+		p.State = Settled
+	case n.State == storedClaimed && body.Unsure:
+		p.State = Unsure
+	case n.State == storedClaimed:
+		p.State = Claimed
+	}
+	return p
+}
+
+func (l *Ledger) promptNote(p *Prompt) store.Note {
+	body, _ := json.Marshal(promptBody{ // strings and times: cannot fail
+		p.Approval, p.PromptID, p.ToolUseID, p.After, p.Outcome, p.ClaimedAt, p.State == Unsure,
+	})
+	return store.Note{
+		Visitor: l.visitor, Kind: kindPrompt, Key: p.ID, Epoch: p.Epoch, Seq: p.Seq, State: p.State.stored(),
+		Body: string(body), ExpiresAt: p.expires, Version: p.version,
+	}
+}

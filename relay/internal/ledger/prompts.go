@@ -1,0 +1,73 @@
+package ledger
+
+// SetPrompt puts a prompt in, or puts a newer state of it in its place.
+func (l *Ledger) SetPrompt(p Prompt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.setPrompt(p)
+}
+
+// setPrompt is SetPrompt for a caller who holds mu.
+func (l *Ledger) setPrompt(p Prompt) {
+	old, ok := l.prompts[p.ID]
+	if !ok {
+		old = &Prompt{}
+		l.prompts[p.ID] = old
+		l.promptOrder = append(l.promptOrder, old)
+	}
+	*old = p
+	if p.State == Settled {
+		delete(l.waiting, p.ID)
+	} else {
+		l.waiting[p.ID] = old
+	}
+	l.count()
+}
+
+// Prompt returns the prompt with our id.
+func (l *Ledger) Prompt(id string) (Prompt, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, ok := l.prompts[id]
+	if !ok {
+		return Prompt{}, false
+	}
+	return *p, true
+}
+
+// AnyWaiting reports whether a prompt is not settled.
+func (l *Ledger) AnyWaiting() bool {
+	if l.quiet.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) > 0
+}
+
+// WaitingBy returns the prompts up to seq that are not settled, in their order.
+func (l *Ledger) WaitingBy(seq int64) []Prompt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Prompt
+	for _, p := range l.promptOrder {
+		if p.State != Settled && p.Seq <= seq {
+			all = append(all, *p)
+		}
+	}
+	return all
+}
+
+// SettledBetween returns the prompts settled after an event in [from, to), in
+// their order.
+func (l *Ledger) SettledBetween(from, to int64) []Prompt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Prompt
+	for _, p := range l.promptOrder {
+		if p.State == Settled && from <= p.After && p.After < to {
+			all = append(all, *p)
+		}
+	}
+	return all
+}

@@ -1,0 +1,254 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// Turn returns the turn with this key.
+func (l *Ledger) Turn(key string) (Turn, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, ok := l.byKey[key]
+	if !ok {
+		return Turn{}, false
+	}
+	return *t, true
+}
+
+// Recognize returns the turn that AnyFrame's message seq with this text is, if it
+// is one of the visitor's: the operator's own console writes messages too. A turn
+// whose seq is not known yet is recognized by its text.
+func (l *Ledger) Recognize(seq int64, text string) (Turn, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, ok := l.bySeq[seq]; ok {
+		return *t, true
+	}
+	var found *Turn
+	for _, t := range l.open { // the one that was begun first
+		if t.unplaced() && t.After < seq && t.Text == text && (found == nil || l.before(t, found)) {
+			found = t
+		}
+	}
+	if found == nil {
+		return Turn{}, false
+	}
+	if !l.echoes {
+		l.echoes = true
+		l.count()
+	}
+	return *found, true
+}
+
+// before reports whether a was begun before b. The caller holds mu.
+func (l *Ledger) before(a, b *Turn) bool {
+	return slices.Index(l.turns, a) < slices.Index(l.turns, b)
+}
+
+// Taken reports whether the event seq is known to be a turn other than key.
+func (l *Ledger) Taken(seq int64, key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, ok := l.bySeq[seq]
+	return ok && t.Key != key
+}
+
+// Unshown returns the turns that the live stream has yet to show unless AnyFrame
+// does, and whose place is before the event numbered seq, in the order of their places.
+func (l *Ledger) Unshown(seq int64) []Turn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Turn
+	for _, t := range l.pending {
+		if t.Place() < seq && !l.needless(t) {
+			all = append(all, *t)
+		}
+	}
+	slices.SortStableFunc(all, func(x, y Turn) int { return cmp.Or(cmp.Compare(x.Place(), y.Place()), cmp.Compare(x.Seq, y.Seq)) })
+	return all
+}
+
+// Between returns the turns that AnyFrame has and whose place is in [from, to), in
+// the order of their places.
+func (l *Ledger) Between(from, to int64) []Turn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(l.byPlace, from, byPlace)
+	var all []Turn
+	for ; i < len(l.byPlace) && l.byPlace[i].Place() < to; i++ {
+		all = append(all, *l.byPlace[i])
+	}
+	return all
+}
+
+// Show notes that the live stream has shown a turn, after the event numbered
+// after. A turn that was shown later than its place is moved there, for those who
+// read the past; then moved is true and the turn is to be stored.
+func (l *Ledger) Show(key string, after int64) (moved bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old, ok := l.byKey[key]
+	if !ok {
+		return false
+	}
+	t := *old
+	t.shown = true
+	if moved = after > t.Place(); moved {
+		t.After = after
+	}
+	l.set(t)
+	return moved
+}
+
+// Place notes that AnyFrame shows a turn as the event numbered seq. It reports
+// whether that was news, so that the turn is to be stored.
+func (l *Ledger) Place(key string, seq int64) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old, ok := l.byKey[key]
+	if !ok {
+		return false
+	}
+	t := *old
+	t.shown = true
+	if old.Seq == seq && old.State == Sent {
+		t.echoed = true
+	}
+	switch { // one that is on its way is left to whoever sends it, who hears the seq
+	case t.State.inFlight(), !t.unplaced(), t.State.unsure() && !t.here:
+	case t.State == Unresolved: // AnyFrame's answer was lost, and here it is
+		t.State, t.Seq, t.Answered, t.echoed, news = Sent, seq, seq, true, true
+	default:
+		t.Seq, t.echoed, news = seq, true, true
+	}
+	l.set(t)
+	if news {
+		l.wake()
+	}
+	return news
+}
+
+// Expected reports whether what the agent does may be the answer to a turn that
+// is still on its way to AnyFrame, and should wait for it. For a turn that was
+// sent while the agent was at work, that holds for a message only.
+func (l *Ledger) Expected(message bool) bool {
+	if l.quiet.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.open {
+		if t.State.inFlight() && (message || !t.Busy && t.State != SendingLate) {
+			return true
+		}
+	}
+	return false
+}
+
+// InFlight reports whether a turn is on its way to AnyFrame from here.
+func (l *Ledger) InFlight() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inFlight()
+}
+
+func (l *Ledger) inFlight() bool {
+	for _, t := range l.open {
+		if t.State.inFlight() {
+			return true
+		}
+	}
+	return false
+}
+
+// WaitPlaced waits until no turn is on its way to AnyFrame, at most for limit.
+// Those that still are then are late.
+func (l *Ledger) WaitPlaced(ctx context.Context, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		if !l.inFlight() {
+			l.mu.Unlock()
+			return
+		}
+		if l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-timer.C:
+			l.mu.Lock()
+			for _, t := range l.open {
+				if t.State == SendingHere {
+					t.State = SendingLate
+				}
+			}
+			l.mu.Unlock()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// AwaitElsewhere reports whether a turn is on its way to AnyFrame from another
+// process. With abandon, those are not waited for any more.
+func (l *Ledger) AwaitElsewhere(abandon bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := false
+	for _, t := range l.open {
+		if t.State == SendingElsewhere {
+			found = true
+			if abandon {
+				t.State = Abandoned
+			}
+		}
+	}
+	return found && !abandon
+}
+
+// Silent reports whether no turn has been sent yet.
+func (l *Ledger) Silent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.byPlace) > 0 {
+		return false
+	}
+	for _, t := range l.open {
+		if t.State != Held {
+			return false
+		}
+	}
+	return true
+}
+
+// Others reports whether AnyFrame took another turn after this one was sent first.
+func (l *Ledger) Others(turn *Turn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range slices.Backward(l.byPlace) {
+		if t.Place() < turn.After {
+			break
+		}
+		if t.Key != turn.Key {
+			return true
+		}
+	}
+	return false
+}
+
+// Unanswered reports whether AnyFrame took a turn after the event seq, or is
+// being asked to.
+func (l *Ledger) Unanswered(seq int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.byPlace)
+	return l.inFlight() || n > 0 && l.byPlace[n-1].Place() >= seq
+}
