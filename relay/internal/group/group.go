@@ -1,0 +1,53 @@
+// Package group ties the life of goroutines to that of their owner: whoever
+// closes a group waits for its members, and nobody joins it any more.
+//
+// A [sync.WaitGroup] alone leaves a race between Add and Wait, which every owner
+// would have to close with a lock and a flag of its own.
+package group
+
+import "sync"
+
+// Group counts members, which are goroutines or anything else that ends. The
+// zero Group is open and empty.
+type Group struct {
+	mu      sync.Mutex // holding it guarantees that closed does not change between the check and the Add
+	closed  bool
+	members sync.WaitGroup
+}
+
+// Go runs f in a goroutine that is a member. It reports false, and runs nothing,
+// when the group is closed.
+func (g *Group) Go(f func()) bool {
+	if !g.Add() {
+		return false
+	}
+	go func() {
+		defer g.Done()
+		f()
+	}()
+	return true
+}
+
+// Add adds a member, which calls Done when it ends. It reports false, and adds
+// none, when the group is closed.
+func (g *Group) Add() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.members.Add(1)
+	return true
+}
+
+// Done removes a member.
+func (g *Group) Done() { g.members.Done() }
+
+// Close refuses new members and waits until all have ended. It does not tell them
+// to: that is the owner's part, before this. A member must not call it.
+func (g *Group) Close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.members.Wait()
+}
