@@ -115,7 +115,7 @@ func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) boo
 	defer st.close()
 	for {
 		raw, err := st.next()
-		t.heard(&st.dec)
+		t.heard(st.dec)
 		if err == io.EOF { //nolint:errorlint // next never wraps it
 			return nil
 		}
@@ -129,6 +129,7 @@ func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) boo
 		if !yield(e, nil) || e.State.terminal() {
 			return nil
 		}
+		st.body.batch = true
 	}
 }
 

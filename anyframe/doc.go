@@ -71,11 +71,9 @@
 // the last event that came whole, drops what it has yielded before, and backs
 // off when nothing new comes. Turn is a message and Follow up to the turn's
 // result. StreamBuild does for the log of a build what Follow does for a session.
-// Follower is Follow for programs with thousands of streams that mostly say
-// nothing.
 //
-// All are iterators that send nothing until ranged over, that have no goroutine
-// and no buffer of events, that yield an error at most once and last, and that
+// All are iterators that send nothing until ranged over, that run in the
+// goroutine that ranges over them, that yield an error at most once and last, and that
 // close their connection when the loop is left. A stream has no timeout but for
 // silence: any byte counts as life, and the time that the loop's body takes does
 // not count.

@@ -161,42 +161,34 @@ func ExampleSessionsService_Follow() {
 	// 2 {"n":2,"type":"note"}
 }
 
-// A Follower that is parked has no goroutine: whatever comes starts one.
-func ExampleFollower() {
+// OnIdle lets a consumer write events in batches without delaying any of them.
+func ExampleStreamOptions_onIdle() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
 	defer stop()
 	id := running(ctx, client)
-	follower := client.Sessions.Follower(ctx, id, anyframe.StreamOptions{})
-
-	done := make(chan struct{})
-	var read func()
-	again := func() { go read() } // it must not wait, so it leaves that to another
-	read = func() {
-		for {
-			if event, ok := follower.Try(); ok {
-				fmt.Println(event.Seq, string(event.Data))
-				if event.Seq == 2 {
-					follower.Close()
-					close(done)
-					return
-				}
-			} else if follower.Park(again) {
-				return
-			} else if err := follower.Connect(); err != nil {
-				fmt.Println(err)
-				return
-			}
-		}
-	}
-	go read()
-	for n := range 2 {
+	for n := range 3 {
 		cp.Post(id, map[string]any{"type": "note", "n": n})
 	}
-	<-done
-	// Output:
-	// 1 {"n":0,"type":"note"}
-	// 2 {"n":1,"type":"note"}
+
+	ctx, cancel := context.WithCancel(ctx)
+	var batch []anyframe.Event
+	total := 0
+	options := anyframe.StreamOptions{OnIdle: func() {
+		total += len(batch) // such as one transaction for all of them
+		batch = nil
+		if total == 3 {
+			cancel()
+		}
+	}}
+	for event, err := range client.Sessions.Follow(ctx, id, options) {
+		if err != nil {
+			break // here: the context was cancelled
+		}
+		batch = append(batch, event)
+	}
+	fmt.Println(total, "events written")
+	// Output: 3 events written
 }
 
 // Events is one connection, for those who keep their own checkpoint.

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"net/http"
 	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/sse"
 )
 
 // Limits on what the server may ask of Follow's waits.
@@ -31,24 +33,69 @@ const (
 // Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
 // left.
 func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
+	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
-		f := s.Follower(ctx, id, o)
-		defer f.Close()
+		f := follow{
+			patience: patience{client: s.client, o: o, path: s.events(id).path},
+			s:        s, id: id, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID),
+		}
 		for {
-			e, err := f.Next()
-			if !yield(e, err) || err != nil {
+			err := f.connection(ctx, yield)
+			if err == nil {
+				return
+			}
+			cause := err
+			if err = f.verdict(ctx, cause); err == nil {
+				err = f.pause(ctx, cause, f.lastID)
+			}
+			if err != nil {
+				yield(Event{}, err)
 				return
 			}
 		}
 	}
 }
 
+// follow is one range over Follow.
+type follow struct {
+	patience
+	s       *SessionsService
+	id      string
+	lastID  string // where to continue
+	lastSeq int64  // the highest seq yielded
+}
+
+// connection reads one connection to its end, which it returns; nil when the
+// consumer left, and bare [io.EOF] when the server ended the stream.
+func (f *follow) connection(ctx context.Context, yield func(Event, error) bool) error {
+	st, err := f.client.open(ctx, f.s.events(f.id), f.lastID, f.o)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	for {
+		e, err := st.next()
+		f.advance(st.dec)
+		if err != nil {
+			return err
+		}
+		if e.Seq > 0 && e.Seq <= f.lastSeq {
+			continue
+		}
+		f.lastSeq = max(f.lastSeq, e.Seq)
+		if !yield(e, nil) {
+			return nil
+		}
+		st.body.batch = true
+	}
+}
+
 // advance moves the point to continue at to the last whole frame that had an
 // id. It never moves back: a server that repeats old events, or empties the id,
 // has not taken back what was already yielded.
-func (f *Follower) advance(d *decoder) {
+func (f *follow) advance(d *sse.Decoder) {
 	f.heard(d)
-	id := d.lastID
+	id := d.LastID()
 	if id == "" || id == f.lastID {
 		return
 	}
@@ -59,7 +106,7 @@ func (f *Follower) advance(d *decoder) {
 }
 
 // verdict returns the error to end with, nil to connect again.
-func (f *Follower) verdict(ctx context.Context, err error) error {
+func (f *follow) verdict(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case err == io.EOF: //nolint:errorlint // connection never wraps it
@@ -73,7 +120,7 @@ func (f *Follower) verdict(ctx context.Context, err error) error {
 }
 
 // ask looks whether the session is one to connect to again.
-func (f *Follower) ask(ctx context.Context) error {
+func (f *follow) ask(ctx context.Context) error {
 	session, err := f.s.Get(ctx, f.id)
 	if err != nil {
 		if f.s.client.transient(err) {
@@ -119,9 +166,9 @@ type patience struct {
 }
 
 // heard takes note of how long the server wants to be left alone.
-func (p *patience) heard(d *decoder) {
-	if d.retryGiven {
-		p.retry = min(d.retry, maxRetryField)
+func (p *patience) heard(d *sse.Decoder) {
+	if delay, ok := d.Retry(); ok {
+		p.retry = min(delay, maxRetryField)
 	}
 }
 

@@ -57,7 +57,7 @@ func TestFollowContinuesAfterTheLastWholeEvent(t *testing.T) {
 			cut(event(7, 9)), // ids may skip
 			cut("id: 10\n"),  // a cut frame's id does not count
 			ended)
-		ids, err := collect(follow(s, t.Context(), "x", StreamOptions{LastEventID: "4"}))
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "4"}))
 		if !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, []string{"5", "6", "7", "9"}) {
 			t.Errorf("got %v, %v, want 5 6 7 9", ids, err)
 		}
@@ -74,7 +74,7 @@ func TestFollowDropsWhatItHasYielded(t *testing.T) {
 			cut(event(1, 2, 2)+"data: {}\n\n"+event(1)),
 			cut("id: 0\ndata: {}\n\nid: x\ndata: {}\n\n"+event(1, 2, 3)+"id\ndata: {}\n\n"),
 			ended)
-		ids, err := collect(follow(s, t.Context(), "x", StreamOptions{}))
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
 		// What has no number is passed on: "0", "x", and the two without an id.
 		if want := []string{"1", "2", "", "0", "x", "3", ""}; !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, want) {
 			t.Errorf("got %q, %v, want %q", ids, err, want)
@@ -88,7 +88,7 @@ func TestFollowDropsWhatItHasYielded(t *testing.T) {
 func TestFollowKeepsAnIDThatIsNoNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, cut("id\ndata: {}\n\n"), cut("id: b\ndata: {}\n\nid\ndata: {}\n\n"), ended)
-		ids, err := collect(follow(s, t.Context(), "x", StreamOptions{LastEventID: "a"}))
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "a"}))
 		if want := []string{"", "b", ""}; !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, want) {
 			t.Errorf("got %q, %v, want %q", ids, err, want)
 		}
@@ -101,7 +101,7 @@ func TestFollowKeepsAnIDThatIsNoNumber(t *testing.T) {
 func TestFollowDropsWhatTheCallerHadAlready(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, cut(event(1, 2, 3)), ended)
-		ids, err := collect(follow(s, t.Context(), "x", StreamOptions{LastEventID: "2"}))
+		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "2"}))
 		if !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, []string{"3"}) {
 			t.Errorf("got %q, %v, want 3", ids, err)
 		}
@@ -111,7 +111,7 @@ func TestFollowDropsWhatTheCallerHadAlready(t *testing.T) {
 func TestFollowMovesOnByAnIDWithoutData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, cut(event(1)+"id: 8\n\n"), ended)
-		if _, err := collect(follow(s, t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) {
+		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) {
 			t.Error(err)
 		}
 		if got, want := transport.asked(), []string{"after ", "after 8"}; !slices.Equal(got, want) {
@@ -136,7 +136,7 @@ func TestFollowStopsWhenRefusedForGood(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, transport := scripted(t, nil, test.step)
-			ids, err := collect(follow(s, t.Context(), "x", test.o))
+			ids, err := collect(s.Follow(t.Context(), "x", test.o))
 			if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, test.want) || len(ids) != 0 || transport.count() != 1 {
 				t.Errorf("%s: got %v after %d requests, want %v after one", name, err, transport.count(), test.want)
 			}
@@ -151,7 +151,7 @@ func TestFollowNamesTheEventThatIsTooLargeSoThatItCanBePassed(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, transport := scripted(t, nil, events(text))
-			_, err := collect(follow(s, t.Context(), "x", StreamOptions{MaxEventSize: 50}))
+			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxEventSize: 50}))
 			e, ok := errors.AsType[*EventTooLargeError](err)
 			if !ok || e.ID != want || e.Limit != 50 || !errors.Is(err, ErrEventTooLarge) || transport.count() != 1 {
 				t.Errorf("got %v after %d connections, want event %q too large after one", err, transport.count(), want)
@@ -168,7 +168,7 @@ func TestFollowReconnectsOnWhatPasses(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := scripted(t, nil, step, events(event(1)), status(StatusTerminated))
-			ids, err := collect(follow(s, t.Context(), "x", StreamOptions{}))
+			ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
 			if _, ok := errors.AsType[*SessionStateError](err); !ok || !slices.Equal(ids, []string{"1"}) {
 				t.Errorf("%s: got %q, %v, want the event of the second connection", name, ids, err)
 			}
@@ -186,7 +186,7 @@ func TestFollowAsksTheSessionAfterACleanEndOr409(t *testing.T) {
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				s, transport := scripted(t, nil, end, status(state), ended)
-				_, err := collect(follow(s, t.Context(), "x", StreamOptions{}))
+				_, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
 				if again {
 					if !errors.Is(err, ErrStreamEnded) || transport.count() != 3 {
 						t.Errorf("%s, %s: got %v, %q, want another connection", name, state, err, transport.asked())
@@ -205,13 +205,13 @@ func TestFollowAsksTheSessionAfterACleanEndOr409(t *testing.T) {
 func TestFollowEndsWhenTheLookIsRefusedAndOnlyThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, events(""), reply(404, ""))
-		if _, err := collect(follow(s, t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrNotFound) {
+		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrNotFound) {
 			t.Errorf("got %v, want ErrNotFound", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, []Option{WithRetry(RetryPolicy{MaxRetries: -1})}, events(""), reply(503, ""), ended)
-		if _, err := collect(follow(s, t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) || transport.count() != 3 {
+		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) || transport.count() != 3 {
 			t.Errorf("got %v, %q, want another connection", err, transport.asked())
 		}
 	})
@@ -222,7 +222,7 @@ func TestFollowGivesUpAfterMaxStallsWithoutProgress(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, transport := scripted(t, nil, cut("data: {}\n\n"+event(4))) // always the same, and nothing new
 			var attempts []int
-			_, err := collect(follow(s, t.Context(), "x", StreamOptions{
+			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{
 				LastEventID: "4", MaxStalls: set, OnReconnect: func(r Reconnect) { attempts = append(attempts, r.Attempt) },
 			}))
 			if !errors.Is(err, reset) || !errors.Is(err, ErrTransport) || transport.count() != want {
@@ -238,7 +238,7 @@ func TestFollowGivesUpAfterMaxStallsWithoutProgress(t *testing.T) {
 func TestFollowGivesUpOnCleanEndsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, events(""), status(StatusRunning), events(""), status(StatusRunning), events(""))
-		_, err := collect(follow(s, t.Context(), "x", StreamOptions{MaxStalls: 1}))
+		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxStalls: 1}))
 		if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrTransport) || !errors.Is(err, io.EOF) {
 			t.Errorf("got %v, want an *Error for the ends", err)
 		}
@@ -259,7 +259,7 @@ func TestFollowHasItsBudgetBackAfterEachNewEvent(t *testing.T) {
 			return cut(event(n))(r)
 		})}))
 		most := 0
-		ids, err := collect(follow(c.Sessions, t.Context(), "x", StreamOptions{
+		ids, err := collect(c.Sessions.Follow(t.Context(), "x", StreamOptions{
 			MaxStalls: 2, OnReconnect: func(r Reconnect) { most = max(most, r.Attempt) },
 		}))
 		if !errors.Is(err, ErrStreamEnded) || len(ids) != 20 || most != 2 {
@@ -272,7 +272,7 @@ func TestFollowMayGoOnForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		steps := slices.Repeat([]func(*http.Request) (*http.Response, error){reply(502, "")}, 200)
 		s, transport := scripted(t, nil, append(steps, ended)...)
-		_, err := collect(follow(s, t.Context(), "x", StreamOptions{MaxStalls: -1}))
+		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxStalls: -1}))
 		if !errors.Is(err, ErrStreamEnded) || transport.count() != 201 {
 			t.Errorf("got %v after %d, want all 200 failures outlived", err, transport.count())
 		}
@@ -285,7 +285,7 @@ func TestFollowTellsOfEachReconnectAndOpening(t *testing.T) {
 		opened := 0
 		start := time.Now()
 		s, _ := scripted(t, nil, cut(event(3)), reply(500, ""), events(event(4)), status(StatusRunning), ended)
-		_, err := collect(follow(s, t.Context(), "x", StreamOptions{
+		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{
 			OnReconnect: func(r Reconnect) { told = append(told, r) }, OnOpen: func() { opened++ },
 		}))
 		if !errors.Is(err, ErrStreamEnded) || opened != 2 || len(told) != 3 {
@@ -327,7 +327,7 @@ func TestFollowWaitsAsTheServerAsks(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := scripted(t, nil, test.step, ended)
 			start := time.Now()
-			_, err := collect(follow(s, t.Context(), "x", StreamOptions{}))
+			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
 			if d := time.Since(start); !errors.Is(err, ErrStreamEnded) || d < test.least || d > test.most {
 				t.Errorf("%s: got %v after %v, want from %v to %v", name, err, d, test.least, test.most)
 			}
@@ -341,7 +341,7 @@ func TestFollowEndsAtOnceWhenCancelledInAWait(t *testing.T) {
 		time.AfterFunc(time.Second, cancel)
 		s, transport := scripted(t, nil, reply(503, "", "Retry-After", "60"))
 		start := time.Now()
-		_, err := collect(follow(s, ctx, "x", StreamOptions{}))
+		_, err := collect(s.Follow(ctx, "x", StreamOptions{}))
 		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrTransport) || time.Since(start) != time.Second || transport.count() != 1 {
 			t.Errorf("got %v after %v, want Canceled after 1s", err, time.Since(start))
 		}
@@ -353,7 +353,7 @@ func TestFollowEndsAtOnceWhenCancelledInARead(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		s, transport := scripted(t, nil, quietThen(time.Hour, 1, ""))
-		_, err := collect(follow(s, ctx, "x", StreamOptions{}))
+		_, err := collect(s.Follow(ctx, "x", StreamOptions{}))
 		if !errors.Is(err, context.Canceled) || transport.count() != 1 {
 			t.Errorf("got %v after %d connections, want Canceled after one", err, transport.count())
 		}
@@ -363,7 +363,7 @@ func TestFollowEndsAtOnceWhenCancelledInARead(t *testing.T) {
 func TestFollowEndsWhenTheLoopIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, events(event(1, 2)))
-		for _, err := range follow(s, t.Context(), "x", StreamOptions{}) {
+		for _, err := range s.Follow(t.Context(), "x", StreamOptions{}) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -378,7 +378,7 @@ func TestFollowEndsWhenTheLoopIsLeft(t *testing.T) {
 func TestFollowCanBeRangedOverAgainFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, cut(event(1)), ended, cut(event(1)), ended)
-		seq := follow(s, t.Context(), "x", StreamOptions{})
+		seq := s.Follow(t.Context(), "x", StreamOptions{})
 		for range 2 {
 			if ids, _ := collect(seq); len(ids) != 1 {
 				t.Errorf("got %q, want 1", ids)
@@ -388,4 +388,88 @@ func TestFollowCanBeRangedOverAgainFromTheStart(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
+}
+
+// batches notes what was yielded between two calls of OnIdle.
+type batches struct{ all []string }
+
+func (b *batches) add(e Event) { b.all = append(b.all, e.ID) }
+func (b *batches) flush()      { b.all = append(b.all, "flush") }
+
+func TestOnIdleIsCalledAfterEachBatchAndBeforeEachWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b batches
+		s, _ := scripted(t, nil, live(func(ctx context.Context, w io.Writer) error {
+			fmt.Fprint(w, event(1, 2)+"id: 3\ndata: ha")
+			if err := sleep(ctx, time.Second); err != nil {
+				return err
+			}
+			if got := strings.Join(b.all, " "); got != "1 2 flush" {
+				t.Errorf("got %q while the stream waits, want 1 2 flush", got)
+			}
+			fmt.Fprint(w, "lf\n\n:\n\n:\n\n")
+			if err := sleep(ctx, time.Second); err != nil {
+				return err
+			}
+			fmt.Fprint(w, ":\n\n"+event(2)) // nothing new
+			_ = sleep(ctx, time.Second)
+			fmt.Fprint(w, event(4)+"id: 5\ndata: cut")
+			return reset
+		}), cut(event(5)), ended)
+		for e, err := range s.Follow(t.Context(), "x", StreamOptions{OnIdle: b.flush, OnReconnect: func(Reconnect) {
+			b.all = append(b.all, "reconnect")
+		}}) {
+			if err == nil {
+				b.add(e)
+			}
+		}
+		want := "1 2 flush 3 flush 4 flush reconnect 5 flush reconnect"
+		if got := strings.Join(b.all, " "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestOnIdleIsCalledByEveryStreamOverASocket(t *testing.T) {
+	flushed := make(chan struct{}, 8)
+	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range 3 {
+			fmt.Fprintf(w, "id: %d\ndata: {\"offset\":%d,\"content\":\"x\"}\n\n", i+1, i)
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-flushed: // never, if the client waits without a call of OnIdle
+			case <-r.Context().Done():
+				return
+			}
+		}
+		fmt.Fprint(w, "id: 4\nevent: state\ndata: {\"state\":\"succeeded\"}\n\n")
+	})
+	o := StreamOptions{OnIdle: func() { flushed <- struct{}{} }, IdleTimeout: 10 * time.Second}
+	for name, stream := range map[string]func(yield func(error) bool){
+		"events": func(yield func(error) bool) {
+			c.Sessions.Events(t.Context(), "x", o)(func(_ Event, err error) bool { return yield(err) })
+		},
+		"follow": func(yield func(error) bool) {
+			c.Sessions.Follow(t.Context(), "x", o)(func(_ Event, err error) bool { return yield(err) })
+		},
+		"build log": func(yield func(error) bool) {
+			c.Agents.StreamBuild(t.Context(), 1, 2, o)(func(_ BuildEvent, err error) bool { return yield(err) })
+		},
+	} {
+		n := 0
+		for err := range stream {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n++; n == 4 {
+				break
+			}
+		}
+		if n != 4 {
+			t.Errorf("%s: got %d events, want 4", name, n)
+		}
+	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // post sends one message to base over a real socket and returns its error.
-func say(t *testing.T, base string, transport *transport, opts ...Option) (*Error, error) {
+func say(t *testing.T, base string, transport *http.Transport, opts ...Option) (*Error, error) {
 	t.Helper()
 	t.Cleanup(transport.CloseIdleConnections)
 	c := newClient(t, append([]Option{

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/anyframe/internal/sse"
 )
 
 // Defaults of [StreamOptions].
@@ -30,7 +30,7 @@ type Event struct {
 	ID   string          // as sent with this event; "" when it had none
 	Name string          // the SSE event name; "" when it had none
 	Seq  int64           // ID as a number; 0 when the event is not numbered
-	Data json.RawMessage // as sent, not checked to be JSON; nil when empty
+	Data json.RawMessage // as sent, not checked to be JSON; nil when empty; the caller's to keep
 }
 
 // StreamOptions say how a stream is read. The zero value will do.
@@ -52,15 +52,18 @@ type StreamOptions struct {
 	// negative no limit. Events does not reconnect.
 	MaxStalls int
 
-	// OnOpen, when set, is called each time the server has accepted a
-	// connection: 200 and an event stream. OnReconnect, when set, is called
-	// before Follow waits to connect again. Both run in the caller's goroutine.
+	// OnOpen is called each time the server has accepted a connection: 200 and
+	// an event stream. OnReconnect is called before Follow waits to connect
+	// again. OnIdle is called when every event that has been received was
+	// yielded and the stream is about to wait for more, so that a consumer can
+	// process events in batches: add each event to the batch, and flush it in
+	// OnIdle. It is called once for each batch, and at the latest when the
+	// connection ends; events that arrive together may still be split into
+	// several batches. Each may be nil. They run in the caller's goroutine,
+	// and their time does not count as silence of the server.
 	OnOpen      func()
 	OnReconnect func(Reconnect)
-
-	// LendData makes the Data of an event good only until the next is asked for,
-	// and saves an allocation for each.
-	LendData bool
+	OnIdle      func()
 }
 
 // Reconnect is told to StreamOptions.OnReconnect.
@@ -110,26 +113,25 @@ func (s *SessionsService) Events(ctx context.Context, id string, o StreamOptions
 			if !yield(e, nil) {
 				return
 			}
+			st.body.batch = true
 		}
 	}
 }
 
-// stream is one open connection. It has no goroutine; whoever calls next reads
-// from the socket.
+// stream is one open connection. It has no goroutine: whoever calls next reads
+// from the connection.
 type stream struct {
-	client  *Client
-	request request
-	ctx     context.Context // the caller's
-	limited context.Context // ends with ctx, and when the stream stalls
-	cancel  context.CancelCauseFunc
-	wire    *wire
-	answer  string // what the server calls its answer, "" when it does not say
-	closer  io.Closer
-	body    idleReader // without a reader until the answer is known to be a stream
-	dec     decoder
-
-	ready func()        // what Ready calls
-	wants chan struct{} // has one slot: somebody is to wait; nil until that is so
+	client    *Client
+	request   request
+	ctx       context.Context // the caller's
+	limited   context.Context // ends with ctx, and when the stream stalls
+	cancel    context.CancelCauseFunc
+	wire      *wire
+	requestID string // of the answer, "" when it does not say
+	closer    io.Closer
+	body      idleReader // without a reader until the answer is known to be a stream
+	dec       *sse.Decoder
+	maxEvent  int
 }
 
 // events asks for a session's stream.
@@ -169,7 +171,7 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 		return nil, e
 	}
 	// Nothing else of the answer is kept for as long as the stream lasts.
-	st.answer, st.closer = requestID(resp.Header), resp.Body
+	st.requestID, st.closer = requestID(resp.Header), resp.Body
 	if err := st.refused(resp); err != nil {
 		st.stop(limit)
 		st.closer.Close()
@@ -185,9 +187,9 @@ func (c *Client) open(ctx context.Context, r request, lastEventID string, o Stre
 	st.body.r, st.body.idle, st.body.stalled = resp.Body, o.IdleTimeout, func() {
 		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
 	}
-	st.body.own, _ = resp.Body.(*streamBody)
+	st.body.onIdle = o.OnIdle
 	st.body.watch()
-	st.dec = decoder{r: &st.body, max: o.MaxEventSize, lends: o.LendData}
+	st.dec, st.maxEvent = sse.NewDecoder(&st.body, o.MaxEventSize), o.MaxEventSize
 	if o.OnOpen != nil {
 		o.OnOpen()
 	}
@@ -224,29 +226,26 @@ func (st *stream) refused(resp *http.Response) error {
 	}
 }
 
-// next returns the next event, bare [io.EOF] at a clean end, or an *Error; and
-// [poll.ErrWait] from a connection that the poller has had.
+// next returns the next event, bare [io.EOF] at a clean end, or an *Error.
 func (st *stream) next() (Event, error) {
-	f, err := st.dec.next()
-	if err == poll.ErrWait { //nolint:errorlint // never wrapped
-		return Event{}, err
-	}
+	f, err := st.dec.Next()
 	if err != nil {
 		return Event{}, st.ended(err)
 	}
-	return Event{ID: f.id, Name: f.name, Seq: parseSeq(f.id), Data: f.data}, nil
+	return Event{ID: f.ID, Name: f.Name, Seq: parseSeq(f.ID), Data: f.Data}, nil
 }
 
 // ended is what next returns when the decoder has come to an end.
 func (st *stream) ended(err error) error {
+	st.body.idleNow()
 	switch {
 	case st.limited.Err() == nil && err == io.EOF: //nolint:errorlint // the decoder never wraps it
 		return io.EOF
-	case errors.Is(err, ErrEventTooLarge):
-		err = &EventTooLargeError{ID: st.dec.id, Limit: st.dec.max}
+	case errors.Is(err, sse.ErrTooLarge):
+		err = &EventTooLargeError{ID: st.dec.PartialID(), Limit: st.maxEvent}
 	}
 	e := st.client.failure(st.ctx, st.limited, st.request, st.wire, fmt.Errorf("read stream: %w", err))
-	e.Attempts, e.RequestID = 1, st.answer
+	e.Attempts, e.RequestID = 1, st.requestID
 	if errors.Is(err, ErrEventTooLarge) && e.kind == kindTransport {
 		e.kind = kindAnswer // the connection is as well as ever
 	}
@@ -257,22 +256,19 @@ func (st *stream) ended(err error) error {
 func (st *stream) close() {
 	st.cancel(nil)
 	st.body.stop()
-	if st.wants != nil {
-		close(st.wants)
-	}
 	st.closer.Close()
 }
 
-// idleReader finds a read that waits too long. Only that counts, so that a slow
-// consumer is not taken for a silent server. Its timer runs all the time and
-// looks when the present read began: nothing has to be set for each of the many
-// reads that do not wait long.
+// idleReader detects a read that takes too long. Only reads count, so that a
+// slow consumer is not mistaken for a silent server. Its timer runs all the time
+// and looks when the present read began, so that a read that does not wait sets
+// no timer.
 type idleReader struct {
 	r       io.Reader
-	own     *streamBody   // r, if it is ours
 	idle    time.Duration // 0 is no limit
 	stalled func()
-	try     bool // Read does not wait, and returns [poll.ErrWait] instead
+	onIdle  func() // may be nil
+	batch   bool   // events were yielded since the last call of onIdle
 
 	timer *time.Timer
 	made  time.Time
@@ -281,21 +277,19 @@ type idleReader struct {
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
-	if r.try {
-		if r.own == nil || r.own.waits() {
-			return 0, poll.ErrWait
-		}
-		return r.r.Read(p)
+	r.idleNow()
+	if r.idle > 0 {
+		r.since.Store(int64(time.Since(r.made)) + 1)
+		defer r.since.Store(0)
 	}
-	r.begin()
-	defer r.since.Store(0)
 	return r.r.Read(p)
 }
 
-// begin notes that somebody waits from now on.
-func (r *idleReader) begin() {
-	if r.idle > 0 {
-		r.since.Store(int64(time.Since(r.made)) + 1)
+// idleNow calls onIdle if events were yielded since it was called last.
+func (r *idleReader) idleNow() {
+	if r.batch = r.batch && r.onIdle != nil; r.batch {
+		r.batch = false
+		r.onIdle()
 	}
 }
 

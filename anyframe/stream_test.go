@@ -397,23 +397,3 @@ func TestHeadersThatComeAtTheVeryLimitAreAnErrorOrAStream(t *testing.T) {
 		t.Logf("%d of 200 came too late", late)
 	})
 }
-
-// What is lent is written over, and nothing else is.
-func TestDataAreLentOnlyToWhoSaysSo(t *testing.T) {
-	for _, lend := range []bool{false, true} {
-		s, _ := scripted(t, nil, events("data: one\n\ndata: two\n\n"))
-		var all []Event
-		for e, err := range s.Events(t.Context(), "x", StreamOptions{LendData: lend}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := []string{"one", "two"}[len(all)]; string(e.Data) != want {
-				t.Errorf("got %q, want %q", e.Data, want)
-			}
-			all = append(all, e)
-		}
-		if first := string(all[0].Data); (first == "one") == lend {
-			t.Errorf("lent %v: got %q for the first in the end", lend, first)
-		}
-	}
-}

@@ -17,8 +17,8 @@ import (
 
 // newTransport returns the transport of a client that brings none. It shares
 // nothing with [http.DefaultTransport].
-func newTransport() *transport {
-	return &transport{Transport: &http.Transport{
+func newTransport() *http.Transport {
+	return &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2: true,
@@ -30,6 +30,7 @@ func newTransport() *transport {
 		ExpectContinueTimeout: time.Second,
 		// The last resort when the caller has switched timeouts off.
 		ResponseHeaderTimeout: 2 * time.Minute,
+		MaxResponseHeaderBytes: 1 << 20,
 		// Thousands of conversations go on with one host; keep the connections
 		// of their calls, and never make one queue.
 		MaxIdleConns:        0,
@@ -39,7 +40,7 @@ func newTransport() *transport {
 		// A dead peer under an HTTP/2 connection is noticed by its silence to a
 		// ping; the kernel would take a quarter of an hour.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 10 * time.Second},
-	}}
+	}
 }
 
 // wire notes how far a request got.

@@ -12,77 +12,50 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Most streams are silent at any time, and of what comes on the others nearly all
-// is pieces of text. So a pump has a goroutine only when it has something to do
-// that may take time. Else it is parked, and the poller reads what comes, feeds
-// what needs no waiting to the log, and starts the goroutine for the rest.
-
-// manyTabs is up to how many streams of one session the poller's goroutine writes to: many
-// sessions wait for their turn there.
-const manyTabs = 32
-
-// pump brings the sandbox up and reads its stream. It is one goroutine, or none
-// while it is parked; the hub waits for it.
+// pump brings the sandbox up and reads its stream, in one goroutine. The hub
+// waits for it.
 type pump struct {
 	sess      *session
 	ctx       context.Context
 	cancel    context.CancelFunc
 	done      chan struct{} // closed when it has ended
 	connected chan struct{} // closed once the stream is open for the first time
-	wake      func()        // wakeUp
 
 	faults int     // of ours, that ended the goroutine
-	in     *inflow // the stream that is followed, which is flow; nil when none is
-	flow   inflow
+	in     *inflow // the stream that is followed; nil when none is
 }
 
 // inflow is a stream of AnyFrame's.
 type inflow struct {
-	id       string
-	log      *eventlog.Log
-	follower *anyframe.Follower // nil until it is opened, and after it has ended
-	opening  func()             // gives back the slot for one that is being opened; nil when that is done
+	id      string
+	log     *eventlog.Log
+	opening func() // gives back the slot for one that is being opened; nil when that is done
 
 	again    bool // it was open before
 	attempt  int
 	holes    holes
-	read     time.Time       // when the event came; those that come together are read one after the other
-	next     *upstream.Event // that the poller could not take; nil when there is none
-	fell     bool            // and at which our own code failed just now
-	stumbled int64           // the event at which it failed last
+	read     time.Time // when the event came; those that come together are read one after the other
+	stumbled int64     // the event at which our own code failed last
 }
 
 // work is the pump's goroutine.
 func (p *pump) work() {
 	s := p.sess
-	for ; ; p.faults++ {
-		parked := false
-		if s.guard(func() { parked = s.run(p.ctx, p) }) {
-			if parked {
-				return // p is somebody else's now
-			}
-			break
-		}
+	for !s.guard(func() { s.run(p.ctx, p) }) {
 		s.unfollow(p)
 		pause(p.ctx, backoff(p.faults, 10*time.Second))
+		p.faults++
 	}
 	p.cancel()
 	close(p.done)
 	s.hub.wg.Done()
 }
 
-// follow reads the stream until the session sleeps, is gone, or ctx ends. It
-// returns true when the pump is parked.
-func (s *session) follow(ctx context.Context, p *pump) (parked bool) {
+// follow reads the stream until the session sleeps, is gone, or ctx ends.
+func (s *session) follow(ctx context.Context, p *pump) {
 	in := p.in
 	for ; ctx.Err() == nil; in.attempt++ {
-		if in.follower == nil && s.begin(ctx, p) != nil {
-			break
-		}
-		parked, err := s.read(ctx, p)
-		if parked {
-			return true
-		}
+		err := s.read(ctx, p)
 		in.end()
 		if large, ok := errors.AsType[*anyframe.EventTooLargeError](err); ok {
 			if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > 0 {
@@ -98,7 +71,6 @@ func (s *session) follow(ctx context.Context, p *pump) (parked bool) {
 		s.again(ctx, err, in.attempt)
 	}
 	s.unfollow(p)
-	return false
 }
 
 // unfollow ends what the pump followed, if it did.
@@ -110,8 +82,9 @@ func (s *session) unfollow(p *pump) {
 	}
 }
 
-// Begin begins to follow, once there is a slot for it.
-func (s *session) begin(ctx context.Context, p *pump) (err error) {
+// read follows the stream once there is a slot for it, until it ends or AnyFrame
+// has to be asked again.
+func (s *session) read(ctx context.Context, p *pump) (err error) {
 	in := p.in
 	if in.opening, err = s.hub.reading(ctx); err != nil {
 		return err
@@ -119,7 +92,6 @@ func (s *session) begin(ctx context.Context, p *pump) (err error) {
 	opts := anyframe.StreamOptions{
 		MaxStalls:    -1,
 		MaxEventSize: upstream.MaxEventBytes,
-		LendData:     true,
 		OnOpen: func() {
 			in.opened()
 			s.join(ctx, in.id, in.log, in.again)
@@ -131,11 +103,24 @@ func (s *session) begin(ctx context.Context, p *pump) (err error) {
 			s.hub.metrics.UpstreamReopen.WithLabelValues(upstream.Broke(r.Cause)).Inc()
 			s.logger().Debug("stream broke", "attempt", r.Attempt, "error", r.Cause)
 		},
+		OnIdle: in.rest,
 	}
 	if head := in.log.Head(); head > 0 {
 		opts.LastEventID = strconv.FormatInt(head, 10)
 	}
-	in.follower = s.hub.client.Sessions.Follower(ctx, in.id, opts)
+	for raw, err := range s.hub.client.Sessions.Follow(ctx, in.id, opts) {
+		if err != nil {
+			return err
+		}
+		ev := in.hear(s.hub, raw)
+		if !s.guard(func() { err = s.take(ctx, in, ev) }) {
+			err = s.stumble(ctx, in, ev.Seq)
+		}
+		if err != nil {
+			return err // AnyFrame can't tell what is missing: ask its stream again
+		}
+		in.taken(s.hub)
+	}
 	return nil
 }
 
@@ -147,78 +132,10 @@ func (in *inflow) opened() {
 	}
 }
 
-// End is the end of one follower.
+// end is the end of one stream.
 func (in *inflow) end() {
-	in.log.Release()
+	in.rest()
 	in.opened()
-	in.next, in.fell = nil, false
-	if in.follower != nil {
-		in.follower.Close()
-		in.follower = nil
-	}
-}
-
-// ReadAt takes what comes, until nothing does and the pump is parked, or AnyFrame
-// is to be asked again.
-func (s *session) read(ctx context.Context, p *pump) (parked bool, err error) {
-	in := p.in
-	for {
-		var ev upstream.Event
-		if in.next != nil {
-			ev, in.next = *in.next, nil
-		} else {
-			raw, ok := in.follower.Try()
-			if !ok {
-				in.rest()
-				if in.follower.Park(p.wake) {
-					return true, nil
-				}
-				if err := in.follower.Connect(); err != nil {
-					return false, err
-				}
-				continue
-			}
-			ev = in.hear(s.hub, raw)
-		}
-		if in.fell || !s.guard(func() { err = s.take(ctx, in, ev) }) {
-			in.fell = false
-			err = s.stumble(ctx, in, ev.Seq)
-		}
-		if err != nil {
-			return false, err // AnyFrame can't tell what is missing: ask its stream again
-		}
-		in.taken(s.hub)
-	}
-}
-
-// glance is read for the poller's goroutine: it takes what needs no waiting. If it
-// returns false, there is more to do.
-func (s *session) glance(p *pump) (parked bool) {
-	in := p.in
-	for {
-		raw, ok := in.follower.Try()
-		if !ok {
-			in.rest()
-			return in.follower.Park(p.wake)
-		}
-		ev := in.hear(s.hub, raw)
-		easy := false
-		in.fell = !s.guard(func() { easy = s.takeEasily(in, &ev) })
-		if !easy {
-			in.next = new(ev)
-			return false
-		}
-		in.taken(s.hub)
-	}
-}
-
-// wakeUp is called when there is something to read, in a goroutine that must not
-// wait.
-func (p *pump) wakeUp() {
-	parked := false
-	if !p.sess.guard(func() { parked = p.sess.glance(p) }) || !parked {
-		go p.work()
-	}
 }
 
 // Decode reads an event.
@@ -251,40 +168,6 @@ func (s *session) stumble(ctx context.Context, in *inflow, seq int64) error {
 		return s.leaveOut(ctx, in, seq, problem.Internal)
 	}
 	return problem.Internal
-}
-
-// takeEasily is take for an event of which nothing has to be asked or written
-// down: part of a turn that is known to run, and words of the agent's. It reports
-// whether it was one.
-func (s *session) takeEasily(in *inflow, ev *upstream.Event) bool {
-	if ev.Delta == "" && ev.Whole == "" || in.holes.before(ev.Seq, in.log) {
-		return false
-	}
-	s.mu.Lock()
-	book, known := s.book, s.busy && !s.unheard && s.log == in.log
-	s.mu.Unlock()
-	if !known || !book.calm() || s.crowded() || !s.feedMu.TryLock() {
-		return false
-	}
-	defer s.feedMu.Unlock()
-	if !s.translator.plain() {
-		return false
-	}
-	if ev.Delta == "" {
-		in.log.Release()
-	} else {
-		in.log.Hold()
-	}
-	s.feedLocked(in.log, *ev)
-	return true
-}
-
-// crowded reports whether the session has so many streams that to write to all of
-// them is not the poller's to do.
-func (s *session) crowded() bool {
-	s.tabsMu.Lock()
-	defer s.tabsMu.Unlock()
-	return len(s.tabs) > manyTabs
 }
 
 // holes is what a pump has learnt about seqs that are missing from the stream.

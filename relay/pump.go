@@ -49,7 +49,6 @@ func (s *session) startPump(wake bool, addr string) *flight {
 	}
 	if s.pump == nil {
 		p := &pump{sess: s, done: make(chan struct{}), connected: make(chan struct{})}
-		p.wake = p.wakeUp
 		p.ctx, p.cancel = context.WithCancel(s.hub.ctx)
 		s.pump = p
 		s.hub.wg.Add(1)
@@ -97,20 +96,12 @@ func (s *session) connected() <-chan struct{} {
 
 // run is what the pump does: it brings the sandbox up when somebody asked for
 // that, reads its stream as long as it runs, and ends when it sleeps or nobody
-// needs it. If it returns true it has not ended, and is called again when there
-// is something to read.
-func (s *session) run(ctx context.Context, p *pump) (parked bool) {
-	defer func() {
-		if !parked {
-			s.persist(ctx)
-		}
-	}()
-	for first := true; ; first = false {
-		if p.in == nil && !s.prepare(ctx, p, first) {
-			return false
-		}
-		if p.in != nil && s.follow(ctx, p) {
-			return true
+// needs it.
+func (s *session) run(ctx context.Context, p *pump) {
+	defer s.persist(ctx)
+	for first := true; s.prepare(ctx, p, first); first = false {
+		if p.in != nil {
+			s.follow(ctx, p)
 		}
 	}
 }
@@ -142,7 +133,7 @@ func (s *session) prepare(ctx context.Context, p *pump, first bool) bool {
 			return true
 		}
 	}
-	p.in, p.flow = &p.flow, inflow{id: s.upstreamID(), log: s.view().log, stumbled: -1}
+	p.in = &inflow{id: s.upstreamID(), log: s.view().log, stumbled: -1}
 	s.hub.metrics.UpstreamOpen.Inc()
 	return true
 }

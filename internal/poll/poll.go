@@ -7,8 +7,8 @@
 // whoever one belongs to. It belongs to the process, as the runtime's poller
 // does, and begins with the first connection.
 //
-// Where the system has no such thing [Supported] is false and whatever makes a
-// Watch or a Conn fails with [ErrUnsupported].
+// Where the system has no such thing [Supported] is false and [Of] fails with
+// [ErrUnsupported].
 package poll
 
 import (
@@ -19,8 +19,8 @@ import (
 var (
 	// ErrUnsupported says that this connection cannot be watched.
 	ErrUnsupported = errors.New("poll: cannot watch this connection")
-	// ErrWait says that there is nothing to read at the moment.
-	ErrWait = errors.New("poll: nothing to read")
+	// ErrWait says that the socket takes nothing at the moment.
+	ErrWait = errors.New("poll: nothing can be written")
 )
 
 // Waiter is who a watched connection belongs to.
@@ -28,7 +28,7 @@ type Waiter interface {
 	// Ready is called when there is something to read, or the other side has
 	// gone: once after each Park that returned true. It runs in the poller's
 	// goroutine, where many others wait for their turn, so it must not wait.
-	// Until Seen is called, or Conn's Read, there is no parking again.
+	// Until Seen is called there is no parking again.
 	Ready()
 }
 
@@ -47,7 +47,6 @@ type Watch struct {
 	loop   *loop
 	fd     int
 	state  atomic.Uint32
-	ended  atomic.Bool // the other side has said that nothing more comes
 }
 
 // Park gives the connection to the poller until there is something to read. It
@@ -62,9 +61,6 @@ func (w *Watch) Park() bool {
 
 // Seen notes that whatever has come is about to be looked at.
 func (w *Watch) Seen() { w.state.CompareAndSwap(news, busy) }
-
-// quiet reports whether nothing came since the last call of Seen.
-func (w *Watch) quiet() bool { return w.state.Load() == busy && !w.ended.Load() }
 
 // tell is called when something has come.
 func (w *Watch) tell() {

@@ -1,7 +1,6 @@
 package poll
 
 import (
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -16,8 +15,6 @@ const Supported = true
 
 // edges is what is asked of the kernel: to be told once of each thing that comes.
 const edges = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31 // EPOLLET, whose constant is negative
-
-const ended = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
 
 // loop is one of the poller's goroutines. Its epoll instance is itself watched by
 // the runtime's poller, so that it waits as any other goroutine does.
@@ -83,13 +80,9 @@ func (l *loop) tell(events []syscall.EpollEvent) {
 	l.mu.Unlock()
 	for i, w := range l.found[:len(events)] {
 		l.found[i] = nil
-		if w == nil {
-			continue
+		if w != nil {
+			w.tell()
 		}
-		if events[i].Events&ended != 0 {
-			w.ended.Store(true)
-		}
-		w.tell()
 	}
 }
 
@@ -160,102 +153,21 @@ func control(conn net.Conn, f func(fd int) error) error {
 	return inner
 }
 
-// Conn is a connection to read from, taken away from net: the runtime's poller
-// no longer looks after it, which would cost a little for everything that comes.
-type Conn struct {
-	Watch
-	drained bool // the last read got all there was
-
-	mu     sync.Mutex // held while the descriptor is used by others than the owner
-	closed bool
-}
-
-// Take takes the connection over. If that fails, conn is as it was.
-func Take(conn net.Conn, owner Waiter) (*Conn, error) {
-	c := &Conn{Watch: Watch{waiter: owner}}
-	fd := -1
-	err := control(conn, func(old int) error {
-		syscall.ForkLock.RLock()
-		defer syscall.ForkLock.RUnlock()
-		dup, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(old), syscall.F_DUPFD_CLOEXEC, 0)
-		if errno != 0 {
-			return os.NewSyscallError("fcntl", errno)
-		}
-		fd = int(dup)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := c.watch(fd); err != nil {
-		_ = syscall.Close(fd)
-		return nil, err
-	}
-	_ = conn.Close() // fd is another name of what it was
-	return c, nil
-}
-
-// Read reads what has come; if that is nothing it returns [ErrWait] at once.
-func (c *Conn) Read(p []byte) (int, error) {
-	if c.drained && c.quiet() {
-		return 0, ErrWait
-	}
-	c.Seen()
-	n, errno := transfer(syscall.SYS_RECVFROM, c.fd, p, 0)
-	switch {
-	case errno == syscall.EAGAIN:
-		c.drained = true
-		return 0, ErrWait
-	case errno != 0:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", errno)}
-	case n == 0 && len(p) > 0:
-		return 0, io.EOF
-	}
-	c.drained = n < len(p)
-	return n, nil
-}
-
 // Write writes to a socket as much as it takes without waiting. The error is
 // [ErrWait] when that is nothing.
 func Write(fd uintptr, p []byte) (int, error) {
-	n, errno := transfer(syscall.SYS_SENDTO, int(fd), p, syscall.MSG_NOSIGNAL)
-	if errno == 0 {
-		return n, nil
-	}
-	if errno == syscall.EAGAIN {
-		return 0, ErrWait
-	}
-	return 0, os.NewSyscallError("write", errno)
-}
-
-// transfer reads or writes a socket that never waits. The scheduler is not
-// told: nothing else would get to run meanwhile, and for each call that is longer
-// than usual it would start a thread.
-func transfer(call uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
-		if errno != syscall.EINTR {
-			return int(n), errno
+		// The scheduler is not told: nothing else would get to run meanwhile, and
+		// for each call that is longer than usual it would start a thread.
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case syscall.EINTR:
+		case 0:
+			return int(n), nil
+		case syscall.EAGAIN:
+			return 0, ErrWait
+		default:
+			return 0, os.NewSyscallError("write", errno)
 		}
-	}
-}
-
-// Shut ends the connection, and what waits for it is called. Anybody may call it.
-func (c *Conn) Shut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		_ = syscall.Shutdown(c.fd, syscall.SHUT_RDWR) // fails when the other side did it first
-	}
-}
-
-// Close closes the connection.
-func (c *Conn) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.closed = true
-		c.Remove()
-		_ = syscall.Close(c.fd) // nothing was written that could get lost
 	}
 }

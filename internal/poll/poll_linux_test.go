@@ -1,40 +1,12 @@
 package poll
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// reader collects what comes in the poller's goroutine.
-type reader struct {
-	conn *Conn
-	got  bytes.Buffer
-	done chan error
-}
-
-func (r *reader) Ready() {
-	var p [16]byte
-	for {
-		n, err := r.conn.Read(p[:])
-		r.got.Write(p[:n])
-		switch {
-		case errors.Is(err, ErrWait):
-			if r.conn.Park() {
-				return
-			}
-		case err != nil:
-			r.done <- err
-			return
-		}
-	}
-}
 
 // pair is two ends of a TCP connection.
 func pair(t *testing.T) (here, there net.Conn) {
@@ -52,115 +24,6 @@ func pair(t *testing.T) (here, there net.Conn) {
 	}
 	t.Cleanup(func() { here.Close(); there.Close() })
 	return here, there
-}
-
-func take(t *testing.T, conn net.Conn) *reader {
-	t.Helper()
-	r := &reader{done: make(chan error, 1)}
-	var err error
-	if r.conn, err = Take(conn, r); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.conn.Close)
-	r.Ready() // reads what is there, and waits for more
-	return r
-}
-
-func TestEverythingThatComesIsRead(t *testing.T) {
-	t.Parallel()
-	const conns, writes = 50, 200
-	var wg sync.WaitGroup
-	for range conns {
-		here, there := pair(t)
-		_, _ = there.Write([]byte("before ")) // it is there before anybody watches
-		r := take(t, here)
-		want := []byte("before ")
-		wg.Go(func() {
-			for range writes {
-				piece := bytes.Repeat([]byte{byte('a' + rand.N(26))}, 1+rand.N(40))
-				want = append(want, piece...)
-				if _, err := there.Write(piece); err != nil {
-					t.Error(err)
-				}
-			}
-			there.Close()
-			if err := <-r.done; !errors.Is(err, io.EOF) {
-				t.Errorf("the end is %v, want EOF", err)
-			}
-			if !bytes.Equal(r.got.Bytes(), want) {
-				t.Errorf("got %d bytes, want the %d that were sent", r.got.Len(), len(want))
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// echo sends back what comes.
-type echo struct {
-	conn *Conn
-	out  net.Conn
-}
-
-func (e *echo) Ready() {
-	var p [16]byte
-	for {
-		n, err := e.conn.Read(p[:])
-		if n > 0 {
-			_, _ = e.out.Write(p[:n])
-		}
-		if err != nil && (!errors.Is(err, ErrWait) || e.conn.Park()) {
-			return
-		}
-	}
-}
-
-func TestWhatComesIsReadWhenItComes(t *testing.T) {
-	t.Parallel()
-	here, there := pair(t)
-	answers, out := pair(t)
-	e := &echo{out: out}
-	var err error
-	if e.conn, err = Take(here, e); err != nil {
-		t.Fatal(err)
-	}
-	defer e.conn.Close()
-	e.Ready()
-	for n := range 100 { // the next only once the one before has come back
-		want := bytes.Repeat([]byte{'a'}, 1+n%40)
-		got := make([]byte, len(want))
-		if _, err := there.Write(want); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(answers, got); err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("got %q, %v, want %q", got, err, want)
-		}
-	}
-}
-
-func TestDataThatComeWithTheEndAreRead(t *testing.T) {
-	t.Parallel()
-	for range 200 {
-		here, there := pair(t)
-		r := take(t, here)
-		_, _ = there.Write([]byte("last words"))
-		there.Close()
-		if err := <-r.done; !errors.Is(err, io.EOF) || r.got.String() != "last words" {
-			t.Fatalf("got %q and %v, want last words and EOF", r.got.String(), err)
-		}
-	}
-}
-
-func TestAConnectionShutByAnotherIsToldToItsOwner(t *testing.T) {
-	t.Parallel()
-	here, _ := pair(t)
-	r := take(t, here)
-	r.conn.Shut()
-	if err := <-r.done; err == nil {
-		t.Error("got no error from a connection that was shut")
-	}
-	r.conn.Close()
-	r.conn.Shut() // does no harm, whoever has the descriptor by now
-	r.conn.Close()
 }
 
 // bell counts how often it was called.
@@ -222,6 +85,41 @@ func TestOneIsCalledOnceAndOnlyWhileParked(t *testing.T) {
 	}
 }
 
+func TestWhatIsThereBeforeTheWatchCounts(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		here, there := pair(t)
+		if _, err := there.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		b := &bell{}
+		w, err := Of(here, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Park() {
+			until(t, "the call", func() bool { return b.rang.Load() == 1 })
+		}
+		w.Remove()
+	}
+}
+
+func TestTheEndOfTheOtherSideIsTold(t *testing.T) {
+	t.Parallel()
+	here, there := pair(t)
+	b := &bell{}
+	w, err := Of(here, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Remove()
+	if !w.Park() {
+		t.Fatal("did not park though nothing has come")
+	}
+	there.Close()
+	until(t, "the call", func() bool { return b.rang.Load() == 1 })
+}
+
 func TestADescriptorThatIsUsedAgainBelongsToWhoHasItNow(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
@@ -229,18 +127,22 @@ func TestADescriptorThatIsUsedAgainBelongsToWhoHasItNow(t *testing.T) {
 		wg.Go(func() {
 			for range 100 {
 				here, there := pair(t)
-				r := take(t, here)
-				_, _ = there.Write([]byte("mine"))
-				if rand.N(2) == 0 {
-					there.Close()
-					if err := <-r.done; !errors.Is(err, io.EOF) {
-						t.Errorf("the end is %v, want EOF", err)
-					}
-					if got := r.got.String(); got != "mine" {
-						t.Errorf("got %q, want mine", got)
-					}
+				b := &bell{}
+				w, err := Of(here, b)
+				if err != nil {
+					t.Error(err)
+					return
 				}
-				r.conn.Shut()
+				if w.Park() {
+					if _, err := there.Write([]byte("mine")); err != nil {
+						t.Error(err)
+					}
+					until(t, "the call", func() bool { return b.rang.Load() == 1 })
+				}
+				w.Remove()
+				if n := b.rang.Load(); n > 1 {
+					t.Errorf("was called %d times, want once at most", n)
+				}
 				there.Close()
 				here.Close()
 			}

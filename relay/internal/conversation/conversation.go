@@ -95,7 +95,7 @@ func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 		c.log.Advance(ev.Seq) // past what nothing shows of
 	}
 	c.mu.Unlock()
-	e := Effect{Seq: ev.Seq, Ended: out.ended, Turns: out.turns, Settled: out.settled}
+	e := Effect{Seq: ev.Seq, Ended: out.ended, Turns: out.turns, Prompts: out.prompts}
 	if out.ended {
 		e.Reason = endReason(out.items)
 	}

@@ -21,15 +21,12 @@ type Effect struct {
 	Answered time.Duration
 	// Turns are the keys of turns whose place was learned, to be stored.
 	Turns []string
-	// Settled are prompts that turn out to be answered, to be stored.
-	Settled []Settlement
+	// Prompts are the ids of prompts that turn out to be answered, to be stored.
+	Prompts []string
 }
 
-// Settlement is how a prompt was settled, as an event shows.
-type Settlement struct{ ID, Outcome string }
-
 // Empty reports whether there is nothing to store.
-func (e *Effect) Empty() bool { return !e.Ended && len(e.Turns) == 0 && len(e.Settled) == 0 }
+func (e *Effect) Empty() bool { return !e.Ended && len(e.Turns) == 0 && len(e.Prompts) == 0 }
 
 // step is what translating one event comes to.
 type step struct {
@@ -37,7 +34,7 @@ type step struct {
 	outcome
 	speaks  bool // the agent's own words or acts
 	turns   []string
-	settled []Settlement
+	prompts []string // that turn out to be answered
 	asked   string // the prompt that the event is, by our id
 }
 

@@ -78,7 +78,7 @@ func (t *translator) merge(ev *upstream.Event) step {
 		t.before(t, &out, ev, who.turn)
 	}
 	if out.speaks {
-		t.settleElsewhere(&out)
+		t.settleElsewhere(&out, ev.Seq)
 	}
 	if who.turn != "" && ev.Seq != 0 {
 		out.turns = t.placed(out.turns, who.turn, ev.Seq)
@@ -132,7 +132,7 @@ func (t *translator) visible(p *ledger.Prompt) bool { return !p.Approval || t.ap
 // settleElsewhere ends the prompts that were open: an agent that goes on has its
 // answer, from somebody who did not ask the relay, or by an answer of the relay's of
 // which it is not known that it arrived.
-func (t *translator) settleElsewhere(out *step) {
+func (t *translator) settleElsewhere(out *step, seq int64) {
 	if len(t.waiting) == 0 {
 		return
 	}
@@ -154,7 +154,10 @@ func (t *translator) settleElsewhere(out *step) {
 			outcome = event.OutcomeElsewhere
 		}
 		t.showSettled(out, &p, outcome)
-		out.settled = append(out.settled, Settlement{id, outcome})
+		if _, isLive := t.merger.(*live); isLive && ok {
+			t.ledger.Settle(id, outcome, max(seq-1, p.Seq))
+			out.prompts = append(out.prompts, id)
+		}
 	}
 }
 

@@ -24,6 +24,18 @@ func (l *Ledger) setPrompt(p Prompt) {
 	l.count()
 }
 
+// Settle enters that a prompt was settled after the event numbered after. It is stored by
+// [Ledger.PersistPrompt].
+func (l *Ledger) Settle(id, outcome string, after int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.prompts[id]; ok {
+		p := *old
+		p.State, p.Outcome, p.After = Settled, outcome, after
+		l.setPrompt(p)
+	}
+}
+
 // Prompt returns the prompt with our id.
 func (l *Ledger) Prompt(id string) (Prompt, bool) {
 	l.mu.Lock()

@@ -1,90 +1,96 @@
-package anyframe
+// Package sse decodes server-sent events as the HTML standard defines them
+// (section 9.2.6, "Interpreting an event stream"), with two differences: a frame
+// cut off by the end of the stream is an error, and the size of a frame is
+// bounded. It knows nothing of HTTP or of what the data mean.
+package sse
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"sync"
 	"time"
-
-	"github.com/anyframe-relay/relay/internal/poll"
 )
 
-// Sizes of a decoder's buffers, in bytes. Thousands of streams are quiet at any
-// time, so what a stream has to itself is small. One that is told a lot borrows
-// a larger buffer until it is quiet again, and one that a single event has grown
-// is dropped after it.
+// ErrTooLarge is returned for a frame over the decoder's limit.
+var ErrTooLarge = errors.New("sse: frame too large")
+
+// Buffer sizes of a decoder, in bytes. Most streams are idle, so a decoder owns
+// only a small buffer. A busy one borrows a larger buffer from a pool. A buffer
+// that a single large event has grown is dropped after that event.
 const (
 	ownBuffer  = 1 << 10
 	lentBuffer = 16 << 10
 	keptData   = 4 << 10
-	lentData   = 1 << 10
 )
 
-var (
-	lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
-	lentDatas   = sync.Pool{New: func() any { return new([lentData]byte) }}
-)
+var lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
 
-// frame is one dispatched event.
-type frame struct {
-	id   string // as sent in this frame; "" when it had none
-	name string
-	data []byte // the caller's to keep, unless it is lent; nil when empty
+// Frame is one dispatched event.
+type Frame struct {
+	ID   string // as sent in this frame; "" when it had none
+	Name string // of the event field; "" when it had none
+	Data []byte // owned by the caller; nil when empty
 }
 
-// decoder reads server-sent events as the HTML standard defines them
-// (section 9.2.6, "Interpreting an event stream"), with two differences: a
-// frame cut off by the end of the stream is an error, and a frame may only be
-// so large. It knows nothing of HTTP or of what the data mean.
-type decoder struct {
-	r     io.Reader
-	max   int  // bytes of one frame
-	lends bool // data are good until the next frame
-	rests bool // all buffers are given back whenever nothing comes, see rest
+// Decoder reads one stream. It is not safe for concurrent use.
+type Decoder struct {
+	r   io.Reader
+	max int // bytes of one frame
 
 	buf        []byte // buf[start:end] is read and not yet used
-	own        []byte // the buffer to go back to
+	own        []byte // the buffer to return to after a borrowed one
 	lent       *[lentBuffer]byte
 	start, end int
 	got        int   // bytes of the last read
 	scanned    int   // bytes after start known to hold no line end
-	readErr    error // from r, told once buf is used up
+	readErr    error // from r, returned once buf is used up
 
-	begun      bool // the place of a byte order mark is past
+	begun      bool // past the place of a byte order mark
 	skipLF     bool // the last line ended in CR: an LF now belongs to it
 	inComment  bool // in a comment longer than what was read so far
 	inFrame    bool // a field has come since the last blank line
 	size       int  // bytes of lines since the last blank line
 	data       []byte
-	lentData   *[lentData]byte
 	hasData    bool
 	name       string
 	id         string // of the frame so far
 	hasID      bool
-	names      string // the last name made, to be used again
+	names      string // the last name, reused if the next frame has the same
 	lastID     string // sticky: of the last frame that had one
 	retry      time.Duration
 	retryGiven bool
 }
 
-func newDecoder(r io.Reader, maxFrame int) *decoder {
-	return &decoder{r: r, max: maxFrame}
+// NewDecoder returns a decoder that reads r and accepts frames of up to maxFrame
+// bytes as sent.
+func NewDecoder(r io.Reader, maxFrame int) *Decoder {
+	return &Decoder{r: r, max: maxFrame}
 }
 
-// next returns the next event. It returns [io.EOF] at the end of the stream,
-// [io.ErrUnexpectedEOF] when that cuts a frame in half, and [ErrEventTooLarge];
-// any of these and any error of the reader is final, but for [poll.ErrWait]:
-// then more is to come.
-func (d *decoder) next() (frame, error) {
+// LastID returns the id of the last whole frame that had one.
+func (d *Decoder) LastID() string { return d.lastID }
+
+// PartialID returns the id of the frame that is being read; "" when it has not
+// come yet.
+func (d *Decoder) PartialID() string { return d.id }
+
+// Retry returns the last reconnection delay that the stream asked for.
+func (d *Decoder) Retry() (delay time.Duration, ok bool) { return d.retry, d.retryGiven }
+
+// Next returns the next event. It returns [io.EOF] at the end of the stream,
+// [io.ErrUnexpectedEOF] when that cuts a frame in half, and [ErrTooLarge]; any
+// of these and any error of the reader is final.
+func (d *Decoder) Next() (Frame, error) {
 	for {
 		line, err := d.line()
 		if err != nil {
-			return frame{}, err
+			return Frame{}, err
 		}
 		if len(line) > 0 {
 			if err := d.field(line); err != nil {
-				return frame{}, err
+				return Frame{}, err
 			}
 			continue
 		}
@@ -96,7 +102,7 @@ func (d *decoder) next() (frame, error) {
 
 // line returns the next line without its end, valid until the next call.
 // Comments are left out, whatever their length.
-func (d *decoder) line() ([]byte, error) {
+func (d *Decoder) line() ([]byte, error) {
 	for {
 		d.skip()
 		rest := d.buf[d.start+d.scanned : d.end]
@@ -117,20 +123,17 @@ func (d *decoder) line() ([]byte, error) {
 			d.start, d.end, d.scanned = 0, 0, 0
 		}
 		if d.size+d.scanned > d.max {
-			return nil, ErrEventTooLarge
+			return nil, ErrTooLarge
 		}
 		if d.readErr != nil {
 			return nil, d.finalError()
 		}
-		if d.fill(); d.readErr == poll.ErrWait { //nolint:errorlint // never wrapped
-			d.readErr = nil
-			return nil, poll.ErrWait
-		}
+		d.fill()
 	}
 }
 
-// lineEnd finds the first CR or LF. LF is looked for first, at the speed of
-// memory; a CR can then only be before it.
+// lineEnd finds the first CR or LF. It looks for LF first, which
+// [bytes.IndexByte] does fastest; a CR can then only be before it.
 func lineEnd(b []byte) int {
 	lf := bytes.IndexByte(b, '\n')
 	if lf >= 0 {
@@ -143,9 +146,9 @@ func lineEnd(b []byte) int {
 }
 
 // skip leaves out what belongs to no line: the byte order mark at the start,
-// and the LF of a CRLF whose CR has already ended its line. That one may still
-// be unread, since the line was not to wait for it.
-func (d *decoder) skip() {
+// and the LF of a CRLF whose CR has already ended its line. That LF may still
+// be unread, since the line must not wait for it.
+func (d *Decoder) skip() {
 	const mark = "\ufeff"
 	if !d.begun {
 		have := d.buf[d.start:d.end]
@@ -167,23 +170,23 @@ func (d *decoder) skip() {
 }
 
 // fill reads once, after making room.
-func (d *decoder) fill() {
+func (d *Decoder) fill() {
 	if d.start > 0 {
 		copy(d.buf, d.buf[d.start:d.end])
 		d.end -= d.start
 		d.start = 0
 	}
 	switch {
-	case len(d.buf) == 0 && d.rests:
-		d.borrow()
 	case len(d.buf) == 0:
 		d.own = make([]byte, ownBuffer)
 		d.buf = d.own
 	case len(d.buf) < lentBuffer && (d.end == len(d.buf) || d.got == len(d.buf)): // there was more
-		d.borrow()
+		lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
+		d.move(lent[:])
+		d.lent = lent
 	case d.end == len(d.buf):
 		d.move(make([]byte, 2*len(d.buf)))
-	case len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame && !d.rests:
+	case len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame:
 		d.move(d.own)
 	}
 	// A reader may return no bytes and no error, but not for ever.
@@ -199,31 +202,8 @@ func (d *decoder) fill() {
 	d.readErr = io.ErrNoProgress
 }
 
-// borrow goes on in a buffer that is given back.
-func (d *decoder) borrow() {
-	lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
-	d.move(lent[:])
-	d.lent = lent
-}
-
-// rest gives back all buffers, for nothing comes at the moment, unless they hold
-// part of a frame. From now on only borrowed ones are used.
-func (d *decoder) rest() {
-	d.rests = true
-	if d.start < d.end || d.inFrame {
-		return
-	}
-	d.start, d.end, d.scanned = 0, 0, 0
-	d.move(nil)
-	d.own, d.data = nil, nil
-	if d.lentData != nil {
-		lentDatas.Put(d.lentData)
-		d.lentData = nil
-	}
-}
-
-// move goes on in another buffer, and gives back the one that was borrowed.
-func (d *decoder) move(to []byte) {
+// move continues in another buffer, and gives a borrowed one back.
+func (d *Decoder) move(to []byte) {
 	copy(to, d.buf[:d.end])
 	d.buf = to
 	if d.lent != nil {
@@ -232,7 +212,7 @@ func (d *decoder) move(to []byte) {
 	}
 }
 
-func (d *decoder) finalError() error {
+func (d *Decoder) finalError() error {
 	if d.readErr == io.EOF && (d.inFrame || d.scanned > 0) { //nolint:errorlint // a reader's EOF is never wrapped
 		return io.ErrUnexpectedEOF
 	}
@@ -240,11 +220,11 @@ func (d *decoder) finalError() error {
 }
 
 // field takes in a line that is neither blank nor a comment.
-func (d *decoder) field(line []byte) error {
+func (d *Decoder) field(line []byte) error {
 	d.inFrame = true
 	d.size += len(line)
 	if d.size > d.max {
-		return ErrEventTooLarge
+		return ErrTooLarge
 	}
 	name, value, colon := bytes.Cut(line, []byte(":"))
 	if colon && len(value) > 0 && value[0] == ' ' {
@@ -252,10 +232,6 @@ func (d *decoder) field(line []byte) error {
 	}
 	switch string(name) {
 	case "data":
-		if d.data == nil && d.rests {
-			d.lentData, _ = lentDatas.Get().(*[lentData]byte)
-			d.data = d.lentData[:0]
-		}
 		if d.hasData {
 			d.data = append(d.data, '\n')
 		}
@@ -292,22 +268,20 @@ func digits(value []byte) (time.Duration, bool) {
 }
 
 // dispatch ends a frame. Without data it is no event, but its id still counts.
-func (d *decoder) dispatch() (frame, bool) {
-	f := frame{name: d.name}
+func (d *Decoder) dispatch() (Frame, bool) {
+	f := Frame{Name: d.name}
 	if d.hasID {
-		f.id, d.lastID = d.id, d.id
+		f.ID, d.lastID = d.id, d.id
 	}
 	event := d.hasData
 	switch {
 	case cap(d.data) > keptData:
 		if len(d.data) > 0 {
-			f.data = d.data
+			f.Data = d.data
 		}
 		d.data = nil
-	case len(d.data) > 0 && d.lends:
-		f.data = d.data
 	case len(d.data) > 0:
-		f.data = bytes.Clone(d.data)
+		f.Data = bytes.Clone(d.data)
 	}
 	d.data, d.hasData = d.data[:0], false
 	d.name, d.id, d.hasID = "", "", false

@@ -12,9 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,6 +33,7 @@ func answering(t *testing.T, text string) *Client {
 }
 
 const (
+	tooMuch     = 2 << 20 // of response headers
 	streamHead  = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 	chunkedHead = streamHead + "Transfer-Encoding: chunked\r\n\r\n"
 	twoEvents   = "id: 1\ndata: x\n\nid: 2\ndata: y\n\n"
@@ -70,12 +69,12 @@ func TestAStreamIsReadHoweverItsBodyIsFramed(t *testing.T) {
 		"cut between two chunks":     {chunkedHead + strings.TrimSuffix(inChunks(twoEvents), "0\r\n\r\n"), io.ErrUnexpectedEOF, 2},
 		"cut in a chunk":             {chunkedHead + "ff\r\n" + twoEvents, io.ErrUnexpectedEOF, 2},
 		"cut before its length":      {streamHead + "Content-Length: 99\r\n\r\n" + twoEvents, io.ErrUnexpectedEOF, 2},
-		"a wrong chunk":              {chunkedHead + "1e\r\n" + twoEvents + "xx", errChunk, 2},
+		"a wrong chunk":              {chunkedHead + "1e\r\n" + twoEvents + "xx", ErrTransport, 2},
 		"two lengths":                {streamHead + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n" + twoEvents, ErrTransport, 0},
 		"another encoding":           {streamHead + "Transfer-Encoding: gzip, chunked\r\n\r\n" + inChunks(twoEvents), ErrTransport, 0},
 		"no HTTP":                    {"SSH-2.0-OpenSSH_9.2\r\n", ErrTransport, 0},
-		"a huge head":                {streamHead + strings.Repeat("A: "+strings.Repeat("b", 1000)+"\r\n", maxHead/1000) + "\r\n", ErrTransport, 0},
-		"answers without end":        {strings.Repeat("HTTP/1.1 103 Early Hints\r\nA: "+strings.Repeat("b", 1000)+"\r\n\r\n", maxHead/1000), ErrTransport, 0},
+		"a huge head":                {streamHead + strings.Repeat("A: "+strings.Repeat("b", 1000)+"\r\n", tooMuch/1000) + "\r\n", ErrTransport, 0},
+		"answers without end":        {strings.Repeat("HTTP/1.1 103 Early Hints\r\nA: "+strings.Repeat("b", 1000)+"\r\n\r\n", tooMuch/1000), ErrTransport, 0},
 	} {
 		ids, err := collect(answering(t, test.text).Sessions.Events(t.Context(), "x", StreamOptions{}))
 		if len(ids) != test.ids || !errors.Is(err, test.want) {
@@ -109,7 +108,7 @@ func TestAHeadThatIsCutAnywhereIsAnError(t *testing.T) {
 }
 
 // secureServer is a server with TLS, and a transport that knows it.
-func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, own *transport) {
+func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, own *http.Transport) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -150,39 +149,10 @@ func firstEvent(t *testing.T, c *Client) {
 	}
 }
 
-// Over TLS a stream is like the calls before it, as far as these are known.
-func TestAStreamOverTLSSpeaksWhatTheServerDoes(t *testing.T) {
-	isolate(t)
-	for _, http2 := range []bool{false, true} {
-		var asked, resumed, major atomic.Int32
-		base, own := secureServer(t, once(t, func(r *http.Request) {
-			asked.Add(1)
-			major.Store(int32(r.ProtoMajor))
-			if r.TLS.DidResume {
-				resumed.Add(1)
-			}
-		}), http2)
-		c := newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}))
-		for range 3 {
-			firstEvent(t, c)
-		}
-		// The first goes by net/http, the other two over connections of their own.
-		want, short := int32(1), int32(1)
-		if http2 {
-			want, short = 2, 0
-		}
-		if asked.Load() != 3 || major.Load() != want || resumed.Load() != short || (own.config.Load() != nil) == http2 {
-			t.Errorf("HTTP/2 %v: got %d streams with HTTP/%d, %d short handshakes, want 3 with HTTP/%d, %d",
-				http2, asked.Load(), major.Load(), resumed.Load(), want, short)
-		}
-	}
-}
-
 func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
 	isolate(t)
 	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, false)
 	stranger := newTransport()
-	stranger.spoke.Store(1)
 	own := newTransport()
 	own.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial }
 	slow := newTransport()
@@ -239,7 +209,6 @@ func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }))
 	t.Cleanup(plain.Close)
 	secure, own := secureServer(t, func(w http.ResponseWriter, r *http.Request) { h(w, r); left <- struct{}{} }, false)
-	own.spoke.Store(1)
 	for _, c := range []*Client{
 		newClient(t, WithBaseURL(plain.URL)),
 		newClient(t, WithBaseURL(secure), WithHTTPClient(&http.Client{Transport: own})),
@@ -260,69 +229,6 @@ func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
 	}
 }
 
-func TestAWaitingStreamHoldsNoGoroutine(t *testing.T) {
-	isolate(t)
-	const streams = 50
-	srv := httptest.NewServer(once(t, func(*http.Request) {}))
-	t.Cleanup(srv.Close)
-	c := newClient(t, WithBaseURL(srv.URL))
-	for range streams {
-		st, err := c.open(t.Context(), c.Sessions.events("x"), "", StreamOptions{}.withDefaults())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.close()
-	}
-	buf := make([]byte, 4<<20) // the server's goroutines are in this process too
-	if got := strings.Count(string(buf[:runtime.Stack(buf, true)]), "net/http.(*persistConn)"); got != 0 {
-		t.Errorf("got %d goroutines of net/http's client for %d streams, want none", got, streams)
-	}
-}
-
-// TestWhatIsNoPlainStreamIsLeftToNetHTTP looks at who makes the connection.
-func TestWhatIsNoPlainStreamIsLeftToNetHTTP(t *testing.T) {
-	isolate(t)
-	own := newTransport()
-	through := &url.URL{Scheme: "http", Host: "127.0.0.1:3128"}
-	for name, test := range map[string]struct {
-		change func(*http.Request)
-		want   bool
-	}{
-		"a stream":              {func(*http.Request) {}, true},
-		"an ordinary call":      {func(r *http.Request) { r.Header.Set("Accept", "application/json") }, false},
-		"a POST":                {func(r *http.Request) { r.Method = http.MethodPost }, false},
-		"a body":                {func(r *http.Request) { r.Body = http.NoBody }, false},
-		"a user":                {func(r *http.Request) { r.URL.User = url.User("x") }, false},
-		"TLS, to nobody knows":  {func(r *http.Request) { r.URL.Scheme = "https" }, false},
-		"TLS, to HTTP/2":        {func(r *http.Request) { r.URL.Scheme = "https"; own.spoke.Store(2) }, false},
-		"TLS, to HTTP/1":        {func(r *http.Request) { r.URL.Scheme = "https"; own.spoke.Store(1) }, true},
-		"another scheme":        {func(r *http.Request) { r.URL.Scheme = "ftp" }, false},
-		"no host":               {func(r *http.Request) { r.URL.Host, r.Host = "", "" }, false},
-		"another host":          {func(r *http.Request) { r.Host = "example.com" }, false},
-		"an upgrade":            {func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }, false},
-		"a header's odd name":   {func(r *http.Request) { r.Header["A b"] = []string{"x"} }, false},
-		"a header without name": {func(r *http.Request) { r.Header[""] = []string{"x"} }, false},
-		"a header's odd value":  {func(r *http.Request) { r.Header["A"] = []string{"x\x01"} }, false},
-		"a header of two lines": {func(r *http.Request) { r.Header["A"] = []string{"x\r\nB: y"} }, false},
-		"a header beyond ASCII": {func(r *http.Request) { r.Header["A"] = []string{"é\t"} }, true},
-		"a proxy":               {func(*http.Request) { own.Proxy = http.ProxyURL(through) }, false},
-		"a proxy that is not it": {func(*http.Request) {
-			own.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("no") }
-		}, false},
-	} {
-		own.Proxy = http.ProxyFromEnvironment
-		own.spoke.Store(0)
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:1/x", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Accept", "text/event-stream")
-		if test.change(r); own.own(r) != test.want {
-			t.Errorf("%s: got %v, want %v", name, !test.want, test.want)
-		}
-	}
-}
-
 func TestAStreamGoesThroughTheProxyThatApplies(t *testing.T) {
 	isolate(t)
 	var asked atomic.Pointer[string]
@@ -338,31 +244,5 @@ func TestAStreamGoesThroughTheProxyThatApplies(t *testing.T) {
 	firstEvent(t, newClient(t, WithBaseURL("http://localhost:1"), WithHTTPClient(&http.Client{Transport: own})))
 	if got := asked.Load(); got == nil || !strings.HasPrefix(*got, "http://localhost:1/") {
 		t.Errorf("got %v, want the whole URL at the proxy", got)
-	}
-}
-
-// TestAStreamTellsHowFarItGot is what middleware that traces calls sees.
-func TestAStreamTellsHowFarItGot(t *testing.T) {
-	isolate(t)
-	var steps []string
-	note := func(s string) { steps = append(steps, s) }
-	traced := WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			return next.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-				GetConn:              func(string) { note("get") },
-				ConnectStart:         func(string, string) { note("dial") },
-				TLSHandshakeStart:    func() { note("hello") },
-				TLSHandshakeDone:     func(tls.ConnectionState, error) { note("secure") },
-				GotConn:              func(httptrace.GotConnInfo) { note("got") },
-				WroteRequest:         func(httptrace.WroteRequestInfo) { note("asked") },
-				GotFirstResponseByte: func() { note("answer") },
-			})))
-		})
-	})
-	base, own := secureServer(t, once(t, func(*http.Request) {}), false)
-	own.spoke.Store(1)
-	firstEvent(t, newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}), traced))
-	if got, want := strings.Join(steps, " "), "get dial hello secure got asked answer"; got != want {
-		t.Errorf("got %s, want %s", got, want)
 	}
 }

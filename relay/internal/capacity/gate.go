@@ -1,0 +1,233 @@
+package capacity
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// Sandboxes rank by the millisecond in which they were last used, those that
+// somebody listens to after all others, and those whose agent is at work after these.
+const (
+	Listening = 1 << 42
+	Busy      = 1 << 43
+)
+
+const (
+	// renewAfter is for how long the count of a sandbox that runs is not renewed.
+	renewAfter = 30 * time.Second
+	// rankAfter is for how long the store is not told that the first stream of a
+	// session was opened, or the last closed.
+	rankAfter = 2 * time.Second
+	// maxRanks bounds how many ranks one call to the store carries.
+	maxRanks = 256
+	// fullFor is for how long the gate counts as full without asking again.
+	fullFor = time.Second
+	// roomTries is how often room is made for a sandbox before its visitor is
+	// refused: each time another visitor may take it.
+	roomTries = 3
+	// maxMaking bounds for how many sandboxes room is made at once, and maxIdlest how
+	// many of the idlest each looks at.
+	maxMaking = 32
+	maxIdlest = 2 * maxMaking
+
+	storeTimeout = 5 * time.Second
+)
+
+// Options are what a Gate needs.
+type Options struct {
+	Store store.AdmissionStore
+	// Max is how many sandboxes may be awake at once.
+	Max int
+	// CountFor is how long a sandbox is counted unless that is renewed.
+	CountFor time.Duration
+	// Sleep puts a sandbox to sleep unless it is in use, and reports whether it did.
+	Sleep func(context.Context, store.Awake) (bool, error)
+
+	Metrics *telemetry.Metrics
+	Log     *slog.Logger
+}
+
+// Gate admits sandboxes. It is safe for concurrent use.
+type Gate struct {
+	Options
+
+	ctx     context.Context // of what the gate does by itself
+	members *group.Group
+	making  chan struct{} // a slot for each sandbox that room is made for
+
+	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
+
+	mu       sync.Mutex // while unranked is not empty, a call of RankNow is due
+	unranked map[*Seat]bool
+}
+
+// New returns a gate. What it does by itself ends with ctx and is a member of g.
+func New(ctx context.Context, g *group.Group, o Options) *Gate {
+	return &Gate{Options: o, ctx: ctx, members: g, making: make(chan struct{}, maxMaking), unranked: map[*Seat]bool{}}
+}
+
+// CountStray counts a sandbox that may be awake and that nobody can answer for.
+func (g *Gate) CountStray(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if _, _, err := g.Store.Admit(ctx, "stray:"+rand.Text(), Busy, 0, g.CountFor); err != nil {
+		g.Log.Warn("count a sandbox", "error", err)
+	}
+}
+
+// MayBegin refuses a new sandbox, before anything is written, if there is no room and
+// none can be made. That it returns nil is no promise.
+func (g *Gate) MayBegin(ctx context.Context) error {
+	if time.Now().UnixNano() < g.fullUntil.Load() {
+		return g.full()
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	n, err := g.Store.CountAwake(ctx)
+	if err != nil || n < g.Max {
+		return err
+	}
+	return g.anyIdle(ctx)
+}
+
+// anyIdle returns the refusal if no sandbox can be put to sleep to make room.
+func (g *Gate) anyIdle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	g.RankNow()
+	idle, err := g.Store.Idlest(ctx, Busy, 1)
+	if err != nil || len(idle) > 0 {
+		return err
+	}
+	g.fullUntil.Store(time.Now().Add(fullFor).UnixNano())
+	return g.full()
+}
+
+func (g *Gate) full() error {
+	g.Metrics.Capacity.WithLabelValues("awake").Inc()
+	return problem.Capacity
+}
+
+// evictIdlest puts the idlest sandbox to sleep that can be, and reports whether there
+// was one.
+func (g *Gate) evictIdlest(ctx context.Context, visitor string) bool {
+	select {
+	case g.making <- struct{}{}:
+		defer func() { <-g.making }()
+	default:
+		return false // AnyFrame has enough to do
+	}
+	g.RankNow()
+	idle, err := g.Store.Idlest(ctx, Busy, maxIdlest)
+	if err != nil {
+		g.Log.Warn("find idle sandboxes", "error", err)
+		return false
+	}
+	for _, a := range idle {
+		if a.Visitor == visitor {
+			continue
+		}
+		slept, err := g.Sleep(ctx, a)
+		if err != nil {
+			g.Log.Warn("put a sandbox to sleep", "visitor", redact.ID(a.Visitor), "error", err)
+		}
+		if slept {
+			g.Metrics.Slept.Inc()
+			return true
+		}
+		if ctx.Err() != nil || upstream.Unavailable(err) {
+			return false
+		}
+	}
+	return false
+}
+
+// rankLater tells the store of a seat's rank in a while, if it is another one then:
+// it is not told of thousands of streams that drop and come back.
+func (g *Gate) rankLater(s *Seat) {
+	if g.ctx.Err() != nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.unranked) == 0 {
+		time.AfterFunc(rankAfter, g.RankNow)
+	}
+	g.unranked[s] = true
+}
+
+// Unranked returns the seats of whose rank the store has yet to be told.
+func (g *Gate) Unranked() []*Seat {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.unranked))
+}
+
+// RankNow tells the store of the ranks that have changed since it was told.
+func (g *Gate) RankNow() {
+	if !g.members.Add() {
+		return
+	}
+	defer g.members.Done()
+	g.mu.Lock()
+	seats := slices.Collect(maps.Keys(g.unranked))
+	clear(g.unranked)
+	g.mu.Unlock()
+	for some := range slices.Chunk(seats, maxRanks) {
+		for _, s := range g.rankAll(some) {
+			s.Renew(g.ctx)
+		}
+	}
+}
+
+// rankAll renews many seats whose rank is another than the store was told, in one call.
+// It leaves out and returns those of which the store is being told just now: who holds
+// several must not wait for one.
+func (g *Gate) rankAll(seats []*Seat) (left []*Seat) {
+	held := make([]*Seat, 0, len(seats))
+	all := make([]store.Awake, 0, len(seats))
+	for _, s := range seats {
+		if !s.tryTell() {
+			left = append(left, s)
+			continue
+		}
+		// Also one that was and is at work: another process may have told the store
+		// otherwise since, and it would be put to sleep in its turn.
+		rank := s.rank()
+		if rank == s.lastRank() || !s.running() {
+			s.told()
+			continue
+		}
+		held, all = append(held, s), append(all, store.Awake{Visitor: s.visitor, Rank: rank})
+	}
+	if len(all) == 0 {
+		return left
+	}
+	ctx, cancel := context.WithTimeout(g.ctx, storeTimeout)
+	defer cancel()
+	tickets, err := g.Store.AdmitAll(ctx, all, g.CountFor)
+	for i, s := range held {
+		if err == nil {
+			s.note(tickets[i], all[i].Rank)
+		}
+		s.told()
+	}
+	if err != nil && !errors.Is(g.ctx.Err(), context.Canceled) {
+		g.Log.Warn("count a sandbox", "others", len(all)-1, "error", err)
+	}
+	return left
+}

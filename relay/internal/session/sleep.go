@@ -1,0 +1,174 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// sleepWait is how long a pump may take to find its sandbox down.
+const sleepWait = 3 * time.Second
+
+// putToSleep puts a sandbox to sleep unless it is in use, and reports whether it did. The
+// turn that comes next resumes it.
+func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err error) {
+	rec, err := h.Store.Session(ctx, a.Visitor)
+	if err != nil {
+		return false, err
+	}
+	if rec.State == stateVoid && rec.UpstreamID != "" { // nobody can use it any more
+		if err := h.down(ctx, rec.UpstreamID); err != nil {
+			return false, err
+		}
+		return true, h.Store.Leave(ctx, a.Visitor, a.Ticket)
+	}
+	s, err := h.Open(ctx, a.Visitor)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	release, ok, err := s.reserve(ctx)
+	if err != nil || !ok {
+		return false, err
+	}
+	defer release()
+	if err := s.refresh(ctx); err != nil {
+		return false, err
+	}
+	c := s.conv.Load()
+	if c.ID() == "" {
+		return false, nil // it was about to be made by a process that died
+	}
+	p, _ := s.reader.current()
+	if s.View().Status != event.StatusEnded {
+		if idle, err := s.idle(ctx, c); err != nil || !idle {
+			return false, err
+		}
+	}
+	if err := h.down(ctx, c.ID()); err != nil {
+		return false, err
+	}
+	s.logger().Info("put to sleep to make room")
+	if p != nil { // it finds out by itself; one that wakes the sandbox is another, and waits for us
+		select {
+		case <-p.done:
+		case <-time.After(sleepWait):
+			p.stop()
+		}
+	}
+	if s.View().Status == event.StatusRunning {
+		s.ended(ctx, c, &anyframe.SessionStateError{})
+		s.persist(ctx)
+	}
+	return true, h.Store.Leave(ctx, a.Visitor, a.Ticket)
+}
+
+// reserve keeps everybody from sending the session a turn or waking it, here and
+// elsewhere, until release is called. It reports false if somebody does just now.
+func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err error) {
+	var undo []func()
+	release = func() {
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+	}
+	defer func() {
+		if !ok {
+			release()
+		}
+	}()
+	t := s.queue.tryEnter()
+	if t == nil {
+		return nil, false, nil
+	}
+	undo = append(undo, func() { s.queue.leave(t) })
+	select {
+	case s.sandbox.waking <- struct{}{}:
+		undo = append(undo, func() { <-s.sandbox.waking })
+	default:
+		return release, false, nil
+	}
+	for _, name := range []string{leaseTurn, leaseWake} {
+		free, got, err := s.hub.tryLease(ctx, name+s.visitor)
+		if err != nil || !got {
+			return release, false, err
+		}
+		undo = append(undo, free)
+	}
+	return release, true, nil
+}
+
+// idle reports whether the agent is done with all that it was told. What is in its
+// transcript decides: another process may have sent the last turn, or the operator.
+func (s *Session) idle(ctx context.Context, c *conversation.Conversation) (bool, error) {
+	if _, err := c.Refresh(ctx); err != nil {
+		return false, err
+	}
+	if s.works() {
+		return false, nil
+	}
+	_, idle, err := s.tail(ctx, c, c.Log().Head())
+	return idle, err
+}
+
+// releaseOnceDown ends the count of the sandbox when AnyFrame says that it is down, which
+// takes as long as its snapshot. It looks once before it returns.
+func (s *Session) releaseOnceDown(ctx context.Context, id string) {
+	since, held := s.seat.Held()
+	if !held {
+		return
+	}
+	if down, err := s.hub.isDown(ctx, id); err == nil && down {
+		s.seat.Release(since)
+		return
+	}
+	s.hub.members.Go(func() {
+		ctx, cancel := context.WithTimeout(s.hub.ctx, s.hub.IdleTimeout)
+		defer cancel()
+		if err := s.hub.waitDown(ctx, id); err == nil {
+			s.seat.Release(since)
+		}
+	})
+}
+
+// isDown reports whether AnyFrame has no sandbox up for this session.
+func (h *Hub) isDown(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.UpstreamTimeout)
+	defer cancel()
+	up, err := h.Client.Sessions.Get(ctx, id)
+	if errors.Is(err, anyframe.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && (up.Status.Resumable() || up.Status == anyframe.StatusError), err
+}
+
+// waitDown returns nil once the sandbox is down.
+func (h *Hub) waitDown(ctx context.Context, id string) error {
+	for attempt := 0; ; attempt++ {
+		if down, err := h.isDown(ctx, id); down || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		pause(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
+	}
+}
+
+// down terminates a sandbox and returns nil once AnyFrame says that it is down.
+func (h *Hub) down(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, h.UpstreamTimeout)
+	defer cancel()
+	if _, err := h.Client.Sessions.Terminate(ctx, id); err != nil && !alreadyDown(err) {
+		return err
+	}
+	return h.waitDown(ctx, id)
+}
+
+// alreadyDown reports whether AnyFrame refused to terminate a sandbox because there is
+// nothing to terminate.
+func alreadyDown(err error) bool {
+	return errors.Is(err, anyframe.ErrNotFound) || errors.Is(err, anyframe.ErrConflict)
+}
