@@ -3,11 +3,15 @@ package relay
 import (
 	"testing"
 
-	"github.com/anyframe-relay/relay/relay/internal/event"
-	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
+
+// fed is one numbered delta, as it comes from AnyFrame.
+func fed(seq int64) anyframe.Event {
+	return anyframe.Event{Seq: seq, Data: []byte(`{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"the quick brown fox"}]}}`)}
+}
 
 func BenchmarkParse(b *testing.B) {
 	ev := fed(1)
@@ -26,57 +30,5 @@ func BenchmarkTranslate(b *testing.B) {
 		if seq%100 == 0 {
 			t.said.Reset() // a block has come
 		}
-	}
-}
-
-func BenchmarkAppend(b *testing.B) {
-	l := eventlog.New(0, eventlog.Limits{Events: 2000, Bytes: 1 << 20})
-	frame := make([]byte, 100)
-	b.ReportAllocs()
-	for seq := int64(1); b.Loop(); seq++ {
-		l.Append(eventlog.Entry{Seq: seq, Frame: frame})
-	}
-}
-
-// BenchmarkWake is an event for somebody who waits as the standard library's
-// connections make one wait.
-func BenchmarkWake(b *testing.B) {
-	l := eventlog.New(0, eventlog.Limits{Events: 2000, Bytes: 1 << 20})
-	woken := make(chan struct{})
-	defer l.Close()
-	go func() {
-		var buf [batch]eventlog.Entry
-		for pos := int64(0); ; {
-			changed := l.Changed()
-			n, next, err := l.Read(pos, buf[:])
-			if err != nil {
-				return
-			}
-			if pos = next; n > 0 {
-				woken <- struct{}{}
-				continue
-			}
-			<-changed
-		}
-	}()
-	frame := make([]byte, 100)
-	b.ReportAllocs()
-	for seq := int64(1); b.Loop(); seq++ {
-		l.Append(eventlog.Entry{Seq: seq, Frame: frame})
-		<-woken
-	}
-}
-
-func BenchmarkWrite(b *testing.B) {
-	for name, tabs := range map[string]int{"1": 1, "100": 100} {
-		b.Run(name+"-tabs", func(b *testing.B) {
-			sess, ends := crowd(b, tabs)
-			drainAll(ends)
-			frame := event.TextFrame(event.ID{Epoch: 1, Seq: 1}, event.TextData{Text: "the quick brown fox", Delta: true})
-			b.ReportAllocs()
-			for seq := int64(1); b.Loop(); seq++ {
-				sess.log.Append(eventlog.Entry{Seq: seq, Frame: frame})
-			}
-		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -28,7 +29,10 @@ func (s *Server) SetLeases(d time.Duration) { s.hub.leases = d }
 
 // CloseHub ends what goes on in s and leaves it its store, as in the middle of
 // [Server.Close].
-func (s *Server) CloseHub() { s.hub.close() }
+func (s *Server) CloseHub() {
+	s.streams.Close()
+	s.hub.close()
+}
 
 // SetLinger makes s keep sessions that nobody needs for another time than
 // usual. It must be called before the first request.
@@ -42,12 +46,16 @@ func (s *Server) SetWatch(quiet, live time.Duration) {
 
 // SetHeartbeat makes streams show a sign of life after another time of silence
 // than usual. It must be called before the first request.
-func (s *Server) SetHeartbeat(d time.Duration) { s.hub.heartbeat = d }
+func (s *Server) SetHeartbeat(d time.Duration) {
+	s.streaming.Heartbeat = d
+	s.streams = stream.New(s.streaming, s.metrics, s.log)
+}
 
 // SetUnwatched makes s wait for browsers to leave as it does on systems without
 // a poller of ours. It must be called before the first request.
 func (s *Server) SetUnwatched() {
-	s.hub.watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
+	s.streaming.Watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
+	s.streams = stream.New(s.streaming, s.metrics, s.log)
 }
 
 // SetSilent makes s ask AnyFrame after another time of silence than usual

@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -50,10 +48,6 @@ type hub struct {
 	herald store.Herald
 	// After how long a session is read from the store again, see watch.go.
 	watchQuiet, watchLive, watchSilent time.Duration
-	heartbeat                          time.Duration // how long a stream may be silent
-	// watch tells when a browser leaves, where that takes no goroutine.
-	watch func(net.Conn, poll.Waiter) (*poll.Watch, error)
-	clock clock
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
@@ -74,10 +68,9 @@ type hub struct {
 
 func newHub(c *Config, st store.Store, client *anyframe.Client, g *upstream.Guard, l *limits, m *telemetry.Metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &hub{
+	return &hub{
 		config: c, marks: redact.KeyPatterns(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,
 		watchQuiet: watchQuiet, watchLive: watchLive, watchSilent: watchSilent, checks: make(chan struct{}, maxChecks),
-		heartbeat: heartbeat, watch: poll.Of,
 		ctx: ctx, cancel: cancel,
 		reads:    make(chan struct{}, maxUpstreamReads),
 		making:   make(chan struct{}, maxMaking),
@@ -85,8 +78,6 @@ func newHub(c *Config, st store.Store, client *anyframe.Client, g *upstream.Guar
 		sessions: map[string]*session{},
 		unranked: map[*session]bool{},
 	}
-	h.clock.hub = h
-	return h
 }
 
 // open returns the visitor's session with its record as it is now. Whoever opens it
@@ -173,34 +164,8 @@ func (h *hub) void(visitor string) {
 	s.stopPump()
 }
 
-// beginDrain refuses new work and tells every stream to end soon.
-func (h *hub) beginDrain() {
-	h.drain.Do(func() {
-		close(h.draining)
-		h.rouse()
-	})
-}
-
-// rouse makes every stream look at the hub again.
-func (h *hub) rouse() {
-	h.mu.Lock()
-	live := slices.Collect(maps.Values(h.sessions))
-	h.mu.Unlock()
-	for _, s := range live {
-		s.rouse()
-	}
-}
-
-// join makes the hub wait for one more, until wg.Done is called. It reports false
-// once the hub is closed.
-func (h *hub) join() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.closed {
-		h.wg.Add(1)
-	}
-	return !h.closed
-}
+// beginDrain refuses new work.
+func (h *hub) beginDrain() { h.drain.Do(func() { close(h.draining) }) }
 
 func (h *hub) isDraining() bool {
 	select {
@@ -222,8 +187,8 @@ func (h *hub) close() {
 		}
 		s.watch.Stop()
 	}
-	h.cancel() // tells the clock, and that the streams; not later, for who cannot join must see that it's over
 	h.mu.Unlock()
+	h.cancel()
 	h.wg.Wait()
 }
 

@@ -281,11 +281,7 @@ func (s *session) takeEasily(in *inflow, ev *upstream.Event) bool {
 
 // crowded reports whether the session has so many streams that to write to all of
 // them is not the poller's to do.
-func (s *session) crowded() bool {
-	s.tabsMu.Lock()
-	defer s.tabsMu.Unlock()
-	return len(s.tabs) > manyTabs
-}
+func (s *session) crowded() bool { return s.watchers.Len() > manyTabs }
 
 // holes is what a pump has learnt about seqs that are missing from the stream.
 type holes struct {

@@ -201,9 +201,3 @@ func add(counts map[string]int, key string, n int) {
 		delete(counts, key)
 	}
 }
-
-func (l *limits) openStreams() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.streams
-}

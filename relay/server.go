@@ -15,6 +15,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
@@ -35,6 +36,8 @@ type Server struct {
 	visitors     *scs.SessionManager
 	identities   *identities // nil when visitors are known by their tokens only
 	hub          *hub
+	streams      *stream.Server
+	streaming    stream.Options // of streams
 	assets       *assets
 	handler      http.Handler
 
@@ -89,6 +92,8 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
+	s.streaming = stream.Options{Lifetime: c.StreamLifetime}
+	s.streams = stream.New(s.streaming, s.metrics, log)
 	s.hub.holder, s.hub.herald = s.holder, herald
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
@@ -163,7 +168,8 @@ func (s *Server) watchKey(ctx context.Context) {
 // returns when the last has ended, or with ctx.
 func (s *Server) Drain(ctx context.Context) {
 	s.hub.beginDrain()
-	for s.limits.openStreams() > 0 && ctx.Err() == nil {
+	s.streams.Drain()
+	for s.streams.Open() > 0 && ctx.Err() == nil {
 		pause(ctx, 20*time.Millisecond)
 	}
 }
@@ -171,6 +177,7 @@ func (s *Server) Drain(ctx context.Context) {
 // Close ends the sessions, waits for all that the relay has started, and closes
 // the store. Sandboxes are left to go to sleep by themselves.
 func (s *Server) Close() error {
+	s.streams.Close()
 	s.hub.close()
 	s.hub.client.CloseIdleConnections()
 	return s.store.Close()

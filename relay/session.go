@@ -37,8 +37,7 @@ type session struct {
 	translator *translator
 	group      []eventlog.Entry // what append works with
 
-	tabsMu sync.Mutex    // held while the streams are told of a change; nothing there waits
-	tabs   []*subscriber // the streams whose connections were taken over
+	watchers eventlog.Watchers // the session's streams, over all epochs
 
 	mu        sync.Mutex // held only to look or set
 	record    store.Session
@@ -92,7 +91,7 @@ func newSession(h *hub, visitor string) *session {
 // newLog returns an empty log that tells the session's streams of its changes.
 func (s *session) newLog(base int64) *eventlog.Log {
 	log := eventlog.New(base, s.hub.logLimits())
-	log.Watch(s.poke)
+	log.Watch(s.watchers.Notify)
 	return log
 }
 
@@ -153,7 +152,7 @@ func (s *session) adopt(ctx context.Context, rec store.Session, st event.Status,
 	return nil
 }
 
-// view is what a subscriber looks at. Its log is closed when the epoch ends;
+// view is what a stream shows. Its log is closed when the epoch ends;
 // every other change notifies the log's readers.
 type view struct {
 	status event.Status

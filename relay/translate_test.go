@@ -234,3 +234,17 @@ func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T
 		t.Errorf("got %+v, want %+v", out.items, want)
 	}
 }
+
+func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {
+	book := &notebook{}
+	tr := newTestTranslator(VisibilityChat, false, book)
+	for seq, key := range []string{"first", "second"} {
+		book.setTurn(turnNote{note: store.Note{Key: key, State: turnSent, Seq: int64(10*seq + 2)}, Text: key})
+		for next := range int64(3) { // the second of them finds that all is shown
+			out := tr.step(upstream.Decode(fed(int64(10*seq+3) + next)))
+			if next == 0 && (len(out.items) != 2 || out.items[0].Kind != "user") {
+				t.Errorf("%s: got %v, want the turn before the delta", key, out.items)
+			}
+		}
+	}
+}

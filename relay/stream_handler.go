@@ -1,0 +1,92 @@
+package relay
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"slices"
+
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
+)
+
+// streamEvents sends the session's events, from where the browser left off:
+// GET /v1/events.
+func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
+	v, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	if s.hub.isDraining() {
+		return problem.Draining
+	}
+	release, err := s.limits.stream(v.id, clientip.Of(r))
+	if err != nil {
+		return err
+	}
+	undo := []func(){release} // called in reverse when the stream has ended
+	done := func(string) {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	defer func() {
+		if err != nil {
+			done("")
+		}
+	}()
+	sess, err := s.hub.open(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	undo = append(undo, sess.close, sess.listen())
+	src := &source{server: s, session: sess}
+	if v.identified {
+		token := v.token
+		src.device = sess.attach(token)
+		undo = append(undo, func() { sess.detach(token) })
+		if _, err := s.visitor(r); err != nil {
+			return err // logged out before anybody could tell this stream
+		}
+	}
+	return s.streams.Serve(w, r, src, lastEventID(r), done)
+}
+
+// lastEventID is the event after which the browser wants to go on. The header, which
+// an EventSource sets when it reconnects, comes before the query.
+func lastEventID(r *http.Request) string {
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	return r.URL.Query().Get("last_event_id")
+}
+
+// source shows a session to one stream. It implements [stream.Source].
+type source struct {
+	server  *Server
+	session *session
+	device  *device // nil unless the website said who the visitor is
+}
+
+func (s *source) View() stream.View {
+	v := s.session.view()
+	return stream.View{Status: v.status, Epoch: v.epoch, Log: v.log, Revoked: v.voided || s.device.isVoid()}
+}
+
+func (s *source) Watchers() *eventlog.Watchers { return &s.session.watchers }
+
+func (s *source) Known(ctx context.Context, seq int64) (bool, error) {
+	rows, err := s.session.rows(ctx, seq-1, 1)
+	return len(rows) > 0, err
+}
+
+func (s *source) History(ctx context.Context, after, upto int64) iter.Seq2[event.Item, error] {
+	return s.session.history(ctx, after, upto)
+}
+
+func (s *source) Look(ctx context.Context) { s.server.lookBriefly(ctx, s.session) }
+
+func (s *source) Wrote() { s.session.firstWord.Sent() }
