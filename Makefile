@@ -11,7 +11,7 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -p 1 -timeout 25m ./... && go test -run '^TestAnEventAllocatesNothing' ./relay && go -C bench test ./...
+	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -p 1 -timeout 25m ./... && go test -run '^TestAnEventAllocatesNothing' ./relay/internal/stream && go -C bench test ./...
 
 lint: ## linters, formatting, whether the committed bundle is fresh and small, and what the program is built of
 	$(LINT) run && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go test -count 1 -v -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit
@@ -35,7 +35,7 @@ bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
 	go -C bench run ./load full
 
 bench-go: ## the hot path's Go benchmarks beside bench/baseline.txt
-	go test -run '^$$' -bench 'Parse|Translate|Append|Wake|Write' -benchmem -count 6 -benchtime 100ms ./relay | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da bench/baseline.txt bench/now.txt
+	go test -run '^$$' -bench '^Benchmark(Parse|Translate|Append|Wake|Write)$$' -benchmem -count 6 -benchtime 100ms ./relay ./relay/internal/... | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da -ignore pkg bench/baseline.txt bench/now.txt
 
 bench-web: ## the widget in Chromium beside deep-chat, for docs/benchmarks-web.md
 	go run ./tools/setup && npm --prefix bench/web ci --no-audit --no-fund && node bench/web/bench.mjs

@@ -12,6 +12,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store/stores"
 )
@@ -29,13 +30,13 @@ type Rate struct {
 type TrustedProxies = clientip.TrustedProxies
 
 // Visibility is how much of what the agent does a visitor sees.
-type Visibility string
+type Visibility = event.Visibility
 
 // The visibilities, each showing all that the one before shows.
 const (
-	VisibilityChat  Visibility = "chat"  // visitor and agent text, questions, turn ends
-	VisibilityTools Visibility = "tools" // also tool names and a short summary of their input
-	VisibilityFull  Visibility = "full"  // everything; for private deployments
+	VisibilityChat  = event.VisibilityChat  // visitor and agent text, questions, turn ends
+	VisibilityTools = event.VisibilityTools // also tool names and a short summary of their input
+	VisibilityFull  = event.VisibilityFull  // everything; for private deployments
 )
 
 // Look is what the widget shows unless the page that embeds it says otherwise.

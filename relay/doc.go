@@ -4,7 +4,7 @@
 // Two flows make up the program, and everything has its place on one of them:
 //
 //	down   request → visitor → session → turn → AnyFrame
-//	up     AnyFrame stream → translate → event log → every subscriber's SSE
+//	up     AnyFrame stream → translate → event log → every open stream
 //
 // Down: routes.go limits the rate and finds the visitor (visitor.go). A message
 // is decoded (message.go), noted in the store under its idempotency key, waits
@@ -14,13 +14,13 @@
 //
 // Up: each live session has one pump (pump.go), the only reader of AnyFrame's
 // stream. What it reads is translated (translate.go), which drops everything
-// that is not named, and appended to the session's log (package eventlog). A
-// subscriber (events.go) is a place in that log; replay and live are the same
+// that is not named, and appended to the session's log (package eventlog). An open
+// stream (package stream) is a cursor into that log; replay and live are the same
 // loop. What the log no longer keeps is read from AnyFrame's transcript through
-// the same translator.
+// the same translator (history.go).
 //
-// Who owns what: [Server] owns the hub (hub.go), the hub owns every session and
-// goroutine, a pump's context comes from the hub and never from a request.
+// Who owns what: [Server] owns the hub (hub.go), which owns every session and its
+// goroutines, and the stream server, which owns the open streams. A pump's context comes from the hub and never from a request.
 // AnyFrame's log is the truth about a conversation; the store (package store)
 // is the truth about who the visitor is, which session is theirs, and what
 // AnyFrame's log does not say: idempotency keys and answered prompts (notebook.go).

@@ -2,11 +2,11 @@ package relay
 
 import (
 	"io/fs"
-	"maps"
 	"net"
 	"time"
 
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -16,55 +16,54 @@ type VisitorCodec = visitorCodec
 
 // WrapStore puts wrap between the hub of s and its store. It must be called
 // before the first request.
-func (s *Server) WrapStore(wrap func(store.Store) store.Store) { s.hub.store = wrap(s.hub.store) }
+func (s *Server) WrapStore(wrap func(store.Store) store.Store) { s.hub.SetStore(wrap(s.store)) }
 
 // RankNow makes s tell the store at once of the ranks that it has yet to hear
 // of.
-func (s *Server) RankNow() { s.hub.rankNow() }
+func (s *Server) RankNow() { s.hub.RankNow() }
 
 // SetLeases makes leases of s hold for another time than usual. It must be
 // called before the first request.
-func (s *Server) SetLeases(d time.Duration) { s.hub.leases = d }
+func (s *Server) SetLeases(d time.Duration) { s.hub.Tuning.Lease = d }
 
 // CloseHub ends what goes on in s and leaves it its store, as in the middle of
 // [Server.Close].
-func (s *Server) CloseHub() { s.hub.close() }
+func (s *Server) CloseHub() {
+	s.streams.Close()
+	s.hub.Close()
+}
 
 // SetLinger makes s keep sessions that nobody needs for another time than
 // usual. It must be called before the first request.
-func (s *Server) SetLinger(d time.Duration) { s.hub.linger = d }
+func (s *Server) SetLinger(d time.Duration) { s.hub.Tuning.Linger = d }
 
 // SetWatch makes s read sessions from the store again after another time than
 // usual. It must be called before the first request.
 func (s *Server) SetWatch(quiet, live time.Duration) {
-	s.hub.watchQuiet, s.hub.watchLive = quiet, live
+	s.hub.Tuning.ResyncQuiet, s.hub.Tuning.ResyncLive = quiet, live
 }
 
 // SetHeartbeat makes streams show a sign of life after another time of silence
 // than usual. It must be called before the first request.
-func (s *Server) SetHeartbeat(d time.Duration) { s.hub.heartbeat = d }
+func (s *Server) SetHeartbeat(d time.Duration) {
+	s.streaming.Heartbeat = d
+	s.streams = stream.New(s.streaming, s.metrics, s.log)
+}
 
 // SetUnwatched makes s wait for browsers to leave as it does on systems without
 // a poller of ours. It must be called before the first request.
 func (s *Server) SetUnwatched() {
-	s.hub.watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
+	s.streaming.Watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
+	s.streams = stream.New(s.streaming, s.metrics, s.log)
 }
 
 // SetSilent makes s ask AnyFrame after another time of silence than usual
 // whether a sandbox still runs. It must be called before the first request.
-func (s *Server) SetSilent(d time.Duration) { s.hub.watchSilent = d }
+func (s *Server) SetSilent(d time.Duration) { s.hub.Tuning.ProbeAfter = d }
 
 // SessionsInMemory is how many sessions s holds, those included of whose rank it
 // has yet to tell.
-func (s *Server) SessionsInMemory() int {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	all := maps.Clone(s.hub.unranked)
-	for _, live := range s.hub.sessions {
-		all[live] = true
-	}
-	return len(all)
-}
+func (s *Server) SessionsInMemory() int { return s.hub.InMemory() }
 
 // CountedInMemory is how many visitors and addresses s counts something for.
 func (s *Server) CountedInMemory() int {
@@ -77,15 +76,7 @@ func (s *Server) CountedInMemory() int {
 }
 
 // Kept is how many events and bytes s keeps of all sessions together.
-func (s *Server) Kept() (events, bytes int) {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	for _, sess := range s.hub.sessions {
-		n, size := sess.view().log.Size()
-		events, bytes = events+n, bytes+size
-	}
-	return events, bytes
-}
+func (s *Server) Kept() (events, bytes int) { return s.hub.Kept() }
 
 // PanelURL is the panel's URL as the loader has it, relative to its own.
 func PanelURL(files fs.FS) (string, error) {

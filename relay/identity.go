@@ -216,7 +216,7 @@ func (s *Server) recognise(ctx context.Context, presented who, known bool, subje
 			return v, err
 		}
 	}
-	if s.hub.isDraining() {
+	if s.hub.Draining() {
 		return who{}, problem.Draining
 	}
 	if subject == "" {

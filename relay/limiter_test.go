@@ -121,13 +121,13 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 		if limited {
 			want = store.ErrClosed
 		}
-		if err := l.message(t.Context(), "v"); !errors.Is(err, want) {
+		if err := l.Message(t.Context(), "v"); !errors.Is(err, want) {
 			t.Errorf("a message: got %v, want %v", err, want)
 		}
-		if err := l.newSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
+		if err := l.NewSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
 			t.Errorf("a session: got %v, want %v", err, want)
 		}
-		if _, err := l.beginSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
+		if _, err := l.BeginSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
 			t.Errorf("a session begun: got %v, want %v", err, want)
 		}
 		for i := range 5 {

@@ -76,8 +76,8 @@ func (l *limits) request(ctx context.Context, addr string) error {
 	return nil
 }
 
-// message counts one more turn or answer of the visitor.
-func (l *limits) message(ctx context.Context, visitor string) error {
+// Message counts one more turn or answer of the visitor.
+func (l *limits) Message(ctx context.Context, visitor string) error {
 	return l.quotas.ask(ctx, l.messages(visitor), true)
 }
 
@@ -105,9 +105,9 @@ func (l *limits) sessions(addr string) []quota {
 		quota{"sessions", Rate{l.config.SessionsPerDay, 24 * time.Hour}, "", problem.Budget})
 }
 
-// newSession returns the refusal if addr, or everybody together, has begun as
+// NewSession returns the refusal if addr, or everybody together, has begun as
 // many sessions as it may. A store that cannot be asked is one too.
-func (l *limits) newSession(ctx context.Context, addr string) error {
+func (l *limits) NewSession(ctx context.Context, addr string) error {
 	for _, q := range l.sessions(addr) {
 		if err := l.quotas.ask(ctx, q, false); err != nil {
 			return l.spent(err)
@@ -116,9 +116,9 @@ func (l *limits) newSession(ctx context.Context, addr string) error {
 	return nil
 }
 
-// beginSession counts a session that addr is about to begin, before it is made,
+// BeginSession counts a session that addr is about to begin, before it is made,
 // so that many at once cannot slip past. The caller calls undo if none was made.
-func (l *limits) beginSession(ctx context.Context, addr string) (undo func() error, err error) {
+func (l *limits) BeginSession(ctx context.Context, addr string) (undo func() error, err error) {
 	var taken []quota
 	undo = func() error {
 		var errs []error
@@ -200,10 +200,4 @@ func add(counts map[string]int, key string, n int) {
 	if counts[key] += n; counts[key] == 0 {
 		delete(counts, key)
 	}
-}
-
-func (l *limits) openStreams() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.streams
 }

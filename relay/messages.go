@@ -13,6 +13,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
@@ -42,7 +43,7 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	if err != nil {
 		return err
 	}
-	if s.hub.isDraining() {
+	if s.hub.Draining() {
 		return problem.Draining
 	}
 	key := r.Header.Get("Idempotency-Key")
@@ -64,17 +65,25 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	if err != nil {
 		return err
 	}
+	// From here on the order of the visitor's turns is that in which they were read.
+	ticket, err := s.hub.Enqueue(v.id)
+	if err != nil {
+		return err
+	}
+	defer ticket.Leave()
 	if v.brief { // it must not run out while the sandbox boots
 		if v, err = s.extend(r.Context(), v); err != nil {
 			return err
 		}
 	}
-	sess, err := s.hub.open(r.Context(), v.id)
+	sess, err := s.hub.Open(r.Context(), v.id)
 	if err != nil {
 		return err
 	}
-	defer sess.close()
-	got, repeated, err := sess.send(r.Context(), clientip.Of(r), key, m)
+	defer sess.Close()
+	got, repeated, err := sess.Send(r.Context(), ticket, clientip.Of(r), key, session.Message{
+		Text: m.text, Attachments: m.attachments, Names: m.names(), Hash: m.hash(),
+	})
 	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
 		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
@@ -104,10 +113,20 @@ func (s *Server) admitBody(r *http.Request, visitor, key string) (release func()
 	}
 	if size > largeBody {
 		if err := s.limits.mayMessage(r.Context(), visitor); err != nil {
-			if _, noteErr := s.hub.store.Note(r.Context(), visitor, noteTurn, key); noteErr != nil {
+			if !s.noted(r.Context(), visitor, key) {
 				return nil, err
 			}
 		}
 	}
 	return s.limits.body(clientip.Of(r), size)
+}
+
+// noted reports whether a visitor's turn with this key is known.
+func (s *Server) noted(ctx context.Context, visitor, key string) bool {
+	sess, err := s.hub.Open(ctx, visitor)
+	if err != nil {
+		return false
+	}
+	defer sess.Close()
+	return sess.Noted(ctx, key)
 }

@@ -18,6 +18,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
+// A key as AnyFrame makes them, and what of it nobody may see.
+const (
+	testSecret = "Zq7Kp2Vw9XtB4nRmD6sL"
+	testMarked = "afm_canary_" + testSecret
+)
+
 // panicking is what the relay makes of a handler that panics.
 func panicking(t *testing.T, handler http.HandlerFunc) (rec *httptest.ResponseRecorder, log string, passedOn any) {
 	t.Helper()

@@ -231,7 +231,7 @@ func TestAStreamThatWaitsHasNoGoroutine(t *testing.T) {
 		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
 			t.Fatal(err)
 		}
-		return !strings.Contains(all.String(), "relay.(*subscriber)")
+		return !strings.Contains(all.String(), "stream.(*stream)")
 	})
 	v.say("hello", "k2")
 	for _, x := range tabs {

@@ -22,6 +22,9 @@ const (
 	maxRefused = 10_000
 )
 
+// storeTimeout is how long a call to the store may take.
+const storeTimeout = 5 * time.Second
+
 // quota is what somebody may do so often, over all processes and restarts.
 type quota struct {
 	name    string

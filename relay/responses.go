@@ -15,7 +15,7 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if s.hub.isDraining() {
+	if s.hub.Draining() {
 		return problem.Draining
 	}
 	body, err := readBody(w, r, maxSmallBody+6*int64(s.config.MaxMessage))
@@ -40,15 +40,15 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	case len(text) > s.config.MaxMessage:
 		return problem.TooLarge.With("The answer is longer than %d bytes.", s.config.MaxMessage)
 	}
-	if err := s.limits.message(r.Context(), v.id); err != nil {
+	if err := s.limits.Message(r.Context(), v.id); err != nil {
 		return err
 	}
-	sess, err := s.hub.open(r.Context(), v.id)
+	sess, err := s.hub.Open(r.Context(), v.id)
 	if err != nil {
 		return err
 	}
-	defer sess.close()
-	if err := sess.answer(context.WithoutCancel(r.Context()), id, text, decision); err != nil {
+	defer sess.Close()
+	if err := sess.Answer(context.WithoutCancel(r.Context()), id, text, decision); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusAccepted, struct{}{})

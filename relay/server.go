@@ -3,6 +3,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -14,7 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
@@ -35,7 +43,9 @@ type Server struct {
 	client       *anyframe.Client
 	visitors     *scs.SessionManager
 	identities   *identities // nil when visitors are known by their tokens only
-	hub          *hub
+	hub          *session.Hub
+	streams      *stream.Server
+	streaming    stream.Options // of streams
 	assets       *assets
 	handler      http.Handler
 
@@ -89,16 +99,34 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
-	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
-	s.hub.holder, s.hub.notifier = s.holder, notifier
+	s.streaming = stream.Options{Lifetime: c.StreamLifetime}
+	s.streams = stream.New(s.streaming, s.metrics, log)
+	s.hub = session.NewHub(session.Options{
+		AgentID: c.AgentID, IdleTimeout: c.IdleTimeout, BootTimeout: c.BootTimeout, SendWait: c.SendWait,
+		UpstreamTimeout: c.UpstreamTimeout, VisitorTTL: c.VisitorTTL, StreamLifetime: c.StreamLifetime, MaxSessions: c.MaxSessions,
+		Conversation: conversation.Options{
+			Visibility: c.Visibility, Approvals: c.VisitorApprovals, Patterns: redact.KeyPatterns(c.APIKey),
+			Limits: eventlog.Limits{Events: c.ReplayEvents, Bytes: c.ReplayBytes, Compact: event.CompactDeltas},
+		},
+		Store: s.store, Notifier: notifier, Client: s.client, Quota: s.limits, TokenValid: s.tokenValid, Metrics: s.metrics, Log: log,
+	})
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
-	}, s.hub.keptBytes))
+	}, func() float64 { _, bytes := s.hub.Kept(); return float64(bytes) }))
 	s.handler = s.routes()
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
 	}
 	return s, nil
+}
+
+// tokenValid reports whether a visitor's token is good.
+func (s *Server) tokenValid(ctx context.Context, token string) (bool, error) {
+	_, err := s.holder(ctx, token)
+	if errors.Is(err, problem.VisitorUnknown) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // awake tells how many sandboxes are counted as awake, NaN if nobody can say.
@@ -120,16 +148,14 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // WriteTimeout is how long an answer that is not a stream may take; the HTTP
 // server that serves Handler should allow as much.
 func (s *Server) WriteTimeout() time.Duration {
-	return s.config.SendWait + connectWait + 2*s.config.UpstreamTimeout + 10*time.Second
+	return s.config.SendWait + session.ConnectWait + 2*s.config.UpstreamTimeout + 10*time.Second
 }
 
 // Run hears what other processes tell, if the store lets them, and watches
 // whether AnyFrame takes our key, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	if notifier := s.hub.notifier; notifier != nil {
-		wg.Go(func() { notifier.Subscribe(ctx, s.hub.heard) })
-	}
+	wg.Go(func() { s.hub.Subscribe(ctx) })
 	s.watchKey(ctx)
 	wg.Wait()
 }
@@ -141,17 +167,17 @@ func (s *Server) watchKey(ctx context.Context) {
 		_, err := s.client.Me(ctx, anyframe.CallRetries(0))
 		wait := time.Minute
 		if err != nil && !s.guard.KeyRefused() {
-			wait = backoff(attempt, time.Minute) // AnyFrame is not there yet
+			wait = backoff.Delay(attempt, time.Minute) // AnyFrame is not there yet
 		}
 		if err == nil {
 			attempt = 0
 		}
-		if pause(ctx, wait); ctx.Err() != nil {
+		if backoff.Sleep(ctx, wait); ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			for !s.guard.KeyRefused() { // nothing to watch for as long as calls succeed
-				if pause(ctx, 5*time.Second); ctx.Err() != nil {
+				if backoff.Sleep(ctx, 5*time.Second); ctx.Err() != nil {
 					return
 				}
 			}
@@ -163,17 +189,19 @@ func (s *Server) watchKey(ctx context.Context) {
 // spread over five seconds; their browsers come back, here or elsewhere. It
 // returns when the last has ended, or with ctx.
 func (s *Server) Drain(ctx context.Context) {
-	s.hub.beginDrain()
-	for s.limits.openStreams() > 0 && ctx.Err() == nil {
-		pause(ctx, 20*time.Millisecond)
+	s.hub.BeginDrain()
+	s.streams.Drain()
+	for s.streams.Open() > 0 && ctx.Err() == nil {
+		backoff.Sleep(ctx, 20*time.Millisecond)
 	}
 }
 
 // Close ends the sessions, waits for all that the relay has started, and closes
 // the store. Sandboxes are left to go to sleep by themselves.
 func (s *Server) Close() error {
-	s.hub.close()
-	s.hub.client.CloseIdleConnections()
+	s.streams.Close()
+	s.hub.Close()
+	s.client.CloseIdleConnections()
 	return s.store.Close()
 }
 
@@ -192,7 +220,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		Reasons []string `json:"reasons"`
 	}{true, []string{}}
 	not := func(reason string) { out.Ready, out.Reasons = false, append(out.Reasons, reason) }
-	if s.hub.isDraining() {
+	if s.hub.Draining() {
 		not("draining")
 	}
 	if err := s.storeHealth(r.Context()); err != nil {

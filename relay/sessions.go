@@ -3,16 +3,14 @@ package relay
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
-	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 // lookWait is how long a visitor waits for AnyFrame to say where its session
@@ -31,21 +29,21 @@ func writeJSON(w http.ResponseWriter, code int, v any) error {
 }
 
 // lookBriefly finds out where the session stands, if that doesn't take long.
-func (s *Server) lookBriefly(ctx context.Context, sess *session) {
+func (s *Server) lookBriefly(ctx context.Context, sess *session.Session) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	if err := sess.look(ctx); err != nil {
+	if err := sess.Look(ctx); err != nil {
 		s.log.Debug("look at a session", "error", err)
 	}
 }
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
-func (s *Server) open(r *http.Request) (*session, error) {
+func (s *Server) open(r *http.Request) (*session.Session, error) {
 	v, err := s.visitor(r)
 	if err != nil {
 		return nil, err
 	}
-	return s.hub.open(r.Context(), v.id)
+	return s.hub.Open(r.Context(), v.id)
 }
 
 // showSession tells where the session stands: GET /v1/session.
@@ -54,15 +52,15 @@ func (s *Server) showSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer sess.close()
+	defer sess.Close()
 	s.lookBriefly(r.Context(), sess)
-	return writeJSON(w, http.StatusOK, sess.state())
+	return writeJSON(w, http.StatusOK, sess.State())
 }
 
 // wakeSession makes sure that a session exists and is awake, without waiting
 // for it: POST /v1/session.
 func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
-	if s.hub.isDraining() {
+	if s.hub.Draining() {
 		return problem.Draining
 	}
 	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
@@ -80,24 +78,24 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer sess.close()
+	defer sess.Close()
 	s.lookBriefly(r.Context(), sess)
-	flight, err := sess.ensure(r.Context(), clientip.Of(r))
+	call, err := sess.Ensure(r.Context(), clientip.Of(r))
 	if err != nil {
 		return err
 	}
-	if flight == nil {
-		return writeJSON(w, http.StatusOK, sess.state())
+	if call == nil {
+		return writeJSON(w, http.StatusOK, sess.State())
 	}
 	select {
-	case <-flight.done:
-		if flight.err != nil {
-			return flight.err
+	case <-call.Done():
+		if err := call.Err(); err != nil {
+			return err
 		}
-		return writeJSON(w, http.StatusOK, sess.state())
+		return writeJSON(w, http.StatusOK, sess.State())
 	default:
 	}
-	return writeJSON(w, http.StatusAccepted, sess.state())
+	return writeJSON(w, http.StatusAccepted, sess.State())
 }
 
 // endSession ends the conversation: DELETE /v1/session.
@@ -106,8 +104,8 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer sess.close()
-	if err := sess.end(context.WithoutCancel(r.Context())); err != nil {
+	defer sess.Close()
+	if err := sess.End(context.WithoutCancel(r.Context())); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -140,48 +138,20 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer sess.close()
+	defer sess.Close()
 	out := struct {
 		Events    []pastEvent `json:"events"`
 		NextSince *int64      `json:"next_since"`
 	}{Events: []pastEvent{}}
-	v, id, book := sess.view(), sess.upstreamID(), sess.notes()
-	if v.epoch == 0 || id == "" {
-		return writeJSON(w, http.StatusOK, out)
-	}
-	done, err := s.hub.reading(r.Context())
+	items, epoch, next, err := sess.Page(r.Context(), since, int(limit))
 	if err != nil {
 		return err
 	}
-	defer done()
-	read := func(since int64, limit int) ([]anyframe.ChatEvent, error) {
-		rows, err := s.hub.client.Sessions.Transcript(r.Context(), id, since, limit)
-		if errors.Is(err, anyframe.ErrNotFound) {
-			err = nil
-		}
-		return rows, err
-	}
-	rows, err := read(since, int(limit))
-	if err != nil {
-		return err
-	}
-	t := newTranslator(&s.config, s.hub.marks, v.epoch, since, book, true)
-	if err := t.joinSpeech(rows, read); err != nil {
-		return err
-	}
-	var items []event.Item
-	for _, row := range rows {
-		items = append(items, t.step(upstream.Decode(row.Event())).items...)
-	}
-	if len(rows) == int(limit) {
-		out.NextSince = &rows[len(rows)-1].Seq
-	} else {
-		items = append(items, t.finish(1<<62)...)
-	}
+	out.NextSince = next
 	for _, it := range items {
 		e := pastEvent{Event: it.Kind, Data: it.Payload()}
 		if it.Seq != 0 {
-			e.ID = new(event.ID{Epoch: v.epoch, Seq: it.Seq}.String())
+			e.ID = new(event.ID{Epoch: epoch, Seq: it.Seq}.String())
 		}
 		out.Events = append(out.Events, e)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -197,8 +198,8 @@ func (s *Server) extend(ctx context.Context, v who) (who, error) {
 }
 
 // keep remembers a visitor for good who has a session now.
-func (s *Server) keep(ctx context.Context, v who, sess *session) (who, error) {
-	if !v.brief || sess.view().epoch == 0 {
+func (s *Server) keep(ctx context.Context, v who, sess *session.Session) (who, error) {
+	if !v.brief || sess.View().Epoch == 0 {
 		return v, nil
 	}
 	v.brief = false
@@ -257,19 +258,19 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer sess.close()
+	defer sess.Close()
 	if v.brief {
 		// Its cookie must outlive the first turn, which moves the deadline.
 		v.expiresAt = time.Now().Add(s.config.VisitorTTL)
 	}
 	s.lookBriefly(r.Context(), sess)
 	out := struct {
-		Token     *string    `json:"token"`
-		ExpiresAt time.Time  `json:"expires_at"`
-		Session   state      `json:"session"`
-		Limits    allowances `json:"limits"`
-	}{nil, v.expiresAt.UTC().Truncate(time.Second), sess.state(), allowances{
-		s.config.MaxMessage, s.config.MaxAttachment, s.config.MaxAttachments, orEmpty(s.config.AttachmentTypes),
+		Token     *string       `json:"token"`
+		ExpiresAt time.Time     `json:"expires_at"`
+		Session   session.State `json:"session"`
+		Limits    allowances    `json:"limits"`
+	}{nil, v.expiresAt.UTC().Truncate(time.Second), sess.State(), allowances{
+		s.config.MaxMessage, s.config.MaxAttachment, s.config.MaxAttachments, append([]string{}, s.config.AttachmentTypes...),
 	}}
 	if carrier == "bearer" {
 		out.Token = &v.token
@@ -281,20 +282,20 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 
 // welcome is recognise, and what there is of the visitor's session, which the
 // caller closes.
-func (s *Server) welcome(ctx context.Context, presented who, known bool, subject string) (who, *session, error) {
+func (s *Server) welcome(ctx context.Context, presented who, known bool, subject string) (who, *session.Session, error) {
 	v, err := s.recognise(ctx, presented, known, subject)
 	if err != nil {
 		return v, nil, err
 	}
-	sess, err := s.hub.open(ctx, v.id)
+	sess, err := s.hub.Open(ctx, v.id)
 	if err != nil {
 		return v, nil, err
 	}
 	if v, err = s.keep(ctx, v, sess); err == nil {
-		err = sess.outlive(ctx, v.expiresAt)
+		err = sess.ExtendTTL(ctx, v.expiresAt)
 	}
 	if err != nil {
-		sess.close()
+		sess.Close()
 		return v, nil, err
 	}
 	return v, sess, nil
@@ -344,14 +345,14 @@ func (s *Server) dismiss(ctx context.Context, v who) error {
 		return err
 	}
 	if v.identified {
-		s.hub.expel(v.id, v.token)
-		s.hub.tell(ctx, v.id)
+		s.hub.CloseDevice(v.id, v.token)
+		s.hub.Publish(ctx, v.id)
 		return nil
 	}
-	if err := s.hub.forget(ctx, v.id); err != nil {
+	if err := s.hub.Forget(ctx, v.id); err != nil {
 		return err
 	}
-	s.hub.void(v.id)
-	s.hub.tell(ctx, v.id)
+	s.hub.Revoke(v.id)
+	s.hub.Publish(ctx, v.id)
 	return nil
 }

@@ -35,6 +35,16 @@ test("frames come out whole, whatever the pieces", () => {
   }
 });
 
+// A relay ends each frame with the id, and sends no empty line after anything else.
+test("fields may come in any order, comments and retry without an empty line", () => {
+  const text = ': hello\nretry: 1500\nevent: session\ndata: {}\n\n:\nevent: text\ndata: {"a":1}\nid: 1-1\n\n:\nretry: 9000\n';
+  for (const size of [1, 7, 1000]) {
+    const got = decode(new TextEncoder().encode(text), () => size);
+    assert.deepEqual(got.frames, [{ event: "session", data: "{}", id: null }, { event: "text", data: '{"a":1}', id: "1-1" }]);
+    assert.deepEqual(got.retries, [1500, 9000]);
+  }
+});
+
 test("a line without end is refused, not kept", () => {
   const decoder = new Decoder(() => {}, () => {});
   const piece = new Uint8Array(1 << 20).fill(97);

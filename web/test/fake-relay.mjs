@@ -199,7 +199,7 @@ export class FakeRelay {
 }
 
 function frame({ id, type, data }) {
-  return `${id ? `id: ${id}\n` : ""}event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `event: ${type}\ndata: ${JSON.stringify(data)}\n${id ? `id: ${id}\n` : ""}\n`;
 }
 
 export function json(res, status, body, headers = {}) {

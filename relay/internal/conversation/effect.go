@@ -35,7 +35,7 @@ type step struct {
 	speaks  bool // the agent's own words or acts
 	turns   []string
 	prompts []string // that turn out to be answered
-	asked   string // the prompt that the event is, by our id
+	asked   string   // the prompt that the event is, by our id
 }
 
 // outcome is what an event says about the turn.

@@ -29,8 +29,9 @@ func (c *Conversation) past(after int64) (*translator, *past) {
 }
 
 // History yields what visitors see of the events after the one numbered after, up to
-// upto, with the visitor's messages and the answers to prompts in their places. An
-// error is the last thing it yields.
+// upto, with the visitor's messages and the answers to prompts in their places. After each
+// page it yields an item that has only a Seq: everything up to there was yielded. An error
+// is the last thing it yields.
 func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto int64) iter.Seq2[event.Item, error] {
 	return func(yield func(event.Item, error) bool) {
 		t, merge := c.past(after)
@@ -52,6 +53,9 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 				if !yieldAll(t.decode(row), yield) {
 					return
 				}
+			}
+			if !yield(event.Item{Seq: min(t.last, upto)}, nil) {
+				return
 			}
 			if !more {
 				yieldAll(merge.finish(t, upto), yield)

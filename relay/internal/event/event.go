@@ -57,8 +57,9 @@ func (it Item) Payload() any {
 	return it.Data
 }
 
-// Entry frames an item: the id line only where AnyFrame numbered the event,
-// then its kind, then its data as one line of JSON.
+// Entry frames an item: its kind, its data as one line of JSON, and last, only
+// where AnyFrame numbered the event, its id. A client that reads line by line then
+// never notes the id of an event that it does not have.
 func (it Item) Entry(epoch int64) eventlog.Entry {
 	id := ID{epoch, it.Seq}
 	if it.Data == nil {
@@ -68,11 +69,6 @@ func (it Item) Entry(epoch int64) eventlog.Entry {
 		return eventlog.Entry{Seq: it.Seq, Frame: TextFrame(id, text)}
 	}
 	var b bytes.Buffer
-	if it.Seq != 0 {
-		b.WriteString("id: ")
-		b.WriteString(id.String())
-		b.WriteByte('\n')
-	}
 	b.WriteString("event: ")
 	b.WriteString(it.Kind)
 	b.WriteString("\ndata: ")
@@ -81,14 +77,22 @@ func (it Item) Entry(epoch int64) eventlog.Entry {
 	if err := enc.Encode(it.Data); err != nil { // ends the line
 		b.WriteString("null\n") // our own types encode; a visitor must never get half a frame
 	}
-	b.WriteByte('\n')
-	return eventlog.Entry{Seq: it.Seq, Frame: b.Bytes()}
+	return eventlog.Entry{Seq: it.Seq, Frame: endFrame(b.Bytes(), id)}
 }
 
 // TextFrame is what entry makes of text, without a detour.
 func TextFrame(id ID, d TextData) []byte {
 	const most = 80 // bytes besides the text
 	b := make([]byte, 0, most+len(d.Text)+len(d.Text)/16)
+	b = append(b, deltaFramePrefix+`{"text":`...)
+	b = appendString(b, d.Text)
+	b = append(b, `,"delta":`...)
+	b = strconv.AppendBool(b, d.Delta)
+	return endFrame(append(b, "}\n"...), id)
+}
+
+// endFrame adds the id, if there is one, and the empty line.
+func endFrame(b []byte, id ID) []byte {
 	if id.Seq != 0 {
 		b = append(b, "id: "...)
 		b = strconv.AppendInt(b, id.Epoch, 10)
@@ -96,11 +100,7 @@ func TextFrame(id ID, d TextData) []byte {
 		b = strconv.AppendInt(b, id.Seq, 10)
 		b = append(b, '\n')
 	}
-	b = append(b, deltaFramePrefix+`{"text":`...)
-	b = appendString(b, d.Text)
-	b = append(b, `,"delta":`...)
-	b = strconv.AppendBool(b, d.Delta)
-	return append(b, "}\n\n"...)
+	return append(b, '\n')
 }
 
 // appendString writes a JSON string as encoding/json does.

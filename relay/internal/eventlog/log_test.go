@@ -332,6 +332,15 @@ func TestManyReadersSeeTheSameWhileTheLogIsWritten(t *testing.T) {
 	wg.Wait()
 }
 
+func BenchmarkAppend(b *testing.B) {
+	l := New(0, Limits{Events: 2000, Bytes: 1 << 20})
+	frame := make([]byte, 100)
+	b.ReportAllocs()
+	for seq := int64(1); b.Loop(); seq++ {
+		l.Append(Entry{Seq: seq, Frame: frame})
+	}
+}
+
 func BenchmarkAppendAndRead(b *testing.B) {
 	for _, readers := range []int{1, 100} {
 		b.Run(fmt.Sprintf("%d readers", readers), func(b *testing.B) {

@@ -79,6 +79,9 @@ func (l *Ledger) AllShown() bool { return l.unshown.Load() == 0 }
 func (l *Ledger) Set(t Turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if old := l.byKey[t.Key]; old != nil && old.here && t.here {
+		t.version = old.version // it may have been stored since t was read
+	}
 	l.set(t)
 	l.wake()
 }

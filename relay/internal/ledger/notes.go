@@ -136,6 +136,7 @@ func (l *Ledger) Send(ctx context.Context, t *Turn) error {
 		l.Set(before)
 		return err
 	}
+	*t, _ = l.Turn(t.Key)
 	return nil
 }
 

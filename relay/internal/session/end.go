@@ -6,6 +6,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -69,7 +70,7 @@ func (s *Session) End(ctx context.Context) error {
 func (s *Session) terminate(id string) (ended bool) {
 	ctx, cancel := context.WithTimeout(s.hub.ctx, s.hub.IdleTimeout)
 	defer cancel()
-	err := retry(ctx, func() error {
+	err := upstream.Retry(ctx, func() error {
 		_, err := s.hub.Client.Sessions.Terminate(ctx, id)
 		return err
 	})

@@ -323,6 +323,9 @@ func (h *Hub) InMemory() int {
 	return len(all)
 }
 
+// SetStore makes the hub use another store. It must be called before the first Open.
+func (h *Hub) SetStore(st Store) { h.Options.Store, h.gate.Store = st, st }
+
 // RankNow tells the store at once of the ranks that have changed.
 func (h *Hub) RankNow() { h.gate.RankNow() }
 

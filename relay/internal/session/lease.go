@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 )
 
 // The leases, by what their holder alone may do, over all replicas.
@@ -20,7 +22,7 @@ func (h *Hub) lease(ctx context.Context, name string) (release func(), err error
 		if err != nil || ok {
 			return release, err
 		}
-		pause(ctx, wait)
+		backoff.Sleep(ctx, wait)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
@@ -87,7 +88,7 @@ func (s *Session) goneOn(ctx context.Context, c *conversation.Conversation, seq 
 	if seq == 0 {
 		return false
 	}
-	for deadline := time.Now().Add(proofWait); ; pause(ctx, proofWait/6) {
+	for deadline := time.Now().Add(proofWait); ; backoff.Sleep(ctx, proofWait/6) {
 		rows, err := s.rows(ctx, c, seq, conversation.HistoryPage)
 		if err != nil {
 			return false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
@@ -32,7 +33,7 @@ func (p *pump) stop() {
 // work is the pump's goroutine. A fault of the relay's own makes it begin again.
 func (p *pump) work() {
 	for faults := 0; !p.sess.guard(p.run); faults++ {
-		pause(p.ctx, backoff(faults, 10*time.Second))
+		backoff.Sleep(p.ctx, backoff.Delay(faults, 10*time.Second))
 	}
 	p.cancel()
 	close(p.done)
@@ -74,8 +75,9 @@ type follower struct {
 	again    bool   // the stream was open before
 	attempt  int
 	holes    holes
-	readAt   time.Time // when the event came; those that come together are read one after the other
-	poisoned int64     // the event at which the relay's own code failed last
+	readAt   time.Time      // when the event came; those that come together are read one after the other
+	event    upstream.Event // the one that is processed; here, so that none is allocated for each
+	poisoned int64          // the event at which the relay's own code failed last
 }
 
 // follow reads the stream until the sandbox sleeps, is gone, or ctx ends.
@@ -95,7 +97,7 @@ func (f *follower) follow(ctx context.Context) {
 			return
 		}
 		s.logger().Warn("read the stream", "error", err, "attempt", f.attempt)
-		pause(ctx, backoff(f.attempt, 10*time.Second))
+		backoff.Sleep(ctx, backoff.Delay(f.attempt, 10*time.Second))
 	}
 }
 
@@ -136,9 +138,9 @@ func (f *follower) read(ctx context.Context) (err error) {
 		if f.readAt.IsZero() {
 			f.readAt = time.Now()
 		}
-		ev := upstream.Decode(raw).At(f.readAt)
-		if !s.guard(func() { err = f.process(ctx, &ev) }) {
-			err = f.retryPoisoned(ctx, ev.Seq)
+		f.event = upstream.Decode(raw).At(f.readAt)
+		if !s.guard(func() { err = f.process(ctx, &f.event) }) {
+			err = f.retryPoisoned(ctx, f.event.Seq)
 		}
 		if err != nil {
 			return err // AnyFrame can't tell what is missing: ask its stream again

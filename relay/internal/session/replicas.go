@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
@@ -26,7 +27,7 @@ func (s *Session) untilResync() time.Duration {
 	if s.reader.busy() {
 		d = s.hub.Tuning.ResyncLive
 	}
-	return d - jitter(d/5)
+	return d - backoff.Jitter(d/5)
 }
 
 // resyncTick reads the session's record again and takes over what changed, as long as
@@ -148,7 +149,7 @@ func (s *Session) awaitPeerNotes(ctx context.Context, c *conversation.Conversati
 	case busy && !unheard && !l.AnyWaiting():
 		return
 	}
-	for deadline := time.Now().Add(placeWait); ; pause(ctx, notesPause) {
+	for deadline := time.Now().Add(placeWait); ; backoff.Sleep(ctx, notesPause) {
 		if _, err := c.Refresh(ctx); err != nil {
 			s.logger().Warn("read the notes again", "error", err)
 			return

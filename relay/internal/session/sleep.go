@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/store"
@@ -153,7 +154,7 @@ func (h *Hub) waitDown(ctx context.Context, id string) error {
 		if down, err := h.isDown(ctx, id); down || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		pause(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
+		backoff.Sleep(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
@@ -295,7 +296,7 @@ func (s *Session) prove(ctx context.Context, c *conversation.Conversation, turn 
 		if time.Now().After(deadline) {
 			return false, nil
 		}
-		pause(ctx, patience/6)
+		backoff.Sleep(ctx, patience/6)
 	}
 }
 
@@ -313,7 +314,7 @@ func (s *Session) accept(ctx context.Context, c *conversation.Conversation, turn
 	s.follow()
 	s.logger().Info("turn", "request", telemetry.FromContext(ctx).ID, "turn", turn.Key, "seq", turn.Seq)
 	s.hub.members.Go(func() {
-		pause(s.hub.ctx, showWait)
+		backoff.Sleep(s.hub.ctx, showWait)
 		if s.hub.ctx.Err() == nil {
 			s.guard(func() { s.showMissing(s.hub.ctx, c) })
 		}

@@ -76,7 +76,7 @@ func (s *Session) wake(ctx context.Context) (err error) {
 func (s *Session) resume(ctx context.Context, id string) error {
 	s.setStatus(event.StatusBooting)
 	var found anyframe.SessionStatus
-	err := retry(ctx, func() error {
+	err := upstream.Retry(ctx, func() error {
 		_, err := s.hub.Client.Sessions.EnsureRunning(ctx, id, anyframe.WaitOptions{
 			OnPoll: func(status string, _ time.Duration) {
 				if found == "" {
@@ -127,15 +127,15 @@ func (s *Session) create(ctx context.Context, rec store.Session, addr string) er
 		cancel()
 	}
 	var up *anyframe.Session
-	err = retry(ctx, func() (err error) {
+	err = upstream.Retry(ctx, func() (err error) {
 		up, err = s.hub.Client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: s.hub.AgentID, IdleTimeout: s.hub.IdleTimeout})
 		if err != nil && !upstream.NeverSent(err) {
-			return permanent{err} // it may exist: asking again could make a second one
+			return upstream.DoNotRetry(err) // it may exist: asking again could make a second one
 		}
 		return err
 	})
 	if err != nil {
-		if _, unsure := errors.AsType[permanent](err); unsure {
+		if _, unsure := errors.AsType[upstream.Permanent](err); unsure {
 			s.hub.gate.CountStray(ctx)
 		} else if undoErr := undo(); undoErr != nil {
 			s.logger().Warn("give back to a quota", "error", undoErr)
@@ -146,7 +146,7 @@ func (s *Session) create(ctx context.Context, rec store.Session, addr string) er
 		return err
 	}
 	s.hub.Publish(ctx, s.visitor)
-	err = retry(ctx, func() error {
+	err = upstream.Retry(ctx, func() error {
 		_, err := s.hub.Client.Sessions.WaitUntilRunning(ctx, up.ID, anyframe.WaitOptions{})
 		return err
 	})

@@ -1,28 +1,43 @@
-package relay
+package conversation
 
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/store/memory"
 )
 
-func newTestTranslator(v Visibility, past bool, book *notebook) *translator {
-	c := DefaultConfig()
-	c.Visibility = v
-	return newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 0, book, past)
+// newTestLedger is a ledger whose log begins with the conversation, with some turns.
+func newTestLedger(turns ...ledger.Turn) *ledger.Ledger {
+	l := ledger.New(ledger.Options{Notes: memory.New(), TTL: time.Hour}, "visitor", 1, 0, slog.New(slog.DiscardHandler))
+	for _, turn := range turns {
+		l.Set(turn)
+	}
+	return l
 }
 
-func upstreamEvent(seq int64, payload string) upstream.Event {
-	return upstream.Decode(anyframe.Event{Seq: seq, Data: json.RawMessage(payload)})
+func newTestTranslator(v event.Visibility, isPast bool, l *ledger.Ledger) *translator {
+	var m merger = &live{}
+	if isPast {
+		m = &past{}
+	}
+	return newTranslator(&Options{Visibility: v, Patterns: redact.KeyPatterns("afm_test")}, 1, 0, l, m)
+}
+
+func upstreamEvent(seq int64, payload string) *upstream.Event {
+	ev := upstream.Decode(anyframe.Event{Seq: seq, Data: json.RawMessage(payload)})
+	return &ev
 }
 
 // said is items as a test writes them down: id, kind and data.
@@ -87,9 +102,9 @@ func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := ""
 			for _, at := range []struct {
-				v    Visibility
+				v    event.Visibility
 				want string
-			}{{VisibilityChat, c.chat}, {VisibilityTools, c.tools}, {VisibilityFull, c.full}} {
+			}{{event.VisibilityChat, c.chat}, {event.VisibilityTools, c.tools}, {event.VisibilityFull, c.full}} {
 				if at.want != "" {
 					want = at.want
 				}
@@ -98,7 +113,7 @@ func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
 					lines = strings.Split(want, "|")
 				}
 				for _, past := range []bool{false, true} {
-					got := newTestTranslator(at.v, past, &notebook{}).step(upstreamEvent(7, c.payload))
+					got := newTestTranslator(at.v, past, newTestLedger()).step(upstreamEvent(7, c.payload))
 					wantSaid(t, fmt.Sprintf("%s, past %t", at.v, past), got.items, lines...)
 				}
 			}
@@ -106,44 +121,44 @@ func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
 	}
 }
 
-func delta(seq int64, text string) upstream.Event {
+func delta(seq int64, text string) *upstream.Event {
 	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","delta":true,"content":[{"type":"text","text":%q}]}`, text))
 }
 
-func block(seq int64, text string) upstream.Event {
+func block(seq int64, text string) *upstream.Event {
 	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","content":[{"type":"text","text":%q}]}`, text))
 }
 
 func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
 	for name, c := range map[string]struct {
-		events []upstream.Event
-		torn   int64
+		events []*upstream.Event
+		gap    int64
 		want   []string
 	}{
-		"the end is missing": {[]upstream.Event{delta(0, "a"), block(2, "abc")}, -1, []string{
+		"the end is missing": {[]*upstream.Event{delta(0, "a"), block(2, "abc")}, -1, []string{
 			`0 text {"text":"a","delta":true}`, `0 text {"text":"bc","delta":true}`, `2 text {"text":"abc","delta":false}`,
 		}},
-		"nothing is missing": {[]upstream.Event{delta(0, "abc"), block(2, "abc")}, -1, []string{
+		"nothing is missing": {[]*upstream.Event{delta(0, "abc"), block(2, "abc")}, -1, []string{
 			`0 text {"text":"abc","delta":true}`, `2 text {"text":"abc","delta":false}`,
 		}},
-		"another text": {[]upstream.Event{delta(0, "x"), block(2, "abc")}, -1, []string{
+		"another text": {[]*upstream.Event{delta(0, "x"), block(2, "abc")}, -1, []string{
 			`0 text {"text":"x","delta":true}`, `2 text {"text":"abc","delta":false}`,
 		}},
-		"torn, until the next block": {[]upstream.Event{delta(0, "c"), block(2, "abc"), delta(0, "d"), block(3, "d")}, 1, []string{
+		"torn, until the next block": {[]*upstream.Event{delta(0, "c"), block(2, "abc"), delta(0, "d"), block(3, "d")}, 1, []string{
 			`2 text {"text":"abc","delta":false}`, `0 text {"text":"d","delta":true}`, `3 text {"text":"d","delta":false}`,
 		}},
-		"torn, a block from before heals nothing": {[]upstream.Event{block(2, "old"), delta(0, "c"), block(3, "abc")}, 2, []string{
+		"torn, a block from before heals nothing": {[]*upstream.Event{block(2, "old"), delta(0, "c"), block(3, "abc")}, 2, []string{
 			`2 text {"text":"old","delta":false}`, `3 text {"text":"abc","delta":false}`,
 		}},
-		"torn, numbered deltas are whole": {[]upstream.Event{delta(2, "abc"), block(3, "abc")}, 1, []string{
+		"torn, numbered deltas are whole": {[]*upstream.Event{delta(2, "abc"), block(3, "abc")}, 1, []string{
 			`2 text {"text":"abc","delta":true}`, `3 text {"text":"abc","delta":false}`,
 		}},
-		"two blocks whose deltas came as one": {[]upstream.Event{delta(0, "ab"), upstreamEvent(2, `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`)}, -1, []string{
+		"two blocks whose deltas came as one": {[]*upstream.Event{delta(0, "ab"), upstreamEvent(2, `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`)}, -1, []string{
 			`0 text {"text":"ab","delta":true}`, `2 text {"text":"ab","delta":false}`,
 		}},
 	} {
-		tr := newTestTranslator(VisibilityChat, false, &notebook{})
-		tr.torn = c.torn
+		tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())
+		tr.gapUntil = c.gap
 		var got []event.Item
 		for _, ev := range c.events {
 			got = append(got, tr.step(ev).items...)
@@ -156,20 +171,18 @@ func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
 // from every place in them: what is numbered is the same, and so are the
 // visitor's own messages and their places.
 func TestThePastTellsWhatWasToldLive(t *testing.T) {
-	book := &notebook{}
-	for i, n := range []store.Note{
-		{Key: "numbered", Seq: 4, State: turnSent}, {Key: "echoed", Seq: 9, State: turnSent}, {Key: "no answer", State: turnSent}, {Key: "held", State: turnHeld},
-	} {
-		book.putTurn(turnNote{note: n, Text: n.Key, After: []int64{3, 8, 12, 12}[i]})
-	}
-	events := []upstream.Event{
+	book := newTestLedger(
+		ledger.Turn{Key: "numbered", Text: "numbered", Seq: 4, After: 3, State: ledger.Sent}, ledger.Turn{Key: "echoed", Text: "echoed", Seq: 9, After: 8, State: ledger.Sent},
+		ledger.Turn{Key: "no answer", Text: "no answer", After: 12, State: ledger.Sent}, ledger.Turn{Key: "held", Text: "held", After: 12},
+	)
+	events := []*upstream.Event{
 		block(1, "a"), upstreamEvent(2, `{"type":"result"}`), upstreamEvent(3, `{"type":"weather"}`), delta(5, "b"), block(6, "b"),
 		upstreamEvent(8, `{"type":"result"}`), upstreamEvent(9, `{"type":"user_message","text":"echoed"}`), block(11, "c"),
 		upstreamEvent(12, `{"type":"result"}`), block(14, "d"), upstreamEvent(20, `{"type":"result"}`),
 	}
 	var live []string
 	at := map[int64]int{0: 0} // seq → how much had been told when it was done
-	tr := newTestTranslator(VisibilityChat, false, book)
+	tr := newTestTranslator(event.VisibilityChat, false, book)
 	for _, ev := range events {
 		live = append(live, said(tr.step(ev).items)...)
 		at[ev.Seq] = len(live)
@@ -183,7 +196,7 @@ func TestThePastTellsWhatWasToldLive(t *testing.T) {
 		}
 	}
 	for from, told := range at {
-		past := newTestTranslator(VisibilityChat, true, book)
+		past := newTestTranslator(event.VisibilityChat, true, book)
 		past.last = from
 		var got []string
 		for _, ev := range events {
@@ -201,36 +214,51 @@ func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
 	const asked = `{"type":"ask_user_question","question":"Q?"}`
 	const settled = `0 settled {"id":"p1-3","outcome":"elsewhere"}`
 	for name, c := range map[string]struct {
-		after *promptNote // what the notebook has when the agent goes on
+		after *ledger.Prompt // what the notebook has when the agent goes on
 		want  []string
 	}{
-		"nobody here answered":         {&promptNote{note: store.Note{Key: "p1-3", Seq: 3, State: promptOpen}}, []string{settled, `4 text {"text":"a","delta":false}`}},
+		"nobody here answered":         {&ledger.Prompt{ID: "p1-3", Seq: 3}, []string{settled, `4 text {"text":"a","delta":false}`}},
 		"not known":                    {nil, []string{settled, `4 text {"text":"a","delta":false}`}},
-		"answered here":                {&promptNote{note: store.Note{Key: "p1-3", Seq: 3, State: promptAnswered}}, []string{`4 text {"text":"a","delta":false}`}},
-		"an answer is on its way":      {&promptNote{inFlight: true, note: store.Note{Key: "p1-3", Seq: 3, State: promptClaimed}, Outcome: "answered"}, []string{`4 text {"text":"a","delta":false}`}},
-		"an answer of which no more":   {&promptNote{note: store.Note{Key: "p1-3", Seq: 3, State: promptClaimed}, Outcome: "answered"}, []string{`0 settled {"id":"p1-3","outcome":"answered"}`, `4 text {"text":"a","delta":false}`}},
-		"an approval nobody here sees": {&promptNote{Approval: true, note: store.Note{Key: "p1-3", Seq: 3, State: promptOpen}}, []string{`4 text {"text":"a","delta":false}`}},
+		"answered here":                {&ledger.Prompt{ID: "p1-3", Seq: 3, State: ledger.Settled}, []string{`4 text {"text":"a","delta":false}`}},
+		"an answer is on its way":      {&ledger.Prompt{ID: "p1-3", Seq: 3, State: ledger.Answering, Outcome: "answered"}, []string{`4 text {"text":"a","delta":false}`}},
+		"an answer of which no more":   {&ledger.Prompt{ID: "p1-3", Seq: 3, State: ledger.Claimed, Outcome: "answered"}, []string{`0 settled {"id":"p1-3","outcome":"answered"}`, `4 text {"text":"a","delta":false}`}},
+		"an approval nobody here sees": {&ledger.Prompt{ID: "p1-3", Seq: 3, Approval: true}, []string{`4 text {"text":"a","delta":false}`}},
 	} {
-		book := &notebook{}
-		tr := newTestTranslator(VisibilityChat, false, book)
-		if out := tr.step(upstreamEvent(3, asked)); len(out.opened) != 1 {
-			t.Fatalf("opened: got %v, want one prompt", out.opened)
+		book := newTestLedger()
+		tr := newTestTranslator(event.VisibilityChat, false, book)
+		if out := tr.step(upstreamEvent(3, asked)); out.asked != "p1-3" {
+			t.Fatalf("got prompt %q, want p1-3", out.asked)
 		}
 		if c.after != nil {
-			book.setPrompt(*c.after)
+			book.SetPrompt(*c.after)
 		}
 		wantSaid(t, name, tr.step(block(4, "a")).items, c.want...)
 	}
 }
 
 func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T) {
-	book := &notebook{}
+	book := newTestLedger()
 	files := []event.Attachment{{Name: "a.txt", MIME: "text/plain"}}
-	book.setTurn(turnNote{note: store.Note{Key: "k1", Seq: 4, State: turnSent}, Text: "look", Attachments: files})
-	c := DefaultConfig()
-	out := newTranslator(&c, redact.KeyPatterns(c.APIKey), 1, 3, book, false).step(upstream.Decode(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)}))
+	book.Set(ledger.Turn{Key: "k1", Seq: 4, State: ledger.Sent, Text: "look", Attachments: files})
+	ev := upstream.Decode(anyframe.Event{Seq: 4, Data: []byte(`{"type":"user_message","text":"look"}`)})
+	out := newTestTranslator(event.VisibilityChat, false, book).step(&ev)
 	want := event.UserData{Text: "look", Attachments: files, Turn: "k1"}
 	if len(out.items) != 1 || !reflect.DeepEqual(out.items[0].Payload(), want) {
 		t.Errorf("got %+v, want %+v", out.items, want)
+	}
+}
+
+func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {
+	book := newTestLedger()
+	tr := newTestTranslator(event.VisibilityChat, false, book)
+	for seq, key := range []string{"first", "second"} {
+		book.Set(ledger.Turn{Key: key, State: ledger.Sent, Seq: int64(10*seq + 2), Text: key})
+		for next := range int64(3) { // the second of them finds that all is shown
+			ev := upstream.Decode(fed(int64(10*seq+3) + next))
+			out := tr.step(&ev)
+			if next == 0 && (len(out.items) != 2 || out.items[0].Kind != "user") {
+				t.Errorf("%s: got %v, want the turn before the delta", key, out.items)
+			}
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package relay
+package conversation
 
 import (
 	"encoding/json"
@@ -6,20 +6,20 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store"
 )
 
 const (
-	testSecret = "Zq7Kp2Vw9XtB4nRmD6sL"
-	testMarked = "afm_canary_" + testSecret
+	canarySecret = "Zq7Kp2Vw9XtB4nRmD6sL"
+	canary       = "afm_canary_" + canarySecret
 )
 
 func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
-	key := testMarked
+	key := canary
 	escaped := strings.ReplaceAll(key, "Z", `\u005a`)
 	spelt := strings.ReplaceAll(key, "afm", `\u0061\u0066\u006D`)
-	book := &notebook{}
+	book := newTestLedger()
 	for name, payload := range map[string]string{
 		"a block":              `{"type":"assistant","content":[{"type":"text","text":"x ` + key + `"}]}`,
 		"a delta":              `{"type":"assistant","delta":true,"content":[{"type":"text","text":"x ` + key + `"}]}`,
@@ -35,12 +35,13 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 		"escaped and unicode":  `{"type":"assistant","content":[{"type":"text","text":"` + spelt + `"}]}`,
 		"a tool's input, long": `{"type":"tool_call","name":"Bash","input":{"command":"` + strings.Repeat("x", 130) + key + `"}}`,
 	} {
-		tr := newTestTranslator(VisibilityFull, false, book)
+		tr := newTestTranslator(event.VisibilityFull, false, book)
 		tr.approvals = true
 		var all string
 		for _, it := range tr.step(upstreamEvent(7, payload)).items {
 			frame := string(it.Entry(1).Frame)
-			if !json.Valid([]byte(strings.TrimSpace(frame[strings.Index(frame, "data: ")+6:]))) {
+			_, data, _ := strings.Cut(frame, "data: ")
+			if data, _, _ = strings.Cut(data, "\n"); !json.Valid([]byte(data)) {
 				t.Errorf("%s: got %s, want JSON", name, frame)
 			}
 			all += frame
@@ -48,7 +49,7 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 		if !strings.Contains(all, "afm_…") {
 			t.Errorf("%s: got %s, want that there was a key", name, all)
 		}
-		for _, part := range []string{"canary", testSecret[:6], testSecret[10:], `\u00`} {
+		for _, part := range []string{"canary", canarySecret[:6], canarySecret[10:], `\u00`} {
 			if strings.Contains(all, part) {
 				t.Errorf("%s: got %s, want nothing of the key", name, all)
 			}
@@ -60,22 +61,22 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 }
 
 func TestAMessageThatAnyFrameDoesNotShowShowsNoKey(t *testing.T) {
-	book := &notebook{}
-	book.setTurn(turnNote{note: store.Note{Kind: noteTurn, Key: "k1", Seq: 3, State: turnSent}, Text: "use " + testMarked, Answered: 3})
-	tr := newTestTranslator(VisibilityChat, true, book)
-	wantSaid(t, "a message of our own", tr.finish(9), `0 user {"text":"use afm_…","attachments":[],"turn":"k1"}`)
+	book := newTestLedger()
+	book.Set(ledger.Turn{Key: "k1", Seq: 3, State: ledger.Sent, Text: "use " + canary, Answered: 3})
+	tr := newTestTranslator(event.VisibilityChat, true, book)
+	wantSaid(t, "a message of our own", tr.merger.(*past).finish(tr, 9), `0 user {"text":"use afm_…","attachments":[],"turn":"k1"}`)
 }
 
 // However a block is cut into deltas, what is shown of them adds up to what is
 // shown of the block, lost ones included, so that the block replaces them.
 func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
-	text := "It is " + testMarked + ". Then " + testMarked + "!"
-	delta := func(s string) upstream.Event {
+	text := "It is " + canary + ". Then " + canary + "!"
+	delta := func(s string) *upstream.Event {
 		return upstreamEvent(0, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"`+s+`"}]}`)
 	}
 	for cut := range len(text) {
 		for _, lost := range []int{0, len(text) / 2, len(text)} {
-			tr := newTestTranslator(VisibilityChat, false, &notebook{})
+			tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())
 			var items []event.Item
 			if upTo := max(lost, cut); lost > 0 {
 				items = append(items, tr.step(delta(text[:cut])).items...)

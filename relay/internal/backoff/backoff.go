@@ -1,0 +1,31 @@
+// Package backoff waits: random times, so that many who wait do not all come back at
+// once.
+package backoff
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Delay is a random wait, from nothing to a bound that doubles with every attempt up to
+// limit, plus a millisecond.
+func Delay(attempt int, limit time.Duration) time.Duration {
+	bound := min(limit, 250*time.Millisecond<<min(attempt, 10))
+	return Jitter(bound) + time.Millisecond
+}
+
+// Jitter is a random time from nothing to limit.
+func Jitter(limit time.Duration) time.Duration {
+	return rand.N(limit + 1) //nolint:gosec // nobody gains by guessing it
+}
+
+// Sleep waits for d or until ctx ends.
+func Sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,257 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+)
+
+const (
+	// batch is how many events are read from the log at once.
+	batch = 64
+	// maxReceived is how many bytes a browser may send on a stream. It has nothing to
+	// say there.
+	maxReceived = 4 << 10
+	// maxChunk is how many bytes are gathered before they are written: a slow browser
+	// has writeTimeout for each chunk.
+	maxChunk = 16 << 10
+	// headroom is the longest chunk size line, for which frames leave room in front.
+	headroom = 10
+)
+
+// conn is what a stream writes to: a connection taken over from net/http, or where
+// that is not possible the response.
+type conn struct {
+	net      net.Conn        // nil when there is a response
+	response *response       // nil when the connection was taken over
+	raw      syscall.RawConn // nil where nothing can be written without blocking
+	watch    *poll.Watch     // nil where a goroutine waits for the browser to leave
+
+	scratch  *scratch  // nil unless borrowed
+	pending  []byte    // the rest of a chunk that the connection took a part of
+	wrote    time.Time // when it was last written to
+	received int       // bytes
+	sent     int       // bytes of frames
+}
+
+// response is a stream's request, for a stream that stays in its handler.
+type response struct {
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	ctx  context.Context
+	wake chan struct{} // begins the next step
+}
+
+func newResponse(ctx context.Context, w http.ResponseWriter) *response {
+	return &response{w, http.NewResponseController(w), ctx, make(chan struct{}, 1)}
+}
+
+func (r *response) write(frames []byte) error {
+	if err := r.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := r.w.Write(frames); err != nil {
+		return err
+	}
+	return r.rc.Flush()
+}
+
+// hijack takes the connection over and prepares the answer's head. It reports false,
+// and nothing has happened, where that is not possible.
+func (c *conn) hijack(w http.ResponseWriter, r *http.Request) (bool, error) {
+	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || r.TLS != nil || r.ContentLength != 0 {
+		return false, nil
+	}
+	taken, _, err := http.NewResponseController(w).Hijack()
+	if errors.Is(err, http.ErrNotSupported) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c.net = taken
+	if sys, ok := taken.(syscall.Conn); ok && canTry {
+		c.raw, _ = sys.SyscallConn() // if that fails, steps write
+	}
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = w.Header().Write(&head) // a buffer: cannot fail
+	head.WriteString("Date: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+	c.pending = head.Bytes()
+	return true, nil
+}
+
+// close ends the connection, if it was taken over.
+func (c *conn) close() {
+	if c.watch != nil {
+		c.watch.Remove()
+	}
+	if c.net != nil {
+		_ = c.net.Close() // the stream is over either way
+	}
+}
+
+// finish ends the answer. A response is ended by net/http.
+func (c *conn) finish() error {
+	if c.net == nil {
+		return nil
+	}
+	c.pending = append(c.pending, "0\r\n\r\n"...)
+	return c.flush()
+}
+
+// flush writes everything, and blocks for writeTimeout at most.
+func (c *conn) flush() error {
+	out := &c.scratch.out
+	if len(c.pending) == 0 && len(*out) == 0 {
+		return nil
+	}
+	var err error
+	if c.response != nil {
+		err = c.response.write((*out)[headroom:])
+	} else {
+		err = c.writeAll(out)
+	}
+	*out, c.pending, c.wrote = (*out)[:0], nil, time.Now()
+	return err
+}
+
+func (c *conn) writeAll(out *[]byte) error {
+	if err := c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	bufs := net.Buffers{}
+	if len(c.pending) > 0 {
+		bufs = append(bufs, c.pending)
+	}
+	if len(*out) > 0 {
+		bufs = append(bufs, sealChunk(out))
+	}
+	if _, err := bufs.WriteTo(c.net); err != nil {
+		return err
+	}
+	return c.net.SetWriteDeadline(time.Time{})
+}
+
+// try writes what is in scratch without blocking. It keeps what the connection does
+// not take, and then reports false. There is a raw connection, and the stream's mu is
+// held.
+func (c *conn) try() bool {
+	chunk, scratch := sealChunk(&c.scratch.out), c.scratch
+	scratch.data, scratch.n = chunk, 0
+	if c.raw.Write(scratch.try) != nil {
+		scratch.n = 0
+	}
+	c.wrote = time.Now()
+	if scratch.n == len(chunk) {
+		return true
+	}
+	c.pending = bytes.Clone(chunk[scratch.n:])
+	return false
+}
+
+// readAvailable reads what the browser has sent, without blocking. It reports false
+// when the browser has left or sends too much. The stream's mu is held.
+func (c *conn) readAvailable() bool {
+	s := scratches.Get().(*scratch)
+	defer s.giveBack()
+	for c.received <= maxReceived {
+		if s.n = 0; c.raw.Read(s.take) != nil || (s.n == 0 && !s.empty) {
+			return false
+		}
+		if s.empty {
+			return true
+		}
+		c.received += s.n
+	}
+	return false
+}
+
+// readUntilGone reads until the browser has left, has sent too much, or the
+// connection is closed.
+func (c *conn) readUntilGone() {
+	var p [16]byte
+	for received := 0; received <= maxReceived; {
+		n, err := c.net.Read(p[:])
+		if err != nil {
+			return
+		}
+		received += n
+	}
+}
+
+// borrow gets the buffers that it takes to write, until giveBack.
+func (c *conn) borrow() *scratch {
+	c.scratch = scratches.Get().(*scratch)
+	return c.scratch
+}
+
+func (c *conn) giveBack() {
+	c.scratch.giveBack()
+	c.scratch = nil
+}
+
+// scratch is what it takes to write to a stream, and what an idle one does without.
+type scratch struct {
+	entries [batch]eventlog.Entry
+	out     []byte // frames behind headroom; empty or longer than that
+
+	try  func(fd uintptr) bool // writes data; a method value made once
+	take func(fd uintptr) bool // reads into got; the same
+	data []byte
+	n    int // bytes written or read
+
+	got   [256]byte
+	empty bool // there was nothing to read
+}
+
+var scratches = sync.Pool{New: func() any {
+	s := &scratch{}
+	s.try, s.take = s.write, s.read
+	return s
+}}
+
+func (s *scratch) giveBack() {
+	clear(s.entries[:]) // for they hold on to frames
+	s.data, s.out = nil, s.out[:0]
+	if cap(s.out) > 64<<10 {
+		s.out = nil
+	}
+	scratches.Put(s)
+}
+
+// add appends a frame.
+func (s *scratch) add(frame []byte) {
+	if len(s.out) == 0 {
+		s.out = append(s.out, make([]byte, headroom)...)
+	}
+	s.out = append(s.out, frame...)
+}
+
+// size is how many bytes were added.
+func (s *scratch) size() int { return max(len(s.out)-headroom, 0) }
+
+// sealChunk makes the frames behind headroom a chunk of HTTP/1.1 (RFC 9112, section
+// 7.1).
+func sealChunk(b *[]byte) []byte {
+	const digits = "0123456789abcdef"
+	n := len(*b) - headroom
+	*b = append(*b, "\r\n"...)
+	at := headroom - 2
+	copy((*b)[at:], "\r\n")
+	for {
+		at--
+		(*b)[at] = digits[n&15]
+		if n >>= 4; n == 0 {
+			return (*b)[at:]
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+)
+
+var (
+	// errWrite says that the browser has left or is too slow.
+	errWrite = errors.New("write to the stream")
+	// errRevoked says that the visitor may no longer see the conversation.
+	errRevoked = errors.New("the visitor's access was revoked")
+)
+
+// cursor is where a stream stands: what the browser has been sent, and what it named.
+type cursor struct {
+	view   View  // what was last looked at
+	told   View  // what the browser has been sent; without a log, nothing yet
+	pos    int64 // in the view's log; -1 before a position was found
+	seq    int64 // the last numbered event that was sent, or that the browser named
+	dirty  bool  // unnumbered events were sent since
+	ahead  bool  // the browser has seen events that the log does not have yet
+	resume event.ID
+	asked  bool // the browser named a last event id that was not looked at yet
+	warned bool // the browser was told that something is missing
+}
+
+// newCursor reads the browser's last event id. One that cannot be ours counts as one
+// that is unknown.
+func newCursor(lastEventID string) cursor {
+	c := cursor{pos: -1}
+	if lastEventID != "" {
+		c.asked = true
+		c.resume, _ = event.ParseID(lastEventID)
+	}
+	return c
+}
+
+// advance writes what there is to write now: first the session's state, if it has
+// changed, then events from the cursor on. It reports whether it wrote.
+func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
+	s.view = s.src.View()
+	v := s.view
+	if v.Revoked {
+		doc := problem.VisitorUnknown.Document()
+		doc.Fatal = new(true)
+		return true, errors.Join(s.sendEvent("problem", doc), errRevoked)
+	}
+	first := s.told.Log == nil
+	if first || v.Status != s.told.Status || v.Epoch != s.told.Epoch {
+		if err := s.sendEvent("session", event.SessionData{Status: v.Status, Epoch: v.Epoch}); err != nil {
+			return false, err
+		}
+		if !first && v.Epoch != s.told.Epoch {
+			s.asked = false
+			if err := s.restart("new_session", s.told.Epoch != 0); err != nil {
+				return false, err
+			}
+		}
+		s.told = v
+		wrote = true
+	}
+	if s.asked {
+		if err := s.place(ctx); err != nil {
+			return wrote, err
+		}
+		wrote = true
+	}
+	if s.pos < 0 {
+		pos, err := v.Log.Cursor(s.seq)
+		if errors.Is(err, eventlog.ErrTrimmed) {
+			return true, s.catchUp(ctx)
+		}
+		s.pos = pos
+	}
+	entries := s.conn.scratch.entries[:]
+	n, next, err := v.Log.Read(s.pos, entries)
+	switch {
+	case errors.Is(err, eventlog.ErrTrimmed) && s.dirty:
+		// The browser has part of a run of unnumbered events, and the rest is gone:
+		// it can get the run whole only from the start.
+		return true, s.restart("trimmed", true)
+	case errors.Is(err, eventlog.ErrTrimmed):
+		s.pos = -1
+		return true, nil
+	case err != nil: // the epoch is over: the next View has the new one
+		return wrote, nil
+	case n == 0:
+		return wrote, nil
+	}
+	s.pos = next
+	return true, s.writeEntries(entries[:n])
+}
+
+// restart goes back to the conversation's first event. With tell, the browser is told
+// to forget what it shows.
+func (s *stream) restart(reason string, tell bool) error {
+	s.pos, s.seq, s.dirty, s.ahead = -1, 0, false, false
+	if !tell {
+		return nil
+	}
+	if reason == "trimmed" {
+		s.countResume(telemetry.FromReset)
+	}
+	return s.sendEvent("reset", event.ResetData{Reason: reason})
+}
+
+func (s *stream) countResume(from string) {
+	s.server.metrics.Resumes.WithLabelValues(from).Inc()
+}
+
+// place goes to the event that the browser named, or resets the browser.
+func (s *stream) place(ctx context.Context) error {
+	v := s.view
+	known := s.resume.Epoch == v.Epoch && v.Epoch > 0
+	if known && s.resume.Seq > v.Log.Head() {
+		// The log of a relay that has just started may not have come as far.
+		var err error
+		if known, err = s.src.Known(ctx, s.resume.Seq); err != nil {
+			return err
+		}
+		s.ahead = known
+	}
+	s.asked = false
+	if known {
+		s.seq = s.resume.Seq
+		from := telemetry.FromMemory
+		if s.seq < v.Log.Base() || s.ahead {
+			from = telemetry.FromUpstream
+		}
+		s.countResume(from)
+		return nil
+	}
+	s.countResume(telemetry.FromReset)
+	reason := "unknown_event_id"
+	if 0 < s.resume.Epoch && s.resume.Epoch < v.Epoch {
+		reason = "new_session"
+	}
+	return s.restart(reason, true)
+}
+
+// catchUp writes what lies between the cursor and what the log keeps.
+func (s *stream) catchUp(ctx context.Context) error {
+	v := s.view
+	base := v.Log.Base()
+	for it, err := range s.src.History(ctx, s.seq, base) {
+		switch {
+		case err != nil:
+			return err
+		case it.Kind != "":
+			if err := s.write(it.Entry(v.Epoch).Frame); err != nil {
+				return err
+			}
+		default: // complete so far
+			s.seq = it.Seq
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	s.seq, s.dirty = base, false
+	return s.flush()
+}
+
+// writeEntries writes what the log holds, except what the browser has seen.
+func (s *stream) writeEntries(entries []eventlog.Entry) error {
+	for _, e := range entries {
+		if !s.passes(e) {
+			continue
+		}
+		if err := s.write(e.Frame); err != nil {
+			return err
+		}
+	}
+	err := s.flush()
+	if err == nil {
+		s.src.Wrote()
+	}
+	return err
+}
+
+// passes moves the cursor past e. It reports whether the browser has yet to see e.
+func (c *cursor) passes(e eventlog.Entry) bool {
+	if e.Seq == 0 {
+		if c.ahead {
+			return false // belongs to a run whose end the browser has seen
+		}
+		c.dirty = true
+		return true
+	}
+	if c.ahead = c.ahead && e.Seq < c.seq; e.Seq <= c.seq {
+		return false
+	}
+	c.seq, c.dirty = e.Seq, false
+	return true
+}
+
+// warn tells the browser, once, that something is missing at the moment.
+func (s *stream) warn(err error) error {
+	s.server.log.Debug("catch up", "error", err)
+	if s.warned {
+		return nil
+	}
+	s.warned = true
+	doc := problem.Unavailable.Document()
+	doc.Fatal = new(false)
+	return s.sendEvent("problem", doc)
+}
+
+// sendEvent sends one event that is not from the log.
+func (s *stream) sendEvent(kind string, data any) error {
+	return s.send(event.Item{Kind: kind, Data: data}.Entry(0).Frame)
+}
+
+// send writes one frame at once.
+func (s *stream) send(frame []byte) error {
+	if err := s.write(frame); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// write writes one frame, which may wait in the buffer for the next flush.
+func (s *stream) write(frame []byte) error {
+	s.count(1, len(frame))
+	s.conn.scratch.add(frame)
+	if s.conn.scratch.size() > maxChunk {
+		return s.flush()
+	}
+	return nil
+}
+
+func (s *stream) flush() error {
+	if err := s.conn.flush(); err != nil {
+		return fmt.Errorf("%w: %w", errWrite, err)
+	}
+	return nil
+}
+
+func (s *stream) count(frames, bytes int) {
+	s.server.metrics.EventsSent.Add(float64(frames))
+	s.server.metrics.BytesSent.Add(float64(bytes))
+	s.conn.sent += bytes
+}

@@ -1,0 +1,133 @@
+package stream
+
+import "time"
+
+// What is done for a stream in goroutines that are not its own: those of whoever
+// appends, of the wheel, and of the poller. None of it blocks.
+
+// OnAppend implements [eventlog.Watcher]. It writes what is new in the log if there
+// is nothing else to do and the connection takes it at once, else it begins a step.
+func (s *stream) OnAppend() {
+	s.locked(func() {
+		switch {
+		case s.state == idle && s.conn.raw != nil && s.tryAppend():
+		case s.state == backingOff:
+			s.changed = true
+		default:
+			s.schedule()
+		}
+	})
+}
+
+// tryAppend writes what is new in the log, and reports false when a step has to go
+// on. The caller holds mu, and the stream is idle.
+func (s *stream) tryAppend() bool {
+	if s.src.View() != s.view || s.pos < 0 || s.asked || s.ahead {
+		return false
+	}
+	c := s.conn.borrow()
+	defer s.conn.giveBack()
+	n, next, err := s.view.Log.Read(s.pos, c.entries[:])
+	if err != nil || n == batch {
+		return false
+	}
+	frames := 0
+	for _, e := range c.entries[:n] {
+		if s.passes(e) {
+			c.add(e.Frame)
+			frames++
+		}
+	}
+	s.pos = next
+	if frames == 0 {
+		return true
+	}
+	s.count(frames, c.size())
+	if !s.conn.try() {
+		return false
+	}
+	s.src.Wrote()
+	return true
+}
+
+// heartbeat is a comment, which a browser ignores.
+var heartbeat = []byte(":\n\n")
+
+// tooQuiet reports whether a heartbeat is due, or would be late at the next tick.
+func (s *stream) tooQuiet(now time.Time) bool { return now.Sub(s.conn.wrote) > s.silence-tick }
+
+// nextDue is when somebody must look after the stream while it waits.
+func (s *stream) nextDue() time.Time { return earlier(s.due, s.conn.wrote.Add(s.silence)) }
+
+// onTick is called by the wheel when nextDue has come, or is less than a tick away;
+// force says that there is more to do than that. It writes a heartbeat if the
+// connection takes it at once.
+func (s *stream) onTick(now time.Time, force bool) {
+	s.locked(func() {
+		early := now.Before(s.due) && !force
+		switch {
+		case s.state == running: // it goes back to the wheel by itself
+		case early && !s.tooQuiet(now), early && s.state == idle && s.writeHeartbeat():
+			s.server.wheel.put(s, s.nextDue())
+		default:
+			s.schedule()
+		}
+	})
+}
+
+// writeHeartbeat reports false when a step has to do it. The caller holds mu, and the
+// stream is idle.
+func (s *stream) writeHeartbeat() bool {
+	if s.conn.raw == nil {
+		return false
+	}
+	c := s.conn.borrow()
+	defer s.conn.giveBack()
+	c.add(heartbeat)
+	s.count(1, c.size())
+	return s.conn.try()
+}
+
+// watchConn makes sure that somebody notices when the browser leaves: the poller, or
+// where that is not possible, a goroutine. For a request, Serve has done so.
+func (s *stream) watchConn() {
+	if s.conn.response != nil {
+		return
+	}
+	if s.conn.raw != nil {
+		if w, err := s.server.options.Watch(s.conn.net, s); err == nil {
+			s.conn.watch = w
+			s.Ready()
+			return
+		}
+	}
+	// A closed group means that the stream is about to end.
+	s.server.group.Go(func() {
+		s.conn.readUntilGone()
+		s.leave()
+	})
+}
+
+// leave ends the stream because the browser has left.
+func (s *stream) leave() {
+	s.locked(func() {
+		s.gone = true
+		s.schedule()
+	})
+}
+
+// Ready implements [poll.Waiter]: the browser has left or sent something.
+func (s *stream) Ready() {
+	s.locked(func() {
+		for w := s.conn.watch; ; {
+			if w.Seen(); !s.conn.readAvailable() {
+				s.gone = true
+				s.schedule()
+				return
+			}
+			if w.Park() {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+)
+
+const (
+	// defaultHeartbeat is the longest silence on a stream; keep it under the idle
+	// timeout of any proxy in front of the relay.
+	defaultHeartbeat = 12 * time.Second
+	// writeTimeout is how long a browser may block one write.
+	writeTimeout = 10 * time.Second
+	// drainSpread is the time over which the streams end when the server drains.
+	drainSpread = 5 * time.Second
+)
+
+// Source is the conversation that a stream shows.
+//
+// View and Wrote are also called while the stream's lock and that of the Watchers are
+// held, in the goroutine of whoever appends. So they must not block, nor take a lock
+// under which anybody appends or notifies. The other methods are called with nothing
+// locked, and may block until ctx ends.
+type Source interface {
+	// View returns what the stream should show now. Whoever changes it notifies the
+	// Watchers.
+	View() View
+	Watchers() *eventlog.Watchers
+	// Known reports whether the conversation has an event numbered seq or above, of
+	// one that is above the log's head.
+	Known(ctx context.Context, seq int64) (bool, error)
+	// History returns the events after the one numbered after, up to and including
+	// upto. An item without a Kind shows nothing: it says that everything up to its
+	// Seq has been returned. An error ends the sequence.
+	History(ctx context.Context, after, upto int64) iter.Seq2[event.Item, error]
+	// Look is called once when the stream begins, before its first View, to bring
+	// the status up to date.
+	Look(ctx context.Context)
+	// Wrote is called after events from the log were written.
+	Wrote()
+}
+
+// View is the state of a conversation. Views are compared with ==.
+type View struct {
+	Status event.Status
+	Epoch  int64
+	// Log holds the events of this epoch. It is closed when the epoch ends.
+	Log *eventlog.Log
+	// Revoked says that the visitor may no longer see the conversation.
+	Revoked bool
+}
+
+// Options are the settings of a [Server]. Zero values mean the defaults.
+type Options struct {
+	// Lifetime is how long a stream lives, less up to a fifth at random.
+	Lifetime time.Duration
+	// Heartbeat is the longest silence on a stream, 12 s by default.
+	Heartbeat time.Duration
+	// Watch watches a connection without a goroutine, [poll.Of] by default. When it
+	// fails, a goroutine waits for the browser to leave.
+	Watch func(net.Conn, poll.Waiter) (*poll.Watch, error)
+}
+
+// Server serves event streams. It owns all of them until they end.
+type Server struct {
+	options Options
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+
+	ctx    context.Context // ends with Close; that of every stream without a request
+	cancel context.CancelFunc
+	group  group.Group // the streams, and the goroutines that work for them
+	wheel  timerWheel
+
+	open     atomic.Int64
+	draining atomic.Pointer[time.Time] // when the drain is over; nil while there is none
+}
+
+// New returns a server without streams. It starts no goroutine before the first.
+func New(o Options, m *telemetry.Metrics, log *slog.Logger) *Server {
+	o.Lifetime = cmp.Or(o.Lifetime, 10*time.Minute)
+	o.Heartbeat = cmp.Or(o.Heartbeat, defaultHeartbeat)
+	if o.Watch == nil {
+		o.Watch = poll.Of
+	}
+	s := &Server{options: o, metrics: m, log: log}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wheel.init(s.ctx, &s.group)
+	return s
+}
+
+// Serve answers r with an event stream that shows src, after the event that
+// lastEventID names, if it is not empty. It calls done once, when the stream has
+// ended, with the reason. Where the connection can be taken over Serve returns at
+// once, else when the stream has ended. After an error nothing was written and done
+// is not called.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, src Source, lastEventID string, done func(reason string)) error {
+	s.open.Add(1) // first: who drains then either sees it or is seen
+	if s.draining.Load() != nil || !s.group.Add() {
+		s.open.Add(-1)
+		return problem.Draining
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	s.metrics.StreamsOpen.Inc()
+	st := &stream{server: s, src: src, info: telemetry.FromContext(r.Context()), done: done, cursor: newCursor(lastEventID)}
+	taken, err := st.conn.hijack(w, r)
+	if err != nil {
+		st.end(telemetry.EndGone) // nobody is left to be told
+		return nil
+	}
+	src.Watchers().Add(&st.watch, st)
+	if taken {
+		st.finished = st.info.Detach()
+		go st.run(st.begin)
+		return nil
+	}
+	w.WriteHeader(http.StatusOK)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	st.conn.response = newResponse(ctx, w)
+	defer context.AfterFunc(ctx, st.leave)()
+	for step := st.begin; !st.run(step); step = st.step {
+		<-st.conn.response.wake
+	}
+	if st.failed() {
+		panic(http.ErrAbortHandler) // an answer that ends cleanly would look complete
+	}
+	return nil
+}
+
+// Drain refuses new streams and ends the open ones, spread over five seconds. It
+// returns at once.
+func (s *Server) Drain() {
+	if s.refuse() {
+		s.wheel.fire() // every idle stream is in it, and a running one looks before it waits
+	}
+}
+
+// refuse begins to drain, and reports false if that was done before.
+func (s *Server) refuse() bool {
+	over := time.Now().Add(drainSpread)
+	return s.draining.CompareAndSwap(nil, &over)
+}
+
+// Open returns how many streams are open.
+func (s *Server) Open() int { return int(s.open.Load()) }
+
+// Close ends all streams and waits for them.
+func (s *Server) Close() {
+	s.refuse()
+	s.cancel()
+	s.wheel.fire()
+	s.group.Close()
+}
+
+// jitter is a random time from nothing to limit.
+func jitter(limit time.Duration) time.Duration {
+	return rand.N(max(limit, 0) + 1) //nolint:gosec // nobody gains by guessing it
+}

@@ -1,0 +1,274 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+)
+
+// state says who may touch a stream. Between its steps a stream is in the wheel.
+type state uint8
+
+const (
+	running    state = iota // a step is under way, or was the last; it owns the stream
+	backingOff              // the stream waits for its time, whatever changes
+	idle                    // the stream waits for any change; whoever holds mu owns it
+)
+
+// stream is one open event stream. Its fields belong to the step under way; while
+// there is none, to whoever holds mu.
+type stream struct {
+	cursor
+	server   *Server
+	src      Source
+	info     *telemetry.RequestInfo
+	done     func(reason string)
+	finished func() // writes the request's log line; nil when its handler does
+	watch    eventlog.Watch
+	conn     conn
+
+	silence time.Duration // how long it may be silent
+	ends    time.Time     // when its lifetime is over
+	drained time.Time     // when it ends because the server drains; zero while it does not
+
+	mu       sync.Mutex // holding it guarantees that no step begins or becomes idle
+	state    state
+	changed  bool      // something changed since the step under way last looked
+	gone     bool      // the browser has left
+	panicked bool      // a fault of ours ends the stream
+	due      time.Time // when there is more to do than a heartbeat
+
+	slot  int64 // of the wheel, 0 for none; guarded by timerWheel.mu
+	index int   // in that slot; guarded by timerWheel.mu
+}
+
+// context is that of the stream's request, if it runs in that, else the server's.
+func (s *stream) context() context.Context {
+	if s.conn.response != nil {
+		return s.conn.response.ctx
+	}
+	return s.server.ctx
+}
+
+// begin is the first step.
+func (s *stream) begin() (ended string) {
+	o := &s.server.options
+	now := time.Now()
+	// Jitter, so that not all are due at once; the wheel may be a tick late.
+	s.silence = o.Heartbeat - jitter(o.Heartbeat/12)
+	s.ends = now.Add(o.Lifetime - tick - jitter(o.Lifetime/5-tick))
+	s.watchConn()
+	if err := s.greet(); err != nil {
+		return endOf(err)
+	}
+	s.src.Look(s.context())
+	return s.step()
+}
+
+func (s *stream) greet() error {
+	s.conn.borrow()
+	defer s.conn.giveBack()
+	return s.send([]byte(": hello\n" + retryField(3*time.Second)))
+}
+
+// run runs a step, and ends the stream if the step returns a reason. A panic ends
+// this stream and no other.
+func (s *stream) run(step func() (ended string)) (over bool) {
+	ended := telemetry.EndGone
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.reportPanic(cause)
+			s.mu.Lock()
+			s.panicked = true
+			s.mu.Unlock()
+		}
+		if over = ended != ""; over {
+			s.end(ended)
+		}
+	}()
+	ended = step()
+	return false // what is returned is set above
+}
+
+// end is called by the last step. The stream stays running, so that no other begins.
+func (s *stream) end(reason string) {
+	defer s.server.group.Done()
+	defer s.server.open.Add(-1) // last, for then the server may be taken down
+	s.src.Watchers().Remove(&s.watch)
+	s.server.wheel.remove(s)
+	s.conn.close()
+	s.server.metrics.StreamsOpen.Dec()
+	s.server.metrics.StreamsEnded.WithLabelValues(reason).Inc()
+	s.info.Ended = reason
+	s.done(reason)
+	if s.finished != nil {
+		s.info.Bytes = s.conn.sent
+		s.finished()
+	}
+}
+
+func (s *stream) reportPanic(cause any) {
+	s.server.metrics.Panics.Inc()
+	s.server.log.Error("panic", "request", s.info.ID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+}
+
+// failed reports whether a fault of ours ended the stream.
+func (s *stream) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.panicked
+}
+
+// step does what there is to do and returns why the stream ends, or "" when it waits.
+// Then the stream may belong to the next step already.
+func (s *stream) step() (ended string) {
+	for {
+		s.mu.Lock()
+		gone := s.gone
+		s.changed = false
+		s.mu.Unlock()
+		if gone {
+			return telemetry.EndGone
+		}
+		next, due, ended := s.round(s.context())
+		if ended != "" {
+			return ended
+		}
+		if next != running && s.suspend(next, due) {
+			return ""
+		}
+	}
+}
+
+// round does part of a step: it looks once and writes what there is. It returns the
+// state to wait in, running when there may be more to do.
+func (s *stream) round(ctx context.Context) (next state, due time.Time, ended string) {
+	s.conn.borrow()
+	defer s.conn.giveBack()
+	if err := s.conn.flush(); err != nil { // what could not be written without blocking
+		return 0, due, endOf(err)
+	}
+	next, due = idle, s.ends
+	wrote, err := s.advance(ctx)
+	switch {
+	case errors.Is(err, errWrite): // first, since net/http takes a slow reader for one that has left
+		return 0, due, endOf(err)
+	case errors.Is(err, errRevoked):
+		return 0, due, s.finish(telemetry.EndVoided)
+	case ctx.Err() != nil, s.server.ctx.Err() != nil:
+		return 0, due, telemetry.EndGone
+	case err != nil: // what is missing cannot be read at the moment
+		if err := s.warn(err); err != nil {
+			return 0, due, endOf(err)
+		}
+		wrote, next = false, backingOff
+		due = earlier(due, time.Now().Add(time.Second+jitter(2*time.Second)))
+	}
+	now := time.Now()
+	switch {
+	case !s.drained.IsZero() && !now.Before(s.drained):
+		return 0, due, s.finish(telemetry.EndDrained)
+	case !now.Before(s.ends):
+		return 0, due, s.finish(telemetry.EndLifetime)
+	case s.drained.IsZero() && s.server.draining.Load() != nil:
+		s.drained = now.Add(jitter(drainSpread - tick))
+	case !wrote && s.tooQuiet(now):
+		if err := s.send(heartbeat); err != nil {
+			return 0, due, endOf(err)
+		}
+	}
+	if wrote {
+		return running, due, ""
+	}
+	if !s.drained.IsZero() {
+		due = earlier(due, s.drained)
+	}
+	return next, due, ""
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// finish ends the answer cleanly and returns the reason.
+func (s *stream) finish(reason string) string {
+	if reason == telemetry.EndDrained {
+		_ = s.send([]byte(retryField(10 * time.Second))) // the stream ends either way
+	}
+	_ = s.conn.finish() // as above
+	return reason
+}
+
+// suspend ends a step: the stream waits, until due if nothing comes before. It
+// reports false when there is more to do already.
+func (s *stream) suspend(next state, due time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed || s.gone {
+		return false
+	}
+	s.due = due
+	s.server.wheel.put(s, s.nextDue())
+	// Only now: whoever drains or closes fires the wheel after it says so.
+	if s.server.ctx.Err() != nil || s.drained.IsZero() && s.server.draining.Load() != nil {
+		return false
+	}
+	s.state = next // last, for then the next step may begin
+	return true
+}
+
+// schedule begins a step, unless one is under way, which then looks again. The
+// caller holds mu.
+func (s *stream) schedule() {
+	s.changed = true
+	if s.state == running {
+		return
+	}
+	s.state = running
+	if s.conn.response != nil {
+		s.conn.response.wake <- struct{}{} // never blocks: each is received before the next suspend
+		return
+	}
+	go s.run(s.step)
+}
+
+// locked runs f with mu held, in a goroutine that is not the stream's. A panic in it
+// ends this stream and no other.
+func (s *stream) locked(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.reportPanic(cause)
+			s.gone, s.panicked = true, true
+			s.schedule()
+		}
+	}()
+	f()
+}
+
+// endOf is why a stream ends that could not be written to.
+func endOf(err error) string {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return telemetry.EndSlow
+	}
+	return telemetry.EndGone
+}
+
+// retryField sets the browser's reconnection time, at random from one second up to
+// limit so that not all come back at once.
+func retryField(limit time.Duration) string {
+	d := time.Second + jitter(limit-time.Second)
+	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n\n"
+}

@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"slices"
+
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
+)
+
+// streamEvents sends the session's events, from where the browser left off:
+// GET /v1/events.
+func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
+	v, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	if s.hub.Draining() {
+		return problem.Draining
+	}
+	release, err := s.limits.stream(v.id, clientip.Of(r))
+	if err != nil {
+		return err
+	}
+	undo := []func(){release} // called in reverse when the stream has ended
+	done := func(string) {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	defer func() {
+		if err != nil {
+			done("")
+		}
+	}()
+	sess, err := s.hub.Open(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	undo = append(undo, sess.Close, sess.Listen())
+	src := &source{server: s, session: sess}
+	if v.identified {
+		token := v.token
+		src.device = sess.Attach(token)
+		undo = append(undo, func() { sess.Detach(token) })
+		if _, err := s.visitor(r); err != nil {
+			return err // logged out before anybody could tell this stream
+		}
+	}
+	return s.streams.Serve(w, r, src, lastEventID(r), done)
+}
+
+// lastEventID is the event after which the browser wants to go on. The header, which
+// an EventSource sets when it reconnects, comes before the query.
+func lastEventID(r *http.Request) string {
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	return r.URL.Query().Get("last_event_id")
+}
+
+// source shows a session to one stream. It implements [stream.Source].
+type source struct {
+	server  *Server
+	session *session.Session
+	device  *session.Device // nil unless the website said who the visitor is
+}
+
+func (s *source) View() stream.View {
+	v := s.session.View()
+	return stream.View{Status: v.Status, Epoch: v.Epoch, Log: v.Log, Revoked: v.Revoked || s.device.Void()}
+}
+
+func (s *source) Watchers() *eventlog.Watchers { return s.session.Watchers() }
+
+func (s *source) Known(ctx context.Context, seq int64) (bool, error) {
+	return s.session.Known(ctx, seq)
+}
+
+func (s *source) History(ctx context.Context, after, upto int64) iter.Seq2[event.Item, error] {
+	c := s.session.Conversation()
+	return c.History(ctx, s.session.Rows(c), after, upto)
+}
+
+func (s *source) Look(ctx context.Context) { s.server.lookBriefly(ctx, s.session) }
+
+func (s *source) Wrote() { s.session.Answered() }
