@@ -83,7 +83,7 @@ func TestTheStoreIsToldOfManyStreamsInFewCalls(t *testing.T) {
 	const visitors = 16
 	awake := make([]*browser, visitors)
 	for i := range awake {
-		awake[i], _ = r.begin("hi")
+		awake[i] = spy.begin(r, i+1) // the store has been told that its turn is over
 	}
 	sleeper, id := r.begin("hi")
 	x := sleeper.open("")

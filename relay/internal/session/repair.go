@@ -58,7 +58,7 @@ func (s *Session) reconcile(ctx context.Context, rec store.Session) (store.Sessi
 			s.record.set(saved)
 			l := s.conv.Load().Ledger()
 			l.Restore(ctx, l.All())
-			s.logger().Warn("the store had lost the session, which is restored", "epoch", saved.Epoch)
+			s.logger().Warn("the store had lost the session, which is put back", "epoch", saved.Epoch)
 			return saved, nil
 		}
 		s.logger().Warn("the store had lost the session, and another was begun", "epoch", saved.Epoch)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -73,14 +74,14 @@ func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 // elsewhere, until release is called. It reports false if somebody does just now.
 func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err error) {
 	var undo []func()
-	release = func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
+	giveBack := func() {
+		for _, f := range slices.Backward(undo) {
+			f()
 		}
 	}
 	defer func() {
 		if !ok {
-			release()
+			giveBack()
 		}
 	}()
 	t := s.queue.tryEnter()
@@ -92,16 +93,16 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 	case s.sandbox.waking <- struct{}{}:
 		undo = append(undo, func() { <-s.sandbox.waking })
 	default:
-		return release, false, nil
+		return nil, false, nil
 	}
 	for _, name := range []string{leaseTurn, leaseWake} {
 		free, got, err := s.hub.tryLease(ctx, name+s.visitor)
 		if err != nil || !got {
-			return release, false, err
+			return nil, false, err
 		}
 		undo = append(undo, free)
 	}
-	return release, true, nil
+	return giveBack, true, nil
 }
 
 // idle reports whether the agent is done with all that it was told. What is in its

@@ -226,7 +226,7 @@ func (s *Session) post(ctx context.Context, turn *ledger.Turn, m Message) error 
 		turn.State = ledger.Held
 		l.Set(*turn)
 		if err := l.Persist(ctx, turn.Key); err != nil {
-			s.logger().Warn("store a turn", "error", err)
+			s.logger().Warn("keep a turn", "error", err)
 		}
 		return err
 	}
@@ -308,7 +308,7 @@ func (s *Session) accept(ctx context.Context, c *conversation.Conversation, turn
 	if err := c.Ledger().Persist(ctx, turn.Key); err != nil {
 		// AnyFrame has it and so the visitor is told; only after a restart would the
 		// transcript have to be asked again.
-		s.logger().Error("store a turn", "error", err)
+		s.logger().Error("keep a turn", "error", err)
 	}
 	s.seat.Renew(ctx)
 	s.follow()

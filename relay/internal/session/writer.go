@@ -82,7 +82,7 @@ func (s *Session) write(w *writes) {
 	l := w.conv.Ledger()
 	for _, key := range w.turns {
 		if err := l.Persist(context.WithoutCancel(ctx), key); err != nil && !errors.Is(err, store.ErrConflict) {
-			s.logger().Warn("store a turn's place", "error", err)
+			s.logger().Warn("keep a turn's place", "error", err)
 		}
 	}
 	for _, id := range w.prompts {
