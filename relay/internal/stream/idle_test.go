@@ -92,6 +92,25 @@ func TestIdle_Drain_SetsTheEnd(t *testing.T) {
 	})
 }
 
+// The wheel has taken the stream out and not called it yet when the server drains.
+func TestIdle_DrainBetweenTickAndCall_SetsTheEnd(t *testing.T) {
+	for name, silence := range map[string]time.Duration{"nothing is due": time.Hour, "a heartbeat is due": tick / 2} {
+		_, all, _ := newIdleStreams(t, 1)
+		st := all[0]
+		st.mu.Lock()
+		st.silence = silence
+		st.mu.Unlock()
+		st.server.wheel.takeUntil(nil, true)
+		st.server.Drain()
+		st.onTick(time.Now(), false)
+		soon(t, name+": the stream knows its end", func() bool {
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			return st.state == idle && !st.drained.IsZero()
+		})
+	}
+}
+
 // broken is a connection on which even trying is a fault.
 type broken struct{ syscall.RawConn }
 

@@ -219,13 +219,19 @@ func (s *stream) suspend(next state, due time.Time) bool {
 		return false
 	}
 	s.due = due
-	s.server.wheel.put(s, s.nextDue())
-	// Only now: whoever drains or closes fires the wheel after it says so.
-	if s.server.ctx.Err() != nil || s.drained.IsZero() && s.server.draining.Load() != nil {
+	if !s.putInWheel() {
 		return false
 	}
-	s.state = next // last, for then the next step may begin
+	s.state = next
 	return true
+}
+
+// putInWheel reports false when the server drains or closes and the stream does not
+// know it yet. The caller holds mu. Whoever drains or closes says so first and fires
+// the wheel then, so a stream that checks after put cannot miss both.
+func (s *stream) putInWheel() bool {
+	s.server.wheel.put(s, s.nextDue())
+	return s.server.ctx.Err() == nil && (!s.drained.IsZero() || s.server.draining.Load() == nil)
 }
 
 // schedule begins a step, unless one is under way, which then looks again. The
@@ -267,8 +273,9 @@ func endOf(err error) string {
 }
 
 // retryField sets the browser's reconnection time, at random from one second up to
-// limit so that not all come back at once.
+// limit so that not all come back at once. No empty line follows: that would end a
+// frame, and this is none.
 func retryField(limit time.Duration) string {
 	d := time.Second + jitter(limit-time.Second)
-	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n\n"
+	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n"
 }

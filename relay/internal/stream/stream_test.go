@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -280,5 +281,29 @@ func TestServe_Panic_CutsTheAnswerAndNoOther(t *testing.T) {
 			t.Errorf("got %q, want %q", got, telemetry.EndGone)
 		}
 		until(t, open(), "event: session")
+	})
+}
+
+// A frame ends with an empty line, and nothing else does.
+func TestServe_CommentsAndRetry_HaveNoEmptyLine(t *testing.T) {
+	bothWays(t, Options{Heartbeat: time.Second}, func(t *testing.T, s *Server, _ *fakeSource, open func() *http.Response, _ <-chan string) {
+		res := open()
+		var got strings.Builder
+		for p := make([]byte, 1); strings.Count(got.String(), "\n:\n") < 2; {
+			n, err := res.Body.Read(p)
+			if got.Write(p[:n]); err != nil {
+				t.Fatalf("got %q and %v, want heartbeats", got.String(), err)
+			}
+		}
+		s.Drain()
+		rest, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(rest)
+		want := `^: hello\nretry: \d+\nevent: session\ndata: \{.*\}\n\n(:\n)+retry: \d+\n$`
+		if !regexp.MustCompile(want).MatchString(got.String()) {
+			t.Errorf("got %q, want %s", got.String(), want)
+		}
 	})
 }
