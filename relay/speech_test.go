@@ -40,7 +40,8 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 		var all string
 		for _, it := range tr.step(upstreamEvent(7, payload)).items {
 			frame := string(it.Entry(1).Frame)
-			if !json.Valid([]byte(strings.TrimSpace(frame[strings.Index(frame, "data: ")+6:]))) {
+			_, data, _ := strings.Cut(frame, "\ndata: ")
+			if data, _, _ = strings.Cut(data, "\n"); !json.Valid([]byte(data)) {
 				t.Errorf("%s: got %s, want JSON", name, frame)
 			}
 			all += frame
