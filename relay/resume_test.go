@@ -61,11 +61,14 @@ func TestEveryLastEventIDResumesWithExactlyTheRest(t *testing.T) {
 					}
 					x.close()
 				}
-				x = v.openAt("/v1/events?last_event_id=" + want[2].id)
+				for _, query := range []string{"last_event_id=" + want[2].id, "lastEventId=" + want[2].id, "last_event_id=" + want[2].id + "&lastEventId=1-999"} {
+					x = v.openAt("/v1/events?" + query)
+					got := x.until("the rest", func(es []event) bool { return len(numbered(es)) >= len(want)-3 })
+					same(t, query, numbered(got), want[3:])
+					x.close()
+				}
+				x = v.openAt("/v1/events?last_event_id=1-999&lastEventId=1-998", "Last-Event-ID", want[2].id)
 				got := x.until("the rest", func(es []event) bool { return len(numbered(es)) >= len(want)-3 })
-				same(t, "query", numbered(got), want[3:])
-				x = v.openAt("/v1/events?last_event_id=1-999", "Last-Event-ID", want[2].id)
-				got = x.until("the rest", func(es []event) bool { return len(numbered(es)) >= len(want)-3 })
 				same(t, "header over query", numbered(got), want[3:])
 				x = v.open("")
 				got = x.until("all", func(es []event) bool { return len(numbered(es)) >= len(want) })

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http"
@@ -57,12 +58,11 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) (err error
 }
 
 // lastEventID is the event after which the browser wants to go on. The header, which
-// an EventSource sets when it reconnects, comes before the query.
+// an EventSource sets when it reconnects, comes before the query: a URL stays what it
+// was when the first connection was made.
 func lastEventID(r *http.Request) string {
-	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		return id
-	}
-	return r.URL.Query().Get("last_event_id")
+	query := r.URL.Query()
+	return cmp.Or(r.Header.Get("Last-Event-ID"), query.Get("last_event_id"), query.Get("lastEventId"))
 }
 
 // source shows a session to one stream. It implements [stream.Source].

@@ -142,7 +142,7 @@ export class FakeRelay {
 
   stream(req, res, v) {
     res.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
-    res.write(": hello\nretry: 300\n\n");
+    res.write(": hello\nretry: 300\n");
     res.write(frame({ id: null, type: "session", data: { status: v.status, epoch: v.epoch } }));
     const last = req.headers["last-event-id"];
     let from = 0;

@@ -54,10 +54,9 @@ type Log struct {
 	// Readers who had read all of the run go on from there.
 	seam, seamNow int64
 	closed        bool
-	held          bool          // readers are not woken for what is appended
-	unheard       bool          // something was appended since
-	changed       chan struct{} // closed at the next change; nil while nobody waits
-	woken         bool          // the watcher is to be told of a change
+	held          bool // readers are not woken for what is appended
+	unheard       bool // something was appended since
+	woken         bool // the watcher is to be told of a change
 
 	watch func() // nil when nobody watches
 }
@@ -172,9 +171,9 @@ func (l *Log) Cursor(seq int64) (int64, error) {
 }
 
 // Read copies entries from position pos on into buf and returns how many, and
-// the position after them. With none to read it returns 0 at once: take
-// [Log.Changed] before Read, and wait for it after. The error is [ErrTrimmed]
-// when pos is no longer kept, [ErrClosed] at the end of a closed log.
+// the position after them. With none to read it returns 0 at once; whoever watches
+// the log then learns of the next change. The error is [ErrTrimmed] when pos is no
+// longer kept, [ErrClosed] at the end of a closed log.
 func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,20 +192,6 @@ func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
 		return 0, pos, ErrClosed
 	}
 	return 0, pos, nil
-}
-
-// Changed returns a channel that is closed at the next change of the log; that
-// of a closed log is closed already.
-func (l *Log) Changed() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-		if l.closed {
-			close(l.changed)
-		}
-	}
-	return l.changed
 }
 
 // Notify wakes the readers although nothing was appended: something else that
@@ -234,13 +219,8 @@ func (l *Log) Size() (events, bytes int) {
 	return len(l.entries) - l.start, l.bytes
 }
 
-func (l *Log) wake() {
-	l.woken = true
-	if l.changed != nil && !l.closed {
-		close(l.changed)
-		l.changed = nil
-	}
-}
+// wake makes unlock call the watcher.
+func (l *Log) wake() { l.woken = true }
 
 func (l *Log) over() bool {
 	return len(l.entries)-l.start > l.limits.Events || l.bytes > l.limits.Bytes+l.floor

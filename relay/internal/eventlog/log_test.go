@@ -253,11 +253,13 @@ func TestARunThatStaysTooLargeIsForgotten(t *testing.T) {
 func TestAClosedLogIsReadToItsEnd(t *testing.T) {
 	l := New(0, wide)
 	l.Append(numbered(1))
-	changed := l.Changed()
+	calls := 0
+	l.Watch(func() { calls++ })
 	l.Close()
 	l.Close()
-	<-changed
-	<-l.Changed()
+	if calls != 1 {
+		t.Errorf("closed twice: got %d calls of the watcher, want 1", calls)
+	}
 	if l.Append(numbered(2)) || l.Append(piece("x")) {
 		t.Error("append to a closed log: got true, want false")
 	}
@@ -269,27 +271,28 @@ func TestAClosedLogIsReadToItsEnd(t *testing.T) {
 
 func TestEveryChangeWakesTheReaders(t *testing.T) {
 	l := New(0, wide)
+	calls := 0
+	l.Watch(func() { calls++ })
 	for name, change := range map[string]func(){
 		"append": func() { l.Append(numbered(l.Head() + 1)) }, "notify": l.Notify, "advance": func() { l.Advance(l.Head() + 1) },
 	} {
-		before := l.Changed()
-		select {
-		case <-before:
-			t.Fatalf("%s: woken before", name)
-		default:
-		}
-		change()
-		select {
-		case <-before:
-		default:
-			t.Errorf("%s: not woken", name)
+		calls = 0
+		if change(); calls != 1 {
+			t.Errorf("%s: got %d calls of the watcher, want 1", name, calls)
 		}
 	}
-	still := l.Changed()
-	l.Advance(1)
-	select {
-	case <-still:
+	calls = 0
+	if l.Advance(1); calls != 0 {
 		t.Error("advance to what is past: woken")
+	}
+}
+
+// waker wakes one reader.
+type waker chan struct{}
+
+func (w waker) OnAppend() {
+	select {
+	case w <- struct{}{}:
 	default:
 	}
 }
@@ -297,6 +300,8 @@ func TestEveryChangeWakesTheReaders(t *testing.T) {
 func TestManyReadersSeeTheSameWhileTheLogIsWritten(t *testing.T) {
 	const events, readers = 2000, 16
 	l := New(0, Limits{Events: events, Bytes: 1 << 30})
+	var watchers Watchers
+	l.Watch(watchers.Notify)
 	want := make([]int64, events)
 	for i := range want {
 		want[i] = int64(i + 1)
@@ -305,9 +310,12 @@ func TestManyReadersSeeTheSameWhileTheLogIsWritten(t *testing.T) {
 	for range readers {
 		wg.Go(func() {
 			var got []int64
+			var watch Watch
+			changed := make(waker, 1)
+			watchers.Add(&watch, changed)
+			defer watchers.Remove(&watch)
 			buf := make([]Entry, 7)
 			for pos := int64(0); ; {
-				changed := l.Changed()
 				n, next, err := l.Read(pos, buf)
 				for _, e := range buf[:n] {
 					got = append(got, e.Seq)
@@ -363,14 +371,12 @@ func BenchmarkAppendAndRead(b *testing.B) {
 
 func TestReadersAreWokenOnceForWhatIsGathered(t *testing.T) {
 	l := New(0, Limits{Events: 10, Bytes: 1000})
-	changed := l.Changed()
+	changed := false
+	l.Watch(func() { changed = true })
 	woken := func() bool {
-		select {
-		case <-changed:
-			return true
-		default:
-			return false
-		}
+		was := changed
+		changed = false
+		return was
 	}
 	l.Hold()
 	l.Append(Entry{Seq: 1, Frame: []byte("a")})
@@ -386,7 +392,6 @@ func TestReadersAreWokenOnceForWhatIsGathered(t *testing.T) {
 	if !woken() {
 		t.Error("readers were not woken when the log was released")
 	}
-	changed = l.Changed()
 	l.Release()
 	if woken() {
 		t.Error("readers were woken for nothing")

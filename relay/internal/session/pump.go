@@ -50,7 +50,7 @@ func (p *pump) run() {
 			return
 		}
 		if call != nil {
-			err := s.wake(p.ctx)
+			err := s.wake(p.ctx, call)
 			s.reader.called(call, err)
 			if err != nil {
 				continue

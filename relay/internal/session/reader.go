@@ -68,14 +68,15 @@ func (r *reader) join(addr string) *Call {
 	return r.call
 }
 
-// addr is for whom the sandbox is woken.
-func (r *reader) addr() string {
+// decide returns for whom the sandbox is woken, if that takes a new one. Without anybody,
+// the call has given up: it can no longer be joined, and who comes next begins another.
+func (r *reader) decide(call *Call) (addr string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.call == nil {
-		return ""
+	if call.addr == "" && r.call == call {
+		r.call = nil
 	}
-	return r.call.addr
+	return call.addr
 }
 
 // takeAway returns the pump, and with force takes it out, for the caller to stop. It
@@ -166,7 +167,9 @@ func (s *Session) goesOn(p *pump, first bool) (call *Call, ok bool) {
 func (r *reader) called(call *Call, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.call = nil
+	if r.call == call {
+		r.call = nil
+	}
 	call.finish(err)
 }
 

@@ -19,7 +19,7 @@ const oldWait = 5 * time.Second
 
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over all
 // replicas only one does that at a time.
-func (s *Session) wake(ctx context.Context) (err error) {
+func (s *Session) wake(ctx context.Context, call *Call) (err error) {
 	started, kind := time.Now(), telemetry.BootResume
 	ctx, cancel := context.WithTimeout(ctx, s.hub.BootTimeout)
 	defer cancel()
@@ -64,7 +64,7 @@ func (s *Session) wake(ctx context.Context) (err error) {
 		}
 		s.logger().Info("session lost", "epoch", rec.Epoch, "error", cause)
 	}
-	addr := s.reader.addr()
+	addr := s.reader.decide(call)
 	if addr == "" { // nobody has asked for a sandbox: the one there was would have done
 		return cause
 	}

@@ -50,8 +50,8 @@ func (s *stream) tryAppend() bool {
 	return true
 }
 
-// heartbeat is a comment, which a browser ignores.
-var heartbeat = []byte(":\n\n")
+// heartbeat is a comment, which a browser ignores. It is a line and no frame.
+var heartbeat = []byte(":\n")
 
 // tooQuiet reports whether a heartbeat is due, or would be late at the next tick.
 func (s *stream) tooQuiet(now time.Time) bool { return now.Sub(s.conn.wrote) > s.silence-tick }
@@ -67,8 +67,7 @@ func (s *stream) onTick(now time.Time, force bool) {
 		early := now.Before(s.due) && !force
 		switch {
 		case s.state == running: // it goes back to the wheel by itself
-		case early && !s.tooQuiet(now), early && s.state == idle && s.writeHeartbeat():
-			s.server.wheel.put(s, s.nextDue())
+		case early && (!s.tooQuiet(now) || s.state == idle && s.writeHeartbeat()) && s.putInWheel():
 		default:
 			s.schedule()
 		}

@@ -44,7 +44,7 @@ func TestIdle_Append_IsWrittenByWhoeverAppends(t *testing.T) {
 	const frame = "event: text\ndata: {}\nid: 1-1\n\n"
 	src.log.Append(eventlog.Entry{Seq: 1, Frame: []byte(frame)})
 	for i, browser := range browsers {
-		if !all[i].is(idle) {
+		if !all[i].isIdle() {
 			t.Error("a step was begun for what could be written at once")
 		}
 		receives(t, "each stream", browser, frame)
@@ -56,7 +56,7 @@ func TestIdle_Append_IsWrittenByWhoeverAppends(t *testing.T) {
 func TestIdle_FullConnection_BlocksNobody(t *testing.T) {
 	src, all, browsers := newIdleStreams(t, 1)
 	total := 0
-	for seq := int64(1); all[0].is(idle); seq++ {
+	for seq := int64(1); all[0].isIdle(); seq++ {
 		frame := bytes.Repeat([]byte("x"), 1<<20)
 		total += len(frame)
 		src.log.Append(eventlog.Entry{Seq: seq, Frame: frame})
@@ -67,7 +67,7 @@ func TestIdle_FullConnection_BlocksNobody(t *testing.T) {
 	if n, err := io.CopyN(io.Discard, httputil.NewChunkedReader(browsers[0]), int64(total)); err != nil {
 		t.Errorf("got %d bytes and %v, want %d", n, err, total)
 	}
-	soon(t, "the stream waits again", func() bool { return all[0].is(idle) })
+	soon(t, "the stream waits again", func() bool { return all[0].isIdle() })
 }
 
 func TestSealChunk_IsOneChunk(t *testing.T) {
@@ -90,6 +90,25 @@ func TestIdle_Drain_SetsTheEnd(t *testing.T) {
 		defer st.mu.Unlock()
 		return st.state == idle && !st.drained.IsZero() && st.due.Equal(st.drained)
 	})
+}
+
+// The wheel has taken the stream out and not called it yet when the server drains.
+func TestIdle_DrainBetweenTickAndCall_SetsTheEnd(t *testing.T) {
+	for name, silence := range map[string]time.Duration{"nothing is due": time.Hour, "a heartbeat is due": tick / 2} {
+		_, all, _ := newIdleStreams(t, 1)
+		st := all[0]
+		st.mu.Lock()
+		st.silence = silence
+		st.mu.Unlock()
+		st.server.wheel.takeUntil(nil, true)
+		st.server.Drain()
+		st.onTick(time.Now(), false)
+		soon(t, name+": the stream knows its end", func() bool {
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			return st.state == idle && !st.drained.IsZero()
+		})
+	}
 }
 
 // broken is a connection on which even trying is a fault.
@@ -136,7 +155,7 @@ func TestIdle_Panic_EndsItAlone(t *testing.T) {
 			}
 			src.log.Append(eventlog.Entry{Seq: 2, Frame: []byte(after)})
 			receives(t, "the other stream", browsers[1], after)
-			if !all[1].is(idle) {
+			if !all[1].isIdle() {
 				t.Error("the other stream does not wait any more")
 			}
 		})

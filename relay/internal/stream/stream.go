@@ -76,7 +76,7 @@ func (s *stream) begin() (ended string) {
 func (s *stream) greet() error {
 	s.conn.borrow()
 	defer s.conn.giveBack()
-	return s.send([]byte(": hello\n" + retryField(3*time.Second)))
+	return s.send([]byte(": hello\n" + retryField(0, 3*time.Second)))
 }
 
 // run runs a step, and ends the stream if the step returns a reason. A panic ends
@@ -204,7 +204,10 @@ func earlier(a, b time.Time) time.Time {
 // finish ends the answer cleanly and returns the reason.
 func (s *stream) finish(reason string) string {
 	if reason == telemetry.EndDrained {
-		_ = s.send([]byte(retryField(10 * time.Second))) // the stream ends either way
+		// Until the drain is over this server refuses new streams, after which an
+		// EventSource gives up for good.
+		rest := max(time.Until(*s.server.draining.Load()), 0)
+		_ = s.send([]byte(retryField(rest, 10*time.Second))) // the stream ends either way
 	}
 	_ = s.conn.finish() // as above
 	return reason
@@ -219,13 +222,19 @@ func (s *stream) suspend(next state, due time.Time) bool {
 		return false
 	}
 	s.due = due
-	s.server.wheel.put(s, s.nextDue())
-	// Only now: whoever drains or closes fires the wheel after it says so.
-	if s.server.ctx.Err() != nil || s.drained.IsZero() && s.server.draining.Load() != nil {
+	if !s.putInWheel() {
 		return false
 	}
-	s.state = next // last, for then the next step may begin
+	s.state = next
 	return true
+}
+
+// putInWheel reports false when the server drains or closes and the stream does not
+// know it yet. The caller holds mu. Whoever drains or closes says so first and fires
+// the wheel then, so a stream that checks after put cannot miss both.
+func (s *stream) putInWheel() bool {
+	s.server.wheel.put(s, s.nextDue())
+	return s.server.ctx.Err() == nil && (!s.drained.IsZero() || s.server.draining.Load() == nil)
 }
 
 // schedule begins a step, unless one is under way, which then looks again. The
@@ -266,9 +275,10 @@ func endOf(err error) string {
 	return telemetry.EndGone
 }
 
-// retryField sets the browser's reconnection time, at random from one second up to
-// limit so that not all come back at once.
-func retryField(limit time.Duration) string {
-	d := time.Second + jitter(limit-time.Second)
-	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n\n"
+// retryField sets the browser's reconnection time, to least and at random from one
+// second up to limit more, so that not all come back at once. No empty line follows: that would end a
+// frame, and this is none.
+func retryField(least, limit time.Duration) string {
+	d := least + time.Second + jitter(limit-time.Second)
+	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n"
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,11 +100,10 @@ func newIdleStreams(tb testing.TB, n int) (*fakeSource, []*stream, []net.Conn) {
 	return src, all, ends
 }
 
-// is reports whether the stream is in that state.
-func (s *stream) is(want state) bool {
+func (s *stream) isIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == want
+	return s.state == idle
 }
 
 // receives fails the test unless the browser's end gets exactly want next.
@@ -170,7 +170,7 @@ func bothWays(t *testing.T, o Options, f func(t *testing.T, s *Server, src *fake
 			s, src, reasons := newServer(t, o), newFakeSource(), make(chan string, 100)
 			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if err := s.Serve(wrap(w), r, src, "", func(reason string) { reasons <- reason }); err != nil {
-					problem.Write(w, err)
+					_ = problem.Write(w, err)
 				}
 			}))
 			t.Cleanup(web.Close)
@@ -263,7 +263,7 @@ func TestServe_ClosedAtOnce_EndsOpenAndWaits(t *testing.T) {
 
 // An answer that ends cleanly would look as if nothing had gone wrong.
 func TestServe_Panic_CutsTheAnswerAndNoOther(t *testing.T) {
-	bothWays(t, Options{}, func(t *testing.T, s *Server, src *fakeSource, open func() *http.Response, reasons <-chan string) {
+	bothWays(t, Options{}, func(t *testing.T, _ *Server, src *fakeSource, open func() *http.Response, reasons <-chan string) {
 		var once sync.Once
 		src.look = func() {
 			fault := false
@@ -280,5 +280,29 @@ func TestServe_Panic_CutsTheAnswerAndNoOther(t *testing.T) {
 			t.Errorf("got %q, want %q", got, telemetry.EndGone)
 		}
 		until(t, open(), "event: session")
+	})
+}
+
+// A frame ends with an empty line, and nothing else does.
+func TestServe_CommentsAndRetry_HaveNoEmptyLine(t *testing.T) {
+	bothWays(t, Options{Heartbeat: time.Second}, func(t *testing.T, s *Server, _ *fakeSource, open func() *http.Response, _ <-chan string) {
+		res := open()
+		var got strings.Builder
+		for p := make([]byte, 1); strings.Count(got.String(), "\n:\n") < 2; {
+			n, err := res.Body.Read(p)
+			if got.Write(p[:n]); err != nil {
+				t.Fatalf("got %q and %v, want heartbeats", got.String(), err)
+			}
+		}
+		s.Drain()
+		rest, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(rest)
+		want := `^: hello\nretry: \d+\nevent: session\ndata: \{.*\}\n\n(:\n)+retry: \d+\n$`
+		if !regexp.MustCompile(want).MatchString(got.String()) {
+			t.Errorf("got %q, want %s", got.String(), want)
+		}
 	})
 }
