@@ -43,7 +43,7 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 		for i := range living {
 			write(fmt.Sprint("live-", i), time.Hour)
 		}
-		got := []int{len(m.tokens.rows), len(m.sessions.rows), len(m.notes.rows), len(m.byVisitor), len(m.leases.rows), len(m.awake.rows), len(m.quotas.rows)}
+		got := []int{len(m.tokens.rows), len(m.sessions.rows), len(m.notes.rows), len(m.lists), len(m.leases.rows), len(m.awake.rows), len(m.quotas.rows)}
 		for i, n := range got {
 			if n != living {
 				t.Errorf("got %d rows in table %d, want the living %d", n, i, living)

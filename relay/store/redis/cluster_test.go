@@ -281,7 +281,7 @@ func TestRedisAddressesOfAnotherKindOfServerAreRefusedWithAWordOfAdvice(t *testi
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
 	nodes := redistest.StartCluster(t, 3)
 	for url, want := range map[string]string{
-		nodes[0].URL(): "with addr", // another has what is asked for first
+		nodes[1].URL(): "with addr", // another node has the key that Ping writes
 		sentinel.URL(): "may be a sentinel",
 		sentinel.URL() + "&addr=" + sentinel.Addr:     "may be a sentinel",
 		sentinel.URL() + "&master_name=others":        "no master of the name",

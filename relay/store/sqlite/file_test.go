@@ -56,9 +56,14 @@ func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
 	want := fill(t, s)
 	fence, _, err := s.Acquire(t.Context(), "boot/v1", "a", time.Hour)
 	must(t, err)
+	_, cursor, err := s.NotesSince(t.Context(), "v1", "turn", 0, 0)
+	must(t, err)
 	must(t, s.Close())
 
 	s = open(t, path)
+	if notes, again, err := s.NotesSince(t.Context(), "v1", "turn", 0, cursor); err != nil || len(notes) != 0 || again != cursor {
+		t.Errorf("got notes %+v and cursor %d, %v, want none since %d", notes, again, err, cursor)
+	}
 	if b, found, err := s.Find("token"); err != nil || !found || string(b) != "data" {
 		t.Errorf("got token %q found %v error %v, want it kept", b, found, err)
 	}
@@ -68,7 +73,12 @@ func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
 	notes, err := s.Notes(t.Context(), "v1", "turn", 0)
 	must(t, err)
 	if len(notes) != 3 || notes[0].Key != "0" || notes[2].Key != "2" {
-		t.Errorf("got notes %+v, want the three in order", notes)
+		t.Fatalf("got notes %+v, want the three in order", notes)
+	}
+	saved, err := s.SaveNote(t.Context(), notes[1])
+	must(t, err)
+	if notes, _, err := s.NotesSince(t.Context(), "v1", "turn", 0, cursor); err != nil || len(notes) != 1 || notes[0] != saved {
+		t.Errorf("got notes %+v since %d, %v, want the one saved", notes, cursor, err)
 	}
 	if _, ok, err := s.Acquire(t.Context(), "boot/v1", "b", time.Hour); err != nil || ok {
 		t.Errorf("got lease %v, %v, want it held by its owner still", ok, err)

@@ -118,6 +118,17 @@ func TestAFileOfEveryOlderSchemaGoesOnAndIsBackedUpFirst(t *testing.T) {
 			if err != nil || len(notes) != 2 || notes[0].Key != "k1" || notes[1].Body != `{"text":"second"}` {
 				t.Errorf("got notes %+v, %v, want both in order", notes, err)
 			}
+			notes, cursor, err := s.NotesSince(t.Context(), "visitor-1", "turn", 3, 0)
+			if err != nil || len(notes) != 2 || notes[0].Key != "k1" {
+				t.Fatalf("got notes %+v, %v, want both in order", notes, err)
+			}
+			saved, err := s.SaveNote(t.Context(), notes[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes, _, err = s.NotesSince(t.Context(), "visitor-1", "turn", 3, cursor); err != nil || len(notes) != 1 || notes[0] != saved {
+				t.Errorf("got notes %+v since %d, %v, want %+v alone", notes, cursor, err, saved)
+			}
 			if _, ok, err := s.Acquire(t.Context(), "wake:visitor-1", "me", time.Minute); err != nil || ok {
 				t.Errorf("got lease %v, %v, want it another's still", ok, err)
 			}
