@@ -22,8 +22,11 @@ func earlier(t *testing.T, client *goredis.Client) {
 	expiry := time.Now().Add(time.Hour).UnixMilli()
 	for order, n := range []store.Note{
 		{Kind: "turn", Key: "old", Epoch: 2},
-		{Kind: "turn", Key: "z:1", Epoch: 3}, {Kind: "turn", Key: "a", Epoch: 3}, {Kind: "turn", Key: "m", Epoch: 3},
-		{Kind: "prompt", Key: "p", Epoch: 3}, {Kind: "turn", Key: "expired", Epoch: 3},
+		{Kind: "turn", Key: "z:1", Epoch: 3},
+		{Kind: "turn", Key: "a", Epoch: 3},
+		{Kind: "turn", Key: "m", Epoch: 3},
+		{Kind: "prompt", Key: "p", Epoch: 3},
+		{Kind: "turn", Key: "expired", Epoch: 3},
 	} {
 		if n.Key != "expired" {
 			must(t, client.Set(t.Context(), "p:{v1}n:"+n.Kind+":"+n.Key,
@@ -161,5 +164,46 @@ func TestRedisFormat_Newer_Refused(t *testing.T) {
 	must(t, s.Ping(t.Context()))
 	if got := client.Get(t.Context(), "p:format").Val(); got != "2" {
 		t.Errorf("got format %q, want 2", got)
+	}
+}
+
+// The cost of reading changes must not depend on the number of notes.
+func TestRedisNotesSince_ManyNotes_ReadsOnlyChanges(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := server.Client()
+	s := open(t, server.URL(), "p:")
+	reads := func() (n int) {
+		t.Helper()
+		info, err := client.InfoMap(t.Context(), "commandstats").Result()
+		must(t, err)
+		_, err = fmt.Sscanf(info["Commandstats"]["cmdstat_get"], "calls=%d", &n)
+		must(t, err)
+		return n
+	}
+	var last store.Note
+	for i := range 300 {
+		var err error
+		last, _, err = s.BeginNote(t.Context(), store.Note{Visitor: "v1", Kind: "turn", Key: fmt.Sprint(i), Epoch: 1, ExpiresAt: soon()})
+		must(t, err)
+	}
+	_, cursor := keysOf(t, s, "turn", 1, 0)
+	before := reads()
+	for range 10 {
+		if keys, _ := keysOf(t, s, "turn", 1, cursor); keys != "" {
+			t.Errorf("got changes %q, want none", keys)
+		}
+	}
+	if got := reads() - before; got != 0 {
+		t.Errorf("got %d notes read without a change, want none", got)
+	}
+	_, err := s.SaveNote(t.Context(), last)
+	must(t, err)
+	before = reads()
+	if keys, _ := keysOf(t, s, "turn", 1, cursor); keys != last.Key {
+		t.Errorf("got changes %q, want %q", keys, last.Key)
+	}
+	if got := reads() - before; got != 1 {
+		t.Errorf("got %d notes read for one change, want 1", got)
 	}
 }

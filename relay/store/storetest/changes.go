@@ -80,9 +80,12 @@ func notesSinceReturnsChangesOnly(t *testing.T, s store.Store) {
 func notesSinceIsOfOneVisitorKindAndEpoch(t *testing.T, s store.Store) {
 	cursor := wantSince(t, s, "no notes", 0)
 	for _, n := range []store.Note{
-		{Visitor: "v2", Kind: "turn", Key: "other visitor", Epoch: 1}, {Visitor: "v1", Kind: "prompt", Key: "other kind", Epoch: 1},
-		{Visitor: "v1", Kind: "turn", Key: "earlier epoch"}, {Visitor: "v1", Kind: "turn", Key: "later epoch", Epoch: 11},
-		{Visitor: "v1", Kind: "turn:1", Key: "kind with colon", Epoch: 1}, {Visitor: "v1", Kind: "", Key: "no kind", Epoch: 1},
+		{Visitor: "v2", Kind: "turn", Key: "other visitor", Epoch: 1},
+		{Visitor: "v1", Kind: "prompt", Key: "other kind", Epoch: 1},
+		{Visitor: "v1", Kind: "turn", Key: "earlier epoch"},
+		{Visitor: "v1", Kind: "turn", Key: "later epoch", Epoch: 11},
+		{Visitor: "v1", Kind: "turn:1", Key: "kind with colon", Epoch: 1},
+		{Visitor: "v1", Kind: "", Key: "no kind", Epoch: 1},
 	} {
 		beginNote(t, s, n)
 	}
