@@ -24,7 +24,8 @@ import "github.com/redis/go-redis/v9"
 // keys of notes, prefix of the keys of lists.
 //
 // change assigns the next cursor to a note and extends the TTL of its list to at
-// least that of the note. adopt replaces the index of an earlier build.
+// least that of the note. adopt replaces the index of an earlier build; only
+// scripts that read the lists need it.
 //
 // A cursor is at least the server's time in microseconds, so that it rises even
 // if the visitor was forgotten or the server has lost its last writes.
@@ -80,7 +81,6 @@ local have = redis.call('GET', KEYS[4])
 if have then
 	return have
 end
-adopt()
 local begun = change(ARGV[3], ARGV[4], ARGV[8])
 redis.call('SET', KEYS[4], table.concat({ARGV[5], begun, ARGV[6], ARGV[7], ARGV[8], ARGV[9]}, ' '), 'PXAT', ARGV[8])
 return false
@@ -94,14 +94,9 @@ local have = redis.call('GET', KEYS[4])
 if not have then
 	return 0
 end
-local version, begun, epoch, created = string.match(have, '^(%d+) (%d+) 0*(%-?%d+) (%d+) ')
+local version, begun, created = string.match(have, '^(%d+) (%d+) %-?%d+ (%d+) ')
 if version ~= ARGV[5] then
 	return -1
-end
-adopt()
-local list = string.match(ARGV[3], '^[^:]*:') .. epoch
-if list ~= ARGV[3] then
-	redis.call('ZREM', prefix .. list, ARGV[4])
 end
 change(ARGV[3], ARGV[4], ARGV[8])
 redis.call('SET', KEYS[4], table.concat({ARGV[6], begun, ARGV[7], created, ARGV[8], ARGV[9]}, ' '), 'PXAT', ARGV[8])

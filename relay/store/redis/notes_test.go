@@ -56,6 +56,12 @@ func TestRedisNotes_EarlierBuild_Adopted(t *testing.T) {
 	for name, first := range map[string]func(t *testing.T, s *redis.Store){
 		"read first":  func(*testing.T, *redis.Store) {},
 		"begun first": beginElsewhere,
+		"saved first": func(t *testing.T, s *redis.Store) {
+			n, err := s.Note(t.Context(), "v1", "turn", "m")
+			must(t, err)
+			_, err = s.SaveNote(t.Context(), n)
+			must(t, err)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			must(t, client.FlushAll(t.Context()).Err())
