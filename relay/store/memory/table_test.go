@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
+func TestWrite_ExpiredRows_Deleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New()
 		const dead = 100
@@ -52,7 +52,7 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 	})
 }
 
-func TestMemoryKeepsARowWhoseExpiryMoved(t *testing.T) {
+func TestWrite_ExtendedRow_Kept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New()
 		s, err := m.SaveSession(t.Context(), store.Session{Visitor: "v1", Epoch: 1, ExpiresAt: time.Now().Add(time.Minute)})

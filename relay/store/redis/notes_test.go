@@ -49,7 +49,7 @@ func keysOf(t *testing.T, s *redis.Store, kind string, epoch, since int64) (keys
 	return strings.Join(all, " "), cursor
 }
 
-func TestRedisNotes_EarlierBuild_Adopted(t *testing.T) {
+func TestNotes_EarlierBuild_Adopted(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
@@ -110,7 +110,7 @@ func beginElsewhere(t *testing.T, s *redis.Store) {
 	must(t, err)
 }
 
-func TestRedisForget_LeavesNoKey(t *testing.T) {
+func TestForget_EveryNote_LeavesNoKey(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
@@ -135,7 +135,7 @@ func TestRedisForget_LeavesNoKey(t *testing.T) {
 }
 
 // A visitor of many epochs must not keep a name for each that has expired.
-func TestRedisNotes_ExpiredLists_Removed(t *testing.T) {
+func TestNotes_ExpiredLists_Removed(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
@@ -151,7 +151,7 @@ func TestRedisNotes_ExpiredLists_Removed(t *testing.T) {
 	}
 }
 
-func TestRedisFormat_Newer_Refused(t *testing.T) {
+func TestFormat_Newer_Refused(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
@@ -174,7 +174,7 @@ func TestRedisFormat_Newer_Refused(t *testing.T) {
 }
 
 // The cost of reading changes must not depend on the number of notes.
-func TestRedisNotesSince_ManyNotes_ReadsOnlyChanges(t *testing.T) {
+func TestNotesSince_ManyNotes_ReadsOnlyChanges(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()

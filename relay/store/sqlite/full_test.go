@@ -12,9 +12,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// A full disk is imitated by SQLite's own limit on the size of the file, which
-// ends in the same result code, on any machine and without a disk to fill.
-func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
+// SQLite's limit on the size of a file returns the same error as a full disk.
+func TestWrite_DiskFull_UnavailableThenRecovers(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -60,13 +59,13 @@ func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
 	}
 }
 
-func TestSQLiteDeletesTheDeadInPassing(t *testing.T) {
+func TestWrite_ExpiredRows_Deleted(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	// A row that expired long ago, as any row does if one waits.
+	// These rows expired long ago.
 	for i := range 100 {
 		_, err = s.write.ExecContext(t.Context(), fmt.Sprintf(`
 			INSERT INTO tokens VALUES ('dead-%[1]d', x'00', %[1]d);
@@ -95,7 +94,7 @@ func TestSQLiteDeletesTheDeadInPassing(t *testing.T) {
 
 // The statements of every turn and request must find their rows by an index, and
 // so must the search for expired rows.
-func TestSQLiteScansNoTable(t *testing.T) {
+func TestQueries_Plan_NoTableScan(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)

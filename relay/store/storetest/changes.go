@@ -114,7 +114,7 @@ func notesSinceLeavesOutTheExpired(t *testing.T, s store.Store) {
 	wantSince(t, s, "from the start", 0, "stays", "last", "expires")
 }
 
-// A visitor who was forgotten is a case of a backend that lost all its writes.
+// Forget stands for a backend that has lost all writes of a visitor.
 func notesSinceSurvivesLostWrites(t *testing.T, s store.Store) {
 	beginTurn(t, s, "a")
 	cursor := wantSince(t, s, "begun", 0, "a")
