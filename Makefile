@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse footprint scaling newcomer js demo run image vuln release
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint scaling newcomer js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-web: ## the widget in Chromium beside deep-chat, for docs/benchmarks-web.m
 
 bench-sse: ## compare the client's event stream reader with two others
 	cd bench && go test -run '^$$' -bench . -benchtime 2s
+
+bench-store: ## each store with RELAY_BENCH_ROWS visitors, a million unless told
+	RELAY_BENCH_ROWS=$${RELAY_BENCH_ROWS:-1000000} go test -timeout 0 -run '^$$' -bench 'Session|NotesSince' -benchtime 20000x ./relay/store/stores
 
 footprint: ## what a visitor costs the store and AnyFrame
 	go test -count 1 -v -run '^TestFootprint$$' ./relay

@@ -64,6 +64,11 @@ func (o *observed) Notes(ctx context.Context, visitor, kind string, epoch int64)
 	return o.Store.Notes(ctx, visitor, kind, epoch)
 }
 
+func (o *observed) NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (_ []Note, cursor int64, err error) {
+	defer o.end("notes_since", time.Now(), &err)
+	return o.Store.NotesSince(ctx, visitor, kind, epoch, since)
+}
+
 func (o *observed) Forget(ctx context.Context, visitor string) (err error) {
 	defer o.end("forget", time.Now(), &err)
 	return o.Store.Forget(ctx, visitor)

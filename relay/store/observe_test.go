@@ -10,12 +10,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/memory"
 )
 
-func TestObserveSeesEveryCall(t *testing.T) {
+func TestObserve_EveryMethod_Reported(t *testing.T) {
 	var ops []string
 	s := store.Observe(memory.New(), func(op string, _ time.Duration, _ error) { ops = append(ops, op) })
 	defer s.Close()
-	// Closing is no call that anybody waits for, and those without a context
-	// are for others that scs serves.
+	// Close and Shared do not call the backend; scs never uses the methods without
+	// a context.
 	unseen := map[string]bool{"Close": true, "Shared": true, "Find": true, "Commit": true, "Delete": true}
 	seen := map[string]bool{}
 	for method := range reflect.TypeFor[store.Store]().Methods() {
@@ -40,7 +40,7 @@ func TestObserveSeesEveryCall(t *testing.T) {
 	}
 }
 
-func TestObserveTellsHowACallEnded(t *testing.T) {
+func TestObserve_Error_Reported(t *testing.T) {
 	var got error
 	s := store.Observe(memory.New(), func(_ string, _ time.Duration, err error) { got = err })
 	if err := s.Close(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
+func TestQuota_Wait_Exact(t *testing.T) {
 	const window = time.Minute
 	for range 20000 {
 		limit := 1 + rand.IntN(30)
@@ -28,14 +28,14 @@ func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
 		if wait > 0 && room(at.Add(wait-time.Millisecond)) {
 			t.Fatalf("%+v at %v for %d of %d: got room before %v, want none", q, gone, n, limit, wait)
 		}
-		// What counts is no more than the limit when nothing more is taken.
+		// The weighted usage stays within the limit.
 		if wait == 0 && window.Milliseconds()*(q.Current+int64(n))+q.Previous*(window.Milliseconds()-gone) > int64(limit)*window.Milliseconds() {
 			t.Fatalf("%+v at %v for %d of %d: got room, want none", q, gone, n, limit)
 		}
 	}
 }
 
-func TestQuotaGivesNothingBackWhenTheClockIsSetBack(t *testing.T) {
+func TestQuota_ClockSetBack_UsageKept(t *testing.T) {
 	noon := time.UnixMilli(0).Add(12 * time.Hour)
 	q := store.Quota{Start: noon.UnixMilli(), Current: 5}
 	for _, back := range []time.Duration{time.Second, time.Hour, 30 * time.Hour} {
@@ -49,7 +49,7 @@ func TestQuotaGivesNothingBackWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-func TestQuotaEndsAfterTwoWindows(t *testing.T) {
+func TestQuota_TwoWindowsLater_Empty(t *testing.T) {
 	q, gone := store.Quota{Start: time.Hour.Milliseconds(), Current: 5, Previous: 5}.At(time.UnixMilli(0).Add(3*time.Hour), time.Hour)
 	if q.Current != 0 || q.Previous != 0 || gone != 0 || q.Wait(gone, 5, 5) != 0 {
 		t.Errorf("got %+v, want nothing in sight", q)

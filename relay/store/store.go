@@ -123,6 +123,19 @@ type NoteStore interface {
 	// which they were begun.
 	Notes(ctx context.Context, visitor, kind string, epoch int64) ([]Note, error)
 
+	// NotesSince returns those of [NoteStore.Notes] that were begun or saved
+	// after the cursor since, in the order in which they were begun, and the
+	// cursor to pass next time. Start with 0. The store assigns a higher cursor
+	// to each BeginNote and SaveNote of a visitor, also across restarts.
+	//
+	// No change that was committed before the call returns is missed by the
+	// calls that follow; one may be returned twice. If since is higher than any
+	// cursor of the visitor, as after the backend has lost writes, the call
+	// starts again at 0. The cost depends on the number of changes, not on the
+	// number of notes. A note that expired, was deleted or was saved with
+	// another epoch is not reported as gone.
+	NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (notes []Note, cursor int64, err error)
+
 	// BeginNote stores n unless a note with its visitor, kind and key exists.
 	// It returns the stored note; fresh reports whether that is n. It ignores
 	// n.Version and n.CreatedAt. It returns [ErrExpired] if n.ExpiresAt is not

@@ -3,6 +3,7 @@
 package memory
 
 import (
+	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -17,27 +18,27 @@ type Store struct {
 	closed   bool
 	tokens   table[string, []byte]
 	sessions table[string, store.Session]
-	notes    table[noteKey, *memoryNote]
+	notes    table[noteKey, *noteRow]
 	leases   table[string, lease]
 	quotas   table[string, store.Quota]
 	awake    table[string, store.Awake]
 
-	byVisitor map[string]map[noteKey]*memoryNote // the rows of notes again
-	begun     int64                              // notes begun so far
-	fence     int64                              // the last fence given out
-	ticket    int64                              // the last ticket given out
+	lists   map[string]map[noteList]*list.List // the rows of notes, by visitor
+	changes int64                              // notes begun or saved so far
+	fence   int64                              // the last fence given out
+	ticket  int64                              // the last ticket given out
 }
 
 // New returns an empty store.
 func New() *Store {
 	m := &Store{
-		tokens:    newTable[string, []byte](),
-		sessions:  newTable[string, store.Session](),
-		notes:     newTable[noteKey, *memoryNote](),
-		leases:    newTable[string, lease](),
-		quotas:    newTable[string, store.Quota](),
-		awake:     newTable[string, store.Awake](),
-		byVisitor: make(map[string]map[noteKey]*memoryNote),
+		tokens:   newTable[string, []byte](),
+		sessions: newTable[string, store.Session](),
+		notes:    newTable[noteKey, *noteRow](),
+		leases:   newTable[string, lease](),
+		quotas:   newTable[string, store.Quota](),
+		awake:    newTable[string, store.Awake](),
+		lists:    make(map[string]map[noteList]*list.List),
 	}
 	m.notes.removed = m.unlist
 	return m
@@ -144,9 +145,7 @@ func (m *Store) Forget(ctx context.Context, visitor string) error {
 	}
 	defer m.mu.Unlock()
 	m.sessions.remove(visitor)
-	for k := range m.byVisitor[visitor] {
-		m.notes.remove(k)
-	}
+	m.forgetNotes(visitor)
 	return nil
 }
 
@@ -165,7 +164,7 @@ func (m *Store) Close() error {
 	defer m.mu.Unlock()
 	m.closed = true
 	m.tokens, m.sessions, m.leases = newTable[string, []byte](), newTable[string, store.Session](), newTable[string, lease]()
-	m.notes, m.byVisitor = newTable[noteKey, *memoryNote](), nil
+	m.notes, m.lists = newTable[noteKey, *noteRow](), nil
 	m.quotas, m.awake = newTable[string, store.Quota](), newTable[string, store.Awake]()
 	return nil
 }

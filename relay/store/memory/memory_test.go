@@ -8,7 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/storetest"
 )
 
-func TestMemoryIsAStore(t *testing.T) {
+func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		s := memory.New()
 		t.Cleanup(func() {

@@ -14,7 +14,7 @@ const sweepPerWrite = 4
 type table[K comparable, V any] struct {
 	rows    map[K]*row[K, V]
 	queue   expiryQueue[K, V]
-	removed func(K) // called after a row is gone, if set
+	removed func(V) // called after a row is deleted, if set
 }
 
 type row[K comparable, V any] struct {
@@ -67,7 +67,7 @@ func (t *table[K, V]) remove(k K) {
 	delete(t.rows, k)
 	heap.Remove(&t.queue, r.index)
 	if t.removed != nil {
-		t.removed(k)
+		t.removed(r.value)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
+func TestWrite_ExpiredRows_Deleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New()
 		const dead = 100
@@ -43,7 +43,7 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 		for i := range living {
 			write(fmt.Sprint("live-", i), time.Hour)
 		}
-		got := []int{len(m.tokens.rows), len(m.sessions.rows), len(m.notes.rows), len(m.byVisitor), len(m.leases.rows), len(m.awake.rows), len(m.quotas.rows)}
+		got := []int{len(m.tokens.rows), len(m.sessions.rows), len(m.notes.rows), len(m.lists), len(m.leases.rows), len(m.awake.rows), len(m.quotas.rows)}
 		for i, n := range got {
 			if n != living {
 				t.Errorf("got %d rows in table %d, want the living %d", n, i, living)
@@ -52,7 +52,7 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 	})
 }
 
-func TestMemoryKeepsARowWhoseExpiryMoved(t *testing.T) {
+func TestWrite_ExtendedRow_Kept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New()
 		s, err := m.SaveSession(t.Context(), store.Session{Visitor: "v1", Epoch: 1, ExpiresAt: time.Now().Add(time.Minute)})

@@ -7,7 +7,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/redis"
 )
 
-func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) {
+func TestOpen_InvalidURL_HidesPassword(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"redis://u:afm_secret@%zz", "redis://u:afm_secret@host:port", "redis://u:afm_secret@host/x", "redis://u:afm_secret@host?nonsense=1",

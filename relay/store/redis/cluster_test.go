@@ -16,14 +16,14 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/redistest"
 )
 
-// Three nodes refuse what spreads over several of them.
-func TestRedisClusterIsAStore(t *testing.T) {
+// Three nodes reject calls whose keys are on several nodes.
+func TestConformance_Cluster(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
 	isAStore(t, redistest.ClusterURL(nodes), nodes...)
 }
 
-func TestRedisClusterServesAUserOfFewRights(t *testing.T) {
+func TestOpen_ClusterRestrictedUser_Works(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d nodes", n), func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestRedisClusterServesAUserOfFewRights(t *testing.T) {
 	}
 }
 
-// wantHeard wants what one store tells to arrive at the other in the end.
+// wantHeard waits until a hint that one store publishes arrives at the other.
 func wantHeard(t *testing.T, teller, hearer store.Notifier) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -77,8 +77,8 @@ func wantHeard(t *testing.T, teller, hearer store.Notifier) {
 	})
 }
 
-// Whichever node a process hears at, and wherever another tells.
-func TestRedisClusterPassesOnHints(t *testing.T) {
+// A hint arrives whichever nodes publisher and subscriber are connected to.
+func TestNotifier_Cluster_Delivers(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
 	url := redistest.ClusterURL(nodes)
@@ -89,7 +89,7 @@ func TestRedisClusterPassesOnHints(t *testing.T) {
 	}
 }
 
-func TestRedisClusterWorksAgainWhenALostNodeIsBack(t *testing.T) {
+func TestCluster_NodeDown_UnavailableThenRecovers(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3, "--appendonly", "yes", "--appendfsync", "always")
 	s := open(t, redistest.ClusterURL(nodes), "p:")
@@ -127,8 +127,8 @@ func TestRedisClusterWorksAgainWhenALostNodeIsBack(t *testing.T) {
 	wantHeard(t, s, open(t, redistest.ClusterURL(nodes), "p:"))
 }
 
-// Who follows where a node points asks for nothing twice.
-func TestRedisClusterWhoseMastersChangeIsFollowed(t *testing.T) {
+// A redirection is followed without executing a call twice.
+func TestCluster_Failover_Followed(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
 	replica := redistest.JoinCluster(t, nodes, nodes[1])
@@ -182,13 +182,13 @@ func TestRedisClusterWhoseMastersChangeIsFollowed(t *testing.T) {
 	save()
 }
 
-// front stands before a server and can lose the answer to a script.
+// front is a proxy that can drop the reply to a script.
 type front struct {
 	net.Listener
 	lose atomic.Bool // of the next script
 }
 
-// serve passes on what comes until the test ends.
+// serve proxies connections until the test ends.
 func (f *front) serve(t *testing.T, to string) {
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -218,7 +218,7 @@ func (f *front) serve(t *testing.T, to string) {
 	t.Cleanup(func() { _ = f.Close() })
 }
 
-// pass copies what from says to to, as long as good says so, and closes both.
+// pass copies from one connection to the other while good allows it, and closes both.
 func pass(to io.WriteCloser, from io.ReadCloser, good func([]byte) bool) {
 	defer to.Close()
 	defer from.Close()
@@ -234,8 +234,8 @@ func pass(to io.WriteCloser, from io.ReadCloser, good func([]byte) bool) {
 	}
 }
 
-// Made again, it would find its own work and call it somebody else's.
-func TestRedisMakesNoCallAgainWhoseAnswerIsLost(t *testing.T) {
+// A retried compare-and-set would fail on the change that it made itself.
+func TestCall_ReplyLost_NotRetried(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T, port string) *redistest.Server{
 		"one server": func(t *testing.T, _ string) *redistest.Server { return redistest.Start(t) },
@@ -275,13 +275,13 @@ func TestRedisMakesNoCallAgainWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-func TestRedisAddressesOfAnotherKindOfServerAreRefusedWithAWordOfAdvice(t *testing.T) {
+func TestOpen_WrongKindOfServer_Advice(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
 	nodes := redistest.StartCluster(t, 3)
 	for url, want := range map[string]string{
-		nodes[0].URL(): "with addr", // another has what is asked for first
+		nodes[1].URL(): "with addr", // another node has the key that Ping writes
 		sentinel.URL(): "may be a sentinel",
 		sentinel.URL() + "&addr=" + sentinel.Addr:     "may be a sentinel",
 		sentinel.URL() + "&master_name=others":        "no master of the name",

@@ -212,7 +212,7 @@ func (s *Store) Idlest(ctx context.Context, below int64, n int) ([]store.Awake, 
 		if rankErr != nil || ticketErr != nil {
 			return nil, fmt.Errorf("store: find the idlest: %q is not readable", rows[i+1:i+3])
 		}
-		all = append(all, store.Awake{rows[i], rank, ticket})
+		all = append(all, store.Awake{Visitor: rows[i], Rank: rank, Ticket: ticket})
 	}
 	return all, nil
 }

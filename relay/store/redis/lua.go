@@ -6,80 +6,135 @@ import "github.com/redis/go-redis/v9"
 // script share a hash tag, so that a cluster keeps them on one node. Keys that a
 // script computes have the hash tag of its KEYS.
 //
-// Of a session they look at how it begins, which is its version. A note is
-// "<version> <order> <epoch> <created> <expires> <JSON>", and its visitor's
-// index has a member "<kind>:<epoch>:<order>:<key>" for it, with epoch and
-// order in twenty digits so that the order of the bytes is the order of the
-// notes. An index may name notes that have expired or moved on; whoever reads
-// it takes those out.
+// A note is stored as "<version> <begun> <epoch> <created> <expires> <JSON>",
+// where begun is the cursor of its BeginNote. The notes of one kind and epoch
+// are a list: a sorted set of their keys, scored by the cursor of their last
+// change. The lists of a visitor are a sorted set of "<kind>:<epoch>", scored by
+// the last cursor of each; the highest is the visitor's last cursor. A list may
+// contain the keys of notes that have expired or moved to another epoch; reading
+// removes them.
+//
+// Earlier builds kept one index per visitor instead, a sorted set of
+// "<kind>:<epoch>:<begun>:<key>" with epoch and begun in twenty digits, and the
+// number of the last note begun.
 
-// luaKeep extends the TTL of a key to a time at least.
-const luaKeep = `
-local function keep(key, at)
-	local t = redis.call('TIME')
-	local left = redis.call('PTTL', key)
-	if left < tonumber(at) - (t[1] * 1000 + math.floor(t[2] / 1000)) then
+// luaLists is the part that the scripts about notes share.
+//
+// KEYS: lists, index and last number of an earlier build. ARGV: prefix of the
+// keys of notes, prefix of the keys of lists.
+//
+// change assigns the next cursor to a note and extends the TTL of its list to at
+// least that of the note. adopt replaces the index of an earlier build; only
+// scripts that read the lists need it.
+//
+// A cursor is at least the server's time in microseconds, so that it rises even
+// if the visitor was forgotten or the server has lost its last writes.
+const luaLists = `
+local lists, notes, prefix = KEYS[1], ARGV[1], ARGV[2]
+
+local function last()
+	return tonumber(redis.call('ZREVRANGE', lists, 0, 0, 'WITHSCORES')[2] or '0')
+end
+
+local function keep(key, at, clock)
+	if redis.call('PTTL', key) < tonumber(at) - clock then
 		redis.call('PEXPIREAT', key, at)
 	end
 end
+
+local function change(list, key, at)
+	local t = redis.call('TIME')
+	local cursor = string.format('%.0f', math.max(t[1] * 1000000 + t[2], last() + 1))
+	redis.call('ZADD', prefix .. list, cursor, key)
+	if redis.call('ZADD', lists, cursor, list) == 1 then
+		for _, other in ipairs(redis.call('ZRANGE', lists, 0, -1)) do
+			if redis.call('EXISTS', prefix .. other) == 0 then
+				redis.call('ZREM', lists, other)
+			end
+		end
+	end
+	local clock = t[1] * 1000 + math.floor(t[2] / 1000)
+	keep(prefix .. list, at, clock)
+	keep(lists, at, clock)
+	return cursor
+end
+
+local function adopt()
+	if redis.call('EXISTS', KEYS[2]) == 0 then
+		return
+	end
+	for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+		local kind, epoch, key = string.match(member, '^([^:]*):0*(%d+):%d+:(.*)$')
+		local have = redis.call('GET', notes .. kind .. ':' .. key)
+		if have then
+			change(kind .. ':' .. epoch, key, string.match(have, '^%d+ %d+ %-?%d+ %d+ (%d+) '))
+		end
+	end
+	redis.call('DEL', KEYS[2], KEYS[3])
+end
 `
 
-// KEYS: note, index, order. ARGV: version, epoch, created, expires, JSON, kind,
-// key. Returns the note that was there, or nothing.
-var luaBeginNote = redis.NewScript(luaKeep + `
-local have = redis.call('GET', KEYS[1])
+// KEYS: as above, note. ARGV: as above, list, key, version, epoch, created,
+// expires, JSON. Returns the note that existed, or nothing.
+var luaBeginNote = redis.NewScript(luaLists + `
+local have = redis.call('GET', KEYS[4])
 if have then
 	return have
 end
-local order = string.format('%020.0f', redis.call('INCR', KEYS[3]))
-redis.call('SET', KEYS[1], table.concat({ARGV[1], order, ARGV[2], ARGV[3], ARGV[4], ARGV[5]}, ' '), 'PXAT', ARGV[4])
-redis.call('ZADD', KEYS[2], 0, table.concat({ARGV[6], ARGV[2], order, ARGV[7]}, ':'))
-keep(KEYS[2], ARGV[4])
-keep(KEYS[3], ARGV[4])
+local begun = change(ARGV[3], ARGV[4], ARGV[8])
+redis.call('SET', KEYS[4], table.concat({ARGV[5], begun, ARGV[6], ARGV[7], ARGV[8], ARGV[9]}, ' '), 'PXAT', ARGV[8])
 return false
 `)
 
-// KEYS: note, index, order. ARGV: version it must be at, version, epoch,
-// expires, JSON, kind, key. Returns when the note was created, 0 if there is
-// none, -1 if it is at another version.
-var luaSaveNote = redis.NewScript(luaKeep + `
-local have = redis.call('GET', KEYS[1])
+// KEYS: as above, note. ARGV: as above, list, key, version that must be stored,
+// version, epoch, expires, JSON. Returns when the note was created, 0 if there
+// is none, or -1 if it is at another version.
+var luaSaveNote = redis.NewScript(luaLists + `
+local have = redis.call('GET', KEYS[4])
 if not have then
 	return 0
 end
-local version, order, created = string.match(have, '^(%d+) (%d+) %d+ (%d+) ')
-if version ~= ARGV[1] then
+local version, begun, created = string.match(have, '^(%d+) (%d+) %-?%d+ (%d+) ')
+if version ~= ARGV[5] then
 	return -1
 end
-redis.call('SET', KEYS[1], table.concat({ARGV[2], order, ARGV[3], created, ARGV[4], ARGV[5]}, ' '), 'PXAT', ARGV[4])
-redis.call('ZADD', KEYS[2], 0, table.concat({ARGV[6], ARGV[3], order, ARGV[7]}, ':'))
-keep(KEYS[2], ARGV[4])
-keep(KEYS[3], ARGV[4])
+change(ARGV[3], ARGV[4], ARGV[8])
+redis.call('SET', KEYS[4], table.concat({ARGV[6], begun, ARGV[7], created, ARGV[8], ARGV[9]}, ' '), 'PXAT', ARGV[8])
 return tonumber(created)
 `)
 
-// KEYS: index. ARGV: the range of members, what precedes a note's key. Returns
-// keys and notes by turns.
-var luaNotes = redis.NewScript(`
-local found = {}
-for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2])) do
-	local epoch, order, key = string.match(member, '^[^:]*:(%d+):(%d+):(.*)$')
-	local have = redis.call('GET', ARGV[3] .. key)
-	if have and string.find(have, ' ' .. order .. ' ' .. epoch .. ' ', 1, true) == string.find(have, ' ', 1, true) then
+// KEYS: as above. ARGV: as above, list, cursor. Returns the visitor's last
+// cursor, then key and note of each note of the list that changed since.
+var luaNotesSince = redis.NewScript(luaLists + `
+adopt()
+local cursor, since = last(), tonumber(ARGV[4])
+local found = {string.format('%.0f', cursor)}
+if since == cursor then
+	return found
+end
+local list = prefix .. ARGV[3]
+local kind, epoch = string.match(ARGV[3], '^([^:]*:)(.*)$')
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', list, '(' .. (since > cursor and '0' or ARGV[4]), '+inf')) do
+	local have = redis.call('GET', notes .. kind .. key)
+	if have and string.match(have, '^%d+ %d+ 0*(%-?%d+) ') == epoch then
 		found[#found + 1] = key
 		found[#found + 1] = have
 	else
-		redis.call('ZREM', KEYS[1], member)
+		redis.call('ZREM', list, key)
 	end
 end
 return found
 `)
 
-// KEYS: session, index, order. ARGV: what precedes a note's kind.
-var luaForget = redis.NewScript(`
-for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-	local kind, key = string.match(member, '^([^:]*):%d+:%d+:(.*)$')
-	redis.call('DEL', ARGV[1] .. kind .. ':' .. key)
+// KEYS: as above, session. ARGV: as above.
+var luaForget = redis.NewScript(luaLists + `
+adopt()
+for _, list in ipairs(redis.call('ZRANGE', lists, 0, -1)) do
+	local kind = string.match(list, '^[^:]*:')
+	for _, key in ipairs(redis.call('ZRANGE', prefix .. list, 0, -1)) do
+		redis.call('DEL', notes .. kind .. key)
+	end
+	redis.call('DEL', prefix .. list)
 end
-return redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+return redis.call('DEL', lists, KEYS[4])
 `)

@@ -1,10 +1,13 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,28 +30,52 @@ func packNote(n store.Note) (string, error) {
 	return string(b), err
 }
 
-func unpackNote(visitor, kind, key, raw string) (store.Note, error) {
-	n := store.Note{Visitor: visitor, Kind: kind, Key: key}
+// unpackNote returns a stored note and the cursor of its BeginNote.
+func unpackNote(visitor, kind, key, raw string) (n store.Note, begun int64, err error) {
 	part := strings.SplitN(raw, " ", 6)
 	if len(part) != 6 {
-		return store.Note{}, errors.New("store: a note is not readable")
+		return n, 0, errors.New("store: a note is not readable")
 	}
 	var numbers [5]int64
 	for i := range numbers {
-		var err error
 		if numbers[i], err = strconv.ParseInt(part[i], 10, 64); err != nil {
-			return store.Note{}, errors.New("store: a note is not readable")
+			return n, 0, errors.New("store: a note is not readable")
 		}
 	}
 	var row packedNote
-	if err := json.Unmarshal([]byte(part[5]), &row); err != nil {
-		return store.Note{}, fmt.Errorf("store: a note is not readable: %w", err)
+	if err = json.Unmarshal([]byte(part[5]), &row); err != nil {
+		return n, 0, fmt.Errorf("store: a note is not readable: %w", err)
 	}
-	n.Version, n.Epoch = numbers[0], numbers[2]
-	n.CreatedAt, n.ExpiresAt = store.FromMillis(numbers[3]), store.FromMillis(numbers[4])
-	n.Seq, n.State, n.Hash, n.Body = row.Seq, row.State, row.Hash, row.Body
-	return n, nil
+	return store.Note{
+		Visitor: visitor, Kind: kind, Key: key,
+		Epoch: numbers[2], Seq: row.Seq, State: row.State, Hash: row.Hash, Body: row.Body,
+		CreatedAt: store.FromMillis(numbers[3]), ExpiresAt: store.FromMillis(numbers[4]), Version: numbers[0],
+	}, numbers[1], nil
 }
+
+// notesKeys returns the first KEYS of the scripts about a visitor's notes.
+func (s *Store) notesKeys(visitor string, more ...string) []string {
+	tag := s.prefix + "{" + visitor + "}"
+	return append([]string{tag + "l", tag + "i", tag + "o"}, more...)
+}
+
+// notesArgs returns their first ARGV.
+func (s *Store) notesArgs(visitor string, more ...any) []any {
+	tag := s.prefix + "{" + visitor + "}"
+	return append([]any{tag + "n:", tag + "c:"}, more...)
+}
+
+func (s *Store) noteKey(visitor, kind, key string) string {
+	return s.prefix + "{" + visitor + "}n:" + escape(kind) + ":" + key
+}
+
+// listOf returns the name of the list of a kind and epoch.
+func listOf(kind string, epoch int64) string {
+	return escape(kind) + ":" + strconv.FormatInt(epoch, 10)
+}
+
+// escape returns kind without colons.
+func escape(kind string) string { return url.QueryEscape(kind) }
 
 // BeginNote implements [store.Store].
 func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, error) {
@@ -65,9 +92,8 @@ func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, 
 	}
 	var raw string
 	err = s.call(ctx, "begin note", func() (err error) {
-		raw, err = luaBeginNote.Run(ctx, s.client,
-			[]string{s.noteKey(n.Visitor, n.Kind, n.Key), s.indexKey(n.Visitor), s.orderKey(n.Visitor)},
-			n.Version, wide(n.Epoch), n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), body, indexed(n.Kind), n.Key).Text()
+		raw, err = luaBeginNote.Run(ctx, s.client, s.notesKeys(n.Visitor, s.noteKey(n.Visitor, n.Kind, n.Key)), s.notesArgs(n.Visitor,
+			listOf(n.Kind, n.Epoch), n.Key, n.Version, n.Epoch, n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), body)...).Text()
 		return err
 	})
 	if errors.Is(err, redis.Nil) {
@@ -76,7 +102,7 @@ func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, 
 	if err != nil {
 		return store.Note{}, false, err
 	}
-	old, err := unpackNote(n.Visitor, n.Kind, n.Key, raw)
+	old, _, err := unpackNote(n.Visitor, n.Kind, n.Key, raw)
 	return old, false, err
 }
 
@@ -92,27 +118,18 @@ func (s *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) 
 	if err != nil {
 		return store.Note{}, fmt.Errorf("store: save note: %w", err)
 	}
-	created, err := s.run(ctx, "save note", luaSaveNote,
-		[]string{s.noteKey(n.Visitor, n.Kind, n.Key), s.indexKey(n.Visitor), s.orderKey(n.Visitor)},
-		old, n.Version, wide(n.Epoch), n.ExpiresAt.UnixMilli(), body, indexed(n.Kind), n.Key)
-	if err = noteError(created, err); err != nil {
+	created, err := s.run(ctx, "save note", luaSaveNote, s.notesKeys(n.Visitor, s.noteKey(n.Visitor, n.Kind, n.Key)), s.notesArgs(n.Visitor,
+		listOf(n.Kind, n.Epoch), n.Key, old, n.Version, n.Epoch, n.ExpiresAt.UnixMilli(), body)...)
+	switch {
+	case err != nil:
 		return store.Note{}, err
+	case created == 0:
+		return store.Note{}, store.ErrNotFound
+	case created < 0:
+		return store.Note{}, store.ErrConflict
 	}
 	n.CreatedAt = store.FromMillis(created)
 	return n, nil
-}
-
-// noteError returns the error that a script's reply about a note stands for.
-func noteError(answer int64, err error) error {
-	switch {
-	case err != nil:
-		return err
-	case answer == 0:
-		return store.ErrNotFound
-	case answer < 0:
-		return store.ErrConflict
-	}
-	return nil
 }
 
 // Note implements [store.Store].
@@ -128,36 +145,54 @@ func (s *Store) Note(ctx context.Context, visitor, kind, key string) (store.Note
 	if err != nil {
 		return store.Note{}, err
 	}
-	return unpackNote(visitor, kind, key, raw)
+	n, _, err := unpackNote(visitor, kind, key, raw)
+	return n, err
 }
 
 // Notes implements [store.Store].
 func (s *Store) Notes(ctx context.Context, visitor, kind string, epoch int64) ([]store.Note, error) {
-	from := indexed(kind) + ":" + wide(epoch)
+	notes, _, err := s.NotesSince(ctx, visitor, kind, epoch, 0)
+	return notes, err
+}
+
+// NotesSince implements [store.Store].
+func (s *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (notes []store.Note, cursor int64, err error) {
 	var rows []string
-	err := s.call(ctx, "read notes", func() (err error) {
-		// A semicolon is what comes after a colon.
-		rows, err = luaNotes.Run(ctx, s.client, []string{s.indexKey(visitor)},
-			"["+from+":", "("+from+";", s.noteKey(visitor, kind, "")).StringSlice()
+	err = s.call(ctx, "read notes", func() (err error) {
+		rows, err = luaNotesSince.Run(ctx, s.client, s.notesKeys(visitor), s.notesArgs(visitor, listOf(kind, epoch), since)...).StringSlice()
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	notes := make([]store.Note, 0, len(rows)/2)
-	for i := 0; i+1 < len(rows); i += 2 {
-		n, err := unpackNote(visitor, kind, rows[i], rows[i+1])
+	if len(rows)%2 != 1 {
+		return nil, 0, fmt.Errorf("store: read notes: got %d values, want an odd number", len(rows))
+	}
+	if cursor, err = strconv.ParseInt(rows[0], 10, 64); err != nil {
+		return nil, 0, fmt.Errorf("store: read notes: %w", err)
+	}
+	type begunNote struct {
+		store.Note
+		begun int64
+	}
+	found := make([]begunNote, 0, len(rows)/2)
+	for i := 1; i < len(rows); i += 2 {
+		n, begun, err := unpackNote(visitor, kind, rows[i], rows[i+1])
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		notes = append(notes, n)
+		found = append(found, begunNote{n, begun})
 	}
-	return notes, nil
+	slices.SortStableFunc(found, func(a, b begunNote) int { return cmp.Compare(a.begun, b.begun) })
+	notes = make([]store.Note, len(found))
+	for i, n := range found {
+		notes[i] = n.Note
+	}
+	return notes, cursor, nil
 }
 
 // Forget implements [store.Store].
 func (s *Store) Forget(ctx context.Context, visitor string) error {
-	_, err := s.run(ctx, "forget visitor", luaForget,
-		[]string{s.sessionKey(visitor), s.indexKey(visitor), s.orderKey(visitor)}, s.notesKey(visitor))
+	_, err := s.run(ctx, "forget visitor", luaForget, s.notesKeys(visitor, s.sessionKey(visitor)), s.notesArgs(visitor)...)
 	return err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/redistest"
 )
 
-func TestRedisTellsOthersButNotOneself(t *testing.T) {
+func TestNotifier_OtherProcesses_NotItself(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	a, b := open(t, server.URL(), "p:"), open(t, server.URL(), "p:")

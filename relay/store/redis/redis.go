@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"time"
 
@@ -14,7 +13,8 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// fenceMemory is how long the last fence is kept. Leases are shorter.
+// fenceMemory is how long the last fence, ticket and format are kept. Leases and
+// admissions are shorter.
 const fenceMemory = 30 * 24 * time.Hour
 
 // Store is a [store.Store] in a Redis or Valkey server that relays on several
@@ -38,20 +38,8 @@ type Store struct {
 
 func (s *Store) tokenKey(token string) string     { return s.prefix + "t:" + token }
 func (s *Store) sessionKey(visitor string) string { return s.prefix + "{" + visitor + "}s" }
-func (s *Store) indexKey(visitor string) string   { return s.prefix + "{" + visitor + "}i" }
-func (s *Store) orderKey(visitor string) string   { return s.prefix + "{" + visitor + "}o" }
 func (s *Store) leaseKey(name string) string      { return s.prefix + "{lease}:" + name }
 func (s *Store) fenceKey() string                 { return s.prefix + "{lease}" }
-func (s *Store) notesKey(visitor string) string   { return s.prefix + "{" + visitor + "}n:" }
-func (s *Store) noteKey(visitor, kind, key string) string {
-	return s.notesKey(visitor) + indexed(kind) + ":" + key
-}
-
-// indexed is a kind as an index has it: without a colon.
-func indexed(kind string) string { return url.QueryEscape(kind) }
-
-// wide is a number of an index, in as many digits as any.
-func wide(n int64) string { return fmt.Sprintf("%020d", n) }
 
 // call runs f, unless ctx has ended, the store is closed or the circuit breaker
 // is open. It adds what the call was doing to the error, and [store.ErrUnavailable]
@@ -107,12 +95,28 @@ func (s *Store) run(ctx context.Context, doing string, script *redis.Script, key
 	return n, err
 }
 
-// Ping implements [store.Store].
+// format numbers the way in which rows are stored. It changes when a relay of an
+// earlier build could not read them; builds before 2 did not store it.
+const format = 2
+
+// KEYS: format. ARGV: our format, ttl. Returns the stored format if that is newer.
+var luaPing = redis.NewScript(`
+local have = tonumber(redis.call('GET', KEYS[1]) or '0')
+if have > tonumber(ARGV[1]) then
+	return have
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 0
+`)
+
+// Ping implements [store.Store]. It also fails if a relay of a newer build has
+// stored rows that this one may not be able to read.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.call(ctx, "ping", func() error {
-		now := time.Now()
-		return s.client.Do(ctx, "SET", s.prefix+"ping", now.UnixMilli(), "PXAT", now.Add(time.Hour).UnixMilli()).Err()
-	})
+	newer, err := s.run(ctx, "ping", luaPing, []string{s.prefix + "format"}, format, fenceMemory.Milliseconds())
+	if err == nil && newer > 0 {
+		err = fmt.Errorf("store: the rows in Redis are of format %d, this relay knows up to %d: run a newer relay", newer, format)
+	}
+	return err
 }
 
 // Close implements [store.Store].

@@ -25,7 +25,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/storetest"
 )
 
-// patience is how long a test waits for what should be there at once.
+// patience is how long a test waits for a condition before it fails.
 const patience = 2 * time.Minute
 
 // open opens a store at url and closes it with the test.
@@ -52,8 +52,8 @@ func must(t testing.TB, err error) {
 
 func soon() time.Time { return time.Now().Add(time.Hour) }
 
-// isAStore runs the suite on servers, each test with keys of its own, and wants
-// a time to live on every one of them.
+// isAStore runs the suite on servers, each test with a prefix of its own, and
+// checks that every key has a TTL.
 func isAStore(t *testing.T, url string, servers ...*redistest.Server) {
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) store.Store {
@@ -64,8 +64,7 @@ func isAStore(t *testing.T, url string, servers ...*redistest.Server) {
 	wantMortal(t, "p", servers)
 }
 
-// wantMortal wants every key to have the prefix or another test's, and a time
-// to live.
+// wantMortal checks that every key has the first letter of prefix and a TTL.
 func wantMortal(t *testing.T, prefix string, servers []*redistest.Server) {
 	t.Helper()
 	ctx := context.Background()
@@ -86,13 +85,13 @@ func wantMortal(t *testing.T, prefix string, servers []*redistest.Server) {
 	}
 }
 
-func TestRedisIsAStore(t *testing.T) {
+func TestConformance(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	isAStore(t, server.URL(), server)
 }
 
-// giveFewRights makes the user that the documentation asks for.
+// giveFewRights creates the user that docs/operating.md recommends.
 func giveFewRights(t *testing.T, client *goredis.Client, more ...string) {
 	t.Helper()
 	rules := []string{
@@ -104,8 +103,8 @@ func giveFewRights(t *testing.T, client *goredis.Client, more ...string) {
 	}
 }
 
-// The rights that the documentation asks for are enough.
-func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
+// The permissions that docs/operating.md recommends suffice.
+func TestOpen_RestrictedUser_OwnDatabase(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
@@ -122,13 +121,13 @@ func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
 	wantRefused(t, url, "NOPERM")
 }
 
-// wantRefused wants a store at url not to open, and the error to say why and to
-// hold no password.
+// wantRefused checks that opening url fails with an error that contains why and
+// no password.
 func wantRefused(t *testing.T, url, why string) {
 	t.Helper()
 	eventually(t, "is refused, "+why, func() bool {
 		s, err := redis.Open(t.Context(), url, "p:")
-		if err == nil { // who answers late is taken to be away
+		if err == nil { // a slow server counts as unreachable, which is no error
 			must(t, s.Close())
 			return false
 		}
@@ -139,7 +138,7 @@ func wantRefused(t *testing.T, url, why string) {
 	})
 }
 
-func TestRedisIsSpokenToOverTLS(t *testing.T) {
+func TestOpen_TLS_VerifiesCertificate(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewTLSServer(http.NotFoundHandler()) // lends its certificate and its port
 	pair, addr := other.TLS.Certificates[0], other.Listener.Addr().String()
@@ -165,7 +164,7 @@ func TestRedisIsSpokenToOverTLS(t *testing.T) {
 	}
 }
 
-// wantWorks makes a call of every kind.
+// wantWorks makes calls of every kind.
 func wantWorks(t *testing.T, s *redis.Store) {
 	t.Helper()
 	must(t, s.Commit("token", []byte("x"), soon()))
@@ -208,11 +207,10 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// impatient is the address of a server whose store waits as briefly as it does
-// by default.
+// impatient is the URL of a server with the default timeouts.
 func impatient(server *redistest.Server) string { return "redis://" + server.Addr }
 
-func TestRedisThatIsAwayIsSaidSoAndComesBack(t *testing.T) {
+func TestCall_ServerDown_UnavailableThenRecovers(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct{ begin, end func(*redistest.Server) }{
 		"killed": {(*redistest.Server).Kill, (*redistest.Server).Restart},
@@ -236,7 +234,7 @@ func TestRedisThatIsAwayIsSaidSoAndComesBack(t *testing.T) {
 	}
 }
 
-func TestRedisMayBeAwayWhenTheStoreIsOpened(t *testing.T) {
+func TestOpen_ServerDown_RecoversLater(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	server.Kill()
@@ -248,8 +246,8 @@ func TestRedisMayBeAwayWhenTheStoreIsOpened(t *testing.T) {
 	eventually(t, "works", func() bool { return s.Ping(t.Context()) == nil })
 }
 
-// A server that takes connections and says nothing is the worst there is.
-func TestRedisThatNeverAnswersIsSoonLeftAlone(t *testing.T) {
+// A server that accepts connections and never replies costs the most time.
+func TestCall_NoReply_BreakerOpens(t *testing.T) {
 	t.Parallel()
 	var listen net.ListenConfig
 	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -284,8 +282,8 @@ func TestRedisThatNeverAnswersIsSoonLeftAlone(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	// The pool once, until it is clear that calls are of no use, and then one try
-	// a second.
+	// Each connection of the pool is tried once before the circuit breaker opens;
+	// then there is one try per second.
 	if n := accepted.Load(); n > 100 {
 		t.Errorf("got %d connections for 200 calls, want few", n)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/redistest"
 )
 
-// Sentinels have users of their own, as the documentation writes them.
-func TestRedisIsFoundThroughSentinels(t *testing.T) {
+// Sentinels have their own users, as in docs/operating.md.
+func TestOpen_Sentinels_Works(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
@@ -35,8 +35,8 @@ func TestRedisIsFoundThroughSentinels(t *testing.T) {
 	wantRefused(t, strings.Replace(url, "name=visitors", "name=others", 1), "no master")
 }
 
-// What nobody can be asked for is not what is not there.
-func TestRedisThatSentinelsNoLongerKnowIsAwayAndNotEmpty(t *testing.T) {
+// An unreachable master must not look like an empty store.
+func TestSentinels_MasterUnknown_Unavailable(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
@@ -63,7 +63,7 @@ func TestRedisThatSentinelsNoLongerKnowIsAwayAndNotEmpty(t *testing.T) {
 	})
 }
 
-func TestRedisWhoseMasterDiesGoesOnWithTheReplica(t *testing.T) {
+func TestSentinels_MasterDown_ReplicaTakesOver(t *testing.T) {
 	t.Parallel()
 	master := redistest.Start(t)
 	replica := redistest.StartReplica(t, master)
@@ -81,7 +81,7 @@ func TestRedisWhoseMasterDiesGoesOnWithTheReplica(t *testing.T) {
 				replicas[0]["flags"] == "slave" && replicas[0]["master-link-status"] == "ok"
 		})
 	}
-	// The third is found through the others.
+	// The third sentinel is found through the others.
 	url := sentinels[0].URL() + "&addr=" + sentinels[1].Addr + "&master_name=visitors"
 	s, other := open(t, url, "p:"), open(t, url, "p:")
 	wantHeard(t, other, s)
@@ -96,7 +96,7 @@ func TestRedisWhoseMasterDiesGoesOnWithTheReplica(t *testing.T) {
 	copied(t, master, saved)
 	copied(t, replica, saved)
 
-	// A machine that stood still may have made them change places already.
+	// On a slow machine a failover may have happened already.
 	at := goredis.NewSentinelClient(&goredis.Options{Addr: sentinels[2].Addr})
 	t.Cleanup(func() { _ = at.Close() })
 	dies, heir := master, replica
@@ -133,7 +133,7 @@ func TestRedisWhoseMasterDiesGoesOnWithTheReplica(t *testing.T) {
 		t.Errorf("got fence %d %v error %v, want one above %d", next, ok, err, fence)
 	}
 
-	// Whichever sentinel a store asks, another will do.
+	// Any other sentinel can replace the one in the URL.
 	sentinels[0].Kill()
 	must(t, heir.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
 	eventually(t, "works again", func() bool { return s.Ping(t.Context()) == nil })

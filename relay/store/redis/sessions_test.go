@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/redistest"
 )
 
-// ordinary is the session of a visitor who comes back to it.
+// ordinary is a typical session of a returning visitor.
 func ordinary() store.Session {
 	return store.Session{
 		Visitor: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 3, UpstreamID: "0f0e0d0c-0b0a-4908-8706-f5f4f3f2f1f0",
@@ -19,8 +19,8 @@ func ordinary() store.Session {
 	}
 }
 
-// An older relay wrote sessions in another way; nobody loses one by an update.
-func TestRedisGoesOnWithTheSessionsOfAnOlderRelay(t *testing.T) {
+// Sessions of earlier builds, in another format, survive an upgrade.
+func TestSession_EarlierBuild_Read(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	s, client := open(t, server.URL(), "p:"), server.Client()
@@ -52,7 +52,7 @@ func TestRedisGoesOnWithTheSessionsOfAnOlderRelay(t *testing.T) {
 	}
 }
 
-func TestRedisRefusesASessionThatItCannotRead(t *testing.T) {
+func TestSession_Unreadable_Refused(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	s, client := open(t, server.URL(), "p:"), server.Client()
@@ -84,8 +84,8 @@ func TestRedisRefusesASessionThatItCannotRead(t *testing.T) {
 	}
 }
 
-// Of values up to 44 bytes Redis makes one piece of memory, of longer ones two.
-func TestRedisHasAnOrdinarySessionInOnePiece(t *testing.T) {
+// Redis allocates values of up to 44 bytes together with their object.
+func TestSession_Ordinary_Embedded(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	s, client := open(t, server.URL(), "p:"), server.Client()

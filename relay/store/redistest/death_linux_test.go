@@ -13,7 +13,7 @@ import (
 )
 
 // A test run that is killed runs no cleanup.
-func TestServerEndsWithATestRunThatIsKilled(t *testing.T) {
+func TestServer_TestRunKilled_Ends(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("REDISTEST_HOLD") != "" {
 		server := redistest.Start(t)

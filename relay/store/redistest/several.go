@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// StartReplica starts a server that copies another, and waits until it has.
+// StartReplica starts a replica of master and waits until it is in sync.
 func StartReplica(t testing.TB, master *Server) *Server {
 	t.Helper()
 	s := Start(t, "--replicaof", "127.0.0.1 "+master.port(), "--repl-diskless-sync-delay", "0")
@@ -21,7 +21,7 @@ func StartReplica(t testing.TB, master *Server) *Server {
 	return s
 }
 
-// follows waits until a replica has copied its master.
+// follows waits until a replica is in sync with its master.
 func follows(t testing.TB, replica *Server) {
 	t.Helper()
 	client := replica.Client()
@@ -30,9 +30,8 @@ func follows(t testing.TB, replica *Server) {
 	})
 }
 
-// StartSentinel starts a sentinel that watches the master under a name and
-// needs as many as quorum to say that it is down. It takes what does not answer
-// for a few seconds to be down.
+// StartSentinel starts a sentinel that monitors master under name with a quorum.
+// It considers a server down after five seconds without a reply.
 func StartSentinel(t testing.TB, name string, quorum int, master *Server) *Server {
 	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
@@ -49,11 +48,11 @@ func StartSentinel(t testing.TB, name string, quorum int, master *Server) *Serve
 	return s
 }
 
-// slots is how many there are in a cluster.
+// slots is the number of hash slots of a cluster.
 const slots = 16384
 
-// StartCluster starts a cluster of n masters with the slots dealt out among
-// them, and waits until each of them knows.
+// StartCluster starts a cluster of n masters that share the slots, and waits until
+// all nodes agree on it.
 func StartCluster(t testing.TB, n int, args ...string) []*Server {
 	t.Helper()
 	nodes := make([]*Server, n)
@@ -67,8 +66,8 @@ func StartCluster(t testing.TB, n int, args ...string) []*Server {
 	return nodes
 }
 
-// JoinCluster adds a replica of one of the nodes to their cluster, and waits
-// until it has copied its master and all know it.
+// JoinCluster adds a replica of master to the cluster, and waits until it is in
+// sync and all nodes know it.
 func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 	t.Helper()
 	s := startNode(t, nodes[0], nil, func(*redis.Client) {})
@@ -85,12 +84,12 @@ func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 	return s
 }
 
-// startNode starts one node, which meets another unless it is the first. What it
-// refuses once it knows others is for alone to do.
+// startNode starts one node and joins it to other, if there is one. Before that it
+// calls alone, for commands that a node rejects once it knows others.
 func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Client)) *Server {
 	t.Helper()
-	// By default a node's second port is 10000 above its first, which may be more
-	// than there are. Who is slow is not down.
+	// By default the second port of a node is 10000 above its first, which may
+	// exceed the range of ports. The timeout keeps slow nodes from counting as down.
 	_, bus, _ := strings.Cut(freeAddr(t), ":")
 	s := Start(t, append([]string{
 		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000",
@@ -102,7 +101,7 @@ func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Cli
 	return s
 }
 
-// whole waits until the nodes know each other and where all slots are.
+// whole waits until the nodes know each other and the owners of all slots.
 func whole(t testing.TB, nodes []*Server) {
 	t.Helper()
 	for _, node := range nodes {
@@ -115,7 +114,7 @@ func whole(t testing.TB, nodes []*Server) {
 	}
 }
 
-// ClusterURL is the address of a cluster by its first node and its last.
+// ClusterURL returns the URL of a cluster with its first and last node.
 func ClusterURL(nodes []*Server) string {
 	return nodes[0].URL() + "&addr=" + nodes[len(nodes)-1].Addr
 }

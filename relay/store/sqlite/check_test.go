@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCheckTellsWhatOpeningWouldAndChangesNothing(t *testing.T) {
+func TestCheck_EachFile_ReportsWithoutChange(t *testing.T) {
 	folder := t.TempDir()
 	garbage := filepath.Join(folder, "garbage")
 	if err := os.WriteFile(garbage, []byte(strings.Repeat("garbage\n", 2000)), 0o600); err != nil {
@@ -56,7 +56,7 @@ func TestCheckTellsWhatOpeningWouldAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestCheckLeavesAFileOfAnOlderSchemaAsItIs(t *testing.T) {
+func TestCheck_OlderSchema_NotMigrated(t *testing.T) {
 	path := previous(t, 1)
 	was := migrations
 	migrations = append(migrations[:len(was):len(was)], tomorrows)

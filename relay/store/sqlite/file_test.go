@@ -23,7 +23,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// raw opens the file behind the store's back.
+// raw opens the file without the store.
 func raw(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -50,15 +50,20 @@ func fill(t *testing.T, s store.Store) store.Session {
 	return session
 }
 
-func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
+func TestFile_Reopened_KeepsRows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	s := open(t, path)
 	want := fill(t, s)
 	fence, _, err := s.Acquire(t.Context(), "boot/v1", "a", time.Hour)
 	must(t, err)
+	_, cursor, err := s.NotesSince(t.Context(), "v1", "turn", 0, 0)
+	must(t, err)
 	must(t, s.Close())
 
 	s = open(t, path)
+	if notes, again, err := s.NotesSince(t.Context(), "v1", "turn", 0, cursor); err != nil || len(notes) != 0 || again != cursor {
+		t.Errorf("got notes %+v and cursor %d, %v, want none since %d", notes, again, err, cursor)
+	}
 	if b, found, err := s.Find("token"); err != nil || !found || string(b) != "data" {
 		t.Errorf("got token %q found %v error %v, want it kept", b, found, err)
 	}
@@ -68,7 +73,12 @@ func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
 	notes, err := s.Notes(t.Context(), "v1", "turn", 0)
 	must(t, err)
 	if len(notes) != 3 || notes[0].Key != "0" || notes[2].Key != "2" {
-		t.Errorf("got notes %+v, want the three in order", notes)
+		t.Fatalf("got notes %+v, want the three in order", notes)
+	}
+	saved, err := s.SaveNote(t.Context(), notes[1])
+	must(t, err)
+	if notes, _, err := s.NotesSince(t.Context(), "v1", "turn", 0, cursor); err != nil || len(notes) != 1 || notes[0] != saved {
+		t.Errorf("got notes %+v since %d, %v, want the one saved", notes, cursor, err)
 	}
 	if _, ok, err := s.Acquire(t.Context(), "boot/v1", "b", time.Hour); err != nil || ok {
 		t.Errorf("got lease %v, %v, want it held by its owner still", ok, err)
@@ -82,7 +92,7 @@ func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
 	}
 }
 
-func TestSQLiteFilesAreTheOwnersOnly(t *testing.T) {
+func TestFile_Mode_OwnerOnly(t *testing.T) {
 	folder := t.TempDir()
 	s := open(t, filepath.Join(folder, "relay.db"))
 	fill(t, s)
@@ -100,7 +110,7 @@ func TestSQLiteFilesAreTheOwnersOnly(t *testing.T) {
 	}
 }
 
-func TestSQLitePathMayHoldAnyCharacter(t *testing.T) {
+func TestOpen_AnyPath_Works(t *testing.T) {
 	for _, name := range []string{"a b.db", "a?mode=ro&x=%41.db", "a#b.db", "späße.db", "-.db", "file:x.db"} {
 		folder := t.TempDir()
 		s := open(t, filepath.Join(folder, name))
@@ -114,8 +124,8 @@ func TestSQLitePathMayHoldAnyCharacter(t *testing.T) {
 	}
 }
 
-// contents reads every file of a folder but SQLite's shared-memory index,
-// which is built anew from the others whenever it is needed.
+// contents reads every file of a folder except SQLite's shared-memory index,
+// which SQLite rebuilds from the others.
 func contents(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -130,7 +140,7 @@ func contents(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-func TestSQLiteRefusesAndLeavesAlone(t *testing.T) {
+func TestOpen_ForeignOrDamagedFile_RefusedUnchanged(t *testing.T) {
 	valid := func(t *testing.T, path string) {
 		t.Helper()
 		s := open(t, path)
@@ -209,7 +219,7 @@ func TestSQLiteRefusesAndLeavesAlone(t *testing.T) {
 	}
 }
 
-func TestSQLiteSaysWhatIsWrongWithThePath(t *testing.T) {
+func TestOpen_InvalidPath_Described(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
@@ -238,14 +248,14 @@ func TestSQLiteSaysWhatIsWrongWithThePath(t *testing.T) {
 	}
 }
 
-func TestSQLiteOpensWhereItMayNotWrite(t *testing.T) {
+func TestOpen_ReadOnlyFolder_Refused(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "relay.db")
 	s := open(t, path)
 	want := fill(t, s)
 	must(t, s.Close())
 
-	// A folder in the place of the log keeps even root from writing.
+	// A folder with the name of the log prevents writes even as root.
 	must(t, os.Mkdir(path+"-wal", 0o700))
 	before, err := os.ReadFile(path)
 	must(t, err)

@@ -12,9 +12,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// A full disk is imitated by SQLite's own limit on the size of the file, which
-// ends in the same result code, on any machine and without a disk to fill.
-func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
+// SQLite's limit on the size of a file returns the same error as a full disk.
+func TestWrite_DiskFull_UnavailableThenRecovers(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -60,18 +59,18 @@ func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
 	}
 }
 
-func TestSQLiteDeletesTheDeadInPassing(t *testing.T) {
+func TestWrite_ExpiredRows_Deleted(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	// A row that expired long ago, as any row does if one waits.
+	// These rows expired long ago.
 	for i := range 100 {
 		_, err = s.write.ExecContext(t.Context(), fmt.Sprintf(`
 			INSERT INTO tokens VALUES ('dead-%[1]d', x'00', %[1]d);
 			INSERT INTO sessions VALUES ('dead-%[1]d', 1, '', '', 0, 0, %[1]d, 1);
-			INSERT INTO notes VALUES (NULL, 'dead-%[1]d', 'turn', 'k', 1, 0, '', '', '', 0, %[1]d, 1);
+			INSERT INTO notes VALUES (NULL, 'dead-%[1]d', 'turn', 'k', 1, 0, '', '', '', 0, %[1]d, 1, 1);
 			INSERT INTO leases VALUES (NULL, 'dead-%[1]d', 'me', %[1]d)`, i))
 		if err != nil {
 			t.Fatal(err)
@@ -93,39 +92,48 @@ func TestSQLiteDeletesTheDeadInPassing(t *testing.T) {
 	}
 }
 
-// The statements that every turn and every request run must find their rows by
-// an index, and an expiry must never be looked for row by row.
-func TestSQLiteScansNoTable(t *testing.T) {
+// The statements of every turn and request must find their rows by an index, and
+// so must the search for expired rows.
+func TestQueries_Plan_NoTableScan(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for _, query := range []string{
-		`SELECT data FROM tokens WHERE token = 'x' AND expires_at > 1`,
-		`SELECT epoch FROM sessions WHERE visitor = 'x' AND expires_at > 1`,
-		`SELECT id FROM notes WHERE visitor = 'x' AND kind = 'x' AND epoch = 1 AND expires_at > 1 ORDER BY id`,
-		strings.ReplaceAll(purgeQuery("tokens", "token"), "?", "1"),
-		strings.ReplaceAll(purgeQuery("sessions", "visitor"), "?", "1"),
-		strings.ReplaceAll(purgeQuery("notes", "id"), "?", "1"),
-		strings.ReplaceAll(purgeQuery("leases", "fence"), "?", "1"),
+	for query, want := range map[string]string{
+		`SELECT data FROM tokens WHERE token = 'x' AND expires_at > 1`:          "(token=?",
+		`SELECT epoch FROM sessions WHERE visitor = 'x' AND expires_at > 1`:     "(visitor=?",
+		`SELECT id FROM notes WHERE visitor = 'x' AND kind = 'x' AND key = 'x'`: "(visitor=? AND kind=? AND key=?",
+		notesQuery:                        "notes_by_change (visitor=? AND changed>?)",
+		lastChangeQuery:                   "notes_by_change (visitor=?)",
+		purgeQuery("tokens", "token"):     "(expires_at<?",
+		purgeQuery("sessions", "visitor"): "(expires_at<?",
+		purgeQuery("notes", "id"):         "(expires_at<?",
+		purgeQuery("leases", "fence"):     "(expires_at<?",
+		purgeQuery("quotas", "key"):       "(expires_at<?",
+		purgeQuery("awake", "ticket"):     "(expires_at<?",
 	} {
-		rows, err := s.read.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query)
+		rows, err := s.read.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+strings.ReplaceAll(query, "?", "1"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		var plan []string
 		for rows.Next() {
 			var id, parent, unused int
 			var detail string
 			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 				t.Fatal(err)
 			}
+			plan = append(plan, detail)
 			if strings.HasPrefix(detail, "SCAN") {
 				t.Errorf("%s: got %q, want a search by index", query, detail)
 			}
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(plan, "\n"), want) {
+			t.Errorf("%s: got plan %q, want %q in it", query, plan, want)
 		}
 	}
 }

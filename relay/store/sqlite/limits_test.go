@@ -21,7 +21,7 @@ func openLimits(t *testing.T, path string) *Store {
 	return s
 }
 
-func TestSQLiteCountsOnOverARestartAndForAllProcesses(t *testing.T) {
+func TestLimits_RestartAndSecondProcess_Shared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	for i := range 4 {
 		s := openLimits(t, path)

@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-// previous makes a file as an older relay left it, of the schema given.
+// previous creates a file with the schema given, as an older relay left it.
 func previous(t *testing.T, schema int) (path string) {
 	t.Helper()
 	script, err := os.ReadFile(fmt.Sprintf("testdata/schema-%d.sql", schema))
@@ -33,7 +33,7 @@ func previous(t *testing.T, schema int) (path string) {
 	return path
 }
 
-// direct opens the file behind the store's back.
+// direct opens the file without the store.
 func direct(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -53,8 +53,8 @@ func ask[T any](t *testing.T, db *sql.DB, query string) (got T) {
 	return got
 }
 
-// opened opens the store with one schema more than there is, so that there is
-// always a next one.
+// opened opens the store with one more migration, so that there is always one to
+// apply.
 func opened(t *testing.T, path, next string) *Store {
 	t.Helper()
 	s, err := openWith(t.Context(), path, append(slices.Clone(migrations), next))
@@ -76,7 +76,7 @@ func backups(t *testing.T, path string) []string {
 	return found
 }
 
-// columns is what all tables of a file look like.
+// columns describes the columns of all tables of a file.
 func columns(t *testing.T, db *sql.DB) string {
 	t.Helper()
 	return ask[string](t, db, `SELECT group_concat(line, char(10)) FROM (
@@ -84,7 +84,7 @@ func columns(t *testing.T, db *sql.DB) string {
 		FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1)`)
 }
 
-func TestAMigrationThatWasReleasedStaysAsItIs(t *testing.T) {
+func TestMigrations_Released_Unchanged(t *testing.T) {
 	for schema := 1; schema <= max(1, len(migrations)-1); schema++ {
 		was := columns(t, direct(t, previous(t, schema)))
 		db := direct(t, filepath.Join(t.TempDir(), "new.db"))
@@ -99,7 +99,7 @@ func TestAMigrationThatWasReleasedStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestAFileOfEveryOlderSchemaGoesOnAndIsBackedUpFirst(t *testing.T) {
+func TestMigrate_OlderSchema_BackedUpAndMigrated(t *testing.T) {
 	for schema := 1; schema <= max(1, len(migrations)-1); schema++ {
 		t.Run(fmt.Sprint("schema ", schema), func(t *testing.T) {
 			path := previous(t, schema)
@@ -117,6 +117,17 @@ func TestAFileOfEveryOlderSchemaGoesOnAndIsBackedUpFirst(t *testing.T) {
 			notes, err := s.Notes(t.Context(), "visitor-1", "turn", 3)
 			if err != nil || len(notes) != 2 || notes[0].Key != "k1" || notes[1].Body != `{"text":"second"}` {
 				t.Errorf("got notes %+v, %v, want both in order", notes, err)
+			}
+			notes, cursor, err := s.NotesSince(t.Context(), "visitor-1", "turn", 3, 0)
+			if err != nil || len(notes) != 2 || notes[0].Key != "k1" {
+				t.Fatalf("got notes %+v, %v, want both in order", notes, err)
+			}
+			saved, err := s.SaveNote(t.Context(), notes[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes, _, err = s.NotesSince(t.Context(), "visitor-1", "turn", 3, cursor); err != nil || len(notes) != 1 || notes[0] != saved {
+				t.Errorf("got notes %+v since %d, %v, want %+v alone", notes, cursor, err, saved)
 			}
 			if _, ok, err := s.Acquire(t.Context(), "wake:visitor-1", "me", time.Minute); err != nil || ok {
 				t.Errorf("got lease %v, %v, want it another's still", ok, err)
@@ -146,9 +157,9 @@ func TestAFileOfEveryOlderSchemaGoesOnAndIsBackedUpFirst(t *testing.T) {
 	}
 }
 
-// The way back is what the documentation says: the copy in the place of the
-// file, and the older relay.
-func TestTheBackupIsAFileThatTheOlderRelayTakes(t *testing.T) {
+// To downgrade, as in docs/operating.md, replace the file with its backup and
+// start the older relay.
+func TestBackup_Downgrade_Opens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	s, err := Open(t.Context(), path)
 	if err != nil {
@@ -179,7 +190,7 @@ func TestTheBackupIsAFileThatTheOlderRelayTakes(t *testing.T) {
 	}
 }
 
-func TestAMigrationThatFailsChangesNothing(t *testing.T) {
+func TestMigrate_Failure_ChangesNothing(t *testing.T) {
 	path := previous(t, 1)
 	_, err := openWith(t.Context(), path, append(slices.Clone(migrations), `CREATE TABLE half (x INTEGER); INSERT INTO nowhere VALUES (1)`))
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint("migrate to schema ", len(migrations)+1)) {
@@ -207,9 +218,9 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestWithoutABackupNothingIsMigrated(t *testing.T) {
+func TestMigrate_BackupFails_ChangesNothing(t *testing.T) {
 	path := previous(t, 1)
-	// A folder in the place of the backup keeps even root from making it.
+	// A folder with the name of the backup prevents the backup even as root.
 	if err := os.MkdirAll(filepath.Join(backupPath(path, 1), "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +236,7 @@ func TestWithoutABackupNothingIsMigrated(t *testing.T) {
 	}
 }
 
-func TestProcessesThatUpgradeAtOnceMakeOneBackupOfWhatWasThere(t *testing.T) {
+func TestMigrate_ConcurrentProcesses_OneBackup(t *testing.T) {
 	path := previous(t, 1)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -249,7 +260,7 @@ func TestProcessesThatUpgradeAtOnceMakeOneBackupOfWhatWasThere(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNewOrUpToDateIsNotBackedUp(t *testing.T) {
+func TestMigrate_NewOrCurrentFile_NoBackup(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	for range 2 {
 		s, err := Open(t.Context(), path)

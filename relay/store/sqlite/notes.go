@@ -9,6 +9,23 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
+const (
+	noteColumns = `visitor, kind, key, epoch, seq, state, hash, body, created_at, expires_at, version`
+
+	lastChangeQuery = `SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?`
+
+	// nextChange is the cursor of a change of visitor ?1 at ?12 in microseconds.
+	// The clock makes it rise even after all notes were deleted, the maximum even
+	// after the clock was set back. It is evaluated under the write lock, so that
+	// the changes of a visitor are committed in the order of their cursors.
+	nextChange = `max(?12, 1 + (SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?1))`
+
+	// The planner would choose the index by key, and with it read all notes of
+	// the kind.
+	notesQuery = `SELECT ` + noteColumns + ` FROM notes INDEXED BY notes_by_change
+		WHERE visitor = ? AND changed > ? AND kind = ? AND epoch = ? AND expires_at > ? ORDER BY id`
+)
+
 // BeginNote implements [store.Store].
 func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, error) {
 	n.ExpiresAt = store.Millis(n.ExpiresAt)
@@ -22,7 +39,7 @@ func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, 
 		}
 		n.CreatedAt = store.Millis(now)
 		changed, err := s.exec(ctx, now, s.beginNote, n.Visitor, n.Kind, n.Key, n.Epoch, n.Seq, n.State, n.Hash, n.Body,
-			n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), n.Version)
+			n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), n.Version, now.UnixMicro())
 		if err != nil {
 			return store.Note{}, false, s.wrap(ctx, "begin note", err)
 		}
@@ -51,7 +68,7 @@ func (s *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) 
 	n.CreatedAt = old.CreatedAt
 	n.Version = store.NewVersion()
 	changed, err := s.exec(ctx, now, s.saveNote, n.Visitor, n.Kind, n.Key, n.Epoch, n.Seq, n.State, n.Hash, n.Body,
-		n.ExpiresAt.UnixMilli(), n.Version, old.Version, now.UnixMilli())
+		n.ExpiresAt.UnixMilli(), n.Version, old.Version, now.UnixMicro(), now.UnixMilli())
 	if err != nil {
 		return store.Note{}, s.wrap(ctx, "save note", err)
 	}
@@ -82,7 +99,30 @@ func (s *Store) Note(ctx context.Context, visitor, kind, key string) (store.Note
 
 // Notes implements [store.Store].
 func (s *Store) Notes(ctx context.Context, visitor, kind string, epoch int64) ([]store.Note, error) {
-	rows, err := s.notes.QueryContext(ctx, visitor, kind, epoch, time.Now().UnixMilli())
+	return s.notesAfter(ctx, visitor, kind, epoch, 0)
+}
+
+// NotesSince implements [store.Store].
+func (s *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (notes []store.Note, cursor int64, err error) {
+	// The second read may see later changes than the first. They are returned
+	// again next time.
+	if err = s.lastChange.QueryRowContext(ctx, visitor).Scan(&cursor); err != nil {
+		return nil, 0, s.wrap(ctx, "read the last change", err)
+	}
+	if cursor == since {
+		return nil, cursor, nil
+	}
+	if since > cursor {
+		since = 0
+	}
+	if notes, err = s.notesAfter(ctx, visitor, kind, epoch, since); err != nil {
+		return nil, 0, err
+	}
+	return notes, cursor, nil
+}
+
+func (s *Store) notesAfter(ctx context.Context, visitor, kind string, epoch, since int64) ([]store.Note, error) {
+	rows, err := s.notes.QueryContext(ctx, visitor, since, kind, epoch, time.Now().UnixMilli())
 	if err != nil {
 		return nil, s.wrap(ctx, "read notes", err)
 	}

@@ -76,6 +76,12 @@ var migrations = []string{
 	) STRICT;
 	CREATE INDEX awake_by_expiry ON awake (expires_at);
 	CREATE INDEX awake_by_rank ON awake (rank);`,
+
+	// The cursor of the last change of a note. Existing notes count as begun in
+	// the order of their ids and not changed since.
+	`ALTER TABLE notes ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+	UPDATE notes SET changed = id;
+	CREATE INDEX notes_by_change ON notes (visitor, changed, kind, epoch);`,
 }
 
 // migrate brings the file to the newest schema in one transaction.

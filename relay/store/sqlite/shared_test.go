@@ -17,7 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/sqlite"
 )
 
-func TestSQLiteIsSharedByTwoHandles(t *testing.T) {
+func TestFile_SeveralHandles_Shared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	handles := make([]*sqlite.Store, 8)
 	var wg sync.WaitGroup
@@ -81,7 +81,7 @@ func TestSQLiteIsSharedByTwoHandles(t *testing.T) {
 	}
 }
 
-func TestSQLiteStopsWaitingForTheLockWithItsContext(t *testing.T) {
+func TestWrite_Locked_EndsWithContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	s := open(t, path)
 	want := fill(t, s)
@@ -109,8 +109,7 @@ func TestSQLiteStopsWaitingForTheLockWithItsContext(t *testing.T) {
 	}
 }
 
-// writerEnv makes the test binary a process that writes to the file it names,
-// until it is killed.
+// writerEnv names a file that the test binary writes to until it is killed.
 const writerEnv = "STORE_TEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -121,7 +120,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeUntilKilled prints the key of each note once the store has it.
+// writeUntilKilled prints the key of each note after the store has acknowledged it.
 func writeUntilKilled(path string) error {
 	ctx := context.Background()
 	s, err := sqlite.Open(ctx, path)
@@ -145,7 +144,7 @@ func writeUntilKilled(path string) error {
 	return errors.New("was not killed")
 }
 
-func TestSQLiteKeepsEveryAcknowledgedWriteOfAKilledProcess(t *testing.T) {
+func TestFile_ProcessKilled_KeepsAcknowledgedWrites(t *testing.T) {
 	self, err := os.Executable()
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "relay.db")

@@ -37,12 +37,10 @@ type Store struct {
 	find, commit, remove                  *sql.Stmt
 	session, insertSession, updateSession *sql.Stmt
 	beginNote, saveNote                   *sql.Stmt
-	note, notes                           *sql.Stmt
+	note, notes, lastChange               *sql.Stmt
 	quota, saveQuota, renewAwake          *sql.Stmt
 	purge                                 [6]*sql.Stmt
 }
-
-const noteColumns = `visitor, kind, key, epoch, seq, state, hash, body, created_at, expires_at, version`
 
 // prepare compiles the statements of the calls that every turn makes.
 func (s *Store) prepare(ctx context.Context) error {
@@ -67,18 +65,19 @@ func (s *Store) prepare(ctx context.Context) error {
 			updated_at = ?6, expires_at = ?7, version = ?8 WHERE visitor = ?1 AND version = ?9 AND expires_at > ?6`},
 
 		// A note that replaces an expired one moves to the end of the order.
-		{&s.beginNote, s.write, `INSERT INTO notes (` + noteColumns + `)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+		{&s.beginNote, s.write, `INSERT INTO notes (` + noteColumns + `, changed)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ` + nextChange + `)
 			ON CONFLICT (visitor, kind, key) DO UPDATE SET id = (SELECT max(id) + 1 FROM notes),
-			epoch = ?4, seq = ?5, state = ?6, hash = ?7, body = ?8, created_at = ?9, expires_at = ?10, version = ?11
+			epoch = ?4, seq = ?5, state = ?6, hash = ?7, body = ?8, created_at = ?9, expires_at = ?10, version = ?11,
+			changed = excluded.changed
 			WHERE expires_at <= ?9`},
 		{&s.saveNote, s.write, `UPDATE notes SET epoch = ?4, seq = ?5, state = ?6, hash = ?7, body = ?8,
-			expires_at = ?9, version = ?10
-			WHERE visitor = ?1 AND kind = ?2 AND key = ?3 AND version = ?11 AND expires_at > ?12`},
+			expires_at = ?9, version = ?10, changed = ` + nextChange + `
+			WHERE visitor = ?1 AND kind = ?2 AND key = ?3 AND version = ?11 AND expires_at > ?13`},
 		{&s.note, s.read, `SELECT ` + noteColumns + ` FROM notes
 			WHERE visitor = ? AND kind = ? AND key = ? AND expires_at > ?`},
-		{&s.notes, s.read, `SELECT ` + noteColumns + ` FROM notes
-			WHERE visitor = ? AND kind = ? AND epoch = ? AND expires_at > ? ORDER BY id`},
+		{&s.notes, s.read, notesQuery},
+		{&s.lastChange, s.read, lastChangeQuery},
 
 		{&s.quota, s.read, quotaQuery},
 		{&s.saveQuota, s.write, `INSERT INTO quotas (key, start, now, last, expires_at) VALUES (?, ?, ?, ?, ?)

@@ -24,7 +24,7 @@ func open(t testing.TB, path string) *sqlite.Store {
 	return s
 }
 
-func TestSQLiteIsAStore(t *testing.T) {
+func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		return open(t, filepath.Join(t.TempDir(), "relay.db"))
 	})

@@ -8,7 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
-func TestOpenNeverTellsWhatTheURLHolds(t *testing.T) {
+func TestOpen_Error_HidesURL(t *testing.T) {
 	for _, url := range []string{
 		"redis://user:hunter2@cache:port/0", "rediss://:hunter2@cache/x", "memory:hunter2", "hunter2",
 		"hunter2:hunter2", "HUNTER2:x", "postgres://hunter2@db", "sqlite//:hunter2", "hunter2hunter2hunter2:x",
@@ -26,7 +26,7 @@ func TestOpenNeverTellsWhatTheURLHolds(t *testing.T) {
 	}
 }
 
-func TestValid_KnownAndUnknownKinds(t *testing.T) {
+func TestValid_EachKind_KnownOrNot(t *testing.T) {
 	for url, valid := range map[string]bool{
 		"memory:": true, "sqlite:x": true, "redis://host": true, "rediss://host:6380/2": true,
 		"": false, "memory": false, "memory:x": false, "sqlite:": false, "sqlite": false, "redis://host/x": false, "foo:bar": false,
@@ -40,7 +40,7 @@ func TestValid_KnownAndUnknownKinds(t *testing.T) {
 	}
 }
 
-func TestCheck_EachKind(t *testing.T) {
+func TestCheck_EachKind_NoteOrError(t *testing.T) {
 	for _, test := range []struct{ url, note, err string }{
 		{"memory:", "forgotten when the relay ends", ""},
 		{"sqlite:" + filepath.Join(t.TempDir(), "new.db"), "will be created", ""},

@@ -27,8 +27,12 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			_, err := s.SaveNote(ctx, store.Note{Visitor: "v1", ExpiresAt: soon()})
 			return err
 		},
-		"Note":   func(ctx context.Context) error { _, err := s.Note(ctx, "v1", "k", "k"); return err },
-		"Notes":  func(ctx context.Context) error { _, err := s.Notes(ctx, "v1", "k", 1); return err },
+		"Note":  func(ctx context.Context) error { _, err := s.Note(ctx, "v1", "k", "k"); return err },
+		"Notes": func(ctx context.Context) error { _, err := s.Notes(ctx, "v1", "k", 1); return err },
+		"NotesSince": func(ctx context.Context) error {
+			_, _, err := s.NotesSince(ctx, "v1", "k", 1, 0)
+			return err
+		},
 		"Forget": func(ctx context.Context) error { return s.Forget(ctx, "v1") },
 		"Acquire": func(ctx context.Context) error {
 			_, _, err := s.Acquire(ctx, "l", "me", time.Minute)

@@ -10,11 +10,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-// long is a window of which so little goes by while a test runs that all counts
-// stay, even when another begins just then.
+// long is a window so much longer than a test that usage is still counted, even
+// if the next window begins during the test.
 const long = 24 * time.Hour
 
-// take takes n of key and returns how long to wait, 0 when it got them.
+// take takes n of key and returns how long to wait; 0 means that it was taken.
 func take(t *testing.T, s store.Store, key string, n, limit int, window time.Duration) time.Duration {
 	t.Helper()
 	wait, err := s.Take(t.Context(), key, n, limit, window)
@@ -109,8 +109,8 @@ func quotaRaceKeepsTheLimit(t *testing.T, s store.Store) {
 	}
 }
 
-// admit counts the visitor's sandbox, or fails the test if that goes otherwise
-// than wanted.
+// admit admits the visitor's sandbox and fails the test unless the result is as
+// wanted.
 func admit(t *testing.T, s store.Store, visitor string, rank int64, limit int, want bool) int64 {
 	t.Helper()
 	ticket, ok, err := s.Admit(t.Context(), visitor, rank, limit, time.Hour)
@@ -174,7 +174,7 @@ func sandboxesAreCountedInOneGo(t *testing.T, s store.Store) {
 	admitAll()
 	wantCount(t, s, 0)
 	one := admit(t, s, "v1", 50, 1, true)
-	// There is no limit, and the tickets that they are given with say nothing.
+	// There is no limit, and the tickets passed in are ignored.
 	tickets := admitAll(store.Awake{Visitor: "v2", Rank: 30, Ticket: 9}, store.Awake{Visitor: "v1", Rank: 20, Ticket: 9}, store.Awake{Visitor: "v3", Rank: 10})
 	if tickets[0] <= one || tickets[1] != one || tickets[2] <= tickets[0] {
 		t.Errorf("got tickets %d after %d, want the second kept and the others higher, each than the one before", tickets, one)

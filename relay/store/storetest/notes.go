@@ -127,7 +127,7 @@ func noteExpires(t *testing.T, s store.Store) {
 	}
 }
 
-// Nobody lists the notes while the first is expired: a list may clean up.
+// The notes are not listed while the first is expired, because that may delete it.
 func noteBegunAgainIsListedOnce(t *testing.T, s store.Store) {
 	beginNote(t, s, store.Note{Visitor: "v1", Kind: "turn", Key: "other"})
 	writeBrief(t, func(e time.Time) error {
