@@ -37,7 +37,6 @@ var layers = []struct{ name, imports string }{
 	{"tools/fuzz", ""},
 	{"tools/newcomer", "anyframe/anyframetest"},
 	{"tools/release", ""},
-	{"tools/scaling", ""},
 	{"tools/setup", ""},
 	{"tools/structure", ""},
 	{"web/test/plane", "anyframe/anyframetest"},
