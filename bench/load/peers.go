@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 //go:embed relay.mjs
@@ -70,19 +72,25 @@ func raise(ctx context.Context, p peer, self, binary string) (_ *stage, err erro
 			s.strike()
 		}
 	}()
-	for _, addr := range []*string{&s.plane, &s.addr, &s.admin} {
-		if *addr, err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	if s.planeProc, err = start(ctx, dir, s.plane, nil, self, "plane", s.plane); err != nil {
+	if err = ports.Try(ctx, func(addr string) (err error) {
+		s.plane = addr
+		s.planeProc, err = start(ctx, dir, addr, nil, self, "plane", addr)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if p.start == nil {
 		s.addr = s.plane
 		return s, nil
 	}
-	s.proc, err = p.start(ctx, s)
+	err = ports.Try(ctx, func(addr string) (err error) {
+		if s.admin, err = ports.Free(ctx); err != nil {
+			return err
+		}
+		s.addr = addr
+		s.proc, err = p.start(ctx, s)
+		return err
+	})
 	return s, err
 }
 

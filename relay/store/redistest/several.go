@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // StartReplica starts a server that copies another, and waits until it has.
@@ -35,18 +37,16 @@ func follows(t testing.TB, replica *Server) {
 // for a few seconds to be down.
 func StartSentinel(t testing.TB, name string, quorum int, master *Server) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
-	conf := filepath.Join(s.dir, "sentinel.conf")
-	text := "bind 127.0.0.1\nport " + s.port() + "\ndir " + s.dir + "\nlogfile " + filepath.Join(s.dir, "log") +
-		fmt.Sprintf("\nsentinel monitor %s 127.0.0.1 %s %d", name, master.port(), quorum) +
-		fmt.Sprintf("\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 5000\n", name, name)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.args = []string{master.args[0], conf, "--sentinel"}
-	s.Restart()
-	t.Cleanup(s.Kill)
-	return s
+	return launch(t, func(s *Server) []string {
+		conf := filepath.Join(s.dir, "sentinel.conf")
+		text := "bind 127.0.0.1\nport " + s.port() + "\ndir " + s.dir + "\nlogfile " + filepath.Join(s.dir, "log") +
+			fmt.Sprintf("\nsentinel monitor %s 127.0.0.1 %s %d", name, master.port(), quorum) +
+			fmt.Sprintf("\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 5000\n", name, name)
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{master.args[0], conf, "--sentinel"}
+	})
 }
 
 // slots is how many there are in a cluster.
@@ -91,10 +91,13 @@ func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Cli
 	t.Helper()
 	// By default a node's second port is 10000 above its first, which may be more
 	// than there are. Who is slow is not down.
-	_, bus, _ := strings.Cut(freeAddr(t), ":")
-	s := Start(t, append([]string{
-		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000",
-	}, args...)...)
+	var bus string
+	s := startWith(t, func() []string {
+		free, err := ports.Free(t.Context())
+		must(t, err)
+		_, bus, _ = strings.Cut(free, ":")
+		return append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000"}, args...)
+	})
 	alone(s.Client())
 	if other != nil {
 		must(t, other.Client().Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", s.port(), bus).Err())
