@@ -31,7 +31,9 @@ var layers = []struct{ name, imports string }{
 	{"relay/store/redistest", "tools/ports"},
 	{"relay", "anyframe internal/poll relay/eventlog relay/store web"},
 
-	{"cmd/relay", "anyframe anyframe/anyframetest relay relay/store"},
+	{"cmd/relay/internal/probe", ""},
+	{"cmd/relay/internal/doctor", "anyframe cmd/relay/internal/probe relay relay/store"},
+	{"cmd/relay", "anyframe/anyframetest cmd/relay/internal/doctor cmd/relay/internal/probe relay relay/store"},
 	{"deploy", ""},
 	{"tools/proxytest", "deploy tools/ports"},
 	{"tools/audit", ""},

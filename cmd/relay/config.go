@@ -16,6 +16,9 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// envFile is read in the working directory.
+const envFile = ".env"
+
 // environment is where settings come from: the process's environment first, and
 // .env for what it does not have.
 type environment struct {
