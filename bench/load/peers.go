@@ -45,8 +45,6 @@ var peers = []peer{
 	{name: "Node", start: startNode, settle: func(s *stage) { _ = s.proc.cmd.Process.Signal(syscall.SIGUSR2) }},
 	{name: "nchan", start: startNchan, alone: true},
 	{name: "relay", start: startRelay, settle: settleRelay, ours: true},
-	{name: "SQLite", ours: true, alone: true},
-	{name: "Redis", start: startRedis, ours: true, alone: true},
 }
 
 // stage is one run: a control plane, a peer, and the client.

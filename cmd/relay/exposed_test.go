@@ -58,7 +58,7 @@ func TestServe_ExposedFiles(t *testing.T) {
 		t.Errorf("got %s, want no warning of a file that the relay has made", first.output())
 	}
 	first.kill()
-	if err := os.Chmod(db, 0o644); err != nil { //nolint:gosec // that is the point
+	if err := os.Chmod(db, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got := launch(t, "serve", env...).output(); !strings.Contains(got, `"level":"WARN","msg":"others can read a file with secrets"`) || !strings.Contains(got, "chmod 600 "+db) {

@@ -44,12 +44,15 @@ func TestTry_AddressTakenMeanwhile(t *testing.T) {
 
 func TestTry_OtherErrors(t *testing.T) {
 	t.Parallel()
-	broken, taken := errors.New("no such file"), errors.New("bind: Address already in use")
-	for _, want := range []error{broken, taken} {
+	taken := errors.New("bind: Address already in use")
+	for _, test := range []struct {
+		err  error
+		once bool
+	}{{errors.New("no such file"), true}, {taken, false}} {
 		calls := 0
-		err := ports.Try(t.Context(), func(string) error { calls++; return want })
-		if !errors.Is(err, want) || (calls == 1) != (want == broken) {
-			t.Errorf("%v: got %v after %d starts, want one start, or several if the address is taken", want, err, calls)
+		err := ports.Try(t.Context(), func(string) error { calls++; return test.err })
+		if !errors.Is(err, test.err) || (calls == 1) != test.once {
+			t.Errorf("%v: got %v after %d starts, want one start, or several if the address is taken", test.err, err, calls)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
