@@ -3,7 +3,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint scaling newcomer js demo run image vuln release
+.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +49,8 @@ bench-store: ## each store with RELAY_BENCH_ROWS visitors, a million unless told
 footprint: ## what a visitor costs the store and AnyFrame
 	go test -count 1 -v -run '^TestFootprint$$' ./relay
 
-scaling: ## reckon docs/scaling.md anew, with the figures of make bench if there are some
-	go run ./tools/scaling
+structure: ## size, cycles, largest types and imports of each package; PATHS="FROM..TO" also counts a call's files
+	go run ./tools/structure $(foreach path,$(PATHS),-path '$(path)')
 
 newcomer: ## do what README says, in a fresh clone with a fresh home
 	go run ./tools/newcomer

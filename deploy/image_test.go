@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 func sh(t *testing.T, dir, command string, env ...string) string {
@@ -150,45 +150,45 @@ func runInside(t *testing.T, image, made, volume, entry string, command []string
 	t.Helper()
 	open := t.TempDir()
 	sh(t, ".", fmt.Sprintf("cp -r %[1]s/. %[2]s && cp -r %[3]s %[2]s%[4]s && chown 65532:65532 %[2]s%[4]s && chmod 0755 %[2]s", image, open, made, volume))
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only to find a port
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
 	plane := anyframetest.Start(t)
 	attr := &syscall.SysProcAttr{Chroot: open, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
-	vars := []string{
-		env, "ANYFRAME_API_KEY=" + plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", plane.AgentID()), "ANYFRAME_BASE_URL=" + plane.URL(),
-		"RELAY_ADDR=" + addr, "RELAY_ADMIN_ADDR=",
+	vars := []string{env, "ANYFRAME_API_KEY=" + plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", plane.AgentID()), "ANYFRAME_BASE_URL=" + plane.URL(), "RELAY_ADMIN_ADDR="}
+	var (
+		addr  string
+		log   *bytes.Buffer
+		serve *exec.Cmd
+		ended chan error
+	)
+	inside := func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), entry, args...)
+		cmd.Dir, cmd.SysProcAttr, cmd.Env = volume, attr, append(slices.Clone(vars), "RELAY_ADDR="+addr)
+		return cmd
 	}
-	var log bytes.Buffer
-	serve := exec.CommandContext(t.Context(), entry, command...)
-	serve.Dir, serve.Env, serve.SysProcAttr, serve.Stderr = volume, vars, attr, &log
-	if err := serve.Start(); err != nil {
+	err := ports.Try(t.Context(), func(free string) error {
+		addr, log, ended = free, new(bytes.Buffer), make(chan error, 1)
+		serve = inside(command...)
+		serve.Stderr = log
+		if err := serve.Start(); err != nil {
+			return err
+		}
+		go func() { ended <- serve.Wait() }()
+		for deadline := time.Now().Add(patience); ; {
+			out, err := inside("health").CombinedOutput()
+			if err == nil && string(out) == "alive and ready\n" {
+				return nil
+			}
+			select {
+			case err := <-ended:
+				return fmt.Errorf("the relay ended: %w\n%s", err, log)
+			case <-time.After(50 * time.Millisecond):
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("HEALTHCHECK: got %q, %w, want it alive", out, err)
+			}
+		}
+	})
+	if err != nil {
 		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- serve.Wait() }()
-	health := func() (string, error) {
-		cmd := exec.CommandContext(t.Context(), entry, "health")
-		cmd.Dir, cmd.Env, cmd.SysProcAttr = volume, vars, attr
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	for deadline := time.Now().Add(patience); ; {
-		out, err := health()
-		if err == nil && out == "alive and ready\n" {
-			break
-		}
-		select {
-		case err := <-ended:
-			t.Fatalf("the relay ended: %v\n%s", err, log.String())
-		case <-time.After(50 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("HEALTHCHECK: got %q, %v, want it alive", out, err)
-		}
 	}
 	if _, err := os.Stat(open + volume + "/relay.db"); err != nil {
 		t.Errorf("the store is not in the volume: %v", err)
@@ -205,7 +205,7 @@ func runInside(t *testing.T, image, made, volume, entry string, command []string
 	if err := <-ended; err != nil {
 		t.Errorf("on STOPSIGNAL: got %v, want a clean end\n%s", err, log.String())
 	}
-	if out, err := health(); err == nil {
+	if out, err := inside("health").CombinedOutput(); err == nil {
 		t.Errorf("HEALTHCHECK of a relay that is gone: got %q, want it to fail", out)
 	}
 }

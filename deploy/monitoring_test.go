@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // metricNames returns every metric of the relay's own, from its source.
@@ -270,26 +271,45 @@ func prometheus(t *testing.T, admin string) (url string) {
 	if out, err := exec.CommandContext(t.Context(), "promtool", "check", "config", path).CombinedOutput(); err != nil {
 		t.Fatalf("promtool check config: %v\n%s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only to find a port
+	err = ports.Try(t.Context(), func(addr string) error {
+		url = "http://" + addr
+		var log bytes.Buffer
+		cmd := exec.Command("prometheus", "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr) //nolint:noctx // ended by the test's end
+		cmd.Stderr = &log
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		done := make(chan struct{})
+		go func() { // ends with the process
+			defer close(done)
+			_ = cmd.Wait()
+		}()
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			<-done
+			if t.Failed() {
+				t.Log(log.String())
+			}
+		})
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+			if res, err := http.Get(url + "/-/ready"); err == nil { //nolint:noctx // to a server of our own
+				res.Body.Close()
+				if res.StatusCode == http.StatusOK {
+					return nil
+				}
+			}
+			select {
+			case <-done:
+				return fmt.Errorf("prometheus ended: %s", log.String())
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		return errors.New("prometheus is not ready")
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
-	var log bytes.Buffer
-	cmd := exec.Command("prometheus", "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr) //nolint:noctx // ended by the test's end
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	return "http://" + addr
+	return url
 }
 
 // query asks Prometheus and returns how many series the answer has.

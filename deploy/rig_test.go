@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
-	"github.com/anyframe-relay/relay/deploy"
+	"github.com/anyframe-relay/relay/tools/proxytest"
 )
 
 const patience = 2 * time.Minute
@@ -137,7 +137,7 @@ type rig struct {
 	t        *testing.T
 	plane    *anyframetest.Server
 	replicas []*replica
-	proxy    *deploy.Proxy
+	proxy    *proxytest.Proxy
 	direct   http.RoundTripper // the browser's connections: from visitor's address
 }
 
@@ -148,12 +148,12 @@ const (
 	neighbour = "127.0.0.6"
 )
 
-type starter func(context.Context, deploy.Front) (*deploy.Proxy, error)
+type starter func(context.Context, proxytest.Front) (*proxytest.Proxy, error)
 
 // everywhere runs a test behind each proxy, on a host of the relay's own and at
 // a path.
 func everywhere(t *testing.T, test func(t *testing.T, start starter, base string)) {
-	for name, start := range map[string]starter{"nginx": deploy.StartNginx, "caddy": deploy.StartCaddy} {
+	for name, start := range map[string]starter{"nginx": proxytest.StartNginx, "caddy": proxytest.StartCaddy} {
 		for _, base := range []string{"", "/chat"} {
 			t.Run(name+base, func(t *testing.T) {
 				t.Parallel()
@@ -185,7 +185,7 @@ func newRig(t *testing.T, start starter, base string, script anyframetest.Script
 		"ANYFRAME_API_KEY=" + r.plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", r.plane.AgentID()), "ANYFRAME_BASE_URL=" + r.plane.URL(),
 		"RELAY_STORE=sqlite:" + filepath.Join(t.TempDir(), "relay.db"), "RELAY_BASE_PATH=" + base, "RELAY_TRUSTED_PROXIES=127.0.0.1",
 	}, env...)
-	f := deploy.Front{Dir: t.TempDir(), BasePath: base}
+	f := proxytest.Front{Dir: t.TempDir(), BasePath: base}
 	for range 2 {
 		p := launch(t, env...)
 		r.replicas, f.Relays = append(r.replicas, p), append(f.Relays, p.addr)

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 //go:embed relay.mjs
@@ -43,8 +45,6 @@ var peers = []peer{
 	{name: "Node", start: startNode, settle: func(s *stage) { _ = s.proc.cmd.Process.Signal(syscall.SIGUSR2) }},
 	{name: "nchan", start: startNchan, alone: true},
 	{name: "relay", start: startRelay, settle: settleRelay, ours: true},
-	{name: "SQLite", ours: true, alone: true},
-	{name: "Redis", start: startRedis, ours: true, alone: true},
 }
 
 // stage is one run: a control plane, a peer, and the client.
@@ -70,19 +70,25 @@ func raise(ctx context.Context, p peer, self, binary string) (_ *stage, err erro
 			s.strike()
 		}
 	}()
-	for _, addr := range []*string{&s.plane, &s.addr, &s.admin} {
-		if *addr, err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	if s.planeProc, err = start(ctx, dir, s.plane, nil, self, "plane", s.plane); err != nil {
+	if err = ports.Try(ctx, func(addr string) (err error) {
+		s.plane = addr
+		s.planeProc, err = start(ctx, dir, addr, nil, self, "plane", addr)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if p.start == nil {
 		s.addr = s.plane
 		return s, nil
 	}
-	s.proc, err = p.start(ctx, s)
+	err = ports.Try(ctx, func(addr string) (err error) {
+		if s.admin, err = ports.Free(ctx); err != nil {
+			return err
+		}
+		s.addr = addr
+		s.proc, err = p.start(ctx, s)
+		return err
+	})
 	return s, err
 }
 

@@ -87,10 +87,6 @@ var scenarios = []scenario{
 		run:     runCrowd,
 	},
 	{
-		name: "stored", title: "%d visitors in the relay's store", reps: 1, peers: []string{"SQLite", "Redis"},
-		columns: []column{count(findP50), count(findP99), count(bytesEach), count(withSession)}, run: runStored,
-	},
-	{
 		name: "cold", title: "from the start of the program to its first byte", reps: 5, peers: []string{"relay"},
 		columns: []column{{firstByte, "%.0f", false}}, run: runCold,
 	},
@@ -98,7 +94,7 @@ var scenarios = []scenario{
 
 // size is how large a scenario is made.
 func size(name string, full bool) int {
-	sizes := map[string][2]int{"chat": {1000, 1000}, "storm": {1500, 5000}, "flood": {50, 50}, "idle": {2000, 9500}, "asleep": {4000, 19000}, "crowd": {1000, 1000}, "stored": {50_000, 1_000_000}, "cold": {1, 1}}
+	sizes := map[string][2]int{"chat": {1000, 1000}, "storm": {1500, 5000}, "flood": {50, 50}, "idle": {2000, 9500}, "asleep": {4000, 19000}, "crowd": {1000, 1000}, "cold": {1, 1}}
 	if full {
 		return sizes[name][1]
 	}
@@ -412,7 +408,6 @@ func machine(ctx context.Context) map[string]string {
 		"processor": processor(), "kernel": firstLine(ctx, "uname", "-sr"), "load average at the start": string(load[:min(len(load), 14)]),
 		"relay": firstLine(ctx, "git", "describe", "--always", "--dirty"),
 		"nginx": firstLine(ctx, "nginx", "-v"), "Caddy": firstLine(ctx, "caddy", "version"), "Node": firstLine(ctx, "node", "--version"),
-		"Redis": firstLine(ctx, "redis-server", "--version"),
 		"nchan": firstLine(ctx, "dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"),
 	}
 	return facts

@@ -16,6 +16,9 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// envFile is read in the working directory.
+const envFile = ".env"
+
 // environment is where settings come from: the process's environment first, and
 // .env for what it does not have.
 type environment struct {
@@ -33,7 +36,10 @@ func readEnvironment(process func(string) (string, bool), path string) (environm
 	if err != nil {
 		return e, fmt.Errorf(".env cannot be read: %w", err)
 	}
-	e.file, err = godotenv.Unmarshal(strings.TrimPrefix(string(content), "\ufeff"))
+	if err = checkFile(string(content)); err != nil {
+		return e, err
+	}
+	e.file, err = godotenv.Unmarshal(strings.TrimPrefix(string(content), bom))
 	if err != nil {
 		return e, fmt.Errorf(".env cannot be understood, near line %d", badLine(string(content)))
 	}
@@ -68,9 +74,15 @@ func (e environment) read(s *settings) error {
 	var keyFromFile bool
 	for _, set := range table() {
 		value, ok, fromFile := e.get(set.name)
+		name := set.name
+		if _, spoilt := e.process(bom + name); spoilt { // the first line of docker run --env-file
+			errs = append(errs, fmt.Errorf("%s has a byte order mark (U+FEFF) before its name: save the file that it comes from as UTF-8 without BOM", name))
+			continue
+		}
 		if set.name == "ANYFRAME_API_KEY" {
 			if value == "" {
 				value, ok, fromFile = e.get("ANYFRAME_API_TOKEN")
+				name += " (given as ANYFRAME_API_TOKEN)"
 			}
 			keyFromFile = fromFile
 		}
@@ -80,8 +92,12 @@ func (e environment) read(s *settings) error {
 		if !ok || (value == "" && set.name != "RELAY_ADMIN_ADDR") {
 			continue
 		}
-		if err := set.read(s, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s %w", set.name, err))
+		err := checkValue(set.name, value)
+		if err == nil {
+			err = set.read(s, value)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", name, err))
 		}
 	}
 	if _, ok, _ := e.get("RELAY_ADDR"); s.port != "" && !ok {

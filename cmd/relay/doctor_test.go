@@ -20,6 +20,8 @@ import (
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/cmd/relay/internal/doctor"
+	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
 
 // execute runs the program until it ends.
@@ -38,15 +40,9 @@ func execute(t *testing.T, env []string, args ...string) (code int, stdout, stde
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// report is what doctor --json prints.
-type report struct {
-	OK     bool
-	Checks []finding
-}
-
-func readReport(t *testing.T, text string) report {
+func readReport(t *testing.T, text string) doctor.Report {
 	t.Helper()
-	var r report
+	var r doctor.Report
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		t.Fatalf("got %v for %q, want JSON", err, text)
 	}
@@ -54,13 +50,13 @@ func readReport(t *testing.T, text string) report {
 }
 
 // of returns the first result of a check.
-func (r report) of(check string) finding {
+func of(r doctor.Report, check string) doctor.Finding {
 	for _, f := range r.Checks {
 		if f.Check == check {
 			return f
 		}
 	}
-	return finding{}
+	return doctor.Finding{}
 }
 
 func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
@@ -74,16 +70,16 @@ func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
 	if code != exitOK || !got.OK || stderr != "" {
 		t.Errorf("got exit %d, %q, want 0 and no finding: %s", code, stderr, stdout)
 	}
-	for _, check := range []string{"settings", "key", "agent", "image", "store", "public URL", "events"} {
-		if f := got.of(check); f.Result != resultOK {
+	for _, check := range []string{"settings", "files", "key", "agent", "image", "store", "public URL", "events"} {
+		if f := of(got, check); f.Result != doctor.ResultOK {
 			t.Errorf("%s: got %+v, want ok", check, f)
 		}
 	}
 	if n := plane.Count(anyframetest.OpCreate); n != 0 {
 		t.Errorf("got %d sandboxes made, want none", n)
 	}
-	if code, stdout, _ = execute(t, env, "doctor"); code != exitOK || strings.Count(stdout, "ok ") != 7 || strings.Contains(stdout, "→") {
-		t.Errorf("got exit %d and\n%swant 0, seven times ok and nothing to do", code, stdout)
+	if code, stdout, _ = execute(t, env, "doctor"); code != exitOK || strings.Count(stdout, "ok ") != 8 || strings.Contains(stdout, "→") {
+		t.Errorf("got exit %d and\n%swant 0, eight times ok and nothing to do", code, stdout)
 	}
 	if code, stdout, stderr = execute(t, env, "doctor", "--yaml"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "takes no argument but --json") {
 		t.Errorf("doctor --yaml: got exit %d, %q, %q, want 2 and why", code, stdout, stderr)
@@ -104,34 +100,34 @@ func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		says, do, untested string
 	}{
 		"no settings": {
-			nil, "settings", resultFinding, "ANYFRAME_API_KEY is not set", "relay help", "key",
+			nil, "settings", doctor.ResultFinding, "ANYFRAME_API_KEY is not set", "relay help", "key",
 		},
 		"a wrong setting": {
-			append(upstream(sound), "RELAY_RATE_IP=lots"), "settings", resultFinding, "RELAY_RATE_IP must be", "mend it", "",
+			append(upstream(sound), "RELAY_RATE_IP=lots"), "settings", doctor.ResultFinding, "RELAY_RATE_IP must be", "mend it", "",
 		},
 		"a wrong key": {
-			append(upstream(sound), "ANYFRAME_API_KEY=afm_wrong"), "key", resultFinding, "refuses it", "ANYFRAME_API_KEY", "agent",
+			append(upstream(sound), "ANYFRAME_API_KEY=afm_wrong"), "key", doctor.ResultFinding, "refuses it", "ANYFRAME_API_KEY", "agent",
 		},
 		"an agent that is not there": {
-			append(upstream(sound), "ANYFRAME_AGENT_ID=99"), "agent", resultFinding, "no agent 99", "7 (Scripted agent)", "image",
+			append(upstream(sound), "ANYFRAME_AGENT_ID=99"), "agent", doctor.ResultFinding, "no agent 99", "7 (Scripted agent)", "image",
 		},
 		"an agent without an image": {
-			upstream(bare), "image", resultFinding, "never built", "build the agent", "",
+			upstream(bare), "image", doctor.ResultFinding, "never built", "build the agent", "",
 		},
 		"AnyFrame is down": {
-			upstream(down), "key", resultFinding, "cannot answer", "try again", "image",
+			upstream(down), "key", doctor.ResultFinding, "cannot answer", "try again", "image",
 		},
 		"AnyFrame is not there": {
-			append(upstream(sound), "ANYFRAME_BASE_URL="+gone.URL), "key", resultFinding, "cannot be asked", "ANYFRAME_BASE_URL", "agent",
+			append(upstream(sound), "ANYFRAME_BASE_URL="+gone.URL), "key", doctor.ResultFinding, "cannot be asked", "ANYFRAME_BASE_URL", "agent",
 		},
 		"a store that cannot be": {
-			append(upstream(sound), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "no", "relay.db")), "store", resultFinding, "does not exist", "RELAY_STORE", "",
+			append(upstream(sound), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "no", "relay.db")), "store", doctor.ResultFinding, "does not exist", "RELAY_STORE", "",
 		},
 		"a relay that does not run": {
-			append(upstream(sound), "RELAY_PUBLIC_URL="+gone.URL), "public URL", resultFinding, "cannot be reached", "the relay runs", "events",
+			append(upstream(sound), "RELAY_PUBLIC_URL="+gone.URL), "public URL", doctor.ResultFinding, "cannot be reached", "the relay runs", "events",
 		},
 		"no public URL": {
-			upstream(sound), "public URL", resultUnchecked, "RELAY_PUBLIC_URL is not set", "", "events",
+			upstream(sound), "public URL", doctor.ResultUnchecked, "RELAY_PUBLIC_URL is not set", "", "events",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,20 +135,20 @@ func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			code, stdout, _ := execute(t, test.env, "doctor", "--json")
 			got := readReport(t, stdout)
 			wantCode := exitError
-			if test.result == resultUnchecked {
+			if test.result == doctor.ResultUnchecked {
 				wantCode = exitOK
 			}
 			if code != wantCode || got.OK != (wantCode == exitOK) {
 				t.Errorf("got exit %d, want %d: %s", code, wantCode, stdout)
 			}
-			f := got.of(test.check)
+			f := of(got, test.check)
 			if f.Result != test.result || !strings.Contains(f.Says, test.says) || !strings.Contains(f.Do, test.do) {
 				t.Errorf("got %+v, want a %s that says %q and to do %q", f, test.result, test.says, test.do)
 			}
-			if (f.Do != "") != (f.Result == resultFinding) {
+			if (f.Do != "") != (f.Result == doctor.ResultFinding) {
 				t.Errorf("got %+v, want something to do about a finding and nothing else", f)
 			}
-			if f := got.of(test.untested); test.untested != "" && f.Result != resultUnchecked {
+			if f := of(got, test.untested); test.untested != "" && f.Result != doctor.ResultUnchecked {
 				t.Errorf("%s: got %+v, want it told that this was not checked", test.untested, f)
 			}
 			for _, plane := range []*anyframetest.Server{sound, bare, down} {
@@ -166,7 +162,7 @@ func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 
 // front is a proxy in front of a relay of its own, whose public URL it is
 // unless the relay is not told.
-func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...string) *doctor {
+func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...string) doctor.Deployment {
 	t.Helper()
 	var handler http.Handler
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
@@ -181,9 +177,9 @@ func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...stri
 		t.Fatal(err)
 	}
 	handler = handle(backend)
-	s := defaults()
-	s.relay.PublicURL = proxy.URL
-	return &doctor{settings: s, patience: patience / 2}
+	c := defaults().relay
+	c.PublicURL, c.Store = proxy.URL, "memory:"
+	return doctor.Deployment{Config: c, Patience: patience / 2}
 }
 
 // passOn asks the relay and hands its answer to answer, for the event stream.
@@ -211,7 +207,7 @@ func TestDoctorTellsOfNamesThatAreNoSettings(t *testing.T) {
 	env := append(upstream(anyframetest.Start(t)), "ANYFRAME_API_TOKEN=", "RELAY_STORE=memory:")
 	code, stdout, _ := execute(t, append(env, "RELAY_MAX_SESSION=5", "ANYFRAME_AGENT=1"), "doctor", "--json")
 	got := readReport(t, stdout)
-	want := finding{Check: "settings", Result: resultUnchecked, Says: "not the relay's, or misspelt: ANYFRAME_AGENT, RELAY_MAX_SESSION"}
+	want := doctor.Finding{Check: "settings", Result: doctor.ResultUnchecked, Says: "not the relay's, or misspelt: ANYFRAME_AGENT, RELAY_MAX_SESSION"}
 	if code != exitOK || !slices.Contains(got.Checks, want) {
 		t.Errorf("got exit %d, %+v, want 0 and %+v among them", code, got.Checks, want)
 	}
@@ -234,7 +230,7 @@ func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
 	}{
 		"passes all on": {
 			handle: func(b *url.URL) http.Handler { return httputil.NewSingleHostReverseProxy(b) },
-			check:  "events", says: "pass at once", result: resultOK,
+			check:  "events", says: "pass at once", result: doctor.ResultOK,
 		},
 		"holds the whole answer back": {
 			handle: func(b *url.URL) http.Handler {
@@ -243,7 +239,7 @@ func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
 					_, _ = w.Write(body)
 				})
 			},
-			check: "events", says: "holds them back", do: "proxy_buffering off", result: resultFinding,
+			check: "events", says: "holds them back", do: "proxy_buffering off", result: doctor.ResultFinding,
 		},
 		"sends the head and holds the events back": {
 			handle: func(b *url.URL) http.Handler {
@@ -253,7 +249,7 @@ func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
 					_, _ = io.Copy(io.Discard, res.Body)
 				})
 			},
-			check: "events", says: "the stream opened, and its first bytes did not come", do: "proxy_buffering off", result: resultFinding,
+			check: "events", says: "the stream opened, and its first bytes did not come", do: "proxy_buffering off", result: doctor.ResultFinding,
 		},
 		"compresses": {
 			handle: func(b *url.URL) http.Handler {
@@ -264,35 +260,35 @@ func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
 					_, _ = io.Copy(gzip.NewWriter(w), res.Body)
 				})
 			},
-			check: "events", says: "compresses the stream (gzip)", do: "gzip off", result: resultFinding,
+			check: "events", says: "compresses the stream (gzip)", do: "gzip off", result: doctor.ResultFinding,
 		},
 		"answers by itself": {
 			handle: func(*url.URL) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<h1>It works!</h1>") })
 			},
-			check: "public URL", says: "not as the relay does", do: "pass everything", result: resultFinding,
+			check: "public URL", says: "not as the relay does", do: "pass everything", result: doctor.ResultFinding,
 		},
 		"leads elsewhere": {
 			handle: func(*url.URL) http.Handler {
 				return http.RedirectHandler("https://www.example.com/", http.StatusMovedPermanently)
 			},
-			check: "public URL", says: "leads elsewhere", do: "RELAY_PUBLIC_URL", result: resultFinding,
+			check: "public URL", says: "leads elsewhere", do: "RELAY_PUBLIC_URL", result: doctor.ResultFinding,
 		},
 		"rewrites Host, of which the relay knows nothing": {
 			handle: func(b *url.URL) http.Handler {
 				return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(b) }}
 			},
 			env:   []string{"RELAY_PUBLIC_URL="},
-			check: "public URL", says: "for another website's", do: "pass Host on", result: resultFinding,
+			check: "public URL", says: "for another website's", do: "pass Host on", result: doctor.ResultFinding,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := front(t, test.handle, test.env...)
-			d.public(t.Context())
-			f := report{Checks: d.findings}.of(test.check)
+			got := doctor.Examine(t.Context(), d)
+			f := of(got, test.check)
 			if f.Result != test.result || !strings.Contains(f.Says, test.says) || !strings.Contains(f.Do, test.do) {
-				t.Errorf("got %+v, want a result %s that says %q and to do %q", d.findings, test.result, test.says, test.do)
+				t.Errorf("got %+v, want a result %s that says %q and to do %q", got.Checks, test.result, test.says, test.do)
 			}
 		})
 	}
@@ -302,15 +298,14 @@ func TestDoctorTellsThatTheRelayIsNotReady(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
-	s := defaults()
-	s.relay.PublicURL = relay.url
+	c := defaults().relay
+	c.PublicURL, c.Store = relay.url, "memory:"
 	until(t, "the relay learns that its key is refused", func() bool {
-		return len(unready(t.Context(), relay.url, patience)) > 0
+		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
-	d := &doctor{settings: s, patience: patience}
-	d.public(t.Context())
-	if f := (report{Checks: d.findings}).of("ready"); f.Result != resultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
-		t.Errorf("got %+v, want a finding with the reason", d.findings)
+	got := doctor.Examine(t.Context(), doctor.Deployment{Config: c, Patience: patience})
+	if f := of(got, "ready"); f.Result != doctor.ResultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
+		t.Errorf("got %+v, want a finding with the reason", got.Checks)
 	}
 }
 
@@ -357,7 +352,7 @@ func TestHealthSaysWhyTheRelayIsNotReadyAndLeavesItAlive(t *testing.T) {
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
 	env := []string{"RELAY_ADDR=" + strings.TrimPrefix(relay.url, "http://")}
 	until(t, "the relay learns that its key is refused", func() bool {
-		return len(unready(t.Context(), relay.url, patience)) > 0
+		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
 	if code, _ := call(t, "GET", relay.url+"/readyz", "", ""); code != http.StatusServiceUnavailable {
 		t.Errorf("readyz: got %d, want 503", code)

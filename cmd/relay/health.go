@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
 
 // healthTimeout bounds each of the two questions that health asks.
@@ -20,7 +21,7 @@ const healthTimeout = 3 * time.Second
 // not ready if it isn't: to start it anew would not make it so.
 func health(ctx context.Context, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	s := defaults()
-	env, err := readEnvironment(lookup, ".env")
+	env, err := readEnvironment(lookup, envFile)
 	_ = env.read(s) // what is wrong with the rest is not asked here
 	base, addrErr := localURL(s.addr)
 	for _, err := range []error{err, addrErr} {
@@ -30,16 +31,16 @@ func health(ctx context.Context, lookup func(string) (string, bool), stdout, std
 		}
 	}
 	base += s.relay.BasePath
-	code, _, err := get(ctx, base+"/healthz", healthTimeout)
+	code, _, err := probe.Get(ctx, base+"/healthz", healthTimeout)
 	if err == nil && code != http.StatusOK {
 		err = fmt.Errorf("%s/healthz answers %d", base, code)
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "relay: not alive:", err)
+		fmt.Fprintln(stderr, "relay: not alive:", probe.Printable(err.Error()))
 		return exitError
 	}
-	if reasons := unready(ctx, base, healthTimeout); len(reasons) > 0 {
-		fmt.Fprintln(stdout, "alive, not ready:", strings.Join(reasons, "; "))
+	if reasons := probe.Unready(ctx, base, healthTimeout); len(reasons) > 0 {
+		fmt.Fprintln(stdout, "alive, not ready:", probe.Printable(strings.Join(reasons, "; ")))
 		return exitOK
 	}
 	fmt.Fprintln(stdout, "alive and ready")
@@ -59,41 +60,4 @@ func localURL(addr string) (string, error) {
 		}
 	}
 	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-// unready returns the reasons why the relay at base is not ready.
-func unready(ctx context.Context, base string, timeout time.Duration) []string {
-	code, body, err := get(ctx, base+"/readyz", timeout)
-	var told struct{ Reasons []string }
-	switch {
-	case err != nil:
-		return []string{err.Error()}
-	case code == http.StatusOK:
-		return nil
-	case json.Unmarshal(body, &told) != nil || len(told.Reasons) == 0:
-		return []string{fmt.Sprintf("/readyz answers %d", code)}
-	}
-	return told.Reasons
-}
-
-// direct follows no redirect: where it leads is for a person to know.
-var direct = &http.Client{
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
-// get returns the status and the beginning of the body.
-func get(ctx context.Context, url string, timeout time.Duration) (code int, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	res, err := direct.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return res.StatusCode, body, err
 }

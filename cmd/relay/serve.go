@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/cmd/relay/internal/doctor"
 	"github.com/anyframe-relay/relay/relay"
 )
 
@@ -40,7 +41,7 @@ var levels = map[string]*slog.Level{
 // serve runs the relay until ctx ends.
 func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	s := defaults()
-	env, envErr := readEnvironment(lookup, ".env")
+	env, envErr := readEnvironment(lookup, envFile)
 	readErr := env.read(s)
 	if demo {
 		plane, err := startDemo(s, env)
@@ -61,6 +62,9 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	log := newLogger(stderr, s, s.logLevel)
 	if s.traces != "" {
 		s.relay.UpstreamLog = newLogger(stderr, s, s.traces)
+	}
+	for _, path := range exposed(envFile, s.relay.Store) {
+		log.Warn("others can read a file with secrets", "path", path, "do", doctor.Restrict(path))
 	}
 	traces, err := startTraces(ctx, s, lookup, log)
 	if err == nil {

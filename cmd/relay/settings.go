@@ -38,7 +38,7 @@ func table() []setting {
 	return []setting{
 		{
 			"ANYFRAME_API_KEY", "", "the secret key of your AnyFrame account, afm_…; required (ANYFRAME_API_TOKEN is its old name)",
-			func(s *settings, v string) error { s.relay.APIKey = relay.Secret(v); return nil },
+			func(s *settings, v string) error { s.relay.APIKey = relay.Secret(v); return checkKey(v) },
 		},
 		{
 			"ANYFRAME_AGENT_ID", "", "the number of the agent that visitors talk to; required",

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
-	"github.com/anyframe-relay/relay/deploy"
+	"github.com/anyframe-relay/relay/tools/proxytest"
 )
 
 // plan is what a run consists of.
@@ -43,7 +43,7 @@ type chaos struct {
 	plane    *anyframetest.Server
 	redis    *process
 	relays   []*process
-	proxies  []*deploy.Proxy
+	proxies  []*proxytest.Proxy
 	visitors []*visitor
 
 	mu    sync.Mutex // held while something is told or counted
@@ -176,29 +176,25 @@ func (c *chaos) start(ctx context.Context) error {
 	if c.redis, url, err = newRedis(ctx, filepath.Join(c.dir, "redis")); err != nil {
 		return err
 	}
-	if err = c.redis.start(ctx); err != nil {
-		return err
-	}
 	var addrs []string
 	for n := range c.plan.relays {
 		p, addr, err := newReplica(ctx, n, program, c.dir,
 			"ANYFRAME_API_KEY="+c.plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", c.plane.AgentID()), "ANYFRAME_BASE_URL="+c.plane.URL(),
 			"RELAY_STORE="+url, "RELAY_TRUSTED_PROXIES=127.0.0.1", "RELAY_RATE_MESSAGES=off", "RELAY_RATE_IP=off", "RELAY_RATE_SESSIONS=off",
 			"RELAY_STREAMS_PER_IP=50000", "RELAY_STREAMS_PER_VISITOR=1000", "RELAY_MAX_SESSIONS=50000", "RELAY_STREAM_LIFETIME=1m")
+		if p != nil { // to be ended even if it is not ready
+			c.relays, addrs = append(c.relays, p), append(addrs, addr)
+		}
 		if err != nil {
 			return err
 		}
-		c.relays, addrs = append(c.relays, p), append(addrs, addr)
-		if err = p.start(ctx); err != nil {
-			return err
-		}
 	}
-	for name, launch := range map[string]func(context.Context, deploy.Front) (*deploy.Proxy, error){"nginx": deploy.StartNginx, "caddy": deploy.StartCaddy} {
+	for name, launch := range map[string]func(context.Context, proxytest.Front) (*proxytest.Proxy, error){"nginx": proxytest.StartNginx, "caddy": proxytest.StartCaddy} {
 		dir := filepath.Join(c.dir, name)
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nginx's workers are another user
 			return err
 		}
-		p, err := launch(context.WithoutCancel(ctx), deploy.Front{Dir: dir, Relays: addrs})
+		p, err := launch(context.WithoutCancel(ctx), proxytest.Front{Dir: dir, Relays: addrs})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -7,11 +7,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // startLimit is how long a process may take to come up, and to go.
@@ -30,8 +30,9 @@ type process struct {
 	args []string
 	env  []string
 	dir  string
-	// ready reports whether the program, once started, can do its work.
-	ready func(context.Context) error
+	// ready is what the program prints once it can do its work. Nobody else does,
+	// whereas another program might answer on the same address.
+	ready string
 
 	mu   sync.Mutex // held while it is started, ended or looked at
 	cmd  *exec.Cmd
@@ -43,7 +44,8 @@ type process struct {
 func (p *process) start(ctx context.Context) error {
 	p.mu.Lock()
 	cmd := exec.Command(p.args[0], p.args[1:]...) //nolint:gosec,noctx // our own programs, which stop ends
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, append(os.Environ(), p.env...), &p.out, &p.out
+	out := &announcement{to: &p.out, words: []byte(p.ready), said: make(chan struct{})}
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, append(os.Environ(), p.env...), out, out
 	if err := cmd.Start(); err != nil {
 		p.mu.Unlock()
 		return fmt.Errorf("start %s: %w", p.name, err)
@@ -55,19 +57,37 @@ func (p *process) start(ctx context.Context) error {
 		_ = cmd.Wait() // how it ended is asked of its state
 		close(done)
 	}()
-	var err error
-	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline) && ctx.Err() == nil; {
-		if err = p.ready(ctx); err == nil {
-			return nil
-		}
-		select {
-		case <-done:
-			return fmt.Errorf("%s ended: %s", p.name, p.out.String())
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	select {
+	case <-out.said:
+		return nil
+	case <-done:
+		return fmt.Errorf("%s ended: %s", p.name, p.out.String())
+	case <-limit.C:
+		return fmt.Errorf("%s is not ready: %s", p.name, p.out.String())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// announcement passes on what a program prints, and closes said once certain
+// words are in it. It serves one process, which writes from one goroutine.
+type announcement struct {
+	to    io.Writer
+	words []byte
+	said  chan struct{}
+	read  []byte // until they are
+}
+
+func (a *announcement) Write(b []byte) (int, error) {
+	if a.words != nil {
+		if a.read = append(a.read, b...); bytes.Contains(a.read, a.words) {
+			a.words, a.read = nil, nil
+			close(a.said)
 		}
 	}
-	return fmt.Errorf("%s does not answer: %w; %s", p.name, errors.Join(err, ctx.Err()), p.out.String())
+	return a.to.Write(b)
 }
 
 // signal sends a signal, if the process runs.
@@ -133,74 +153,38 @@ func (p *process) panics() string {
 	return ""
 }
 
-func freeAddr(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// newRedis is a Redis that keeps what it has over a kill.
+// newRedis starts a Redis that keeps what it has over a kill, on an address that
+// it keeps too.
 func newRedis(ctx context.Context, dir string) (p *process, url string, err error) {
-	addr, err := freeAddr(ctx)
-	if err != nil {
-		return nil, "", err
-	}
 	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err
 	}
-	_, port, _ := net.SplitHostPort(addr)
-	p = &process{
-		name: "Redis", dir: dir,
-		args: []string{"redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"},
-		ready: func(ctx context.Context) error {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(time.Second))
-			if _, err = conn.Write([]byte("PING\r\n")); err != nil {
-				return err
-			}
-			said, err := bufio.NewReader(conn).ReadString('\n')
-			if err == nil && said != "+PONG\r\n" {
-				err = errors.New(strings.TrimSpace(said)) // it still reads its file
-			}
-			return err
-		},
-	}
-	return p, "redis://" + addr, nil
+	err = ports.Try(ctx, func(addr string) error {
+		_, port, _ := net.SplitHostPort(addr)
+		p = &process{
+			name: "Redis", dir: dir, ready: "Ready to accept connections",
+			args: []string{"redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"},
+		}
+		url = "redis://" + addr
+		return p.start(ctx)
+	})
+	return p, url, err
 }
 
-// newReplica is a relay on an address that it keeps.
+// newReplica starts a relay on an address that it keeps. It counts as ready when
+// it listens: the store may be away.
 func newReplica(ctx context.Context, n int, program, dir string, env ...string) (p *process, addr string, err error) {
-	if addr, err = freeAddr(ctx); err != nil {
-		return nil, "", err
-	}
 	dir = filepath.Join(dir, fmt.Sprint("relay", n))
 	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err
 	}
-	p = &process{
-		name: fmt.Sprint("relay ", n), dir: dir, args: []string{program, "serve"},
-		env: append([]string{"RELAY_ADDR=" + addr, "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json"}, env...),
-		ready: func(ctx context.Context) error { // alive will do: the store may be away
-			ctx, cancel := context.WithTimeout(ctx, time.Second)
-			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
-			if err != nil {
-				return err
-			}
-			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				return err
-			}
-			_, _ = io.Copy(io.Discard, res.Body)
-			return res.Body.Close()
-		},
-	}
-	return p, addr, nil
+	err = ports.Try(ctx, func(free string) error {
+		addr = free
+		p = &process{
+			name: fmt.Sprint("relay ", n), dir: dir, args: []string{program, "serve"}, ready: `"msg":"listening"`,
+			env: append([]string{"RELAY_ADDR=" + addr, "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json"}, env...),
+		}
+		return p.start(ctx)
+	})
+	return p, addr, err
 }

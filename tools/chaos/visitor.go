@@ -18,7 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/anyframe-relay/relay/deploy"
+	"github.com/anyframe-relay/relay/tools/proxytest"
 )
 
 const (
@@ -57,7 +57,7 @@ type visitor struct {
 	again int             // tries beyond the first
 }
 
-func newVisitor(n, tabs int, proxies []*deploy.Proxy) *visitor {
+func newVisitor(n, tabs int, proxies []*proxytest.Proxy) *visitor {
 	v := &visitor{n: n}
 	for _, p := range proxies {
 		// As browsers do, all tabs of one share a connection to each front.

@@ -3,19 +3,20 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // patience is how long a server may take to come up.
@@ -38,6 +39,12 @@ type Server struct {
 // when RELAY_TEST_ALL is set.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
+	return startWith(t, func() []string { return args })
+}
+
+// startWith is Start with arguments that are new for each address that is tried.
+func startWith(t testing.TB, args func() []string) *Server {
+	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		if os.Getenv("RELAY_TEST_ALL") != "" {
@@ -45,33 +52,33 @@ func Start(t testing.TB, args ...string) *Server {
 		}
 		t.Skip("redis-server is missing; make test installs it")
 	}
-	s := &Server{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
-	s.args = append([]string{
-		program, "--bind", "127.0.0.1", "--port", s.port(), "--dir", s.dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", filepath.Join(s.dir, "log"),
-	}, args...)
-	s.Restart()
-	t.Cleanup(s.Kill)
-	return s
+	return launch(t, func(s *Server) []string {
+		return append([]string{
+			program, "--bind", "127.0.0.1", "--port", s.port(), "--dir", s.dir,
+			"--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", filepath.Join(s.dir, "log"),
+		}, args()...)
+	})
 }
 
-// tried counts the ports that this process has tried.
-var tried atomic.Int32
-
-// freeAddr returns an address on which nobody listens. Its port is below those
-// that systems give to outgoing connections: one of them could have it before
-// the server does, or while the server is down.
-func freeAddr(t testing.TB) string {
-	for range 1000 {
-		port := 10000 + (os.Getpid()*101+int(tried.Add(1)))%10000 // and 10000 more, where a node of a cluster listens too
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", port))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
+// launch starts a server on an address of its own. Command returns the program
+// and its arguments for the server's address and folder.
+func launch(t testing.TB, command func(*Server) []string) *Server {
+	t.Helper()
+	var s *Server
+	err := ports.Try(t.Context(), func(addr string) error {
+		s = &Server{t: t, dir: t.TempDir(), Addr: addr}
+		s.args = command(s)
+		if err := s.start(); err != nil {
+			s.Kill()
+			return err
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	t.Cleanup(s.Kill)
+	return s
 }
 
 func (s *Server) port() string {
@@ -97,28 +104,55 @@ func (s *Server) Client() *redis.Client {
 // until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
+	if err := s.start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cmd != nil {
-		return
+		return nil
 	}
 	s.cmd = exec.Command(s.args[0], s.args[1:]...) //nolint:gosec,noctx // it is killed by the test's end
 	endWithUs(s.cmd)
 	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		s.cmd = nil
+		return err
 	}
 	c := redis.NewClient(&redis.Options{Addr: s.Addr})
 	defer c.Close()
 	var err error
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if err = c.Ping(context.Background()).Err(); err == nil {
-			return
+		if err = s.answers(c); err == nil {
+			return nil
+		}
+		if log := s.log(); ports.Taken(log) {
+			return fmt.Errorf("redis-server: %s", log)
 		}
 		timer := time.NewTimer(10 * time.Millisecond)
 		<-timer.C
 	}
+	return fmt.Errorf("redis-server does not answer: %w\n%s", err, s.log())
+}
+
+// answers asks whether the server is ready, and this one and no other: it may
+// have found its port taken.
+func (s *Server) answers(c *redis.Client) error {
+	if err := c.Ping(context.Background()).Err(); err != nil {
+		return err
+	}
+	info, err := c.Info(context.Background(), "server").Result()
+	if err == nil && !strings.Contains(info, fmt.Sprintf("process_id:%d\r", s.cmd.Process.Pid)) {
+		err = errors.New("another server answers")
+	}
+	return err
+}
+
+func (s *Server) log() string {
 	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-	s.t.Fatalf("redis-server does not answer: %v\n%s", err, log)
+	return string(log)
 }
 
 // Kill ends the process as a power cut does.

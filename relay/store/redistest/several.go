@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // StartReplica starts a replica of master and waits until it is in sync.
@@ -34,18 +36,16 @@ func follows(t testing.TB, replica *Server) {
 // It considers a server down after five seconds without a reply.
 func StartSentinel(t testing.TB, name string, quorum int, master *Server) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
-	conf := filepath.Join(s.dir, "sentinel.conf")
-	text := "bind 127.0.0.1\nport " + s.port() + "\ndir " + s.dir + "\nlogfile " + filepath.Join(s.dir, "log") +
-		fmt.Sprintf("\nsentinel monitor %s 127.0.0.1 %s %d", name, master.port(), quorum) +
-		fmt.Sprintf("\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 5000\n", name, name)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.args = []string{master.args[0], conf, "--sentinel"}
-	s.Restart()
-	t.Cleanup(s.Kill)
-	return s
+	return launch(t, func(s *Server) []string {
+		conf := filepath.Join(s.dir, "sentinel.conf")
+		text := "bind 127.0.0.1\nport " + s.port() + "\ndir " + s.dir + "\nlogfile " + filepath.Join(s.dir, "log") +
+			fmt.Sprintf("\nsentinel monitor %s 127.0.0.1 %s %d", name, master.port(), quorum) +
+			fmt.Sprintf("\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 5000\n", name, name)
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{master.args[0], conf, "--sentinel"}
+	})
 }
 
 // slots is the number of hash slots of a cluster.
@@ -88,12 +88,15 @@ func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 // calls alone, for commands that a node rejects once it knows others.
 func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Client)) *Server {
 	t.Helper()
-	// By default the second port of a node is 10000 above its first, which may
-	// exceed the range of ports. The timeout keeps slow nodes from counting as down.
-	_, bus, _ := strings.Cut(freeAddr(t), ":")
-	s := Start(t, append([]string{
-		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000",
-	}, args...)...)
+	// By default a node's second port is 10000 above its first, which may be more
+	// than there are. Who is slow is not down.
+	var bus string
+	s := startWith(t, func() []string {
+		free, err := ports.Free(t.Context())
+		must(t, err)
+		_, bus, _ = strings.Cut(free, ":")
+		return append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000"}, args...)
+	})
 	alone(s.Client())
 	if other != nil {
 		must(t, other.Client().Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", s.port(), bus).Err())

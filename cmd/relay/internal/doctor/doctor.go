@@ -1,77 +1,88 @@
-package main
+// Package doctor examines a deployment, from the settings to the proxy in front,
+// and says what to do about each finding.
+package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
+	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // The results of a check.
 const (
-	resultOK        = "ok"
-	resultFinding   = "finding"   // something to mend
-	resultUnchecked = "unchecked" // not known, and why
+	ResultOK        = "ok"
+	ResultFinding   = "finding"   // something to mend
+	ResultUnchecked = "unchecked" // not known, and why
 )
 
-// finding is what one check came to.
-type finding struct {
+// Finding is what one check came to.
+type Finding struct {
 	Check  string `json:"check"`
 	Result string `json:"result"`
 	Says   string `json:"says"`
 	Do     string `json:"do,omitempty"` // what to do about a finding
 }
 
-// doctor examines a deployment, one check after the other.
+// Report is what all checks came to. It is OK if there is nothing to mend.
+type Report struct {
+	OK     bool      `json:"ok"`
+	Checks []Finding `json:"checks"`
+}
+
+// Deployment is what is examined.
+type Deployment struct {
+	Config    relay.Config
+	Problems  []string // what is wrong with the settings
+	Strangers []string // names like those of settings
+	Exposed   []string // files with secrets that others may read
+	// Patience is for each question, and for a stream's first bytes. Zero is 10 s.
+	Patience time.Duration
+}
+
+// doctor makes one check after the other.
 type doctor struct {
-	settings  *settings
-	strangers []string      // names like those of settings
-	patience  time.Duration // for each question, and for a stream's first bytes
-	findings  []finding
+	config   relay.Config
+	patience time.Duration
+	findings []Finding
 }
 
-// diagnose is relay doctor.
-func diagnose(ctx context.Context, asJSON bool, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
-	s := defaults()
-	env, envErr := readEnvironment(lookup, ".env")
-	readErr := env.read(s)
-	d := &doctor{settings: s, strangers: env.strangers(os.Environ()), patience: 10 * time.Second}
-	d.examine(ctx, problems(envErr, readErr, s.relay.Validate()))
-	ok := true
+// Examine makes every check.
+func Examine(ctx context.Context, on Deployment) Report {
+	d := &doctor{config: on.Config, patience: cmp.Or(on.Patience, 10*time.Second)}
+	d.settings(on)
+	d.files(on.Exposed)
+	d.anyframe(ctx)
+	d.store(ctx)
+	d.public(ctx)
+	r := Report{OK: true, Checks: d.findings}
 	for _, f := range d.findings {
-		ok = ok && f.Result != resultFinding
+		r.OK = r.OK && f.Result != ResultFinding
 	}
-	if err := d.print(stdout, ok, asJSON); err != nil {
-		fmt.Fprintln(stderr, "relay:", err)
-		return exitError
-	}
-	if !ok {
-		return exitError
-	}
-	return exitOK
+	return r
 }
 
-func (d *doctor) print(w io.Writer, ok, asJSON bool) error {
+// Print writes the report for people, or as JSON.
+func (r Report) Print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")
 		out.SetEscapeHTML(false)
-		return out.Encode(struct {
-			OK     bool      `json:"ok"`
-			Checks []finding `json:"checks"`
-		}{ok, d.findings})
+		return out.Encode(r)
 	}
 	var b strings.Builder
-	for _, f := range d.findings {
-		mark := map[string]string{resultOK: "ok", resultFinding: "FINDING", resultUnchecked: "?"}[f.Result]
+	for _, f := range r.Checks {
+		mark := map[string]string{ResultOK: "ok", ResultFinding: "FINDING", ResultUnchecked: "?"}[f.Result]
 		fmt.Fprintf(&b, "%-8s  %-11s %s\n", mark, f.Check, f.Says)
 		if f.Do != "" {
 			fmt.Fprintf(&b, "%-8s  %-11s → %s\n", "", "", f.Do)
@@ -81,38 +92,61 @@ func (d *doctor) print(w io.Writer, ok, asJSON bool) error {
 	return err
 }
 
+// add notes a result. What AnyFrame, a store or a proxy said is in it, so that
+// every line is made printable here.
+func (d *doctor) add(check, result, do, format string, args ...any) {
+	d.findings = append(d.findings, Finding{check, result, probe.Printable(fmt.Sprintf(format, args...)), probe.Printable(do)})
+}
+
 func (d *doctor) ok(check, format string, args ...any) {
-	d.findings = append(d.findings, finding{Check: check, Result: resultOK, Says: fmt.Sprintf(format, args...)})
+	d.add(check, ResultOK, "", format, args...)
 }
 
 func (d *doctor) unchecked(check, format string, args ...any) {
-	d.findings = append(d.findings, finding{Check: check, Result: resultUnchecked, Says: fmt.Sprintf(format, args...)})
+	d.add(check, ResultUnchecked, "", format, args...)
 }
 
 func (d *doctor) finding(check, do, format string, args ...any) {
-	d.findings = append(d.findings, finding{check, resultFinding, fmt.Sprintf(format, args...), do})
+	d.add(check, ResultFinding, do, format, args...)
 }
 
-// examine makes every check. Wrong is what is wrong with the settings.
-func (d *doctor) examine(ctx context.Context, wrong []string) {
-	for _, line := range wrong {
+func (d *doctor) settings(on Deployment) {
+	for _, line := range on.Problems {
 		d.finding("settings", "mend it in the environment or in .env; relay help lists every setting", "%s", line)
 	}
-	if len(wrong) == 0 {
+	if len(on.Problems) == 0 {
 		d.ok("settings", "all can be read")
 	}
-	if len(d.strangers) > 0 { // perhaps somebody else's, such as those that Kubernetes makes of a service's name
-		d.unchecked("settings", "not the relay's, or misspelt: %s", strings.Join(d.strangers, ", "))
+	if len(on.Strangers) > 0 { // perhaps somebody else's, such as those that Kubernetes makes of a service's name
+		d.unchecked("settings", "not the relay's, or misspelt: %s", strings.Join(on.Strangers, ", "))
 	}
-	d.anyframe(ctx)
-	d.store(ctx)
-	d.public(ctx)
 }
+
+// files checks that only the relay's user may read its secrets.
+func (d *doctor) files(exposed []string) {
+	for _, path := range exposed {
+		d.finding("files", Restrict(path), "other users of this machine may read or write %s, which holds secrets", path)
+	}
+	if len(exposed) == 0 {
+		d.ok("files", "other users have no access to .env or the SQLite file, if there are any")
+	}
+}
+
+// Restrict is the command that takes a file away from all but its owner.
+func Restrict(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return !strings.ContainsRune(plain, r) }) || strings.HasPrefix(path, "-") {
+		path = "-- '" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return "chmod 600 " + path
+}
+
+// plain characters mean nothing to a shell.
+const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-"
 
 // anyframe checks the key, the agent and its image, each if the one before is
 // good.
 func (d *doctor) anyframe(ctx context.Context) {
-	c := d.settings.relay
+	c := d.config
 	if c.APIKey == "" {
 		d.unchecked("key", "there is none")
 		d.without("there is no key")
@@ -158,7 +192,7 @@ func (d *doctor) upstream(check string, err error) {
 }
 
 func (d *doctor) agent(ctx context.Context, client *anyframe.Client) {
-	id := d.settings.relay.AgentID
+	id := d.config.AgentID
 	if id <= 0 {
 		d.without("ANYFRAME_AGENT_ID is not set; " + known(ctx, client))
 		return
@@ -228,7 +262,7 @@ func (d *doctor) image(ctx context.Context, client *anyframe.Client, agent *anyf
 func (d *doctor) store(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
-	note, err := stores.Check(ctx, d.settings.relay.Store, stores.WithRedisPrefix(d.settings.relay.RedisPrefix))
+	note, err := stores.Check(ctx, d.config.Store, stores.WithRedisPrefix(d.config.RedisPrefix))
 	switch {
 	case err != nil:
 		d.finding("store", "see that RELAY_STORE names what the relay's user may write to; a file needs a writable folder on a local disk", "%v", err)

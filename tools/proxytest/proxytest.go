@@ -1,7 +1,7 @@
-// Package deploy runs the proxy configurations that ship, nginx.conf and
-// Caddyfile, with the real nginx and Caddy on loopback. The tests and the chaos
-// runs use it, so that what they try is what operators get.
-package deploy
+// Package proxytest runs the proxy configurations that ship, deploy/nginx.conf
+// and deploy/Caddyfile, with the real nginx and Caddy on loopback, for tests and
+// chaos runs.
+package proxytest
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	_ "embed"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -28,13 +27,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-var (
-	//go:embed nginx.conf
-	nginxConf string
-	//go:embed Caddyfile
-	caddyfile []byte
+	"github.com/anyframe-relay/relay/deploy"
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // The hosts that the configurations are for.
@@ -80,45 +75,31 @@ func StartCaddy(ctx context.Context, f Front) (*Proxy, error) {
 	return f.start(ctx, f.caddy)
 }
 
-// start tries ports until none of them was taken in the meantime.
-func (f Front) start(ctx context.Context, prepare func(context.Context, *Proxy) error) (*Proxy, error) {
-	for attempt := 1; ; attempt++ {
-		secure, err := freeAddr(ctx)
+// start tries addresses until none of them was taken in the meantime.
+func (f Front) start(ctx context.Context, prepare func(context.Context, *Proxy) error) (p *Proxy, err error) {
+	host := ownHost
+	if f.BasePath != "" {
+		host = siteHost
+	}
+	err = ports.Try(ctx, func(secure string) error {
+		plain, err := ports.Free(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		plain, err := freeAddr(ctx)
-		if err != nil {
-			return nil, err
-		}
-		host := ownHost
-		if f.BasePath != "" {
-			host = siteHost
-		}
-		p := &Proxy{
+		p = &Proxy{
 			URL:   "https://" + net.JoinHostPort(host, port(secure)) + f.BasePath,
 			Plain: "http://" + net.JoinHostPort(host, port(plain)) + f.BasePath, secure: secure, plain: plain,
 			roots: x509.NewCertPool(), done: make(chan struct{}),
 		}
 		if err = prepare(ctx, p); err != nil {
-			return nil, err
+			return err
 		}
-		if err = p.run(ctx, f.roots); err == nil {
-			return p, nil
-		}
-		if attempt == 5 || errors.Is(err, exec.ErrNotFound) || ctx.Err() != nil {
-			return nil, err
-		}
-	}
-}
-
-func freeAddr(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		return p.run(ctx, f.roots)
+	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return p, nil
 }
 
 func port(addr string) string {
@@ -141,7 +122,7 @@ func (f Front) nginx(ctx context.Context, p *Proxy) error {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "%s_temp_path %s;\n", kind, filepath.Join(f.Dir, kind))
 	}
-	conf := nginxConf
+	conf := deploy.NginxConf
 	for _, change := range []struct {
 		times    int
 		old, new string
@@ -178,7 +159,7 @@ func (f Front) nginx(ctx context.Context, p *Proxy) error {
 // caddy leaves Caddyfile as it is and sets its variables.
 func (f Front) caddy(ctx context.Context, p *Proxy) error {
 	path := filepath.Join(f.Dir, "Caddyfile")
-	if err := errors.Join(os.WriteFile(path, caddyfile, 0o600), f.makeSite()); err != nil {
+	if err := errors.Join(os.WriteFile(path, deploy.Caddyfile, 0o600), f.makeSite()); err != nil {
 		return err
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(p.URL, "https://"), ":")

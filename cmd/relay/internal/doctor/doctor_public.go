@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bufio"
@@ -9,12 +9,14 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
 
 // public checks the relay as browsers find it: whether it is there, takes its
 // own pages for its own, and whether events pass what is in front of it.
 func (d *doctor) public(ctx context.Context) {
-	base := strings.TrimSuffix(d.settings.relay.PublicURL, "/")
+	base := strings.TrimSuffix(d.config.PublicURL, "/")
 	if base == "" {
 		d.unchecked("public URL", "RELAY_PUBLIC_URL is not set, so nobody can say how browsers reach the relay")
 		d.unchecked("events", "whether a proxy holds them back: RELAY_PUBLIC_URL is not set")
@@ -35,7 +37,7 @@ func (d *doctor) public(ctx context.Context) {
 		d.unchecked("events", "without a visitor there is no stream")
 		return
 	}
-	if d.settings.relay.TrustedProxies.Prefixes == nil {
+	if d.config.TrustedProxies.Prefixes == nil {
 		d.ok("public URL", "the relay answers there; RELAY_TRUSTED_PROXIES is not set, so behind a proxy all visitors count as one address")
 	} else {
 		d.ok("public URL", "the relay answers there")
@@ -47,7 +49,7 @@ func (d *doctor) public(ctx context.Context) {
 // reachable checks that the relay answers at base, and that it is ready.
 func (d *doctor) reachable(ctx context.Context, base string, u *url.URL) bool {
 	const check = "public URL"
-	code, body, err := get(ctx, base+"/healthz", d.patience)
+	code, body, err := probe.Get(ctx, base+"/healthz", d.patience)
 	switch {
 	case err != nil:
 		d.finding(check, "see that the relay runs, and that the name, the certificate and the proxy lead to it", "it cannot be reached: %v", err)
@@ -60,7 +62,7 @@ func (d *doctor) reachable(ctx context.Context, base string, u *url.URL) bool {
 		}
 		d.finding(check, do, "%s/healthz answers %d, and not as the relay does", base, code)
 	default:
-		if reasons := unready(ctx, base, d.patience); len(reasons) > 0 {
+		if reasons := probe.Unready(ctx, base, d.patience); len(reasons) > 0 {
 			d.finding("ready", "see the other findings, or the relay's log", "the relay there is not ready: %s", strings.Join(reasons, "; "))
 		}
 		return true
@@ -111,7 +113,7 @@ func (d *doctor) call(ctx context.Context, method, url, origin, token string) (c
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := direct.Do(req)
+	res, err := probe.Client.Do(req)
 	if err != nil {
 		return 0, out, err
 	}
@@ -139,7 +141,7 @@ func (d *doctor) events(ctx context.Context, base, token string) {
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Accept-Encoding", "gzip, br, zstd") // as browsers say, to see what a proxy makes of it
 	start := time.Now()
-	res, err := direct.Do(req)
+	res, err := probe.Client.Do(req)
 	if err != nil && ctx.Err() != nil {
 		d.finding(check, unblock, "a proxy holds them back: not even the answer's head came within %s", d.patience)
 		return

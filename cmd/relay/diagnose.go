@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/doctor"
+)
+
+// diagnose is relay doctor.
+func diagnose(ctx context.Context, asJSON bool, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	s := defaults()
+	env, envErr := readEnvironment(lookup, envFile)
+	readErr := env.read(s)
+	report := doctor.Examine(ctx, doctor.Deployment{
+		Config: s.relay, Problems: problems(envErr, readErr, s.relay.Validate()), Strangers: env.strangers(os.Environ()),
+		Exposed: exposed(envFile, s.relay.Store),
+	})
+	if err := report.Print(stdout, asJSON); err != nil {
+		fmt.Fprintln(stderr, "relay:", err)
+		return exitError
+	}
+	if !report.OK {
+		return exitError
+	}
+	return exitOK
+}

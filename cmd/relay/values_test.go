@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+)
+
+// samples are values of the settings that have no default.
+var samples = map[string]string{
+	"ANYFRAME_API_KEY": "afm_sample", "ANYFRAME_AGENT_ID": "7", "ANYFRAME_LOG_LEVEL": "debug", "PORT": "8081", "RELAY_BASE_PATH": "/chat",
+	"RELAY_PUBLIC_URL": "https://chat.example.com", "RELAY_ALLOWED_ORIGINS": "https://www.example.com", "RELAY_TRUSTED_PROXIES": "10.0.0.0/8",
+	"RELAY_IDENTITY_KEY": strings.Repeat("sample", 6), "RELAY_IDENTITY_AUDIENCE": "relay", "RELAY_LOG_FORMAT": "json",
+	"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "RELAY_TITLE": "Help", "RELAY_GREETING": "Hello", "RELAY_STARTERS": "Hi",
+	"RELAY_ACCENT": "#0b6bcb", "RELAY_LOCALE": "en",
+}
+
+func TestSettings_MarksAroundAValue(t *testing.T) {
+	t.Parallel()
+	marks := map[string][2]string{
+		"double quotes": {`"`, `"`}, "single quotes": {"'", "'"}, "typographic quotes": {"“", "”"}, "backquotes": {"`", "`"},
+		"BOM before": {bom, ""}, "BOM behind": {"", bom}, "BOM and quotes": {bom + `"`, `"`}, "quotes and BOM": {`"` + bom, `"`},
+		"zero width": {"\u200b", ""}, "control": {"", "\x00"}, "not UTF-8": {"\xff", ""},
+	}
+	for _, set := range table() {
+		value := cmp.Or(samples[set.name], set.fallback)
+		if value == "" {
+			t.Errorf("%s: there is no sample", set.name)
+			continue
+		}
+		plain := defaults()
+		if err := from(t, map[string]string{set.name: value}, "").read(plain); err != nil {
+			t.Errorf("%s=%s: got %v, want it taken", set.name, value, err)
+		}
+		for form, mark := range marks {
+			marked := mark[0] + value + mark[1]
+			s := defaults()
+			err := from(t, map[string]string{set.name: marked}, "").read(s)
+			if slices.Contains(words, set.name) && !strings.HasPrefix(form, "BOM") {
+				if err != nil {
+					t.Errorf("%s, %s: got %v, want a text that people read left as it is", set.name, form, err)
+				}
+				continue
+			}
+			if err == nil || !strings.HasPrefix(err.Error(), set.name+" ") {
+				t.Errorf("%s, %s: got %v, want it refused", set.name, form, err)
+				continue
+			}
+			if strings.HasPrefix(value, "sample") && strings.Contains(err.Error(), value) || strings.Contains(err.Error(), samples["ANYFRAME_API_KEY"]) {
+				t.Errorf("%s, %s: got %v, want the secret not in it", set.name, form, err)
+			}
+		}
+		// What --env-file of some programs makes of a file's first line.
+		if err := from(t, map[string]string{bom + set.name: value}, "").read(defaults()); err == nil || !strings.HasPrefix(err.Error(), set.name+" ") {
+			t.Errorf("%s: got %v for a name with a BOM before it, want it refused", set.name, err)
+		}
+	}
+	for key, want := range map[string]bool{"afm_x": true, `"afm_x`: false, "afm_x'": false, "afm_ x": false, "afm_x\ny": false, "afm_ü": false} {
+		for _, name := range []string{"ANYFRAME_API_KEY", "ANYFRAME_API_TOKEN"} {
+			if err := from(t, map[string]string{name: key}, "").read(defaults()); (err == nil) != want {
+				t.Errorf("%s=%q: got %v, want it taken: %v", name, key, err, want)
+			} else if err != nil && !strings.Contains(err.Error(), name) {
+				t.Errorf("%s=%q: got %v, want the name in it", name, key, err)
+			}
+		}
+	}
+}
+
+func TestSettings_MarksInTheFile(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{
+		"ANYFRAME_API_KEY='\"afm_x\"'\n":                           "ANYFRAME_API_KEY is in quotation marks",
+		"ANYFRAME_API_KEY=" + bom + "afm_x\n":                      "ANYFRAME_API_KEY begins or ends with a byte order mark",
+		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env begins line 2 with a byte order mark",
+		"\xff\xfeA\x00=\x00":                                       ".env is UTF-16",
+		"\xfe\xff\x00A\x00=":                                       ".env is UTF-16",
+		bom + "ANYFRAME_API_KEY=\"afm_x\"\n":                       "",
+	} {
+		path := filepath.Join(t.TempDir(), ".env")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, err := readEnvironment(lookup(nil), path)
+		s := defaults()
+		got := strings.Join(problems(err, e.read(s)), "\n")
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q: got %q, want %q", content, got, want)
+		}
+		if want == "" && string(s.relay.APIKey) != "afm_x" {
+			t.Errorf("%q: got another key, want afm_x", content)
+		}
+	}
+}
+
+func TestServe_QuotedSettings(t *testing.T) {
+	t.Parallel()
+	plane := anyframetest.Start(t)
+	env := []string{
+		`ANYFRAME_API_KEY="` + plane.Key() + `"`, "ANYFRAME_AGENT_ID='1'", `ANYFRAME_BASE_URL="` + plane.URL() + `"`,
+		`RELAY_STORE="redis://:password@127.0.0.1"`, "RELAY_IDENTITY_KEY=" + bom + samples["RELAY_IDENTITY_KEY"], `RELAY_PUBLIC_URL="https://a.example"`,
+	}
+	code, stdout, stderr := execute(t, env, "serve")
+	if code != exitUsage || stdout != "" {
+		t.Errorf("got exit %d, %q, want 2", code, stdout)
+	}
+	for _, line := range env {
+		name, value, _ := strings.Cut(line, "=")
+		if n := strings.Count(stderr, "\n  "+name+" "); n != 1 {
+			t.Errorf("%s: got it told %d times in\n%s, want once, all at the same time", name, n, stderr)
+		}
+		if inner := strings.Trim(value, bom+`"'`); len(inner) > 8 && strings.Contains(stderr, inner) {
+			t.Errorf("%s: its value is in\n%s", name, stderr)
+		}
+	}
+}

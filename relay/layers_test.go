@@ -1,0 +1,209 @@
+package relay_test
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/anyframe-relay/relay/"
+
+// layers lists every package of the module, lower ones first, with the packages
+// of the module that it may import outside its tests. One line a package; a
+// package imports only what stands above it here, so there is no cycle.
+var layers = []struct{ name, imports string }{
+	{"internal/poll", ""},
+	{"anyframe", "internal/poll"},
+	{"anyframe/anyframetest", ""},
+	{"web", ""},
+
+	{"relay/eventlog", ""},
+	{"relay/store", ""},
+	{"relay/store/storetest", "relay/store"},
+	{"tools/ports", ""},
+	{"relay/store/redistest", "tools/ports"},
+	{"relay", "anyframe internal/poll relay/eventlog relay/store web"},
+
+	{"cmd/relay/internal/probe", ""},
+	{"cmd/relay/internal/doctor", "anyframe cmd/relay/internal/probe relay relay/store"},
+	{"cmd/relay", "anyframe/anyframetest cmd/relay/internal/doctor cmd/relay/internal/probe relay relay/store"},
+	{"deploy", ""},
+	{"tools/proxytest", "deploy tools/ports"},
+	{"tools/audit", ""},
+	{"tools/chaos", "anyframe/anyframetest tools/ports tools/proxytest"},
+	{"tools/fuzz", ""},
+	{"tools/newcomer", "anyframe/anyframetest"},
+	{"tools/release", ""},
+	{"tools/setup", ""},
+	{"tools/structure", ""},
+	{"web/test/plane", "anyframe/anyframetest"},
+	{"examples/identity/go", ""},
+}
+
+// What no package or file may be, without its tests.
+const (
+	packageLimit = 2000
+	fileLimit    = 350
+)
+
+// exceptions holds, for each rule that a package or file breaks, the reason. One
+// that is no longer needed fails the test.
+var exceptions = map[string]string{
+	"anyframe imports internal/poll": "the follower's connections are watched by it",
+	"internal/poll is at the top":    "anyframe and relay share it",
+
+	"anyframe is large":              "a flat client with a file for each resource",
+	"anyframe/anyframetest is large": "a scripted control plane for the whole API",
+	"relay is large":                 "it is being split into packages below relay/internal",
+	"relay/store is large":           "three stores; each becomes a package of its own",
+
+	"anyframe/anyframetest/session.go is large":   "it splits with the package",
+	"anyframe/anyframetest/stream.go is large":    "it splits with the package",
+	"relay/events.go is large":                    "it splits with the package",
+	"relay/inflow.go is large":                    "it splits with the package",
+	"relay/notebook.go is large":                  "it splits with the package",
+	"relay/parked.go is large":                    "it splits with the package",
+	"relay/room.go is large":                      "it splits with the package",
+	"relay/session.go is large":                   "it splits with the package",
+	"relay/store/sqlite.go is large":              "it splits with the package",
+	"relay/store/sqlite_open.go is large":         "it splits with the package",
+	"relay/store/storetest/storetest.go is large": "it splits with the package",
+	"relay/translate.go is large":                 "it splits with the package",
+	"relay/turns.go is large":                     "it splits with the package",
+	"relay/visitor.go is large":                   "it splits with the package",
+}
+
+// layer is a package as it is.
+type layer struct {
+	imports []string       // packages of the module
+	files   map[string]int // lines
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	packages := readLayers(t)
+	used := map[string]bool{}
+	allowed := func(rule string) bool {
+		used[rule] = true
+		return exceptions[rule] != ""
+	}
+
+	above := map[string]bool{}
+	for _, row := range layers {
+		p, ok := packages[row.name]
+		if !ok {
+			t.Errorf("layers lists %s, and there is no such package: remove the line", row.name)
+			continue
+		}
+		may := strings.Fields(row.imports)
+		for _, to := range p.imports {
+			if !slices.Contains(may, to) {
+				t.Errorf("%s imports %s, which its line in layers does not allow", row.name, to)
+			}
+		}
+		for _, to := range may {
+			if !slices.Contains(p.imports, to) {
+				t.Errorf("layers lets %s import %s, and it no longer does: remove the name", row.name, to)
+			}
+			if !above[to] {
+				t.Errorf("%s may import %s, which is not above it in layers", row.name, to)
+			}
+		}
+		above[row.name] = true
+	}
+
+	for name, p := range packages {
+		if !above[name] {
+			t.Errorf("%s has no line in layers", name)
+		}
+		if strings.HasPrefix(name, "internal/") && !allowed(name+" is at the top") {
+			t.Errorf("%s is in a folder internal/ at the top: it belongs below who uses it", name)
+		}
+		for _, to := range p.imports {
+			inside := func(name string) bool { return name == "anyframe" || strings.HasPrefix(name, "anyframe/") }
+			if inside(name) && !inside(to) && !allowed(name+" imports "+to) {
+				t.Errorf("%s imports %s: the client stands alone", name, to)
+			}
+		}
+		sum := 0
+		for file, lines := range p.files {
+			sum += lines
+			if lines > fileLimit && !allowed(name+"/"+file+" is large") {
+				t.Errorf("%s/%s has %d lines, more than %d: split it", name, file, lines, fileLimit)
+			}
+		}
+		if sum > packageLimit && !allowed(name+" is large") {
+			t.Errorf("%s has %d lines, more than %d: split it", name, sum, packageLimit)
+		}
+	}
+	for rule := range exceptions {
+		if !used[rule] {
+			t.Errorf("the exception %q is not needed: remove it", rule)
+		}
+	}
+}
+
+// readLayers reads what every package of the module imports, on all platforms. It
+// walks the folders itself, since go test would take a cached result for good
+// whatever go list says.
+func readLayers(t *testing.T) map[string]layer {
+	t.Helper()
+	packages := map[string]layer{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch name := d.Name(); {
+		case err != nil || path == "..":
+			return err
+		case !d.IsDir():
+			if strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
+				return readFile(packages, path)
+			}
+		case name == "testdata", name == "node_modules", strings.HasPrefix(name, "."), strings.HasPrefix(name, "_"):
+			return fs.SkipDir
+		default:
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+				return fs.SkipDir // a module of its own
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packages
+}
+
+// readFile adds a source file to its package.
+func readFile(packages map[string]layer, path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, content, parser.ImportsOnly)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../")
+	l := packages[name]
+	if l.files == nil {
+		l.files = map[string]int{}
+	}
+	l.files[filepath.Base(path)] = bytes.Count(content, []byte("\n"))
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		if to, ok := strings.CutPrefix(imported, module); ok && !slices.Contains(l.imports, to) {
+			l.imports = append(l.imports, to)
+		}
+	}
+	packages[name] = l
+	return nil
+}

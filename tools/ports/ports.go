@@ -1,0 +1,58 @@
+// Package ports finds addresses for programs that cannot listen on port 0 and
+// say which they got: whoever starts them has to choose.
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+)
+
+// tried counts the ports that this process has tried.
+var tried atomic.Int32
+
+// Free returns a loopback address on which nothing listens. Its port is below
+// those that systems give to outgoing connections: one of them could take it
+// before the program does, or while the program is down. Another program can
+// still listen on it first, so start programs through [Try].
+func Free(ctx context.Context) (string, error) {
+	for range 1000 {
+		port := 10000 + (os.Getpid()*101+int(tried.Add(1)))%10000
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+	}
+	return "", errors.New("no port is free")
+}
+
+// attempts is how many addresses Try uses up.
+const attempts = 10
+
+// Try calls start with free addresses until its error is not that one of them is
+// taken. What a program printed belongs into the error.
+func Try(ctx context.Context, start func(addr string) error) error {
+	for attempt := 1; ; attempt++ {
+		addr, err := Free(ctx)
+		if err != nil {
+			return err
+		}
+		if err = start(addr); err == nil || attempt == attempts || !Taken(err.Error()) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// Taken reports whether a program says that another one has its address, in the
+// words of the system or of the relay.
+func Taken(output string) bool {
+	output = strings.ToLower(output)
+	return strings.Contains(output, "address already in use") || strings.Contains(output, "taken by another program")
+}

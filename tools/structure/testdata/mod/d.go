@@ -1,0 +1,4 @@
+package mod
+
+// count leads nowhere.
+func (b *Big) count() { b.n++ }
