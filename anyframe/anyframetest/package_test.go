@@ -1,6 +1,7 @@
 package anyframetest_test
 
 import (
+	"crypto/tls"
 	"go/parser"
 	"go/token"
 	"os"
@@ -48,6 +49,7 @@ func TestAProgrammersMistakePanicsAtOnce(t *testing.T) {
 	for name, mistake := range map[string]func(){
 		"a step of nothing":       func() { anyframetest.WithSeqStep(0) },
 		"a delta of nothing":      func() { anyframetest.WithWordsPerDelta(0) },
+		"half a certificate":      func() { anyframetest.WithTLS(tls.Certificate{}) },
 		"a payload that isn't it": func() { cp.Post(strangersID, func() {}) },
 	} {
 		t.Run(name, func(t *testing.T) {
