@@ -13,59 +13,13 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// matches waits until the tab has as many numbered events as the oracle, and
-// wants them to be the same and nothing to have been reset.
-func (x *tab) matches(what string, want []told) []event {
-	x.t.Helper()
-	got := x.until(what, func(es []event) bool { return len(numbered(es)) >= len(want) })
-	same(x.t, what, numbered(got), want)
-	if n := count(got, "reset"); n != 0 {
-		x.t.Fatalf("%s: got %d resets, want none", what, n)
-	}
-	return got
-}
-
-// answers is what a browser shows of the agent's answers, turn by turn, by the
-// rules that the stream promises.
-func answers(events []event) []string {
-	var all []string
-	var turn []event
-	for _, e := range events {
-		switch turn = append(turn, e); e.kind {
-		case "reset":
-			all, turn = nil, nil
-		case "turn_end":
-			all, turn = append(all, shown(turn)), nil
-		}
-	}
-	if rest := shown(turn); rest != "" {
-		all = append(all, rest)
-	}
-	return all
-}
-
-func wantAnswers(t *testing.T, what string, events []event, want ...string) {
-	t.Helper()
-	if got := answers(events); !slices.Equal(got, want) {
-		t.Errorf("%s: shown answers: got %q, want %q", what, got, want)
-	}
-}
-
 // numberings are the two ways in which deltas may come.
 var numberings = map[string][]anyframetest.Option{
 	"numbered deltas":   nil,
 	"unnumbered deltas": {anyframetest.WithUnnumberedDeltas()},
 }
 
-const firstWords, spoken = "Well, let me see.", "It is as you say: quite so."
-
-// speak answers with two blocks.
-func speak(c *anyframetest.Chat) {
-	c.Say(firstWords)
-	c.Say(spoken)
-}
-
-func TestNothingIsLostWhateverTheUpstreamStreamDoes(t *testing.T) {
+func TestFaults_EveryStreamFault_NoEventLost(t *testing.T) {
 	type fault = anyframetest.Fault
 	var cases []fault
 	for n := range 6 {
@@ -95,7 +49,7 @@ func TestNothingIsLostWhateverTheUpstreamStreamDoes(t *testing.T) {
 		for _, f := range cases {
 			t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+				r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
 				surviveStream(r, f, len(opts) > 0)
 			})
 		}
@@ -104,7 +58,7 @@ func TestNothingIsLostWhateverTheUpstreamStreamDoes(t *testing.T) {
 
 // surviveStream has a conversation of two turns of which the second meets the
 // fault on its stream.
-func surviveStream(r *rig, f anyframetest.Fault, unnumbered bool) {
+func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 	r.t.Helper()
 	v := r.visitor()
 	x := v.open("")
@@ -136,7 +90,7 @@ func surviveStream(r *rig, f anyframetest.Fault, unnumbered bool) {
 	wantAnswers(r.t, "from the start", all, firstWords+spoken, firstWords+spoken)
 }
 
-func TestACutAtEveryByteLosesNothing(t *testing.T) {
+func TestFaults_CutAtEveryByte_NoEventLost(t *testing.T) {
 	for name, opts := range numberings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,10 +98,10 @@ func TestACutAtEveryByteLosesNothing(t *testing.T) {
 			if len(opts) > 0 || testing.Short() {
 				step = 5
 			}
-			r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1000 }, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("Hm.") }))...)
+			r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1000 }, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("Hm.") }))...)
 			type one struct {
 				v    *browser
-				x    *tab
+				x    *stream
 				id   string
 				seen int
 			}
@@ -183,110 +137,10 @@ func TestACutAtEveryByteLosesNothing(t *testing.T) {
 	}
 }
 
-// gated is an agent whose answer stops in the middle until its gate opens.
-type gated struct {
-	gate       chan struct{}
-	unnumbered bool
-}
-
-const (
-	firstHalf  = "One two "
-	secondHalf = "three four."
-)
-
-func (g gated) speak(c *anyframetest.Chat) {
-	if c.Prompt() == "before" {
-		c.Say("Before.")
-		return
-	}
-	emit := c.Emit
-	if g.unnumbered {
-		emit = c.EmitUnnumbered
-	}
-	delta := func(text string) {
-		for _, word := range strings.SplitAfter(text, " ") {
-			emit(textPayload(word, true))
-		}
-	}
-	delta(firstHalf)
-	select {
-	case <-g.gate:
-	case <-c.Context().Done():
-		return
-	}
-	delta(secondHalf)
-	c.Emit(textPayload(firstHalf+secondHalf, false))
-}
-
-func textPayload(text string, delta bool) map[string]any {
-	return map[string]any{
-		"type": "assistant", "delta": delta,
-		"message": map[string]any{"content": []any{map[string]any{"type": "text", "text": text}}},
-	}
-}
-
-func TestATabThatReturnsMidAnswerShowsItOnce(t *testing.T) {
-	between := map[string]func(*rig){
-		"nothing happens":    func(*rig) {},
-		"the relay restarts": (*rig).restart,
-		"the stream is cut":  func(r *rig) { r.plane.CutStreams() },
-		"AnyFrame is not there": func(r *rig) {
-			r.plane.Down()
-			r.up()
-		},
-	}
-	for name, opts := range numberings {
-		for echo, more := range map[string][]anyframetest.Option{"": nil, ", no messages": {anyframetest.WithoutUserEcho()}} {
-			for what, happens := range between {
-				t.Run(name+echo+", "+what, func(t *testing.T) {
-					t.Parallel()
-					g := gated{make(chan struct{}), len(opts) > 0}
-					disk := onDisk(t)
-					r := newRig(t, disk, slices.Concat(opts, more, []anyframetest.Option{anyframetest.WithAgent(1, g.speak)})...)
-					v := r.visitor()
-					first, stays := v.open(""), v.open("")
-					v.say("before", "k1")
-					first.turnEnds(1)
-					v.say("now", "k2")
-					seen := first.until("half the answer", func(es []event) bool {
-						a := answers(es)
-						return len(a) == 2 && a[1] == firstHalf
-					})
-					stays.until("half the answer", func(es []event) bool { a := answers(es); return len(a) == 2 && a[1] == firstHalf })
-					first.close()
-					id := r.upstream()
-					happens(r)
-					at := slices.IndexFunc(seen, func(e event) bool { return e.id == numbered(seen)[len(numbered(seen))-1].id })
-					kept := seen[:at+1]
-					back := v.open(seen[at].id)
-					r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-					close(g.gate)
-					back.turnEnds(1)
-					want := r.oracle(1, id)
-					whole := append(slices.Clone(kept), back.all()...)
-					if more == nil { // else the visitor's own messages have no number on a live stream
-						same(t, "returned", numbered(whole), want)
-					}
-					wantAnswers(t, "returned", whole, "Before.", firstHalf+secondHalf)
-					wantAnswers(t, "from the start", v.open("").turnEnds(2), "Before.", firstHalf+secondHalf)
-					if what != "the relay restarts" {
-						wantAnswers(t, "stayed", stays.turnEnds(2), "Before.", firstHalf+secondHalf)
-					}
-					for who, es := range map[string][]event{"returned": whole, "from the start": v.open("").turnEnds(2)} {
-						if n := count(es, "user"); n != 2 {
-							t.Errorf("%s: got %d messages of the visitor, want 2\n%s", who, n, lines(es))
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
-func TestATurnThatBeganElsewhereWhileTheStreamWasDownIsShownOnce(t *testing.T) {
+func TestFaults_TurnBeganWhileStreamDown_ShownOnce(t *testing.T) {
 	t.Parallel()
 	g := gated{make(chan struct{}), true}
-	r := newRig(t, nil, anyframetest.WithAgent(1, g.speak))
+	r := newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
 	v := r.visitor()
 	x := v.open("")
 	v.say("before", "k1")
@@ -304,7 +158,7 @@ func TestATurnThatBeganElsewhereWhileTheStreamWasDownIsShownOnce(t *testing.T) {
 	wantAnswers(t, "live", x.matches("live", r.oracle(1, id)), "Before.", firstHalf+secondHalf)
 }
 
-func TestALongAnswerWithoutNumbersIsShownWholeHoweverLittleIsKept(t *testing.T) {
+func TestStream_LongUnnumberedAnswerWithSmallBuffer_ShownWhole(t *testing.T) {
 	text := strings.Repeat("word ", 400)
 	for name, keep := range map[string]func(*relay.Config){
 		"few events": func(c *relay.Config) { c.ReplayEvents = 7 },
@@ -313,14 +167,14 @@ func TestALongAnswerWithoutNumbersIsShownWholeHoweverLittleIsKept(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, keep, anyframetest.WithUnnumberedDeltas(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			r := newHarness(t, keep, anyframetest.WithUnnumberedDeltas(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 				c.Say("Short.")
 				c.Say(text)
 			}))
 			v := r.visitor()
 			x, y := v.open(""), v.open("")
 			v.say("go on", "k1")
-			for _, x := range []*tab{x, y, v.open("")} {
+			for _, x := range []*stream{x, y, v.open("")} {
 				es := x.until("the end", func(es []event) bool {
 					at := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" })
 					return at >= 0 && !slices.ContainsFunc(es[at:], func(e event) bool { return e.kind == "reset" })
@@ -331,9 +185,9 @@ func TestALongAnswerWithoutNumbersIsShownWholeHoweverLittleIsKept(t *testing.T) 
 	}
 }
 
-func TestAStreamThatSkipsNumbersIsTrustedAndItsHolesAreStillFilled(t *testing.T) {
+func TestFaults_StreamSkipsNumbers_LostEventStillFetched(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+	r := newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Say(strings.Repeat("a ", 60))
 	}))
 	v := r.visitor()
@@ -353,9 +207,9 @@ func TestAStreamThatSkipsNumbersIsTrustedAndItsHolesAreStillFilled(t *testing.T)
 	r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total": 1})
 }
 
-func TestAnEventThatIsTooLargeIsLeftOutAndTheRestComes(t *testing.T) {
+func TestFaults_EventTooLarge_SkippedAndRestDelivered(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Emit(textPayload("Small.", false))
 		c.Emit(textPayload(strings.Repeat("x", 17<<20), false))
 		c.Emit(textPayload("Smaller.", false))
@@ -366,14 +220,14 @@ func TestAnEventThatIsTooLargeIsLeftOutAndTheRestComes(t *testing.T) {
 	wantAnswers(t, "live", x.turnEnds(1), "Small.Smaller.")
 }
 
-func TestWordsThatCameWhileTheStreamWasDownAreNotMissingFromTheMiddle(t *testing.T) {
+func TestFaults_DeltasWhileStreamDown_NotMissingFromMiddle(t *testing.T) {
 	for name, opts := range map[string][]anyframetest.Option{"": nil, "no messages": {anyframetest.WithoutUserEcho()}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
 			lost := make(chan struct{})
 			parts := []string{"One ", "two ", "three."}
-			r := newRig(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			r := newHarness(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 				if c.Prompt() == "before" {
 					return
 				}
@@ -412,47 +266,17 @@ func TestWordsThatCameWhileTheStreamWasDownAreNotMissingFromTheMiddle(t *testing
 	}
 }
 
-func TestATabThatIsAheadOfARestartedRelayHearsWhatHasNoNumber(t *testing.T) {
-	t.Parallel()
-	g := gated{gate: make(chan struct{})}
-	disk := onDisk(t)
-	r := newRig(t, disk, anyframetest.WithAgent(1, g.speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("now", "k1")
-	seen := numbered(x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) }))
-	r.restart()
-	x = v.open(seen[len(seen)-1].id)
-	id := r.upstream()
-	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-	log := r.plane.Log(id)
-	last := fmt.Sprintf("1-%d", log[len(log)-1].Seq)
-	eventually(t, "caught up", func() bool {
-		a := v.do("GET", "/v1/session", "")
-		return a.json["last_event_id"] == last && a.json["agent_busy"] == true
-	})
-	r.plane.Sleep(id)
-	es := x.turnEnds(1)
-	end := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" }) // that it sleeps may come at once, too
-	if got := es[end].str("reason"); got != "interrupted" {
-		t.Errorf("turn end: got %q, want interrupted", got)
-	}
-	if got := numbered(es); got != nil {
-		t.Errorf("numbered events: got\n%swant none", lines(got))
-	}
-}
-
-func TestAFaultOfOurOwnEndsNobodysConversation(t *testing.T) {
-	for where, happens := range map[string]func(*rig){
-		"stream broke": func(r *rig) { r.plane.CutStreams() },
-		"filled a hole in the stream": func(r *rig) {
+func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
+	for where, happens := range map[string]func(*harness){
+		"stream broke": func(r *harness) { r.plane.CutStreams() },
+		"filled a hole in the stream": func(r *harness) {
 			r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
 			r.plane.CutStreams()
 		},
 	} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, nil, anyframetest.WithAgent(1, speak))
+			r := newHarness(t, nil, anyframetest.WithAgent(1, speak))
 			v := r.visitor()
 			x := v.open("")
 			v.say("one", "k1")
@@ -473,5 +297,50 @@ func TestAFaultOfOurOwnEndsNobodysConversation(t *testing.T) {
 				t.Error("no panic was counted")
 			}
 		})
+	}
+}
+
+func TestFaults_StreamSkipsIrregularly_LostEventFetched(t *testing.T) {
+	t.Parallel()
+	// Three apart, and six where AnyFrame keeps a message to itself: as far as
+	// two events are apart when the one between is lost.
+	r := newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	x := v.open("")
+	for i := range 4 {
+		v.say("go on", fmt.Sprint("k", i))
+		x.turnEnds(i + 1)
+	}
+	for n := 2; n < 8; n++ {
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: n, Op: anyframetest.OpEvents, Times: 1})
+		r.plane.CutStreams()
+		v.say("go on", fmt.Sprint("lost", n))
+		x.turnEnds(n + 3)
+		x.matches(fmt.Sprintf("event %d was lost", n), r.oracle(1, r.upstream()))
+	}
+}
+
+func TestFaults_AnswerAfterTornOne_ComesInDeltas(t *testing.T) {
+	t.Parallel()
+	g := gated{make(chan struct{}), true}
+	r := newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("now", "k1")
+	x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) })
+	id := r.upstream()
+	r.plane.CutStreams()
+	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 && r.plane.Count(anyframetest.OpEvents) == 2 })
+	close(g.gate)
+	torn := len(x.turnEnds(1))
+	v.say("and again", "k2")
+	pieces := 0
+	for _, e := range x.turnEnds(2)[torn:] {
+		if delta, _ := e.json["delta"].(bool); delta {
+			pieces++
+		}
+	}
+	if pieces != 4 {
+		t.Errorf("pieces of the second answer: got %d, want its 4 words", pieces)
 	}
 }

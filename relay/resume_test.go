@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,23 +10,9 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// talk is a conversation with all that an agent does, in few events.
-func talk(c *anyframetest.Chat) {
-	switch {
-	case strings.Contains(c.Prompt(), "fail"):
-		c.Say("Trying.")
-		c.Fail("it broke")
-	default:
-		c.Think("Hm.")
-		c.Say("First I look around.")
-		c.Tool("Bash", map[string]any{"command": "ls"})
-		c.Say("You said: " + c.Prompt())
-	}
-}
-
 // conversation has two turns, of which the second fails, and returns a tab that
-// saw them and the rig's oracle for them.
-func conversation(r *rig, v *browser) (*tab, []told) {
+// saw them and the harness's oracle for them.
+func conversation(r *harness, v *browser) (*stream, []told) {
 	r.t.Helper()
 	x := v.open("")
 	v.say("hello", "k1")
@@ -37,16 +24,16 @@ func conversation(r *rig, v *browser) (*tab, []told) {
 	return x, want
 }
 
-func TestEveryLastEventIDResumesWithExactlyTheRest(t *testing.T) {
-	places := map[string]func(*rig){
-		"kept in memory":  func(*rig) {},
-		"after a restart": (*rig).restart,
+func TestResume_EveryLastEventID_ExactlyTheRest(t *testing.T) {
+	places := map[string]func(*harness){
+		"kept in memory":  func(*harness) {},
+		"after a restart": (*harness).restart,
 	}
 	for name, replay := range map[string]int{"all kept": 2000, "little kept": 5} {
 		for place, move := range places {
 			t.Run(name+", "+place, func(t *testing.T) {
-				disk := onDisk(t)
-				r := newRig(t, func(c *relay.Config) { disk(c); c.ReplayEvents = replay }, anyframetest.WithAgent(1, talk))
+				disk := sqliteFile(t)
+				r := newHarness(t, func(c *relay.Config) { disk(c); c.ReplayEvents = replay }, anyframetest.WithAgent(1, talk))
 				v := r.visitor()
 				x, want := conversation(r, v)
 				x.close()
@@ -75,9 +62,9 @@ func TestEveryLastEventIDResumesWithExactlyTheRest(t *testing.T) {
 	}
 }
 
-func TestAnUnknownLastEventIDResetsAndSendsEverything(t *testing.T) {
-	disk := onDisk(t)
-	r := newRig(t, func(c *relay.Config) { disk(c); c.ReplayEvents = 6 }, anyframetest.WithAgent(1, talk))
+func TestResume_UnknownLastEventID_ResetAndEverything(t *testing.T) {
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) { disk(c); c.ReplayEvents = 6 }, anyframetest.WithAgent(1, talk))
 	v := r.visitor()
 	_, want := conversation(r, v)
 	for _, again := range []bool{false, true} {
@@ -99,8 +86,8 @@ func TestAnUnknownLastEventIDResetsAndSendsEverything(t *testing.T) {
 	}
 }
 
-func TestAStreamWithoutASessionComesAliveWhenAnotherTabSends(t *testing.T) {
-	r := newRig(t, nil, anyframetest.WithAgent(1, talk))
+func TestResume_AnotherTabSends_SessionlessStreamStarts(t *testing.T) {
+	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))
 	v := r.visitor()
 	first, second := v.open(""), v.open("")
 	first.status("none")
@@ -122,15 +109,15 @@ func TestAStreamWithoutASessionComesAliveWhenAnotherTabSends(t *testing.T) {
 	}
 }
 
-func TestTheUserEventCarriesItsTurn(t *testing.T) {
+func TestResume_UserEvent_CarriesTurnKey(t *testing.T) {
 	for name, opts := range map[string][]anyframetest.Option{
 		"AnyFrame shows messages":         nil,
 		"AnyFrame does not show messages": {anyframetest.WithoutUserEcho()},
 		"nor number deltas":               {anyframetest.WithoutUserEcho(), anyframetest.WithUnnumberedDeltas()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			disk := onDisk(t)
-			r := newRig(t, disk, append(opts, anyframetest.WithAgent(1, talk))...)
+			disk := sqliteFile(t)
+			r := newHarness(t, disk, append(opts, anyframetest.WithAgent(1, talk))...)
 			v := r.visitor()
 			x := v.open("")
 			v.say("one", "k1")
@@ -160,5 +147,27 @@ func TestTheUserEventCarriesItsTurn(t *testing.T) {
 			r.restart()
 			check("after a restart", v.open("").turnEnds(3))
 		})
+	}
+}
+
+func TestResume_LastEventIDOfPreviousEpoch_Reset(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("one", "k1")
+	first := numbered(x.turnEnds(1))
+	v.do("DELETE", "/v1/session", "")
+	v.say("two", "k2")
+	x.until("the new session", func(es []event) bool { return count(lastLife(es), "turn_end") == 1 && len(resets(es)) == 1 })
+	want := r.oracle(2, r.upstream())
+	for _, o := range first { // the same numbers exist again
+		y := v.open(o.id)
+		es := y.until("all of the new", func(es []event) bool { return len(numbered(es)) >= len(want) })
+		same(t, "after "+o.id, numbered(es), want)
+		if got := resets(es); !slices.Equal(got, []string{"new_session"}) {
+			t.Errorf("after %s: got resets %q, want new_session", o.id, got)
+		}
+		y.close()
 	}
 }
