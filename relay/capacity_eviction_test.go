@@ -75,7 +75,7 @@ func TestCapacity_EvictionUnderLoad_LosesNoTurn(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		const visitors, turns, limit = 6, 4, 2
-		a, b := replicas(t, share, func(c *relay.Config) { c.MaxSessions, c.SendWait = limit, time.Minute },
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.MaxSessions, c.SendWait = limit, time.Minute },
 			anyframetest.WithSnapshotDelay(5*time.Millisecond), anyframetest.WithBootDelay(5*time.Millisecond), anyframetest.WithAgent(1, speak))
 		var wg sync.WaitGroup
 		for range visitors {

@@ -20,40 +20,42 @@ var numberings = map[string][]anyframetest.Option{
 }
 
 func TestFaults_EveryStreamFault_NoEventLost(t *testing.T) {
-	type fault = anyframetest.Fault
-	var cases []fault
-	for n := range 6 {
-		for _, kind := range []anyframetest.Kind{anyframetest.CutAfterEvents, anyframetest.EndAfterEvents} {
-			cases = append(cases, fault{Kind: kind, N: n})
+	overTransports(t, func(t *testing.T, via transport) {
+		type fault = anyframetest.Fault
+		var cases []fault
+		for n := range 6 {
+			for _, kind := range []anyframetest.Kind{anyframetest.CutAfterEvents, anyframetest.EndAfterEvents} {
+				cases = append(cases, fault{Kind: kind, N: n})
+			}
 		}
-	}
-	for n := 1; n <= 12; n++ { // a turn has no more events
-		for _, kind := range []anyframetest.Kind{anyframetest.Drop, anyframetest.Swap, anyframetest.Garble} {
-			cases = append(cases, fault{Kind: kind, N: n})
+		for n := 1; n <= 12; n++ { // a turn has no more events
+			for _, kind := range []anyframetest.Kind{anyframetest.Drop, anyframetest.Swap, anyframetest.Garble} {
+				cases = append(cases, fault{Kind: kind, N: n})
+			}
 		}
-	}
-	for n := 1; n <= 5; n += 2 {
-		for _, kind := range []anyframetest.Kind{
-			anyframetest.RepeatLast, anyframetest.InsertGarbage, anyframetest.InsertUnknown, anyframetest.InsertUnnumbered,
-		} {
-			cases = append(cases, fault{Kind: kind, N: n})
+		for n := 1; n <= 5; n += 2 {
+			for _, kind := range []anyframetest.Kind{
+				anyframetest.RepeatLast, anyframetest.InsertGarbage, anyframetest.InsertUnknown, anyframetest.InsertUnnumbered,
+			} {
+				cases = append(cases, fault{Kind: kind, N: n})
+			}
 		}
-	}
-	cases = append(
-		cases, fault{Kind: anyframetest.ReplayAll}, fault{Kind: anyframetest.WrongType}, fault{Kind: anyframetest.LoseAnswer},
-		fault{Kind: anyframetest.Refuse}, fault{Kind: anyframetest.Garbage}, fault{Kind: anyframetest.Respond, Status: 500},
-		fault{Kind: anyframetest.Respond, Status: 429, RetryAfter: "0.3"}, fault{Kind: anyframetest.Respond, Status: 409},
-		fault{Kind: anyframetest.Hang}, fault{Kind: anyframetest.SlowBody, N: 7}, fault{Kind: anyframetest.Late, Delay: time.Second / 4},
-	)
-	for name, opts := range numberings {
-		for _, f := range cases {
-			t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
-				t.Parallel()
-				r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
-				surviveStream(r, f, len(opts) > 0)
-			})
+		cases = append(
+			cases, fault{Kind: anyframetest.ReplayAll}, fault{Kind: anyframetest.WrongType}, fault{Kind: anyframetest.LoseAnswer},
+			fault{Kind: anyframetest.Refuse}, fault{Kind: anyframetest.Garbage}, fault{Kind: anyframetest.Respond, Status: 500},
+			fault{Kind: anyframetest.Respond, Status: 429, RetryAfter: "0.3"}, fault{Kind: anyframetest.Respond, Status: 409},
+			fault{Kind: anyframetest.Hang}, fault{Kind: anyframetest.SlowBody, N: 7}, fault{Kind: anyframetest.Late, Delay: time.Second / 4},
+		)
+		for name, opts := range numberings {
+			for _, f := range cases {
+				t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
+					t.Parallel()
+					r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+					surviveStream(r, f, len(opts) > 0)
+				})
+			}
 		}
-	}
+	})
 }
 
 // surviveStream has a conversation of two turns of which the second meets the
@@ -91,256 +93,269 @@ func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 }
 
 func TestFaults_CutAtEveryByte_NoEventLost(t *testing.T) {
-	for name, opts := range numberings {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			step := 1
-			if len(opts) > 0 || testing.Short() {
-				step = 5
-			}
-			r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1000 }, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("Hm.") }))...)
-			type one struct {
-				v    *browser
-				x    *stream
-				id   string
-				seen int
-			}
-			var visitors []one
-			size := 1
-			for n := 0; n <= size; n += step {
+	overTransports(t, func(t *testing.T, via transport) {
+		for name, opts := range numberings {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				step := 1
+				if len(opts) > 0 || testing.Short() {
+					step = 5
+				}
+				r := via.newHarness(t, func(c *relay.Config) { c.MaxSessions = 1000 }, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("Hm.") }))...)
+				type one struct {
+					v    *browser
+					x    *stream
+					id   string
+					seen int
+				}
+				var visitors []one
+				size := 1
+				for n := 0; n <= size; n += step {
+					v := r.visitor()
+					x := v.open("")
+					v.say("one", "k1")
+					x.turnEnds(1)
+					size = 0 // of a turn on the wire, which is the same for all
+					for _, e := range r.plane.Log(r.upstream()) {
+						size += len(fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, e.Payload))
+					}
+					visitors = append(visitors, one{v, x, r.upstream(), n})
+					r.plane.Inject(anyframetest.Fault{
+						Kind: anyframetest.CutAfterBytes, N: n, Op: anyframetest.OpEvents, Session: visitors[len(visitors)-1].id, Times: 1,
+					})
+				}
+				r.plane.CutStreams()
+				for _, o := range visitors {
+					o.v.say("two", "k2")
+				}
+				for _, o := range visitors {
+					o.x.turnEnds(2)
+					got := o.x.matches(fmt.Sprintf("cut after %d bytes", o.seen), r.oracle(1, o.id))
+					wantAnswers(t, fmt.Sprintf("cut after %d bytes", o.seen), got, "Hm.", "Hm.")
+				}
+				if hit, want := r.plane.FaultsHit(), len(visitors); hit != want {
+					t.Errorf("streams cut: got %d, want %d", hit, want)
+				}
+			})
+		}
+	})
+}
+
+func TestFaults_TurnBeganWhileStreamDown_ShownOnce(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		g := gated{make(chan struct{}), true}
+		r := via.newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
+		v := r.visitor()
+		x := v.open("")
+		v.say("before", "k1")
+		x.turnEnds(1)
+		id := r.upstream()
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
+		r.plane.CutStreams()
+		r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
+		r.plane.UserMessage(id, "from the console") // its first half is lost on everybody
+		r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Busy })
+		r.plane.ClearFaults()
+		r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
+		close(g.gate)
+		x.turnEnds(2)
+		wantAnswers(t, "live", x.matches("live", r.oracle(1, id)), "Before.", firstHalf+secondHalf)
+	})
+}
+
+func TestStream_LongUnnumberedAnswerWithSmallBuffer_ShownWhole(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		text := strings.Repeat("word ", 400)
+		for name, keep := range map[string]func(*relay.Config){
+			"few events": func(c *relay.Config) { c.ReplayEvents = 7 },
+			"few bytes":  func(c *relay.Config) { c.ReplayBytes = 1000 },
+			"hardly any": func(c *relay.Config) { c.ReplayBytes = 50 },
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				r := via.newHarness(t, keep, anyframetest.WithUnnumberedDeltas(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+					c.Say("Short.")
+					c.Say(text)
+				}))
+				v := r.visitor()
+				x, y := v.open(""), v.open("")
+				v.say("go on", "k1")
+				for _, x := range []*stream{x, y, v.open("")} {
+					es := x.until("the end", func(es []event) bool {
+						at := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" })
+						return at >= 0 && !slices.ContainsFunc(es[at:], func(e event) bool { return e.kind == "reset" })
+					})
+					wantAnswers(t, "shown", es, "Short."+text)
+				}
+			})
+		}
+	})
+}
+
+func TestFaults_StreamSkipsNumbers_LostEventStillFetched(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			c.Say(strings.Repeat("a ", 60))
+		}))
+		v := r.visitor()
+		x := v.open("")
+		v.say("one", "k1")
+		x.turnEnds(1)
+		id := r.upstream()
+		asked := r.plane.Count(anyframetest.OpTranscript)
+		if asked > 20 {
+			t.Errorf("reads of the transcript for 63 holes that are AnyFrame's own: got %d, want at most 20", asked)
+		}
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: 40, Op: anyframetest.OpEvents, Times: 1})
+		r.plane.CutStreams()
+		v.say("two", "k2")
+		x.turnEnds(2)
+		x.matches("live", r.oracle(1, id))
+		r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total": 1})
+	})
+}
+
+func TestFaults_EventTooLarge_SkippedAndRestDelivered(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			c.Emit(textPayload("Small.", false))
+			c.Emit(textPayload(strings.Repeat("x", 17<<20), false))
+			c.Emit(textPayload("Smaller.", false))
+		}))
+		v := r.visitor()
+		x := v.open("")
+		v.say("go", "k1")
+		wantAnswers(t, "live", x.turnEnds(1), "Small.Smaller.")
+	})
+}
+
+func TestFaults_DeltasWhileStreamDown_NotMissingFromMiddle(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		for name, opts := range map[string][]anyframetest.Option{"": nil, "no messages": {anyframetest.WithoutUserEcho()}} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+				lost := make(chan struct{})
+				parts := []string{"One ", "two ", "three."}
+				r := via.newHarness(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+					if c.Prompt() == "before" {
+						return
+					}
+					for i, part := range parts {
+						c.EmitUnnumbered(textPayload(part, true))
+						if i == 1 {
+							close(lost)
+						}
+						if i < len(gates) {
+							select {
+							case <-gates[i]:
+							case <-c.Context().Done():
+								return
+							}
+						}
+					}
+					c.Emit(textPayload(strings.Join(parts, ""), false))
+				}))...)
+				v := r.visitor()
+				x := v.open("")
+				v.say("before", "k1")
+				x.turnEnds(1)
+				v.say("now", "k2")
+				x.until("the first word", func(es []event) bool { return slices.Contains(answers(es), parts[0]) })
+				id := r.upstream()
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
+				r.plane.CutStreams()
+				r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
+				close(gates[0]) // the second word is lost on everybody
+				<-lost
+				r.plane.ClearFaults()
+				r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
+				close(gates[1])
+				wantAnswers(t, "live", x.turnEnds(2), "", strings.Join(parts, ""))
+			})
+		}
+	})
+}
+
+func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		for where, happens := range map[string]func(*harness){
+			"stream broke": func(r *harness) { r.plane.CutStreams() },
+			"filled a hole in the stream": func(r *harness) {
+				r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
+				r.plane.CutStreams()
+			},
+		} {
+			t.Run(where, func(t *testing.T) {
+				t.Parallel()
+				r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))
 				v := r.visitor()
 				x := v.open("")
 				v.say("one", "k1")
 				x.turnEnds(1)
-				size = 0 // of a turn on the wire, which is the same for all
-				for _, e := range r.plane.Log(r.upstream()) {
-					size += len(fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, e.Payload))
-				}
-				visitors = append(visitors, one{v, x, r.upstream(), n})
-				r.plane.Inject(anyframetest.Fault{
-					Kind: anyframetest.CutAfterBytes, N: n, Op: anyframetest.OpEvents, Session: visitors[len(visitors)-1].id, Times: 1,
-				})
-			}
-			r.plane.CutStreams()
-			for _, o := range visitors {
-				o.v.say("two", "k2")
-			}
-			for _, o := range visitors {
-				o.x.turnEnds(2)
-				got := o.x.matches(fmt.Sprintf("cut after %d bytes", o.seen), r.oracle(1, o.id))
-				wantAnswers(t, fmt.Sprintf("cut after %d bytes", o.seen), got, "Hm.", "Hm.")
-			}
-			if hit, want := r.plane.FaultsHit(), len(visitors); hit != want {
-				t.Errorf("streams cut: got %d, want %d", hit, want)
-			}
-		})
-	}
-}
-
-func TestFaults_TurnBeganWhileStreamDown_ShownOnce(t *testing.T) {
-	t.Parallel()
-	g := gated{make(chan struct{}), true}
-	r := newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("before", "k1")
-	x.turnEnds(1)
-	id := r.upstream()
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
-	r.plane.CutStreams()
-	r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
-	r.plane.UserMessage(id, "from the console") // its first half is lost on everybody
-	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Busy })
-	r.plane.ClearFaults()
-	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-	close(g.gate)
-	x.turnEnds(2)
-	wantAnswers(t, "live", x.matches("live", r.oracle(1, id)), "Before.", firstHalf+secondHalf)
-}
-
-func TestStream_LongUnnumberedAnswerWithSmallBuffer_ShownWhole(t *testing.T) {
-	text := strings.Repeat("word ", 400)
-	for name, keep := range map[string]func(*relay.Config){
-		"few events": func(c *relay.Config) { c.ReplayEvents = 7 },
-		"few bytes":  func(c *relay.Config) { c.ReplayBytes = 1000 },
-		"hardly any": func(c *relay.Config) { c.ReplayBytes = 50 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newHarness(t, keep, anyframetest.WithUnnumberedDeltas(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-				c.Say("Short.")
-				c.Say(text)
-			}))
-			v := r.visitor()
-			x, y := v.open(""), v.open("")
-			v.say("go on", "k1")
-			for _, x := range []*stream{x, y, v.open("")} {
-				es := x.until("the end", func(es []event) bool {
-					at := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" })
-					return at >= 0 && !slices.ContainsFunc(es[at:], func(e event) bool { return e.kind == "reset" })
-				})
-				wantAnswers(t, "shown", es, "Short."+text)
-			}
-		})
-	}
-}
-
-func TestFaults_StreamSkipsNumbers_LostEventStillFetched(t *testing.T) {
-	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-		c.Say(strings.Repeat("a ", 60))
-	}))
-	v := r.visitor()
-	x := v.open("")
-	v.say("one", "k1")
-	x.turnEnds(1)
-	id := r.upstream()
-	asked := r.plane.Count(anyframetest.OpTranscript)
-	if asked > 20 {
-		t.Errorf("reads of the transcript for 63 holes that are AnyFrame's own: got %d, want at most 20", asked)
-	}
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: 40, Op: anyframetest.OpEvents, Times: 1})
-	r.plane.CutStreams()
-	v.say("two", "k2")
-	x.turnEnds(2)
-	x.matches("live", r.oracle(1, id))
-	r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total": 1})
-}
-
-func TestFaults_EventTooLarge_SkippedAndRestDelivered(t *testing.T) {
-	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-		c.Emit(textPayload("Small.", false))
-		c.Emit(textPayload(strings.Repeat("x", 17<<20), false))
-		c.Emit(textPayload("Smaller.", false))
-	}))
-	v := r.visitor()
-	x := v.open("")
-	v.say("go", "k1")
-	wantAnswers(t, "live", x.turnEnds(1), "Small.Smaller.")
-}
-
-func TestFaults_DeltasWhileStreamDown_NotMissingFromMiddle(t *testing.T) {
-	for name, opts := range map[string][]anyframetest.Option{"": nil, "no messages": {anyframetest.WithoutUserEcho()}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
-			lost := make(chan struct{})
-			parts := []string{"One ", "two ", "three."}
-			r := newHarness(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-				if c.Prompt() == "before" {
-					return
-				}
-				for i, part := range parts {
-					c.EmitUnnumbered(textPayload(part, true))
-					if i == 1 {
-						close(lost)
+				var once sync.Once
+				r.onLog.Store(new(func(rec slog.Record) {
+					if rec.Message == where {
+						once.Do(func() { panic("a fault in the pump") })
 					}
-					if i < len(gates) {
-						select {
-						case <-gates[i]:
-						case <-c.Context().Done():
-							return
-						}
-					}
+				}))
+				happens(r)
+				v.say("two", "k2")
+				x.turnEnds(2)
+				v.say("three", "k3")
+				x.turnEnds(3)
+				wantAnswers(t, "from the start", v.open("").matches("from the start", r.oracle(1, r.upstream())), firstWords+spoken, firstWords+spoken, firstWords+spoken)
+				if r.metric("relay_panics_total") == 0 {
+					t.Error("no panic was counted")
 				}
-				c.Emit(textPayload(strings.Join(parts, ""), false))
-			}))...)
-			v := r.visitor()
-			x := v.open("")
-			v.say("before", "k1")
-			x.turnEnds(1)
-			v.say("now", "k2")
-			x.until("the first word", func(es []event) bool { return slices.Contains(answers(es), parts[0]) })
-			id := r.upstream()
-			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
-			r.plane.CutStreams()
-			r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
-			close(gates[0]) // the second word is lost on everybody
-			<-lost
-			r.plane.ClearFaults()
-			r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-			close(gates[1])
-			wantAnswers(t, "live", x.turnEnds(2), "", strings.Join(parts, ""))
-		})
-	}
-}
-
-func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
-	for where, happens := range map[string]func(*harness){
-		"stream broke": func(r *harness) { r.plane.CutStreams() },
-		"filled a hole in the stream": func(r *harness) {
-			r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
-			r.plane.CutStreams()
-		},
-	} {
-		t.Run(where, func(t *testing.T) {
-			t.Parallel()
-			r := newHarness(t, nil, anyframetest.WithAgent(1, speak))
-			v := r.visitor()
-			x := v.open("")
-			v.say("one", "k1")
-			x.turnEnds(1)
-			var once sync.Once
-			r.onLog.Store(new(func(rec slog.Record) {
-				if rec.Message == where {
-					once.Do(func() { panic("a fault in the pump") })
-				}
-			}))
-			happens(r)
-			v.say("two", "k2")
-			x.turnEnds(2)
-			v.say("three", "k3")
-			x.turnEnds(3)
-			wantAnswers(t, "from the start", v.open("").matches("from the start", r.oracle(1, r.upstream())), firstWords+spoken, firstWords+spoken, firstWords+spoken)
-			if r.metric("relay_panics_total") == 0 {
-				t.Error("no panic was counted")
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 func TestFaults_StreamSkipsIrregularly_LostEventFetched(t *testing.T) {
-	t.Parallel()
-	// Three apart, and six where AnyFrame keeps a message to itself: as far as
-	// two events are apart when the one between is lost.
-	r := newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
-	v := r.visitor()
-	x := v.open("")
-	for i := range 4 {
-		v.say("go on", fmt.Sprint("k", i))
-		x.turnEnds(i + 1)
-	}
-	for n := 2; n < 8; n++ {
-		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: n, Op: anyframetest.OpEvents, Times: 1})
-		r.plane.CutStreams()
-		v.say("go on", fmt.Sprint("lost", n))
-		x.turnEnds(n + 3)
-		x.matches(fmt.Sprintf("event %d was lost", n), r.oracle(1, r.upstream()))
-	}
+	overTransports(t, func(t *testing.T, via transport) {
+		// Three apart, and six where AnyFrame keeps a message to itself: as far as
+		// two events are apart when the one between is lost.
+		r := via.newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
+		v := r.visitor()
+		x := v.open("")
+		for i := range 4 {
+			v.say("go on", fmt.Sprint("k", i))
+			x.turnEnds(i + 1)
+		}
+		for n := 2; n < 8; n++ {
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: n, Op: anyframetest.OpEvents, Times: 1})
+			r.plane.CutStreams()
+			v.say("go on", fmt.Sprint("lost", n))
+			x.turnEnds(n + 3)
+			x.matches(fmt.Sprintf("event %d was lost", n), r.oracle(1, r.upstream()))
+		}
+	})
 }
 
 func TestFaults_AnswerAfterTornOne_ComesInDeltas(t *testing.T) {
-	t.Parallel()
-	g := gated{make(chan struct{}), true}
-	r := newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("now", "k1")
-	x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) })
-	id := r.upstream()
-	r.plane.CutStreams()
-	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 && r.plane.Count(anyframetest.OpEvents) == 2 })
-	close(g.gate)
-	torn := len(x.turnEnds(1))
-	v.say("and again", "k2")
-	pieces := 0
-	for _, e := range x.turnEnds(2)[torn:] {
-		if delta, _ := e.json["delta"].(bool); delta {
-			pieces++
+	overTransports(t, func(t *testing.T, via transport) {
+		g := gated{make(chan struct{}), true}
+		r := via.newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
+		v := r.visitor()
+		x := v.open("")
+		v.say("now", "k1")
+		x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) })
+		id := r.upstream()
+		r.plane.CutStreams()
+		r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 && r.plane.Count(anyframetest.OpEvents) == 2 })
+		close(g.gate)
+		torn := len(x.turnEnds(1))
+		v.say("and again", "k2")
+		pieces := 0
+		for _, e := range x.turnEnds(2)[torn:] {
+			if delta, _ := e.json["delta"].(bool); delta {
+				pieces++
+			}
 		}
-	}
-	if pieces != 4 {
-		t.Errorf("pieces of the second answer: got %d, want its 4 words", pieces)
-	}
+		if pieces != 4 {
+			t.Errorf("pieces of the second answer: got %d, want its 4 words", pieces)
+		}
+	})
 }

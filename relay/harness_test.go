@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -171,7 +172,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
-	if err := beginPoller(); err != nil {
+	if err := errors.Join(beginPoller(), trustCertificate()); err != nil {
 		panic(err)
 	}
 	before := runtime.NumGoroutine()

@@ -94,7 +94,7 @@ func TestIdentity_SignInOnSeveralDevices_SameVisitor(t *testing.T) {
 func TestIdentity_FirstSignInsAtOnce_OneVisitor(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
-		a, b := replicas(t, share, siteKey, anyframetest.WithAgent(1, speak))
+		a, b := replicas(t, overHTTP1, share, siteKey, anyframetest.WithAgent(1, speak))
 		devices := make([]*browser, 20)
 		var wg sync.WaitGroup
 		for i := range devices {
@@ -115,7 +115,7 @@ func TestIdentity_FirstSignInsAtOnce_OneVisitor(t *testing.T) {
 func TestIdentity_LogoutOnOneDevice_OthersStaySignedIn(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
-		a, b := replicas(t, share, siteKey, anyframetest.WithAgent(1, talk))
+		a, b := replicas(t, overHTTP1, share, siteKey, anyframetest.WithAgent(1, talk))
 		phone, laptop := a.signedIn("ann"), a.signedIn("ann")
 		here, there, other := phone.open(""), phone.at(b).open(""), laptop.open("")
 		phone.say("hello", "k1")

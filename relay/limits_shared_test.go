@@ -14,7 +14,7 @@ import (
 func TestLimits_SeveralProcesses_Shared(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
-		a, b := replicas(t, share, func(c *relay.Config) { c.SessionsPerDay, c.MaxSessions, c.RateMessages = 6, 4, rate(3, time.Hour) },
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.SessionsPerDay, c.MaxSessions, c.RateMessages = 6, 4, rate(3, time.Hour) },
 			anyframetest.WithAgent(1, atWork))
 		// accepted is how many of twelve, half of them at each, are accepted.
 		accepted := func(other string, send func(r *harness) answer) int32 {

@@ -75,6 +75,9 @@ func TestTLS_Client_SpeaksHTTP2(t *testing.T) {
 	if l.res.ProtoMajor != 2 {
 		t.Errorf("got %s, want HTTP/2", l.res.Proto)
 	}
+	if got := cp.Requests()[0].Proto; got != "HTTP/2.0" {
+		t.Errorf("got a request by %s, want HTTP/2.0", got)
+	}
 	cp.Post(cp.Sessions()[0].ID, map[string]any{"type": "note"})
 	if got := l.take(1)[0]; got.seq() != 1 || kind(t, got.data) != "note" {
 		t.Errorf("got %+v, want the note with number 1", got)
