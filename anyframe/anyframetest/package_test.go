@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestThePackageImportsNothingButTheStandardLibrary(t *testing.T) {
+func TestPackage_Imports_StandardLibraryOnly(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestThePackageImportsNothingButTheStandardLibrary(t *testing.T) {
 	}
 }
 
-func TestAProgrammersMistakePanicsAtOnce(t *testing.T) {
+func TestOptions_Invalid_Panic(t *testing.T) {
 	cp := anyframetest.New()
 	t.Cleanup(cp.Close)
 	for name, mistake := range map[string]func(){

@@ -63,7 +63,7 @@ func (r report) of(check string) finding {
 	return finding{}
 }
 
-func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
+func TestDoctor_SoundDeployment_NoFindings(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	env := append(upstream(plane), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"))
@@ -90,7 +90,7 @@ func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
 	}
 }
 
-func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 	t.Parallel()
 	sound := anyframetest.Start(t, anyframetest.WithAgent(7, nil))
 	bare := anyframetest.Start(t, anyframetest.WithoutImage())
@@ -206,7 +206,7 @@ func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) 
 	})
 }
 
-func TestDoctorTellsOfNamesThatAreNoSettings(t *testing.T) {
+func TestDoctor_UnknownSettingNames_Reported(t *testing.T) {
 	t.Parallel()
 	env := append(upstream(anyframetest.Start(t)), "ANYFRAME_API_TOKEN=", "RELAY_STORE=memory:")
 	code, stdout, _ := execute(t, append(env, "RELAY_MAX_SESSION=5", "ANYFRAME_AGENT=1"), "doctor", "--json")
@@ -224,7 +224,7 @@ func TestDoctorTellsOfNamesThatAreNoSettings(t *testing.T) {
 	}
 }
 
-func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
+func TestDoctor_ProxyAltersEvents_Reported(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		handle            func(backend *url.URL) http.Handler
@@ -298,7 +298,7 @@ func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
 	}
 }
 
-func TestDoctorTellsThatTheRelayIsNotReady(t *testing.T) {
+func TestDoctor_RelayNotReady_Reported(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
@@ -326,7 +326,7 @@ func until(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-func TestHealthIsAboutTheRelayOnThisMachine(t *testing.T) {
+func TestHealth_Command_AsksLocalRelay(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "RELAY_BASE_PATH=/chat")...)
@@ -351,7 +351,7 @@ func TestHealthIsAboutTheRelayOnThisMachine(t *testing.T) {
 	}
 }
 
-func TestHealthSaysWhyTheRelayIsNotReadyAndLeavesItAlive(t *testing.T) {
+func TestHealth_NotReady_ReasonShownAndExitZero(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)

@@ -233,7 +233,7 @@ func upstream(plane *anyframetest.Server) []string {
 	return []string{"ANYFRAME_API_KEY=" + plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", plane.AgentID()), "ANYFRAME_BASE_URL=" + plane.URL()}
 }
 
-func TestAVisitorGoesOnWhereItWasWhenTheRelayIsKilledMidAnswer(t *testing.T) {
+func TestServe_KilledMidAnswer_VisitorResumes(t *testing.T) {
 	gate := make(chan struct{})
 	plane := anyframetest.Start(t, anyframetest.WithAgent(1, slowAgent(gate)))
 	env := append(upstream(plane), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"), "RELAY_REPLAY_EVENTS=50")
@@ -265,7 +265,7 @@ func TestAVisitorGoesOnWhereItWasWhenTheRelayIsKilledMidAnswer(t *testing.T) {
 	}
 }
 
-func TestSIGTERMEndsGracefullyAndStreamsAreTold(t *testing.T) {
+func TestShutdown_SIGTERM_GracefulAndStreamsTold(t *testing.T) {
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", upstream(plane)...)
 	token := mint(t, relay.url)
@@ -287,7 +287,7 @@ func TestSIGTERMEndsGracefullyAndStreamsAreTold(t *testing.T) {
 	}
 }
 
-func TestASecondSignalEndsAtOnce(t *testing.T) {
+func TestShutdown_SecondSignal_EndsAtOnce(t *testing.T) {
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", upstream(plane)...)
 	token := mint(t, relay.url)
@@ -306,7 +306,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestDemoNeedsNothingAndSaysWhatToOpen(t *testing.T) {
+func TestDemo_NoSettings_PrintsURL(t *testing.T) {
 	relay := launch(t, "demo")
 	url := regexp.MustCompile(`Open (http://localhost:\d+/) in a browser`)
 	var found []string
@@ -355,7 +355,7 @@ func runHere(t *testing.T, vars map[string]string, args ...string) (code int, st
 	return code, out.String(), errs.String()
 }
 
-func TestWrongSettingsAreListedAllAtOnce(t *testing.T) {
+func TestServe_WrongSettings_AllListed(t *testing.T) {
 	code, _, stderr := runHere(t, map[string]string{"RELAY_RATE_IP": "lots", "RELAY_BOOT": "later"}, "serve")
 	if code != exitUsage {
 		t.Errorf("exit code: got %d, want 2", code)
@@ -367,7 +367,7 @@ func TestWrongSettingsAreListedAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestAStoreThatCannotBeIsNamedWithoutItsPassword(t *testing.T) {
+func TestServe_InvalidStore_NamedWithoutPassword(t *testing.T) {
 	for url, want := range map[string]string{
 		"valkey://u:afm_secret@host": "redis://", "redis://u:afm_secret@host?master_name=": "master_name=",
 		"redis://u:afm_secret@host/1?addr=host:1": "cluster", "redis:u:afm_secret@host": "URL",
@@ -380,7 +380,7 @@ func TestAStoreThatCannotBeIsNamedWithoutItsPassword(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsOneClearLine(t *testing.T) {
+func TestServe_PortTaken_OneLineError(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own port
 	if err != nil {
 		t.Fatal(err)
@@ -397,7 +397,7 @@ func TestATakenPortIsOneClearLine(t *testing.T) {
 	}
 }
 
-func TestACorruptStoreIsOneClearLineAndLeftAlone(t *testing.T) {
+func TestServe_CorruptStore_OneLineErrorAndUnchanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	garbage := []byte(strings.Repeat("this is no database. ", 400))
 	if err := os.WriteFile(path, garbage, 0o600); err != nil {

@@ -51,11 +51,11 @@ func (p *process) admin() string {
 	return ""
 }
 
-// TestNoSecretGetsOutOfTheProgram runs the program with keys that nobody may
+// TestSecrets_Program_NothingLeaks runs the program with keys that nobody may
 // learn and looks for them in every byte that comes out of it: answers, pages,
 // streams, metrics, profiles, the log at its loudest, and what Go writes when
 // the program is made to die.
-func TestNoSecretGetsOutOfTheProgram(t *testing.T) {
+func TestSecrets_Program_NothingLeaks(t *testing.T) {
 	t.Parallel()
 	const key, site = "afm_canary_Hq3TzYb8WvKc5RnMdX7j", "canary-of-the-site-Jw4GxQe9LsPf6VuNbZ2k"
 	plane := anyframetest.Start(t, anyframetest.WithKey(key), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
@@ -170,7 +170,7 @@ func TestNoSecretGetsOutOfTheProgram(t *testing.T) {
 	}
 }
 
-func TestAWebsiteCannotUseAnOperatorsBrowser(t *testing.T) {
+func TestAdmin_RequestFromWebsite_Refused(t *testing.T) {
 	t.Parallel()
 	admin := launch(t, "demo", "RELAY_ADMIN_ADDR=127.0.0.1:0").admin()
 	_, port, _ := strings.Cut(strings.TrimPrefix(admin, "http://"), ":")

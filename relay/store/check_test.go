@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCheckTellsWhatOpeningWouldAndChangesNothing(t *testing.T) {
+func TestCheck_AnyStore_SameErrorAsOpenAndNoChange(t *testing.T) {
 	folder := t.TempDir()
 	garbage := filepath.Join(folder, "garbage")
 	if err := os.WriteFile(garbage, []byte(strings.Repeat("garbage\n", 2000)), 0o600); err != nil {
@@ -58,7 +58,7 @@ func TestCheckTellsWhatOpeningWouldAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestCheckLeavesAFileOfAnOlderSchemaAsItIs(t *testing.T) {
+func TestCheck_OlderSchema_FileUnchanged(t *testing.T) {
 	path := previous(t, 1)
 	was := migrations
 	migrations = append(migrations[:len(was):len(was)], tomorrows)

@@ -7,7 +7,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store/storetest"
 )
 
-func TestMemoryIsAStore(t *testing.T) {
+func TestMemory_StoreContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		s, err := store.Open(t.Context(), "memory:")
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
-func TestObserveSeesEveryCall(t *testing.T) {
+func TestObserve_EveryCall_Reported(t *testing.T) {
 	var ops []string
 	s := store.Observe(store.NewMemory(), func(op string, _ time.Duration, _ error) { ops = append(ops, op) })
 	defer s.Close()
@@ -39,7 +39,7 @@ func TestObserveSeesEveryCall(t *testing.T) {
 	}
 }
 
-func TestObserveTellsHowACallEnded(t *testing.T) {
+func TestObserve_CallFails_ErrorReported(t *testing.T) {
 	var got error
 	s := store.Observe(store.NewMemory(), func(_ string, _ time.Duration, err error) { got = err })
 	must(t, s.Close())

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
+func TestQuota_Full_ShortestWait(t *testing.T) {
 	const window = time.Minute
 	for range 20000 {
 		limit := 1 + rand.IntN(30)
@@ -33,7 +33,7 @@ func TestQuotaWaitsNoLongerThanItMust(t *testing.T) {
 	}
 }
 
-func TestQuotaGivesNothingBackWhenTheClockIsSetBack(t *testing.T) {
+func TestQuota_ClockSetBack_NothingGivenBack(t *testing.T) {
 	noon := time.UnixMilli(0).Add(12 * time.Hour)
 	q := quota{start: noon.UnixMilli(), now: 5}
 	for _, back := range []time.Duration{time.Second, time.Hour, 30 * time.Hour} {
@@ -47,7 +47,7 @@ func TestQuotaGivesNothingBackWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-func TestQuotaEndsAfterTwoWindows(t *testing.T) {
+func TestQuota_TwoWindowsPassed_Empty(t *testing.T) {
 	q, gone := quota{start: time.Hour.Milliseconds(), now: 5, last: 5}.at(time.UnixMilli(0).Add(3*time.Hour), time.Hour)
 	if q.now != 0 || q.last != 0 || gone != 0 || q.wait(gone, 5, 5) != 0 {
 		t.Errorf("got %+v, want nothing in sight", q)

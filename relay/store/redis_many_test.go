@@ -17,13 +17,13 @@ import (
 )
 
 // Three nodes refuse what spreads over several of them.
-func TestRedisClusterIsAStore(t *testing.T) {
+func TestRedisCluster_StoreContract(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
 	isAStore(t, redistest.ClusterURL(nodes), nodes...)
 }
 
-func TestRedisClusterServesAUserOfFewRights(t *testing.T) {
+func TestRedisCluster_UserWithFewRights_Works(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d nodes", n), func(t *testing.T) {
@@ -78,7 +78,7 @@ func wantHeard(t *testing.T, teller, hearer store.Herald) {
 }
 
 // Whichever node a process hears at, and wherever another tells.
-func TestRedisClusterPassesOnHints(t *testing.T) {
+func TestRedisCluster_Publish_ReachesOtherNodes(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
 	url := redistest.ClusterURL(nodes)
@@ -89,7 +89,7 @@ func TestRedisClusterPassesOnHints(t *testing.T) {
 	}
 }
 
-func TestRedisClusterWorksAgainWhenALostNodeIsBack(t *testing.T) {
+func TestRedisCluster_NodeLostAndBack_Recovers(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3, "--appendonly", "yes", "--appendfsync", "always")
 	s := openRedis(t, redistest.ClusterURL(nodes), "p:")
@@ -128,7 +128,7 @@ func TestRedisClusterWorksAgainWhenALostNodeIsBack(t *testing.T) {
 }
 
 // Who follows where a node points asks for nothing twice.
-func TestRedisClusterWhoseMastersChangeIsFollowed(t *testing.T) {
+func TestRedisCluster_MastersChange_Followed(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
 	replica := redistest.JoinCluster(t, nodes, nodes[1])
@@ -235,7 +235,7 @@ func pass(to io.WriteCloser, from io.ReadCloser, good func([]byte) bool) {
 }
 
 // Made again, it would find its own work and call it somebody else's.
-func TestRedisMakesNoCallAgainWhoseAnswerIsLost(t *testing.T) {
+func TestRedis_AnswerLost_CallNotRepeated(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T, port string) *redistest.Server{
 		"one server": func(t *testing.T, _ string) *redistest.Server { return redistest.Start(t) },
@@ -275,7 +275,7 @@ func TestRedisMakesNoCallAgainWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-func TestRedisAddressesOfAnotherKindOfServerAreRefusedWithAWordOfAdvice(t *testing.T) {
+func TestRedis_URLOfOtherServerKind_RefusedWithAdvice(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)

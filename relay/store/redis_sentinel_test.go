@@ -15,7 +15,7 @@ import (
 )
 
 // Sentinels have users of their own, as the documentation writes them.
-func TestRedisIsFoundThroughSentinels(t *testing.T) {
+func TestRedisSentinel_Master_Found(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
@@ -36,7 +36,7 @@ func TestRedisIsFoundThroughSentinels(t *testing.T) {
 }
 
 // What nobody can be asked for is not what is not there.
-func TestRedisThatSentinelsNoLongerKnowIsAwayAndNotEmpty(t *testing.T) {
+func TestRedisSentinel_MasterUnknown_UnavailableNotEmpty(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
@@ -63,7 +63,7 @@ func TestRedisThatSentinelsNoLongerKnowIsAwayAndNotEmpty(t *testing.T) {
 	})
 }
 
-func TestRedisWhoseMasterDiesGoesOnWithTheReplica(t *testing.T) {
+func TestRedisSentinel_MasterDies_ReplicaTakesOver(t *testing.T) {
 	t.Parallel()
 	master := redistest.Start(t)
 	replica := redistest.StartReplica(t, master)

@@ -20,7 +20,7 @@ func ordinary() store.Session {
 }
 
 // An older relay wrote sessions in another way; nobody loses one by an update.
-func TestRedisGoesOnWithTheSessionsOfAnOlderRelay(t *testing.T) {
+func TestRedisSession_OlderFormat_Read(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	s, client := openRedis(t, server.URL(), "p:"), server.Client()
@@ -52,7 +52,7 @@ func TestRedisGoesOnWithTheSessionsOfAnOlderRelay(t *testing.T) {
 	}
 }
 
-func TestRedisRefusesASessionThatItCannotRead(t *testing.T) {
+func TestRedisSession_Unreadable_Refused(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	s, client := openRedis(t, server.URL(), "p:"), server.Client()
@@ -85,7 +85,7 @@ func TestRedisRefusesASessionThatItCannotRead(t *testing.T) {
 }
 
 // Of values up to 44 bytes Redis makes one piece of memory, of longer ones two.
-func TestRedisHasAnOrdinarySessionInOnePiece(t *testing.T) {
+func TestRedisSession_Ordinary_OneValue(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	s, client := openRedis(t, server.URL(), "p:"), server.Client()

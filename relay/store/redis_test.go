@@ -76,7 +76,7 @@ func wantMortal(t *testing.T, prefix string, servers []*redistest.Server) {
 	}
 }
 
-func TestRedisIsAStore(t *testing.T) {
+func TestRedis_StoreContract(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	isAStore(t, server.URL(), server)
@@ -95,7 +95,7 @@ func giveFewRights(t *testing.T, client *redis.Client, more ...string) {
 }
 
 // The rights that the documentation asks for are enough.
-func TestRedisServesAUserOfFewRightsInADatabaseOfItsOwn(t *testing.T) {
+func TestRedis_UserWithFewRightsAndOwnDatabase_Works(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
@@ -129,7 +129,7 @@ func wantRefused(t *testing.T, url, why string) {
 	})
 }
 
-func TestRedisIsSpokenToOverTLS(t *testing.T) {
+func TestRedis_TLS_Works(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewTLSServer(http.NotFoundHandler()) // lends its certificate and its port
 	pair, addr := other.TLS.Certificates[0], other.Listener.Addr().String()
@@ -202,7 +202,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 // by default.
 func impatient(server *redistest.Server) string { return "redis://" + server.Addr }
 
-func TestRedisThatIsAwayIsSaidSoAndComesBack(t *testing.T) {
+func TestRedis_Unreachable_UnavailableAndRecovers(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct{ begin, end func(*redistest.Server) }{
 		"killed": {(*redistest.Server).Kill, (*redistest.Server).Restart},
@@ -226,7 +226,7 @@ func TestRedisThatIsAwayIsSaidSoAndComesBack(t *testing.T) {
 	}
 }
 
-func TestRedisMayBeAwayWhenTheStoreIsOpened(t *testing.T) {
+func TestRedis_UnreachableAtOpen_RecoversLater(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	server.Kill()
@@ -239,7 +239,7 @@ func TestRedisMayBeAwayWhenTheStoreIsOpened(t *testing.T) {
 }
 
 // A server that takes connections and says nothing is the worst there is.
-func TestRedisThatNeverAnswersIsSoonLeftAlone(t *testing.T) {
+func TestRedis_NeverAnswers_CallsFailFast(t *testing.T) {
 	t.Parallel()
 	var listen net.ListenConfig
 	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -283,7 +283,7 @@ func TestRedisThatNeverAnswersIsSoonLeftAlone(t *testing.T) {
 	conns.Wait()
 }
 
-func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) {
+func TestRedis_InvalidURL_RefusedWithoutPassword(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"redis://u:afm_secret@%zz", "redis://u:afm_secret@host:port", "redis://u:afm_secret@host/x", "redis://u:afm_secret@host?nonsense=1",
@@ -313,7 +313,7 @@ func TestRedisAddressesThatCannotBeAreRefusedWithoutTheirPassword(t *testing.T) 
 	}
 }
 
-func TestRedisTellsOthersButNotOneself(t *testing.T) {
+func TestRedis_Publish_NotReceivedBySelf(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	a, b := openRedis(t, server.URL(), "p:").(store.Herald), openRedis(t, server.URL(), "p:").(store.Herald)

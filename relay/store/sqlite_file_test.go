@@ -53,7 +53,7 @@ func fill(t *testing.T, s store.Store) store.Session {
 	return session
 }
 
-func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
+func TestSQLite_Reopened_EverythingKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	s := openSQLite(t, path)
 	want := fill(t, s)
@@ -85,7 +85,7 @@ func TestSQLiteKeepsEverythingWhenReopened(t *testing.T) {
 	}
 }
 
-func TestSQLiteFilesAreTheOwnersOnly(t *testing.T) {
+func TestSQLite_Files_ReadableByOwnerOnly(t *testing.T) {
 	folder := t.TempDir()
 	s := openSQLite(t, filepath.Join(folder, "relay.db"))
 	fill(t, s)
@@ -103,7 +103,7 @@ func TestSQLiteFilesAreTheOwnersOnly(t *testing.T) {
 	}
 }
 
-func TestSQLitePathMayHoldAnyCharacter(t *testing.T) {
+func TestSQLite_PathWithAnyCharacter_Works(t *testing.T) {
 	for _, name := range []string{"a b.db", "a?mode=ro&x=%41.db", "a#b.db", "späße.db", "-.db", "file:x.db"} {
 		folder := t.TempDir()
 		s := openSQLite(t, filepath.Join(folder, name))
@@ -133,7 +133,7 @@ func contents(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-func TestSQLiteRefusesAndLeavesAlone(t *testing.T) {
+func TestSQLite_ForeignOrCorruptFile_RefusedUnchanged(t *testing.T) {
 	valid := func(t *testing.T, path string) {
 		t.Helper()
 		s := openSQLite(t, path)
@@ -212,7 +212,7 @@ func TestSQLiteRefusesAndLeavesAlone(t *testing.T) {
 	}
 }
 
-func TestSQLiteSaysWhatIsWrongWithThePath(t *testing.T) {
+func TestSQLite_BadPath_ErrorNamesProblem(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
@@ -241,7 +241,7 @@ func TestSQLiteSaysWhatIsWrongWithThePath(t *testing.T) {
 	}
 }
 
-func TestOpenNeverTellsWhatTheURLHolds(t *testing.T) {
+func TestOpen_InvalidURL_ErrorWithoutURL(t *testing.T) {
 	for _, url := range []string{
 		"redis://user:hunter2@cache:port/0", "rediss://:hunter2@cache/x", "memory:hunter2", "hunter2",
 		"hunter2:hunter2", "HUNTER2:x", "postgres://hunter2@db", "sqlite//:hunter2", "hunter2hunter2hunter2:x",
@@ -259,7 +259,7 @@ func TestOpenNeverTellsWhatTheURLHolds(t *testing.T) {
 	}
 }
 
-func TestSQLiteOpensWhereItMayNotWrite(t *testing.T) {
+func TestSQLite_ReadOnlyPlace_Opens(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "relay.db")
 	s := openSQLite(t, path)
@@ -286,7 +286,7 @@ func TestSQLiteOpensWhereItMayNotWrite(t *testing.T) {
 	}
 }
 
-func TestSQLiteIsSharedByTwoHandles(t *testing.T) {
+func TestSQLite_TwoHandles_Share(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	handles := make([]store.Store, 8)
 	var wg sync.WaitGroup
@@ -350,7 +350,7 @@ func TestSQLiteIsSharedByTwoHandles(t *testing.T) {
 	}
 }
 
-func TestSQLiteStopsWaitingForTheLockWithItsContext(t *testing.T) {
+func TestSQLite_Locked_StopsWaitingWithContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	s := openSQLite(t, path)
 	want := fill(t, s)
@@ -414,7 +414,7 @@ func writeUntilKilled(path string) error {
 	return errors.New("was not killed")
 }
 
-func TestSQLiteKeepsEveryAcknowledgedWriteOfAKilledProcess(t *testing.T) {
+func TestSQLite_ProcessKilled_AcknowledgedWritesKept(t *testing.T) {
 	self, err := os.Executable()
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "relay.db")

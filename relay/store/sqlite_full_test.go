@@ -13,7 +13,7 @@ import (
 
 // A full disk is imitated by SQLite's own limit on the size of the file, which
 // ends in the same result code, on any machine and without a disk to fill.
-func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
+func TestSQLite_DiskFull_ErrorAndRecovers(t *testing.T) {
 	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestSQLiteSaysThatTheDiskIsFullAndHeals(t *testing.T) {
 	}
 }
 
-func TestSQLiteDeletesTheDeadInPassing(t *testing.T) {
+func TestSQLite_ExpiredRows_DeletedInPassing(t *testing.T) {
 	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestSQLiteDeletesTheDeadInPassing(t *testing.T) {
 
 // The statements that every turn and every request run must find their rows by
 // an index, and an expiry must never be looked for row by row.
-func TestSQLiteScansNoTable(t *testing.T) {
+func TestSQLite_EveryQuery_UsesIndex(t *testing.T) {
 	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "relay.db"))
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func openLimits(t *testing.T, path string) *SQLite {
 	return s
 }
 
-func TestSQLiteCountsOnOverARestartAndForAllProcesses(t *testing.T) {
+func TestSQLite_Limits_SurviveRestartAndShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	for i := range 4 {
 		s := openLimits(t, path)

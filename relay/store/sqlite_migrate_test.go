@@ -82,7 +82,7 @@ func columns(t *testing.T, db *sql.DB) string {
 		FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1)`)
 }
 
-func TestAMigrationThatWasReleasedStaysAsItIs(t *testing.T) {
+func TestMigration_Released_Unchanged(t *testing.T) {
 	for schema := 1; schema <= max(1, len(migrations)-1); schema++ {
 		was := columns(t, direct(t, previous(t, schema)))
 		db := direct(t, filepath.Join(t.TempDir(), "new.db"))
@@ -97,7 +97,7 @@ func TestAMigrationThatWasReleasedStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestAFileOfEveryOlderSchemaGoesOnAndIsBackedUpFirst(t *testing.T) {
+func TestMigration_EveryOlderSchema_BackedUpAndMigrated(t *testing.T) {
 	for schema := 1; schema <= max(1, len(migrations)-1); schema++ {
 		t.Run(fmt.Sprint("schema ", schema), func(t *testing.T) {
 			path := previous(t, schema)
@@ -146,7 +146,7 @@ func TestAFileOfEveryOlderSchemaGoesOnAndIsBackedUpFirst(t *testing.T) {
 
 // The way back is what the documentation says: the copy in the place of the
 // file, and the older relay.
-func TestTheBackupIsAFileThatTheOlderRelayTakes(t *testing.T) {
+func TestMigration_Backup_OpensInOlderRelay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	s, err := OpenSQLite(t.Context(), path)
 	if err != nil {
@@ -177,7 +177,7 @@ func TestTheBackupIsAFileThatTheOlderRelayTakes(t *testing.T) {
 	}
 }
 
-func TestAMigrationThatFailsChangesNothing(t *testing.T) {
+func TestMigration_Fails_FileUnchanged(t *testing.T) {
 	path := previous(t, 1)
 	_, err := openSQLite(t.Context(), path, append(slices.Clone(migrations), `CREATE TABLE half (x INTEGER); INSERT INTO nowhere VALUES (1)`))
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint("migrate to schema ", len(migrations)+1)) {
@@ -205,7 +205,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestWithoutABackupNothingIsMigrated(t *testing.T) {
+func TestMigration_BackupFails_NotMigrated(t *testing.T) {
 	path := previous(t, 1)
 	// A folder in the place of the backup keeps even root from making it.
 	if err := os.MkdirAll(filepath.Join(backupPath(path, 1), "x"), 0o700); err != nil {
@@ -223,7 +223,7 @@ func TestWithoutABackupNothingIsMigrated(t *testing.T) {
 	}
 }
 
-func TestProcessesThatUpgradeAtOnceMakeOneBackupOfWhatWasThere(t *testing.T) {
+func TestMigration_ProcessesAtOnce_OneBackup(t *testing.T) {
 	path := previous(t, 1)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -247,7 +247,7 @@ func TestProcessesThatUpgradeAtOnceMakeOneBackupOfWhatWasThere(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNewOrUpToDateIsNotBackedUp(t *testing.T) {
+func TestMigration_NewOrCurrentFile_NoBackup(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	for range 2 {
 		s, err := OpenSQLite(t.Context(), path)

@@ -23,7 +23,7 @@ func openSQLite(t testing.TB, path string) store.Store {
 	return s
 }
 
-func TestSQLiteIsAStore(t *testing.T) {
+func TestSQLite_StoreContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		return openSQLite(t, filepath.Join(t.TempDir(), "relay.db"))
 	})

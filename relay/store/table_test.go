@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
+func TestMemory_ExpiredRows_DeletedInPassing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory()
 		const dead = 100
@@ -50,7 +50,7 @@ func TestMemoryDeletesTheDeadInPassing(t *testing.T) {
 	})
 }
 
-func TestMemoryKeepsARowWhoseExpiryMoved(t *testing.T) {
+func TestMemory_ExpiryMoved_RowKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory()
 		s, err := m.SaveSession(t.Context(), Session{Visitor: "v1", Epoch: 1, ExpiresAt: time.Now().Add(time.Minute)})

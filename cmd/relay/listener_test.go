@@ -59,7 +59,7 @@ func visit(t *testing.T, client func(conn net.Conn)) {
 	})
 }
 
-func TestAHeaderThatNeverEndsIsCutOff(t *testing.T) {
+func TestListener_HeaderNeverEnds_Closed(t *testing.T) {
 	for name, first := range map[string]string{"half a header": "GET / HTTP/1.1\r\nHost: relay.test\r\n", "half a line": "GE", "nothing": ""} {
 		visit(t, func(conn net.Conn) {
 			start := time.Now()
@@ -88,7 +88,7 @@ func TestAHeaderThatNeverEndsIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAHeaderThatIsTooLargeIsRefused(t *testing.T) {
+func TestListener_HeaderTooLarge_Refused(t *testing.T) {
 	visit(t, func(conn net.Conn) {
 		go func() {
 			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: relay.test\r\nX: "+strings.Repeat("x", 2*maxHeaderBytes)+"\r\n\r\n")
@@ -101,7 +101,7 @@ func TestAHeaderThatIsTooLargeIsRefused(t *testing.T) {
 }
 
 // The limits that keep slow clients out must not end a stream.
-func TestAStreamOutlivesTheLimitsOfOtherAnswers(t *testing.T) {
+func TestListener_Stream_OutlivesWriteTimeout(t *testing.T) {
 	visit(t, func(conn net.Conn) {
 		in := bufio.NewReader(conn)
 		ask := func(request string) *http.Response {
@@ -125,7 +125,7 @@ func TestAStreamOutlivesTheLimitsOfOtherAnswers(t *testing.T) {
 	})
 }
 
-func TestAnIdleConnectionIsClosed(t *testing.T) {
+func TestListener_IdleConnection_Closed(t *testing.T) {
 	visit(t, func(conn net.Conn) {
 		in := bufio.NewReader(conn)
 		go func() { _, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: relay.test\r\n\r\n") }()

@@ -10,11 +10,11 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestEventsComeOneByOneThroughTheProxy(t *testing.T) {
+func TestProxy_Events_ArriveOneByOne(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		words := make(chan string)
-		r := newRig(t, start, base, func(c *anyframetest.Chat) {
+		r := newHarness(t, start, base, func(c *anyframetest.Chat) {
 			for {
 				select {
 				case word := <-words:
@@ -50,11 +50,11 @@ func TestEventsComeOneByOneThroughTheProxy(t *testing.T) {
 	})
 }
 
-func TestResumingAcrossReplicasIsExact(t *testing.T) {
+func TestProxy_ResumeAcrossReplicas_Exact(t *testing.T) {
 	t.Parallel()
 	const words = 60
 	everywhere(t, func(t *testing.T, start starter, base string) {
-		r := newRig(t, start, base, func(c *anyframetest.Chat) { c.Say(strings.Repeat("word ", words)) })
+		r := newHarness(t, start, base, func(c *anyframetest.Chat) { c.Say(strings.Repeat("word ", words)) })
 		who := r.mint()
 		r.say(who, "hello")
 		var got []event
@@ -89,10 +89,10 @@ func TestResumingAcrossReplicasIsExact(t *testing.T) {
 	})
 }
 
-func TestVisitorsAreLimitedByTheirOwnAddress(t *testing.T) {
+func TestProxy_RateLimit_ByVisitorAddress(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
-		r := newRig(t, start, base, nil, "RELAY_RATE_IP=4/h")
+		r := newHarness(t, start, base, nil, "RELAY_RATE_IP=4/h")
 		limited := 0
 		for i := range 12 { // each relay lets four through
 			a := r.do(r.direct, "POST", "/v1/visitor", `{}`, "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i), "X-Real-IP", "198.51.100.1",
@@ -110,10 +110,10 @@ func TestVisitorsAreLimitedByTheirOwnAddress(t *testing.T) {
 	})
 }
 
-func TestCookiesFitHTTPSAndThePath(t *testing.T) {
+func TestProxy_Cookies_FitHTTPSAndPath(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
-		r := newRig(t, start, base, nil)
+		r := newHarness(t, start, base, nil)
 		// As a browser that sends no Sec-Fetch-Site: Host and scheme must be told right.
 		origin := strings.TrimSuffix(r.proxy.URL, base)
 		a := r.do(r.direct, "POST", "/v1/visitor", `{}`, "Origin", origin)
@@ -138,10 +138,10 @@ func TestCookiesFitHTTPSAndThePath(t *testing.T) {
 	})
 }
 
-func TestTheRelayLearnsThatABrowserLeft(t *testing.T) {
+func TestProxy_BrowserLeaves_RelayNotices(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
-		r := newRig(t, start, base, nil)
+		r := newHarness(t, start, base, nil)
 		x := r.open(r.mint(), "")
 		x.until("session")
 		open := func() string { return r.replicas[0].streams(t) + "+" + r.replicas[1].streams(t) }
@@ -157,10 +157,10 @@ func TestTheRelayLearnsThatABrowserLeft(t *testing.T) {
 	})
 }
 
-func TestOneRelayIsEnough(t *testing.T) {
+func TestProxy_OneRelayDown_OtherServes(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
-		r := newRig(t, start, base, func(c *anyframetest.Chat) { c.Say("hello") })
+		r := newHarness(t, start, base, func(c *anyframetest.Chat) { c.Say("hello") })
 		who := r.mint()
 		r.replicas[0].kill()
 		for range 6 {
@@ -173,13 +173,13 @@ func TestOneRelayIsEnough(t *testing.T) {
 	})
 }
 
-func TestTheLargestMessagePasses(t *testing.T) {
+func TestProxy_LargestMessage_Passes(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		if base != "" {
 			return // the limit is the same, and the message takes a while
 		}
-		r := newRig(t, start, base, nil)
+		r := newHarness(t, start, base, nil)
 		data := strings.Repeat("YWFh", (4<<20)/3) // 4 MiB of "a"
 		file := `{"name":"a.txt","mime":"text/plain","data":"` + data + `"}`
 		body := `{"text":"read","attachments":[` + strings.Join([]string{file, file, file, file}, ",") + `]}`
@@ -193,10 +193,10 @@ func TestTheLargestMessagePasses(t *testing.T) {
 	})
 }
 
-func TestTheProxyServesOneOriginOverHTTPS(t *testing.T) {
+func TestProxy_HTTPS_OneOrigin(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
-		r := newRig(t, start, base, nil)
+		r := newHarness(t, start, base, nil)
 		for path, want := range map[string]string{"/": "<!doctype html>", "/widget.js": "relay-chat", "/healthz": "ok\n"} {
 			a := r.do(r.direct, "GET", path, "")
 			if a.StatusCode != http.StatusOK || !strings.Contains(a.text, want) || a.ProtoMajor != 2 {

@@ -44,7 +44,7 @@ func ask(t *testing.T, method, url, token, body string, headers ...string) (r re
 	return reply{res.StatusCode, string(text), err}
 }
 
-func TestSIGTERMWithStreamsOpenAndATurnInFlightLosesNothing(t *testing.T) {
+func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
 	const streams = 20
 	plane := anyframetest.Start(t)
 	path := filepath.Join(t.TempDir(), "relay.db")
@@ -144,7 +144,7 @@ func wantClosed(t *testing.T, path string) {
 	}
 }
 
-func TestSIGTERMInTheMiddleOfABootEndsInTime(t *testing.T) {
+func TestShutdown_SIGTERMDuringBoot_EndsInTime(t *testing.T) {
 	plane := anyframetest.Start(t, anyframetest.WithBootDelay(time.Hour))
 	path := filepath.Join(t.TempDir(), "relay.db")
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=sqlite:"+path)...)

@@ -132,8 +132,8 @@ func (p *replica) streams(t *testing.T) string {
 	return ""
 }
 
-// rig is a proxy in front of two relays that share a store.
-type rig struct {
+// harness is a proxy in front of two relays that share a store.
+type harness struct {
 	t        *testing.T
 	plane    *anyframetest.Server
 	replicas []*replica
@@ -178,9 +178,9 @@ func need(t *testing.T, program string) {
 	}
 }
 
-func newRig(t *testing.T, start starter, base string, script anyframetest.Script, env ...string) *rig {
+func newHarness(t *testing.T, start starter, base string, script anyframetest.Script, env ...string) *harness {
 	t.Helper()
-	r := &rig{t: t, plane: anyframetest.Start(t, anyframetest.WithAgent(1, script))}
+	r := &harness{t: t, plane: anyframetest.Start(t, anyframetest.WithAgent(1, script))}
 	env = append([]string{
 		"ANYFRAME_API_KEY=" + r.plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", r.plane.AgentID()), "ANYFRAME_BASE_URL=" + r.plane.URL(),
 		"RELAY_STORE=sqlite:" + filepath.Join(t.TempDir(), "relay.db"), "RELAY_BASE_PATH=" + base, "RELAY_TRUSTED_PROXIES=127.0.0.1",
@@ -207,7 +207,7 @@ func newRig(t *testing.T, start starter, base string, script anyframetest.Script
 }
 
 // from returns connections from another address.
-func (r *rig) from(addr string) http.RoundTripper {
+func (r *harness) from(addr string) http.RoundTripper {
 	transport := r.proxy.Transport(addr)
 	r.t.Cleanup(transport.CloseIdleConnections)
 	return transport
@@ -215,7 +215,7 @@ func (r *rig) from(addr string) http.RoundTripper {
 
 // send makes a request through the proxy. Headers come in pairs. The caller
 // closes the answer's body.
-func (r *rig) send(ctx context.Context, over http.RoundTripper, method, url, body string, headers ...string) *http.Response {
+func (r *harness) send(ctx context.Context, over http.RoundTripper, method, url, body string, headers ...string) *http.Response {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -239,7 +239,7 @@ type answer struct {
 	text string
 }
 
-func (r *rig) do(over http.RoundTripper, method, path, body string, headers ...string) answer {
+func (r *harness) do(over http.RoundTripper, method, path, body string, headers ...string) answer {
 	r.t.Helper()
 	res := r.send(r.t.Context(), over, method, r.proxy.URL+path, body, headers...)
 	defer res.Body.Close()
@@ -251,7 +251,7 @@ func (r *rig) do(over http.RoundTripper, method, path, body string, headers ...s
 }
 
 // mint returns the header of a new visitor.
-func (r *rig) mint() []string {
+func (r *harness) mint() []string {
 	r.t.Helper()
 	a := r.do(r.direct, "POST", "/v1/visitor", `{"carrier":"bearer"}`)
 	var out struct{ Token string }
@@ -262,31 +262,31 @@ func (r *rig) mint() []string {
 }
 
 // say posts a message and wants it accepted.
-func (r *rig) say(who []string, text string) {
+func (r *harness) say(who []string, text string) {
 	r.t.Helper()
 	if a := r.do(r.direct, "POST", "/v1/messages", `{"text":"`+text+`"}`, who...); a.StatusCode != http.StatusAccepted {
 		r.t.Fatalf("POST /v1/messages: got %d %s, want 202", a.StatusCode, a.text)
 	}
 }
 
-// tab is one open event stream.
-type tab struct {
-	r      *rig
+// stream is one open event stream.
+type stream struct {
+	r      *harness
 	cancel context.CancelFunc
 	res    *http.Response
 	lines  *bufio.Scanner
 }
 
-func (r *rig) open(who []string, lastID string) *tab {
+func (r *harness) open(who []string, lastID string) *stream {
 	r.t.Helper()
 	return r.openOver(r.direct, 2, who, lastID)
 }
 
-func (r *rig) openOver(over http.RoundTripper, version int, who []string, lastID string) *tab {
+func (r *harness) openOver(over http.RoundTripper, version int, who []string, lastID string) *stream {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	res := r.send(ctx, over, "GET", r.proxy.URL+"/v1/events", "", append([]string{"Last-Event-ID", lastID}, who...)...)
-	x := &tab{r, cancel, res, bufio.NewScanner(res.Body)}
+	x := &stream{r, cancel, res, bufio.NewScanner(res.Body)}
 	r.t.Cleanup(x.close)
 	if res.StatusCode != http.StatusOK || res.ProtoMajor != version {
 		r.t.Fatalf("GET /v1/events: got %d over %s, want 200 over HTTP/%d", res.StatusCode, res.Proto, version)
@@ -294,7 +294,7 @@ func (r *rig) openOver(over http.RoundTripper, version int, who []string, lastID
 	return x
 }
 
-func (x *tab) close() {
+func (x *stream) close() {
 	x.cancel()
 	_ = x.res.Body.Close()
 }
@@ -302,7 +302,7 @@ func (x *tab) close() {
 type event struct{ id, kind, data string }
 
 // next waits for the next event.
-func (x *tab) next() event {
+func (x *stream) next() event {
 	x.r.t.Helper()
 	var e event
 	for x.lines.Scan() {
@@ -324,7 +324,7 @@ func (x *tab) next() event {
 }
 
 // until waits for an event of this kind.
-func (x *tab) until(kind string) {
+func (x *stream) until(kind string) {
 	x.r.t.Helper()
 	for e := x.next(); e.kind != kind; e = x.next() {
 		if e.kind == "problem" {
