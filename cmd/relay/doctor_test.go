@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,22 +16,6 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
-
-// execute runs the program until it ends.
-func execute(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
-			t.Fatal(err)
-		}
-	}
-	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
-}
 
 // report is what doctor --json prints.
 type report struct {
@@ -311,59 +290,5 @@ func TestDoctor_RelayNotReady_Reported(t *testing.T) {
 	d.public(t.Context())
 	if f := (report{Checks: d.findings}).of("ready"); f.Result != resultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
 		t.Errorf("got %+v, want a finding with the reason", d.findings)
-	}
-}
-
-// until waits for a condition.
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for !cond() {
-		if ctx.Err() != nil {
-			t.Fatalf("%s: did not happen", what)
-		}
-	}
-}
-
-func TestHealth_Command_AsksLocalRelay(t *testing.T) {
-	t.Parallel()
-	plane := anyframetest.Start(t)
-	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "RELAY_BASE_PATH=/chat")...)
-	addr := strings.TrimPrefix(relay.url, "http://")
-	_, port, _ := strings.Cut(addr, ":")
-	for _, test := range []struct {
-		env    []string
-		code   int
-		output string
-	}{
-		{[]string{"RELAY_ADDR=" + addr, "RELAY_BASE_PATH=/chat"}, exitOK, "alive and ready"},
-		{[]string{"PORT=" + port, "RELAY_BASE_PATH=/chat"}, exitOK, "alive and ready"},
-		{[]string{"RELAY_ADDR=0.0.0.0:" + port, "RELAY_BASE_PATH=/chat", "RELAY_RATE_IP=bogus"}, exitOK, "alive and ready"},
-		{[]string{"RELAY_ADDR=" + addr}, exitError, "not alive"},
-		{[]string{"RELAY_ADDR=127.0.0.1:1"}, exitError, "not alive"},
-		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "names no port"},
-	} {
-		code, stdout, stderr := execute(t, test.env, "health")
-		if code != test.code || !strings.Contains(stdout+stderr, test.output) {
-			t.Errorf("%v: got exit %d, %q, %q, want %d and %q", test.env, code, stdout, stderr, test.code, test.output)
-		}
-	}
-}
-
-func TestHealth_NotReady_ReasonShownAndExitZero(t *testing.T) {
-	t.Parallel()
-	plane := anyframetest.Start(t)
-	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
-	env := []string{"RELAY_ADDR=" + strings.TrimPrefix(relay.url, "http://")}
-	until(t, "the relay learns that its key is refused", func() bool {
-		return len(unready(t.Context(), relay.url, patience)) > 0
-	})
-	if code, _ := call(t, "GET", relay.url+"/readyz", "", ""); code != http.StatusServiceUnavailable {
-		t.Errorf("readyz: got %d, want 503", code)
-	}
-	code, stdout, stderr := execute(t, env, "health")
-	if code != exitOK || stdout != "alive, not ready: AnyFrame refuses our key\n" {
-		t.Errorf("got exit %d, %q, %q, want 0 and why it is not ready", code, stdout, stderr)
 	}
 }

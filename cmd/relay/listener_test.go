@@ -31,7 +31,8 @@ func (o *oneConn) Accept() (net.Conn, error) {
 	}
 }
 
-func (o *oneConn) Close() error   { close(o.closed); return nil }
+func (o *oneConn) Close() error { close(o.closed); return nil }
+
 func (o *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
 // visit runs the public server as the program does, in a bubble's time, for one

@@ -6,7 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,32 +16,45 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// reply is how a request ended.
-type reply struct {
-	code int
-	body string
-	err  error
+func TestShutdown_SIGTERM_GracefulAndStreamsTold(t *testing.T) {
+	plane := anyframetest.Start(t)
+	relay := launch(t, "serve", upstream(plane)...)
+	token := mint(t, relay.url)
+	body := stream(t.Context(), t, relay.url, token, "")
+	defer body.Close()
+	relay.signal(syscall.SIGTERM)
+	got, err := io.ReadAll(body)
+	if err != nil {
+		t.Errorf("the stream: got %v, want a clean end", err)
+	}
+	if n := len(regexp.MustCompile(`(?m)^retry: \d+$`).FindAllString(string(got), -1)); n != 2 {
+		t.Errorf("retry fields: got %d, want one at the start and one at the end, in %q", n, got)
+	}
+	if code := relay.exit(); code != exitOK {
+		t.Errorf("exit code: got %d, want 0; %s", code, relay.output())
+	}
+	if !strings.Contains(relay.output(), `"msg":"ended"`) {
+		t.Errorf("the log does not say that it ended: %s", relay.output())
+	}
 }
 
-// ask makes a request as the visitor with this token. It may be called from any
-// goroutine.
-func ask(t *testing.T, method, url, token, body string, headers ...string) (r reply) {
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		return reply{err: err}
+func TestShutdown_SecondSignal_EndsAtOnce(t *testing.T) {
+	plane := anyframetest.Start(t)
+	relay := launch(t, "serve", upstream(plane)...)
+	token := mint(t, relay.url)
+	body := stream(t.Context(), t, relay.url, token, "")
+	defer body.Close()
+	relay.signal(syscall.SIGTERM)
+	for deadline := time.Now().Add(patience); !strings.Contains(relay.output(), `"msg":"ending"`); {
+		if time.Now().After(deadline) {
+			t.Fatal("the first signal has no effect")
+		}
+		relay.signal(syscall.Signal(0)) // asks only whether it is there
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	for pair := range slices.Chunk(headers, 2) {
-		req.Header.Set(pair[0], pair[1])
+	relay.signal(syscall.SIGTERM)
+	if code := relay.exit(); code != exitError || strings.Contains(relay.output(), `"msg":"ended"`) {
+		t.Errorf("got exit code %d, want 1 before the streams have ended: %s", code, relay.output())
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return reply{err: err}
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	return reply{res.StatusCode, string(text), err}
 }
 
 func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
