@@ -5,6 +5,7 @@ package relay_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
@@ -51,7 +52,7 @@ func overTransports(t *testing.T, test func(*testing.T, transport)) {
 // start starts a control plane that is reached this way.
 func (via transport) start(t *testing.T, opts ...anyframetest.Option) *anyframetest.Server {
 	t.Helper()
-	return anyframetest.Start(t, append(opts[:len(opts):len(opts)], via...)...)
+	return anyframetest.Start(t, slices.Concat(opts, via)...)
 }
 
 // newHarness is [newHarness] with a control plane that is reached this way.
