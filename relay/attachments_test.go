@@ -18,6 +18,7 @@ func withAttachments(rows ...string) string {
 	return `{"text":"see","attachments":[` + strings.Join(rows, ",") + `]}`
 }
 
+// The content of an attachment must match its declared type.
 func TestAttachment_ContentDiffersFromType_Refused(t *testing.T) {
 	r := newHarness(t, small)
 	v := r.visitor()

@@ -72,6 +72,8 @@ func TestCapacity_LimitReached_NewSandboxRefused(t *testing.T) {
 	r.atMost(2)
 }
 
+// At the limit, the sandbox that has been idle longest is put to sleep for a
+// new one.
 func TestCapacity_LimitReached_OldestIdleSandboxEvicted(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 4 }, anyframetest.WithAgent(1, atWork))

@@ -177,6 +177,8 @@ func TestFaults_EventTooLarge_SkippedAndRestDelivered(t *testing.T) {
 	})
 }
 
+// A panic in one conversation's reader is contained, and the conversation
+// continues.
 func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for where, happens := range map[string]func(*harness){

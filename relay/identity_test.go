@@ -136,6 +136,7 @@ func TestIdentity_LogoutOnOneDevice_OthersStaySignedIn(t *testing.T) {
 	})
 }
 
+// Signing in never takes over the anonymous conversation of the same browser.
 func TestIdentity_SignInAfterAnonymous_AnotherVisitor(t *testing.T) {
 	r := newHarness(t, siteKey, anyframetest.WithAgent(1, talk))
 	anonymous := r.visitor()
@@ -221,6 +222,7 @@ func TestIdentity_ConfirmToken_ExtendedOnlyWithSameIdentity(t *testing.T) {
 	})
 }
 
+// The subject of an identity token appears in no response, log line or row.
 func TestIdentity_Subject_NeverShownLoggedOrStored(t *testing.T) {
 	const sub = "ann.lee+xyzzy@example.org"
 	path := filepath.Join(t.TempDir(), "relay.db")

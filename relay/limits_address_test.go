@@ -10,6 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// Forwarded addresses count only if a trusted proxy sent them.
 func TestClientAddress_ForwardedHeaders_TrustedProxiesOnly(t *testing.T) {
 	const proxy, other = "10.1.2.3:4444", "203.0.113.9:4444"
 	xff, fly := trusting("", "10.0.0.0/8", "fd00::/8"), trusting("Fly-Client-IP", "10.0.0.0/8")

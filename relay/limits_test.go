@@ -84,6 +84,7 @@ func TestLimits_Requests_CountedByAddress(t *testing.T) {
 	}
 }
 
+// A request sent when Retry-After says so is accepted.
 func TestLimits_RetryAfter_IsWhenNextIsAccepted(t *testing.T) {
 	for _, limit := range []relay.Rate{rate(1, time.Second), rate(1, time.Minute), rate(5, time.Minute), rate(120, time.Minute), rate(6, time.Hour)} {
 		t.Run(fmt.Sprintf("%d per %v", limit.Limit, limit.Window), func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 )
 
+// No request can create a new metric series.
 func TestMetrics_ArbitraryRequests_SeriesBounded(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()

@@ -48,6 +48,7 @@ func TestProblem_UnknownPathOrMethod_ProblemJSON(t *testing.T) {
 	}
 }
 
+// No response of the API may be stored by a cache.
 func TestResponse_EveryRoute_NotCacheable(t *testing.T) {
 	r := newHarness(t, nil)
 	v := r.visitor()
@@ -80,6 +81,7 @@ func TestResponse_EveryRoute_NotCacheable(t *testing.T) {
 	}
 }
 
+// No text of an AnyFrame error reaches a visitor.
 func TestProblem_UpstreamErrorText_NotShown(t *testing.T) {
 	const canary = "the-words-of-anyframe"
 	for _, status := range []int{400, 402, 404, 409, 410, 418, 422, 429, 500, 502, 503, 504} {

@@ -13,6 +13,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// An answer that may not have arrived does not settle the prompt.
 func TestPrompt_AnswerOutcomeUnknown_NotSettled(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("You chose " + c.Ask("Which?", "red", "green")) }))
@@ -170,6 +171,7 @@ func TestPrompt_AnswersAtOnce_OneCounts(t *testing.T) {
 	}
 }
 
+// An answer that may have arrived is not sent twice.
 func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault  anyframetest.Fault

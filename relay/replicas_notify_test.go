@@ -39,6 +39,8 @@ func hearing(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *ha
 	return a, b
 }
 
+// With polling out of the way, notifications alone keep the other replica
+// current.
 func TestReplicas_NotificationsOnly_OtherReplicaUpdatesAtOnce(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		gate := make(chan struct{})

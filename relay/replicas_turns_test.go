@@ -52,6 +52,8 @@ func TestReplicas_SameKeyAtBoth_SentOnce(t *testing.T) {
 	})
 }
 
+// A turn whose replica dies while sending is sent exactly once, by another
+// replica if it had not arrived.
 func TestReplicas_ReplicaDiesMidTurn_SentOnceByOther(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		overStores(t, func(t *testing.T, share sharing) {
@@ -92,6 +94,7 @@ func TestReplicas_ReplicaDiesMidTurn_SentOnceByOther(t *testing.T) {
 	})
 }
 
+// A message with the text of an earlier one is not mistaken for it.
 func TestReplicas_SameTextAtOther_NotTakenForEarlier(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		overStores(t, func(t *testing.T, share sharing) {
@@ -166,6 +169,7 @@ func TestReplicas_TurnsAtBoth_TurnKeysShownAtBoth(t *testing.T) {
 	})
 }
 
+// A message that another replica is still sending is shown before its answer.
 func TestReplicas_MessageInFlightAtOther_ShownBeforeAnswer(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		overStores(t, func(t *testing.T, share sharing) {

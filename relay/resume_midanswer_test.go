@@ -8,6 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
+// A browser that reconnects in the middle of an answer shows it whole and once.
 func TestResume_MidAnswer_AnswerShownOnce(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		between := map[string]func(*harness){
@@ -68,6 +69,8 @@ func TestResume_MidAnswer_AnswerShownOnce(t *testing.T) {
 	})
 }
 
+// A browser may know later events than a relay that has just restarted. It
+// still gets events without a number.
 func TestResume_AheadOfRestartedRelay_GetsUnnumberedEvents(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		g := gated{gate: make(chan struct{})}

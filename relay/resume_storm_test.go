@@ -8,6 +8,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// Browsers that reconnect at once cause no requests to AnyFrame while the relay
+// holds the events, and about one each after a restart.
 func TestResume_ReconnectStorm_NotPassedUpstream(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		disk := sqliteFile(t)

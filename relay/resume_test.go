@@ -158,6 +158,8 @@ func TestResume_UserEvent_CarriesTurnKey(t *testing.T) {
 	})
 }
 
+// The ids of two epochs differ only in the epoch; an old id must not pass for a
+// new one.
 func TestResume_LastEventIDOfPreviousEpoch_Reset(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))

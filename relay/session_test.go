@@ -24,6 +24,7 @@ func TestSession_SandboxRequested_StatusBooting(t *testing.T) {
 	}
 }
 
+// First turns from several tabs at once create one sandbox.
 func TestSession_FirstTurnsAtOnce_OneSandbox(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithBootDelay(100*time.Millisecond), anyframetest.WithAgent(1, speak))

@@ -30,6 +30,8 @@ func lossy(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *harn
 	return a, b, mark, func() { server.Kill(); server.Restart() }
 }
 
+// After a failover of the store that loses rows, a replica that has them in
+// memory writes them back.
 func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for name, opts := range map[string][]anyframetest.Option{
@@ -79,6 +81,7 @@ func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 	})
 }
 
+// If a loss leads to two sandboxes for one epoch, one of them is terminated.
 func TestStoreLoss_TwoSandboxesOfOneEpoch_OneTerminated(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		a, b, mark, throwBack := lossy(t, via)

@@ -59,6 +59,8 @@ func aways() map[string]func(t *testing.T) away {
 	}
 }
 
+// While the store is unreachable, open streams continue and new work is refused
+// with a time to retry.
 func TestStoreOutage_OpenStreams_ContinueAndNewWorkRefused(t *testing.T) {
 	for name, start := range aways() {
 		t.Run(name, func(t *testing.T) {

@@ -212,6 +212,7 @@ func TestIdleStream_OwnConnection_NeverSilentForLong(t *testing.T) {
 	})
 }
 
+// An idle stream has no goroutine.
 func TestIdleStream_Waiting_NoGoroutine(t *testing.T) {
 	if !poll.Supported {
 		t.Skip("streams wait without a goroutine on Linux only")

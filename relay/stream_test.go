@@ -261,6 +261,7 @@ func TestStream_Drain_EndsSpreadOver5sWithRetry(t *testing.T) {
 	})
 }
 
+// A write that takes 10 s ends its own stream and no other.
 func TestStream_WriteTakes10s_OnlyThatStreamEnds(t *testing.T) {
 	inside(t, func(t *testing.T, _ *relay.Server, open func() (*paper, <-chan time.Time)) {
 		begin := time.Now()

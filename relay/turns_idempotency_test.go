@@ -146,6 +146,7 @@ func TestIdempotencyKey_UpstreamAnswerLost_SentOnce(t *testing.T) {
 	})
 }
 
+// A turn whose relay dies while sending is sent once, when its key comes again.
 func TestIdempotencyKey_RelayDiesWhileSending_SentOnce(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for name, f := range map[string]anyframetest.Fault{

@@ -52,6 +52,8 @@ func seqless(t *testing.T, plane *anyframetest.Server) string {
 	return web.URL
 }
 
+// AnyFrame may answer a message without its number; each message is shown once
+// all the same.
 func TestTurn_ManyTabsWithoutSeq_EachShownOnce(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t, anyframetest.WithAgent(1, talk))
@@ -136,6 +138,8 @@ func TestTurn_MessageNeverShown_AnswerNotHeldForever(t *testing.T) {
 	})
 }
 
+// Turns that wait for a sandbox to boot are sent in the order in which they
+// arrived.
 func TestTurn_ManyDuringBoot_SentInOrder(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		path := filepath.Join(t.TempDir(), "relay.db")

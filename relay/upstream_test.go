@@ -44,6 +44,8 @@ func TestUpstream_NobodyListensAndIdle_StreamClosed(t *testing.T) {
 	})
 }
 
+// The circuit breaker limits the calls to an unreachable AnyFrame and closes
+// again when it is back.
 func TestUpstream_Unreachable_NotHammeredAndRecovers(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))

@@ -92,6 +92,7 @@ func TestVisitor_BearerScheme_CaseInsensitive(t *testing.T) {
 	}
 }
 
+// A token of the wrong shape is refused without asking the store.
 func TestVisitor_MalformedToken_NotLookedUp(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()

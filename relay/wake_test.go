@@ -10,6 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// A sandbox can stop while its event stream stays open and silent. The relay
+// notices.
 func TestSandbox_StopsBehindOpenStream_StatusSleeping(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
@@ -71,6 +73,7 @@ func TestWake_NextTurn_HistoryKept(t *testing.T) {
 	}
 }
 
+// A session that AnyFrame cannot bring back is replaced, and the epoch rises.
 func TestWake_SandboxGone_NewEpoch(t *testing.T) {
 	for name, lose := range map[string]func(p *anyframetest.Server, id string){
 		"deleted":            (*anyframetest.Server).Delete,
@@ -148,6 +151,7 @@ func TestWake_BootFails_NextTurnRetries(t *testing.T) {
 	r.wantTaken("hello")
 }
 
+// A boot that exceeds the timeout is abandoned and its sandbox terminated.
 func TestWake_BootNeverEnds_SandboxTerminated(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.BootTimeout, c.SendWait = time.Second, 3*time.Second }, anyframetest.WithBootDelay(time.Hour))
