@@ -83,7 +83,7 @@ func byHand(t *testing.T, root, arch string) {
 	}
 }
 
-func TestTheDockerfilesStepsMakeAnImageThatRunsByItself(t *testing.T) {
+func TestDockerfile_Image_RunsByItself(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	buildContext(t, root+"/src")
@@ -210,7 +210,7 @@ func runInside(t *testing.T, image, made, volume, entry string, command []string
 	}
 }
 
-func TestTheDockerfileMakesTheSameBytesTwice(t *testing.T) {
+func TestDockerfile_BuiltTwice_SameBytes(t *testing.T) {
 	t.Parallel()
 	arches := []string{"amd64"}
 	if os.Getenv("RELAY_TEST_ALL") != "" {
@@ -232,7 +232,7 @@ func TestTheDockerfileMakesTheSameBytesTwice(t *testing.T) {
 	}
 }
 
-func TestTheDockerfileBuildsWithTheGoThatTheModuleAsksFor(t *testing.T) {
+func TestDockerfile_GoVersion_MatchesModule(t *testing.T) {
 	t.Parallel()
 	wanted := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read(t, "../go.mod"))
 	pinned := regexp.MustCompile(`(?m)^ARG GO_VERSION=(\d+\.\d+)\.\d+$`).FindStringSubmatch(read(t, "Dockerfile"))

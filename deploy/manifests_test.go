@@ -64,7 +64,7 @@ type compose struct {
 	Volumes map[string]any
 }
 
-func TestTheComposeFileNamesOnlyWhatThereIs(t *testing.T) {
+func TestCompose_Names_Exist(t *testing.T) {
 	t.Parallel()
 	var c compose
 	if err := yaml.Unmarshal([]byte(read(t, "compose.yaml")), &c); err != nil {
@@ -171,7 +171,7 @@ type manifest struct {
 	}
 }
 
-func TestTheKubernetesFileNamesOnlyWhatThereIs(t *testing.T) {
+func TestKubernetes_Names_Exist(t *testing.T) {
 	t.Parallel()
 	text := read(t, "kubernetes.yaml")
 	all := map[string]manifest{}

@@ -113,7 +113,7 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-func TestAlertsAndDashboardUseMetricsThatThereAre(t *testing.T) {
+func TestMonitoring_Metrics_Exist(t *testing.T) {
 	t.Parallel()
 	names := metricNames(t)
 	seen := map[string]bool{}
@@ -165,7 +165,7 @@ func slow(metric, within, beyond string) []series {
 	}
 }
 
-func TestEveryAlertFiresWhenItShouldAndNoneWhenAllIsWell(t *testing.T) {
+func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 	t.Parallel()
 	need(t, "promtool")
 	const half = 30 * time.Minute
@@ -381,7 +381,7 @@ func chat(t *testing.T, base string) {
 	}
 }
 
-func TestARealPrometheusAnswersEveryQueryOfTheDashboardAndEveryAlert(t *testing.T) {
+func TestMonitoring_Prometheus_AnswersEveryQuery(t *testing.T) {
 	t.Parallel()
 	need(t, "prometheus")
 	need(t, "promtool")

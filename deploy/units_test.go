@@ -80,7 +80,7 @@ type fly struct {
 	}
 }
 
-func TestFlyTOMLNamesOnlyWhatThereIs(t *testing.T) {
+func TestFly_Names_Exist(t *testing.T) {
 	t.Parallel()
 	var f fly
 	if _, err := toml.DecodeFile("fly.toml", &f); err != nil {
@@ -131,7 +131,7 @@ func unit(t *testing.T) map[string][]string {
 	return all
 }
 
-func TestTheSystemdUnitNamesOnlyWhatThereIs(t *testing.T) {
+func TestSystemd_Names_Exist(t *testing.T) {
 	t.Parallel()
 	u := unit(t)
 	for _, line := range u["Environment"] {
@@ -163,7 +163,7 @@ func TestTheSystemdUnitNamesOnlyWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestSystemdTakesTheUnit(t *testing.T) {
+func TestSystemd_Unit_Accepted(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		if _, err := exec.LookPath("systemd-analyze"); err != nil {

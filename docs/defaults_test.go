@@ -30,7 +30,7 @@ func means(prose, value string) bool {
 	return err == nil && time.Duration(n)*units[unit] == want
 }
 
-func TestTheDefaultsThatTheDocumentsTellAreTheDefaults(t *testing.T) {
+func TestDocs_Defaults_MatchCode(t *testing.T) {
 	t.Parallel()
 	all, told := fallbacks(t), 0
 	check := func(path, name, prose string) {

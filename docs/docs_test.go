@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestTheTestsThatTheThreatModelNamesExist looks for each of them in the code.
-func TestTheTestsThatTheThreatModelNamesExist(t *testing.T) {
+// TestDocs_ThreatModel_NamedTestsExist looks for each of them in the code.
+func TestDocs_ThreatModel_NamedTestsExist(t *testing.T) {
 	page, err := os.ReadFile("security.md")
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestTheExamplesOfTheInterfaceWorkAsTheyStand(t *testing.T) {
+func TestDocs_APIExamples_Work(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("RELAY_TEST_ALL") == "1" {

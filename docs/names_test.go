@@ -102,7 +102,7 @@ func each(t *testing.T, pattern string, check func(path, name string)) {
 	}
 }
 
-func TestEveryMakeTargetThatTheDocumentsNameExists(t *testing.T) {
+func TestDocs_MakeTargets_Exist(t *testing.T) {
 	t.Parallel()
 	makefile := read(t, "../Makefile")
 	each(t, "(?m)(?:`|^|&& )make ([a-z-]+)", func(path, name string) {
@@ -112,7 +112,7 @@ func TestEveryMakeTargetThatTheDocumentsNameExists(t *testing.T) {
 	})
 }
 
-func TestEveryCommandThatTheDocumentsNameExists(t *testing.T) {
+func TestDocs_Commands_Exist(t *testing.T) {
 	t.Parallel()
 	text := helpText(t)
 	each(t, "(?:`relay|cmd/relay) ([a-z]+)\\b", func(path, name string) {
@@ -122,7 +122,7 @@ func TestEveryCommandThatTheDocumentsNameExists(t *testing.T) {
 	})
 }
 
-func TestEveryVariableThatTheDocumentsNameExists(t *testing.T) {
+func TestDocs_Variables_Exist(t *testing.T) {
 	t.Parallel()
 	// Settings are in the help; what only the tests and the shipped files
 	// know, in these.
@@ -135,7 +135,7 @@ func TestEveryVariableThatTheDocumentsNameExists(t *testing.T) {
 	})
 }
 
-func TestEveryMetricThatTheDocumentsNameExists(t *testing.T) {
+func TestDocs_Metrics_Exist(t *testing.T) {
 	t.Parallel()
 	code := textOf(t, "../relay/*.go", "../relay/internal/*/*.go", "../relay/store/*.go", "../cmd/relay/*.go")
 	each(t, `\b(relay_[a-z_]*[a-z])\b`, func(path, name string) {
@@ -146,7 +146,7 @@ func TestEveryMetricThatTheDocumentsNameExists(t *testing.T) {
 	})
 }
 
-func TestEveryFileThatTheDocumentsLinkToExists(t *testing.T) {
+func TestDocs_LinkedFiles_Exist(t *testing.T) {
 	t.Parallel()
 	anchor := regexp.MustCompile(`[^a-z0-9 _-]`)
 	all := documents(t)
@@ -179,7 +179,7 @@ func TestEveryFileThatTheDocumentsLinkToExists(t *testing.T) {
 	}
 }
 
-func TestEveryPathThatTheDocumentsNameExists(t *testing.T) {
+func TestDocs_Paths_Exist(t *testing.T) {
 	t.Parallel()
 	each(t, "`((?:anyframe|bench|cmd|deploy|docs|examples|relay|tools|web)/[\\w./-]+)`", func(path, name string) {
 		for _, ending := range []string{"", ".go"} { // a file may go by its noun
@@ -204,7 +204,7 @@ type api struct {
 	}
 }
 
-func TestTheProseAndTheDescriptionOfTheInterfaceAgree(t *testing.T) {
+func TestDocs_APIProse_MatchesOpenAPI(t *testing.T) {
 	t.Parallel()
 	var d api
 	if err := yaml.Unmarshal([]byte(read(t, "openapi.yaml")), &d); err != nil {
@@ -268,7 +268,7 @@ func named(t *testing.T, text, heading string) []string {
 	return slices.Compact(names)
 }
 
-func TestEmbeddingTellsOfAllThatTheWidgetHas(t *testing.T) {
+func TestDocs_Embedding_CoversWidget(t *testing.T) {
 	t.Parallel()
 	text, loader := read(t, "embedding.md"), read(t, "../web/src/loader.js")
 	code := textOf(t, "../web/src/*.js")

@@ -92,7 +92,7 @@ func sources(t *testing.T) (files []string) {
 	return files
 }
 
-func TestEveryMetricIsExplained(t *testing.T) {
+func TestOperating_EveryMetric_Explained(t *testing.T) {
 	metrics := map[string]string{}
 	made := regexp.MustCompile(`(gauge|counter|histogram)s?\("(relay_[a-z_]+)"|(Gauge)(?:Func|)\(prometheus\.GaugeOpts\{\s+Name:\s+"(relay_[a-z_]+)"`)
 	for _, file := range sources(t) {
@@ -106,7 +106,7 @@ func TestEveryMetricIsExplained(t *testing.T) {
 	same(t, table(t, section(t, "operating.md", "Metrics")), metrics)
 }
 
-func TestEveryAlertIsExplained(t *testing.T) {
+func TestOperating_EveryAlert_Explained(t *testing.T) {
 	var rules struct {
 		Groups []struct {
 			Rules []struct {
@@ -170,7 +170,7 @@ func logged(t *testing.T, file string, into map[string]string) {
 	})
 }
 
-func TestEveryLineOfTheLogIsExplained(t *testing.T) {
+func TestOperating_EveryLogLine_Explained(t *testing.T) {
 	messages := map[string]string{}
 	for _, file := range sources(t) {
 		logged(t, file, messages)
@@ -181,7 +181,7 @@ func TestEveryLineOfTheLogIsExplained(t *testing.T) {
 	same(t, table(t, section(t, "operating.md", "Logs")), messages)
 }
 
-func TestTheOperatorsPageNamesOnlyWhatThereIs(t *testing.T) {
+func TestOperating_Names_Exist(t *testing.T) {
 	page := read(t, "operating.md")
 	settings := read(t, "../.env.example")
 	for _, m := range regexp.MustCompile(`\b(?:RELAY|ANYFRAME)_[A-Z_]+\b`).FindAllString(page, -1) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,17 +15,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// atWork is an agent that is at work until its sandbox goes, when it is told to
-// work, and done at once with anything else.
-func atWork(c *anyframetest.Chat) {
-	c.Say("On it.")
-	if c.Prompt() == "work" {
-		<-c.Context().Done()
-	}
-}
-
 // atMost fails the test if more sandboxes were ever awake at once.
-func (r *rig) atMost(n int) {
+func (r *harness) atMost(n int) {
 	r.t.Helper()
 	if _, most := r.plane.Awake(); most > n {
 		r.t.Errorf("sandboxes awake at once: got %d, want %d at most", most, n)
@@ -34,18 +24,18 @@ func (r *rig) atMost(n int) {
 }
 
 // idle waits until the agent has done its work.
-func (r *rig) idle(id string) {
+func (r *harness) idle(id string) {
 	r.t.Helper()
 	r.plane.WaitFor(r.t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
 }
 
-func (r *rig) status(id string) string {
+func (r *harness) status(id string) string {
 	s, _ := r.plane.Session(id)
 	return s.Status
 }
 
 // begin is a new visitor who has had an answer, and the session's id.
-func (r *rig) begin(text string) (*browser, string) {
+func (r *harness) begin(text string) (*browser, string) {
 	r.t.Helper()
 	v := r.visitor()
 	x := v.open("")
@@ -58,9 +48,9 @@ func (r *rig) begin(text string) (*browser, string) {
 	return v, id
 }
 
-func TestNoMoreSandboxesAreAwakeThanAllowed(t *testing.T) {
+func TestCapacity_LimitReached_NewSandboxRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 2 }, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 2 }, anyframetest.WithAgent(1, atWork))
 	first, _ := r.begin("work")
 	second, _ := r.begin("work")
 	third := r.visitor()
@@ -82,9 +72,11 @@ func TestNoMoreSandboxesAreAwakeThanAllowed(t *testing.T) {
 	r.atMost(2)
 }
 
-func TestTheOldestIdleSandboxMakesRoom(t *testing.T) {
+// At the limit, the sandbox that has been idle longest is put to sleep for a
+// new one.
+func TestCapacity_LimitReached_OldestIdleSandboxEvicted(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 4 }, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 4 }, anyframetest.WithAgent(1, atWork))
 	_, working := r.begin("work") // the oldest of all
 	listener, listened := r.begin("hi")
 	tab := listener.open("")
@@ -114,15 +106,15 @@ func TestTheOldestIdleSandboxMakesRoom(t *testing.T) {
 
 // Whom nobody here knows to be at work: the operator has set the agent to it, or
 // a message is on its way to it.
-func TestASandboxInUseIsNotPutToSleep(t *testing.T) {
+func TestCapacity_SandboxInUse_NotEvicted(t *testing.T) {
 	t.Parallel()
-	for name, use := range map[string]func(r *rig, v *browser, id string) (over func()){
-		"by the operator": func(r *rig, _ *browser, id string) func() {
+	for name, use := range map[string]func(r *harness, v *browser, id string) (over func()){
+		"by the operator": func(r *harness, _ *browser, id string) func() {
 			r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 0 })
 			r.plane.UserMessage(id, "work")
 			return func() { r.plane.Sleep(id) }
 		},
-		"by a message on its way": func(r *rig, v *browser, _ string) func() {
+		"by a message on its way": func(r *harness, v *browser, _ string) func() {
 			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpMessage})
 			sent := r.plane.Count(anyframetest.OpMessage)
 			var wg sync.WaitGroup
@@ -140,7 +132,7 @@ func TestASandboxInUseIsNotPutToSleep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, patience }, anyframetest.WithAgent(1, atWork))
+			r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, patience }, anyframetest.WithAgent(1, atWork))
 			r.srv.SetLinger(10 * time.Millisecond)
 			v, id := r.begin("hi")
 			r.idle(id)
@@ -154,120 +146,14 @@ func TestASandboxInUseIsNotPutToSleep(t *testing.T) {
 	}
 }
 
-// The agent was found to be done, and its visitor's next turn comes before the
-// sandbox is down.
-func TestATurnThatComesWhileItsSandboxIsPutToSleepIsSentAfterwards(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions, c.SendWait = 1, patience }, anyframetest.WithAgent(1, atWork))
-	v, id := r.begin("hi")
-	r.idle(id)
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpTranscript, Session: id, Delay: time.Second, Times: 1})
-	other, asked := r.visitor(), r.plane.Count(anyframetest.OpTranscript)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if a, err := other.try(t.Context(), "hi", "k1"); err != nil || a.status != http.StatusAccepted {
-			t.Errorf("for whom room is made: got %d %s, %v, want 202", a.status, a.body, err)
-		}
-	})
-	r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpTranscript) > asked })
-	v.insist("work", "k2")
-	wg.Wait()
-	var calls []anyframetest.Op
-	for _, req := range r.plane.Requests() {
-		if strings.Contains(req.Path, id) && (req.Op == anyframetest.OpMessage || req.Op == anyframetest.OpTerminate) {
-			calls = append(calls, req.Op)
-		}
-	}
-	if want := []anyframetest.Op{anyframetest.OpMessage, anyframetest.OpTerminate, anyframetest.OpMessage}; !slices.Equal(calls, want) {
-		t.Errorf("got %q, want %q", calls, want)
-	}
-	r.atMost(1)
-}
-
-func TestWhoWasPutToSleepGoesOnWithTheNextTurn(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, talk))
-	a, b := r.visitor(), r.visitor()
-	x, y := a.open(""), b.open("")
-	for i := range 3 {
-		for _, v := range []*browser{a, b} {
-			v.insist(fmt.Sprint("turn ", i), fmt.Sprint("k", i))
-			map[*browser]*tab{a: x, b: y}[v].turnEnds(i + 1)
-		}
-	}
-	all := r.plane.Sessions()
-	if len(all) != 2 {
-		t.Fatalf("got %d sessions, want one for each visitor", len(all))
-	}
-	for _, v := range []*browser{a, b} {
-		_, epoch := v.session()
-		if epoch != 1 {
-			t.Errorf("got epoch %d, want the conversation to go on", epoch)
-		}
-	}
-	x.matches("the first visitor's", r.oracle(1, all[0].ID))
-	y.matches("the second visitor's", r.oracle(1, all[1].ID))
-	r.atMost(1)
-}
-
-// Many more visitors than sandboxes, on two processes: each is put to sleep and
-// woken all the time, by another process too, and no turn is lost or cut short.
-func TestMakingRoomLosesNoTurn(t *testing.T) {
-	overStores(t, func(t *testing.T, share sharing) {
-		t.Parallel()
-		const visitors, turns, limit = 6, 4, 2
-		a, b := replicas(t, share, func(c *relay.Config) { c.MaxSessions, c.SendWait = limit, time.Minute },
-			anyframetest.WithSnapshotDelay(5*time.Millisecond), anyframetest.WithBootDelay(5*time.Millisecond), anyframetest.WithAgent(1, speak))
-		var wg sync.WaitGroup
-		for range visitors {
-			here := a.visitor()
-			there := here.at(b)
-			wg.Go(func() {
-				x := here.open("")
-				defer x.close()
-				for i := range turns {
-					v := here
-					if i%2 == 1 {
-						v = there
-					}
-					for deadline := time.Now().Add(patience); ; {
-						got, err := v.try(t.Context(), fmt.Sprint("turn ", i), fmt.Sprint("k", i))
-						if err == nil && got.status == http.StatusAccepted {
-							break
-						}
-						if err != nil || got.status != http.StatusServiceUnavailable || time.Now().After(deadline) {
-							t.Errorf("turn %d: got %d %s, %v, want it accepted in the end", i, got.status, got.body, err)
-							return
-						}
-					}
-					x.turnEnds(i + 1)
-				}
-				if n := slices.IndexFunc(x.all(), func(e event) bool { return e.kind == "turn_end" && e.str("reason") != "done" }); n >= 0 {
-					t.Errorf("got %v, want every turn done", x.all()[n])
-				}
-			})
-		}
-		wg.Wait()
-		for _, s := range a.plane.Sessions() {
-			if got := a.taken(s.ID); !slices.Equal(got, []string{"turn 0", "turn 1", "turn 2", "turn 3"}) {
-				t.Errorf("got turns %q, want each once and in order", got)
-			}
-		}
-		if n := len(a.plane.Sessions()); n != visitors {
-			t.Errorf("got %d sessions, want %d", n, visitors)
-		}
-		a.atMost(limit)
-	})
-}
-
 // A flood of visitors from many addresses, each of whom wants a sandbox.
-func TestAFloodOfVisitorsWakesNoMoreSandboxesThanAllowed(t *testing.T) {
+func TestCapacity_FloodOfVisitors_LimitHolds(t *testing.T) {
 	visitors, addresses := 500, 100
 	if os.Getenv("RELAY_TEST_ALL") != "" {
 		visitors, addresses = 10_000, 1000
 	}
 	const limit = 20
-	r := newRig(t, func(c *relay.Config) {
+	r := newHarness(t, func(c *relay.Config) {
 		trusting("", "127.0.0.0/8", "::1/128")(c)
 		c.MaxSessions = limit
 	}, anyframetest.WithSnapshotDelay(time.Millisecond), anyframetest.WithBootDelay(time.Millisecond), anyframetest.WithAgent(1, atWork))
@@ -310,9 +196,9 @@ func TestAFloodOfVisitorsWakesNoMoreSandboxesThanAllowed(t *testing.T) {
 }
 
 // A sandbox that is being stored away still runs.
-func TestASandboxCountsUntilItIsDown(t *testing.T) {
+func TestCapacity_SandboxSnapshotting_CountsUntilStopped(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithSnapshotDelay(300*time.Millisecond), anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithSnapshotDelay(300*time.Millisecond), anyframetest.WithAgent(1, atWork))
 	for name, end := range map[string]func(v *browser, id string){
 		"ended by its visitor":  func(v *browser, _ string) { v.do("DELETE", "/v1/session", "") },
 		"put to sleep":          func(_ *browser, id string) { r.plane.Sleep(id) },
@@ -335,9 +221,9 @@ func TestASandboxCountsUntilItIsDown(t *testing.T) {
 }
 
 // AnyFrame made one, and its answer was lost.
-func TestASandboxThatMayHaveBeenMadeCounts(t *testing.T) {
+func TestCapacity_CreateOutcomeUnknown_Counts(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, 2*time.Second }, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, 2*time.Second }, anyframetest.WithAgent(1, atWork))
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpCreate, Delay: time.Minute, Times: 1})
 	first := r.visitor()
 	first.refused("hi", "k1", http.StatusGatewayTimeout, "upstream_timeout")
@@ -353,9 +239,9 @@ func TestASandboxThatMayHaveBeenMadeCounts(t *testing.T) {
 
 // Nothing but a rank hangs on who listens, so thousands of streams that drop and
 // come back at once must not make the store write.
-func TestStreamsThatComeAndGoCostTheStoreNextToNothing(t *testing.T) {
+func TestCapacity_StreamsComeAndGo_FewStoreCalls(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
 	v, id := r.begin("hi")
 	r.idle(id)
 	counted := func() float64 {
@@ -377,9 +263,9 @@ func TestStreamsThatComeAndGoCostTheStoreNextToNothing(t *testing.T) {
 	x.close()
 }
 
-func TestSandboxesOfVisitorsWhoLeftAreLeftAlone(t *testing.T) {
+func TestCapacity_VisitorsLeft_SandboxesNotWokenOrCalled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
 	r.srv.SetLinger(50 * time.Millisecond)
 	r.srv.SetWatch(10*time.Millisecond, 10*time.Millisecond)
 	r.srv.SetSilent(10 * time.Millisecond)
@@ -415,11 +301,25 @@ func TestSandboxesOfVisitorsWhoLeftAreLeftAlone(t *testing.T) {
 }
 
 // about is how many requests there were about a session.
-func (r *rig) about(id string) (n int) {
+func (r *harness) about(id string) (n int) {
 	for _, req := range r.plane.Requests() {
 		if strings.Contains(req.Path, id) {
 			n++
 		}
 	}
 	return n
+}
+
+func TestCapacity_WakeAtLimit_RefusedAtOnce(t *testing.T) {
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, atWork))
+	first := r.visitor()
+	first.say("work", "a")
+	second := r.visitor()
+	if a := second.do("POST", "/v1/session", ""); a.status != 503 || a.code() != "at_capacity" {
+		t.Errorf("got %d %s, want 503 at_capacity", a.status, a.body)
+	}
+	if a := first.do("DELETE", "/v1/session", ""); a.status != 204 {
+		t.Fatalf("DELETE /v1/session: got %d %s, want 204", a.status, a.body)
+	}
+	second.say("hi", "b") // there is room now
 }

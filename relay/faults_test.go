@@ -3,7 +3,6 @@ package relay_test
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,98 +12,54 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// matches waits until the tab has as many numbered events as the oracle, and
-// wants them to be the same and nothing to have been reset.
-func (x *tab) matches(what string, want []told) []event {
-	x.t.Helper()
-	got := x.until(what, func(es []event) bool { return len(numbered(es)) >= len(want) })
-	same(x.t, what, numbered(got), want)
-	if n := count(got, "reset"); n != 0 {
-		x.t.Fatalf("%s: got %d resets, want none", what, n)
-	}
-	return got
-}
-
-// answers is what a browser shows of the agent's answers, turn by turn, by the
-// rules that the stream promises.
-func answers(events []event) []string {
-	var all []string
-	var turn []event
-	for _, e := range events {
-		switch turn = append(turn, e); e.kind {
-		case "reset":
-			all, turn = nil, nil
-		case "turn_end":
-			all, turn = append(all, shown(turn)), nil
-		}
-	}
-	if rest := shown(turn); rest != "" {
-		all = append(all, rest)
-	}
-	return all
-}
-
-func wantAnswers(t *testing.T, what string, events []event, want ...string) {
-	t.Helper()
-	if got := answers(events); !slices.Equal(got, want) {
-		t.Errorf("%s: shown answers: got %q, want %q", what, got, want)
-	}
-}
-
 // numberings are the two ways in which deltas may come.
 var numberings = map[string][]anyframetest.Option{
 	"numbered deltas":   nil,
 	"unnumbered deltas": {anyframetest.WithUnnumberedDeltas()},
 }
 
-const firstWords, spoken = "Well, let me see.", "It is as you say: quite so."
-
-// speak answers with two blocks.
-func speak(c *anyframetest.Chat) {
-	c.Say(firstWords)
-	c.Say(spoken)
-}
-
-func TestNothingIsLostWhateverTheUpstreamStreamDoes(t *testing.T) {
-	type fault = anyframetest.Fault
-	var cases []fault
-	for n := range 6 {
-		for _, kind := range []anyframetest.Kind{anyframetest.CutAfterEvents, anyframetest.EndAfterEvents} {
-			cases = append(cases, fault{Kind: kind, N: n})
+func TestFaults_EveryStreamFault_NoEventLost(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		type fault = anyframetest.Fault
+		var cases []fault
+		for n := range 6 {
+			for _, kind := range []anyframetest.Kind{anyframetest.CutAfterEvents, anyframetest.EndAfterEvents} {
+				cases = append(cases, fault{Kind: kind, N: n})
+			}
 		}
-	}
-	for n := 1; n <= 12; n++ { // a turn has no more events
-		for _, kind := range []anyframetest.Kind{anyframetest.Drop, anyframetest.Swap, anyframetest.Garble} {
-			cases = append(cases, fault{Kind: kind, N: n})
+		for n := 1; n <= 12; n++ { // a turn has no more events
+			for _, kind := range []anyframetest.Kind{anyframetest.Drop, anyframetest.Swap, anyframetest.Garble} {
+				cases = append(cases, fault{Kind: kind, N: n})
+			}
 		}
-	}
-	for n := 1; n <= 5; n += 2 {
-		for _, kind := range []anyframetest.Kind{
-			anyframetest.RepeatLast, anyframetest.InsertGarbage, anyframetest.InsertUnknown, anyframetest.InsertUnnumbered,
-		} {
-			cases = append(cases, fault{Kind: kind, N: n})
+		for n := 1; n <= 5; n += 2 {
+			for _, kind := range []anyframetest.Kind{
+				anyframetest.RepeatLast, anyframetest.InsertGarbage, anyframetest.InsertUnknown, anyframetest.InsertUnnumbered,
+			} {
+				cases = append(cases, fault{Kind: kind, N: n})
+			}
 		}
-	}
-	cases = append(
-		cases, fault{Kind: anyframetest.ReplayAll}, fault{Kind: anyframetest.WrongType}, fault{Kind: anyframetest.LoseAnswer},
-		fault{Kind: anyframetest.Refuse}, fault{Kind: anyframetest.Garbage}, fault{Kind: anyframetest.Respond, Status: 500},
-		fault{Kind: anyframetest.Respond, Status: 429, RetryAfter: "0.3"}, fault{Kind: anyframetest.Respond, Status: 409},
-		fault{Kind: anyframetest.Hang}, fault{Kind: anyframetest.SlowBody, N: 7}, fault{Kind: anyframetest.Late, Delay: time.Second / 4},
-	)
-	for name, opts := range numberings {
-		for _, f := range cases {
-			t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
-				t.Parallel()
-				r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
-				surviveStream(r, f, len(opts) > 0)
-			})
+		cases = append(
+			cases, fault{Kind: anyframetest.ReplayAll}, fault{Kind: anyframetest.WrongType}, fault{Kind: anyframetest.LoseAnswer},
+			fault{Kind: anyframetest.Refuse}, fault{Kind: anyframetest.Garbage}, fault{Kind: anyframetest.Respond, Status: 500},
+			fault{Kind: anyframetest.Respond, Status: 429, RetryAfter: "0.3"}, fault{Kind: anyframetest.Respond, Status: 409},
+			fault{Kind: anyframetest.Hang}, fault{Kind: anyframetest.SlowBody, N: 7}, fault{Kind: anyframetest.Late, Delay: time.Second / 4},
+		)
+		for name, opts := range numberings {
+			for _, f := range cases {
+				t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
+					t.Parallel()
+					r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+					surviveStream(r, f, len(opts) > 0)
+				})
+			}
 		}
-	}
+	})
 }
 
 // surviveStream has a conversation of two turns of which the second meets the
 // fault on its stream.
-func surviveStream(r *rig, f anyframetest.Fault, unnumbered bool) {
+func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 	r.t.Helper()
 	v := r.visitor()
 	x := v.open("")
@@ -136,342 +91,147 @@ func surviveStream(r *rig, f anyframetest.Fault, unnumbered bool) {
 	wantAnswers(r.t, "from the start", all, firstWords+spoken, firstWords+spoken)
 }
 
-func TestACutAtEveryByteLosesNothing(t *testing.T) {
-	for name, opts := range numberings {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			step := 1
-			if len(opts) > 0 || testing.Short() {
-				step = 5
-			}
-			r := newRig(t, func(c *relay.Config) { c.MaxSessions = 1000 }, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("Hm.") }))...)
-			type one struct {
-				v    *browser
-				x    *tab
-				id   string
-				seen int
-			}
-			var visitors []one
-			size := 1
-			for n := 0; n <= size; n += step {
+func TestFaults_CutAtEveryByte_NoEventLost(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		for name, opts := range numberings {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				step := 1
+				if len(opts) > 0 || testing.Short() {
+					step = 5
+				}
+				r := via.newHarness(t, func(c *relay.Config) { c.MaxSessions = 1000 }, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("Hm.") }))...)
+				type one struct {
+					v    *browser
+					x    *stream
+					id   string
+					seen int
+				}
+				var visitors []one
+				size := 1
+				for n := 0; n <= size; n += step {
+					v := r.visitor()
+					x := v.open("")
+					v.say("one", "k1")
+					x.turnEnds(1)
+					size = 0 // of a turn on the wire, which is the same for all
+					for _, e := range r.plane.Log(r.upstream()) {
+						size += len(fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, e.Payload))
+					}
+					visitors = append(visitors, one{v, x, r.upstream(), n})
+					r.plane.Inject(anyframetest.Fault{
+						Kind: anyframetest.CutAfterBytes, N: n, Op: anyframetest.OpEvents, Session: visitors[len(visitors)-1].id, Times: 1,
+					})
+				}
+				r.plane.CutStreams()
+				for _, o := range visitors {
+					o.v.say("two", "k2")
+				}
+				for _, o := range visitors {
+					o.x.turnEnds(2)
+					got := o.x.matches(fmt.Sprintf("cut after %d bytes", o.seen), r.oracle(1, o.id))
+					wantAnswers(t, fmt.Sprintf("cut after %d bytes", o.seen), got, "Hm.", "Hm.")
+				}
+				if hit, want := r.plane.FaultsHit(), len(visitors); hit != want {
+					t.Errorf("streams cut: got %d, want %d", hit, want)
+				}
+			})
+		}
+	})
+}
+
+func TestFaults_StreamSkipsNumbers_LostEventStillFetched(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			c.Say(strings.Repeat("a ", 60))
+		}))
+		v := r.visitor()
+		x := v.open("")
+		v.say("one", "k1")
+		x.turnEnds(1)
+		id := r.upstream()
+		asked := r.plane.Count(anyframetest.OpTranscript)
+		if asked > 20 {
+			t.Errorf("reads of the transcript for 63 holes that are AnyFrame's own: got %d, want at most 20", asked)
+		}
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: 40, Op: anyframetest.OpEvents, Times: 1})
+		r.plane.CutStreams()
+		v.say("two", "k2")
+		x.turnEnds(2)
+		x.matches("live", r.oracle(1, id))
+		r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total": 1})
+	})
+}
+
+func TestFaults_EventTooLarge_SkippedAndRestDelivered(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			c.Emit(textPayload("Small.", false))
+			c.Emit(textPayload(strings.Repeat("x", 17<<20), false))
+			c.Emit(textPayload("Smaller.", false))
+		}))
+		v := r.visitor()
+		x := v.open("")
+		v.say("go", "k1")
+		wantAnswers(t, "live", x.turnEnds(1), "Small.Smaller.")
+	})
+}
+
+// A panic in one conversation's reader is contained, and the conversation
+// continues.
+func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		for where, happens := range map[string]func(*harness){
+			"stream broke": func(r *harness) { r.plane.CutStreams() },
+			"filled a hole in the stream": func(r *harness) {
+				r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
+				r.plane.CutStreams()
+			},
+		} {
+			t.Run(where, func(t *testing.T) {
+				t.Parallel()
+				r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))
 				v := r.visitor()
 				x := v.open("")
 				v.say("one", "k1")
 				x.turnEnds(1)
-				size = 0 // of a turn on the wire, which is the same for all
-				for _, e := range r.plane.Log(r.upstream()) {
-					size += len(fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, e.Payload))
+				var once sync.Once
+				r.onLog.Store(new(func(rec slog.Record) {
+					if rec.Message == where {
+						once.Do(func() { panic("a fault in the pump") })
+					}
+				}))
+				happens(r)
+				v.say("two", "k2")
+				x.turnEnds(2)
+				v.say("three", "k3")
+				x.turnEnds(3)
+				wantAnswers(t, "from the start", v.open("").matches("from the start", r.oracle(1, r.upstream())), firstWords+spoken, firstWords+spoken, firstWords+spoken)
+				if r.metric("relay_panics_total") == 0 {
+					t.Error("no panic was counted")
 				}
-				visitors = append(visitors, one{v, x, r.upstream(), n})
-				r.plane.Inject(anyframetest.Fault{
-					Kind: anyframetest.CutAfterBytes, N: n, Op: anyframetest.OpEvents, Session: visitors[len(visitors)-1].id, Times: 1,
-				})
-			}
-			r.plane.CutStreams()
-			for _, o := range visitors {
-				o.v.say("two", "k2")
-			}
-			for _, o := range visitors {
-				o.x.turnEnds(2)
-				got := o.x.matches(fmt.Sprintf("cut after %d bytes", o.seen), r.oracle(1, o.id))
-				wantAnswers(t, fmt.Sprintf("cut after %d bytes", o.seen), got, "Hm.", "Hm.")
-			}
-			if hit, want := r.plane.FaultsHit(), len(visitors); hit != want {
-				t.Errorf("streams cut: got %d, want %d", hit, want)
-			}
-		})
-	}
-}
-
-// gated is an agent whose answer stops in the middle until its gate opens.
-type gated struct {
-	gate       chan struct{}
-	unnumbered bool
-}
-
-const (
-	firstHalf  = "One two "
-	secondHalf = "three four."
-)
-
-func (g gated) speak(c *anyframetest.Chat) {
-	if c.Prompt() == "before" {
-		c.Say("Before.")
-		return
-	}
-	emit := c.Emit
-	if g.unnumbered {
-		emit = c.EmitUnnumbered
-	}
-	delta := func(text string) {
-		for _, word := range strings.SplitAfter(text, " ") {
-			emit(textPayload(word, true))
+			})
 		}
-	}
-	delta(firstHalf)
-	select {
-	case <-g.gate:
-	case <-c.Context().Done():
-		return
-	}
-	delta(secondHalf)
-	c.Emit(textPayload(firstHalf+secondHalf, false))
-}
-
-func textPayload(text string, delta bool) map[string]any {
-	return map[string]any{
-		"type": "assistant", "delta": delta,
-		"message": map[string]any{"content": []any{map[string]any{"type": "text", "text": text}}},
-	}
-}
-
-func TestATabThatReturnsMidAnswerShowsItOnce(t *testing.T) {
-	between := map[string]func(*rig){
-		"nothing happens":    func(*rig) {},
-		"the relay restarts": (*rig).restart,
-		"the stream is cut":  func(r *rig) { r.plane.CutStreams() },
-		"AnyFrame is not there": func(r *rig) {
-			r.plane.Down()
-			r.up()
-		},
-	}
-	for name, opts := range numberings {
-		for echo, more := range map[string][]anyframetest.Option{"": nil, ", no messages": {anyframetest.WithoutUserEcho()}} {
-			for what, happens := range between {
-				t.Run(name+echo+", "+what, func(t *testing.T) {
-					t.Parallel()
-					g := gated{make(chan struct{}), len(opts) > 0}
-					disk := onDisk(t)
-					r := newRig(t, disk, slices.Concat(opts, more, []anyframetest.Option{anyframetest.WithAgent(1, g.speak)})...)
-					v := r.visitor()
-					first, stays := v.open(""), v.open("")
-					v.say("before", "k1")
-					first.turnEnds(1)
-					v.say("now", "k2")
-					seen := first.until("half the answer", func(es []event) bool {
-						a := answers(es)
-						return len(a) == 2 && a[1] == firstHalf
-					})
-					stays.until("half the answer", func(es []event) bool { a := answers(es); return len(a) == 2 && a[1] == firstHalf })
-					first.close()
-					id := r.upstream()
-					happens(r)
-					at := slices.IndexFunc(seen, func(e event) bool { return e.id == numbered(seen)[len(numbered(seen))-1].id })
-					kept := seen[:at+1]
-					back := v.open(seen[at].id)
-					r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-					close(g.gate)
-					back.turnEnds(1)
-					want := r.oracle(1, id)
-					whole := append(slices.Clone(kept), back.all()...)
-					if more == nil { // else the visitor's own messages have no number on a live stream
-						same(t, "returned", numbered(whole), want)
-					}
-					wantAnswers(t, "returned", whole, "Before.", firstHalf+secondHalf)
-					wantAnswers(t, "from the start", v.open("").turnEnds(2), "Before.", firstHalf+secondHalf)
-					if what != "the relay restarts" {
-						wantAnswers(t, "stayed", stays.turnEnds(2), "Before.", firstHalf+secondHalf)
-					}
-					for who, es := range map[string][]event{"returned": whole, "from the start": v.open("").turnEnds(2)} {
-						if n := count(es, "user"); n != 2 {
-							t.Errorf("%s: got %d messages of the visitor, want 2\n%s", who, n, lines(es))
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
-func TestATurnThatBeganElsewhereWhileTheStreamWasDownIsShownOnce(t *testing.T) {
-	t.Parallel()
-	g := gated{make(chan struct{}), true}
-	r := newRig(t, nil, anyframetest.WithAgent(1, g.speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("before", "k1")
-	x.turnEnds(1)
-	id := r.upstream()
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
-	r.plane.CutStreams()
-	r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
-	r.plane.UserMessage(id, "from the console") // its first half is lost on everybody
-	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Busy })
-	r.plane.ClearFaults()
-	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-	close(g.gate)
-	x.turnEnds(2)
-	wantAnswers(t, "live", x.matches("live", r.oracle(1, id)), "Before.", firstHalf+secondHalf)
-}
-
-func TestALongAnswerWithoutNumbersIsShownWholeHoweverLittleIsKept(t *testing.T) {
-	text := strings.Repeat("word ", 400)
-	for name, keep := range map[string]func(*relay.Config){
-		"few events": func(c *relay.Config) { c.ReplayEvents = 7 },
-		"few bytes":  func(c *relay.Config) { c.ReplayBytes = 1000 },
-		"hardly any": func(c *relay.Config) { c.ReplayBytes = 50 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, keep, anyframetest.WithUnnumberedDeltas(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-				c.Say("Short.")
-				c.Say(text)
-			}))
-			v := r.visitor()
-			x, y := v.open(""), v.open("")
-			v.say("go on", "k1")
-			for _, x := range []*tab{x, y, v.open("")} {
-				es := x.until("the end", func(es []event) bool {
-					at := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" })
-					return at >= 0 && !slices.ContainsFunc(es[at:], func(e event) bool { return e.kind == "reset" })
-				})
-				wantAnswers(t, "shown", es, "Short."+text)
-			}
-		})
-	}
-}
-
-func TestAStreamThatSkipsNumbersIsTrustedAndItsHolesAreStillFilled(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-		c.Say(strings.Repeat("a ", 60))
-	}))
-	v := r.visitor()
-	x := v.open("")
-	v.say("one", "k1")
-	x.turnEnds(1)
-	id := r.upstream()
-	asked := r.plane.Count(anyframetest.OpTranscript)
-	if asked > 20 {
-		t.Errorf("reads of the transcript for 63 holes that are AnyFrame's own: got %d, want at most 20", asked)
-	}
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: 40, Op: anyframetest.OpEvents, Times: 1})
-	r.plane.CutStreams()
-	v.say("two", "k2")
-	x.turnEnds(2)
-	x.matches("live", r.oracle(1, id))
-	r.counts(map[string]float64{"relay_upstream_events_filled_total": 1, "relay_upstream_stream_reconnects_total cause broken": 1, "relay_upstream_stream_reconnects_total": 1})
-}
-
-func TestAnEventThatIsTooLargeIsLeftOutAndTheRestComes(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-		c.Emit(textPayload("Small.", false))
-		c.Emit(textPayload(strings.Repeat("x", 17<<20), false))
-		c.Emit(textPayload("Smaller.", false))
-	}))
-	v := r.visitor()
-	x := v.open("")
-	v.say("go", "k1")
-	wantAnswers(t, "live", x.turnEnds(1), "Small.Smaller.")
-}
-
-func TestWordsThatCameWhileTheStreamWasDownAreNotMissingFromTheMiddle(t *testing.T) {
-	for name, opts := range map[string][]anyframetest.Option{"": nil, "no messages": {anyframetest.WithoutUserEcho()}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
-			lost := make(chan struct{})
-			parts := []string{"One ", "two ", "three."}
-			r := newRig(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-				if c.Prompt() == "before" {
-					return
-				}
-				for i, part := range parts {
-					c.EmitUnnumbered(textPayload(part, true))
-					if i == 1 {
-						close(lost)
-					}
-					if i < len(gates) {
-						select {
-						case <-gates[i]:
-						case <-c.Context().Done():
-							return
-						}
-					}
-				}
-				c.Emit(textPayload(strings.Join(parts, ""), false))
-			}))...)
-			v := r.visitor()
-			x := v.open("")
-			v.say("before", "k1")
-			x.turnEnds(1)
-			v.say("now", "k2")
-			x.until("the first word", func(es []event) bool { return slices.Contains(answers(es), parts[0]) })
-			id := r.upstream()
-			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
-			r.plane.CutStreams()
-			r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
-			close(gates[0]) // the second word is lost on everybody
-			<-lost
-			r.plane.ClearFaults()
-			r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-			close(gates[1])
-			wantAnswers(t, "live", x.turnEnds(2), "", strings.Join(parts, ""))
-		})
-	}
-}
-
-func TestATabThatIsAheadOfARestartedRelayHearsWhatHasNoNumber(t *testing.T) {
-	t.Parallel()
-	g := gated{gate: make(chan struct{})}
-	disk := onDisk(t)
-	r := newRig(t, disk, anyframetest.WithAgent(1, g.speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("now", "k1")
-	seen := numbered(x.until("half the answer", func(es []event) bool { return slices.Equal(answers(es), []string{firstHalf}) }))
-	r.restart()
-	x = v.open(seen[len(seen)-1].id)
-	id := r.upstream()
-	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
-	log := r.plane.Log(id)
-	last := fmt.Sprintf("1-%d", log[len(log)-1].Seq)
-	eventually(t, "caught up", func() bool {
-		a := v.do("GET", "/v1/session", "")
-		return a.json["last_event_id"] == last && a.json["agent_busy"] == true
 	})
-	r.plane.Sleep(id)
-	es := x.turnEnds(1)
-	end := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" }) // that it sleeps may come at once, too
-	if got := es[end].str("reason"); got != "interrupted" {
-		t.Errorf("turn end: got %q, want interrupted", got)
-	}
-	if got := numbered(es); got != nil {
-		t.Errorf("numbered events: got\n%swant none", lines(got))
-	}
 }
 
-func TestAFaultOfOurOwnEndsNobodysConversation(t *testing.T) {
-	for where, happens := range map[string]func(*rig){
-		"stream broke": func(r *rig) { r.plane.CutStreams() },
-		"filled a hole in the stream": func(r *rig) {
-			r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
+func TestFaults_StreamSkipsIrregularly_LostEventFetched(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		// Three apart, and six where AnyFrame keeps a message to itself: as far as
+		// two events are apart when the one between is lost.
+		r := via.newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
+		v := r.visitor()
+		x := v.open("")
+		for i := range 4 {
+			v.say("go on", fmt.Sprint("k", i))
+			x.turnEnds(i + 1)
+		}
+		for n := 2; n < 8; n++ {
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Drop, N: n, Op: anyframetest.OpEvents, Times: 1})
 			r.plane.CutStreams()
-		},
-	} {
-		t.Run(where, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, nil, anyframetest.WithAgent(1, speak))
-			v := r.visitor()
-			x := v.open("")
-			v.say("one", "k1")
-			x.turnEnds(1)
-			var once sync.Once
-			r.onLog.Store(new(func(rec slog.Record) {
-				if rec.Message == where {
-					once.Do(func() { panic("a fault in the pump") })
-				}
-			}))
-			happens(r)
-			v.say("two", "k2")
-			x.turnEnds(2)
-			v.say("three", "k3")
-			x.turnEnds(3)
-			wantAnswers(t, "from the start", v.open("").matches("from the start", r.oracle(1, r.upstream())), firstWords+spoken, firstWords+spoken, firstWords+spoken)
-			if r.metric("relay_panics_total") == 0 {
-				t.Error("no panic was counted")
-			}
-		})
-	}
+			v.say("go on", fmt.Sprint("lost", n))
+			x.turnEnds(n + 3)
+			x.matches(fmt.Sprintf("event %d was lost", n), r.oracle(1, r.upstream()))
+		}
+	})
 }

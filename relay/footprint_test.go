@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
@@ -26,14 +25,14 @@ func TestFootprint(t *testing.T) {
 		turns    = 6 // of 60 bytes each
 		most     = 12 << 10
 	)
-	for name, measure := range map[string]func(t *testing.T) (store string, size func(*rig) int64){"redis": sizeOfRedis, "sqlite": sizeOfSQLite} {
+	for name, measure := range map[string]func(t *testing.T) (store string, size func(*harness) int64){"redis": sizeOfRedis, "sqlite": sizeOfSQLite} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url, size := measure(t)
-			r := newRig(t, func(c *relay.Config) { c.Store, c.MaxSessions = url, 10*visitors }, anyframetest.WithAgent(1, talk))
+			r := newHarness(t, func(c *relay.Config) { c.Store, c.MaxSessions = url, 10*visitors }, anyframetest.WithAgent(1, talk))
 			empty := size(r)
 			everybody := make([]*browser, visitors)
-			inEight(visitors, func(i int) { everybody[i] = r.visitor() })
+			parallel(visitors, func(i int) { everybody[i] = r.visitor() })
 			known := size(r)
 			t.Logf("%s: %d bytes a visitor who has said nothing", name, (known-empty)/visitors)
 			before := int64(0)
@@ -43,7 +42,7 @@ func TestFootprint(t *testing.T) {
 					t.Logf("%s: %d bytes more with the first turn", name, (before-known)/visitors)
 					r.logCalls("the first turn", visitors)
 				}
-				inEight(visitors, func(i int) { everybody[i].say(strings.Repeat("hello ", 10), fmt.Sprint("k", n)) })
+				parallel(visitors, func(i int) { everybody[i].say(strings.Repeat("hello ", 10), fmt.Sprint("k", n)) })
 			}
 			after := size(r)
 			t.Logf("%s: %d bytes more with each further turn", name, (after-before)/visitors/(turns-1))
@@ -55,21 +54,8 @@ func TestFootprint(t *testing.T) {
 	}
 }
 
-// inEight does n things, eight at a time.
-func inEight(n int, do func(i int)) {
-	var wg sync.WaitGroup
-	for worker := range 8 {
-		wg.Go(func() {
-			for i := worker; i < n; i += 8 {
-				do(i)
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // logCalls tells what AnyFrame was asked, by turn.
-func (r *rig) logCalls(what string, turns int) {
+func (r *harness) logCalls(what string, turns int) {
 	calls := map[anyframetest.Op]int{}
 	for _, op := range []anyframetest.Op{anyframetest.OpCreate, anyframetest.OpGet, anyframetest.OpMessage, anyframetest.OpEvents, anyframetest.OpTranscript, anyframetest.OpAny} {
 		calls[op] = r.plane.Count(op)
@@ -80,9 +66,9 @@ func (r *rig) logCalls(what string, turns int) {
 }
 
 // sizeOfRedis counts what Redis itself says that its keys take.
-func sizeOfRedis(t *testing.T) (string, func(*rig) int64) {
+func sizeOfRedis(t *testing.T) (string, func(*harness) int64) {
 	server := redistest.Start(t)
-	return server.URL(), func(*rig) (sum int64) {
+	return server.URL(), func(*harness) (sum int64) {
 		ctx, client := context.Background(), server.Client()
 		keys, err := client.Keys(ctx, "*").Result()
 		if err != nil {
@@ -96,9 +82,9 @@ func sizeOfRedis(t *testing.T) (string, func(*rig) int64) {
 }
 
 // sizeOfSQLite looks at the file, which a closed store leaves whole.
-func sizeOfSQLite(t *testing.T) (string, func(*rig) int64) {
+func sizeOfSQLite(t *testing.T) (string, func(*harness) int64) {
 	path := filepath.Join(t.TempDir(), "relay.db")
-	return "sqlite:" + path, func(r *rig) (sum int64) {
+	return "sqlite:" + path, func(r *harness) (sum int64) {
 		r.restart()
 		for _, suffix := range []string{"", "-wal"} {
 			if info, err := os.Stat(path + suffix); err == nil {

@@ -15,17 +15,17 @@ func pieceOf(text string, delta bool) map[string]any {
 	return map[string]any{"type": "assistant", "delta": delta, "content": []map[string]any{{"type": "text", "text": text}}}
 }
 
-// TestTheKeyInTheAgentsWordsIsMaskedWhereverAStreamBegins has an agent say the
+// TestMasking_KeyInAgentText_MaskedFromAnyStart has an agent say the
 // relay's key in pieces, and a browser that comes back after each of them.
-func TestTheKeyInTheAgentsWordsIsMaskedWhereverAStreamBegins(t *testing.T) {
+func TestMasking_KeyInAgentText_MaskedFromAnyStart(t *testing.T) {
 	const text = "The key is " + canary + ", keep it."
 	const want = "The key is afm_…, keep it."
 	for name, numbered := range map[string]bool{"numbered": true, "unnumbered": false} {
 		for replay, kept := range map[string]int{"all kept": 2000, "little kept": 3} {
 			t.Run(name+", "+replay, func(t *testing.T) {
 				t.Parallel()
-				disk := onDisk(t)
-				r := newRig(t, func(c *relay.Config) { disk(c); c.ReplayEvents = kept }, anyframetest.WithKey(canary), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+				disk := sqliteFile(t)
+				r := newHarness(t, func(c *relay.Config) { disk(c); c.ReplayEvents = kept }, anyframetest.WithKey(canary), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 					for rest := text; rest != ""; {
 						n := min(3, len(rest))
 						if numbered {
@@ -82,7 +82,7 @@ func TestTheKeyInTheAgentsWordsIsMaskedWhereverAStreamBegins(t *testing.T) {
 	}
 }
 
-func (x *tab) text() string {
+func (x *stream) text() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.raw.String()

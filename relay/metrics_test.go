@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
@@ -16,7 +18,7 @@ import (
 
 // metric is the sum of the series that carry these labels, which come in
 // pairs; of a histogram, how often something was observed.
-func (r *rig) metric(name string, labels ...string) (sum float64) {
+func (r *harness) metric(name string, labels ...string) (sum float64) {
 	r.t.Helper()
 	families, err := r.reg.Gather()
 	if err != nil {
@@ -49,7 +51,7 @@ func (r *rig) metric(name string, labels ...string) (sum float64) {
 }
 
 // counts fails the test unless the metrics have these values.
-func (r *rig) counts(want map[string]float64) {
+func (r *harness) counts(want map[string]float64) {
 	r.t.Helper()
 	for series, value := range want {
 		fields := strings.Fields(series)
@@ -62,9 +64,9 @@ func (r *rig) counts(want map[string]float64) {
 	}
 }
 
-func TestMetricsTellOfAConversation(t *testing.T) {
+func TestMetrics_Conversation_Counted(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.ReplayEvents = 6 }, anyframetest.WithAgent(1, talk))
+	r := newHarness(t, func(c *relay.Config) { c.ReplayEvents = 6 }, anyframetest.WithAgent(1, talk))
 	r.counts(map[string]float64{ // there before anything happens
 		"relay_turns_total result accepted": 0, "relay_streams_ended_total reason slow": 0, "relay_resumes_total from reset": 0,
 		"relay_session_wakes_total kind new": 0, "relay_upstream_breaker_open": 0, "relay_upstream_key_refused": 0,
@@ -117,9 +119,9 @@ func TestMetricsTellOfAConversation(t *testing.T) {
 	})
 }
 
-func TestMetricsTellWhatIsWrongWithAnyFrame(t *testing.T) {
+func TestMetrics_UpstreamFailures_CountedByCause(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
+	r := newHarness(t, nil)
 	v := r.visitor()
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusUnauthorized, Op: anyframetest.OpCreate})
 	if a := v.do("POST", "/v1/messages", `{"text":"hello"}`); a.code() != "upstream_unavailable" {
@@ -131,7 +133,7 @@ func TestMetricsTellWhatIsWrongWithAnyFrame(t *testing.T) {
 	})
 	r.plane.ClearFaults()
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusInternalServerError})
-	broken := newRigOn(t, r.plane)
+	broken := newHarnessOn(t, r.plane)
 	w := broken.visitor()
 	eventually(t, "the breaker opens", func() bool {
 		w.do("POST", "/v1/messages", `{"text":"hello"}`)
@@ -139,9 +141,9 @@ func TestMetricsTellWhatIsWrongWithAnyFrame(t *testing.T) {
 	})
 }
 
-func TestStreamsOfAnyFramesAreCountedByWhyTheyAreOpenedAgain(t *testing.T) {
+func TestMetrics_UpstreamReconnects_CountedByCause(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
+	r := newHarness(t, nil)
 	v := r.visitor()
 	x := v.open("")
 	v.say("hello", "k1")
@@ -159,15 +161,15 @@ func TestStreamsOfAnyFramesAreCountedByWhyTheyAreOpenedAgain(t *testing.T) {
 	}
 }
 
-// newRigOn is another relay on the same control plane.
-func newRigOn(t *testing.T, plane *anyframetest.Server) *rig {
+// newHarnessOn is another relay on the same control plane.
+func newHarnessOn(t *testing.T, plane *anyframetest.Server) *harness {
 	t.Helper()
-	return rigFor(t, plane, nil)
+	return harnessFor(t, plane, nil)
 }
 
-func TestMetricsCountFailuresOfTheStoreAndNotItsAnswers(t *testing.T) {
+func TestMetrics_StoreFailures_CountedWithoutAnswers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, onDisk(t))
+	r := newHarness(t, sqliteFile(t))
 	v := r.visitor()
 	v.say("hello", "k1") // looks for notes and records that are not there
 	if a := v.do("GET", "/readyz", ""); a.status != http.StatusOK {
@@ -191,14 +193,14 @@ func TestMetricsCountFailuresOfTheStoreAndNotItsAnswers(t *testing.T) {
 	}
 }
 
-func TestStreamsAreCountedByHowTheyEnded(t *testing.T) {
+func TestMetrics_StreamEnds_CountedByReason(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.StreamLifetime = time.Second })
+	r := newHarness(t, func(c *relay.Config) { c.StreamLifetime = time.Second })
 	v := r.visitor()
 	v.open("")
 	eventually(t, "its time is over", func() bool { return r.metric("relay_streams_ended_total") == 1 })
 	r.counts(map[string]float64{"relay_streams_ended_total reason lifetime": 1})
-	long := newRig(t, nil)
+	long := newHarness(t, nil)
 	v = long.visitor()
 	v.open("").status("none")
 	long.srv.Drain(t.Context())
@@ -206,9 +208,9 @@ func TestStreamsAreCountedByHowTheyEnded(t *testing.T) {
 	long.counts(map[string]float64{"relay_streams_ended_total reason drained": 1})
 }
 
-func TestAReaderWhoTakesNothingIsCountedAsSlow(t *testing.T) {
+func TestMetrics_ReaderTakesNothing_CountedAsSlow(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithWordsPerDelta(20000), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+	r := newHarness(t, nil, anyframetest.WithWordsPerDelta(20000), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Say(strings.Repeat("more than any socket holds ", 400000))
 	}))
 	v := r.visitor()
@@ -228,4 +230,28 @@ func TestAReaderWhoTakesNothingIsCountedAsSlow(t *testing.T) {
 		return r.metric("relay_streams_open") == 0
 	})
 	r.counts(map[string]float64{"relay_streams_ended_total reason slow": 1, "relay_streams_ended_total reason gone": 0})
+}
+
+// metric is the value of a counter or gauge; all its labels come in pairs.
+func metric(t *testing.T, reg prometheus.Gatherer, name string, labels ...string) (sum float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var has []string
+			for _, l := range m.GetLabel() {
+				has = append(has, l.GetName(), l.GetValue())
+			}
+			if len(labels) == 0 || slices.Equal(has, labels) {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
 }

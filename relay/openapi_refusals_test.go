@@ -26,9 +26,9 @@ func operations() []string {
 	return all
 }
 
-// TestEveryOperationIsRefusedAlike also stands for docs/openapi.yaml, which says
+// TestOpenAPI_EveryOperation_RefusalsDocumented also stands for docs/openapi.yaml, which says
 // so of each.
-func TestEveryOperationIsRefusedAlike(t *testing.T) {
+func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 	t.Parallel()
 	stranger := "Bearer " + strings.Repeat("x", 43)
 	for name, tt := range map[string]struct {
@@ -49,7 +49,7 @@ func TestEveryOperationIsRefusedAlike(t *testing.T) {
 			if len(operations()) < 9 {
 				t.Fatalf("got %q, want all", operations())
 			}
-			d := newDesk(t, tt.config)
+			d := newOffline(t, tt.config)
 			if tt.status == 429 {
 				d.ask("GET", "/v1/session", "")
 			}
@@ -75,9 +75,9 @@ func TestEveryOperationIsRefusedAlike(t *testing.T) {
 	}
 }
 
-func TestARelayThatEndsRefusesWhateverNeedsASession(t *testing.T) {
+func TestOpenAPI_Draining_SessionOperationsRefused(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, nil)
+	d := newOffline(t, nil)
 	token := d.mint()
 	d.srv.CloseHub()
 	for _, op := range []string{"GET /v1/session", "POST /v1/session", "DELETE /v1/session", "POST /v1/messages", "POST /v1/responses", "GET /v1/events", "GET /v1/transcript"} {
@@ -86,18 +86,18 @@ func TestARelayThatEndsRefusesWhateverNeedsASession(t *testing.T) {
 	}
 }
 
-func TestAnAgentThatCannotBeAskedForIsSaidSoAtOnce(t *testing.T) {
+func TestOpenAPI_AgentUnknown_RefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, onDisk(t), anyframetest.WithAgent(1, speak))
+	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak))
 	v, _ := r.begin("hello")
 	r.restart() // so that AnyFrame must be asked whether it runs
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: 401})
 	refused(t, "POST /v1/session", v.do("POST", "/v1/session", ""), 503, "upstream_unavailable")
 }
 
-func TestEndingWaitsForABootAndThenGivesUp(t *testing.T) {
+func TestOpenAPI_EndDuringBoot_WaitsThenRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.SendWait = time.Second }, anyframetest.WithBootDelay(time.Hour))
+	r := newHarness(t, func(c *relay.Config) { c.SendWait = time.Second }, anyframetest.WithBootDelay(time.Hour))
 	v := r.visitor()
 	if a := v.do("POST", "/v1/session", ""); a.status != http.StatusAccepted {
 		t.Fatalf("POST /v1/session: got %d %s, want 202", a.status, a.body)
@@ -105,9 +105,9 @@ func TestEndingWaitsForABootAndThenGivesUp(t *testing.T) {
 	refused(t, "DELETE /v1/session", v.do("DELETE", "/v1/session", ""), 503, "session_booting")
 }
 
-func TestATranscriptThatDoesNotComeIsATimeout(t *testing.T) {
+func TestOpenAPI_TranscriptTimesOut_GatewayTimeout(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, speak))
+	r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, speak))
 	v := r.visitor()
 	x := v.open("")
 	v.say("hello", "k1")
@@ -116,10 +116,10 @@ func TestATranscriptThatDoesNotComeIsATimeout(t *testing.T) {
 	refused(t, "GET /v1/transcript", v.do("GET", "/v1/transcript", ""), 504, "upstream_timeout")
 }
 
-func TestWhatHasNoWordIsShownWithFullVisibilityOnly(t *testing.T) {
+func TestOpenAPI_UnknownEventTypes_FullVisibilityOnly(t *testing.T) {
 	t.Parallel()
 	for visibility, want := range map[relay.Visibility]int{relay.VisibilityFull: 1, relay.VisibilityTools: 0} {
-		r := newRig(t, func(c *relay.Config) { c.Visibility = visibility }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		r := newHarness(t, func(c *relay.Config) { c.Visibility = visibility }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 			c.Emit(map[string]any{"type": "weather", "sky": "blue"})
 		}))
 		v := r.visitor()
@@ -131,7 +131,7 @@ func TestWhatHasNoWordIsShownWithFullVisibilityOnly(t *testing.T) {
 	}
 }
 
-func TestTheDescriptionIsRead(t *testing.T) {
+func TestOpenAPI_Description_IsRead(t *testing.T) {
 	t.Parallel()
 	d := documented()
 	for _, key := range []string{

@@ -13,16 +13,29 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-func asks(c *anyframetest.Chat) {
-	if c.Prompt() == "permit" {
-		c.Say(fmt.Sprint("Permitted: ", c.Permit("Bash", map[string]any{"command": "ls"})))
-		return
+// An answer that may not have arrived does not settle the prompt.
+func TestPrompt_AnswerOutcomeUnknown_NotSettled(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("You chose " + c.Ask("Which?", "red", "green")) }))
+	v := r.visitor()
+	x := v.open("")
+	v.say("hi", "a")
+	got := x.until("the question", func(es []event) bool { return count(es, "question") == 1 })
+	id := got[len(got)-1].str("id")
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpRespond, Status: 500, Times: 1})
+	for try := range 2 {
+		a := v.do("POST", "/v1/responses", `{"id":"`+id+`","answer":"red"}`)
+		if a.status != 502 || a.code() != "upstream_failed" || a.header.Get("Retry-After") == "" {
+			t.Errorf("try %d: got %d %s, want 502 upstream_failed with Retry-After", try, a.status, a.body)
+		}
 	}
-	c.Say("You chose " + c.Ask("Which?", "red", "green") + ".")
+	if n := count(x.all(), "settled"); n != 0 {
+		t.Errorf("settled events: got %d, want none", n)
+	}
 }
 
 // prompt waits for a prompt of a kind and returns its id.
-func (x *tab) prompt(kind string) string {
+func (x *stream) prompt(kind string) string {
 	x.t.Helper()
 	es := x.until(kind, func(es []event) bool { return count(es, kind) > 0 })
 	return es[slices.IndexFunc(es, func(e event) bool { return e.kind == kind })].str("id")
@@ -51,7 +64,7 @@ func outcomes(events []event) []string {
 
 // settles waits for the end of the turn and for a prompt to be settled, which
 // may come a moment later.
-func (x *tab) settles() []event {
+func (x *stream) settles() []event {
 	x.t.Helper()
 	return x.until("the turn's end and the prompt's", func(es []event) bool {
 		return count(es, "turn_end") > 0 && count(es, "settled") > 0
@@ -65,17 +78,10 @@ func wantOutcomes(t *testing.T, what string, es []event, want ...string) {
 	}
 }
 
-func wantProblem(t *testing.T, what string, a answer, status int, code string) {
-	t.Helper()
-	if a.status != status || a.code() != code {
-		t.Errorf("%s: got %d %s, want %d %s", what, a.status, a.body, status, code)
-	}
-}
-
-func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
+func TestPrompt_Answered_SettledOnEveryTab(t *testing.T) {
 	t.Parallel()
-	disk := onDisk(t)
-	r := newRig(t, disk, anyframetest.WithAgent(1, asks))
+	disk := sqliteFile(t)
+	r := newHarness(t, disk, anyframetest.WithAgent(1, asks))
 	v := r.visitor()
 	x, y := v.open(""), v.open("")
 	v.say("ask", "k1")
@@ -91,7 +97,7 @@ func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
 		t.Errorf("answer: got %d %s, want 202 {}", a.status, a.body)
 	}
 	wantProblem(t, "another answer", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
-	for name, x := range map[string]*tab{"asked": x, "watched": y, "came later": v.open("")} {
+	for name, x := range map[string]*stream{"asked": x, "watched": y, "came later": v.open("")} {
 		es := x.settles()
 		wantOutcomes(t, name, es, id+" answered")
 		wantAnswers(t, name, es, "You chose red.")
@@ -105,9 +111,9 @@ func TestAQuestionIsAnsweredOnceAndSettledOnEveryTab(t *testing.T) {
 	}
 }
 
-func TestAQuestionOfTheLastConversationIsNotOneOfThis(t *testing.T) {
+func TestPrompt_OfPreviousEpoch_Unknown(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *relay.Config) { c.VisitorApprovals = true }, anyframetest.WithAgent(1, asks))
+	r := newHarness(t, func(c *relay.Config) { c.VisitorApprovals = true }, anyframetest.WithAgent(1, asks))
 	v := r.visitor()
 	for kind, text := range map[string]string{"question": "ask", "approval": "permit"} {
 		x := v.open("")
@@ -131,9 +137,9 @@ func TestAQuestionOfTheLastConversationIsNotOneOfThis(t *testing.T) {
 	}
 }
 
-func TestOfManyAnswersAtOnceOneCounts(t *testing.T) {
+func TestPrompt_AnswersAtOnce_OneCounts(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithAgent(1, asks))
+	r := newHarness(t, nil, anyframetest.WithAgent(1, asks))
 	v := r.visitor()
 	x := v.open("")
 	v.say("ask", "k1")
@@ -165,7 +171,8 @@ func TestOfManyAnswersAtOnceOneCounts(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
+// An answer that may have arrived is not sent twice.
+func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault  anyframetest.Fault
 		status int // of the first answer
@@ -178,7 +185,7 @@ func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, asks))
+			r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, asks))
 			v := r.visitor()
 			x := v.open("")
 			v.say("ask", "k1")
@@ -208,12 +215,12 @@ func TestAnAnswerWhoseFateIsUnknownArrivesOnce(t *testing.T) {
 	}
 }
 
-func TestAPromptAnsweredByTheOperatorIsSettledElsewhere(t *testing.T) {
+func TestPrompt_AnsweredByOperator_SettledElsewhere(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
 			t.Parallel()
-			disk := onDisk(t)
-			r := newRig(t, disk, anyframetest.WithAgent(1, asks))
+			disk := sqliteFile(t)
+			r := newHarness(t, disk, anyframetest.WithAgent(1, asks))
 			v := r.visitor()
 			x := v.open("")
 			v.say("ask", "k1")
@@ -224,60 +231,11 @@ func TestAPromptAnsweredByTheOperatorIsSettledElsewhere(t *testing.T) {
 				x.prompt("question")
 			}
 			r.plane.Answer(r.upstream(), "blue")
-			for name, x := range map[string]*tab{"live": x, "later": v.open("")} {
+			for name, x := range map[string]*stream{"live": x, "later": v.open("")} {
 				wantAnswers(t, name, x.settles(), "You chose blue.")
 				wantOutcomes(t, name, x.all(), id+" elsewhere")
 			}
 			wantProblem(t, "too late", v.respond(id, "red"), http.StatusConflict, "prompt_settled")
-		})
-	}
-}
-
-func TestWithApprovalsOffNobodyLearnsWhatTheAgentAsksFor(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil, anyframetest.WithAgent(1, asks))
-	v := r.visitor()
-	x := v.open("")
-	v.say("permit", "k1")
-	es := x.until("approval", func(es []event) bool { return count(es, "approval") == 1 })
-	if got := es[len(es)-1].data; got != `{"id":null}` {
-		t.Errorf("approval: got %s, want only that there is one", got)
-	}
-	for _, id := range []string{"p1-2", "nonsense"} {
-		for _, decision := range []string{"approve", "deny"} {
-			wantProblem(t, decision+" "+id, v.decide(id, decision), http.StatusForbidden, "approvals_off")
-		}
-	}
-	if got := r.plane.Count(anyframetest.OpRespond); got != 0 {
-		t.Errorf("answers that AnyFrame got: got %d, want none", got)
-	}
-	r.plane.Answer(r.upstream(), "approve")
-	wantAnswers(t, "live", x.turnEnds(1), "Permitted: true")
-	wantOutcomes(t, "live", x.all())
-}
-
-func TestWithApprovalsOnVisitorsDecide(t *testing.T) {
-	for decision, outcome := range map[string]string{"approve": "approved", "deny": "denied"} {
-		t.Run(decision, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, func(c *relay.Config) { c.VisitorApprovals = true }, anyframetest.WithAgent(1, asks))
-			v := r.visitor()
-			x := v.open("")
-			v.say("permit", "k1")
-			id := x.prompt("approval")
-			asked := x.all()[len(x.all())-1]
-			if asked.str("tool") != "Bash" || fmt.Sprint(asked.json["input"]) != "map[command:ls]" {
-				t.Errorf("approval: got %s, want the tool and its input", asked.data)
-			}
-			wantProblem(t, "an unknown id", v.decide("p1-999", decision), http.StatusNotFound, "prompt_unknown")
-			wantProblem(t, "an answer to an approval", v.respond(id, "red"), http.StatusNotFound, "prompt_unknown")
-			if a := v.decide(id, decision); a.status != http.StatusAccepted {
-				t.Errorf("decision: got %d %s, want 202", a.status, a.body)
-			}
-			wantProblem(t, "another decision", v.decide(id, "approve"), http.StatusConflict, "prompt_settled")
-			wantAnswers(t, "live", x.settles(), fmt.Sprint("Permitted: ", decision == "approve"))
-			wantOutcomes(t, "live", x.all(), id+" "+outcome)
-			wantOutcomes(t, "later", v.open("").settles(), id+" "+outcome)
 		})
 	}
 }

@@ -41,9 +41,9 @@ func (s *rankSpy) SaveNote(ctx context.Context, n store.Note) (store.Note, error
 	return s.Store.SaveNote(ctx, n)
 }
 
-// spied is a rig whose relay tells a spy of its sandboxes.
-func spied(t *testing.T) (*rig, *rankSpy) {
-	r := newRig(t, nil, anyframetest.WithAgent(1, atWork))
+// spied is a harness whose relay tells a spy of its sandboxes.
+func spied(t *testing.T) (*harness, *rankSpy) {
+	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
 	r.srv.SetWatch(time.Hour, time.Hour) // else the store would be told again by and by
 	spy := &rankSpy{}
 	r.srv.WrapStore(func(s store.Store) store.Store {
@@ -65,7 +65,7 @@ func (s *rankSpy) awake(t *testing.T) []store.Awake {
 
 // begin is a visitor who has had an answer, whose sandbox is the nth and counts
 // as idle.
-func (s *rankSpy) begin(r *rig, n int) *browser {
+func (s *rankSpy) begin(r *harness, n int) *browser {
 	r.t.Helper()
 	v, _ := r.begin("hi")
 	eventually(r.t, "all are counted as idle", func() bool {
@@ -104,7 +104,7 @@ func TestTheStoreIsToldOfManyStreamsInFewCalls(t *testing.T) {
 	}))
 	sleeper.open("").status("sleeping") // the store has nothing to know of those who have no sandbox
 	r.visitor().open("")
-	inEight(visitors, func(i int) { awake[i].open("").turnEnds(1) })
+	parallel(visitors, func(i int) { awake[i].open("").turnEnds(1) })
 	eventually(t, "all count as listened to", func() bool {
 		n := 0
 		for _, a := range spy.awake(t) {

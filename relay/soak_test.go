@@ -69,7 +69,7 @@ func TestSoak(t *testing.T) {
 type reader struct {
 	v      *browser
 	kept   []event // up to and with the last numbered one
-	x      *tab
+	x      *stream
 	resets int
 }
 
@@ -141,7 +141,7 @@ func soak(t *testing.T, seed uint64) {
 		c.Tool("Bash", map[string]any{"command": "ls"})
 		c.Say("You said " + c.Prompt() + ", and so it is, word for word.")
 	}))
-	shared := sharing(onDisk)
+	shared := sharing(sqliteFile)
 	if seed%4 == 0 && echo {
 		shared = inRedis
 	}
@@ -155,10 +155,10 @@ func soak(t *testing.T, seed uint64) {
 		}
 		c.ReplayEvents = kept
 	}
-	r := newRig(t, change, opts...)
-	rigs := []*rig{r}
+	r := newHarness(t, change, opts...)
+	rigs := []*harness{r}
 	if seed%2 == 0 && echo { // else two replicas each show a message in a place of their own, see ARCHITECTURE.md
-		rigs = append(rigs, rigFor(t, r.plane, change))
+		rigs = append(rigs, harnessFor(t, r.plane, change))
 	}
 	for _, r := range rigs {
 		r.srv.SetLeases(time.Second)

@@ -21,6 +21,37 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
+// TestStream_UnusualRequestHeaders_SameResponse asks for parts of it, for another
+// type, or for what has not changed.
+func TestStream_UnusualRequestHeaders_SameResponse(t *testing.T) {
+	r := newHarness(t, nil)
+	v := r.visitor()
+	for name, headers := range map[string][]string{
+		"a range": {"Range", "bytes=0-1"}, "what changed": {"If-None-Match", "*"}, "another type": {"Accept", "text/html"}, "a coding": {"Accept-Encoding", "gzip, br, zstd"},
+		"since": {"If-Modified-Since", "Mon, 23 Nov 2099 10:00:00 GMT"}, "a foreign id": {"X-Request-Id", "mine"},
+	} {
+		x := v.openAt("/v1/events", headers...)
+		x.status("none")
+		for field, want := range map[string]string{
+			"Content-Type": "text/event-stream; charset=utf-8", "Content-Encoding": "", "Content-Range": "", "Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff",
+		} {
+			if got := x.res.Header.Get(field); got != want {
+				t.Errorf("%s: got %s %q, want %q", name, field, got, want)
+			}
+		}
+		if x.res.Header.Get("X-Request-Id") == "mine" {
+			t.Errorf("%s: the request has the id that the client made up", name)
+		}
+		x.close()
+	}
+	for method, want := range map[string]int{"HEAD": 405, "POST": 405, "OPTIONS": 204} {
+		if a := v.do(method, "/v1/events", ""); a.status != want {
+			t.Errorf("%s: got %d, want %d", method, a.status, want)
+		}
+	}
+	refused(t, "without a token", (&browser{r: r}).do("GET", "/v1/events", ""), 401, "visitor_unknown")
+}
+
 // paper is a connection that keeps what is written to it and when. It takes no
 // writes any more once it is stuck: then they fail when their deadline comes.
 type paper struct {
@@ -137,7 +168,7 @@ func retryOf(t *testing.T, text string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func TestTheFirstBytesComeAtOnce(t *testing.T) {
+func TestStream_Opened_FirstBytesAtOnce(t *testing.T) {
 	inside(t, func(t *testing.T, _ *relay.Server, open func() (*paper, <-chan time.Time)) {
 		begin := time.Now()
 		p, _ := open()
@@ -161,7 +192,7 @@ func TestTheFirstBytesComeAtOnce(t *testing.T) {
 	})
 }
 
-func TestAQuietStreamIsNeverSilentForFifteenSecondsAndEndsInItsTime(t *testing.T) {
+func TestStream_Quiet_HeartbeatWithin15sAndLifetime(t *testing.T) {
 	inside(t, func(t *testing.T, _ *relay.Server, open func() (*paper, <-chan time.Time)) {
 		begin := time.Now()
 		spread := map[time.Duration]bool{}
@@ -191,7 +222,7 @@ func TestAQuietStreamIsNeverSilentForFifteenSecondsAndEndsInItsTime(t *testing.T
 	})
 }
 
-func TestDrainingEndsStreamsSpreadOverFiveSecondsWithARetryTime(t *testing.T) {
+func TestStream_Drain_EndsSpreadOver5sWithRetry(t *testing.T) {
 	inside(t, func(t *testing.T, srv *relay.Server, open func() (*paper, <-chan time.Time)) {
 		var ends []<-chan time.Time
 		var papers []*paper
@@ -231,7 +262,8 @@ func TestDrainingEndsStreamsSpreadOverFiveSecondsWithARetryTime(t *testing.T) {
 	})
 }
 
-func TestAWriteThatTakesTenSecondsEndsItsStreamAndNoOther(t *testing.T) {
+// A write that takes 10 s ends its own stream and no other.
+func TestStream_WriteTakes10s_OnlyThatStreamEnds(t *testing.T) {
 	inside(t, func(t *testing.T, _ *relay.Server, open func() (*paper, <-chan time.Time)) {
 		begin := time.Now()
 		stuck, ended := open()
@@ -246,10 +278,10 @@ func TestAWriteThatTakesTenSecondsEndsItsStreamAndNoOther(t *testing.T) {
 	})
 }
 
-func TestAReaderThatNeverReadsCostsOthersNothingAndCatchesUpLater(t *testing.T) {
+func TestStream_ReaderNeverReads_OthersUnaffectedAndCatchesUp(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("many words ", 3000)
-	r := newRig(t, func(c *relay.Config) { c.ReplayEvents = 50 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }))
+	r := newHarness(t, func(c *relay.Config) { c.ReplayEvents = 50 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }))
 	v := r.visitor()
 	// A reader that takes the first line and then nothing, for now.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.web.URL+"/v1/events", nil)
@@ -267,7 +299,7 @@ func TestAReaderThatNeverReadsCostsOthersNothingAndCatchesUpLater(t *testing.T) 
 	x.turnEnds(1)
 	want := r.oracle(1, r.upstream())
 	x.matches("the one who reads", want)
-	slow := &tab{t: t, cancel: func() { res.Body.Close() }, res: res, done: make(chan struct{}), grew: make(chan struct{}, 1)}
+	slow := &stream{t: t, cancel: func() { res.Body.Close() }, res: res, done: make(chan struct{}), grew: make(chan struct{}, 1)}
 	go slow.read()
 	t.Cleanup(slow.close)
 	slow.matches("the one who comes to it later", want)

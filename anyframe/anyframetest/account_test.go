@@ -26,7 +26,7 @@ func statusWith(t *testing.T, cp *anyframetest.Server, key string) int {
 	return res.StatusCode
 }
 
-func TestATokenIsShownOnceAndOpensTheAPIUntilItIsRevoked(t *testing.T) {
+func TestToken_Created_ShownOnceAndValidUntilRevoked(t *testing.T) {
 	cp := anyframetest.Start(t)
 	if got := list(t, cp, "/api/tokens"); len(got) != 0 {
 		t.Errorf("got tokens %v, want none", got)
@@ -71,7 +71,7 @@ func TestATokenIsShownOnceAndOpensTheAPIUntilItIsRevoked(t *testing.T) {
 	})
 }
 
-func TestCredentialsShowTheirEndAlone(t *testing.T) {
+func TestCredential_Listed_LastFourOnly(t *testing.T) {
 	cp := anyframetest.Start(t)
 	services := []string{"claude", "codex", "github"}
 	unset := map[string]any{"set": false, "last4": nil, "updated_at": nil}

@@ -21,7 +21,7 @@ func createAgent(t *testing.T, cp *anyframetest.Server, fields map[string]any) a
 	return call(t, cp, "POST", "/api/agents", fields, 201)["id"]
 }
 
-func TestTheAgentsOfTheOptionsAreListed(t *testing.T) {
+func TestAgent_FromOptions_Listed(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(9, nil), anyframetest.WithAgent(3, nil))
 	agents := list(t, cp, "/api/agents")
 	if len(agents) != 2 || agents[0]["id"] != 9.0 || agents[1]["id"] != 3.0 || cp.AgentID() != 9 {
@@ -33,7 +33,7 @@ func TestTheAgentsOfTheOptionsAreListed(t *testing.T) {
 	}
 }
 
-func TestAnAgentIsCreatedReadChangedAndDeleted(t *testing.T) {
+func TestAgent_CreateReadUpdateDelete(t *testing.T) {
 	cp := anyframetest.Start(t)
 	plain := call(t, cp, "POST", "/api/agents", map[string]any{"name": "plain", "description": nil}, 201)
 	wantFields(t, plain, agentFields)
@@ -78,7 +78,7 @@ func TestAnAgentIsCreatedReadChangedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestBadAgentsAreRefusedWithEverythingThatIsWrong(t *testing.T) {
+func TestAgent_Invalid_AllIssuesListed(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := cp.AgentID()
 	wantRefused(t, cp, []refused{
@@ -104,7 +104,7 @@ func TestBadAgentsAreRefusedWithEverythingThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAnAgentFromTheAPISaysWhatItIsTold(t *testing.T) {
+func TestAgent_FromAPI_UsesDefaultScript(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts []anyframetest.Option
 		want string
@@ -125,7 +125,7 @@ func TestAnAgentFromTheAPISaysWhatItIsTold(t *testing.T) {
 	}
 }
 
-func TestAnAgentTakesAllThatIsItsWithIt(t *testing.T) {
+func TestAgent_Deleted_PartsDeleted(t *testing.T) {
 	cp := anyframetest.Start(t)
 	kept := running(t, cp)
 	agent := createAgent(t, cp, map[string]any{})
@@ -149,7 +149,7 @@ func TestAnAgentTakesAllThatIsItsWithIt(t *testing.T) {
 	call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": agent}, 404)
 }
 
-func TestSkillsAreCreatedListedChangedAndDeleted(t *testing.T) {
+func TestSkill_CreateListUpdateDelete(t *testing.T) {
 	cp := anyframetest.Start(t)
 	at := path("agents", cp.AgentID(), "skills")
 	made := call(t, cp, "POST", at, map[string]any{"name": "tour", "source": "inline", "content": map[string]any{"markdown": "# Hi"}}, 201)
@@ -185,7 +185,7 @@ func TestSkillsAreCreatedListedChangedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestMCPsAreCreatedListedChangedAndDeleted(t *testing.T) {
+func TestMCP_CreateListUpdateDelete(t *testing.T) {
 	cp := anyframetest.Start(t)
 	at := path("agents", cp.AgentID(), "mcps")
 	made := call(t, cp, "POST", at, map[string]any{"name": "fs", "transport": "stdio", "config": map[string]any{"command": "npx"}}, 201)
@@ -214,7 +214,7 @@ func TestMCPsAreCreatedListedChangedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestNoTwoThingsHaveTheSameNumber(t *testing.T) {
+func TestID_EveryKind_Unique(t *testing.T) {
 	cp := anyframetest.Start(t)
 	agent := createAgent(t, cp, map[string]any{})
 	seen := map[any]bool{float64(cp.AgentID()): true}
@@ -233,7 +233,7 @@ func TestNoTwoThingsHaveTheSameNumber(t *testing.T) {
 	}
 }
 
-func TestFaultsStrikeEveryOperation(t *testing.T) {
+func TestFault_EveryOperation_Applies(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, nil))
 	cases := map[anyframetest.Op]string{
 		anyframetest.OpMe: "GET me", anyframetest.OpTokens: "GET tokens", anyframetest.OpTokenCreate: "POST tokens",
@@ -279,7 +279,7 @@ func TestFaultsStrikeEveryOperation(t *testing.T) {
 	}
 }
 
-func TestAKnownPathWithTheWrongMethodIsNotAllowed(t *testing.T) {
+func TestRoute_WrongMethod_NotAllowed(t *testing.T) {
 	cp := anyframetest.Start(t)
 	for _, c := range []struct{ method, path, allow string }{
 		{"DELETE", "/api/me", "GET"},

@@ -17,7 +17,8 @@ const (
 
 // A Request is one request as it arrived.
 type Request struct {
-	Op     Op // "unknown" when the API has no such thing
+	Op     Op     // "unknown" when the API has no such thing
+	Proto  string // such as "HTTP/2.0"
 	Method string
 	Path   string
 	Query  url.Values

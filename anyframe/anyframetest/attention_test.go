@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestAttentionGoesToWhatIsPendingThenIdleThenPaused(t *testing.T) {
+func TestAttention_Order_PendingIdlePaused(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
 		switch c.Prompt() {
 		case "ask":
@@ -78,7 +78,7 @@ func TestAttentionGoesToWhatIsPendingThenIdleThenPaused(t *testing.T) {
 	}
 }
 
-func TestAttentionIsLimitedToAHundred(t *testing.T) {
+func TestAttention_Many_FirstHundred(t *testing.T) {
 	cp := anyframetest.Start(t)
 	for range 101 {
 		running(t, cp)
@@ -90,7 +90,7 @@ func TestAttentionIsLimitedToAHundred(t *testing.T) {
 	}
 }
 
-func TestPausedSessionsAreForgottenAfterADay(t *testing.T) {
+func TestAttention_PausedForADay_Omitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cp := anyframetest.New()
 		defer cp.Close()
@@ -110,7 +110,7 @@ func TestPausedSessionsAreForgottenAfterADay(t *testing.T) {
 	})
 }
 
-func TestASetupSessionBecomesTheBaseOfItsAgent(t *testing.T) {
+func TestSession_Setup_BecomesBaseOfAgent(t *testing.T) {
 	cp := anyframetest.Start(t)
 	setup := call(t, cp, "POST", "/api/sessions", map[string]any{"agent_id": cp.AgentID(), "is_setup_session": true}, 202)
 	id, _ := setup["id"].(string)
@@ -134,7 +134,7 @@ func TestASetupSessionBecomesTheBaseOfItsAgent(t *testing.T) {
 	post(t, cp, strangersID, "save-as-base", nil, 404)
 }
 
-func TestASessionCanBeForkedFromASnapshot(t *testing.T) {
+func TestSession_FromSnapshot_Forked(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	call(t, cp, "POST", path("sessions", id, "terminate"), nil, 202)

@@ -30,7 +30,7 @@ func build(t *testing.T, cp *anyframetest.Server, agent, body any) int64 {
 	return int64(id)
 }
 
-func TestABuildMakesAnImageThatEveryLikeAgentShares(t *testing.T) {
+func TestBuild_SameConfiguration_ImageShared(t *testing.T) {
 	cp := anyframetest.Start(t)
 	agent := createAgent(t, cp, maps.Clone(box))
 	never := call(t, cp, "GET", path("agents", agent, "build", "status"), nil, 200)
@@ -81,7 +81,7 @@ func TestABuildMakesAnImageThatEveryLikeAgentShares(t *testing.T) {
 	build(t, cp, createAgent(t, cp, map[string]any{}), nil) // no repository, so it shares with nobody
 }
 
-func TestOfManyBuildsTwentyAreListedUnlessToldOtherwise(t *testing.T) {
+func TestBuild_List_DefaultsToTwenty(t *testing.T) {
 	cp := anyframetest.Start(t)
 	agent := createAgent(t, cp, map[string]any{})
 	for range 101 {
@@ -94,7 +94,7 @@ func TestOfManyBuildsTwentyAreListedUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
-func TestABuildFailsWhenItIsToldTo(t *testing.T) {
+func TestBuild_FailBuilds_Fails(t *testing.T) {
 	cp := anyframetest.Start(t)
 	agent := createAgent(t, cp, maps.Clone(box))
 	cp.FailBuilds(1)
@@ -108,7 +108,7 @@ func TestABuildFailsWhenItIsToldTo(t *testing.T) {
 	want(t, call(t, cp, "GET", path("agents", agent, "build", "status"), nil, 200), map[string]any{"state": "succeeded", "error": nil})
 }
 
-func TestABuildUnderWayIsWatchedLive(t *testing.T) {
+func TestBuild_Running_StreamedLive(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithBuildDelay(time.Hour), anyframetest.WithKeepalive(time.Millisecond))
 	agent := createAgent(t, cp, maps.Clone(box))
 	id := build(t, cp, agent, nil)
@@ -151,7 +151,7 @@ func TestABuildUnderWayIsWatchedLive(t *testing.T) {
 	want(t, list(t, cp, path("agents", agent, "builds"))[0], map[string]any{"state": "cancelled", "log_size": 29, "error": nil})
 }
 
-func TestABuildUnderWayEndsAsItIsToldOrWithItsAgent(t *testing.T) {
+func TestBuild_Running_EndsWithStateOrAgent(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithBuildDelay(time.Hour))
 	agent := createAgent(t, cp, maps.Clone(box))
 	for state, failed := range map[string]bool{"failed": true, "succeeded": false} {
@@ -199,7 +199,7 @@ func (l *tail) until(t *testing.T, text string) {
 	}
 }
 
-func TestAFinishedBuildIsReplayedAndItsLogCanBeFetched(t *testing.T) {
+func TestBuild_Finished_ReplayedAndLogFetched(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithBuildLog("one", "two"))
 	agent := createAgent(t, cp, maps.Clone(box))
 	cp.FailBuilds(1)
@@ -241,7 +241,7 @@ func TestAFinishedBuildIsReplayedAndItsLogCanBeFetched(t *testing.T) {
 	})
 }
 
-func TestTheDefaultLogSaysWhatIsBuilt(t *testing.T) {
+func TestBuild_DefaultLog_NamesWhatIsBuilt(t *testing.T) {
 	cp := anyframetest.Start(t)
 	agent := createAgent(t, cp, maps.Clone(box))
 	stream := string(callRaw(t, cp, "GET", path("agents", agent, "builds", build(t, cp, agent, nil), "stream"), nil, 200))
@@ -252,7 +252,7 @@ func TestTheDefaultLogSaysWhatIsBuilt(t *testing.T) {
 	}
 }
 
-func TestABuildTakesItsTime(t *testing.T) {
+func TestBuild_WithDelay_TakesThatLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cp := anyframetest.New(anyframetest.WithBuildDelay(8*time.Second), anyframetest.WithBuildLog("a", "b", "c"))
 		defer cp.Close()
@@ -285,7 +285,7 @@ func TestABuildTakesItsTime(t *testing.T) {
 	})
 }
 
-func TestABuildStopsWithTheServer(t *testing.T) {
+func TestBuild_ServerCloses_Stops(t *testing.T) {
 	cp := anyframetest.New(anyframetest.WithBuildDelay(time.Hour))
 	code, _ := inMemory(t, cp, "POST", path("agents", cp.AgentID(), "build"), `{"force":true}`)
 	if code != 202 {
@@ -306,7 +306,7 @@ func TestABuildStopsWithTheServer(t *testing.T) {
 	}
 }
 
-func TestFaultsOfStreamsStrikeBuilds(t *testing.T) {
+func TestBuild_StreamFaults_Apply(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithBuildLog("one", "two"))
 	agent := createAgent(t, cp, maps.Clone(box))
 	at := path("agents", agent, "builds", build(t, cp, agent, nil), "stream")

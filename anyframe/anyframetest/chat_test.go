@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestSayStreamsWordsAndThenTheWholeBlock(t *testing.T) {
+func TestChat_Say_DeltasThenBlock(t *testing.T) {
 	const said = "  Two  words,\nthen a\u2028third – <b>&</b>\n\n"
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(said) }))
 	id := running(t, cp)
@@ -32,7 +32,7 @@ func TestSayStreamsWordsAndThenTheWholeBlock(t *testing.T) {
 	}
 }
 
-func TestTheDetailsOfSayingCanBeChosen(t *testing.T) {
+func TestChat_SayOptions_Apply(t *testing.T) {
 	for _, c := range []struct {
 		name, live, kept string
 		opts             []anyframetest.Option
@@ -98,7 +98,7 @@ func TestTheDetailsOfSayingCanBeChosen(t *testing.T) {
 	}
 }
 
-func TestThinkingToolsAndFailuresAreLogged(t *testing.T) {
+func TestChat_ThinkToolFail_Logged(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Think("hm")
 		c.Tool("Bash", map[string]any{"command": "ls"})
@@ -126,7 +126,7 @@ func TestThinkingToolsAndFailuresAreLogged(t *testing.T) {
 	}
 }
 
-func TestAFailureMayHaveNoMessage(t *testing.T) {
+func TestChat_FailWithoutMessage_Logged(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Fail("") }))
 	id := running(t, cp)
 	say(t, cp, id, "go")
@@ -135,7 +135,7 @@ func TestAFailureMayHaveNoMessage(t *testing.T) {
 	}
 }
 
-func TestMessagesAreTakenInEveryKnownForm(t *testing.T) {
+func TestMessage_EveryForm_Accepted(t *testing.T) {
 	var heard []string
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		line := fmt.Sprintf("%d %s", c.Turn(), c.Prompt())
@@ -173,7 +173,7 @@ func TestMessagesAreTakenInEveryKnownForm(t *testing.T) {
 	}
 }
 
-func TestAMessageThatMakesNoSenseIsRefused(t *testing.T) {
+func TestMessage_Invalid_Refused(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	for _, c := range []struct{ name, body, loc string }{
@@ -202,7 +202,7 @@ func TestAMessageThatMakesNoSenseIsRefused(t *testing.T) {
 	}
 }
 
-func TestMessagesWaitForTheTurnBeforeThem(t *testing.T) {
+func TestMessage_DuringTurn_Queued(t *testing.T) {
 	goOn := make(chan struct{})
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		<-goOn
@@ -250,7 +250,7 @@ func promptOf(t *testing.T, cp *anyframetest.Server, id string) map[string]any {
 	return p
 }
 
-func TestAQuestionWaitsForItsAnswer(t *testing.T) {
+func TestPrompt_Question_WaitsForAnswer(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Emit(map[string]any{"type": "heard", "answer": c.Ask("Which?", "red", "green")})
 		c.Ask("And why?")
@@ -287,7 +287,7 @@ func TestAQuestionWaitsForItsAnswer(t *testing.T) {
 	post(t, cp, id, "respond", map[string]any{"prompt_id": why["prompt_id"], "answer": "late"}, 409)
 }
 
-func TestAPermissionIsDecidedInEveryKnownForm(t *testing.T) {
+func TestPrompt_Permission_EveryFormDecides(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Emit(map[string]any{"type": "heard", "approved": c.Permit("Bash", map[string]any{"command": "ls"})})
 	}))
@@ -345,7 +345,7 @@ func TestAPermissionIsDecidedInEveryKnownForm(t *testing.T) {
 	}
 }
 
-func TestAScriptEndsWithItsSandbox(t *testing.T) {
+func TestScript_SandboxStops_Ends(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		hang func(c *anyframetest.Chat)
@@ -381,7 +381,7 @@ func TestAScriptEndsWithItsSandbox(t *testing.T) {
 	}
 }
 
-func TestAScriptThatEndsItsGoroutineDoesNotBlockTheNextTurn(t *testing.T) {
+func TestScript_Goexit_NextTurnRuns(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		if c.Prompt() == "leave" {
 			runtime.Goexit() // as a test's Fatal does
@@ -395,7 +395,7 @@ func TestAScriptThatEndsItsGoroutineDoesNotBlockTheNextTurn(t *testing.T) {
 	}
 }
 
-func TestCasesMatchTheBeginningOfAWord(t *testing.T) {
+func TestScript_Cases_MatchWordBeginnings(t *testing.T) {
 	mark := func(word string) anyframetest.Script {
 		return func(c *anyframetest.Chat) { c.Emit(map[string]any{"type": word}) }
 	}

@@ -24,7 +24,7 @@ func entry(t *testing.T, cp *anyframetest.Server, slug string) map[string]any {
 	return nil
 }
 
-func TestTheCatalogHasAnEntryOfEverySetup(t *testing.T) {
+func TestCatalog_Entries_CoverEverySetup(t *testing.T) {
 	cp := anyframetest.Start(t)
 	kinds, levels, soon := map[any]bool{}, map[any]bool{}, 0
 	for _, e := range list(t, cp, "/api/connectors/catalog") {
@@ -41,7 +41,7 @@ func TestTheCatalogHasAnEntryOfEverySetup(t *testing.T) {
 	}
 }
 
-func TestABearerConnectorIsReadyAtOnceAndKeepsItsToken(t *testing.T) {
+func TestConnector_Bearer_ReadyAtOnceTokenHidden(t *testing.T) {
 	cp := anyframetest.Start(t)
 	made := call(t, cp, "POST", "/api/connectors/bearer", map[string]any{
 		"mcp_url": "https://mcp.example.com/x", "display_name": "Mine", "token": "hush-1234", "default_enabled": false,
@@ -68,7 +68,7 @@ func TestABearerConnectorIsReadyAtOnceAndKeepsItsToken(t *testing.T) {
 	call(t, cp, "POST", "/api/connectors/catalog/sentry/bearer", map[string]any{"token": "again"}, 201)
 }
 
-func TestAnOAuthConnectorIsReadyWhenTheUserHasFinished(t *testing.T) {
+func TestConnector_OAuth_ReadyAfterFinish(t *testing.T) {
 	cp := anyframetest.Start(t)
 	for _, c := range []struct {
 		path, kind, slug string
@@ -117,7 +117,7 @@ func TestAnOAuthConnectorIsReadyWhenTheUserHasFinished(t *testing.T) {
 	}
 }
 
-func TestReauthorizingKeepsTheConnectorAndItsToggles(t *testing.T) {
+func TestConnector_Reauthorize_KeepsToggles(t *testing.T) {
 	cp := anyframetest.Start(t)
 	first := call(t, cp, "POST", "/api/connectors/catalog/linear/oauth", nil, 201)
 	cp.FinishOAuth(first["state"].(string))
@@ -147,7 +147,7 @@ func TestReauthorizingKeepsTheConnectorAndItsToggles(t *testing.T) {
 	}
 }
 
-func TestTogglesFollowTheConnectorUntilTheyAreSet(t *testing.T) {
+func TestToggle_Unset_FollowsConnector(t *testing.T) {
 	cp := anyframetest.Start(t)
 	at := path("agents", cp.AgentID(), "connectors")
 	if got := list(t, cp, at); len(got) != 0 {
@@ -180,7 +180,7 @@ func TestTogglesFollowTheConnectorUntilTheyAreSet(t *testing.T) {
 	})
 }
 
-func TestDiscoveryKnowsTheCatalogAndTakesTheRestForOAuth(t *testing.T) {
+func TestConnector_Discover_CatalogElseOAuth(t *testing.T) {
 	cp := anyframetest.Start(t)
 	for _, c := range []struct {
 		address string
@@ -205,7 +205,7 @@ func TestDiscoveryKnowsTheCatalogAndTakesTheRestForOAuth(t *testing.T) {
 	}
 }
 
-func TestConnectorsThatCannotBeAreRefused(t *testing.T) {
+func TestConnector_Invalid_Refused(t *testing.T) {
 	cp := anyframetest.Start(t)
 	bearer := call(t, cp, "POST", "/api/connectors/catalog/sentry/bearer", map[string]any{"token": "x"}, 201)
 	at := "/api/connectors/"

@@ -146,8 +146,20 @@ func (s *Server) Answer(id, text string) (settled bool) {
 // EndStreams ends all event streams as if they were complete.
 func (s *Server) EndStreams() { s.stopStreams(false) }
 
-// CutStreams resets the connections of all event streams.
+// CutStreams resets the connections of all event streams. Over HTTP/2 it resets
+// the HTTP/2 streams and leaves their connection open.
 func (s *Server) CutStreams() { s.stopStreams(true) }
+
+// CutConnections resets every connection that has a request in hand, with all
+// the requests on it. New connections are accepted.
+func (s *Server) CutConnections() {
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, conn := range conns {
+		resetConn(conn)
+	}
+}
 
 func (s *Server) stopStreams(abort bool) {
 	s.mu.Lock()

@@ -17,7 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestTheOperatorCanWriteAndSendFromTheConsole(t *testing.T) {
+func TestControl_PostAndUserMessage_Logged(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	l := listen(t, cp, id, "")
@@ -47,7 +47,7 @@ func TestTheOperatorCanWriteAndSendFromTheConsole(t *testing.T) {
 	}
 }
 
-func TestASessionThatDoesNotExistIsLeftAlone(t *testing.T) {
+func TestControl_UnknownSession_NoEffect(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Sleep(strangersID)
 	cp.Wake(strangersID)
@@ -66,7 +66,7 @@ func TestASessionThatDoesNotExistIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAStatusCanBeSet(t *testing.T) {
+func TestControl_SetStatus_Applies(t *testing.T) {
 	cp := anyframetest.Start(t)
 	for _, c := range []struct {
 		status string
@@ -82,7 +82,7 @@ func TestAStatusCanBeSet(t *testing.T) {
 	}
 }
 
-func TestSleepAndWakeGoTheWayOfTheAPI(t *testing.T) {
+func TestControl_SleepAndWake_LikeTheAPI(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	cp.Sleep(id)
@@ -99,7 +99,7 @@ func TestSleepAndWakeGoTheWayOfTheAPI(t *testing.T) {
 	call(t, cp, "GET", "/api/sessions/"+id, nil, 404)
 }
 
-func TestRequestsAreKeptAsTheyCame(t *testing.T) {
+func TestControl_Requests_Recorded(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	post(t, cp, id, "message", `{"prompt": "x"}`, 200)
@@ -124,7 +124,7 @@ func TestRequestsAreKeptAsTheyCame(t *testing.T) {
 	}
 }
 
-func TestSecretsHoldEverythingThatWasHandedOut(t *testing.T) {
+func TestControl_Secrets_HoldAllHandedOut(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Tool("Bash", nil)
 		c.Permit("Bash", nil)
@@ -145,7 +145,7 @@ func TestSecretsHoldEverythingThatWasHandedOut(t *testing.T) {
 	}
 }
 
-func TestAwakeSessionsAreCounted(t *testing.T) {
+func TestControl_AwakeSessions_Counted(t *testing.T) {
 	cp := anyframetest.Start(t)
 	want := func(what string, now, most int) {
 		t.Helper()
@@ -168,7 +168,7 @@ func TestAwakeSessionsAreCounted(t *testing.T) {
 	want("one deleted, one failed", 1, 3)
 }
 
-func TestWaitGivesUpWithItsContext(t *testing.T) {
+func TestControl_Wait_EndsWithContext(t *testing.T) {
 	cp := anyframetest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -192,7 +192,7 @@ func inMemory(t *testing.T, cp *anyframetest.Server, method, path, body string) 
 	return w.Code, w.Body.String()
 }
 
-func TestIdleSessionsFallAsleep(t *testing.T) {
+func TestSession_Idle_Sleeps(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		opts []anyframetest.Option
@@ -234,7 +234,7 @@ func TestIdleSessionsFallAsleep(t *testing.T) {
 	}
 }
 
-func TestASetStatusStaysUntilTheNext(t *testing.T) {
+func TestControl_SetStatus_StaysUntilNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cp := anyframetest.New(anyframetest.WithBootDelay(time.Second))
 		defer cp.Close()
@@ -258,7 +258,7 @@ func TestASetStatusStaysUntilTheNext(t *testing.T) {
 	})
 }
 
-func TestWordsCanBePaced(t *testing.T) {
+func TestChat_WithPace_Paced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cp := anyframetest.New(anyframetest.WithPace(time.Second), anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say("one two three") }))
 		defer cp.Close()
@@ -275,7 +275,7 @@ func TestWordsCanBePaced(t *testing.T) {
 	})
 }
 
-func TestAServerCanBeMountedAnywhere(t *testing.T) {
+func TestServer_AsHandler_Works(t *testing.T) {
 	cp := anyframetest.New()
 	t.Cleanup(cp.Close)
 	if got := cp.URL(); got != "" {
@@ -296,7 +296,7 @@ func TestAServerCanBeMountedAnywhere(t *testing.T) {
 	}
 }
 
-func TestACloseWithOpenEverythingLeavesNoGoroutine(t *testing.T) {
+func TestServer_CloseWithEverythingOpen_NoGoroutineLeft(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Cases{
 		{"ask", func(c *anyframetest.Chat) { c.Ask("?") }},
 		{"wait", func(c *anyframetest.Chat) { c.Pause(time.Hour) }},
@@ -330,7 +330,7 @@ func goroutines() string {
 	return string(buf[:runtime.Stack(buf, true)])
 }
 
-func TestManySessionsTalkAtOnce(t *testing.T) {
+func TestServer_ManySessionsAtOnce_Work(t *testing.T) {
 	const sessions, turns = 200, 3
 	long := strings.Repeat("word after word ", 60<<10/16)
 	cp := anyframetest.Start(t, anyframetest.WithUnnumberedDeltas(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {

@@ -21,7 +21,7 @@ var shows = map[string]string{
 	"think":      `"type":"thinking"`,
 }
 
-func TestEveryTriggerOfTheDemoShowsWhatItPromises(t *testing.T) {
+func TestDemo_EveryTrigger_ShowsWhatItPromises(t *testing.T) {
 	triggers := anyframetest.DemoTriggers()
 	if len(triggers) != len(shows) {
 		t.Errorf("got %d triggers, want %d", len(triggers), len(shows))
@@ -62,7 +62,7 @@ func TestEveryTriggerOfTheDemoShowsWhatItPromises(t *testing.T) {
 	}
 }
 
-func TestTheDemoAnswersAnythingElseByNamingItsWords(t *testing.T) {
+func TestDemo_UnknownWord_NamesTriggers(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
 	id := running(t, cp)
 	post(t, cp, id, "message", map[string]any{"prompt": "Guten Tag"}, 200)
@@ -79,7 +79,7 @@ func TestTheDemoAnswersAnythingElseByNamingItsWords(t *testing.T) {
 	}
 }
 
-func TestTheDemoRefersToWhatItWasSent(t *testing.T) {
+func TestDemo_Message_Quoted(t *testing.T) {
 	const file = `{"kind":"text","name":"notes.txt","mime":"text/plain","text":"x"}`
 	for _, c := range []struct{ body, want string }{
 		{`{"prompt":"","attachments":[` + file + `]}`, "You said nothing and sent notes.txt. Welcome!"},
@@ -97,7 +97,7 @@ func TestTheDemoRefersToWhatItWasSent(t *testing.T) {
 	}
 }
 
-func TestTheDemoTakesNoForAnAnswer(t *testing.T) {
+func TestDemo_PermissionDenied_Accepted(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithAgent(1, anyframetest.Demo()))
 	id := running(t, cp)
 	post(t, cp, id, "message", map[string]any{"prompt": "permission"}, 200)

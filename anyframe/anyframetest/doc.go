@@ -43,9 +43,18 @@
 // [Fault]. The methods [Server.Sleep], [Server.Delete], [Server.SetStatus],
 // [Server.SetBuildState], [Server.ExpireConnector], [Server.ExitPreview],
 // [Server.Post] and [Server.UserMessage] are the operator at his console, and
-// [Server.EndStreams], [Server.CutStreams], [Server.Down] and [Server.Up] the
-// machines in between. [Server.WaitFor] waits for anything to become true
-// without sleeping.
+// [Server.EndStreams], [Server.CutStreams], [Server.CutConnections],
+// [Server.Down] and [Server.Up] the machines in between. [Server.WaitFor] waits
+// for anything to become true without sleeping.
+//
+// # TLS and HTTP/2
+//
+// A server speaks plain HTTP/1.1. [WithTLS] makes it speak HTTPS with HTTP/2:
+// with a certificate of the caller's, or with one that it generates and that
+// [Server.Client] and [Server.Certificate] hand out.
+//
+//	cp := anyframetest.Start(t, anyframetest.WithTLS())
+//	client := cp.Client() // or a pool of roots with cp.Certificate() in it
 //
 // # What it does not share
 //

@@ -1,6 +1,7 @@
 package anyframetest
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -11,7 +12,8 @@ import (
 type Kind int
 
 // Faults of any request. Those up to [Garbage] strike before anything is done;
-// from [LoseAnswer] on the request has its effect.
+// from [LoseAnswer] on the request has its effect. Over HTTP/2, what resets a
+// connection here resets the request's HTTP/2 stream.
 const (
 	_ Kind = iota
 	// Refuse resets the connection before the body of the request is read.
@@ -229,11 +231,20 @@ func (s *Server) wait(r *http.Request, d time.Duration) {
 }
 
 // reset ends the connection with a TCP reset, so that the client sees an error
-// at once. Where the connection can't be had, the handler is aborted.
+// at once. Where the connection can't be had, as with HTTP/2, the handler is
+// aborted, which resets the HTTP/2 stream.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
+	}
+	resetConn(conn)
+}
+
+// resetConn closes a connection with a TCP reset. TLS is told nothing of it.
+func resetConn(conn net.Conn) {
+	if secure, is := conn.(*tls.Conn); is {
+		conn = secure.NetConn()
 	}
 	if tcp, is := conn.(*net.TCPConn); is {
 		_ = tcp.SetLinger(0)

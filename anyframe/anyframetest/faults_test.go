@@ -14,7 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestAFaultStrikesOnlyWhatItIsFor(t *testing.T) {
+func TestFault_Selectors_OnlyMatchingRequests(t *testing.T) {
 	cp := anyframetest.Start(t)
 	one, two := running(t, cp), running(t, cp)
 	cp.Inject(anyframetest.Fault{
@@ -39,7 +39,7 @@ func TestAFaultStrikesOnlyWhatItIsFor(t *testing.T) {
 	}
 }
 
-func TestFaultsStrikeInTheOrderOfInjection(t *testing.T) {
+func TestFault_Several_InOrderOfInjection(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(
 		anyframetest.Fault{Kind: anyframetest.CutAfterEvents}, // not for calls
@@ -53,7 +53,7 @@ func TestFaultsStrikeInTheOrderOfInjection(t *testing.T) {
 	callRaw(t, cp, "GET", "/api/me", nil, 200)
 }
 
-func TestAFaultMayAnswerAnything(t *testing.T) {
+func TestFault_Respond_AnyAnswer(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(anyframetest.Fault{
 		Kind: anyframetest.Respond, Status: 429, RetryAfter: "in a while", ContentType: "text/plain", Body: "slow down", Times: 1,
@@ -78,7 +78,7 @@ func TestAFaultMayAnswerAnything(t *testing.T) {
 	}
 }
 
-func TestConnectionsBreakBeforeOrAfterTheDeed(t *testing.T) {
+func TestFault_RefuseAndLoseAnswer_BeforeOrAfterEffect(t *testing.T) {
 	for _, c := range []struct {
 		kind     anyframetest.Kind
 		sessions int
@@ -99,7 +99,7 @@ func TestConnectionsBreakBeforeOrAfterTheDeed(t *testing.T) {
 	}
 }
 
-func TestARefusedStreamIsReset(t *testing.T) {
+func TestFault_StreamRefused_ConnectionReset(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	for _, kind := range []anyframetest.Kind{anyframetest.Refuse, anyframetest.LoseAnswer} {
@@ -126,7 +126,7 @@ func do(ctx context.Context, cp *anyframetest.Server, method, path string) (*htt
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-func TestAHangingRequestWaitsForTheClientToLeave(t *testing.T) {
+func TestFault_Hang_UntilClientLeaves(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Times: 1})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -148,7 +148,7 @@ func TestAHangingRequestWaitsForTheClientToLeave(t *testing.T) {
 	}
 }
 
-func TestAHangBehindTheHeadersComesAfterTheDeed(t *testing.T) {
+func TestFault_HangAfterHeaders_AfterEffect(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(anyframetest.Fault{Kind: anyframetest.HangAfterHeaders, Times: 1})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -167,7 +167,7 @@ func TestAHangBehindTheHeadersComesAfterTheDeed(t *testing.T) {
 	}
 }
 
-func TestCloseEndsWhatHangs(t *testing.T) {
+func TestFault_ServerCloses_HangEnds(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(
 		anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpMe},
@@ -193,7 +193,7 @@ func TestCloseEndsWhatHangs(t *testing.T) {
 	}
 }
 
-func TestALateAnswerComesAfterTheDeed(t *testing.T) {
+func TestFault_Late_AfterEffect(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: time.Millisecond, Times: 1})
 	create(t, cp)
@@ -214,7 +214,7 @@ func TestALateAnswerComesAfterTheDeed(t *testing.T) {
 	}
 }
 
-func TestASlowBodyIsCompleteAllTheSame(t *testing.T) {
+func TestFault_SlowBody_Complete(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := noted(t, cp, 3)
 	cp.Sleep(id)
@@ -225,7 +225,7 @@ func TestASlowBodyIsCompleteAllTheSame(t *testing.T) {
 	wantSeqs(t, listen(t, cp, id, "").wantEnd(), upTo(1, 3))
 }
 
-func TestTheContentTypeMayBeWrong(t *testing.T) {
+func TestFault_WrongType_ContentTypeSent(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := noted(t, cp, 3)
 	cp.Sleep(id)
@@ -248,7 +248,7 @@ func TestTheContentTypeMayBeWrong(t *testing.T) {
 	}
 }
 
-func TestTheBodyMayBeGarbage(t *testing.T) {
+func TestFault_Garbage_BodySent(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.Inject(
 		anyframetest.Fault{Kind: anyframetest.Garbage, Times: 1},
@@ -265,7 +265,7 @@ func TestTheBodyMayBeGarbage(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsDownRefusesConnectionsAndKeepsItsSessions(t *testing.T) {
+func TestServer_DownAndUp_SessionsKept(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := noted(t, cp, 2)
 	l := listen(t, cp, id, "")

@@ -1,6 +1,9 @@
 package anyframetest
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // Defaults of a [Server].
 const (
@@ -14,6 +17,7 @@ type Option func(*settings)
 
 type settings struct {
 	key           string
+	cert          *tls.Certificate // nil for plain HTTP
 	agentSeeds    []agentSeed
 	defaultScript Script
 	buildDelay    time.Duration

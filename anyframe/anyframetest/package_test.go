@@ -1,6 +1,7 @@
 package anyframetest_test
 
 import (
+	"crypto/tls"
 	"go/parser"
 	"go/token"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-func TestThePackageImportsNothingButTheStandardLibrary(t *testing.T) {
+func TestPackage_Imports_StandardLibraryOnly(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -42,12 +43,13 @@ func TestThePackageImportsNothingButTheStandardLibrary(t *testing.T) {
 	}
 }
 
-func TestAProgrammersMistakePanicsAtOnce(t *testing.T) {
+func TestOptions_Invalid_Panic(t *testing.T) {
 	cp := anyframetest.New()
 	t.Cleanup(cp.Close)
 	for name, mistake := range map[string]func(){
 		"a step of nothing":       func() { anyframetest.WithSeqStep(0) },
 		"a delta of nothing":      func() { anyframetest.WithWordsPerDelta(0) },
+		"half a certificate":      func() { anyframetest.WithTLS(tls.Certificate{}) },
 		"a payload that isn't it": func() { cp.Post(strangersID, func() {}) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,7 @@ func previews(t *testing.T, cp *anyframetest.Server, id string) []map[string]any
 
 const previewResult = "ok port name url status restart_pending already_open error"
 
-func TestAPreviewOnAnOpenPortRunsAtOnce(t *testing.T) {
+func TestPreview_OpenPort_RunsAtOnce(t *testing.T) {
 	cp, id := previewing(t, nil, 3000, 4000)
 	if got := previews(t, cp, id); len(got) != 0 {
 		t.Errorf("got previews %v, want none", got)
@@ -75,7 +75,7 @@ func TestAPreviewOnAnOpenPortRunsAtOnce(t *testing.T) {
 	want(t, preview(t, cp, id, "status", map[string]any{"port": 3000}), map[string]any{"ok": true, "name": "preview-3000", "status": "running"})
 }
 
-func TestAPreviewWithoutAnOpenPortRestartsTheSandbox(t *testing.T) {
+func TestPreview_ClosedPort_RestartsSandbox(t *testing.T) {
 	cp, id := previewing(t, []anyframetest.Option{anyframetest.WithBootDelay(50 * time.Millisecond)}, 3000)
 	before, _ := cp.Session(id)
 	first := preview(t, cp, id, "start", map[string]any{"cmd": "one"})
@@ -99,7 +99,7 @@ func TestAPreviewWithoutAnOpenPortRestartsTheSandbox(t *testing.T) {
 	want(t, preview(t, cp, id, "start", map[string]any{"cmd": "three", "port": 3001}), map[string]any{"status": "running", "restart_pending": false})
 }
 
-func TestABatchStartsAllOrNoneWithOneRestart(t *testing.T) {
+func TestPreview_Batch_AllOrNoneOneRestart(t *testing.T) {
 	cp, id := previewing(t, nil, 3000)
 	empty := preview(t, cp, id, "batch_start", map[string]any{"previews": []any{}})
 	wantFields(t, empty, "ok restart_pending previews error")
@@ -153,7 +153,7 @@ func count(all []string, prefix string) (n int) {
 	return n
 }
 
-func TestAPreviewIsStoppedReadAndMayExit(t *testing.T) {
+func TestPreview_StopReadExit(t *testing.T) {
 	cp, id := previewing(t, nil, 3000, 4000)
 	preview(t, cp, id, "start", map[string]any{"cmd": "bun dev", "port": 3000, "name": "web"})
 	if !cp.LogPreview(id, 3000, "GET /", "GET /favicon.ico") || cp.LogPreview(id, 9, "x") || cp.LogPreview(strangersID, 3000) {
@@ -186,7 +186,7 @@ func TestAPreviewIsStoppedReadAndMayExit(t *testing.T) {
 	want(t, previews(t, cp, id)[1], map[string]any{"status": "stopped", "exit_code": 0})
 }
 
-func TestPreviewsSleepAndWakeWithTheSandbox(t *testing.T) {
+func TestPreview_SandboxSleeps_SleepsAndWakes(t *testing.T) {
 	cp, id := previewing(t, nil, 3000, 4000)
 	preview(t, cp, id, "start", map[string]any{"cmd": "a"})
 	preview(t, cp, id, "start", map[string]any{"cmd": "b"})
@@ -202,7 +202,7 @@ func TestPreviewsSleepAndWakeWithTheSandbox(t *testing.T) {
 	want(t, all[1], map[string]any{"status": "stopped"})
 }
 
-func TestPreviewsThatCannotBeAreRefusedOrNotOK(t *testing.T) {
+func TestPreview_Invalid_RefusedOrNotOK(t *testing.T) {
 	cp, id := previewing(t, nil, 3000)
 	preview(t, cp, id, "start", map[string]any{"cmd": "a", "port": 3000, "name": "web"})
 	for name, body := range map[string]map[string]any{

@@ -163,7 +163,7 @@ type call struct {
 // newCall finds the operation and the ids that a request is about.
 func newCall(r *http.Request) call {
 	c := call{
-		Request: Request{Op: opUnknown, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone()},
+		Request: Request{Op: opUnknown, Proto: r.Proto, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone()},
 		host:    r.Host,
 	}
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")

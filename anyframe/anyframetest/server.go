@@ -122,7 +122,7 @@ func (s *Server) listen(addr string) error {
 		return errors.New("listen: the server is closed")
 	}
 	s.http, s.addr = srv, ln.Addr().String()
-	s.work.Go(func() { _ = srv.Serve(ln) }) // always ErrServerClosed, by Close or Down
+	s.work.Go(func() { s.serve(srv, ln) })
 	return nil
 }
 
@@ -154,6 +154,9 @@ func (s *Server) URL() string {
 	defer s.listenMu.Unlock()
 	if s.addr == "" {
 		return ""
+	}
+	if s.cert != nil {
+		return "https://" + s.addr
 	}
 	return "http://" + s.addr
 }

@@ -12,7 +12,7 @@ import (
 
 const strangersID = "00000000-0000-4000-8000-000000000000"
 
-func TestRequestsWithoutTheKeyAreRefused(t *testing.T) {
+func TestKey_Missing_Refused(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithKey("afm_right"))
 	for _, auth := range []string{"", "Bearer afm_wrong", "Basic afm_right", "afm_right"} {
 		for _, path := range []string{"/api/me", "/api/sessions/" + strangersID + "/events"} {
@@ -40,7 +40,7 @@ func TestRequestsWithoutTheKeyAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheDefaultKeyLooksLikeOneAndIsNoTwoServersSame(t *testing.T) {
+func TestKey_Default_UniqueAndWellFormed(t *testing.T) {
 	one, two := anyframetest.New(), anyframetest.New()
 	t.Cleanup(one.Close)
 	t.Cleanup(two.Close)
@@ -49,7 +49,7 @@ func TestTheDefaultKeyLooksLikeOneAndIsNoTwoServersSame(t *testing.T) {
 	}
 }
 
-func TestAnAgentSaysWhetherItWasBuilt(t *testing.T) {
+func TestAgent_BuildStatus_Shown(t *testing.T) {
 	built := anyframetest.Start(t, anyframetest.WithAgent(7, nil))
 	if got := call(t, built, "GET", "/api/agents/7", nil, 200)["image"]; got == nil {
 		t.Error("got no image, want one")
@@ -66,7 +66,7 @@ func TestAnAgentSaysWhetherItWasBuilt(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereOrNotAllowedIsRefused(t *testing.T) {
+func TestSession_UnknownOrNotAllowed_Refused(t *testing.T) {
 	cp := anyframetest.Start(t)
 	agent := cp.AgentID()
 	live := running(t, cp)
@@ -141,7 +141,7 @@ func locOf(t *testing.T, body map[string]any) string {
 	return strings.Join(loc, " ")
 }
 
-func TestASessionShowsEveryFieldOfTheContract(t *testing.T) {
+func TestSession_Fields_MatchContract(t *testing.T) {
 	cp := anyframetest.Start(t)
 	made := call(t, cp, "POST", "/api/sessions", map[string]any{
 		"agent_id": cp.AgentID(), "idle_timeout_s": 60, "unsafe": true, "is_setup_session": true, "something": "else",
@@ -168,7 +168,7 @@ func TestASessionShowsEveryFieldOfTheContract(t *testing.T) {
 	}
 }
 
-func TestASessionWalksTheStatusesOfTheContract(t *testing.T) {
+func TestSession_Statuses_MatchContract(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := create(t, cp)
 	wantStatus(t, cp, id, "running")
@@ -207,7 +207,7 @@ func TestASessionWalksTheStatusesOfTheContract(t *testing.T) {
 	call(t, cp, "GET", "/api/sessions/"+id, nil, 404)
 }
 
-func TestABootingSessionTakesNoMessageUntilItRuns(t *testing.T) {
+func TestSession_Booting_MessageRefused(t *testing.T) {
 	boots := anyframetest.Start(t, anyframetest.WithBootDelay(time.Hour), anyframetest.WithSnapshotDelay(time.Hour))
 	id := create(t, boots)
 	wantStatus(t, boots, id, "booting")
@@ -225,7 +225,7 @@ func TestABootingSessionTakesNoMessageUntilItRuns(t *testing.T) {
 	}
 }
 
-func TestASessionThatNeverRanHasNothingToResume(t *testing.T) {
+func TestSession_NeverRan_ResumeRefused(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithBootDelay(time.Hour))
 	id := create(t, cp)
 	if got := post(t, cp, id, "terminate", nil, 202)["status"]; got != "terminated" {
@@ -234,7 +234,7 @@ func TestASessionThatNeverRanHasNothingToResume(t *testing.T) {
 	post(t, cp, id, "resume", nil, 409)
 }
 
-func TestABootMayFail(t *testing.T) {
+func TestSession_FailBoots_Error(t *testing.T) {
 	cp := anyframetest.Start(t)
 	cp.FailBoots(1)
 	id := create(t, cp)
@@ -243,7 +243,7 @@ func TestABootMayFail(t *testing.T) {
 	wantStatus(t, cp, create(t, cp), "running")
 }
 
-func TestSessionsAreListedNewestFirst(t *testing.T) {
+func TestSession_List_NewestFirst(t *testing.T) {
 	cp := anyframetest.Start(t)
 	first, second := create(t, cp), create(t, cp)
 	var list []map[string]any
@@ -255,7 +255,7 @@ func TestSessionsAreListedNewestFirst(t *testing.T) {
 	}
 }
 
-func TestATranscriptIsReadInPages(t *testing.T) {
+func TestTranscript_Limit_Pages(t *testing.T) {
 	const total = 6000
 	cp := anyframetest.Start(t, anyframetest.WithSeqStep(2))
 	id := running(t, cp)

@@ -38,7 +38,7 @@ func wantSeqs(t *testing.T, frames []frame, want []int64) {
 	}
 }
 
-func TestReplayStartsAfterLastEventID(t *testing.T) {
+func TestStream_LastEventID_ReplayStartsAfter(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithSeqStep(2))
 	id := noted(t, cp, 4) // 1, 3, 5, 7
 	cp.PostUnnumbered(id, map[string]any{"type": "whisper"})
@@ -63,7 +63,7 @@ func TestReplayStartsAfterLastEventID(t *testing.T) {
 	}
 }
 
-func TestAStreamGoesFromReplayToLiveAndAcrossTurns(t *testing.T) {
+func TestStream_ReplayToLive_AcrossTurns(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	say(t, cp, id, "one")
@@ -83,7 +83,7 @@ func TestAStreamGoesFromReplayToLiveAndAcrossTurns(t *testing.T) {
 	}
 }
 
-func TestStreamsEndWhenTheSessionStops(t *testing.T) {
+func TestStream_SessionStops_Ends(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		stop func(cp *anyframetest.Server, id string)
@@ -112,7 +112,7 @@ func TestStreamsEndWhenTheSessionStops(t *testing.T) {
 	}
 }
 
-func TestAStreamOpensWhileTheSessionBoots(t *testing.T) {
+func TestStream_SessionBoots_Opens(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithBootDelay(time.Hour))
 	id := create(t, cp)
 	l := listen(t, cp, id, "")
@@ -122,7 +122,7 @@ func TestAStreamOpensWhileTheSessionBoots(t *testing.T) {
 	wantSeqs(t, l.take(1), []int64{1})
 }
 
-func TestAQuietStreamCarriesComments(t *testing.T) {
+func TestStream_Quiet_Comments(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithKeepalive(time.Millisecond))
 	id := running(t, cp)
 	l := listen(t, cp, id, "")
@@ -133,7 +133,7 @@ func TestAQuietStreamCarriesComments(t *testing.T) {
 	}
 }
 
-func TestClosedStreamsAreForgotten(t *testing.T) {
+func TestStream_ClientLeaves_Forgotten(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	l := listen(t, cp, id, "")
@@ -144,7 +144,7 @@ func TestClosedStreamsAreForgotten(t *testing.T) {
 	cp.WaitFor(t, func() bool { return cp.OpenStreams(id) == 0 })
 }
 
-func TestCutStreamsAreReset(t *testing.T) {
+func TestStream_CutStreams_Reset(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := noted(t, cp, 2)
 	l := listen(t, cp, id, "")
@@ -155,7 +155,7 @@ func TestCutStreamsAreReset(t *testing.T) {
 	wantSeqs(t, listen(t, cp, id, "2").take(1), []int64{3})
 }
 
-func TestAStreamThatIsNotReadHoldsUpNobody(t *testing.T) {
+func TestStream_NotRead_OthersUnaffected(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
 	listen(t, cp, id, "") // and never read
@@ -172,7 +172,7 @@ func TestAStreamThatIsNotReadHoldsUpNobody(t *testing.T) {
 	cp.WaitFor(t, func() bool { return cp.OpenStreams(id) == 0 })
 }
 
-func TestStreamFaults(t *testing.T) {
+func TestStream_Faults(t *testing.T) {
 	const n = 6 // events in the log
 	for _, c := range []struct {
 		name  string
@@ -218,7 +218,7 @@ func TestStreamFaults(t *testing.T) {
 	}
 }
 
-func TestInsertedAndGarbledFramesHoldWhatTheySay(t *testing.T) {
+func TestStream_InsertedAndGarbledFrames_Content(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := noted(t, cp, 1)
 	cp.Sleep(id)
@@ -241,7 +241,7 @@ func TestInsertedAndGarbledFramesHoldWhatTheySay(t *testing.T) {
 	}
 }
 
-func TestAStreamCanBeCutAtEveryByte(t *testing.T) {
+func TestStream_CutAfterBytes_EveryByte(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := noted(t, cp, 2)
 	cp.Sleep(id)
@@ -258,7 +258,7 @@ func TestAStreamCanBeCutAtEveryByte(t *testing.T) {
 	}
 }
 
-func TestAStalledStreamIsSilentUntilItIsEnded(t *testing.T) {
+func TestStream_Stalled_SilentUntilEnded(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithKeepalive(time.Millisecond))
 	id := noted(t, cp, 3)
 	for _, f := range []anyframetest.Fault{

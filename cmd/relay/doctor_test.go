@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,22 +18,6 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/doctor"
 	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
-
-// execute runs the program until it ends.
-func execute(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
-			t.Fatal(err)
-		}
-	}
-	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
-}
 
 func readReport(t *testing.T, text string) doctor.Report {
 	t.Helper()
@@ -59,7 +38,7 @@ func of(r doctor.Report, check string) doctor.Finding {
 	return doctor.Finding{}
 }
 
-func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
+func TestDoctor_SoundDeployment_NoFindings(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	env := append(upstream(plane), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"))
@@ -86,7 +65,7 @@ func TestDoctorFindsNothingWrongWithASoundDeployment(t *testing.T) {
 	}
 }
 
-func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 	t.Parallel()
 	sound := anyframetest.Start(t, anyframetest.WithAgent(7, nil))
 	bare := anyframetest.Start(t, anyframetest.WithoutImage())
@@ -202,7 +181,7 @@ func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) 
 	})
 }
 
-func TestDoctorTellsOfNamesThatAreNoSettings(t *testing.T) {
+func TestDoctor_UnknownSettingNames_Reported(t *testing.T) {
 	t.Parallel()
 	env := append(upstream(anyframetest.Start(t)), "ANYFRAME_API_TOKEN=", "RELAY_STORE=memory:")
 	code, stdout, _ := execute(t, append(env, "RELAY_MAX_SESSION=5", "ANYFRAME_AGENT=1"), "doctor", "--json")
@@ -220,7 +199,7 @@ func TestDoctorTellsOfNamesThatAreNoSettings(t *testing.T) {
 	}
 }
 
-func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
+func TestDoctor_ProxyAltersEvents_Reported(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		handle            func(backend *url.URL) http.Handler
@@ -294,7 +273,7 @@ func TestDoctorSeesWhatAProxyDoesToEvents(t *testing.T) {
 	}
 }
 
-func TestDoctorTellsThatTheRelayIsNotReady(t *testing.T) {
+func TestDoctor_RelayNotReady_Reported(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
@@ -306,59 +285,5 @@ func TestDoctorTellsThatTheRelayIsNotReady(t *testing.T) {
 	got := doctor.Examine(t.Context(), doctor.Deployment{Config: c, Patience: patience})
 	if f := of(got, "ready"); f.Result != doctor.ResultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
 		t.Errorf("got %+v, want a finding with the reason", got.Checks)
-	}
-}
-
-// until waits for a condition.
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for !cond() {
-		if ctx.Err() != nil {
-			t.Fatalf("%s: did not happen", what)
-		}
-	}
-}
-
-func TestHealthIsAboutTheRelayOnThisMachine(t *testing.T) {
-	t.Parallel()
-	plane := anyframetest.Start(t)
-	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "RELAY_BASE_PATH=/chat")...)
-	addr := strings.TrimPrefix(relay.url, "http://")
-	_, port, _ := strings.Cut(addr, ":")
-	for _, test := range []struct {
-		env    []string
-		code   int
-		output string
-	}{
-		{[]string{"RELAY_ADDR=" + addr, "RELAY_BASE_PATH=/chat"}, exitOK, "alive and ready"},
-		{[]string{"PORT=" + port, "RELAY_BASE_PATH=/chat"}, exitOK, "alive and ready"},
-		{[]string{"RELAY_ADDR=0.0.0.0:" + port, "RELAY_BASE_PATH=/chat", "RELAY_RATE_IP=bogus"}, exitOK, "alive and ready"},
-		{[]string{"RELAY_ADDR=" + addr}, exitError, "not alive"},
-		{[]string{"RELAY_ADDR=127.0.0.1:1"}, exitError, "not alive"},
-		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "names no port"},
-	} {
-		code, stdout, stderr := execute(t, test.env, "health")
-		if code != test.code || !strings.Contains(stdout+stderr, test.output) {
-			t.Errorf("%v: got exit %d, %q, %q, want %d and %q", test.env, code, stdout, stderr, test.code, test.output)
-		}
-	}
-}
-
-func TestHealthSaysWhyTheRelayIsNotReadyAndLeavesItAlive(t *testing.T) {
-	t.Parallel()
-	plane := anyframetest.Start(t)
-	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
-	env := []string{"RELAY_ADDR=" + strings.TrimPrefix(relay.url, "http://")}
-	until(t, "the relay learns that its key is refused", func() bool {
-		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
-	})
-	if code, _ := call(t, "GET", relay.url+"/readyz", "", ""); code != http.StatusServiceUnavailable {
-		t.Errorf("readyz: got %d, want 503", code)
-	}
-	code, stdout, stderr := execute(t, env, "health")
-	if code != exitOK || stdout != "alive, not ready: AnyFrame refuses our key\n" {
-		t.Errorf("got exit %d, %q, %q, want 0 and why it is not ready", code, stdout, stderr)
 	}
 }

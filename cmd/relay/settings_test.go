@@ -35,7 +35,7 @@ func lookup(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 
-func TestEnvExampleIsWhatTheTableSays(t *testing.T) {
+func TestSettings_EnvExample_MatchesTable(t *testing.T) {
 	const path = "../../.env.example"
 	if *update {
 		if err := os.WriteFile(path, []byte(example()), 0o644); err != nil {
@@ -51,7 +51,7 @@ func TestEnvExampleIsWhatTheTableSays(t *testing.T) {
 	}
 }
 
-func TestHelpListsEverySetting(t *testing.T) {
+func TestSettings_Help_ListsEverySetting(t *testing.T) {
 	var out bytes.Buffer
 	help(&out)
 	for _, s := range table() {
@@ -61,7 +61,7 @@ func TestHelpListsEverySetting(t *testing.T) {
 	}
 }
 
-func TestTheDefaultsShownAreTheDefaults(t *testing.T) {
+func TestSettings_DefaultsShown_AreTheDefaults(t *testing.T) {
 	for _, set := range table() {
 		if set.fallback == "" || set.name == "ANYFRAME_BASE_URL" { // that one is the client's own
 			continue
@@ -76,7 +76,7 @@ func TestTheDefaultsShownAreTheDefaults(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentWinsOverTheFile(t *testing.T) {
+func TestSettings_EnvironmentAndFile_EnvironmentWins(t *testing.T) {
 	e := from(t, map[string]string{"RELAY_TITLE": "from the environment", "RELAY_ADMIN_ADDR": ""},
 		"\ufeffRELAY_TITLE=from the file\nRELAY_ACCENT='#123456'\nRELAY_ADMIN_ADDR=:1\n")
 	s := defaults()
@@ -91,7 +91,7 @@ func TestTheEnvironmentWinsOverTheFile(t *testing.T) {
 	}
 }
 
-func TestABaseURLFromTheFileIsIgnoredWhenTheKeyIsNot(t *testing.T) {
+func TestSettings_BaseURLFromFileWithForeignKey_Ignored(t *testing.T) {
 	const file = "ANYFRAME_BASE_URL=https://elsewhere.example\n"
 	for name, tc := range map[string]struct {
 		vars map[string]string
@@ -119,7 +119,7 @@ func TestABaseURLFromTheFileIsIgnoredWhenTheKeyIsNot(t *testing.T) {
 	}
 }
 
-func TestAMalformedFileIsNamedByLineAndNotQuoted(t *testing.T) {
+func TestSettings_MalformedFile_LineNamedNotQuoted(t *testing.T) {
 	for name, file := range map[string]string{
 		"unterminated": "RELAY_TITLE=x\nANYFRAME_API_KEY=\"afm_secretsecret\n",
 		"no equals":    "RELAY_TITLE=x\nAFM afm_secretsecret\n",
@@ -140,7 +140,7 @@ func TestAMalformedFileIsNamedByLineAndNotQuoted(t *testing.T) {
 	}
 }
 
-func TestEverySettingRefusesNonsenseByName(t *testing.T) {
+func TestSettings_InvalidValue_RefusedByName(t *testing.T) {
 	bad := map[string]string{
 		"ANYFRAME_AGENT_ID": "seven", "PORT": "70000", "RELAY_APPROVALS": "maybe", "RELAY_BOOT": "never",
 		"RELAY_IDENTITY_KEY": "x", "RELAY_IDLE_TIMEOUT": "5", "RELAY_RATE_IP": "12", "RELAY_MAX_SESSIONS": "-1",
@@ -161,7 +161,7 @@ func TestEverySettingRefusesNonsenseByName(t *testing.T) {
 	}
 }
 
-func TestSettingsAreReadAsWritten(t *testing.T) {
+func TestSettings_ValidValues_Read(t *testing.T) {
 	s := defaults()
 	err := from(t, map[string]string{
 		"PORT": "9000", "RELAY_RATE_MESSAGES": "off", "RELAY_RATE_SESSIONS": "3/s", "RELAY_MAX_MESSAGE": "2MiB", "RELAY_REPLAY_BYTES": "4096",

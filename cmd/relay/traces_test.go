@@ -67,7 +67,7 @@ func (c *receiver) named(name string) (found []*trace.Span) {
 	return found
 }
 
-func TestATraceFollowsATurnFromItsRequestToTheFirstEventOut(t *testing.T) {
+func TestTraces_Turn_SpansFromRequestToFirstEvent(t *testing.T) {
 	t.Parallel()
 	c := collect(t)
 	plane := anyframetest.Start(t)
@@ -130,7 +130,7 @@ func TestATraceFollowsATurnFromItsRequestToTheFirstEventOut(t *testing.T) {
 	}
 }
 
-func TestTracesAreOffUnlessAskedFor(t *testing.T) {
+func TestTraces_Default_Off(t *testing.T) {
 	t.Parallel()
 	c := collect(t)
 	for _, env := range [][]string{
@@ -157,7 +157,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-func TestACollectorThatIsGoneHoldsNothingUp(t *testing.T) {
+func TestTraces_CollectorGone_NothingBlocked(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(nil)
 	gone.Close()
@@ -173,7 +173,7 @@ func TestACollectorThatIsGoneHoldsNothingUp(t *testing.T) {
 	}
 }
 
-func TestAProtocolThatIsNotSpokenIsOneClearLine(t *testing.T) {
+func TestTraces_UnknownProtocol_OneLineError(t *testing.T) {
 	t.Parallel()
 	env := []string{"ANYFRAME_API_KEY=afm_x", "ANYFRAME_AGENT_ID=1", "RELAY_STORE=memory:", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	code, _, stderr := execute(t, env, "serve")

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+)
+
+func TestDemo_NoSettings_PrintsURL(t *testing.T) {
+	relay := launch(t, "demo")
+	url := regexp.MustCompile(`Open (http://localhost:\d+/) in a browser`)
+	var found []string
+	for deadline := time.Now().Add(patience); found == nil; found = url.FindStringSubmatch(relay.output()) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no URL in %s", relay.output())
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, found[1], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	html, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, trigger := range anyframetest.DemoTriggers() {
+		if !strings.Contains(string(html), `data-word="`+trigger.Word+`"`) {
+			t.Errorf("the page does not offer %q", trigger.Word)
+		}
+	}
+	if !strings.Contains(string(html), "&lt;script async src=&#34;"+found[1]+"widget.js&#34;&gt;") {
+		t.Error("the page does not show the tag that embeds the widget")
+	}
+	token := mint(t, relay.url)
+	if code, out := call(t, "POST", relay.url+"/v1/messages", token, `{"text":"a table please"}`); code != 202 {
+		t.Fatalf("POST /v1/messages: got %d %v, want 202", code, out)
+	}
+	var pg page
+	pg.listen(t, relay.url, token, func() bool { return pg.has("turn_end") })
+	if !strings.Contains(strings.Join(pg.got, "\n"), `| --- |`) && !strings.Contains(strings.Join(pg.got, "\n"), `|---`) {
+		t.Errorf("no table in the answer:\n%s", strings.Join(pg.got, "\n"))
+	}
+}

@@ -1,0 +1,120 @@
+package relay_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// The agent was found to be done, and its visitor's next turn comes before the
+// sandbox is down.
+func TestCapacity_TurnDuringEviction_SentAfterwards(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.SendWait = 1, patience }, anyframetest.WithAgent(1, atWork))
+	v, id := r.begin("hi")
+	r.idle(id)
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpTranscript, Session: id, Delay: time.Second, Times: 1})
+	other, asked := r.visitor(), r.plane.Count(anyframetest.OpTranscript)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if a, err := other.try(t.Context(), "hi", "k1"); err != nil || a.status != http.StatusAccepted {
+			t.Errorf("for whom room is made: got %d %s, %v, want 202", a.status, a.body, err)
+		}
+	})
+	r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpTranscript) > asked })
+	v.insist("work", "k2")
+	wg.Wait()
+	var calls []anyframetest.Op
+	for _, req := range r.plane.Requests() {
+		if strings.Contains(req.Path, id) && (req.Op == anyframetest.OpMessage || req.Op == anyframetest.OpTerminate) {
+			calls = append(calls, req.Op)
+		}
+	}
+	if want := []anyframetest.Op{anyframetest.OpMessage, anyframetest.OpTerminate, anyframetest.OpMessage}; !slices.Equal(calls, want) {
+		t.Errorf("got %q, want %q", calls, want)
+	}
+	r.atMost(1)
+}
+
+func TestCapacity_EvictedVisitor_ContinuesWithNextTurn(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, talk))
+	a, b := r.visitor(), r.visitor()
+	x, y := a.open(""), b.open("")
+	for i := range 3 {
+		for _, v := range []*browser{a, b} {
+			v.insist(fmt.Sprint("turn ", i), fmt.Sprint("k", i))
+			map[*browser]*stream{a: x, b: y}[v].turnEnds(i + 1)
+		}
+	}
+	all := r.plane.Sessions()
+	if len(all) != 2 {
+		t.Fatalf("got %d sessions, want one for each visitor", len(all))
+	}
+	for _, v := range []*browser{a, b} {
+		_, epoch := v.session()
+		if epoch != 1 {
+			t.Errorf("got epoch %d, want the conversation to go on", epoch)
+		}
+	}
+	x.matches("the first visitor's", r.oracle(1, all[0].ID))
+	y.matches("the second visitor's", r.oracle(1, all[1].ID))
+	r.atMost(1)
+}
+
+// Many more visitors than sandboxes, on two processes: each is put to sleep and
+// woken all the time, by another process too, and no turn is lost or cut short.
+func TestCapacity_EvictionUnderLoad_LosesNoTurn(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		const visitors, turns, limit = 6, 4, 2
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.MaxSessions, c.SendWait = limit, time.Minute },
+			anyframetest.WithSnapshotDelay(5*time.Millisecond), anyframetest.WithBootDelay(5*time.Millisecond), anyframetest.WithAgent(1, speak))
+		var wg sync.WaitGroup
+		for range visitors {
+			here := a.visitor()
+			there := here.at(b)
+			wg.Go(func() {
+				x := here.open("")
+				defer x.close()
+				for i := range turns {
+					v := here
+					if i%2 == 1 {
+						v = there
+					}
+					for deadline := time.Now().Add(patience); ; {
+						got, err := v.try(t.Context(), fmt.Sprint("turn ", i), fmt.Sprint("k", i))
+						if err == nil && got.status == http.StatusAccepted {
+							break
+						}
+						if err != nil || got.status != http.StatusServiceUnavailable || time.Now().After(deadline) {
+							t.Errorf("turn %d: got %d %s, %v, want it accepted in the end", i, got.status, got.body, err)
+							return
+						}
+					}
+					x.turnEnds(i + 1)
+				}
+				if n := slices.IndexFunc(x.all(), func(e event) bool { return e.kind == "turn_end" && e.str("reason") != "done" }); n >= 0 {
+					t.Errorf("got %v, want every turn done", x.all()[n])
+				}
+			})
+		}
+		wg.Wait()
+		for _, s := range a.plane.Sessions() {
+			if got := a.taken(s.ID); !slices.Equal(got, []string{"turn 0", "turn 1", "turn 2", "turn 3"}) {
+				t.Errorf("got turns %q, want each once and in order", got)
+			}
+		}
+		if n := len(a.plane.Sessions()); n != visitors {
+			t.Errorf("got %d sessions, want %d", n, visitors)
+		}
+		a.atMost(limit)
+	})
+}

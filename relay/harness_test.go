@@ -1,0 +1,230 @@
+package relay_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// patience is how long a test waits for something that should be there at once.
+const patience = 2 * time.Minute
+
+// harness is a relay in front of a scripted control plane, both on loopback.
+type harness struct {
+	t     *testing.T
+	plane *anyframetest.Server
+	conf  relay.Config
+	srv   *relay.Server
+	web   *httptest.Server
+	logs  *lockedBuffer
+	reg   *prometheus.Registry
+	label pprof.LabelSet // of every goroutine begun since the start
+	onLog atomic.Pointer[func(slog.Record)]
+	gone  bool
+}
+
+// newHarness starts a relay whose limits are out of the way; change adjusts it.
+func newHarness(t *testing.T, change func(*relay.Config), opts ...anyframetest.Option) *harness {
+	t.Helper()
+	return harnessFor(t, anyframetest.Start(t, opts...), change)
+}
+
+func harnessFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Config)) *harness {
+	t.Helper()
+	c := relay.DefaultConfig()
+	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
+	c.Store = "memory:"
+	c.RateMessages, c.RateIP, c.RateSessions = relay.Rate{}, relay.Rate{}, relay.Rate{}
+	c.StreamsPerVisitor, c.StreamsPerIP = 1000, 1000
+	if change != nil {
+		change(&c)
+	}
+	r := &harness{t: t, plane: plane, conf: c, logs: &lockedBuffer{}}
+	name := fmt.Sprintf("%s %p", t.Name(), r)
+	r.label = pprof.Labels("harness", name)
+	t.Cleanup(func() { r.wantNothingLeft(name) })
+	r.start()
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *harness) start() {
+	r.t.Helper()
+	pprof.SetGoroutineLabels(pprof.WithLabels(r.t.Context(), r.label))
+	r.reg = prometheus.NewRegistry()
+	log := slog.New(logHandler{slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}), r})
+	srv, err := relay.New(r.t.Context(), r.conf, log, r.reg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, srv.Handler())), false
+}
+
+// stop ends the relay as abruptly as a test can: nothing is drained.
+func (r *harness) stop() {
+	if r.gone {
+		return
+	}
+	r.gone = true
+	r.web.CloseClientConnections()
+	if err := r.srv.Close(); err != nil {
+		r.t.Error("close:", err)
+	}
+	r.web.Close()
+	if r.t.Failed() {
+		r.t.Log(r.logs.tail(100))
+	}
+}
+
+// up lets AnyFrame be reached again. What it begins is not the relay's.
+func (r *harness) up() {
+	r.t.Helper()
+	pprof.SetGoroutineLabels(context.Background())
+	defer pprof.SetGoroutineLabels(pprof.WithLabels(r.t.Context(), r.label))
+	if err := r.plane.Up(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// restart ends the relay and starts another on the same store.
+func (r *harness) restart() {
+	r.t.Helper()
+	r.stop()
+	r.start()
+}
+
+func sqliteFile(t *testing.T) func(*relay.Config) {
+	path := filepath.Join(t.TempDir(), "relay.db")
+	return func(c *relay.Config) { c.Store = "sqlite:" + path }
+}
+
+// logHandler shows the harness what is logged.
+type logHandler struct {
+	slog.Handler
+	r *harness
+}
+
+func (h logHandler) Handle(ctx context.Context, rec slog.Record) error {
+	if do := h.r.onLog.Load(); do != nil {
+		(*do)(rec)
+	}
+	return h.Handler.Handle(ctx, rec)
+}
+
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(attrs), h.r}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b = bytes.Buffer{}
+}
+
+// tail is the last lines, at most n.
+func (l *lockedBuffer) tail(n int) string {
+	lines := strings.SplitAfter(l.String(), "\n")
+	return strings.Join(lines[max(len(lines)-n-1, 0):], "")
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestMain lets many tests wait at once, wants every goroutine gone in the end,
+// and everything as docs/openapi.yaml has it.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" { // has workers and goroutines of its own
+		os.Exit(m.Run())
+	}
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	if err := errors.Join(beginPoller(), trustCertificate()); err != nil {
+		panic(err)
+	}
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	if code == 0 && !settled(before) {
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		fmt.Fprintf(os.Stderr, "goroutines left behind: got %d, want %d\n", runtime.NumGoroutine(), before)
+		code = 1
+	}
+	if code == 0 && documented().told(os.Stderr) {
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// within waits until cond holds, and reports false if patience ends first. It
+// looks now and then: a hundred tests that look all the time would be what they
+// wait for.
+func within(cond func() bool) bool {
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(patience); !cond(); <-look.C {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// parallel does n things, eight at a time.
+func parallel(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := worker; i < n; i += 8 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// eventually waits until cond holds of what is asked again and again.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	if !within(cond) {
+		t.Fatalf("%s: did not happen", what)
+	}
+}
+
+// awaitLog waits until a line of the relay's log has a text.
+func (r *harness) awaitLog(text string) {
+	r.t.Helper()
+	eventually(r.t, "a line with "+text, func() bool { return strings.Contains(r.logs.String(), text) })
+}

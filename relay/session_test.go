@@ -1,0 +1,127 @@
+package relay_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+)
+
+func TestSession_SandboxRequested_StatusBooting(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpCreate, Times: 1})
+	v := r.visitor()
+	if a := v.do("POST", "/v1/session", ""); a.status != http.StatusAccepted || a.json["status"] != "booting" {
+		t.Errorf("POST: got %d %s, want 202 booting", a.status, a.body)
+	}
+	if a := v.do("GET", "/v1/session", ""); a.json["status"] != "booting" {
+		t.Errorf("GET: got %s, want booting", a.body)
+	}
+}
+
+// First turns from several tabs at once create one sandbox.
+func TestSession_FirstTurnsAtOnce_OneSandbox(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithBootDelay(100*time.Millisecond), anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	var tabs []*stream
+	for range 5 {
+		tabs = append(tabs, v.open(""))
+	}
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			if i%2 == 0 {
+				if a := v.do("POST", "/v1/session", ""); a.status != 202 && a.status != 200 {
+					t.Errorf("POST /v1/session: got %d %s", a.status, a.body)
+				}
+				return
+			}
+			if a, err := v.try(t.Context(), "hello", fmt.Sprint("k", i)); err != nil || a.status != 202 {
+				t.Errorf("turn: got %d %s, %v", a.status, a.body, err)
+			}
+		})
+	}
+	wg.Wait()
+	for i, x := range tabs {
+		x.turnEnds(5)
+		x.matches(fmt.Sprintf("tab %d", i), r.oracle(1, r.upstream()))
+		if got, want := statuses(x.all()), []string{"0 none", "1 booting", "1 running"}; !slices.Equal(got, want) {
+			t.Errorf("tab %d: statuses: got %q, want %q", i, got, want)
+		}
+	}
+	if got := r.plane.Count(anyframetest.OpCreate); got != 1 {
+		t.Errorf("sandboxes asked for: got %d, want 1", got)
+	}
+	if got := r.plane.OpenStreams(""); got != 1 {
+		t.Errorf("upstream streams: got %d, want 1", got)
+	}
+}
+
+func TestSession_CreatedOnRequest_ReportsRunning(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithBootDelay(500*time.Millisecond))
+	v := r.visitor()
+	if status, epoch := v.session(); status != "none" || epoch != 0 {
+		t.Errorf("before: got %s %d, want none 0", status, epoch)
+	}
+	if a := v.do("POST", "/v1/session", ""); a.status != 202 || a.json["status"] != "booting" {
+		t.Errorf("first: got %d %s, want 202 booting", a.status, a.body)
+	}
+	eventually(t, "200", func() bool {
+		a := v.do("POST", "/v1/session", "")
+		if a.status == 200 && a.json["status"] != "running" {
+			t.Errorf("got %s, want running", a.body)
+		}
+		return a.status == 200
+	})
+	if status, epoch := v.session(); status != "running" || epoch != 1 {
+		t.Errorf("after: got %s %d, want running 1", status, epoch)
+	}
+}
+
+func TestSession_State_LastEventIDAndBusy(t *testing.T) {
+	t.Parallel()
+	g := gated{gate: make(chan struct{})}
+	disk := sqliteFile(t)
+	r := newHarness(t, disk, anyframetest.WithAgent(1, g.speak))
+	v := r.visitor()
+	x := v.open("")
+	if a := v.do("GET", "/v1/session", ""); a.json["last_event_id"] != nil || a.json["agent_busy"] != false {
+		t.Errorf("before: got %s, want no last event id, not busy", a.body)
+	}
+	v.say("now", "k1")
+	x.until("half the answer", func(es []event) bool { return len(answers(es)) == 1 && answers(es)[0] == firstHalf })
+	busy := func(want bool) {
+		t.Helper()
+		log := r.plane.Log(r.upstream())
+		last := fmt.Sprintf("1-%d", log[len(log)-1].Seq)
+		eventually(t, "agent_busy, last_event_id", func() bool {
+			a := v.do("GET", "/v1/session", "")
+			return a.json["agent_busy"] == want && a.json["last_event_id"] == last
+		})
+	}
+	busy(true)
+	r.restart()
+	busy(true)
+	x = v.open("")
+	close(g.gate)
+	x.turnEnds(1)
+	busy(false)
+	r.restart()
+	busy(false)
+	a := v.do("GET", "/v1/session", "")
+	y := v.open(a.json["last_event_id"].(string))
+	v.say("before", "k2")
+	want := r.oracle(1, r.upstream())
+	es := y.turnEnds(1)
+	same(t, "after that id", numbered(es), after(want, a.json["last_event_id"].(string)))
+	if got := resets(es); got != nil {
+		t.Errorf("resets: got %q, want none", got)
+	}
+}

@@ -1,0 +1,210 @@
+package relay_test
+
+import (
+	"database/sql"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// seqless puts a proxy before the control plane that takes the seq out of the
+// answers to messages.
+func seqless(t *testing.T, plane *anyframetest.Server) string {
+	t.Helper()
+	target, err := url.Parse(plane.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		FlushInterval: -1,
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(res *http.Response) error {
+			if !strings.HasSuffix(res.Request.URL.Path, "/message") || res.StatusCode >= 300 {
+				return nil
+			}
+			const body = `{"ok":true}`
+			res.Body = io.NopCloser(strings.NewReader(body))
+			res.ContentLength = int64(len(body))
+			res.Header.Set("Content-Length", strconv.Itoa(len(body)))
+			return nil
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	web := httptest.NewServer(proxy)
+	t.Cleanup(func() {
+		web.CloseClientConnections()
+		web.Close()
+	})
+	return web.URL
+}
+
+// AnyFrame may answer a message without its number; each message is shown once
+// all the same.
+func TestTurn_ManyTabsWithoutSeq_EachShownOnce(t *testing.T) {
+	t.Parallel()
+	plane := anyframetest.Start(t, anyframetest.WithAgent(1, talk))
+	url := seqless(t, plane)
+	r := harnessFor(t, plane, func(c *relay.Config) { c.BaseURL = url })
+	v := r.visitor()
+	x := v.open("")
+	x.status("none")
+	var wg sync.WaitGroup
+	for _, key := range []string{"a", "b", "c", "d"} {
+		wg.Go(func() { v.say("from "+key, key) })
+	}
+	wg.Wait()
+	shownAs := map[string]int{}
+	for _, e := range x.turnEnds(4) {
+		if e.kind == "user" {
+			shownAs[e.str("text")+"/"+e.str("turn")]++
+		}
+	}
+	for _, key := range []string{"a", "b", "c", "d"} {
+		if n := shownAs["from "+key+"/"+key]; n != 1 {
+			t.Errorf("the message of %s: shown %d times, want once, in %v", key, n, shownAs)
+		}
+	}
+}
+
+// AnyFrame may begin to answer before it has said that it took the message. A
+// stream that is opened anew just then finds the agent at work.
+func TestTurn_StreamBreaksWhileSending_MessageBeforeAnswer(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		for name, opts := range map[string][]anyframetest.Option{"": nil, "deltas without a number": {anyframetest.WithUnnumberedDeltas()}} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				opts := append(opts, anyframetest.WithoutUserEcho(), anyframetest.WithPace(100*time.Millisecond), anyframetest.WithAgent(1, speak))
+				r := via.newHarness(t, nil, opts...)
+				v := r.visitor()
+				x := v.open("")
+				v.say("one", "k1")
+				x.turnEnds(1)
+				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: time.Second, Op: anyframetest.OpMessage, Times: 1})
+				sent := make(chan answer)
+				go func() { sent <- v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2") }()
+				r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.upstream()); return s.Busy })
+				r.plane.CutStreams()
+				if a := <-sent; a.status != http.StatusAccepted {
+					t.Fatalf("got %d %s, want 202", a.status, a.body)
+				}
+				var got []string
+				for _, e := range x.turnEnds(2) {
+					if e.kind == "user" || e.kind == "text" || e.kind == "turn_end" {
+						got = append(got, strings.TrimSuffix(e.kind+" "+e.str("turn"), " "))
+					}
+				}
+				if got, want := slices.Compact(got), []string{"user k1", "text", "turn_end", "user k2", "text", "turn_end"}; !slices.Equal(got, want) {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			})
+		}
+	})
+}
+
+// An answer waits for the message that it answers, but once and not for long.
+func TestTurn_MessageNeverShown_AnswerNotHeldForever(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = patience }, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
+		v := r.visitor()
+		x := v.open("")
+		v.say("one", "k1")
+		x.turnEnds(1)
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: 20 * time.Second, Op: anyframetest.OpMessage, Times: 1})
+		sent := make(chan answer, 1)
+		go func() { sent <- v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2") }()
+		x.turnEnds(2) // some ten events, of which each might wait
+		select {
+		case <-sent:
+			t.Fatal("the answer came only after AnyFrame had said that it has the message")
+		default:
+		}
+		if a := <-sent; a.status != http.StatusAccepted {
+			t.Errorf("got %d %s, want 202", a.status, a.body)
+		}
+	})
+}
+
+// Turns that wait for a sandbox to boot are sent in the order in which they
+// arrived.
+func TestTurn_ManyDuringBoot_SentInOrder(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		path := filepath.Join(t.TempDir(), "relay.db")
+		r := via.newHarness(t, func(c *relay.Config) { c.Store = "sqlite:" + path }, anyframetest.WithBootDelay(1500*time.Millisecond))
+		notes, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer notes.Close()
+		v := r.visitor()
+		var want []string
+		var wg sync.WaitGroup
+		for i := range 12 {
+			text := fmt.Sprintf("turn %d", i)
+			want = append(want, text)
+			wg.Go(func() {
+				if a, err := v.try(t.Context(), text, fmt.Sprintf("k%d", i)); err != nil || a.status != http.StatusAccepted {
+					t.Errorf("%s: got %d %s, %v, want 202", text, a.status, a.body, err)
+				}
+			})
+			r.plane.WaitFor(t, func() bool { // until the relay has read it
+				var n int
+				return notes.QueryRowContext(t.Context(), "SELECT count(*) FROM notes").Scan(&n) == nil && n > i
+			})
+		}
+		wg.Wait()
+		r.wantTaken(want...)
+		x := v.open("").turnEnds(12)
+		same(t, "the stream", numbered(x), r.oracle(1, r.upstream()))
+	})
+}
+
+func TestTurn_TwoTabsAtOnce_NothingLost(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))
+		v := r.visitor()
+		a, b := v.open(""), v.open("")
+		var wg sync.WaitGroup
+		for tab := range 2 {
+			wg.Go(func() {
+				for i := range 10 {
+					key := fmt.Sprintf("%d-%d", tab, i)
+					if a, err := v.try(t.Context(), key, key); err != nil || a.status != http.StatusAccepted {
+						t.Errorf("%s: got %d %s, %v, want 202", key, a.status, a.body, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		a.turnEnds(20)
+		b.turnEnds(20)
+		want := r.oracle(1, r.upstream())
+		same(t, "one tab", numbered(a.all()), want)
+		same(t, "the other", numbered(b.all()), want)
+		next := map[byte]int{}
+		for _, text := range r.taken(r.upstream()) {
+			if want := fmt.Sprintf("%c-%d", text[0], next[text[0]]); text != want {
+				t.Errorf("taken: got %s, want %s", text, want)
+			}
+			next[text[0]]++
+		}
+		for _, e := range a.all() {
+			if e.kind == "user" && e.str("turn") != e.str("text") {
+				t.Errorf("user event: got turn %q for %q", e.str("turn"), e.str("text"))
+			}
+		}
+	})
+}
