@@ -12,6 +12,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -20,10 +21,7 @@ import (
 type Secret = redact.Secret
 
 // Rate is so many times per window. The zero Rate is no limit.
-type Rate struct {
-	Limit  int
-	Window time.Duration
-}
+type Rate = limits.Rate
 
 // TrustedProxies are the proxies whose word counts for a visitor's address.
 type TrustedProxies = clientip.TrustedProxies
@@ -133,6 +131,15 @@ type Config struct {
 // Trigger is a word that makes the scripted agent show something.
 type Trigger struct{ Word, Shows string }
 
+// limits is who may do how much.
+func (c *Config) limits() limits.Options {
+	return limits.Options{
+		RateMessages: c.RateMessages, RateIP: c.RateIP, RateSessions: c.RateSessions,
+		SessionsPerDay: c.SessionsPerDay, MaxStreams: c.MaxStreams, StreamsPerVisitor: c.StreamsPerVisitor, StreamsPerIP: c.StreamsPerIP,
+		Secret: string(c.APIKey),
+	}
+}
+
 // DefaultConfig returns a Config that lacks only APIKey and AgentID.
 func DefaultConfig() Config {
 	return Config{
@@ -145,9 +152,9 @@ func DefaultConfig() Config {
 		UpstreamTimeout:   30 * time.Second,
 		VisitorTTL:        720 * time.Hour,
 		StreamLifetime:    10 * time.Minute,
-		RateMessages:      Rate{20, time.Minute},
-		RateIP:            Rate{120, time.Minute},
-		RateSessions:      Rate{6, time.Hour},
+		RateMessages:      Rate{Limit: 20, Window: time.Minute},
+		RateIP:            Rate{Limit: 120, Window: time.Minute},
+		RateSessions:      Rate{Limit: 6, Window: time.Hour},
 		MaxSessions:       200,
 		MaxStreams:        50000,
 		StreamsPerVisitor: 8,

@@ -71,7 +71,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.isDraining() {
 		return problem.Draining
 	}
-	release, err := s.limits.stream(v.id, clientip.Of(r))
+	release, err := s.limits.Stream(v.id, clientip.Of(r))
 	if err != nil {
 		return err
 	}

@@ -68,12 +68,7 @@ func (s *Server) SessionsInMemory() int {
 
 // CountedInMemory is how many visitors and addresses s counts something for.
 func (s *Server) CountedInMemory() int {
-	s.limits.mu.Lock()
-	n := len(s.limits.byVisitor) + len(s.limits.byAddr)
-	s.limits.mu.Unlock()
-	s.limits.quotas.mu.Lock()
-	defer s.limits.quotas.mu.Unlock()
-	return n + len(s.limits.quotas.refused)
+	return s.limits.Counted()
 }
 
 // Kept is how many events and bytes s keeps of all sessions together.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -38,7 +39,7 @@ type hub struct {
 	store   store.Store
 	client  *anyframe.Client
 	guard   *upstream.Guard
-	limits  *limits
+	limits  *limits.Limits
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 	owner   string // this process, to other replicas
@@ -72,7 +73,7 @@ type hub struct {
 	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
 }
 
-func newHub(c *Config, st store.Store, client *anyframe.Client, g *upstream.Guard, l *limits, m *telemetry.Metrics, log *slog.Logger) *hub {
+func newHub(c *Config, st store.Store, client *anyframe.Client, g *upstream.Guard, l *limits.Limits, m *telemetry.Metrics, log *slog.Logger) *hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &hub{
 		config: c, marks: redact.KeyPatterns(c.APIKey), store: st, client: client, guard: g, limits: l, metrics: m, log: log, owner: rand.Text(), linger: lingerFor, leases: leaseFor,

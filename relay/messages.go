@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
@@ -102,12 +103,12 @@ func (s *Server) admitBody(r *http.Request, visitor, key string) (release func()
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
-	if size > largeBody {
-		if err := s.limits.mayMessage(r.Context(), visitor); err != nil {
+	if size > limits.LargeBody {
+		if err := s.limits.MayMessage(r.Context(), visitor); err != nil {
 			if _, noteErr := s.hub.store.Note(r.Context(), visitor, noteTurn, key); noteErr != nil {
 				return nil, err
 			}
 		}
 	}
-	return s.limits.body(clientip.Of(r), size)
+	return s.limits.Body(clientip.Of(r), size)
 }

@@ -83,7 +83,7 @@ func private(next http.Handler) http.Handler {
 // limitAddr refuses addresses that ask too often.
 func (s *Server) limitAddr(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.limits.request(r.Context(), clientip.Of(r)); err != nil {
+		if err := s.limits.Request(r.Context(), clientip.Of(r)); err != nil {
 			s.refuse(w, r, err)
 			return
 		}

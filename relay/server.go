@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
@@ -29,7 +30,7 @@ type Server struct {
 	log          *slog.Logger
 	metrics      *telemetry.Metrics
 	guard        *upstream.Guard
-	limits       *limits
+	limits       *limits.Limits
 	store        store.Store
 	client       *anyframe.Client
 	visitors     *scs.SessionManager
@@ -84,7 +85,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	}, awake(s.store)))
 	s.store = store.Observe(s.store, s.metrics.Stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
-	s.limits = newLimits(&s.config, s.store, s.metrics)
+	s.limits = limits.New(c.limits(), s.store, s.metrics)
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
 	s.visitors = newVisitors(&s.config, s.store)
@@ -163,7 +164,7 @@ func (s *Server) watchKey(ctx context.Context) {
 // returns when the last has ended, or with ctx.
 func (s *Server) Drain(ctx context.Context) {
 	s.hub.beginDrain()
-	for s.limits.openStreams() > 0 && ctx.Err() == nil {
+	for s.limits.OpenStreams() > 0 && ctx.Err() == nil {
 		pause(ctx, 20*time.Millisecond)
 	}
 }

@@ -128,7 +128,7 @@ func (s *session) mayTake(ctx context.Context, addr string) error {
 			return err
 		}
 	}
-	return s.hub.limits.message(ctx, s.visitor)
+	return s.hub.limits.Message(ctx, s.visitor)
 }
 
 func (t turnNote) answer() answer {

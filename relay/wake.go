@@ -64,7 +64,7 @@ func (s *session) ensure(ctx context.Context, addr string) (*flight, error) {
 // mayBegin refuses, before anything is written, a new session that addr may not
 // have or for which there is no room. That it returns nil is no promise.
 func (s *session) mayBegin(ctx context.Context, addr string) error {
-	if err := s.hub.limits.newSession(ctx, addr); err != nil {
+	if err := s.hub.limits.NewSession(ctx, addr); err != nil {
 		return err
 	}
 	if time.Now().UnixNano() < s.hub.fullUntil.Load() {
@@ -182,7 +182,7 @@ func (s *session) reread(ctx context.Context) (store.Session, error) {
 // create starts the visitor's next epoch on a new sandbox, which counts against
 // those that addr may have unless it came to nothing.
 func (s *session) create(ctx context.Context, rec store.Session, addr string) error {
-	undo, err := s.hub.limits.beginSession(ctx, addr)
+	undo, err := s.hub.limits.BeginSession(ctx, addr)
 	if err != nil {
 		return err
 	}
