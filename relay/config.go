@@ -14,6 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -37,13 +38,7 @@ const (
 )
 
 // Look is what the widget shows unless the page that embeds it says otherwise.
-type Look struct {
-	Title    string
-	Greeting string
-	Starters []string
-	Accent   string
-	Locale   string
-}
+type Look = widget.Look
 
 // Config is all that a [Server] needs to know. [DefaultConfig] has every
 // default; APIKey and AgentID have none.
@@ -129,7 +124,7 @@ type Config struct {
 }
 
 // Trigger is a word that makes the scripted agent show something.
-type Trigger struct{ Word, Shows string }
+type Trigger = widget.Trigger
 
 // limits is who may do how much.
 func (c *Config) limits() limits.Options {
@@ -137,6 +132,14 @@ func (c *Config) limits() limits.Options {
 		RateMessages: c.RateMessages, RateIP: c.RateIP, RateSessions: c.RateSessions,
 		SessionsPerDay: c.SessionsPerDay, MaxStreams: c.MaxStreams, StreamsPerVisitor: c.StreamsPerVisitor, StreamsPerIP: c.StreamsPerIP,
 		Secret: string(c.APIKey),
+	}
+}
+
+// widget is what the widget's files depend on.
+func (c *Config) widget() widget.Options {
+	return widget.Options{
+		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
+		Look: c.Look, Triggers: c.Triggers, BootOnOpen: c.BootOnOpen,
 	}
 }
 

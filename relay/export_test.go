@@ -8,6 +8,7 @@ import (
 
 	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -84,11 +85,11 @@ func (s *Server) Kept() (events, bytes int) {
 
 // PanelURL is the panel's URL as the loader has it, relative to its own.
 func PanelURL(files fs.FS) (string, error) {
-	a, err := loadAssets(&Config{}, files)
+	a, err := widget.Load(widget.Options{}, files)
 	if err != nil {
 		return "", err
 	}
-	return "assets/" + a.current["panel.js"], nil
+	return "assets/" + a.Name("panel.js"), nil
 }
 
 // Broke is the cause for which a stream of AnyFrame's is opened again.

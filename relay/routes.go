@@ -42,12 +42,12 @@ func (s *Server) routes() http.Handler {
 
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		r := r.With(s.dropBody)
-		r.Method(method, "/", s.assets.page(s.assets.index))
+		r.Method(method, "/", http.HandlerFunc(s.widget.Page))
 		if len(s.config.Triggers) > 0 {
-			r.Method(method, "/playground", s.assets.page(s.assets.playground))
+			r.Method(method, "/playground", http.HandlerFunc(s.widget.Playground))
 		}
-		r.Method(method, "/widget.js", http.HandlerFunc(s.assets.loader))
-		r.Method(method, "/assets/{file}", s.handle(s.assets.file))
+		r.Method(method, "/widget.js", http.HandlerFunc(s.widget.Loader))
+		r.Method(method, "/assets/{file}", s.handle(s.widget.Asset))
 		r.Method(method, "/healthz", http.HandlerFunc(s.alive))
 		r.Method(method, "/readyz", http.HandlerFunc(s.ready))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/web"
 )
@@ -36,7 +37,7 @@ type Server struct {
 	visitors     *scs.SessionManager
 	identities   *identities // nil when visitors are known by their tokens only
 	hub          *hub
-	assets       *assets
+	widget       *widget.Files
 	handler      http.Handler
 
 	extending sync.Mutex // held while a token is given more time, so that none comes back that is void
@@ -73,7 +74,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	if s.assets, err = loadAssets(&s.config, web.Files()); err != nil {
+	if s.widget, err = widget.Load(c.widget(), web.Files()); err != nil {
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
 	if s.store, err = store.Open(ctx, c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
