@@ -14,6 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 )
@@ -212,7 +213,7 @@ func (c *Config) Validate() error {
 			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com or https://*.example.com", o)
 		}
 	}
-	if _, err := newIdentities(c); err != nil {
+	if _, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
 		wrong("RELAY_IDENTITY_KEY %w", err)
 	}
 	if c.IdentityAudience != "" && c.IdentityKey == "" {

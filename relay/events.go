@@ -71,7 +71,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.isDraining() {
 		return problem.Draining
 	}
-	release, err := s.limits.Stream(v.id, clientip.Of(r))
+	release, err := s.limits.Stream(v.ID, clientip.Of(r))
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 	}()
 	undo = append(undo, release)
-	sess, err := s.hub.open(r.Context(), v.id)
+	sess, err := s.hub.open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}
@@ -96,8 +96,8 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 
 	sub := &subscriber{server: s, sess: sess, pos: -1}
 	sub.readLastEventID(r)
-	if v.identified {
-		token := v.token
+	if v.Identified {
+		token := v.Token
 		sub.device = sess.attach(token)
 		undo = append(undo, func() { sess.detach(token) })
 		if _, err := s.visitor(r); err != nil {

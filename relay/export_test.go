@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+
 	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
@@ -13,7 +15,7 @@ import (
 )
 
 // VisitorCodec is how the store's rows of tokens are written.
-type VisitorCodec = visitorCodec
+type VisitorCodec = visitor.Codec
 
 // WrapStore puts wrap between the hub of s and its store. It must be called
 // before the first request.

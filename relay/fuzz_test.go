@@ -1,25 +1,17 @@
 package relay
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // Every parser here sees bytes that a visitor chose.
@@ -109,7 +101,7 @@ func FuzzWhoIsAsking(f *testing.F) {
 		standing := s.originOf(r)
 		switch {
 		case got == "":
-		case !tokenPattern.MatchString(got):
+		case !visitor.ValidToken(got):
 			t.Errorf("got token %q, want none", got)
 		case byBearer && !strings.Contains(authorization, got), !byBearer && !strings.Contains(cookie, got):
 			t.Errorf("got token %q, which nobody sent", got)
@@ -122,65 +114,6 @@ func FuzzWhoIsAsking(f *testing.F) {
 		}
 		if from == "null" && site != "same-origin" && standing != originForeign {
 			t.Errorf("origin null, site %q: got %v, want it foreign", site, standing)
-		}
-	})
-}
-
-func FuzzIdentity(f *testing.F) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		f.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		f.Fatal(err)
-	}
-	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	secret := []byte("a-secret-of-the-website-for-its-own-tokens")
-	claims := jwt.MapClaims{"sub": "ann", "exp": time.Now().Add(24 * time.Hour).Unix()}
-	var good []string
-	for _, by := range []struct {
-		method jwt.SigningMethod
-		key    any
-	}{{jwt.SigningMethodHS256, secret}, {jwt.SigningMethodES256, key}} {
-		token, err := jwt.NewWithClaims(by.method, claims).SignedString(by.key)
-		if err != nil {
-			f.Fatal(err)
-		}
-		good = append(good, token)
-		f.Add(token)
-		f.Add(token[:len(token)-1])
-		f.Add(token + "=")
-	}
-	for _, method := range []struct {
-		method jwt.SigningMethod
-		key    any
-	}{{jwt.SigningMethodHS256, public}, {jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType}, {jwt.SigningMethodHS512, secret}} {
-		token, err := jwt.NewWithClaims(method.method, claims).SignedString(method.key)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(token)
-	}
-	f.Add("..")
-	f.Add("bnVsbA.bnVsbA.")
-	var checks []*identities
-	for _, k := range []redact.Secret{redact.Secret(secret), redact.Secret(public)} {
-		i, err := newIdentities(&Config{IdentityKey: k})
-		if err != nil {
-			f.Fatal(err)
-		}
-		checks = append(checks, i)
-	}
-	f.Fuzz(func(t *testing.T, token string) {
-		for _, i := range checks {
-			subject, reason := i.subject(token)
-			if (subject == "") == (reason == "") {
-				t.Errorf("%q: got subject %q and reason %q, want one of them", token, subject, reason)
-			}
-			if subject != "" && !slices.Contains(good, token) {
-				t.Errorf("%q: taken for %q, and nobody signed it", token, subject)
-			}
 		}
 	})
 }

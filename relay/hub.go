@@ -18,6 +18,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
@@ -46,7 +47,7 @@ type hub struct {
 	linger  time.Duration
 	leases  time.Duration // how long a lease holds unless renewed
 	// holder tells whose token it is, or errVisitorUnknown.
-	holder func(ctx context.Context, token string) (who, error)
+	holder func(ctx context.Context, token string) (visitor.Visitor, error)
 	// herald lets other processes know at once; nil where the store cannot.
 	herald store.Herald
 	// After how long a session is read from the store again, see watch.go.

@@ -52,7 +52,7 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	} else if !keyPattern.MatchString(key) {
 		return problem.BadRequest.With("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
 	}
-	release, err := s.admitBody(r, v.id, key)
+	release, err := s.admitBody(r, v.ID, key)
 	if err != nil {
 		return err
 	}
@@ -65,18 +65,18 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	if err != nil {
 		return err
 	}
-	if v.brief { // it must not run out while the sandbox boots
-		if v, err = s.extend(r.Context(), v); err != nil {
+	if v.Provisional { // it must not run out while the sandbox boots
+		if v, err = s.tokens.Extend(r.Context(), v); err != nil {
 			return err
 		}
 	}
-	sess, err := s.hub.open(r.Context(), v.id)
+	sess, err := s.hub.open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}
 	defer sess.close()
 	got, repeated, err := sess.send(r.Context(), clientip.Of(r), key, m)
-	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
+	if _, keepErr := s.promote(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
 		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
 	result := telemetry.TurnAccepted

@@ -40,10 +40,10 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	case len(text) > s.config.MaxMessage:
 		return problem.TooLarge.With("The answer is longer than %d bytes.", s.config.MaxMessage)
 	}
-	if err := s.limits.Message(r.Context(), v.id); err != nil {
+	if err := s.limits.Message(r.Context(), v.ID); err != nil {
 		return err
 	}
-	sess, err := s.hub.open(r.Context(), v.id)
+	sess, err := s.hub.open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -18,6 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/web"
@@ -34,13 +34,11 @@ type Server struct {
 	limits       *limits.Limits
 	store        store.Store
 	client       *anyframe.Client
-	visitors     *scs.SessionManager
-	identities   *identities // nil when visitors are known by their tokens only
+	tokens       *visitor.Tokens
+	identities   *visitor.Verifier // nil when visitors are known by their tokens only
 	hub          *hub
 	widget       *widget.Files
 	handler      http.Handler
-
-	extending sync.Mutex // held while a token is given more time, so that none comes back that is void
 
 	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
 	pinged time.Time
@@ -59,7 +57,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.crossOrigin = newCrossOrigin(s.publicOrigin)
 	s.guard = upstream.NewGuard(s.metrics, log)
 	var err error
-	if s.identities, err = newIdentities(&s.config); err != nil {
+	if s.identities, err = visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
 		return nil, err
 	}
 	s.client, err = anyframe.New(
@@ -89,9 +87,9 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.limits = limits.New(c.limits(), s.store, s.metrics)
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
-	s.visitors = newVisitors(&s.config, s.store)
+	s.tokens = visitor.NewTokens(s.store, c.VisitorTTL)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
-	s.hub.holder, s.hub.herald = s.holder, herald
+	s.hub.holder, s.hub.herald = s.tokens.Resolve, herald
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
 	}, s.hub.keptBytes))

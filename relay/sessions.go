@@ -45,7 +45,7 @@ func (s *Server) open(r *http.Request) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.hub.open(r.Context(), v.id)
+	return s.hub.open(r.Context(), v.ID)
 }
 
 // showSession tells where the session stands: GET /v1/session.
