@@ -136,6 +136,16 @@ func (c *Config) limits() limits.Options {
 	}
 }
 
+// api is what the handlers go by.
+func (c *Config) api() apiOptions {
+	return apiOptions{
+		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies,
+		VisitorApprovals: c.VisitorApprovals, Playground: len(c.Triggers) > 0,
+		MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
+		Traces: c.Traces,
+	}
+}
+
 // widget is what the widget's files depend on.
 func (c *Config) widget() widget.Options {
 	return widget.Options{

@@ -64,7 +64,7 @@ type subscriber struct {
 // streamEvents sends the session's events, from where the browser left off:
 // GET /v1/events.
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.visitor(r)
+	v, err := s.api.visitor(r)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		token := v.Token
 		sub.device = sess.attach(token)
 		undo = append(undo, func() { sess.detach(token) })
-		if _, err := s.visitor(r); err != nil {
+		if _, err := s.api.visitor(r); err != nil {
 			return err // logged out before anybody could tell this stream
 		}
 	}
@@ -168,7 +168,7 @@ func (sub *subscriber) serve(ctx context.Context) (reason string) {
 	if err := sub.write([]byte(": hello\n" + retryField(3*time.Second))); err != nil {
 		return endOf(err)
 	}
-	s.lookBriefly(ctx, sub.sess)
+	s.api.lookBriefly(ctx, sub.sess)
 	for {
 		sub.view = sub.look()
 		changed := sub.view.log.Changed() // before reading, so that nothing is missed

@@ -26,8 +26,9 @@ func FuzzMessageBody(f *testing.F) {
 	}
 	c := DefaultConfig()
 	c.MaxMessage, c.MaxAttachment = 1000, 1000
+	o := c.api()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := c.decodeMessage(body)
+		m, err := o.decodeMessage(body)
 		if err != nil {
 			if p := problem.Of(err); p.Code == problem.Internal.Code || strings.ContainsFunc(p.Detail, func(r rune) bool { return r < ' ' }) || len(p.Detail) > 1000 {
 				t.Errorf("%q: got problem %s %q, want one that names the mistake", body, p.Code, p.Detail)
@@ -41,7 +42,7 @@ func FuzzMessageBody(f *testing.F) {
 			t.Errorf("%q: got %d attachments, want them refused", body, len(m.attachments))
 		}
 		for _, a := range m.attachments {
-			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !c.accepts(a.MIME) || len(a.Data)+len(a.Text) > c.MaxAttachment {
+			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !o.accepts(a.MIME) || len(a.Data)+len(a.Text) > c.MaxAttachment {
 				t.Errorf("%q: got attachment %q of %q, %d bytes, want it refused", body, a.Name, a.MIME, len(a.Data)+len(a.Text))
 			}
 		}
@@ -92,7 +93,7 @@ func FuzzWhoIsAsking(f *testing.F) {
 	f.Add("relay_visitor=../x", "Basic x", "http://relay.test", "none", "relay.test:80")
 	c := DefaultConfig()
 	c.AllowedOrigins = []string{"https://shop.example", "https://*.wild.example"}
-	s := &Server{config: c, publicOrigin: "https://chat.example"}
+	s := &api{options: c.api(), publicOrigin: "https://chat.example"}
 	f.Fuzz(func(t *testing.T, cookie, authorization, from, site, host string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/visitor", nil)
 		r.Host = host

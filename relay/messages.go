@@ -19,12 +19,12 @@ import (
 
 // traceTurn begins the trace of a turn: a new one, for what a browser says of
 // traces is anybody's word.
-func (s *Server) traceTurn(r *http.Request) (*http.Request, trace.Span) {
-	if s.config.Traces == nil {
+func (a *api) traceTurn(r *http.Request) (*http.Request, trace.Span) {
+	if a.options.Traces == nil {
 		return r, trace.SpanFromContext(context.Background())
 	}
 	t := telemetry.FromContext(r.Context())
-	ctx, span := s.config.Traces.Tracer(telemetry.Tracer).Start(r.Context(), "turn",
+	ctx, span := a.options.Traces.Tracer(telemetry.Tracer).Start(r.Context(), "turn",
 		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attribute.String("relay.request", t.ID)))
 	if span.SpanContext().IsSampled() {
 		t.Trace = span.SpanContext().TraceID().String()
@@ -35,15 +35,15 @@ func (s *Server) traceTurn(r *http.Request) (*http.Request, trace.Span) {
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // startTurn takes one visitor message: POST /v1/messages.
-func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
+func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
 	start := time.Now()
-	r, span := s.traceTurn(r)
+	r, span := a.traceTurn(r)
 	defer func() { telemetry.EndSpan(span, problem.CodeOf(refusal)) }()
-	v, err := s.visitor(r)
+	v, err := a.visitor(r)
 	if err != nil {
 		return err
 	}
-	if s.hub.isDraining() {
+	if a.hub.isDraining() {
 		return problem.Draining
 	}
 	key := r.Header.Get("Idempotency-Key")
@@ -52,32 +52,32 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	} else if !keyPattern.MatchString(key) {
 		return problem.BadRequest.With("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
 	}
-	release, err := s.admitBody(r, v.ID, key)
+	release, err := a.admitBody(r, v.ID, key)
 	if err != nil {
 		return err
 	}
 	defer release()
-	body, err := readBody(w, r, s.config.maxMessageBody())
+	body, err := readBody(w, r, a.options.maxMessageBody())
 	if err != nil {
 		return err
 	}
-	m, err := s.config.decodeMessage(body)
+	m, err := a.options.decodeMessage(body)
 	if err != nil {
 		return err
 	}
 	if v.Provisional { // it must not run out while the sandbox boots
-		if v, err = s.tokens.Extend(r.Context(), v); err != nil {
+		if v, err = a.tokens.Extend(r.Context(), v); err != nil {
 			return err
 		}
 	}
-	sess, err := s.hub.open(r.Context(), v.ID)
+	sess, err := a.hub.open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}
 	defer sess.close()
 	got, repeated, err := sess.send(r.Context(), clientip.Of(r), key, m)
-	if _, keepErr := s.promote(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
-		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
+	if _, keepErr := a.promote(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
+		a.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
 	result := telemetry.TurnAccepted
 	switch {
@@ -86,9 +86,9 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	case repeated:
 		result = telemetry.TurnRepeated
 	default:
-		s.metrics.AcceptSeconds.Observe(time.Since(start).Seconds())
+		a.metrics.AcceptSeconds.Observe(time.Since(start).Seconds())
 	}
-	s.metrics.Turns.WithLabelValues(result).Inc()
+	a.metrics.Turns.WithLabelValues(result).Inc()
 	if err != nil {
 		return err
 	}
@@ -98,17 +98,17 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 // admitBody refuses a message before its body is read, if that is large and it
 // is known that nothing would come of it: a visitor has sent too much, unless
 // it is a repetition, or there is no room for it now.
-func (s *Server) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
-	size := s.config.maxMessageBody() // what is larger is refused as it is
+func (a *api) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
+	size := a.options.maxMessageBody() // what is larger is refused as it is
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
 	if size > limits.LargeBody {
-		if err := s.limits.MayMessage(r.Context(), visitor); err != nil {
-			if _, noteErr := s.hub.store.Note(r.Context(), visitor, noteTurn, key); noteErr != nil {
+		if err := a.limits.MayMessage(r.Context(), visitor); err != nil {
+			if _, noteErr := a.hub.store.Note(r.Context(), visitor, noteTurn, key); noteErr != nil {
 				return nil, err
 			}
 		}
 	}
-	return s.limits.Body(clientip.Of(r), size)
+	return a.limits.Body(clientip.Of(r), size)
 }

@@ -23,7 +23,7 @@ func (sub *subscriber) begin(over func()) {
 		if err := sub.write([]byte(": hello\n" + retryField(3*time.Second))); err != nil {
 			return endOf(err)
 		}
-		s.lookBriefly(s.hub.ctx, sub.sess)
+		s.api.lookBriefly(s.hub.ctx, sub.sess)
 		return sub.step()
 	})
 }

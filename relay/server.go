@@ -25,20 +25,16 @@ import (
 
 // Server is a relay: one HTTP handler and the sessions behind it.
 type Server struct {
-	config       Config
-	publicOrigin string
-	crossOrigin  *http.CrossOriginProtection
-	log          *slog.Logger
-	metrics      *telemetry.Metrics
-	guard        *upstream.Guard
-	limits       *limits.Limits
-	store        store.Store
-	client       *anyframe.Client
-	tokens       *visitor.Tokens
-	identities   *visitor.Verifier // nil when visitors are known by their tokens only
-	hub          *hub
-	widget       *widget.Files
-	handler      http.Handler
+	config  Config
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	guard   *upstream.Guard
+	limits  *limits.Limits
+	store   store.Store
+	client  *anyframe.Client
+	hub     *hub
+	api     *api
+	handler http.Handler
 
 	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
 	pinged time.Time
@@ -53,11 +49,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	log = slog.New(redact.NewHandler(log.Handler(), redact.KeyPatterns(c.APIKey), upstream.Describe))
-	s := &Server{config: c, log: log, metrics: telemetry.NewMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
-	s.crossOrigin = newCrossOrigin(s.publicOrigin)
+	s := &Server{config: c, log: log, metrics: telemetry.NewMetrics(reg)}
 	s.guard = upstream.NewGuard(s.metrics, log)
-	var err error
-	if s.identities, err = visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
+	identities, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience)
+	if err != nil {
 		return nil, err
 	}
 	s.client, err = anyframe.New(
@@ -72,7 +67,8 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	if s.widget, err = widget.Load(c.widget(), web.Files()); err != nil {
+	files, err := widget.Load(c.widget(), web.Files())
+	if err != nil {
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
 	if s.store, err = store.Open(ctx, c.Store, store.WithRedisPrefix(c.RedisPrefix)); err != nil {
@@ -87,13 +83,19 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	s.limits = limits.New(c.limits(), s.store, s.metrics)
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
-	s.tokens = visitor.NewTokens(s.store, c.VisitorTTL)
+	tokens := visitor.NewTokens(s.store, c.VisitorTTL)
 	s.hub = newHub(&s.config, s.store, s.client, s.guard, s.limits, s.metrics, log)
-	s.hub.holder, s.hub.herald = s.tokens.Resolve, herald
+	s.hub.holder, s.hub.herald = tokens.Resolve, herald
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
 	}, s.hub.keptBytes))
-	s.handler = s.routes()
+	publicOrigin := originOfURL(c.PublicURL)
+	s.api = &api{
+		options: c.api(), publicOrigin: publicOrigin, crossOrigin: newCrossOrigin(publicOrigin),
+		hub: s.hub, tokens: tokens, identities: identities, limits: s.limits, widget: files, metrics: s.metrics, log: log,
+		events: s.streamEvents, alive: s.alive, ready: s.ready,
+	}
+	s.handler = s.api.routes()
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
 	}

@@ -31,38 +31,38 @@ func writeJSON(w http.ResponseWriter, code int, v any) error {
 }
 
 // lookBriefly finds out where the session stands, if that doesn't take long.
-func (s *Server) lookBriefly(ctx context.Context, sess *session) {
+func (a *api) lookBriefly(ctx context.Context, sess *session) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	if err := sess.look(ctx); err != nil {
-		s.log.Debug("look at a session", "error", err)
+		a.log.Debug("look at a session", "error", err)
 	}
 }
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
-func (s *Server) open(r *http.Request) (*session, error) {
-	v, err := s.visitor(r)
+func (a *api) open(r *http.Request) (*session, error) {
+	v, err := a.visitor(r)
 	if err != nil {
 		return nil, err
 	}
-	return s.hub.open(r.Context(), v.ID)
+	return a.hub.open(r.Context(), v.ID)
 }
 
 // showSession tells where the session stands: GET /v1/session.
-func (s *Server) showSession(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.open(r)
+func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
 	defer sess.close()
-	s.lookBriefly(r.Context(), sess)
+	a.lookBriefly(r.Context(), sess)
 	return writeJSON(w, http.StatusOK, sess.state())
 }
 
 // wakeSession makes sure that a session exists and is awake, without waiting
 // for it: POST /v1/session.
-func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
-	if s.hub.isDraining() {
+func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
+	if a.hub.isDraining() {
 		return problem.Draining
 	}
 	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
@@ -76,12 +76,12 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	sess, err := s.open(r)
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
 	defer sess.close()
-	s.lookBriefly(r.Context(), sess)
+	a.lookBriefly(r.Context(), sess)
 	flight, err := sess.ensure(r.Context(), clientip.Of(r))
 	if err != nil {
 		return err
@@ -101,8 +101,8 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 }
 
 // endSession ends the conversation: DELETE /v1/session.
-func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.open(r)
+func (a *api) endSession(w http.ResponseWriter, r *http.Request) error {
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ type pastEvent struct {
 }
 
 // showTranscript tells the session's past: GET /v1/transcript.
-func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
+func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	since, err := queryInt(r, "since", 0, 0, 1<<62)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sess, err := s.open(r)
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
@@ -149,13 +149,13 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if v.epoch == 0 || id == "" {
 		return writeJSON(w, http.StatusOK, out)
 	}
-	done, err := s.hub.reading(r.Context())
+	done, err := a.hub.reading(r.Context())
 	if err != nil {
 		return err
 	}
 	defer done()
 	read := func(since int64, limit int) ([]anyframe.ChatEvent, error) {
-		rows, err := s.hub.client.Sessions.Transcript(r.Context(), id, since, limit)
+		rows, err := a.hub.client.Sessions.Transcript(r.Context(), id, since, limit)
 		if errors.Is(err, anyframe.ErrNotFound) {
 			err = nil
 		}
@@ -165,7 +165,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t := newTranslator(&s.config, s.hub.marks, v.epoch, since, book, true)
+	t := newTranslator(a.hub.config, a.hub.marks, v.epoch, since, book, true)
 	if err := t.joinSpeech(rows, read); err != nil {
 		return err
 	}

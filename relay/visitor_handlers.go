@@ -19,7 +19,7 @@ type allowances struct {
 }
 
 // introduce tells a browser who it is: POST /v1/visitor.
-func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
+func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	body, err := readBody(w, r, maxSmallBody)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	if err := decodeObject(body, "", fields{"identity": &identity, "carrier": &carrier}); err != nil {
 		return err
 	}
-	foreign := s.originOf(r) == originAllowed
+	foreign := a.originOf(r) == originAllowed
 	switch {
 	case carrier == "" && foreign:
 		carrier = "bearer"
@@ -41,11 +41,11 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	}
 	var subject string
 	if identity != "" {
-		if subject, err = s.verify(w, identity); err != nil {
+		if subject, err = a.verify(w, identity); err != nil {
 			return err
 		}
 	}
-	presented, err := s.visitor(r)
+	presented, err := a.visitor(r)
 	if _, byBearer := bearer(r); err == nil && carrier == "bearer" && !byBearer {
 		// Known by its cookie, which no script may read: a bearer token is
 		// another visitor's.
@@ -54,10 +54,10 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, problem.VisitorUnknown) {
 		return err
 	}
-	v, sess, err := s.resolve(r.Context(), presented, err == nil, subject)
+	v, sess, err := a.resolve(r.Context(), presented, err == nil, subject)
 	if errors.Is(err, problem.VisitorUnknown) {
 		// Forgotten by another tab meanwhile: a new visitor, as if a moment later.
-		v, sess, err = s.resolve(r.Context(), visitor.Visitor{}, false, subject)
+		v, sess, err = a.resolve(r.Context(), visitor.Visitor{}, false, subject)
 	}
 	if err != nil {
 		return err
@@ -65,37 +65,37 @@ func (s *Server) introduce(w http.ResponseWriter, r *http.Request) error {
 	defer sess.close()
 	if v.Provisional {
 		// Its cookie must outlive the first turn, which moves the deadline.
-		v.ExpiresAt = time.Now().Add(s.config.VisitorTTL)
+		v.ExpiresAt = time.Now().Add(a.tokens.TTL())
 	}
-	s.lookBriefly(r.Context(), sess)
+	a.lookBriefly(r.Context(), sess)
 	out := struct {
 		Token     *string    `json:"token"`
 		ExpiresAt time.Time  `json:"expires_at"`
 		Session   state      `json:"session"`
 		Limits    allowances `json:"limits"`
 	}{nil, v.ExpiresAt.UTC().Truncate(time.Second), sess.state(), allowances{
-		s.config.MaxMessage, s.config.MaxAttachment, s.config.MaxAttachments, orEmpty(s.config.AttachmentTypes),
+		a.options.MaxMessage, a.options.MaxAttachment, a.options.MaxAttachments, orEmpty(a.options.AttachmentTypes),
 	}}
 	if carrier == "bearer" {
 		out.Token = &v.Token
 	} else {
-		s.setCookie(w, r, v.Token, v.ExpiresAt)
+		a.setCookie(w, r, v.Token, v.ExpiresAt)
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
 
 // resolve is authenticate, and what there is of the visitor's session, which the
 // caller closes.
-func (s *Server) resolve(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, *session, error) {
-	v, err := s.authenticate(ctx, presented, known, subject)
+func (a *api) resolve(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, *session, error) {
+	v, err := a.authenticate(ctx, presented, known, subject)
 	if err != nil {
 		return v, nil, err
 	}
-	sess, err := s.hub.open(ctx, v.ID)
+	sess, err := a.hub.open(ctx, v.ID)
 	if err != nil {
 		return v, nil, err
 	}
-	if v, err = s.promote(ctx, v, sess); err == nil {
+	if v, err = a.promote(ctx, v, sess); err == nil {
 		err = sess.outlive(ctx, v.ExpiresAt)
 	}
 	if err != nil {
@@ -106,25 +106,25 @@ func (s *Server) resolve(ctx context.Context, presented visitor.Visitor, known b
 }
 
 // promote remembers a visitor for the whole TTL who has a session now.
-func (s *Server) promote(ctx context.Context, v visitor.Visitor, sess *session) (visitor.Visitor, error) {
+func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session) (visitor.Visitor, error) {
 	if sess.view().epoch == 0 {
 		return v, nil
 	}
-	return s.tokens.Promote(ctx, v)
+	return a.tokens.Promote(ctx, v)
 }
 
 // forget makes a visitor's token void and ends its streams: DELETE /v1/visitor.
-func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.visitor(r)
+func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
+	v, err := a.visitor(r)
 	if err != nil {
 		return err
 	}
-	if err := s.logout(r.Context(), v); err != nil {
+	if err := a.logout(r.Context(), v); err != nil {
 		return err
 	}
-	name, _, _ := s.cookie(r)
+	name, _, _ := a.cookie(r)
 	if len(r.CookiesNamed(name)) > 0 {
-		s.setCookie(w, r, "", time.Unix(0, 0))
+		a.setCookie(w, r, "", time.Unix(0, 0))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -133,31 +133,31 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 // logout makes a token void and ends the streams that were opened with it. A
 // visitor whom nobody else knows is forgotten; one of whom the website said who
 // it is stays, for its other devices and the next time.
-func (s *Server) logout(ctx context.Context, v visitor.Visitor) error {
+func (a *api) logout(ctx context.Context, v visitor.Visitor) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := s.tokens.Revoke(ctx, v.Token); err != nil {
+	if err := a.tokens.Revoke(ctx, v.Token); err != nil {
 		return err
 	}
 	if v.Identified {
-		s.hub.expel(v.ID, v.Token)
-		s.hub.tell(ctx, v.ID)
+		a.hub.expel(v.ID, v.Token)
+		a.hub.tell(ctx, v.ID)
 		return nil
 	}
-	if err := s.hub.forget(ctx, v.ID); err != nil {
+	if err := a.hub.forget(ctx, v.ID); err != nil {
 		return err
 	}
-	s.hub.void(v.ID)
-	s.hub.tell(ctx, v.ID)
+	a.hub.void(v.ID)
+	a.hub.tell(ctx, v.ID)
 	return nil
 }
 
 // verify returns whom the website says the visitor is, or the refusal. Why a
 // token was refused is the operator's to know; nothing of it is logged.
-func (s *Server) verify(w http.ResponseWriter, token string) (subject string, err error) {
-	if s.identities == nil {
+func (a *api) verify(w http.ResponseWriter, token string) (subject string, err error) {
+	if a.identities == nil {
 		return "", problem.Identity.With("This relay does not take identities.")
 	}
-	subject, reason := s.identities.Subject(token)
+	subject, reason := a.identities.Subject(token)
 	switch reason {
 	case "":
 		return subject, nil
@@ -166,7 +166,7 @@ func (s *Server) verify(w http.ResponseWriter, token string) (subject string, er
 	default:
 		err = problem.Identity.With("The identity could not be verified; a fresh one is needed.")
 	}
-	s.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
+	a.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
 	return "", err
 }
 
@@ -174,11 +174,11 @@ func (s *Server) verify(w http.ResponseWriter, token string) (subject string, er
 // whose token it carries, if it is known, and subject whom the website says it
 // is, if it says so. A token goes with one visitor for good: whoever turns out
 // to be another gets another token, and the old one is void.
-func (s *Server) authenticate(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, error) {
+func (a *api) authenticate(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, error) {
 	id := presented.ID
 	if subject != "" {
 		var err error
-		if id, err = s.tokens.Identified(ctx, subject); err != nil {
+		if id, err = a.tokens.Identified(ctx, subject); err != nil {
 			return visitor.Visitor{}, err
 		}
 	}
@@ -186,20 +186,20 @@ func (s *Server) authenticate(ctx context.Context, presented visitor.Visitor, kn
 	case known && id == presented.ID && presented.Identified && subject == "":
 		return presented, nil // the website must say it again before there is more time
 	case known && id == presented.ID:
-		v, err := s.tokens.Extend(ctx, presented)
+		v, err := a.tokens.Extend(ctx, presented)
 		if !errors.Is(err, problem.VisitorUnknown) {
 			return v, err
 		}
 	}
-	if s.hub.isDraining() {
+	if a.hub.isDraining() {
 		return visitor.Visitor{}, problem.Draining
 	}
 	if subject == "" {
 		id = visitor.NewID()
 	}
-	v, err := s.tokens.Mint(ctx, id, subject != "")
+	v, err := a.tokens.Mint(ctx, id, subject != "")
 	if err == nil && known && id != presented.ID {
-		err = s.logout(ctx, presented)
+		err = a.logout(ctx, presented)
 	}
 	return v, err
 }
