@@ -13,7 +13,10 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
@@ -21,10 +24,7 @@ import (
 type Secret = redact.Secret
 
 // Rate is so many times per window. The zero Rate is no limit.
-type Rate struct {
-	Limit  int
-	Window time.Duration
-}
+type Rate = limits.Rate
 
 // TrustedProxies are the proxies whose word counts for a visitor's address.
 type TrustedProxies = clientip.TrustedProxies
@@ -40,13 +40,7 @@ const (
 )
 
 // Look is what the widget shows unless the page that embeds it says otherwise.
-type Look struct {
-	Title    string
-	Greeting string
-	Starters []string
-	Accent   string
-	Locale   string
-}
+type Look = widget.Look
 
 // Config is all that a [Server] needs to know. [DefaultConfig] has every
 // default; APIKey and AgentID have none.
@@ -132,7 +126,34 @@ type Config struct {
 }
 
 // Trigger is a word that makes the scripted agent show something.
-type Trigger struct{ Word, Shows string }
+type Trigger = widget.Trigger
+
+// limits is who may do how much.
+func (c *Config) limits() limits.Options {
+	return limits.Options{
+		RateMessages: c.RateMessages, RateIP: c.RateIP, RateSessions: c.RateSessions,
+		SessionsPerDay: c.SessionsPerDay, MaxStreams: c.MaxStreams, StreamsPerVisitor: c.StreamsPerVisitor, StreamsPerIP: c.StreamsPerIP,
+		Secret: string(c.APIKey),
+	}
+}
+
+// api is what the handlers go by.
+func (c *Config) api() apiOptions {
+	return apiOptions{
+		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies,
+		VisitorApprovals: c.VisitorApprovals, Playground: len(c.Triggers) > 0,
+		MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
+		Traces: c.Traces,
+	}
+}
+
+// widget is what the widget's files depend on.
+func (c *Config) widget() widget.Options {
+	return widget.Options{
+		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
+		Look: c.Look, Triggers: c.Triggers, BootOnOpen: c.BootOnOpen,
+	}
+}
 
 // DefaultConfig returns a Config that lacks only APIKey and AgentID.
 func DefaultConfig() Config {
@@ -146,9 +167,9 @@ func DefaultConfig() Config {
 		UpstreamTimeout:   30 * time.Second,
 		VisitorTTL:        720 * time.Hour,
 		StreamLifetime:    10 * time.Minute,
-		RateMessages:      Rate{20, time.Minute},
-		RateIP:            Rate{120, time.Minute},
-		RateSessions:      Rate{6, time.Hour},
+		RateMessages:      Rate{Limit: 20, Window: time.Minute},
+		RateIP:            Rate{Limit: 120, Window: time.Minute},
+		RateSessions:      Rate{Limit: 6, Window: time.Hour},
 		MaxSessions:       200,
 		MaxStreams:        50000,
 		StreamsPerVisitor: 8,
@@ -203,7 +224,7 @@ func (c *Config) Validate() error {
 			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com or https://*.example.com", o)
 		}
 	}
-	if _, err := newIdentities(c); err != nil {
+	if _, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
 		wrong("RELAY_IDENTITY_KEY %w", err)
 	}
 	if c.IdentityAudience != "" && c.IdentityKey == "" {

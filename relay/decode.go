@@ -23,11 +23,11 @@ const (
 
 // bodyInTime gives a request's body its time, whoever reads it: net/http reads
 // what a handler left, before it sends the answer.
-func (s *Server) bodyInTime(next http.Handler) http.Handler {
+func (a *api) bodyInTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			if err := setReadDeadline(w, time.Now().Add(bodyTimeout)); err != nil {
-				s.refuse(w, r, err)
+				a.refuse(w, r, err)
 				return
 			}
 		}
@@ -42,11 +42,11 @@ func (s *Server) bodyInTime(next http.Handler) http.Handler {
 }
 
 // dropBody reads and forgets a body that no handler wants.
-func (s *Server) dropBody(next http.Handler) http.Handler {
+func (a *api) dropBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && r.Method != http.MethodPost {
 			if err := drop(w, r); err != nil {
-				s.refuse(w, r, err)
+				a.refuse(w, r, err)
 				return
 			}
 		}

@@ -5,14 +5,17 @@ import (
 	"net"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+
 	"github.com/anyframe-relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 )
 
 // VisitorCodec is how the store's rows of tokens are written.
-type VisitorCodec = visitorCodec
+type VisitorCodec = visitor.Codec
 
 // WrapStore puts wrap between the hub of s and its store. It must be called
 // before the first request.
@@ -48,6 +51,7 @@ func (s *Server) SetWatch(quiet, live time.Duration) {
 func (s *Server) SetHeartbeat(d time.Duration) {
 	s.streaming.Heartbeat = d
 	s.streams = stream.New(s.streaming, s.metrics, s.log)
+	s.api.streams = s.streams
 }
 
 // SetUnwatched makes s wait for browsers to leave as it does on systems without
@@ -55,6 +59,7 @@ func (s *Server) SetHeartbeat(d time.Duration) {
 func (s *Server) SetUnwatched() {
 	s.streaming.Watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
 	s.streams = stream.New(s.streaming, s.metrics, s.log)
+	s.api.streams = s.streams
 }
 
 // SetSilent makes s ask AnyFrame after another time of silence than usual
@@ -67,12 +72,7 @@ func (s *Server) SessionsInMemory() int { return s.hub.InMemory() }
 
 // CountedInMemory is how many visitors and addresses s counts something for.
 func (s *Server) CountedInMemory() int {
-	s.limits.mu.Lock()
-	n := len(s.limits.byVisitor) + len(s.limits.byAddr)
-	s.limits.mu.Unlock()
-	s.limits.quotas.mu.Lock()
-	defer s.limits.quotas.mu.Unlock()
-	return n + len(s.limits.quotas.refused)
+	return s.limits.Counted()
 }
 
 // Kept is how many events and bytes s keeps of all sessions together.
@@ -80,11 +80,11 @@ func (s *Server) Kept() (events, bytes int) { return s.hub.Kept() }
 
 // PanelURL is the panel's URL as the loader has it, relative to its own.
 func PanelURL(files fs.FS) (string, error) {
-	a, err := loadAssets(&Config{}, files)
+	a, err := widget.Load(widget.Options{}, files)
 	if err != nil {
 		return "", err
 	}
-	return "assets/" + a.current["panel.js"], nil
+	return "assets/" + a.Name("panel.js"), nil
 }
 
 // Broke is the cause for which a stream of AnyFrame's is opened again.

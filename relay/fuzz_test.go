@@ -1,25 +1,17 @@
 package relay
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // Every parser here sees bytes that a visitor chose.
@@ -34,8 +26,9 @@ func FuzzMessageBody(f *testing.F) {
 	}
 	c := DefaultConfig()
 	c.MaxMessage, c.MaxAttachment = 1000, 1000
+	o := c.api()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := c.decodeMessage(body)
+		m, err := o.decodeMessage(body)
 		if err != nil {
 			if p := problem.Of(err); p.Code == problem.Internal.Code || strings.ContainsFunc(p.Detail, func(r rune) bool { return r < ' ' }) || len(p.Detail) > 1000 {
 				t.Errorf("%q: got problem %s %q, want one that names the mistake", body, p.Code, p.Detail)
@@ -49,7 +42,7 @@ func FuzzMessageBody(f *testing.F) {
 			t.Errorf("%q: got %d attachments, want them refused", body, len(m.attachments))
 		}
 		for _, a := range m.attachments {
-			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !c.accepts(a.MIME) || len(a.Data)+len(a.Text) > c.MaxAttachment {
+			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !o.accepts(a.MIME) || len(a.Data)+len(a.Text) > c.MaxAttachment {
 				t.Errorf("%q: got attachment %q of %q, %d bytes, want it refused", body, a.Name, a.MIME, len(a.Data)+len(a.Text))
 			}
 		}
@@ -100,7 +93,7 @@ func FuzzWhoIsAsking(f *testing.F) {
 	f.Add("relay_visitor=../x", "Basic x", "http://relay.test", "none", "relay.test:80")
 	c := DefaultConfig()
 	c.AllowedOrigins = []string{"https://shop.example", "https://*.wild.example"}
-	s := &Server{config: c, publicOrigin: "https://chat.example"}
+	s := &api{options: c.api(), publicOrigin: "https://chat.example"}
 	f.Fuzz(func(t *testing.T, cookie, authorization, from, site, host string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/visitor", nil)
 		r.Host = host
@@ -109,7 +102,7 @@ func FuzzWhoIsAsking(f *testing.F) {
 		standing := s.originOf(r)
 		switch {
 		case got == "":
-		case !tokenPattern.MatchString(got):
+		case !visitor.ValidToken(got):
 			t.Errorf("got token %q, want none", got)
 		case byBearer && !strings.Contains(authorization, got), !byBearer && !strings.Contains(cookie, got):
 			t.Errorf("got token %q, which nobody sent", got)
@@ -122,65 +115,6 @@ func FuzzWhoIsAsking(f *testing.F) {
 		}
 		if from == "null" && site != "same-origin" && standing != originForeign {
 			t.Errorf("origin null, site %q: got %v, want it foreign", site, standing)
-		}
-	})
-}
-
-func FuzzIdentity(f *testing.F) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		f.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		f.Fatal(err)
-	}
-	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	secret := []byte("a-secret-of-the-website-for-its-own-tokens")
-	claims := jwt.MapClaims{"sub": "ann", "exp": time.Now().Add(24 * time.Hour).Unix()}
-	var good []string
-	for _, by := range []struct {
-		method jwt.SigningMethod
-		key    any
-	}{{jwt.SigningMethodHS256, secret}, {jwt.SigningMethodES256, key}} {
-		token, err := jwt.NewWithClaims(by.method, claims).SignedString(by.key)
-		if err != nil {
-			f.Fatal(err)
-		}
-		good = append(good, token)
-		f.Add(token)
-		f.Add(token[:len(token)-1])
-		f.Add(token + "=")
-	}
-	for _, method := range []struct {
-		method jwt.SigningMethod
-		key    any
-	}{{jwt.SigningMethodHS256, public}, {jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType}, {jwt.SigningMethodHS512, secret}} {
-		token, err := jwt.NewWithClaims(method.method, claims).SignedString(method.key)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(token)
-	}
-	f.Add("..")
-	f.Add("bnVsbA.bnVsbA.")
-	var checks []*identities
-	for _, k := range []redact.Secret{redact.Secret(secret), redact.Secret(public)} {
-		i, err := newIdentities(&Config{IdentityKey: k})
-		if err != nil {
-			f.Fatal(err)
-		}
-		checks = append(checks, i)
-	}
-	f.Fuzz(func(t *testing.T, token string) {
-		for _, i := range checks {
-			subject, reason := i.subject(token)
-			if (subject == "") == (reason == "") {
-				t.Errorf("%q: got subject %q and reason %q, want one of them", token, subject, reason)
-			}
-			if subject != "" && !slices.Contains(good, token) {
-				t.Errorf("%q: taken for %q, and nobody signed it", token, subject)
-			}
 		}
 	})
 }

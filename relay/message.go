@@ -44,29 +44,29 @@ func (m message) names() []event.Attachment {
 
 // maxMessageBody is how large the body of a message can be that breaks no limit:
 // any byte of the text may be written as \u00xx, attachments are base64.
-func (c *Config) maxMessageBody() int64 {
-	return maxSmallBody + 6*int64(c.MaxMessage) + int64(c.MaxAttachments)*(int64(c.MaxAttachment)*4/3+4096)
+func (o *apiOptions) maxMessageBody() int64 {
+	return maxSmallBody + 6*int64(o.MaxMessage) + int64(o.MaxAttachments)*(int64(o.MaxAttachment)*4/3+4096)
 }
 
 // decodeMessage reads and checks the body of a message.
-func (c *Config) decodeMessage(body []byte) (message, error) {
+func (o *apiOptions) decodeMessage(body []byte) (message, error) {
 	var m message
 	var rows []json.RawMessage
 	if err := decodeObject(body, "", fields{"text": &m.text, "attachments": &rows}); err != nil {
 		return m, err
 	}
 	switch {
-	case len(m.text) > c.MaxMessage:
-		return m, problem.TooLarge.With("The message is longer than %d bytes.", c.MaxMessage)
+	case len(m.text) > o.MaxMessage:
+		return m, problem.TooLarge.With("The message is longer than %d bytes.", o.MaxMessage)
 	case strings.ContainsRune(m.text, 0):
 		return m, problem.BadRequest.With(`"text" holds a NUL character.`)
 	case strings.TrimSpace(m.text) == "" && len(rows) == 0:
 		return m, problem.EmptyMessage
-	case len(rows) > c.MaxAttachments:
-		return m, problem.TooMany.With("At most %d attachments are accepted.", c.MaxAttachments)
+	case len(rows) > o.MaxAttachments:
+		return m, problem.TooMany.With("At most %d attachments are accepted.", o.MaxAttachments)
 	}
 	for i, row := range rows {
-		a, err := c.decodeAttachment(row, fmt.Sprintf("attachments[%d].", i))
+		a, err := o.decodeAttachment(row, fmt.Sprintf("attachments[%d].", i))
 		if err != nil {
 			return m, err
 		}
@@ -75,33 +75,33 @@ func (c *Config) decodeMessage(body []byte) (message, error) {
 	return m, nil
 }
 
-func (c *Config) decodeAttachment(row json.RawMessage, prefix string) (a anyframe.Attachment, err error) {
+func (o *apiOptions) decodeAttachment(row json.RawMessage, prefix string) (a anyframe.Attachment, err error) {
 	var name, kind, data string
 	if err := decodeObject(row, prefix, fields{"name": &name, "mime": &kind, "data": &data}); err != nil {
 		return a, err
 	}
-	if base64.StdEncoding.DecodedLen(len(data)) > c.MaxAttachment+2 {
-		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", c.MaxAttachment)
+	if base64.StdEncoding.DecodedLen(len(data)) > o.MaxAttachment+2 {
+		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", o.MaxAttachment)
 	}
 	content, err := base64.StdEncoding.DecodeString(data)
 	switch {
 	case err != nil:
 		return a, problem.BadRequest.With("%s is not base64.", quoteName(prefix+"data"))
-	case len(content) > c.MaxAttachment:
-		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", c.MaxAttachment)
+	case len(content) > o.MaxAttachment:
+		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", o.MaxAttachment)
 	case len(content) == 0:
 		return a, problem.BadRequest.With("%s is empty.", quoteName(prefix+"data"))
 	}
 	kind = strings.ToLower(strings.TrimSpace(kind))
-	if !c.accepts(kind) {
+	if !o.accepts(kind) {
 		return a, problem.AttachType
 	}
 	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
-	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !c.accepts(named)) {
+	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !o.accepts(named)) {
 		return a, problem.AttachType.With("An attachment's name says that it is something else.")
 	}
 	if isText(kind) {
-		if held := typeOfText(content); !isText(held) || !c.accepts(held) {
+		if held := typeOfText(content); !isText(held) || !o.accepts(held) {
 			return a, problem.AttachType.With("An attachment does not hold the text that it is said to be.")
 		}
 		a.Kind, a.Text = anyframe.AttachmentText, string(content)
@@ -164,12 +164,12 @@ func isPage(image []byte) bool {
 }
 
 // accepts reports whether kind is on the list, where text/* stands for all of text.
-func (c *Config) accepts(kind string) bool {
+func (o *apiOptions) accepts(kind string) bool {
 	major, minor, ok := strings.Cut(kind, "/")
 	if !ok || minor == "" || strings.ContainsAny(minor, "/; \t") {
 		return false
 	}
-	return slices.Contains(c.AttachmentTypes, kind) || slices.Contains(c.AttachmentTypes, major+"/*")
+	return slices.Contains(o.AttachmentTypes, kind) || slices.Contains(o.AttachmentTypes, major+"/*")
 }
 
 const maxNameRunes = 128

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -19,12 +20,12 @@ import (
 
 // traceTurn begins the trace of a turn: a new one, for what a browser says of
 // traces is anybody's word.
-func (s *Server) traceTurn(r *http.Request) (*http.Request, trace.Span) {
-	if s.config.Traces == nil {
+func (a *api) traceTurn(r *http.Request) (*http.Request, trace.Span) {
+	if a.options.Traces == nil {
 		return r, trace.SpanFromContext(context.Background())
 	}
 	t := telemetry.FromContext(r.Context())
-	ctx, span := s.config.Traces.Tracer(telemetry.Tracer).Start(r.Context(), "turn",
+	ctx, span := a.options.Traces.Tracer(telemetry.Tracer).Start(r.Context(), "turn",
 		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attribute.String("relay.request", t.ID)))
 	if span.SpanContext().IsSampled() {
 		t.Trace = span.SpanContext().TraceID().String()
@@ -35,15 +36,15 @@ func (s *Server) traceTurn(r *http.Request) (*http.Request, trace.Span) {
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // startTurn takes one visitor message: POST /v1/messages.
-func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
+func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
 	start := time.Now()
-	r, span := s.traceTurn(r)
+	r, span := a.traceTurn(r)
 	defer func() { telemetry.EndSpan(span, problem.CodeOf(refusal)) }()
-	v, err := s.visitor(r)
+	v, err := a.visitor(r)
 	if err != nil {
 		return err
 	}
-	if s.hub.Draining() {
+	if a.hub.Draining() {
 		return problem.Draining
 	}
 	key := r.Header.Get("Idempotency-Key")
@@ -52,31 +53,31 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	} else if !keyPattern.MatchString(key) {
 		return problem.BadRequest.With("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
 	}
-	release, err := s.admitBody(r, v.id, key)
+	release, err := a.admitBody(r, v.ID, key)
 	if err != nil {
 		return err
 	}
 	defer release()
-	body, err := readBody(w, r, s.config.maxMessageBody())
+	body, err := readBody(w, r, a.options.maxMessageBody())
 	if err != nil {
 		return err
 	}
-	m, err := s.config.decodeMessage(body)
+	m, err := a.options.decodeMessage(body)
 	if err != nil {
 		return err
 	}
 	// From here on the order of the visitor's turns is that in which they were read.
-	ticket, err := s.hub.Enqueue(v.id)
+	ticket, err := a.hub.Enqueue(v.ID)
 	if err != nil {
 		return err
 	}
 	defer ticket.Leave()
-	if v.brief { // it must not run out while the sandbox boots
-		if v, err = s.extend(r.Context(), v); err != nil {
+	if v.Provisional { // it must not run out while the sandbox boots
+		if v, err = a.tokens.Extend(r.Context(), v); err != nil {
 			return err
 		}
 	}
-	sess, err := s.hub.Open(r.Context(), v.id)
+	sess, err := a.hub.Open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}
@@ -84,8 +85,8 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	got, repeated, err := sess.Send(r.Context(), ticket, clientip.Of(r), key, session.Message{
 		Text: m.text, Attachments: m.attachments, Names: m.names(), Hash: m.hash(),
 	})
-	if _, keepErr := s.keep(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
-		s.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
+	if _, keepErr := a.promote(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
+		a.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
 	result := telemetry.TurnAccepted
 	switch {
@@ -94,9 +95,9 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 	case repeated:
 		result = telemetry.TurnRepeated
 	default:
-		s.metrics.AcceptSeconds.Observe(time.Since(start).Seconds())
+		a.metrics.AcceptSeconds.Observe(time.Since(start).Seconds())
 	}
-	s.metrics.Turns.WithLabelValues(result).Inc()
+	a.metrics.Turns.WithLabelValues(result).Inc()
 	if err != nil {
 		return err
 	}
@@ -106,24 +107,24 @@ func (s *Server) startTurn(w http.ResponseWriter, r *http.Request) (refusal erro
 // admitBody refuses a message before its body is read, if that is large and it
 // is known that nothing would come of it: a visitor has sent too much, unless
 // it is a repetition, or there is no room for it now.
-func (s *Server) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
-	size := s.config.maxMessageBody() // what is larger is refused as it is
+func (a *api) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
+	size := a.options.maxMessageBody() // what is larger is refused as it is
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
-	if size > largeBody {
-		if err := s.limits.mayMessage(r.Context(), visitor); err != nil {
-			if !s.noted(r.Context(), visitor, key) {
+	if size > limits.LargeBody {
+		if err := a.limits.MayMessage(r.Context(), visitor); err != nil {
+			if !a.noted(r.Context(), visitor, key) {
 				return nil, err
 			}
 		}
 	}
-	return s.limits.body(clientip.Of(r), size)
+	return a.limits.Body(clientip.Of(r), size)
 }
 
 // noted reports whether a visitor's turn with this key is known.
-func (s *Server) noted(ctx context.Context, visitor, key string) bool {
-	sess, err := s.hub.Open(ctx, visitor)
+func (a *api) noted(ctx context.Context, visitor, key string) bool {
+	sess, err := a.hub.Open(ctx, visitor)
 	if err != nil {
 		return false
 	}

@@ -18,29 +18,29 @@ import (
 )
 
 // handle makes a handler that returns its refusal one that writes it.
-func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (a *api) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
-			s.refuse(w, r, err)
+			a.refuse(w, r, err)
 		}
 	}
 }
 
 // refuse answers with the problem that err is. What nobody foresaw is logged:
 // the visitor is told nothing of it.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && !errors.Is(err, problem.RequestTimeout) { // net/http takes a body that is late for a client that is gone
 		return // the visitor has left
 	}
 	p := problem.Write(w, err)
-	s.metrics.Refusals.WithLabelValues(p.Code).Inc()
+	a.metrics.Refusals.WithLabelValues(p.Code).Inc()
 	telemetry.FromContext(r.Context()).Code = p.Code
 	switch {
 	case p.Code == problem.Internal.Code:
-		s.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
+		a.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
 	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(err, problem.Capacity): // as it should be, and on the request's own line
 	case p.Status >= http.StatusInternalServerError:
-		s.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
+		a.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
 	}
 }
 
@@ -48,7 +48,7 @@ const requestIDHeader = "X-Request-Id"
 
 // observe gives every request an id of ours, and counts and logs it when it is
 // over. Nothing that a client chose gets into a label or, unescaped, a log.
-func (s *Server) observe(next http.Handler) http.Handler {
+func (a *api) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		t := telemetry.NewRequest()
@@ -56,11 +56,11 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		r = r.WithContext(telemetry.WithRequest(r.Context(), t))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		t.OnFinish(func() func() {
-			route, code, bytes := s.routeOf(r), ww.Status(), ww.BytesWritten()
+			route, code, bytes := a.routeOf(r), ww.Status(), ww.BytesWritten()
 			if code == 0 {
 				code = http.StatusOK
 			}
-			return func() { s.noteRequest(t, route, code, bytes+t.Bytes, start) }
+			return func() { a.noteRequest(t, route, code, bytes+t.Bytes, start) }
 		})
 		defer t.Finish()
 		next.ServeHTTP(ww, r)
@@ -68,26 +68,26 @@ func (s *Server) observe(next http.Handler) http.Handler {
 }
 
 // noteRequest counts and logs a request that is over.
-func (s *Server) noteRequest(t *telemetry.RequestInfo, route string, code, bytes int, start time.Time) {
-	s.metrics.Request(route, code)
+func (a *api) noteRequest(t *telemetry.RequestInfo, route string, code, bytes int, start time.Time) {
+	a.metrics.Request(route, code)
 	level := slog.LevelInfo
 	if !strings.Contains(route, "/v1/") {
 		level = slog.LevelDebug
 	}
 	ctx := context.Background()
-	if !s.log.Enabled(ctx, level) {
+	if !a.log.Enabled(ctx, level) {
 		return
 	}
-	s.log.LogAttrs(ctx, level, "request", append([]slog.Attr{
+	a.log.LogAttrs(ctx, level, "request", append([]slog.Attr{
 		slog.String("request", t.ID), slog.String("route", route), slog.Int("status", code),
 		slog.Int("bytes", bytes), slog.Int64("ms", time.Since(start).Milliseconds()),
 	}, t.Attrs()...)...)
 }
 
 // routeOf names a request by what was matched, from a closed set.
-func (s *Server) routeOf(r *http.Request) string {
+func (a *api) routeOf(r *http.Request) string {
 	pattern := chi.RouteContext(r.Context()).RoutePattern()
-	pattern = strings.TrimPrefix(pattern, s.config.BasePath)
+	pattern = strings.TrimPrefix(pattern, a.options.BasePath)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete:
 	default:
@@ -101,7 +101,7 @@ func (s *Server) routeOf(r *http.Request) string {
 
 // recover turns a panic into a problem, or, when the answer has begun, cuts the
 // connection: an answer that ends cleanly would look complete.
-func (s *Server) recover(next http.Handler) http.Handler {
+func (a *api) recover(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			cause := recover()
@@ -111,12 +111,12 @@ func (s *Server) recover(next http.Handler) http.Handler {
 			if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
 				panic(cause)
 			}
-			s.metrics.Panics.Inc()
-			s.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			a.metrics.Panics.Inc()
+			a.log.Error("panic", "request", w.Header().Get(requestIDHeader), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler)
 			}
-			s.metrics.Refusals.WithLabelValues(problem.Write(w, problem.Internal).Code).Inc()
+			a.metrics.Refusals.WithLabelValues(problem.Write(w, problem.Internal).Code).Inc()
 		}()
 		next.ServeHTTP(w, r)
 	})

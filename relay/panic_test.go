@@ -28,7 +28,7 @@ const (
 func panicking(t *testing.T, handler http.HandlerFunc) (rec *httptest.ResponseRecorder, log string, passedOn any) {
 	t.Helper()
 	var logs bytes.Buffer
-	s := &Server{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(redact.NewHandler(slog.NewJSONHandler(&logs, nil), redact.KeyPatterns(testMarked), upstream.Describe))}
+	s := &api{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(redact.NewHandler(slog.NewJSONHandler(&logs, nil), redact.KeyPatterns(testMarked), upstream.Describe))}
 	rec = httptest.NewRecorder()
 	func() {
 		defer func() { passedOn = recover() }()
@@ -63,7 +63,7 @@ func TestAPanicIsAnAnswerThatTellsNothingAndALogLineThatTellsWhere(t *testing.T)
 // An answer that ends cleanly would look complete.
 func TestAPanicInTheMiddleOfAnAnswerCutsTheConnection(t *testing.T) {
 	for name, cause := range map[string]any{"a panic": "oh", "a wish to abort": http.ErrAbortHandler} {
-		s := &Server{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
+		s := &api{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
 		web := httptest.NewServer(s.observe(s.recover(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("half"))
 			_ = http.NewResponseController(w).Flush()

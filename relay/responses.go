@@ -10,15 +10,15 @@ import (
 
 // answerPrompt answers a question or decides a permission prompt, once:
 // POST /v1/responses.
-func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.visitor(r)
+func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
+	v, err := a.visitor(r)
 	if err != nil {
 		return err
 	}
-	if s.hub.Draining() {
+	if a.hub.Draining() {
 		return problem.Draining
 	}
-	body, err := readBody(w, r, maxSmallBody+6*int64(s.config.MaxMessage))
+	body, err := readBody(w, r, maxSmallBody+6*int64(a.options.MaxMessage))
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case decision != "" && decision != "approve" && decision != "deny":
 		return problem.BadRequest.With(`"decision" must be "approve" or "deny".`)
-	case decision != "" && !s.config.VisitorApprovals:
+	case decision != "" && !a.options.VisitorApprovals:
 		return problem.ApprovalsOff
 	case id == "":
 		return problem.BadRequest.With(`"id" is missing.`)
@@ -37,13 +37,13 @@ func (s *Server) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 		return problem.BadRequest.With(`One of "answer" and "decision" is needed.`)
 	case strings.ContainsRune(text, 0):
 		return problem.BadRequest.With(`"answer" holds a NUL character.`)
-	case len(text) > s.config.MaxMessage:
-		return problem.TooLarge.With("The answer is longer than %d bytes.", s.config.MaxMessage)
+	case len(text) > a.options.MaxMessage:
+		return problem.TooLarge.With("The answer is longer than %d bytes.", a.options.MaxMessage)
 	}
-	if err := s.limits.Message(r.Context(), v.id); err != nil {
+	if err := a.limits.Message(r.Context(), v.ID); err != nil {
 		return err
 	}
-	sess, err := s.hub.Open(r.Context(), v.id)
+	sess, err := a.hub.Open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}

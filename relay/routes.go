@@ -11,45 +11,45 @@ import (
 
 // routes is every route and every middleware, in the order in which a request
 // meets them.
-func (s *Server) routes() http.Handler {
+func (a *api) routes() http.Handler {
 	root := chi.NewRouter()
-	root.Use(s.config.TrustedProxies.Middleware(), s.observe, s.recover, s.bodyInTime)
-	root.NotFound(s.handle(notFound))
-	root.MethodNotAllowed(s.handle(methodNotAllowed))
+	root.Use(a.options.TrustedProxies.Middleware(), a.observe, a.recover, a.bodyInTime)
+	root.NotFound(a.handle(notFound))
+	root.MethodNotAllowed(a.handle(methodNotAllowed))
 
 	r := chi.Router(root)
-	if base := s.config.BasePath; base != "" {
-		root.Get(base, s.redirectToPage)
-		root.Head(base, s.redirectToPage)
+	if base := a.options.BasePath; base != "" {
+		root.Get(base, a.redirectToPage)
+		root.Head(base, a.redirectToPage)
 		r = chi.NewRouter()
-		r.NotFound(s.handle(notFound))
-		r.MethodNotAllowed(s.handle(methodNotAllowed))
+		r.NotFound(a.handle(notFound))
+		r.MethodNotAllowed(a.handle(methodNotAllowed))
 		root.Mount(base+"/", r)
 	}
 
 	r.Route("/v1", func(r chi.Router) {
-		r.Use(private, s.checkOrigin, s.limitAddr, s.dropBody)
-		r.Post("/visitor", s.handle(s.introduce))
-		r.Delete("/visitor", s.handle(s.forget))
-		r.Get("/session", s.handle(s.showSession))
-		r.Post("/session", s.handle(s.wakeSession))
-		r.Delete("/session", s.handle(s.endSession))
-		r.Post("/messages", s.handle(s.startTurn))
-		r.Post("/responses", s.handle(s.answerPrompt))
-		r.Get("/events", s.handle(s.streamEvents))
-		r.Get("/transcript", s.handle(s.showTranscript))
+		r.Use(private, a.checkOrigin, a.limitAddr, a.dropBody)
+		r.Post("/visitor", a.handle(a.introduce))
+		r.Delete("/visitor", a.handle(a.forget))
+		r.Get("/session", a.handle(a.showSession))
+		r.Post("/session", a.handle(a.wakeSession))
+		r.Delete("/session", a.handle(a.endSession))
+		r.Post("/messages", a.handle(a.startTurn))
+		r.Post("/responses", a.handle(a.answerPrompt))
+		r.Get("/events", a.handle(a.streamEvents))
+		r.Get("/transcript", a.handle(a.showTranscript))
 	})
 
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		r := r.With(s.dropBody)
-		r.Method(method, "/", s.assets.page(s.assets.index))
-		if len(s.config.Triggers) > 0 {
-			r.Method(method, "/playground", s.assets.page(s.assets.playground))
+		r := r.With(a.dropBody)
+		r.Method(method, "/", http.HandlerFunc(a.widget.Page))
+		if a.options.Playground {
+			r.Method(method, "/playground", http.HandlerFunc(a.widget.Playground))
 		}
-		r.Method(method, "/widget.js", http.HandlerFunc(s.assets.loader))
-		r.Method(method, "/assets/{file}", s.handle(s.assets.file))
-		r.Method(method, "/healthz", http.HandlerFunc(s.alive))
-		r.Method(method, "/readyz", http.HandlerFunc(s.ready))
+		r.Method(method, "/widget.js", http.HandlerFunc(a.widget.Loader))
+		r.Method(method, "/assets/{file}", a.handle(a.widget.Asset))
+		r.Method(method, "/healthz", a.alive)
+		r.Method(method, "/readyz", a.ready)
 	}
 	return root
 }
@@ -81,17 +81,17 @@ func private(next http.Handler) http.Handler {
 }
 
 // limitAddr refuses addresses that ask too often.
-func (s *Server) limitAddr(next http.Handler) http.Handler {
+func (a *api) limitAddr(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.limits.request(r.Context(), clientip.Of(r)); err != nil {
-			s.refuse(w, r, err)
+		if err := a.limits.Request(r.Context(), clientip.Of(r)); err != nil {
+			a.refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (s *Server) redirectToPage(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Location", s.config.BasePath+"/")
+func (a *api) redirectToPage(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Location", a.options.BasePath+"/")
 	w.WriteHeader(http.StatusPermanentRedirect)
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -19,12 +17,14 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
-	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/relay/store"
 	"github.com/anyframe-relay/relay/relay/store/stores"
 	"github.com/anyframe-relay/relay/web"
@@ -32,24 +32,18 @@ import (
 
 // Server is a relay: one HTTP handler and the sessions behind it.
 type Server struct {
-	config       Config
-	publicOrigin string
-	crossOrigin  *http.CrossOriginProtection
-	log          *slog.Logger
-	metrics      *telemetry.Metrics
-	guard        *upstream.Guard
-	limits       *limits
-	store        store.Store
-	client       *anyframe.Client
-	visitors     *scs.SessionManager
-	identities   *identities // nil when visitors are known by their tokens only
-	hub          *session.Hub
-	streams      *stream.Server
-	streaming    stream.Options // of streams
-	assets       *assets
-	handler      http.Handler
-
-	extending sync.Mutex // held while a token is given more time, so that none comes back that is void
+	config    Config
+	log       *slog.Logger
+	metrics   *telemetry.Metrics
+	guard     *upstream.Guard
+	limits    *limits.Limits
+	store     store.Store
+	client    *anyframe.Client
+	hub       *session.Hub
+	streams   *stream.Server
+	streaming stream.Options
+	api       *api
+	handler   http.Handler
 
 	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
 	pinged time.Time
@@ -64,11 +58,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	log = slog.New(redact.NewHandler(log.Handler(), redact.KeyPatterns(c.APIKey), upstream.Describe))
-	s := &Server{config: c, log: log, metrics: telemetry.NewMetrics(reg), publicOrigin: originOfURL(c.PublicURL)}
-	s.crossOrigin = newCrossOrigin(s.publicOrigin)
+	s := &Server{config: c, log: log, metrics: telemetry.NewMetrics(reg)}
 	s.guard = upstream.NewGuard(s.metrics, log)
-	var err error
-	if s.identities, err = newIdentities(&s.config); err != nil {
+	identities, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience)
+	if err != nil {
 		return nil, err
 	}
 	s.client, err = anyframe.New(
@@ -83,7 +76,8 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	if s.assets, err = loadAssets(&s.config, web.Files()); err != nil {
+	files, err := widget.Load(c.widget(), web.Files())
+	if err != nil {
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
 	if s.store, err = stores.Open(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
@@ -95,10 +89,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	}, awake(s.store)))
 	s.store = store.Observe(s.store, s.metrics.Stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
-	s.limits = newLimits(&s.config, s.store, s.metrics)
+	s.limits = limits.New(c.limits(), s.store, s.metrics)
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
-	s.visitors = newVisitors(&s.config, s.store)
+	tokens := visitor.NewTokens(s.store, c.VisitorTTL)
 	s.streaming = stream.Options{Lifetime: c.StreamLifetime}
 	s.streams = stream.New(s.streaming, s.metrics, log)
 	s.hub = session.NewHub(session.Options{
@@ -108,25 +102,22 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 			Visibility: c.Visibility, Approvals: c.VisitorApprovals, Patterns: redact.KeyPatterns(c.APIKey),
 			Limits: eventlog.Limits{Events: c.ReplayEvents, Bytes: c.ReplayBytes, Compact: event.CompactDeltas},
 		},
-		Store: s.store, Notifier: notifier, Client: s.client, Quota: s.limits, TokenValid: s.tokenValid, Metrics: s.metrics, Log: log,
+		Store: s.store, Notifier: notifier, Client: s.client, Quota: s.limits, TokenValid: tokens.Valid, Metrics: s.metrics, Log: log,
 	})
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
 	}, func() float64 { _, bytes := s.hub.Kept(); return float64(bytes) }))
-	s.handler = s.routes()
+	publicOrigin := originOfURL(c.PublicURL)
+	s.api = &api{
+		options: c.api(), publicOrigin: publicOrigin, crossOrigin: newCrossOrigin(publicOrigin),
+		hub: s.hub, tokens: tokens, identities: identities, limits: s.limits, widget: files, metrics: s.metrics, log: log,
+		streams: s.streams, alive: s.alive, ready: s.ready,
+	}
+	s.handler = s.api.routes()
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
 	}
 	return s, nil
-}
-
-// tokenValid reports whether a visitor's token is good.
-func (s *Server) tokenValid(ctx context.Context, token string) (bool, error) {
-	_, err := s.holder(ctx, token)
-	if errors.Is(err, problem.VisitorUnknown) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // awake tells how many sandboxes are counted as awake, NaN if nobody can say.

@@ -29,38 +29,38 @@ func writeJSON(w http.ResponseWriter, code int, v any) error {
 }
 
 // lookBriefly finds out where the session stands, if that doesn't take long.
-func (s *Server) lookBriefly(ctx context.Context, sess *session.Session) {
+func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	if err := sess.Look(ctx); err != nil {
-		s.log.Debug("look at a session", "error", err)
+		a.log.Debug("look at a session", "error", err)
 	}
 }
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
-func (s *Server) open(r *http.Request) (*session.Session, error) {
-	v, err := s.visitor(r)
+func (a *api) open(r *http.Request) (*session.Session, error) {
+	v, err := a.visitor(r)
 	if err != nil {
 		return nil, err
 	}
-	return s.hub.Open(r.Context(), v.id)
+	return a.hub.Open(r.Context(), v.ID)
 }
 
 // showSession tells where the session stands: GET /v1/session.
-func (s *Server) showSession(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.open(r)
+func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
 	defer sess.Close()
-	s.lookBriefly(r.Context(), sess)
+	a.lookBriefly(r.Context(), sess)
 	return writeJSON(w, http.StatusOK, sess.State())
 }
 
 // wakeSession makes sure that a session exists and is awake, without waiting
 // for it: POST /v1/session.
-func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
-	if s.hub.Draining() {
+func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
+	if a.hub.Draining() {
 		return problem.Draining
 	}
 	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
@@ -74,12 +74,12 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	sess, err := s.open(r)
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
 	defer sess.Close()
-	s.lookBriefly(r.Context(), sess)
+	a.lookBriefly(r.Context(), sess)
 	call, err := sess.Ensure(r.Context(), clientip.Of(r))
 	if err != nil {
 		return err
@@ -99,8 +99,8 @@ func (s *Server) wakeSession(w http.ResponseWriter, r *http.Request) error {
 }
 
 // endSession ends the conversation: DELETE /v1/session.
-func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.open(r)
+func (a *api) endSession(w http.ResponseWriter, r *http.Request) error {
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ type pastEvent struct {
 }
 
 // showTranscript tells the session's past: GET /v1/transcript.
-func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
+func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	since, err := queryInt(r, "since", 0, 0, 1<<62)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (s *Server) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sess, err := s.open(r)
+	sess, err := a.open(r)
 	if err != nil {
 		return err
 	}

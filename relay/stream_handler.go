@@ -17,15 +17,15 @@ import (
 
 // streamEvents sends the session's events, from where the browser left off:
 // GET /v1/events.
-func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
-	v, err := s.visitor(r)
+func (a *api) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
+	v, err := a.visitor(r)
 	if err != nil {
 		return err
 	}
-	if s.hub.Draining() {
+	if a.hub.Draining() {
 		return problem.Draining
 	}
-	release, err := s.limits.stream(v.id, clientip.Of(r))
+	release, err := a.limits.Stream(v.ID, clientip.Of(r))
 	if err != nil {
 		return err
 	}
@@ -40,21 +40,21 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) (err error
 			done("")
 		}
 	}()
-	sess, err := s.hub.Open(r.Context(), v.id)
+	sess, err := a.hub.Open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}
 	undo = append(undo, sess.Close, sess.Listen())
-	src := &source{server: s, session: sess}
-	if v.identified {
-		token := v.token
+	src := &source{api: a, session: sess}
+	if v.Identified {
+		token := v.Token
 		src.device = sess.Attach(token)
 		undo = append(undo, func() { sess.Detach(token) })
-		if _, err := s.visitor(r); err != nil {
+		if _, err := a.visitor(r); err != nil {
 			return err // logged out before anybody could tell this stream
 		}
 	}
-	return s.streams.Serve(w, r, src, lastEventID(r), done)
+	return a.streams.Serve(w, r, src, lastEventID(r), done)
 }
 
 // lastEventID is the event after which the browser wants to go on. The header, which
@@ -67,7 +67,7 @@ func lastEventID(r *http.Request) string {
 
 // source shows a session to one stream. It implements [stream.Source].
 type source struct {
-	server  *Server
+	api     *api
 	session *session.Session
 	device  *session.Device // nil unless the website said who the visitor is
 }
@@ -88,6 +88,6 @@ func (s *source) History(ctx context.Context, after, upto int64) iter.Seq2[event
 	return c.History(ctx, s.session.Rows(c), after, upto)
 }
 
-func (s *source) Look(ctx context.Context) { s.server.lookBriefly(ctx, s.session) }
+func (s *source) Look(ctx context.Context) { s.api.lookBriefly(ctx, s.session) }
 
 func (s *source) Wrote() { s.session.Answered() }

@@ -30,16 +30,16 @@ func validOriginPattern(p string) bool {
 }
 
 // allowed reports whether the list has the origin, exactly or as a subdomain.
-func (c *Config) allowed(o string) bool {
-	for _, p := range c.AllowedOrigins {
+func (o *apiOptions) allowed(from string) bool {
+	for _, p := range o.AllowedOrigins {
 		scheme, domain, wild := strings.Cut(p, "://*.")
 		switch {
 		case wild:
-			rest, ok := strings.CutPrefix(o, scheme+"://")
+			rest, ok := strings.CutPrefix(from, scheme+"://")
 			if sub, found := strings.CutSuffix(rest, "."+domain); ok && found && validSubdomain(sub) {
 				return true
 			}
-		case p == o, p == "*" && strings.Contains(o, "://"): // "null" is no origin
+		case p == from, p == "*" && strings.Contains(from, "://"): // "null" is no origin
 			return true
 		}
 	}
@@ -61,7 +61,7 @@ func validSubdomain(s string) bool {
 // originOf classifies a request. Sec-Fetch-Site, which no page can forge, comes
 // first, so that a proxy that rewrites Host does no harm; without it the origin
 // must name the host that was asked for, or be that of the public URL.
-func (s *Server) originOf(r *http.Request) origin {
+func (a *api) originOf(r *http.Request) origin {
 	o := r.Header.Get("Origin")
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin":
@@ -74,18 +74,18 @@ func (s *Server) originOf(r *http.Request) origin {
 		if o == "" {
 			return originNone
 		}
-		if o == s.publicOrigin || sameHost(o, s.scheme(r), r.Host) {
+		if o == a.publicOrigin || sameHost(o, a.scheme(r), r.Host) {
 			return originOurs
 		}
 	default: // same-site, cross-site
 		if o == "" {
 			return originForeign
 		}
-		if o == s.publicOrigin {
+		if o == a.publicOrigin {
 			return originOurs
 		}
 	}
-	if s.config.allowed(o) {
+	if a.options.allowed(o) {
 		return originAllowed
 	}
 	return originForeign
@@ -135,20 +135,20 @@ func newCrossOrigin(publicOrigin string) *http.CrossOriginProtection {
 // known by its bearer token, so there is nothing for a forged request to ride on.
 // Where the cookie counts, a request that changes something must also pass
 // net/http's protection, which looks at no others.
-func (s *Server) checkOrigin(next http.Handler) http.Handler {
+func (a *api) checkOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Add("Vary", "Origin")
-		switch s.originOf(r) {
+		switch a.originOf(r) {
 		case originForeign:
-			s.refuse(w, r, problem.Origin)
+			a.refuse(w, r, problem.Origin)
 			return
 		case originAllowed:
 			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 			h.Set("Access-Control-Expose-Headers", "Retry-After")
 		case originNone, originOurs:
-			if s.crossOrigin.Check(r) != nil {
-				s.refuse(w, r, problem.Origin)
+			if a.crossOrigin.Check(r) != nil {
+				a.refuse(w, r, problem.Origin)
 				return
 			}
 		}

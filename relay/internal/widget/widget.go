@@ -1,4 +1,10 @@
-package relay
+// Package widget serves the widget's files: the loader, the hashed assets it
+// loads, the full page, and the demo's playground.
+//
+// It owns how these files are named, cached, compressed and embedded. It knows
+// nothing of visitors, sessions or tokens: what it serves is public and the same
+// for everybody.
+package widget
 
 import (
 	"bytes"
@@ -20,10 +26,38 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// assets are the widget and the page, made ready once at start.
-type assets struct {
+// Look is what the widget shows unless the page that embeds it says otherwise.
+type Look struct {
+	Title    string
+	Greeting string
+	Starters []string
+	Accent   string
+	Locale   string
+}
+
+// Trigger is a word that makes the scripted agent show something.
+type Trigger struct{ Word, Shows string }
+
+// Options are what the files depend on.
+type Options struct {
+	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
+	BasePath string
+	// PublicURL is where browsers find the relay. Empty: the page shows an example.
+	PublicURL string
+	// AllowedOrigins may show the page in a frame.
+	AllowedOrigins []string
+
+	Look Look
+	// Triggers makes the page the demo's. Empty: there is no playground.
+	Triggers []Trigger
+	// BootOnOpen makes the panel boot a sandbox when it opens.
+	BootOnOpen bool
+}
+
+// Files are the widget and the page, made ready once at start.
+type Files struct {
 	policy     string // of the page
-	widget     asset
+	loader     asset
 	index      asset
 	playground asset             // the demo's; empty otherwise
 	files      map[string]asset  // by name with its hash
@@ -49,11 +83,11 @@ func newAsset(name string, content []byte) asset {
 // configMark is what the loader holds where its configuration goes.
 const configMark = `"__RELAY_CONFIG__"`
 
-// loadAssets reads the widget's files. Each gets a name with the hash of their
+// Load reads the widget's files. Each gets a name with the hash of their
 // content, so that it can be cached for good; only the loader's name is stable.
 // One hash serves all, for by its own the panel finds what it loads later.
-func loadAssets(c *Config, files fs.FS) (*assets, error) {
-	a := &assets{policy: c.pagePolicy(), files: map[string]asset{}, current: map[string]string{}}
+func Load(o Options, files fs.FS) (*Files, error) {
+	a := &Files{policy: o.pagePolicy(), files: map[string]asset{}, current: map[string]string{}}
 	urls := map[string]string{} // relative to the page and to the loader
 	content := map[string][]byte{}
 	sum := sha256.New()
@@ -90,24 +124,24 @@ func loadAssets(c *Config, files fs.FS) (*assets, error) {
 		Starters []string `json:"starters,omitempty"`
 		Accent   string   `json:"accent,omitempty"`
 		Locale   string   `json:"locale,omitempty"`
-	}{urls["panel.js"], "", c.Look.Title, c.Look.Greeting, c.Look.Starters, c.Look.Accent, c.Look.Locale}
-	if c.BootOnOpen {
+	}{urls["panel.js"], "", o.Look.Title, o.Look.Greeting, o.Look.Starters, o.Look.Accent, o.Look.Locale}
+	if o.BootOnOpen {
 		settings.Boot = "open"
 	}
 	config, err := json.Marshal(settings) // escapes < and >, so this is safe in a script
 	if err != nil {
 		return nil, err
 	}
-	a.widget = newAsset("widget.js", bytes.Replace(loader, []byte(configMark), config, 1))
+	a.loader = newAsset("widget.js", bytes.Replace(loader, []byte(configMark), config, 1))
 
 	page := map[string]any{
-		"Base": c.BasePath, "Assets": urls, "Demo": len(c.Triggers) > 0, "Triggers": c.Triggers, "Widget": c.widgetURL(), "Embed": c.embedTag(),
-		"Title": c.Look.Title, "Greeting": c.Look.Greeting, "Starters": c.Look.Starters, "Accent": c.Look.Accent, "Locale": c.Look.Locale,
+		"Base": o.BasePath, "Assets": urls, "Demo": len(o.Triggers) > 0, "Triggers": o.Triggers, "Widget": o.widgetURL(), "Embed": o.embedTag(),
+		"Title": o.Look.Title, "Greeting": o.Look.Greeting, "Starters": o.Look.Starters, "Accent": o.Look.Accent, "Locale": o.Look.Locale,
 	}
 	if a.index, err = renderPage(files, "index.html", page); err != nil {
 		return nil, err
 	}
-	if len(c.Triggers) > 0 {
+	if len(o.Triggers) > 0 {
 		a.playground, err = renderPage(files, "playground.html", page)
 	}
 	return a, err
@@ -126,55 +160,60 @@ func renderPage(files fs.FS, name string, data map[string]any) (asset, error) {
 }
 
 // embedTag is the one tag that puts the widget on another page.
-func (c *Config) embedTag() string {
-	return `<script async src="` + c.widgetURL() + `"></script>`
+func (o *Options) embedTag() string {
+	return `<script async src="` + o.widgetURL() + `"></script>`
 }
 
 // widgetURL names the public URL: what a request says of our host is anybody's
 // to choose.
-func (c *Config) widgetURL() string {
-	base := strings.TrimSuffix(c.PublicURL, "/")
+func (o *Options) widgetURL() string {
+	base := strings.TrimSuffix(o.PublicURL, "/")
 	if base == "" {
-		base = "https://relay.example.com" + c.BasePath
+		base = "https://relay.example.com" + o.BasePath
 	}
 	return base + "/widget.js"
 }
 
 // pagePolicy lets the full page run the widget and nothing else, in frames of
 // the listed origins only.
-func (c *Config) pagePolicy() string {
+func (o *Options) pagePolicy() string {
 	frames := "'none'"
-	if len(c.AllowedOrigins) > 0 {
-		frames = strings.Join(c.AllowedOrigins, " ")
+	if len(o.AllowedOrigins) > 0 {
+		frames = strings.Join(o.AllowedOrigins, " ")
 	}
 	return "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors " + frames + "; require-trusted-types-for 'script'; trusted-types 'none'"
 }
 
-// unneeded are what the page never asks a browser for.
-const unneeded = "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
+// permissionsPolicy turns off what the page never asks a browser for.
+const permissionsPolicy = "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
 
-func (a *assets) page(page asset) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", a.policy)
-		h.Set("Permissions-Policy", unneeded)
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-cache")
-		page.serve(w, r)
-	}
+// Page serves the full page.
+func (a *Files) Page(w http.ResponseWriter, r *http.Request) { a.servePage(w, r, a.index) }
+
+// Playground serves the demo's page of triggers.
+func (a *Files) Playground(w http.ResponseWriter, r *http.Request) { a.servePage(w, r, a.playground) }
+
+func (a *Files) servePage(w http.ResponseWriter, r *http.Request, page asset) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", a.policy)
+	h.Set("Permissions-Policy", permissionsPolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-cache")
+	page.serve(w, r)
 }
 
-func (a *assets) loader(w http.ResponseWriter, r *http.Request) {
-	forEverybody(w.Header())
+// Loader serves widget.js.
+func (a *Files) Loader(w http.ResponseWriter, r *http.Request) {
+	allowAnyOrigin(w.Header())
 	w.Header().Set("Cache-Control", "public, max-age=300")
-	a.widget.serve(w, r)
+	a.loader.serve(w, r)
 }
 
-// file serves a file by its hashed name. One of an older version of the relay,
+// Asset serves a file by its hashed name, which the route calls file. One of an older version of the relay,
 // which a cached loader may ask for, gets today's content, and no cache keeps it.
-func (a *assets) file(w http.ResponseWriter, r *http.Request) error {
+func (a *Files) Asset(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "file")
 	found, ok := a.files[name]
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
@@ -185,10 +224,13 @@ func (a *assets) file(w http.ResponseWriter, r *http.Request) error {
 		}
 		w.Header().Set("Cache-Control", "no-store")
 	}
-	forEverybody(w.Header())
+	allowAnyOrigin(w.Header())
 	found.serve(w, r)
 	return nil
 }
+
+// Name is the present name of a file, with its hash; empty if there is none.
+func (a *Files) Name(file string) string { return a.current[file] }
 
 func withoutHash(name string) string {
 	ext := path.Ext(name)
@@ -196,9 +238,9 @@ func withoutHash(name string) string {
 	return strings.TrimSuffix(stem, path.Ext(stem)) + ext
 }
 
-// forEverybody lets pages of any origin load a file, those that isolate
+// allowAnyOrigin lets pages of any origin load a file, those that isolate
 // themselves included. The files are public and say nothing about a visitor.
-func forEverybody(h http.Header) {
+func allowAnyOrigin(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
@@ -208,7 +250,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept-Encoding")
 	content, etag := a.content, a.etag
-	if takesGzip(r) {
+	if acceptsGzip(r) {
 		content, etag = a.zipped, etag+"-gzip"
 		h.Set("Content-Encoding", "gzip")
 	}
@@ -219,8 +261,8 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// takesGzip reports whether the client says that it reads gzip.
-func takesGzip(r *http.Request) bool {
+// acceptsGzip reports whether the client says that it reads gzip.
+func acceptsGzip(r *http.Request) bool {
 	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
 		if name == "gzip" {

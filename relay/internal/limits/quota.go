@@ -1,4 +1,4 @@
-package relay
+package limits
 
 import (
 	"context"
@@ -10,20 +10,17 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/store"
 )
 
 const (
-	// certainFor is how long a quota's refusal is repeated without asking the
+	storeTimeout = 5 * time.Second
+	// repeatFor is how long a quota's refusal is repeated without asking the
 	// store again: what another process gives back counts a moment late.
-	certainFor = 5 * time.Second
+	repeatFor = 5 * time.Second
 	// maxRefused bounds how many refusals are remembered. It saves calls to the
 	// store and decides nothing, so that all are forgotten when it is full.
 	maxRefused = 10_000
 )
-
-// storeTimeout is how long a call to the store may take.
-const storeTimeout = 5 * time.Second
 
 // quota is what somebody may do so often, over all processes and restarts.
 type quota struct {
@@ -35,22 +32,22 @@ type quota struct {
 
 // quotas count what must hold in total, in the store.
 type quotas struct {
-	store  store.Store
+	store  Store
 	secret []byte // so that addresses cannot be read from the store
 
-	mu      sync.Mutex // held only to look or set
+	mu      sync.Mutex // guards refused; never held across a call of the store
 	refused map[string]refused
 }
 
-// refused is a refusal that is certain until certain; there is room again at room.
-type refused struct{ certain, room time.Time }
+// refused is a refusal that is repeated until until; there is room again at retryAt.
+type refused struct{ until, retryAt time.Time }
 
-func newQuotas(c *Config, st store.Store) *quotas {
-	return &quotas{store: st, secret: []byte("quotas " + string(c.APIKey)), refused: map[string]refused{}}
+func newQuotas(secret string, st Store) *quotas {
+	return &quotas{store: st, secret: []byte("quotas " + secret), refused: map[string]refused{}}
 }
 
-// key is what the store knows the quota by. All processes with one AnyFrame key
-// make the same of it.
+// key is what the store knows the quota by. All processes with the same
+// secret make the same of it.
 func (q *quotas) key(of quota) string {
 	mac := hmac.New(sha256.New, q.secret)
 	_, _ = fmt.Fprintf(mac, "%s %d %s", of.name, of.rate.Window.Milliseconds(), of.who) // a hash takes everything
@@ -67,8 +64,8 @@ func (q *quotas) ask(ctx context.Context, of quota, take bool) error {
 	q.mu.Lock()
 	r, known := q.refused[key]
 	q.mu.Unlock()
-	if known && now.Before(r.certain) {
-		return of.refusal.After(r.room.Sub(now))
+	if known && now.Before(r.until) {
+		return of.refusal.After(r.retryAt.Sub(now))
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -85,7 +82,7 @@ func (q *quotas) ask(ctx context.Context, of quota, take bool) error {
 	if len(q.refused) >= maxRefused {
 		clear(q.refused)
 	}
-	q.refused[key] = refused{now.Add(min(wait, certainFor)), now.Add(wait)}
+	q.refused[key] = refused{now.Add(min(wait, repeatFor)), now.Add(wait)}
 	q.mu.Unlock()
 	return of.refusal.After(wait)
 }

@@ -1,4 +1,4 @@
-package relay_test
+package visitor
 
 import (
 	"crypto/rand"
@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/anyframe-relay/relay/relay"
 )
 
 // What is stored of a token comes back, whatever the visitor's id, and takes
@@ -22,12 +20,12 @@ func TestAVisitorsRowIsSmallAndComesBack(t *testing.T) {
 		strings.Repeat("A", 18) + strings.Repeat("\n", 8),
 	} {
 		for flags := range 4 {
-			want := map[string]any{"visitor": id, "identified": flags&1 != 0, "brief": flags&2 != 0}
-			row, err := relay.VisitorCodec{}.Encode(deadline, want)
+			want := map[string]any{"visitor": id, "identified": flags&1 != 0, "provisional": flags&2 != 0}
+			row, err := Codec{}.Encode(deadline, want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			when, got, err := relay.VisitorCodec{}.Decode(row)
+			when, got, err := Codec{}.Decode(row)
 			if err != nil || !when.Equal(deadline) || !maps.Equal(got, want) {
 				t.Errorf("got %v until %v, error %v, want %v until %v", got, when, err, want, deadline)
 			}

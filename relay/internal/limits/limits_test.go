@@ -1,4 +1,4 @@
-package relay
+package limits
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func inUse() int64 {
 func TestAFloodFromAMillionAddressesCostsNoMemory(t *testing.T) {
 	const addresses, limit = 1_000_000, 120
 	before := inUse()
-	l := newLimiter(Rate{limit, time.Hour})
+	l := newWindow(Rate{limit, time.Hour})
 	for range limit / 2 {
 		if err := l.take("192.0.2.1"); err != nil {
 			t.Fatalf("half of what may be: got %v, want none refused", err)
@@ -62,7 +62,7 @@ func TestAFloodFromAMillionAddressesCostsNoMemory(t *testing.T) {
 
 func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 	st := memory.New()
-	q := newQuotas(&Config{APIKey: "afm_test"}, st)
+	q := newQuotas("afm_test", st)
 	for i := range 2*maxRefused + 10 {
 		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), problem.RateLimited}
 		if err := q.ask(t.Context(), of, true); err != nil {
@@ -79,7 +79,7 @@ func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 
 func TestARepeatedRefusalAsksTheStoreNoMore(t *testing.T) {
 	st := memory.New()
-	q := newQuotas(&Config{APIKey: "afm_test"}, st)
+	q := newQuotas("afm_test", st)
 	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", problem.SessionQuota}
 	for range 2 {
 		_ = q.ask(t.Context(), of, true) // the second is refused
@@ -106,15 +106,15 @@ func (remote) Shared() bool { return true }
 func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 	for _, limited := range []bool{true, false} {
 		st := remote{memory.New()}
-		c := Config{APIKey: "afm_test", MaxStreams: 1, StreamsPerVisitor: 1, StreamsPerIP: 1}
+		c := Options{Secret: "afm_test", MaxStreams: 1, StreamsPerVisitor: 1, StreamsPerIP: 1}
 		if limited {
 			c.RateIP, c.RateMessages, c.RateSessions, c.SessionsPerDay = Rate{3, time.Hour}, Rate{9, time.Hour}, Rate{9, time.Hour}, 9
 		}
-		l := newLimits(&c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
+		l := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
 		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.stream("v", "192.0.2.1"); err != nil {
+		if _, err := l.Stream("v", "192.0.2.1"); err != nil {
 			t.Errorf("a stream: got %v, want it opened", err)
 		}
 		var want error
@@ -131,7 +131,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 			t.Errorf("a session begun: got %v, want %v", err, want)
 		}
 		for i := range 5 {
-			err := l.request(t.Context(), "192.0.2.1")
+			err := l.Request(t.Context(), "192.0.2.1")
 			if refused := errors.Is(err, problem.RateLimited); refused != (limited && i >= 3) || (err != nil && !refused) {
 				t.Errorf("request %d: got %v, want this process's own limit", i+1, err)
 			}
@@ -141,18 +141,18 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 
 func TestRequestsAreCountedForAllMachines(t *testing.T) {
 	st := remote{memory.New()}
-	c := Config{APIKey: "afm_test", RateIP: Rate{3, time.Hour}}
-	here := newLimits(&c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
-	there := newLimits(&c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
-	for i, l := range []*limits{here, there, here, there, here} {
-		if err := l.request(t.Context(), "192.0.2.1"); (err != nil) != (i >= 3) {
+	c := Options{Secret: "afm_test", RateIP: Rate{3, time.Hour}}
+	here := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
+	there := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
+	for i, l := range []*Limits{here, there, here, there, here} {
+		if err := l.Request(t.Context(), "192.0.2.1"); (err != nil) != (i >= 3) {
 			t.Errorf("request %d of 3: got %v", i+1, err)
 		}
 	}
 }
 
 func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
-	q, other := newQuotas(&Config{APIKey: "afm_one"}, nil), newQuotas(&Config{APIKey: "afm_two"}, nil)
+	q, other := newQuotas("afm_one", nil), newQuotas("afm_two", nil)
 	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1"}
 	if q.key(of) == other.key(of) {
 		t.Error("got the same key under another secret, want one that cannot be guessed from the address")
@@ -166,17 +166,17 @@ func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
 	if len(seen) != 4 {
 		t.Errorf("got %d keys, want one for each", len(seen))
 	}
-	if q.key(of) != newQuotas(&Config{APIKey: "afm_one"}, nil).key(of) {
+	if q.key(of) != newQuotas("afm_one", nil).key(of) {
 		t.Error("got another key in another process, want the same")
 	}
 }
 
 func TestLargeBodiesInHandAreBounded(t *testing.T) {
 	m := telemetry.NewMetrics(prometheus.NewRegistry())
-	l := newLimits(&Config{}, memory.New(), m)
+	l := New(Options{}, memory.New(), m)
 	must := func(addr string, n int64) func() {
 		t.Helper()
-		release, err := l.body(addr, n)
+		release, err := l.Body(addr, n)
 		if err != nil {
 			t.Fatalf("%d bytes of %s: got %v, want room", n, addr, err)
 		}
@@ -184,7 +184,7 @@ func TestLargeBodiesInHandAreBounded(t *testing.T) {
 	}
 	full := func(addr string, n int64) {
 		t.Helper()
-		if _, err := l.body(addr, n); !errors.Is(err, problem.Capacity) {
+		if _, err := l.Body(addr, n); !errors.Is(err, problem.Capacity) {
 			t.Errorf("%d bytes of %s: got %v, want none", n, addr, err)
 		}
 	}
@@ -193,15 +193,15 @@ func TestLargeBodiesInHandAreBounded(t *testing.T) {
 	var release []func()
 	for i := range 4 {
 		addr := fmt.Sprint("192.0.2.", i)
-		release = append(release, must(addr, quarter-largeBody-1), must(addr, largeBody+1))
+		release = append(release, must(addr, quarter-LargeBody-1), must(addr, LargeBody+1))
 		if i < 3 {
-			full(addr, largeBody+1)
+			full(addr, LargeBody+1)
 		}
 	}
-	full("192.0.2.9", largeBody+1)
-	must("192.0.2.9", largeBody)() // what most messages are
+	full("192.0.2.9", LargeBody+1)
+	must("192.0.2.9", LargeBody)() // what most messages are
 	release[0]()
-	must("192.0.2.9", quarter-largeBody-1)()
+	must("192.0.2.9", quarter-LargeBody-1)()
 	for _, r := range release[1:] {
 		r()
 	}

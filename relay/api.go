@@ -1,0 +1,58 @@
+package relay
+
+import (
+	"log/slog"
+	"net/http"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/stream"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
+)
+
+// api is every route of the public listener: HTTP in, answers and problems out.
+// It has no state of its own beyond what it is made of.
+type api struct {
+	options      apiOptions
+	publicOrigin string // of options.PublicURL; empty without one
+	crossOrigin  *http.CrossOriginProtection
+
+	hub        *session.Hub
+	tokens     *visitor.Tokens
+	identities *visitor.Verifier // nil when visitors are known by their tokens only
+	limits     *limits.Limits
+	widget     *widget.Files
+	metrics    *telemetry.Metrics
+	log        *slog.Logger
+
+	streams *stream.Server
+
+	alive, ready http.HandlerFunc // GET /healthz and /readyz
+}
+
+// apiOptions are the settings that the handlers go by.
+type apiOptions struct {
+	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
+	BasePath string
+	// PublicURL is where browsers find the relay. Empty: its host is not known.
+	PublicURL string
+	// AllowedOrigins may call from other sites.
+	AllowedOrigins []string
+	TrustedProxies clientip.TrustedProxies
+
+	VisitorApprovals bool // visitors decide permission prompts
+	Playground       bool // the demo's page is served
+
+	MaxMessage      int // bytes of a message's text
+	MaxAttachment   int // bytes of one attachment
+	MaxAttachments  int
+	AttachmentTypes []string
+
+	// Traces gets the trace of every turn. Nil traces nothing.
+	Traces trace.TracerProvider
+}

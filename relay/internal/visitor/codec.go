@@ -1,0 +1,96 @@
+package visitor
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// Codec writes what the store has of a visitor's token in few bytes: there is
+// such a row for everybody who ever came. It is the format, what is known of the
+// visitor, the deadline in milliseconds, and the id. A row of another format is
+// that of an unknown visitor.
+type Codec struct{}
+
+const (
+	rowFormat = 1
+
+	rowIdentified  = 1 << 0
+	rowProvisional = 1 << 1
+	rowPacked      = 1 << 2 // the id is one of ours, of five bits a letter
+)
+
+type row struct {
+	deadline                time.Time
+	id                      string
+	identified, provisional bool
+}
+
+var errBadRow = errors.New("visitor row is not readable")
+
+// Encode implements [scs.Codec].
+func (Codec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
+	id, _ := values[idKey].(string)
+	b := binary.AppendVarint([]byte{rowFormat, 0}, deadline.UnixMilli())
+	if identified, _ := values[identifiedKey].(bool); identified {
+		b[1] |= rowIdentified
+	}
+	if provisional, _ := values[provisionalKey].(bool); provisional {
+		b[1] |= rowProvisional
+	}
+	if packed, ok := packID(id); ok {
+		b[1] |= rowPacked
+		return append(b, packed...), nil
+	}
+	return append(b, id...), nil
+}
+
+// Decode implements [scs.Codec].
+func (Codec) Decode(b []byte) (time.Time, map[string]any, error) {
+	r, ok := readRow(b)
+	if !ok || r.id == "" {
+		return time.Time{}, nil, errBadRow
+	}
+	return r.deadline, map[string]any{idKey: r.id, identifiedKey: r.identified, provisionalKey: r.provisional}, nil
+}
+
+func readRow(b []byte) (r row, ok bool) {
+	if len(b) < 2 || b[0] != rowFormat {
+		return r, false
+	}
+	flags := b[1]
+	ms, n := binary.Varint(b[2:])
+	if n <= 0 || flags&^(rowIdentified|rowProvisional|rowPacked) != 0 {
+		return r, false
+	}
+	r = row{time.UnixMilli(ms), string(b[2+n:]), flags&rowIdentified != 0, flags&rowProvisional != 0}
+	if flags&rowPacked != 0 {
+		r.id = unpackID(r.id)
+	}
+	return r, true
+}
+
+const (
+	idLetters = 26 // of rand.Text
+	idBytes   = 17
+	idFill    = "AAAAAA" // makes whole bytes of the letters
+)
+
+// packID returns an id of rand.Text in idBytes, and false for any other.
+func packID(id string) (packed string, ok bool) {
+	b, err := base32.StdEncoding.DecodeString(id + idFill)
+	if err != nil || len(id) != idLetters {
+		return "", false
+	}
+	packed = string(b[:idBytes])
+	return packed, unpackID(packed) == id
+}
+
+// unpackID returns the id that packID made so small, or "".
+func unpackID(packed string) string {
+	if len(packed) != idBytes {
+		return ""
+	}
+	return base32.StdEncoding.EncodeToString(append([]byte(packed), 0, 0, 0))[:idLetters]
+}

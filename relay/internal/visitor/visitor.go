@@ -1,0 +1,203 @@
+package visitor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/store"
+)
+
+// A visitor is known by an scs session: a token of 256 random bits of which the
+// store keeps only the hash. The session holds one thing, an id made up when it
+// begins and never changed, so that two requests at once have nothing to
+// overwrite. All else is the store's, by compare-and-set.
+//
+// scs's own middleware is not used. It would write a cookie whenever it liked;
+// here a token is given out by POST /v1/visitor and by nothing else.
+
+const (
+	idKey          = "visitor"
+	identifiedKey  = "identified"
+	provisionalKey = "provisional"
+	noteIdentity   = "identity"
+	storeTimeout   = 5 * time.Second
+
+	// ProvisionalTTL is how long a visitor is remembered who has no session yet
+	// and thus nothing to lose. An introduction costs one request, and a flood of
+	// them would fill the store for the whole TTL.
+	ProvisionalTTL = time.Hour
+)
+
+// tokenPattern is what a token looks like; anything else never gets as far as
+// the store.
+var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+// ValidToken reports whether s looks like a token.
+func ValidToken(s string) bool { return tokenPattern.MatchString(s) }
+
+// NewID returns the id of a visitor whom nobody named.
+func NewID() string { return rand.Text() }
+
+// Visitor is a visitor that a request has proved to be.
+type Visitor struct {
+	ID          string
+	Token       string
+	ExpiresAt   time.Time
+	Identified  bool // the website said who it is
+	Provisional bool // has no session yet, so that ExpiresAt is near
+}
+
+// Store is what tokens need of a store. It is part of [store.Store].
+type Store interface {
+	scs.CtxStore
+	BeginNote(ctx context.Context, n store.Note) (stored store.Note, fresh bool, err error)
+	SaveNote(ctx context.Context, n store.Note) (store.Note, error)
+}
+
+// Tokens makes, resolves, extends and revokes visitor tokens. It is safe for
+// concurrent use.
+type Tokens struct {
+	store   Store
+	manager *scs.SessionManager
+	ttl     time.Duration
+
+	mu sync.Mutex // one token at a time is extended or revoked, so that none that was revoked is written again
+}
+
+// NewTokens returns the tokens in st. A visitor is remembered for ttl.
+func NewTokens(st Store, ttl time.Duration) *Tokens {
+	// Not scs.New: that starts a goroutine, for a store of its own, which nobody
+	// could stop. No IdleTimeout: with one, every request would rewrite the session.
+	return &Tokens{
+		store: st, ttl: ttl,
+		manager: &scs.SessionManager{Store: st, Codec: Codec{}, HashTokenInStore: true, Lifetime: ttl},
+	}
+}
+
+// TTL is how long a visitor is remembered.
+func (t *Tokens) TTL() time.Duration { return t.ttl }
+
+// Resolve returns whose token it is, or [problem.VisitorUnknown].
+func (t *Tokens) Resolve(ctx context.Context, token string) (Visitor, error) {
+	ctx, err := t.manager.Load(ctx, token)
+	if errors.Is(err, errBadRow) {
+		return Visitor{}, problem.VisitorUnknown
+	}
+	if err != nil {
+		return Visitor{}, err
+	}
+	id := t.manager.GetString(ctx, idKey)
+	deadline := t.manager.Deadline(ctx)
+	if id == "" || !deadline.After(time.Now()) {
+		return Visitor{}, problem.VisitorUnknown
+	}
+	return Visitor{id, token, deadline, t.manager.GetBool(ctx, identifiedKey), t.manager.GetBool(ctx, provisionalKey)}, nil
+}
+
+// Valid reports whether a token is good.
+func (t *Tokens) Valid(ctx context.Context, token string) (bool, error) {
+	_, err := t.Resolve(ctx, token)
+	if errors.Is(err, problem.VisitorUnknown) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Mint makes a new token for a visitor. One whom nobody named is provisional.
+func (t *Tokens) Mint(ctx context.Context, id string, identified bool) (Visitor, error) {
+	ctx, err := t.manager.Load(context.WithoutCancel(ctx), "")
+	if err != nil {
+		return Visitor{}, err
+	}
+	v := Visitor{ID: id, Identified: identified, Provisional: !identified && ProvisionalTTL < t.ttl}
+	t.manager.Put(ctx, idKey, id)
+	t.manager.Put(ctx, identifiedKey, identified)
+	t.manager.Put(ctx, provisionalKey, v.Provisional)
+	t.manager.SetDeadline(ctx, time.Now().Add(t.lifetime(v)))
+	v.Token, v.ExpiresAt, err = t.manager.Commit(ctx)
+	return v, err
+}
+
+// lifetime is how long a visitor is remembered.
+func (t *Tokens) lifetime(v Visitor) time.Duration {
+	if v.Provisional {
+		return ProvisionalTTL
+	}
+	return t.ttl
+}
+
+// Extend gives a visitor who comes back the whole time again, once a tenth of
+// it has gone by. It returns [problem.VisitorUnknown] if the token was revoked.
+func (t *Tokens) Extend(ctx context.Context, v Visitor) (Visitor, error) {
+	until := time.Now().Add(t.lifetime(v))
+	if until.Sub(v.ExpiresAt) < t.lifetime(v)/10 {
+		return v, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ctx, err := t.manager.Load(context.WithoutCancel(ctx), v.Token)
+	if err != nil {
+		return v, err
+	}
+	if t.manager.GetString(ctx, idKey) == "" {
+		return v, problem.VisitorUnknown // revoked meanwhile
+	}
+	if !t.manager.GetBool(ctx, provisionalKey) {
+		v.Provisional, until = false, time.Now().Add(t.ttl) // since it was read
+	}
+	t.manager.Put(ctx, provisionalKey, v.Provisional)
+	t.manager.SetDeadline(ctx, until)
+	v.Token, v.ExpiresAt, err = t.manager.Commit(ctx)
+	return v, err
+}
+
+// Promote remembers a visitor who has a session for the whole TTL.
+func (t *Tokens) Promote(ctx context.Context, v Visitor) (Visitor, error) {
+	if !v.Provisional {
+		return v, nil
+	}
+	v.Provisional = false
+	return t.Extend(ctx, v)
+}
+
+// Revoke makes a token void.
+func (t *Tokens) Revoke(ctx context.Context, token string) error {
+	ctx, err := t.manager.Load(context.WithoutCancel(ctx), token)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.manager.Destroy(ctx)
+}
+
+// Identified returns the id of the visitor whom the website calls subject, the
+// same one on every device and at every replica. The store knows the subject by
+// a hash only. Its row outlives every token that was given out by it.
+func (t *Tokens) Identified(ctx context.Context, subject string) (id string, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	sum := sha256.Sum256([]byte("identity\x00" + subject))
+	row := store.Note{Visitor: "identity:" + hex.EncodeToString(sum[:]), Kind: noteIdentity, Key: idKey, Body: NewID()}
+	for {
+		row.ExpiresAt = time.Now().Add(t.ttl + t.ttl/5)
+		stored, fresh, err := t.store.BeginNote(ctx, row)
+		if err != nil || fresh || time.Until(stored.ExpiresAt) > t.ttl+t.ttl/10 {
+			return stored.Body, err
+		}
+		stored.ExpiresAt = row.ExpiresAt
+		_, err = t.store.SaveNote(ctx, stored)
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+			return stored.Body, err
+		}
+	}
+}
