@@ -44,7 +44,7 @@ bench-sse: ## compare the client's event stream reader with two others
 	cd bench && go test -run '^$$' -bench . -benchtime 2s
 
 bench-store: ## each store with RELAY_BENCH_ROWS visitors, a million unless told
-	RELAY_BENCH_ROWS=$${RELAY_BENCH_ROWS:-1000000} go test -timeout 0 -run '^$$' -bench 'Session|NotesSince' -benchtime 20000x ./relay/store/stores
+	RELAY_BENCH_ROWS=$${RELAY_BENCH_ROWS:-1000000} go test -timeout 0 -run '^$$' -bench 'Session|NotesSince' -benchtime 20000x ./relay/internal/store/stores
 
 footprint: ## what a visitor costs the store and AnyFrame
 	go test -count 1 -v -run '^TestFootprint$$' ./relay

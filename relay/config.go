@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,9 +16,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
-	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // Secret is a string that is never shown: not by %v or %#v, not in JSON, not in a log.
@@ -191,6 +192,12 @@ func validBaseURL(u string) bool {
 	}
 	_, err := anyframe.New(anyframe.WithAPIKey("afm_x"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
 	return err == nil
+}
+
+// CheckStore opens the store, writes to it and closes it again. It returns a note for a
+// person about what it found, or what is wrong.
+func (c *Config) CheckStore(ctx context.Context) (note string, err error) {
+	return stores.Check(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix))
 }
 
 // Validate returns all that is wrong with c, joined, each in terms of the

@@ -7,11 +7,11 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 
-	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // VisitorCodec is how the store's rows of tokens are written.

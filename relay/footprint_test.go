@@ -13,7 +13,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/redistest"
+	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
 // TestFootprint measures what a visitor costs the store and AnyFrame, and fails

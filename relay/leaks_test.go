@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 )
 
 // wantNothingLeft fails the test if a goroutine that the relay began, or the

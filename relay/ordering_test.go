@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // stalling is a store of which one call can be made to hang, whatever its

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // rankSpy sees what a store is told of sandboxes, before the store does.
@@ -83,8 +83,12 @@ func TestTheStoreIsToldOfManyStreamsInFewCalls(t *testing.T) {
 	const visitors = 16
 	awake := make([]*browser, visitors)
 	for i := range awake {
-		awake[i] = spy.begin(r, i+1) // the store has been told that its turn is over
+		awake[i], _ = r.begin("hi")
 	}
+	eventually(t, "the store has been told that all turns are over", func() bool {
+		all := spy.awake(t)
+		return len(all) == visitors && all[visitors-1].Rank < listening
+	})
 	sleeper, id := r.begin("hi")
 	x := sleeper.open("")
 	r.plane.Sleep(id)

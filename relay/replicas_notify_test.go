@@ -9,7 +9,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/redistest"
+	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
 // hearing starts two relays on one Redis of which neither reads a session again

@@ -8,7 +8,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/redistest"
+	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
 // sharing makes a store that several relays may share, for one test.

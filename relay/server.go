@@ -25,8 +25,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
-	"github.com/anyframe-relay/relay/relay/store"
-	"github.com/anyframe-relay/relay/relay/store/stores"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 	"github.com/anyframe-relay/relay/web"
 )
 

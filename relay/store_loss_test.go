@@ -8,7 +8,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/redistest"
+	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
 // lossy starts two relays on a Redis that can be thrown back to what it had at

@@ -10,7 +10,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/redistest"
+	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
 // away is a way for a store not to be available for a while.

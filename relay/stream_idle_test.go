@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
-	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay"
 )
 

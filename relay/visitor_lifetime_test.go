@@ -10,8 +10,8 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store"
-	"github.com/anyframe-relay/relay/relay/store/stores"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
 // A page that is opened makes a visitor, and so does whoever wants to fill the

@@ -15,7 +15,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/stores"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
 // The store need not forget a token on the minute, and may hold what another

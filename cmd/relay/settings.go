@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // settings are all settings of the program.
@@ -65,7 +64,7 @@ func table() []setting {
 		{"RELAY_BASE_PATH", "", "the path that everything sits under, such as /chat", str(func(s *settings) *string { return &s.relay.BasePath })},
 		{"RELAY_PUBLIC_URL", "", "where browsers find the relay, if a proxy in front rewrites Host", str(func(s *settings) *string { return &s.relay.PublicURL })},
 		{"RELAY_STORE", "sqlite:relay.db", "what the relay must not forget: memory:, sqlite:PATH for one machine, redis://… or rediss://… for many", str(func(s *settings) *string { return &s.relay.Store })},
-		{"RELAY_REDIS_PREFIX", stores.DefaultRedisPrefix, "what every key in Redis begins with", str(func(s *settings) *string { return &s.relay.RedisPrefix })},
+		{"RELAY_REDIS_PREFIX", relay.DefaultConfig().RedisPrefix, "what every key in Redis begins with", str(func(s *settings) *string { return &s.relay.RedisPrefix })},
 		{"RELAY_ALLOWED_ORIGINS", "", "websites that may embed the widget: https://www.example.com, https://*.example.com, *; none is same-origin only", list(func(s *settings) *[]string { return &s.relay.AllowedOrigins })},
 		{"RELAY_TRUSTED_PROXIES", "", "CIDRs whose X-Forwarded-For and X-Forwarded-Proto count; with header:Fly-Client-IP in front that header instead", readProxies},
 		{

@@ -16,7 +16,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // Sandboxes rank by the millisecond in which they were last used, those that

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
 // fed is one numbered delta, as it comes from AnyFrame.

@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
 // newTestLedger is a ledger whose log begins with the conversation, with some turns.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // storeTimeout bounds what the ledger writes when no request waits for it.

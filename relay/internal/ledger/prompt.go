@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // PromptState is where a prompt stands, as this process knows it.

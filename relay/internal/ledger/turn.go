@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // The kinds of note in the store.

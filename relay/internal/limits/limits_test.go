@@ -11,8 +11,8 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
-	"github.com/anyframe-relay/relay/relay/store"
-	"github.com/anyframe-relay/relay/relay/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
 func inUse() int64 {

@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/group"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // claimFor is how long an answer on its way keeps others out. After it, one who died on

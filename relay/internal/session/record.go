@@ -8,7 +8,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // stateVoid marks the record of a visitor who was forgotten, for the replicas that

@@ -7,7 +7,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // A store may lose its last writes: a Redis whose master dies before a replica has got

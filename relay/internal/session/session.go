@@ -14,7 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // Session is one visitor's chat: at most one session of AnyFrame's at a time, and the

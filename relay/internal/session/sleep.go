@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // sleepWait is how long a pump may take to find its sandbox down.

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // oldWait is how long a new sandbox waits for the visitor's last one to be down.

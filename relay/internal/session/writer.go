@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // writer stores what events taught, behind the conversation: a slow store delays no

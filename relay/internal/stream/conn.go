@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 

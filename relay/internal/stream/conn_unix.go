@@ -5,7 +5,7 @@ package stream
 import (
 	"syscall"
 
-	"github.com/anyframe-relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 )
 
 // canTry says that a connection can be read and written without blocking.

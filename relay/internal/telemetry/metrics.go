@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // Metrics are the collectors. Labels come from closed sets only.

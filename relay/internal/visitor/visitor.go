@@ -13,7 +13,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/store"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // A visitor is known by an scs session: a token of 256 random bits of which the

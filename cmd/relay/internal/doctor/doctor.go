@@ -16,7 +16,6 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/store/stores"
 )
 
 // The results of a check.
@@ -262,7 +261,7 @@ func (d *doctor) image(ctx context.Context, client *anyframe.Client, agent *anyf
 func (d *doctor) store(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
-	note, err := stores.Check(ctx, d.config.Store, stores.WithRedisPrefix(d.config.RedisPrefix))
+	note, err := d.config.CheckStore(ctx)
 	switch {
 	case err != nil:
 		d.finding("store", "see that RELAY_STORE names what the relay's user may write to; a file needs a writable folder on a local disk", "%v", err)

@@ -1,0 +1,174 @@
+package memory
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+type noteKey struct{ visitor, kind, key string }
+
+// noteList identifies the notes of one kind and epoch of a visitor.
+type noteList struct {
+	kind  string
+	epoch int64
+}
+
+// noteRow is a note and an element of the list of its kind and epoch. Each list
+// is in the order of the changes, so that its latest changes are at its end.
+type noteRow struct {
+	store.Note
+	begun   int64 // value of Store.changes when the note was begun
+	changed int64 // the same, when it was begun or saved last
+	list    noteList
+	element *list.Element
+}
+
+// BeginNote implements [store.Store].
+func (m *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, error) {
+	if err := m.begin(ctx); err != nil {
+		return store.Note{}, false, err
+	}
+	defer m.mu.Unlock()
+	now := time.Now()
+	n.ExpiresAt = store.Millis(n.ExpiresAt)
+	if !n.ExpiresAt.After(now) {
+		return store.Note{}, false, store.ErrExpired
+	}
+	k := noteKey{n.Visitor, n.Kind, n.Key}
+	if old, ok := m.notes.get(k, now); ok {
+		return old.Note, false, nil
+	}
+	m.notes.remove(k) // an expired row, which put would keep listed
+	n.CreatedAt = store.Millis(now)
+	n.Version = store.NewVersion()
+	m.changes++
+	row := &noteRow{Note: n, begun: m.changes, changed: m.changes}
+	m.notes.put(k, row, n.ExpiresAt, now)
+	m.enlist(row)
+	return n, true, nil
+}
+
+// SaveNote implements [store.Store].
+func (m *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) {
+	if err := m.begin(ctx); err != nil {
+		return store.Note{}, err
+	}
+	defer m.mu.Unlock()
+	now := time.Now()
+	n.ExpiresAt = store.Millis(n.ExpiresAt)
+	if !n.ExpiresAt.After(now) {
+		return store.Note{}, store.ErrExpired
+	}
+	k := noteKey{n.Visitor, n.Kind, n.Key}
+	row, ok := m.notes.get(k, now)
+	switch {
+	case !ok:
+		return store.Note{}, store.ErrNotFound
+	case row.Version != n.Version:
+		return store.Note{}, store.ErrConflict
+	}
+	n.CreatedAt = row.CreatedAt
+	n.Version = store.NewVersion()
+	m.changes++
+	m.unlist(row)
+	row.Note, row.changed = n, m.changes
+	m.enlist(row)
+	m.notes.put(k, row, n.ExpiresAt, now)
+	return n, nil
+}
+
+// Note implements [store.Store].
+func (m *Store) Note(ctx context.Context, visitor, kind, key string) (store.Note, error) {
+	if err := m.begin(ctx); err != nil {
+		return store.Note{}, err
+	}
+	defer m.mu.Unlock()
+	row, ok := m.notes.get(noteKey{visitor, kind, key}, time.Now())
+	if !ok {
+		return store.Note{}, store.ErrNotFound
+	}
+	return row.Note, nil
+}
+
+// Notes implements [store.Store].
+func (m *Store) Notes(ctx context.Context, visitor, kind string, epoch int64) ([]store.Note, error) {
+	notes, _, err := m.NotesSince(ctx, visitor, kind, epoch, 0)
+	return notes, err
+}
+
+// NotesSince implements [store.Store].
+func (m *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) ([]store.Note, int64, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer m.mu.Unlock()
+	if since > m.changes {
+		since = 0
+	}
+	l := m.lists[visitor][noteList{kind, epoch}]
+	if l == nil {
+		return nil, m.changes, nil
+	}
+	now := time.Now()
+	var rows []*noteRow
+	for e := l.Back(); e != nil; e = e.Prev() {
+		row := e.Value.(*noteRow)
+		if row.changed <= since {
+			break
+		}
+		if row.ExpiresAt.After(now) {
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b *noteRow) int { return cmp.Compare(a.begun, b.begun) })
+	notes := make([]store.Note, len(rows))
+	for i, row := range rows {
+		notes[i] = row.Note
+	}
+	return notes, m.changes, nil
+}
+
+// enlist appends row to the list of its kind and epoch.
+func (m *Store) enlist(row *noteRow) {
+	lists := m.lists[row.Visitor]
+	if lists == nil {
+		lists = make(map[noteList]*list.List)
+		m.lists[row.Visitor] = lists
+	}
+	row.list = noteList{row.Kind, row.Epoch}
+	l := lists[row.list]
+	if l == nil {
+		l = list.New()
+		lists[row.list] = l
+	}
+	row.element = l.PushBack(row)
+}
+
+// unlist removes row from its list, and the list if that is empty then.
+func (m *Store) unlist(row *noteRow) {
+	lists := m.lists[row.Visitor]
+	l := lists[row.list]
+	l.Remove(row.element)
+	if l.Len() > 0 {
+		return
+	}
+	if delete(lists, row.list); len(lists) == 0 {
+		delete(m.lists, row.Visitor)
+	}
+}
+
+// forgetNotes deletes the visitor's notes.
+func (m *Store) forgetNotes(visitor string) {
+	for _, l := range m.lists[visitor] {
+		for e := l.Front(); e != nil; {
+			row := e.Value.(*noteRow)
+			e = e.Next()
+			m.notes.remove(noteKey{row.Visitor, row.Kind, row.Key})
+		}
+	}
+}

@@ -1,0 +1,103 @@
+// Package stores opens the store that a URL names.
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/store/redis"
+	"github.com/anyframe-relay/relay/relay/internal/store/sqlite"
+)
+
+// DefaultRedisPrefix is the default of [WithRedisPrefix].
+const DefaultRedisPrefix = redis.DefaultPrefix
+
+// Option configures one kind of store and is ignored by the others.
+type Option func(*options)
+
+type options struct{ redisPrefix string }
+
+// WithRedisPrefix sets the prefix of all keys in Redis. The default is
+// [DefaultRedisPrefix].
+func WithRedisPrefix(prefix string) Option { return func(o *options) { o.redisPrefix = prefix } }
+
+func optionsOf(opts []Option) options {
+	o := options{redisPrefix: DefaultRedisPrefix}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+const kinds = "write memory:, sqlite:PATH, redis://… or rediss://…"
+
+var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
+
+// Open opens the store that url names: "memory:" for one that ends with the
+// process, "sqlite:PATH" for a file, "redis:" or "rediss:" as [redis.Open] takes
+// them. Errors contain at most the scheme of url or the path of a file, because
+// the rest may include a password.
+func Open(ctx context.Context, url string, opts ...Option) (store.Store, error) {
+	scheme, rest, ok := strings.Cut(url, ":")
+	switch {
+	case !ok:
+		return nil, errors.New("store: " + kinds)
+	case scheme == "memory" && rest == "":
+		return memory.New(), nil
+	case scheme == "memory":
+		return nil, errors.New("store: memory: takes nothing after the colon")
+	case scheme == "sqlite":
+		s, err := sqlite.Open(ctx, rest)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case scheme == "redis", scheme == "rediss":
+		s, err := redis.Open(ctx, url, optionsOf(opts).redisPrefix)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case schemePattern.MatchString(scheme):
+		return nil, fmt.Errorf("store: %s: is not supported, %s", scheme, kinds)
+	default:
+		return nil, errors.New("store: unknown kind, " + kinds)
+	}
+}
+
+// Valid returns what is wrong with the syntax of url. It opens nothing.
+func Valid(url string, opts ...Option) error {
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch {
+	case url == "memory:":
+		return nil
+	case scheme == "sqlite" && rest != "":
+		return nil // Open checks the file
+	case scheme == "redis", scheme == "rediss":
+		return redis.Valid(url, optionsOf(opts).redisPrefix)
+	default:
+		return errors.New(kinds)
+	}
+}
+
+// Check checks whether the store that url names can be opened and written to. It
+// creates and migrates no file. Without an error it returns a note about the
+// store for the operator, which may be empty.
+func Check(ctx context.Context, url string, opts ...Option) (note string, err error) {
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		return sqlite.Check(ctx, path)
+	}
+	s, err := Open(ctx, url, opts...)
+	if err != nil {
+		return "", err
+	}
+	if url == "memory:" {
+		note = "in memory: visitors and their conversations are forgotten when the relay ends"
+	}
+	return note, errors.Join(s.Ping(ctx), s.Close())
+}

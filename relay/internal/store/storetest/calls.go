@@ -1,0 +1,86 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+// calls lists every call that takes a context.
+func calls(s store.Store) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"FindCtx":   func(ctx context.Context) error { _, _, err := s.FindCtx(ctx, "t"); return err },
+		"CommitCtx": func(ctx context.Context) error { return s.CommitCtx(ctx, "t", []byte("x"), soon()) },
+		"DeleteCtx": func(ctx context.Context) error { return s.DeleteCtx(ctx, "t") },
+		"Session":   func(ctx context.Context) error { _, err := s.Session(ctx, "v1"); return err },
+		"SaveSession": func(ctx context.Context) error {
+			_, err := s.SaveSession(ctx, store.Session{Visitor: "v1", ExpiresAt: soon()})
+			return err
+		},
+		"BeginNote": func(ctx context.Context) error {
+			_, _, err := s.BeginNote(ctx, store.Note{Visitor: "v1", ExpiresAt: soon()})
+			return err
+		},
+		"SaveNote": func(ctx context.Context) error {
+			_, err := s.SaveNote(ctx, store.Note{Visitor: "v1", ExpiresAt: soon()})
+			return err
+		},
+		"Note":  func(ctx context.Context) error { _, err := s.Note(ctx, "v1", "k", "k"); return err },
+		"Notes": func(ctx context.Context) error { _, err := s.Notes(ctx, "v1", "k", 1); return err },
+		"NotesSince": func(ctx context.Context) error {
+			_, _, err := s.NotesSince(ctx, "v1", "k", 1, 0)
+			return err
+		},
+		"Forget": func(ctx context.Context) error { return s.Forget(ctx, "v1") },
+		"Acquire": func(ctx context.Context) error {
+			_, _, err := s.Acquire(ctx, "l", "me", time.Minute)
+			return err
+		},
+		"Take": func(ctx context.Context) error {
+			_, err := s.Take(ctx, "q", 1, 1, time.Hour)
+			return err
+		},
+		"Look": func(ctx context.Context) error {
+			_, err := s.Look(ctx, "q", 1, 1, time.Hour)
+			return err
+		},
+		"GiveBack": func(ctx context.Context) error { return s.GiveBack(ctx, "q", 1, time.Hour) },
+		"Admit": func(ctx context.Context) error {
+			_, _, err := s.Admit(ctx, "v1", 1, 1, time.Hour)
+			return err
+		},
+		"AdmitAll": func(ctx context.Context) error {
+			_, err := s.AdmitAll(ctx, []store.Awake{{Visitor: "v1", Rank: 1}}, time.Hour)
+			return err
+		},
+		"Leave":      func(ctx context.Context) error { return s.Leave(ctx, "v1", 1) },
+		"Idlest":     func(ctx context.Context) error { _, err := s.Idlest(ctx, 1, 1); return err },
+		"CountAwake": func(ctx context.Context) error { _, err := s.CountAwake(ctx); return err },
+		"Release":    func(ctx context.Context) error { return s.Release(ctx, "l", "me") },
+		"Ping":       s.Ping,
+	}
+}
+
+func endedContextStopsEveryCall(t *testing.T, s store.Store) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range calls(s) {
+		wantErr(t, name, call(ended), context.Canceled)
+	}
+	must(t, s.Ping(t.Context()))
+	if _, found, err := s.Find("t"); found || err != nil {
+		t.Errorf("got a token found %v error %v, want nothing written", found, err)
+	}
+}
+
+func closedStoreRefusesEveryCall(t *testing.T, s store.Store) {
+	must(t, s.Close())
+	for name, call := range calls(s) {
+		wantErr(t, name, call(t.Context()), store.ErrClosed)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("got error %v from the second Close, want none", err)
+	}
+}
