@@ -14,6 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/httpapi"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
@@ -139,8 +140,8 @@ func (c *Config) limits() limits.Options {
 }
 
 // api is what the handlers go by.
-func (c *Config) api() apiOptions {
-	return apiOptions{
+func (c *Config) api() httpapi.Options {
+	return httpapi.Options{
 		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies,
 		VisitorApprovals: c.VisitorApprovals, Playground: len(c.Triggers) > 0,
 		MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
@@ -227,7 +228,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, o := range c.AllowedOrigins {
-		if !validOriginPattern(o) {
+		if !httpapi.ValidOriginPattern(o) {
 			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com or https://*.example.com", o)
 		}
 	}

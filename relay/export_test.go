@@ -5,13 +5,13 @@ import (
 	"net"
 	"time"
 
-	"github.com/anyframe-relay/relay/relay/internal/visitor"
-
+	"github.com/anyframe-relay/relay/relay/internal/httpapi"
 	"github.com/anyframe-relay/relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
-	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // VisitorCodec is how the store's rows of tokens are written.
@@ -51,7 +51,8 @@ func (s *Server) SetWatch(quiet, live time.Duration) {
 func (s *Server) SetHeartbeat(d time.Duration) {
 	s.streaming.Heartbeat = d
 	s.streams = stream.New(s.streaming, s.metrics, s.log)
-	s.api.streams = s.streams
+	s.parts.Streams = s.streams
+	s.handler = httpapi.New(s.config.api(), s.parts)
 }
 
 // SetUnwatched makes s wait for browsers to leave as it does on systems without
@@ -59,7 +60,8 @@ func (s *Server) SetHeartbeat(d time.Duration) {
 func (s *Server) SetUnwatched() {
 	s.streaming.Watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
 	s.streams = stream.New(s.streaming, s.metrics, s.log)
-	s.api.streams = s.streams
+	s.parts.Streams = s.streams
+	s.handler = httpapi.New(s.config.api(), s.parts)
 }
 
 // SetSilent makes s ask AnyFrame after another time of silence than usual

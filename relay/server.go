@@ -17,16 +17,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/httpapi"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
-	"github.com/anyframe-relay/relay/relay/internal/store"
-	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 	"github.com/anyframe-relay/relay/web"
 )
 
@@ -42,7 +43,7 @@ type Server struct {
 	hub       *session.Hub
 	streams   *stream.Server
 	streaming stream.Options
-	api       *api
+	parts     httpapi.Parts
 	handler   http.Handler
 
 	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
@@ -107,13 +108,11 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
 	}, func() float64 { _, bytes := s.hub.Kept(); return float64(bytes) }))
-	publicOrigin := originOfURL(c.PublicURL)
-	s.api = &api{
-		options: c.api(), publicOrigin: publicOrigin, crossOrigin: newCrossOrigin(publicOrigin),
-		hub: s.hub, tokens: tokens, identities: identities, limits: s.limits, widget: files, metrics: s.metrics, log: log,
-		streams: s.streams, alive: s.alive, ready: s.ready,
+	s.parts = httpapi.Parts{
+		Hub: s.hub, Tokens: tokens, Identities: identities, Limits: s.limits, Widget: files, Streams: s.streams,
+		Metrics: s.metrics, Log: log, Alive: s.alive, Ready: s.ready,
 	}
-	s.handler = s.api.routes()
+	s.handler = httpapi.New(c.api(), s.parts)
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
 		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
 	}
@@ -225,7 +224,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		code = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	_ = writeJSON(w, code, out) // strings: cannot fail
+	_ = httpapi.WriteJSON(w, code, out) // strings: cannot fail
 }
 
 // storeHealth tries the store, at most once a second however many ask.

@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // stands; what was last known is told then.
 const lookWait = 3 * time.Second
 
-func writeJSON(w http.ResponseWriter, code int, v any) error {
+func WriteJSON(w http.ResponseWriter, code int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer sess.Close()
 	a.lookBriefly(r.Context(), sess)
-	return writeJSON(w, http.StatusOK, sess.State())
+	return WriteJSON(w, http.StatusOK, sess.State())
 }
 
 // wakeSession makes sure that a session exists and is awake, without waiting
@@ -85,17 +85,17 @@ func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if call == nil {
-		return writeJSON(w, http.StatusOK, sess.State())
+		return WriteJSON(w, http.StatusOK, sess.State())
 	}
 	select {
 	case <-call.Done():
 		if err := call.Err(); err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, sess.State())
+		return WriteJSON(w, http.StatusOK, sess.State())
 	default:
 	}
-	return writeJSON(w, http.StatusAccepted, sess.State())
+	return WriteJSON(w, http.StatusAccepted, sess.State())
 }
 
 // endSession ends the conversation: DELETE /v1/session.
@@ -155,7 +155,7 @@ func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
 		}
 		out.Events = append(out.Events, e)
 	}
-	return writeJSON(w, http.StatusOK, out)
+	return WriteJSON(w, http.StatusOK, out)
 }
 
 func queryInt(r *http.Request, name string, missing, least, most int64) (int64, error) {

@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"bytes"
@@ -44,12 +44,12 @@ func (m message) names() []event.Attachment {
 
 // maxMessageBody is how large the body of a message can be that breaks no limit:
 // any byte of the text may be written as \u00xx, attachments are base64.
-func (o *apiOptions) maxMessageBody() int64 {
+func (o *Options) maxMessageBody() int64 {
 	return maxSmallBody + 6*int64(o.MaxMessage) + int64(o.MaxAttachments)*(int64(o.MaxAttachment)*4/3+4096)
 }
 
 // decodeMessage reads and checks the body of a message.
-func (o *apiOptions) decodeMessage(body []byte) (message, error) {
+func (o *Options) decodeMessage(body []byte) (message, error) {
 	var m message
 	var rows []json.RawMessage
 	if err := decodeObject(body, "", fields{"text": &m.text, "attachments": &rows}); err != nil {
@@ -75,7 +75,7 @@ func (o *apiOptions) decodeMessage(body []byte) (message, error) {
 	return m, nil
 }
 
-func (o *apiOptions) decodeAttachment(row json.RawMessage, prefix string) (a anyframe.Attachment, err error) {
+func (o *Options) decodeAttachment(row json.RawMessage, prefix string) (a anyframe.Attachment, err error) {
 	var name, kind, data string
 	if err := decodeObject(row, prefix, fields{"name": &name, "mime": &kind, "data": &data}); err != nil {
 		return a, err
@@ -164,7 +164,7 @@ func isPage(image []byte) bool {
 }
 
 // accepts reports whether kind is on the list, where text/* stands for all of text.
-func (o *apiOptions) accepts(kind string) bool {
+func (o *Options) accepts(kind string) bool {
 	major, minor, ok := strings.Cut(kind, "/")
 	if !ok || minor == "" || strings.ContainsAny(minor, "/; \t") {
 		return false

@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"context"
@@ -82,7 +82,7 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		a.setCookie(w, r, v.Token, v.ExpiresAt)
 	}
-	return writeJSON(w, http.StatusOK, out)
+	return WriteJSON(w, http.StatusOK, out)
 }
 
 // resolve is authenticate, and what there is of the visitor's session, which the

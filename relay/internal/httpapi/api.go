@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"log/slog"
@@ -18,7 +18,7 @@ import (
 // api is every route of the public listener: HTTP in, answers and problems out.
 // It has no state of its own beyond what it is made of.
 type api struct {
-	options      apiOptions
+	options      Options
 	publicOrigin string // of options.PublicURL; empty without one
 	crossOrigin  *http.CrossOriginProtection
 
@@ -35,8 +35,33 @@ type api struct {
 	alive, ready http.HandlerFunc // GET /healthz and /readyz
 }
 
-// apiOptions are the settings that the handlers go by.
-type apiOptions struct {
+// Parts are what handlers call.
+type Parts struct {
+	Hub        *session.Hub
+	Tokens     *visitor.Tokens
+	Identities *visitor.Verifier // nil when visitors are known by their tokens only
+	Limits     *limits.Limits
+	Widget     *widget.Files
+	Streams    *stream.Server
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
+
+	// Alive and Ready answer GET /healthz and /readyz.
+	Alive, Ready http.HandlerFunc
+}
+
+// New returns the handler of every public route.
+func New(o Options, p Parts) http.Handler {
+	public := originOfURL(o.PublicURL)
+	a := &api{
+		options: o, publicOrigin: public, crossOrigin: newCrossOrigin(public), hub: p.Hub, tokens: p.Tokens, identities: p.Identities,
+		limits: p.Limits, widget: p.Widget, streams: p.Streams, metrics: p.Metrics, log: p.Log, alive: p.Alive, ready: p.Ready,
+	}
+	return a.routes()
+}
+
+// Options are the settings that the handlers go by.
+type Options struct {
 	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
 	BasePath string
 	// PublicURL is where browsers find the relay. Empty: its host is not known.

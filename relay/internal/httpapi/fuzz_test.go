@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"encoding/json"
@@ -24,9 +24,7 @@ func FuzzMessageBody(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	c := DefaultConfig()
-	c.MaxMessage, c.MaxAttachment = 1000, 1000
-	o := c.api()
+	o := Options{MaxMessage: 1000, MaxAttachment: 1000, MaxAttachments: 4, AttachmentTypes: []string{"image/png", "image/jpeg", "image/gif", "image/webp", "text/*"}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := o.decodeMessage(body)
 		if err != nil {
@@ -35,14 +33,14 @@ func FuzzMessageBody(f *testing.F) {
 			}
 			return
 		}
-		if !utf8.ValidString(m.text) || len(m.text) > c.MaxMessage || strings.ContainsRune(m.text, 0) || (strings.TrimSpace(m.text) == "" && len(m.attachments) == 0) {
+		if !utf8.ValidString(m.text) || len(m.text) > o.MaxMessage || strings.ContainsRune(m.text, 0) || (strings.TrimSpace(m.text) == "" && len(m.attachments) == 0) {
 			t.Errorf("%q: got text %q, want it refused", body, m.text)
 		}
-		if len(m.attachments) > c.MaxAttachments {
+		if len(m.attachments) > o.MaxAttachments {
 			t.Errorf("%q: got %d attachments, want them refused", body, len(m.attachments))
 		}
 		for _, a := range m.attachments {
-			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !o.accepts(a.MIME) || len(a.Data)+len(a.Text) > c.MaxAttachment {
+			if strings.ContainsAny(a.Name, "/\\\n\r\x00") || a.Name == "" || utf8.RuneCountInString(a.Name) > maxNameRunes || !o.accepts(a.MIME) || len(a.Data)+len(a.Text) > o.MaxAttachment {
 				t.Errorf("%q: got attachment %q of %q, %d bytes, want it refused", body, a.Name, a.MIME, len(a.Data)+len(a.Text))
 			}
 		}
@@ -91,9 +89,8 @@ func FuzzWhoIsAsking(f *testing.F) {
 	f.Add("relay_visitor="+token+"; relay_visitor="+token, "", "null", "same-origin", "relay.test")
 	f.Add(`relay_visitor="`+token+`"`, "bearer  "+token, "https://a.wild.example", "same-site", "RELAY.test")
 	f.Add("relay_visitor=../x", "Basic x", "http://relay.test", "none", "relay.test:80")
-	c := DefaultConfig()
-	c.AllowedOrigins = []string{"https://shop.example", "https://*.wild.example"}
-	s := &api{options: c.api(), publicOrigin: "https://chat.example"}
+	o := Options{AllowedOrigins: []string{"https://shop.example", "https://*.wild.example"}}
+	s := &api{options: o, publicOrigin: "https://chat.example"}
 	f.Fuzz(func(t *testing.T, cookie, authorization, from, site, host string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/visitor", nil)
 		r.Host = host
@@ -124,7 +121,7 @@ func FuzzOriginSetting(f *testing.F) {
 		f.Add(o)
 	}
 	f.Fuzz(func(t *testing.T, o string) {
-		if validOriginPattern(o) && strings.ContainsAny(o, " ;,'\"\\\r\n\t<>") {
+		if ValidOriginPattern(o) && strings.ContainsAny(o, " ;,'\"\\\r\n\t<>") {
 			t.Errorf("%q: taken, want it refused: it goes into headers", o)
 		}
 	})

@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"net/http"
@@ -19,9 +19,9 @@ const (
 	originForeign               // any other page
 )
 
-// validOriginPattern accepts https://www.example.com, https://*.example.com,
+// ValidOriginPattern accepts https://www.example.com, https://*.example.com,
 // the same with a port, with http, and *.
-func validOriginPattern(p string) bool {
+func ValidOriginPattern(p string) bool {
 	if p == "*" {
 		return true
 	}
@@ -30,7 +30,7 @@ func validOriginPattern(p string) bool {
 }
 
 // allowed reports whether the list has the origin, exactly or as a subdomain.
-func (o *apiOptions) allowed(from string) bool {
+func (o *Options) allowed(from string) bool {
 	for _, p := range o.AllowedOrigins {
 		scheme, domain, wild := strings.Cut(p, "://*.")
 		switch {

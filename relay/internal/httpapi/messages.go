@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"context"
@@ -101,7 +101,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusAccepted, got)
+	return WriteJSON(w, http.StatusAccepted, got)
 }
 
 // admitBody refuses a message before its body is read, if that is large and it

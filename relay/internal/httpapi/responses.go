@@ -1,4 +1,4 @@
-package relay
+package httpapi
 
 import (
 	"context"
@@ -51,5 +51,5 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	if err := sess.Answer(context.WithoutCancel(r.Context()), id, text, decision); err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusAccepted, struct{}{})
+	return WriteJSON(w, http.StatusAccepted, struct{}{})
 }
