@@ -27,7 +27,7 @@ func (s *Server) RankNow() { s.hub.RankNow() }
 
 // SetLeases makes leases of s hold for another time than usual. It must be
 // called before the first request.
-func (s *Server) SetLeases(d time.Duration) { s.hub.Tuning.Lease = d }
+func (s *Server) SetLeases(d time.Duration) { s.hub.SetLease(d) }
 
 // CloseHub ends what goes on in s and leaves it its store, as in the middle of
 // [Server.Close].

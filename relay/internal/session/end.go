@@ -6,19 +6,19 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // End terminates the sandbox; the next turn begins another epoch. Turns on their way
 // finish first.
 func (s *Session) End(ctx context.Context) error {
-	t := s.queue.enter(s)
-	defer s.queue.leave(t)
-	<-t.first // each ticket before it is given back in bounded time
+	t := s.queue.Enter(func() {})
+	defer t.Leave()
+	<-t.First() // each ticket before it is given back in bounded time
 	wait, cancel := context.WithTimeout(ctx, s.hub.SendWait)
 	defer cancel()
-	release, err := s.hub.lease(wait, leaseTurn+s.visitor)
+	release, err := s.hub.leases.Wait(wait, leaseTurn+s.visitor)
 	if err != nil {
 		if wait.Err() != nil {
 			return problem.Booting

@@ -13,9 +13,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/capacity"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/intake"
+	"github.com/anyframe-relay/relay/relay/internal/lease"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 const (
@@ -109,13 +111,13 @@ func (t Tuning) withDefaults() Tuning {
 type Hub struct {
 	Options
 
-	owner string // this process, to other replicas
-	gate  *capacity.Gate
+	leases lease.Holder
+	gate   *capacity.Gate
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
 	members  group.Group
-	reads    chan struct{} // a slot for each upstream read under way
+	intake   intake.Options
 	checks   chan struct{} // a slot for each session that is read again
 	draining chan struct{} // closed when the relay begins to end
 	drain    sync.Once
@@ -129,11 +131,12 @@ type Hub struct {
 func NewHub(o Options) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		Options: o, owner: rand.Text(), ctx: ctx, cancel: cancel,
-		reads: make(chan struct{}, maxUpstreamReads), checks: make(chan struct{}, maxChecks), draining: make(chan struct{}),
+		Options: o, ctx: ctx, cancel: cancel,
+		intake: intake.Options{Client: o.Client, Metrics: o.Metrics, Slots: make(chan struct{}, maxUpstreamReads)}, checks: make(chan struct{}, maxChecks), draining: make(chan struct{}),
 		sessions: map[string]*Session{},
 	}
 	h.Tuning = o.Tuning.withDefaults()
+	h.leases = lease.Holder{Store: o.Store, Owner: rand.Text(), TTL: h.Tuning.Lease, Log: o.Log}
 	h.gate = capacity.New(ctx, &h.members, capacity.Options{
 		Store: o.Store, Max: o.MaxSessions, CountFor: h.countFor(), Sleep: h.putToSleep, Metrics: o.Metrics, Log: o.Log,
 	})
@@ -324,17 +327,10 @@ func (h *Hub) InMemory() int {
 }
 
 // SetStore makes the hub use another store. It must be called before the first Open.
-func (h *Hub) SetStore(st Store) { h.Options.Store, h.gate.Store = st, st }
+func (h *Hub) SetStore(st Store) { h.Options.Store, h.gate.Store, h.leases.Store = st, st, st }
+
+// SetLease makes leases hold for another time. It must be called before the first Open.
+func (h *Hub) SetLease(d time.Duration) { h.leases.TTL = d }
 
 // RankNow tells the store at once of the ranks that have changed.
 func (h *Hub) RankNow() { h.gate.RankNow() }
-
-// reading takes a slot for one upstream read, and returns what gives it back.
-func (h *Hub) reading(ctx context.Context) (done func(), err error) {
-	select {
-	case h.reads <- struct{}{}:
-		return func() { <-h.reads }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}

@@ -12,8 +12,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // claimFor is how long an answer on its way keeps others out. After it, one who died on
@@ -89,7 +89,7 @@ func (s *Session) goneOn(ctx context.Context, c *conversation.Conversation, seq 
 		return false
 	}
 	for deadline := time.Now().Add(proofWait); ; backoff.Sleep(ctx, proofWait/6) {
-		rows, err := s.rows(ctx, c, seq, conversation.HistoryPage)
+		rows, err := s.intake.Rows(c)(ctx, seq, conversation.HistoryPage)
 		if err != nil {
 			return false
 		}

@@ -7,18 +7,13 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/backoff"
-	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // Replicas share nothing but the store. What another one did to a visitor's session is
 // read from there: at each request, at intervals for as long as a stream is open, when
 // AnyFrame's stream shows a turn or an answer that nobody here knows of, and at once when
 // the store can pass on a hint.
-
-// notesPause is how long to wait for another replica's note to change.
-const notesPause = 50 * time.Millisecond
 
 // untilResync is when the session's record is to be read again, less up to a fifth so that
 // sessions do not move together.
@@ -130,32 +125,4 @@ func (s *Session) probe(ctx context.Context) error {
 	s.ended(ctx, c, err)
 	s.persist(ctx)
 	return nil
-}
-
-// awaitPeerNotes reads what other replicas know about an event before the conversation
-// gets it: whose turn it is, or who answered the prompt after which the agent goes on. A
-// message that another replica is about to have accepted goes before what the agent says
-// to it.
-func (s *Session) awaitPeerNotes(ctx context.Context, c *conversation.Conversation, ev *upstream.Event, busy bool) {
-	unheard := c.TakeUnheard()
-	l := c.Ledger()
-	switch {
-	case ev.User:
-		if _, known := l.Recognize(ev.Seq, ev.Members.UserText()); known {
-			return
-		}
-	case !conversation.Speaks(ev.Kind):
-		return
-	case busy && !unheard && !l.AnyWaiting():
-		return
-	}
-	for deadline := time.Now().Add(placeWait); ; backoff.Sleep(ctx, notesPause) {
-		if _, err := c.Refresh(ctx); err != nil {
-			s.logger().Warn("read the notes again", "error", err)
-			return
-		}
-		if ev.User || !l.AwaitElsewhere(time.Now().After(deadline)) {
-			return
-		}
-	}
 }

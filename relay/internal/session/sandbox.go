@@ -172,7 +172,7 @@ func (s *Session) Look(ctx context.Context) error {
 		s.setStatus(event.StatusFailed)
 		s.seat.Release(time.Now())
 	default:
-		if err := s.sync(ctx, c); err != nil {
+		if err := s.intake.Sync(ctx, c); err != nil {
 			return err
 		}
 		c.Interrupt()

@@ -11,10 +11,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/intake"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
-	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/turnqueue"
 )
 
 // Session is one visitor's chat: at most one session of AnyFrame's at a time, and the
@@ -33,16 +35,21 @@ type Session struct {
 	record  record
 	sandbox sandbox
 	reader  reader
-	queue   queue
+	queue   turnqueue.Queue
 	devices devices
 	writer  writer
 	seat    *capacity.Seat
+	intake  intake.Intake
 	life    life
 }
 
 func newSession(h *Hub, visitor string) *Session {
 	s := &Session{hub: h, visitor: visitor, opened: time.Now()}
 	s.record.io = make(chan struct{}, 1)
+	s.intake = intake.Intake{
+		Options: &h.intake, Log: s.logger, Guard: s.guard,
+		Learned: func(c *conversation.Conversation, e conversation.Effect) { s.writer.add(s, c, e) },
+	}
 	s.sandbox.init()
 	s.seat = h.gate.Seat(visitor, s.rank, func() bool { return s.View().Status == event.StatusRunning })
 	c := s.newConversation(store.Session{})

@@ -84,11 +84,11 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 			giveBack()
 		}
 	}()
-	t := s.queue.tryEnter()
+	t := s.queue.TryEnter()
 	if t == nil {
 		return nil, false, nil
 	}
-	undo = append(undo, func() { s.queue.leave(t) })
+	undo = append(undo, t.Leave)
 	select {
 	case s.sandbox.waking <- struct{}{}:
 		undo = append(undo, func() { <-s.sandbox.waking })
@@ -96,7 +96,7 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 		return nil, false, nil
 	}
 	for _, name := range []string{leaseTurn, leaseWake} {
-		free, got, err := s.hub.tryLease(ctx, name+s.visitor)
+		free, got, err := s.hub.leases.Try(ctx, name+s.visitor)
 		if err != nil || !got {
 			return nil, false, err
 		}
@@ -114,7 +114,7 @@ func (s *Session) idle(ctx context.Context, c *conversation.Conversation) (bool,
 	if s.works() {
 		return false, nil
 	}
-	_, idle, err := s.tail(ctx, c, c.Log().Head())
+	_, idle, err := s.intake.Tail(ctx, c, c.Log().Head())
 	return idle, err
 }
 

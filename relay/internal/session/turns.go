@@ -9,11 +9,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/intake"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/telemetry"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/turnqueue"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 const (
@@ -27,6 +29,23 @@ const (
 	// looks, and shows it if AnyFrame does not.
 	showWait = 500 * time.Millisecond
 )
+
+// The leases, by what their holder alone may do, over all replicas.
+const (
+	leaseWake = "wake:" // get the visitor's sandbox running, or put it to sleep
+	leaseTurn = "turn:" // send the visitor's turns
+)
+
+// Enqueue takes the next place among the visitor's turns. It makes no call. The caller
+// takes it when the turn's body has been read, before anything else about the turn takes
+// time, and calls Leave in the end.
+func (h *Hub) Enqueue(visitor string) (*turnqueue.Ticket, error) {
+	s, err := h.hold(visitor)
+	if err != nil {
+		return nil, err
+	}
+	return s.queue.Enter(s.Close), nil
+}
 
 // Message is one message of a visitor's.
 type Message struct {
@@ -60,7 +79,7 @@ func (s *Session) Noted(ctx context.Context, key string) bool {
 // Send gets a message into AnyFrame once, however often it is called with the same key,
 // and returns what the first call was answered. Addr is who wants a sandbox for it. The
 // ticket says when it is its turn.
-func (s *Session) Send(ctx context.Context, t *Ticket, addr, key string, m Message) (got Accepted, repeated bool, err error) {
+func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key string, m Message) (got Accepted, repeated bool, err error) {
 	// The visitor may leave; a turn that has come this far goes on.
 	ctx = context.WithoutCancel(ctx)
 	turn, err := s.note(ctx, addr, key, m)
@@ -74,10 +93,10 @@ func (s *Session) Send(ctx context.Context, t *Ticket, addr, key string, m Messa
 	// One at a time and in order, here and on every replica.
 	wait, cancel := context.WithTimeout(ctx, s.hub.SendWait)
 	defer cancel()
-	if err := t.wait(wait, s.hub.draining); err != nil {
+	if err := t.Wait(wait, s.hub.draining); err != nil {
 		return got, false, err
 	}
-	release, err := s.hub.lease(wait, leaseTurn+s.visitor)
+	release, err := s.hub.leases.Wait(wait, leaseTurn+s.visitor)
 	if err != nil {
 		if wait.Err() != nil {
 			return got, false, problem.Booting
@@ -249,7 +268,7 @@ func (s *Session) frontier(ctx context.Context, c *conversation.Conversation) in
 	if c.Echoed() || (head == 0 && c.Ledger().Silent()) {
 		return head
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWait)
+	ctx, cancel := context.WithTimeout(ctx, intake.ReadWait)
 	defer cancel()
 	for row, err := range s.hub.Client.Sessions.TranscriptAll(ctx, c.ID(), head) {
 		if err != nil {
@@ -316,7 +335,7 @@ func (s *Session) accept(ctx context.Context, c *conversation.Conversation, turn
 	s.hub.members.Go(func() {
 		backoff.Sleep(s.hub.ctx, showWait)
 		if s.hub.ctx.Err() == nil {
-			s.guard(func() { s.showMissing(s.hub.ctx, c) })
+			s.guard(func() { s.intake.ShowMissing(s.hub.ctx, c) })
 		}
 	})
 }

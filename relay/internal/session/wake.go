@@ -9,9 +9,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // oldWait is how long a new sandbox waits for the visitor's last one to be down.
@@ -41,7 +41,7 @@ func (s *Session) wake(ctx context.Context, call *Call) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	release, err := s.hub.lease(ctx, leaseWake+s.visitor)
+	release, err := s.hub.leases.Wait(ctx, leaseWake+s.visitor)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package session
+// Package turnqueue lets one of a visitor's turns at a time pass, in the order in which
+// they were read.
+package turnqueue
 
 import (
 	"context"
@@ -8,56 +10,48 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// queue lets one turn at a time pass, in the order in which tickets were taken. A ticket
+// Queue lets one turn at a time pass, in the order in which tickets were taken. A ticket
 // is taken when a turn's body has been read, before anything else about it takes time:
 // so turns reach AnyFrame in the order in which they were read.
-type queue struct {
+type Queue struct {
 	mu      sync.Mutex // tickets are those that have not been given back, in their order
 	tickets []*Ticket
 }
 
-// Ticket is a place in a session's queue. It is given back by Leave.
+// Ticket is a place in a queue. It is given back by Leave.
 type Ticket struct {
-	sess  *Session
+	queue *Queue
+	done  func()        // is called when it is given back
 	first chan struct{} // closed when it is this one's turn
-	left  bool          // guarded by queue.mu
+	left  bool          // guarded by Queue.mu
 }
 
-// Enqueue takes the next place among the visitor's turns. It makes no call. The caller
-// calls Leave in the end.
-func (h *Hub) Enqueue(visitor string) (*Ticket, error) {
-	s, err := h.hold(visitor)
-	if err != nil {
-		return nil, err
-	}
-	return s.queue.enter(s), nil
-}
-
-func (q *queue) enter(s *Session) *Ticket {
+// Enter takes the next place. Done is called when it is given back.
+func (q *Queue) Enter(done func()) *Ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t := &Ticket{sess: s, first: make(chan struct{})}
+	t := &Ticket{queue: q, done: done, first: make(chan struct{})}
 	if q.tickets = append(q.tickets, t); len(q.tickets) == 1 {
 		close(t.first)
 	}
 	return t
 }
 
-// tryEnter enters an empty queue, and returns nil if it is not empty.
-func (q *queue) tryEnter() *Ticket {
+// TryEnter enters an empty queue, and returns nil if it is not empty.
+func (q *Queue) TryEnter() *Ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.tickets) > 0 {
 		return nil
 	}
-	t := &Ticket{first: make(chan struct{})}
+	t := &Ticket{queue: q, done: func() {}, first: make(chan struct{})}
 	close(t.first)
 	q.tickets = append(q.tickets, t)
 	return t
 }
 
 // leave gives a place back. It does nothing the second time.
-func (q *queue) leave(t *Ticket) (did bool) {
+func (q *Queue) leave(t *Ticket) (left bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if t.left {
@@ -74,13 +68,13 @@ func (q *queue) leave(t *Ticket) (did bool) {
 
 // Leave gives the place back.
 func (t *Ticket) Leave() {
-	if t.sess.queue.leave(t) {
-		t.sess.Close()
+	if t.queue.leave(t) {
+		t.done()
 	}
 }
 
-// wait waits until it is the ticket's turn.
-func (t *Ticket) wait(ctx context.Context, draining <-chan struct{}) error {
+// Wait waits until it is the ticket's turn.
+func (t *Ticket) Wait(ctx context.Context, draining <-chan struct{}) error {
 	select {
 	case <-t.first:
 		return nil
@@ -90,3 +84,6 @@ func (t *Ticket) wait(ctx context.Context, draining <-chan struct{}) error {
 		return problem.Draining
 	}
 }
+
+// First is closed when it is the ticket's turn.
+func (t *Ticket) First() <-chan struct{} { return t.first }

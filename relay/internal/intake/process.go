@@ -1,4 +1,4 @@
-package session
+package intake
 
 import (
 	"context"
@@ -22,16 +22,16 @@ const (
 // holes before it are filled, one that came garbled is read again, and a message that is
 // on its way goes first.
 func (f *follower) process(ctx context.Context, ev *upstream.Event) error {
-	s, c, log := f.sess, f.conv, f.conv.Log()
+	c, log := f.conv, f.conv.Log()
 	if ev.Delta == "" {
 		log.Release() // it may take time, and what came before it need not wait
 	}
 	if c.Ledger().Expected(ev.User) {
 		c.Ledger().WaitPlaced(ctx, placeWait)
 	}
-	s.awaitPeerNotes(ctx, c, ev, c.Activity().Busy)
+	f.awaitPeerNotes(ctx, c, ev, c.Activity().Busy)
 	if ev.Seq == 0 {
-		s.showMissing(ctx, c)
+		f.ShowMissing(ctx, c)
 		if !ev.Valid { // part of an answer, for all we know
 			c.OpenGap(log.Head())
 		}
@@ -39,7 +39,7 @@ func (f *follower) process(ctx context.Context, ev *upstream.Event) error {
 		return nil
 	}
 	if head := log.Head(); f.holes.before(ev.Seq, log) {
-		filled, err := s.fill(ctx, c, head, ev.Seq)
+		filled, err := f.fill(ctx, c, head, ev.Seq)
 		switch {
 		case err != nil:
 			return err
@@ -47,12 +47,12 @@ func (f *follower) process(ctx context.Context, ev *upstream.Event) error {
 			f.holes.empties(ev.Seq - head - 1)
 		default:
 			f.holes = holes{}
-			s.hub.Metrics.HolesFilled.Add(float64(filled))
-			s.logger().Warn("filled a hole in the stream", "after", head, "events", filled)
+			f.Metrics.HolesFilled.Add(float64(filled))
+			f.Log().Warn("filled a hole in the stream", "after", head, "events", filled)
 		}
 	}
 	if !ev.Valid {
-		rows, err := s.rows(ctx, c, ev.Seq-1, 1)
+		rows, err := f.rows(ctx, c, ev.Seq-1, 1)
 		if err != nil {
 			return err
 		}
@@ -70,22 +70,7 @@ func (f *follower) append(ctx context.Context, ev *upstream.Event) {
 	if ev.Delta != "" {
 		f.conv.Log().Hold()
 	}
-	f.sess.apply(ctx, f.conv, ev)
-}
-
-// apply gives an event to a conversation and sees to what comes of it.
-func (s *Session) apply(ctx context.Context, c *conversation.Conversation, ev *upstream.Event) {
-	e := c.Apply(ctx, ev)
-	if e.Answered > 0 {
-		s.hub.Metrics.FirstEvent.Observe(e.Answered.Seconds())
-	}
-	if e.Took > 0 {
-		s.hub.Metrics.TurnSeconds.Observe(e.Took.Seconds())
-		s.logger().Info("turn ended", "reason", e.Reason, "ms", e.Took.Milliseconds())
-	}
-	if !e.Empty() {
-		s.writer.add(s, c, e)
-	}
+	f.apply(ctx, f.conv, ev)
 }
 
 // holes is what a follower has learned about seqs that are missing from the stream.
@@ -120,13 +105,13 @@ func (h *holes) before(seq int64, log *eventlog.Log) bool {
 // middle of something, deltas without a number may be missing, and AnyFrame's transcript
 // tells up to where. A stream that was open before may have missed the beginning of a
 // turn that nobody here knows of.
-func (s *Session) joined(ctx context.Context, c *conversation.Conversation, again bool) {
-	s.showMissing(ctx, c)
+func (in *Intake) joined(ctx context.Context, c *conversation.Conversation, again bool) {
+	in.ShowMissing(ctx, c)
 	if unsure := c.Joined(); !unsure && !again {
 		return
 	}
 	head := c.Log().Head()
-	tail, idle, err := s.tail(ctx, c, head)
+	tail, idle, err := in.Tail(ctx, c, head)
 	if err != nil {
 		c.OpenGap(conversation.GapUnknown)
 		return
@@ -134,16 +119,16 @@ func (s *Session) joined(ctx context.Context, c *conversation.Conversation, agai
 	c.Resume(head, tail, idle)
 }
 
-// showMissing shows the visitor's messages that AnyFrame took and has no event for. One
+// ShowMissing shows the visitor's messages that AnyFrame took and has no event for. One
 // that its transcript has comes by the stream, in its place.
-func (s *Session) showMissing(ctx context.Context, c *conversation.Conversation) {
+func (in *Intake) ShowMissing(ctx context.Context, c *conversation.Conversation) {
 	turns, after := c.Unshown()
 	if len(turns) == 0 {
 		return
 	}
-	rows, err := s.rows(ctx, c, after, conversation.HistoryPage)
+	rows, err := in.rows(ctx, c, after, conversation.HistoryPage)
 	if err != nil {
-		s.logger().Warn("look for a message", "error", err)
+		in.Log().Warn("look for a message", "error", err)
 		return // not shown yet is better than shown twice
 	}
 	events := make([]upstream.Event, 0, len(rows))
@@ -151,6 +136,6 @@ func (s *Session) showMissing(ctx context.Context, c *conversation.Conversation)
 		events = append(events, upstream.Decode(row.Event()))
 	}
 	if e := c.ShowMissing(turns, events); !e.Empty() {
-		s.writer.add(s, c, e)
+		in.Learned(c, e)
 	}
 }

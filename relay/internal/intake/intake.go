@@ -1,0 +1,57 @@
+package intake
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// Options are what the intakes of a process have in common.
+type Options struct {
+	Client  *anyframe.Client
+	Metrics *telemetry.Metrics
+	// Slots has a place for each upstream read under way, so that a storm of returning
+	// tabs does not become AnyFrame's.
+	Slots chan struct{}
+}
+
+// Intake reads for one visitor.
+type Intake struct {
+	*Options
+
+	// Log returns a logger that names the session.
+	Log func() *slog.Logger
+	// Guard runs do and reports whether it came to its end: a panic is caught.
+	Guard func(do func()) (ended bool)
+	// Learned is called with what an event taught that is to be stored.
+	Learned func(*conversation.Conversation, conversation.Effect)
+}
+
+// slot takes a place for one upstream read, and returns what gives it back.
+func (in *Intake) slot(ctx context.Context) (done func(), err error) {
+	select {
+	case in.Slots <- struct{}{}:
+		return func() { <-in.Slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// apply gives an event to a conversation and sees to what comes of it.
+func (in *Intake) apply(ctx context.Context, c *conversation.Conversation, ev *upstream.Event) {
+	e := c.Apply(ctx, ev)
+	if e.Answered > 0 {
+		in.Metrics.FirstEvent.Observe(e.Answered.Seconds())
+	}
+	if e.Took > 0 {
+		in.Metrics.TurnSeconds.Observe(e.Took.Seconds())
+		in.Log().Info("turn ended", "reason", e.Reason, "ms", e.Took.Milliseconds())
+	}
+	if !e.Empty() {
+		in.Learned(c, e)
+	}
+}

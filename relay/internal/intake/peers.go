@@ -1,0 +1,41 @@
+package intake
+
+import (
+	"context"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// notesPause is how long to wait for another replica's note to change.
+const notesPause = 50 * time.Millisecond
+
+// awaitPeerNotes reads what other replicas know about an event before the conversation
+// gets it: whose turn it is, or who answered the prompt after which the agent goes on. A
+// message that another replica is about to have accepted goes before what the agent says
+// to it.
+func (in *Intake) awaitPeerNotes(ctx context.Context, c *conversation.Conversation, ev *upstream.Event, busy bool) {
+	unheard := c.TakeUnheard()
+	l := c.Ledger()
+	switch {
+	case ev.User:
+		if _, known := l.Recognize(ev.Seq, ev.Members.UserText()); known {
+			return
+		}
+	case !conversation.Speaks(ev.Kind):
+		return
+	case busy && !unheard && !l.AnyWaiting():
+		return
+	}
+	for deadline := time.Now().Add(placeWait); ; backoff.Sleep(ctx, notesPause) {
+		if _, err := c.Refresh(ctx); err != nil {
+			in.Log().Warn("read the notes again", "error", err)
+			return
+		}
+		if ev.User || !l.AwaitElsewhere(time.Now().After(deadline)) {
+			return
+		}
+	}
+}
