@@ -13,8 +13,12 @@ import (
 // Version is this client's version, as its User-Agent says it.
 const Version = "0.1.0"
 
-// DefaultBaseURL is where the API is when nothing else is said.
-const DefaultBaseURL = "https://api.anyfrm.com"
+// Where the API is. It is moving from one domain to the other: errors that mean
+// that it is not at one of them name the other.
+const (
+	DefaultBaseURL   = "https://api.anyfrm.com" // unless set otherwise
+	AlternateBaseURL = "https://api.anyframe.dev"
+)
 
 // defaultTimeout bounds one attempt of an ordinary call, its body included.
 const defaultTimeout = 30 * time.Second
@@ -60,13 +64,13 @@ func New(opts ...Option) (*Client, error) {
 	if set.key != "" {
 		faults = errors.Join(faults, checkKey(set.key))
 	}
-	base, err := checkBaseURL(set.baseURL)
+	base, err := checkBaseURL(set.baseURL, o.plainHTTP)
 	faults = errors.Join(faults, err)
 	agent := "anyframe-go/" + Version
 	if o.userAgent != "" {
 		agent = o.userAgent + " " + agent
 	}
-	faults = errors.Join(faults, checkUserAgent(agent))
+	faults = errors.Join(faults, checkUserAgent(agent), o.checkTransport())
 	if faults != nil {
 		return nil, fmt.Errorf("anyframe: %w", faults)
 	}
@@ -76,7 +80,7 @@ func New(opts ...Option) (*Client, error) {
 		*calls = *o.httpClient
 	}
 	if calls.Transport == nil {
-		calls.Transport = newTransport()
+		calls.Transport = o.transport()
 	}
 	transport := calls.Transport
 	for _, wrap := range slices.Backward(o.middleware) {
@@ -98,12 +102,10 @@ func New(opts ...Option) (*Client, error) {
 		streams:   &streams,
 		transport: transport,
 	}
-	switch {
-	case c.timeout == 0:
+	if c.timeout == 0 {
 		c.timeout = defaultTimeout
-	case c.timeout < 0:
-		c.timeout = 0
 	}
+	c.timeout = max(c.timeout, 0)
 	c.Agents = &AgentsService{
 		Skills: &SkillsService{c}, MCPs: &MCPsService{c}, Connectors: &AgentConnectorsService{c}, client: c,
 	}
@@ -112,7 +114,8 @@ func New(opts ...Option) (*Client, error) {
 	c.Credentials = &CredentialsService{c}
 	c.Tokens = &TokensService{c}
 	c.Attention = &AttentionService{c}
-	c.log.Info("anyframe client ready", "base_url", base)
+	c.log.Info("anyframe client ready",
+		"base_url", base, "transport", fmt.Sprintf("%T", transport), "middleware", len(o.middleware))
 	return c, nil
 }
 

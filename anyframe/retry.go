@@ -20,9 +20,9 @@ import (
 // that doubles, unless the server's Retry-After says otherwise.
 type RetryPolicy struct {
 	MaxRetries    int           // further attempts. 0 means 2, negative none
-	BaseDelay     time.Duration // bound of the first wait. 0 means 250 ms
-	MaxDelay      time.Duration // bound of any wait but Retry-After. 0 means 5 s
-	MaxRetryAfter time.Duration // a longer Retry-After is the caller's to wait for. 0 means 30 s
+	BaseDelay     time.Duration // bound of the first wait. 0 means 250 ms, negative no wait
+	MaxDelay      time.Duration // bound of any wait but Retry-After. 0 means 5 s, negative no wait
+	MaxRetryAfter time.Duration // a longer Retry-After is the caller's to wait for. 0 means 30 s, negative is any
 
 	// RetryUnavailable makes a POST or PATCH again that was answered 503 with a
 	// Retry-After, which usually, not surely, was not acted on. Default false.
@@ -30,28 +30,26 @@ type RetryPolicy struct {
 }
 
 func (p RetryPolicy) withDefaults() RetryPolicy {
-	switch {
-	case p.MaxRetries == 0:
-		p.MaxRetries = 2
-	case p.MaxRetries < 0:
-		p.MaxRetries = 0
-	}
-	if p.BaseDelay <= 0 {
-		p.BaseDelay = 250 * time.Millisecond
-	}
-	if p.MaxDelay <= 0 {
-		p.MaxDelay = 5 * time.Second
-	}
-	if p.MaxRetryAfter <= 0 {
-		p.MaxRetryAfter = 30 * time.Second
-	}
+	p.MaxRetries = max(orDefault(p.MaxRetries, 2), 0)
+	p.BaseDelay = max(orDefault(p.BaseDelay, 250*time.Millisecond), 0)
+	p.MaxDelay = max(orDefault(p.MaxDelay, 5*time.Second), 0)
+	p.MaxRetryAfter = max(orDefault(p.MaxRetryAfter, 30*time.Second), 0)
 	return p
+}
+
+// orDefault is how all limits are set: zero means the default, and what is
+// negative none.
+func orDefault[T int | time.Duration](set, otherwise T) T {
+	if set == 0 {
+		return otherwise
+	}
+	return set
 }
 
 // again reports whether a request that ended in e may be made again.
 func (p RetryPolicy) again(e *Error) bool {
 	switch {
-	case e.kind == kindCaller || e.kind == kindArgument:
+	case e.kind == kindCaller || e.kind == kindArgument || e.lasting:
 		return false
 	case e.StatusCode == http.StatusTooManyRequests:
 		return true
@@ -74,6 +72,9 @@ func (p RetryPolicy) again(e *Error) bool {
 // backoff is the wait before the nth further attempt, n from 1.
 func (p RetryPolicy) backoff(n int) time.Duration {
 	bound := p.MaxDelay
+	if p.BaseDelay == 0 {
+		bound = 0
+	}
 	if shift := n - 1; shift < 32 && p.BaseDelay<<shift < p.MaxDelay && p.BaseDelay<<shift > 0 {
 		bound = p.BaseDelay << shift
 	}

@@ -93,11 +93,11 @@ func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
 	long := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(text)}))
 	for _, c := range []*Client{c, long} {
 		for i, err := range []error{
-			c.Credentials.SetClaude(t.Context(), secret),
-			c.Credentials.SetCodex(t.Context(), secret),
-			c.Credentials.SetGitHub(t.Context(), secret),
+			c.Credentials.SetClaude(t.Context(), NewSecret(secret)),
+			c.Credentials.SetCodex(t.Context(), NewSecret(secret)),
+			c.Credentials.SetGitHub(t.Context(), NewSecret(secret)),
 			value(c.Connectors.CreateBearer(t.Context(), CreateBearerConnectorParams{MCPURL: "u", DisplayName: "n", Token: NewSecret(secret)})),
-			value(c.Connectors.InstallCatalogBearer(t.Context(), "linear", secret)),
+			value(c.Connectors.InstallCatalogBearer(t.Context(), "linear", NewSecret(secret))),
 			value(c.Agents.Create(t.Context(), CreateAgentParams{Name: "n", EnvVars: EnvVars{"A": secret}})),
 			value(c.Agents.Update(t.Context(), 1, UpdateAgentParams{EnvVars: EnvVars{"A": secret}})),
 		} {

@@ -204,7 +204,7 @@ func (s *session) create(ctx context.Context, rec store.Session, addr string) er
 	var up *anyframe.Session
 	err = s.persistently(ctx, func() (err error) {
 		up, err = s.hub.client.Sessions.Create(ctx, anyframe.CreateSessionParams{
-			AgentID: s.hub.config.AgentID, IdleTimeout: s.hub.config.IdleTimeout,
+			AgentID: s.hub.config.AgentID, IdleTimeout: new(s.hub.config.IdleTimeout),
 		})
 		if err != nil && !neverSent(err) {
 			return final{err} // it may exist: asking again could make a second one
