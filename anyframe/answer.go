@@ -46,11 +46,13 @@ func (c *Client) refusal(r request, resp *http.Response) *Error {
 	}
 	// However the body ends, the status is what counts.
 	e.Body, _, _ = readBody(resp.Body, maxErrorBody)
-	said := e.parseDetail()
+	own, said := e.parseDetail()
 	c.redact(e, r)
 	switch target := redirectTarget(resp); {
 	case target != "":
 		e.Message = redactText("redirects to "+target+", which is not followed", c.secretsOf(r))
+	case own != "":
+		e.Message = own
 	case said:
 	case len(e.Detail) > 0:
 		e.Message = string(e.Detail)
@@ -86,38 +88,37 @@ func redirectTarget(resp *http.Response) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
-// parseDetail reads the "detail" member of the body, and reports whether it has
-// set the message.
-func (e *Error) parseDetail() (said bool) {
+// parseDetail reads the "detail" member of the body. said is whether it has set
+// the message; own is a message in our own words, which nothing is redacted of.
+func (e *Error) parseDetail() (own string, said bool) {
 	var answer struct {
 		Detail json.RawMessage `json:"detail"`
 	}
 	if json.Unmarshal(e.Body, &answer) != nil || len(answer.Detail) == 0 {
-		return false
+		return "", false
 	}
 	detail := answer.Detail
 	e.Detail = detail
 	switch detail[0] {
 	case '"':
-		return json.Unmarshal(detail, &e.Message) == nil
+		return "", json.Unmarshal(detail, &e.Message) == nil
 	case '[':
 		var items []json.RawMessage
 		if json.Unmarshal(detail, &items) != nil {
-			return false
+			return "", false
 		}
-		e.Message = fmt.Sprintf("validation failed (%d issue(s))", len(items))
 		for _, item := range items {
 			var f FieldError
 			if loose.Object(item, &f) == nil { // an odd item stays in Detail
 				e.Fields = append(e.Fields, f)
 			}
 		}
-		return true
+		return fmt.Sprintf("validation failed (%d issue(s))", len(items)), true
 	case 'n': // null says nothing
 		e.Detail = nil
-		return true
+		return "", true
 	}
-	return false
+	return "", false
 }
 
 // elsewhere says where else the API may be, for an error that means that it is

@@ -157,6 +157,9 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 	if strings.ContainsAny(how.lastEventID, "\r\n\x00") {
 		return nil, argumentError(r.method, r.path, "last event id: has a line end or NUL", nil)
 	}
+	if ctx.Err() != nil {
+		return nil, callerEnded(ctx, r, how.attempt-1)
+	}
 	headers := map[string]string{
 		"Accept":          "text/event-stream",
 		"Accept-Encoding": "identity", // else Go asks for gzip, and a gzip writer holds events back

@@ -86,10 +86,9 @@ func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer,
 	acted := false
 	for n := 1; ; n++ {
 		if ctx.Err() != nil {
-			err := contextError(ctx)
-			return nil, &Error{
-				Method: r.method, Path: r.path, Message: err.Error(), Attempts: n - 1, kind: kindCaller, unsent: !acted, cause: err,
-			}
+			e := callerEnded(ctx, r, n-1)
+			e.unsent = !acted
+			return nil, e
 		}
 		a, e := c.attempt(ctx, r, n, body, o.timeout)
 		if e != nil && e.StatusCode == http.StatusNotFound && r.method == http.MethodDelete && acted {
@@ -243,6 +242,14 @@ func lasting(err error) string {
 		return "the server refuses the TLS connection"
 	}
 	return ""
+}
+
+// callerEnded is a request that was not made since the caller's context is over.
+func callerEnded(ctx context.Context, r request, attempts int) *Error {
+	err := contextError(ctx)
+	return &Error{
+		Method: r.method, Path: r.path, Message: err.Error(), Attempts: attempts, kind: kindCaller, unsent: true, cause: err,
+	}
 }
 
 // contextError is why ctx ended, the cause given by whoever ended it included.
