@@ -33,7 +33,7 @@ func (c *Client) invalid(a *answer, cause error) error {
 	}
 	c.redact(e, a.request)
 	if !json.Valid(a.body) {
-		e.Message += c.elsewhere()
+		c.tellOther(e)
 	}
 	return e
 }
@@ -69,7 +69,7 @@ func (c *Client) refusal(r request, resp *http.Response) *Error {
 	switch e.StatusCode {
 	case http.StatusNotFound, http.StatusGone, http.StatusMisdirectedRequest:
 		if !json.Valid(e.Body) { // not the API, which explains itself in JSON
-			e.Message += c.elsewhere()
+			c.tellOther(e)
 		}
 	}
 	return e
@@ -121,12 +121,11 @@ func (e *Error) parseDetail() (own string, said bool) {
 	return "", false
 }
 
-// elsewhere says where else the API may be, for an error that means that it is
-// not where it was asked.
-func (c *Client) elsewhere() string {
-	other := map[string]string{DefaultBaseURL: AlternateBaseURL, AlternateBaseURL: DefaultBaseURL}[strings.ToLower(c.baseURL)]
-	if other == "" {
-		return ""
+// tellOther says where else the API may be, in an error that means that it is not
+// where it was asked.
+func (c *Client) tellOther(e *Error) {
+	e.other = map[string]string{DefaultBaseURL: AlternateBaseURL, AlternateBaseURL: DefaultBaseURL}[strings.ToLower(c.baseURL)]
+	if e.other != "" {
+		e.Message += "; the API may be at " + e.other + ": set " + envBaseURL + " or WithBaseURL"
 	}
-	return "; the API may be at " + other + ": set " + envBaseURL + " or WithBaseURL"
 }

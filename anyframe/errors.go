@@ -82,6 +82,7 @@ type Error struct {
 	unsent  bool // no attempt got as far as a connection
 	acted   bool // an earlier attempt may have been acted on
 	lasting bool // the same request would fail in the same way
+	other   string
 	cause   error
 }
 
@@ -139,6 +140,10 @@ func (e *Error) Is(target error) bool {
 	}
 	return false
 }
+
+// Elsewhere returns another base URL at which the API may be, when the error means
+// that it is not at the client's; else "". The message names it too.
+func (e *Error) Elsewhere() string { return e.other }
 
 // statusClientClosedRequest is what nginx reports when it gave up on a request
 // that the server behind it may well have read.

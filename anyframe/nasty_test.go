@@ -293,6 +293,9 @@ func TestTheOtherDomainIsNamedWhenOneIsNotThere(t *testing.T) {
 			if err == nil || strings.Contains(err.Error(), "the API may be at "+other) != (test.want && other != "") {
 				t.Errorf("%s at %s: got %v, want the other named: %v", name, base, err, test.want && other != "")
 			}
+			if e, ok := errors.AsType[*Error](err); !ok || e.Elsewhere() != map[bool]string{true: other}[test.want] {
+				t.Errorf("%s at %s: got %+v, want %q elsewhere", name, base, e, other)
+			}
 		}
 	}
 }

@@ -265,3 +265,13 @@ func TestAPersonAnswersWhatWaits(t *testing.T) {
 		t.Errorf("got %q, want the answer taken", reply.String())
 	}
 }
+
+func TestABootThatFailsGivesItsReason(t *testing.T) {
+	c, cp := connect(t)
+	cp.FailBoots(1)
+	made := must(c.Sessions.Create(t.Context(), anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)
+	_, err := c.Sessions.WaitUntilRunning(t.Context(), made.ID, quick)
+	if want := "anyframe: session " + made.ID + " is error: The scripted sandbox did not start"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

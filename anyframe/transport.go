@@ -214,7 +214,7 @@ func (c *Client) failure(ctx, limited context.Context, r request, w *wire, err e
 			e.Message = why + ": " + e.Message
 		}
 		if e.unsent {
-			e.Message += c.elsewhere()
+			c.tellOther(e)
 		}
 	}
 	c.redact(e, r)
