@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -163,12 +164,8 @@ func (c *Client) prepare(r request, opts []CallOption) (request, callOptions) {
 	}
 	if len(o.query) > 0 {
 		query := url.Values{}
-		for name, values := range r.query {
-			query[name] = values
-		}
-		for name, values := range o.query {
-			query[name] = values
-		}
+		maps.Copy(query, r.query)
+		maps.Copy(query, o.query)
 		r.query = query
 	}
 	r.header = o.header

@@ -48,10 +48,20 @@ type Client struct {
 	transport http.RoundTripper // of both, without the middleware
 }
 
-// New returns a client. What the options leave open comes from the
-// environment, then from the .env file, then from the defaults; see the
-// package documentation. It makes no request. Its error lists everything that
-// is wrong and matches [ErrNoAPIKey] when there is no key.
+// New returns a client. It makes no request. What no option sets comes from the
+// environment, and what that lacks from a .env file in the working directory, of
+// which only these variables are read; the process environment is never written
+// to. Empty is absent.
+//
+//	ANYFRAME_API_KEY    the key, required; ANYFRAME_API_TOKEN is its old name
+//	ANYFRAME_BASE_URL   default https://api.anyfrm.com
+//	ANYFRAME_LOG_LEVEL  debug, info, warn or error, to standard error; default none
+//
+// A base URL in the file counts only when the key is there too: otherwise a stray
+// file could have a key sent to a host of its choosing.
+//
+// The error lists everything that is wrong, and matches [ErrNoAPIKey] when there
+// is no key.
 func New(opts ...Option) (*Client, error) {
 	o := options{dotEnv: ".env"}
 	for _, opt := range opts {

@@ -253,10 +253,10 @@ func TestCallOptionsReachEveryRequestOfAHelper(t *testing.T) {
 		"GET log":         func() error { return last(c.Agents.StreamBuild(ctx, 1, 2, StreamOptions{}, opts...)) },
 		"GET transcript":  func() error { return last(c.Sessions.TranscriptAll(ctx, "x", 0, opts...)) },
 		"GET follow": func() error {
-			for range c.Sessions.Follow(ctx, "x", StreamOptions{}, opts...) {
-				break
+			for _, err := range c.Sessions.Follow(ctx, "x", StreamOptions{}, opts...) {
+				return err
 			}
-			return nil
+			return errors.New("no event")
 		},
 	} {
 		a.all, a.body = nil, nil

@@ -170,7 +170,7 @@ func TestRedactionNeverChangesWhatAnAnswerSays(t *testing.T) {
 			if shown := fmt.Sprintf("%s %v %v %v %v", e, decoded, e.Fields, e.Header, e.RequestID); strings.Contains(strings.ReplaceAll(shown, "validation failed (", ""), secret) {
 				t.Errorf("%s in %s: got %s, want no secret", secret, body, shown)
 			}
-			if (json.Valid([]byte(body))) != json.Valid(e.Body) {
+			if json.Valid([]byte(body)) != json.Valid(e.Body) {
 				t.Errorf("%s in %s: got body %s, want JSON to stay JSON", secret, body, e.Body)
 			}
 		}

@@ -10,14 +10,18 @@ import (
 	"time"
 )
 
-// RetryPolicy says when a call is made again, and after how long.
+// RetryPolicy says when a call is retried, and after how long.
 //
 // A call that provably was not acted on, because no connection was made or the
-// answer was 429, is made again whatever its method. After 408, 500, 502, 503,
-// 504, a reset or a timeout only reads, PUT and DELETE are; never another POST or
-// a PATCH, for the server may have done it. Reads are all GETs, and looking at
-// previews, which is a POST on the wire. The wait is random between nothing and a bound
-// that doubles, unless the server's Retry-After says otherwise.
+// answer was 429, is retried whatever its method. After 408, 500, 502, 503, 504, a
+// reset or a timeout only reads, PUT and DELETE are; never another POST or a PATCH,
+// for the server may have done it. Reads are all GETs, and looking at previews,
+// which is a POST on the wire. A DELETE that finds nothing after an attempt whose
+// answer was lost has succeeded. What would fail again is never retried: another
+// 4xx, an invalid certificate, TLS where there is none. Redirects are not followed.
+//
+// The wait is random between nothing and a bound that doubles, unless the server's
+// Retry-After says otherwise.
 type RetryPolicy struct {
 	MaxRetries    int           // further attempts. 0 means 2, negative none
 	BaseDelay     time.Duration // bound of the first wait. 0 means 250 ms, negative no wait

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -32,11 +33,11 @@ func revealed(v any) (sent any, secrets []string, err error) {
 		}
 		members := make(map[string]any, len(v))
 		for name, value := range v {
-			clear, more, err := revealed(value)
+			plain, more, err := revealed(value)
 			if err != nil {
 				return nil, nil, err
 			}
-			members[name], secrets = clear, append(secrets, more...)
+			members[name], secrets = plain, append(secrets, more...)
 		}
 		return members, secrets, nil
 	case []any:
@@ -45,11 +46,11 @@ func revealed(v any) (sent any, secrets []string, err error) {
 		}
 		items := make([]any, len(v))
 		for i, value := range v {
-			clear, more, err := revealed(value)
+			plain, more, err := revealed(value)
 			if err != nil {
 				return nil, nil, err
 			}
-			items[i], secrets = clear, append(secrets, more...)
+			items[i], secrets = plain, append(secrets, more...)
 		}
 		return items, secrets, nil
 	}
@@ -74,23 +75,19 @@ var secretTypes = []reflect.Type{reflect.TypeFor[Secret](), reflect.TypeFor[EnvV
 // hasSecret reports whether values of the type may have a Secret in them that
 // revealed does not reach.
 func hasSecret(t reflect.Type, seen []reflect.Type) bool {
-	for _, s := range seen {
-		if s == t {
-			return false
-		}
+	if slices.Contains(seen, t) {
+		return false
 	}
 	seen = append(seen, t)
-	for _, s := range secretTypes {
-		if s == t {
-			return true
-		}
+	if slices.Contains(secretTypes, t) {
+		return true
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // all others hold nothing
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
 		return hasSecret(t.Elem(), seen)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && f.Tag.Get("json") != "-" && hasSecret(f.Type, seen) {
+		for f := range t.Fields() {
+			if f.IsExported() && f.Tag.Get("json") != "-" && hasSecret(f.Type, seen) {
 				return true
 			}
 		}

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Secret is a token that prints as afm_…wxyz, in JSON and logs too. The zero
-// value is no token.
+// Secret is a token that prints as afm_…wxyz, in JSON and logs too. A call sends it
+// in the clear, also from a map or list of a request's body, and keeps it out of its
+// errors. The zero value is no token.
 type Secret struct {
 	value *string // fmt shows no strings behind pointers, not even where it passes methods over
 }

@@ -33,6 +33,14 @@ type Event struct {
 }
 
 // StreamOptions say how a stream is read. The zero value will do.
+//
+// All streams are iterators that send nothing until ranged over, run in the
+// goroutine that ranges over them, yield an error at most once and last, and close
+// their connection when the loop is left. A stream has no timeout but for silence.
+//
+// An event's seq, the number in its id, rises through a session and may skip.
+// Events without one are passed on as they come and are not repeated when a
+// connection breaks.
 type StreamOptions struct {
 	// LastEventID is the event to continue after. "" replays the session's
 	// whole history first.

@@ -193,8 +193,8 @@ func TestOneOddRowDoesNotCostAList(t *testing.T) {
 func TestAnOddRowDoesNotEndATranscriptEarly(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		var since, rows int
-		fmt.Sscan(r.URL.Query().Get("since"), &since)
-		fmt.Sscan(r.URL.Query().Get("limit"), &rows)
+		_, _ = fmt.Sscan(r.URL.Query().Get("since"), &since)
+		_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &rows)
 		var list []string
 		for seq := since + 1; seq <= min(since+rows, 1500); seq++ {
 			if seq == 500 {

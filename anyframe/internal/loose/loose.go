@@ -76,7 +76,7 @@ func set(raw json.RawMessage, v reflect.Value, exact bool) bool {
 	if done, ok := own(raw, v); done {
 		return ok
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the kinds that models have
 	case reflect.String:
 		s, ok := String(raw)
 		if ok {
@@ -100,10 +100,10 @@ func set(raw json.RawMessage, v reflect.Value, exact bool) bool {
 	case reflect.Map:
 		return setMap(raw, v)
 	case reflect.Interface:
-		var any any
-		ok := json.Unmarshal(raw, &any) == nil
+		var value any
+		ok := json.Unmarshal(raw, &value) == nil
 		if ok {
-			v.Set(reflect.ValueOf(any))
+			v.Set(reflect.ValueOf(value))
 		}
 		return ok
 	case reflect.Struct:
