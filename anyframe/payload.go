@@ -20,6 +20,16 @@ const (
 	TypeFailure           = "_error"
 )
 
+// Decision answers a [PermissionRequest], as the member "decision" of the body of
+// [SessionsService.Respond].
+type Decision string
+
+// The decisions known. The API documents only the first.
+const (
+	DecisionApprove Decision = "approve"
+	DecisionDeny    Decision = "deny"
+)
+
 // Payload is what an event says: one of [Assistant], [Text],
 // [PermissionRequest], [Question], [Result], [Failure] or [Unknown]. Each keeps
 // the JSON it came from, since the API may send more than is known here.

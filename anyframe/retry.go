@@ -82,7 +82,7 @@ func (p RetryPolicy) backoff(n int) time.Duration {
 	if shift := n - 1; shift < 32 && p.BaseDelay<<shift < p.MaxDelay && p.BaseDelay<<shift > 0 {
 		bound = p.BaseDelay << shift
 	}
-	return rand.N(bound + 1) //nolint:gosec // jitter needs no secrecy
+	return rand.N(min(bound, math.MaxInt64-1) + 1) //nolint:gosec // jitter needs no secrecy
 }
 
 // wait returns how long to wait after e before the nth further attempt, and
