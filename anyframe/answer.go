@@ -66,6 +66,9 @@ func (c *Client) refusal(r request, resp *http.Response) *Error {
 		e.Message = "HTTP " + strconv.Itoa(e.StatusCode)
 	}
 	e.Message = shortened(e.Message)
+	if target := redirectTarget(resp); target != "" && strings.HasPrefix(target, c.otherBase()) {
+		c.tellOther(e)
+	}
 	switch e.StatusCode {
 	case http.StatusNotFound, http.StatusGone, http.StatusMisdirectedRequest:
 		if !json.Valid(e.Body) { // not the API, which explains itself in JSON
@@ -121,11 +124,23 @@ func (e *Error) parseDetail() (own string, said bool) {
 	return "", false
 }
 
+// otherBase is the other of the two base URLs that the API has; of any other base
+// URL it is one that nothing begins with.
+func (c *Client) otherBase() string {
+	switch strings.ToLower(c.baseURL) {
+	case DefaultBaseURL:
+		return AlternateBaseURL
+	case AlternateBaseURL:
+		return DefaultBaseURL
+	}
+	return "\x00"
+}
+
 // tellOther says where else the API may be, in an error that means that it is not
 // where it was asked.
 func (c *Client) tellOther(e *Error) {
-	e.other = map[string]string{DefaultBaseURL: AlternateBaseURL, AlternateBaseURL: DefaultBaseURL}[strings.ToLower(c.baseURL)]
-	if e.other != "" {
-		e.Message += "; the API may be at " + e.other + ": set " + envBaseURL + " or WithBaseURL"
+	if other := c.otherBase(); strings.HasPrefix(other, "https:") {
+		e.other = other
+		e.Message += "; the API may be at " + other + ": set " + envBaseURL + " or WithBaseURL"
 	}
 }

@@ -189,7 +189,13 @@ func recordOf[T any](body []byte) (*T, error) {
 		return nil, errors.New("no value")
 	}
 	v := new(T)
-	if err := json.Unmarshal(body, v); err != nil {
+	var err error
+	if own, ok := any(v).(json.Unmarshaler); ok {
+		err = own.UnmarshalJSON(body) // as json.Unmarshal does in the end
+	} else {
+		err = json.Unmarshal(body, v)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if name := missingID(v); name != "" {

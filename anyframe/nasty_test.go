@@ -271,6 +271,13 @@ func TestTheLogHasTheAttemptAndEachRetry(t *testing.T) {
 }
 
 func TestTheOtherDomainIsNamedWhenOneIsNotThere(t *testing.T) {
+	moved := func(r *http.Request) (*http.Response, error) {
+		to := AlternateBaseURL
+		if strings.HasSuffix(to, r.URL.Host) {
+			to = DefaultBaseURL
+		}
+		return reply(308, "", "Location", to+r.URL.Path)(r)
+	}
 	noHost := &net.DNSError{Err: "no such host", Name: "api", IsNotFound: true}
 	for name, test := range map[string]struct {
 		step func(*http.Request) (*http.Response, error)
@@ -283,6 +290,8 @@ func TestTheOtherDomainIsNamedWhenOneIsNotThere(t *testing.T) {
 		"404 of the API":  {reply(404, `{"detail":"Not Found"}`), false},
 		"401":             {reply(401, ""), false},
 		"reset":           {fail(reset), false},
+		"moved":           {moved, true},
+		"moved elsewhere": {reply(308, "", "Location", "https://login.example/"), false},
 		"odd answer":      {reply(200, `{}`), false},
 	} {
 		for base, other := range map[string]string{

@@ -228,17 +228,18 @@ func lasting(err error) string {
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
 	_, name := errors.AsType[x509.HostnameError](err)
 	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, roots := errors.AsType[x509.SystemRootsError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, alert := errors.AsType[tls.AlertError](err)
 	var alerted *net.OpError // crypto/tls reports the other side's alerts like this
 	switch {
-	case verification || authority || name || invalid:
+	case verification || authority || name || invalid || roots:
 		return "the server's certificate is not valid for this client"
 	case errors.Is(err, http.ErrSchemeMismatch) || record:
 		return "the server does not speak TLS on this port"
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert of TLS
 		return "the server speaks TLS on this port, so the base URL must begin with https"
-	case alert, errors.As(err, &alerted) && alerted.Op == "remote error":
+	case alert, errors.As(err, &alerted) && alerted.Op == "remote error" && !strings.Contains(err.Error(), "internal error"):
 		return "the server refuses the TLS connection"
 	}
 	return ""

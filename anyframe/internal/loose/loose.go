@@ -9,10 +9,12 @@ import (
 	"encoding"
 	"encoding/json"
 	"errors"
+	"iter"
 	"math"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // ErrNoObject is returned for a value that is not a JSON object.
@@ -22,30 +24,114 @@ var ErrNoObject = errors.New("not a JSON object")
 // the json tags, exactly. What v has for a member that is absent stays. It fails
 // only on what is no object at all.
 func Object(data []byte, v any) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil || members == nil {
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			return syntax
-		}
+	if !json.Valid(data) {
+		return json.Unmarshal(data, new(any)) // says what is wrong
+	}
+	return object(data, reflect.ValueOf(v).Elem())
+}
+
+// object is Object for valid JSON.
+func object(data []byte, v reflect.Value) error {
+	data = bytes.TrimSpace(data)
+	if data[0] != '{' {
 		return ErrNoObject
 	}
-	fill(members, reflect.ValueOf(v).Elem())
+	fields := fieldsOf(v.Type())
+	for name, value := range members(data) {
+		if f, ok := fields[name]; ok {
+			set(value, v.FieldByIndex(f.index), f.exact)
+		}
+	}
 	return nil
 }
 
-// fill sets the fields of a struct, those of embedded structs included.
-func fill(members map[string]json.RawMessage, v reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			fill(members, v.Field(i))
-			continue
-		}
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if raw, ok := members[name]; ok && f.IsExported() && name != "" && name != "-" {
-			set(raw, v.Field(i), isReference(name))
+// members yields what is in an object of valid JSON. Of several members with one
+// name the last one counts, as with encoding/json.
+func members(data []byte) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for i := 1; ; {
+			for data[i] != '"' {
+				if data[i] == '}' {
+					return
+				}
+				i++
+			}
+			end := valueEnd(data, i)
+			raw := data[i:end]
+			name := string(raw[1 : len(raw)-1])
+			if strings.ContainsFunc(name, func(c rune) bool { return c == '\\' || c >= 0x80 }) {
+				name, _ = String(raw)
+			}
+			for i = end; data[i] != ':'; i++ {
+			}
+			for i++; data[i] <= ' '; i++ {
+			}
+			end = valueEnd(data, i)
+			if !yield(name, data[i:end:end]) {
+				return
+			}
+			i = end
 		}
 	}
+}
+
+// valueEnd is where the value that begins at i ends, in valid JSON.
+func valueEnd(data []byte, i int) int {
+	depth := 0
+	for ; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			for i++; data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			if depth--; depth < 0 { // of what is around a number
+				return i
+			}
+		case ',', ' ', '\t', '\r', '\n', ':':
+			if depth == 0 {
+				return i
+			}
+			continue
+		default:
+			continue
+		}
+		if depth == 0 {
+			return i + 1
+		}
+	}
+	return i
+}
+
+// field is where a member goes.
+type field struct {
+	index []int
+	exact bool
+}
+
+var structs sync.Map // map[string]field by type
+
+// fieldsOf returns the fields of a struct by name, those of embedded structs
+// included.
+func fieldsOf(t reflect.Type) map[string]field {
+	if known, ok := structs.Load(t); ok {
+		fields, _ := known.(map[string]field)
+		return fields
+	}
+	fields := map[string]field{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.Anonymous && f.IsExported() && name != "" && name != "-" {
+			fields[name] = field{f.Index, isReference(name)}
+		}
+	}
+	structs.Store(t, fields)
+	return fields
 }
 
 // isReference reports whether a member names something, so that a fraction of
@@ -107,11 +193,11 @@ func set(raw json.RawMessage, v reflect.Value, exact bool) bool {
 		}
 		return ok
 	case reflect.Struct:
-		fresh := reflect.New(v.Type())
-		if Object(raw, fresh.Interface()) != nil {
+		fresh := reflect.New(v.Type()).Elem()
+		if object(raw, fresh) != nil {
 			return false
 		}
-		v.Set(fresh.Elem())
+		v.Set(fresh)
 		return true
 	default:
 		return false

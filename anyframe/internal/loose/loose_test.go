@@ -1,6 +1,7 @@
 package loose
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -118,4 +119,35 @@ func TestWhatIsNoObjectIsRefused(t *testing.T) {
 			t.Errorf("%q: got no error, want one", in)
 		}
 	}
+}
+
+// FuzzMembers checks that an object is taken apart as encoding/json does it.
+func FuzzMembers(f *testing.F) {
+	for _, in := range []string{
+		`{}`, ` { "a" : 1 , "b":{"c":[1,{"d":"}"}]},"e":"\\\"x","f":-1.5e3} `, `{"\u0061":true,"a\\b":null,"":[]}`, `{"a":1,"a":2}`, `{"a":"\\"}`, `{"a":[[],{}],"b":false}`, "{\"\xcc\":1}",
+	} {
+		f.Add([]byte(in))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var want map[string]json.RawMessage
+		if json.Unmarshal(in, &want) != nil || want == nil {
+			if Object(in, new(all)) == nil {
+				t.Fatalf("%q: got no error, want one", in)
+			}
+			return
+		}
+		got := map[string]json.RawMessage{}
+		for name, value := range members(bytes.TrimSpace(in)) {
+			got[name] = value
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%q: got %q, want %q", in, got, want)
+		}
+		for name, value := range want {
+			if string(got[name]) != string(value) {
+				t.Fatalf("%q: got %q for %q, want %q", in, got[name], name, value)
+			}
+		}
+		_ = Object(in, new(all))
+	})
 }
