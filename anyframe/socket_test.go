@@ -177,6 +177,9 @@ func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
 	isolate(t)
 	over := make(chan struct{})
 	base := listen(t, func(conn net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+			t.Error(err) // what is said before a request is no answer to it
+		}
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
 		_, _ = io.Copy(io.Discard, conn) // until it is left
 		close(over)
