@@ -33,6 +33,10 @@ func TestSettingsComeFromOptionThenEnvironmentThenFile(t *testing.T) {
 			[]Option{WithAPIKey("arg-key-1"), WithBaseURL("https://arg.example")},
 			"arg-key-1", "https://arg.example",
 		},
+		"a secret as an option": {
+			file, nil, []Option{WithAPIKey(NewSecret("secret-key")), WithBaseURL("https://arg.example")}, "secret-key", "https://arg.example",
+		},
+		"an empty secret": {file, nil, []Option{WithAPIKey(Secret{})}, "file-key", "https://file.example"},
 		"environment over file": {
 			file,
 			map[string]string{envKey: "env-key-1", envBaseURL: "https://env.example"},

@@ -31,8 +31,18 @@ type options struct {
 	proxy       func(*http.Request) (*url.URL, error)
 }
 
-// WithAPIKey sets the key. "" leaves it to the environment.
-func WithAPIKey(key string) Option { return func(o *options) { o.apiKey = key } }
+// WithAPIKey sets the key, a string or a [Secret]. An empty one leaves it to the
+// environment.
+func WithAPIKey[K string | Secret](key K) Option {
+	plain := ""
+	switch k := any(key).(type) {
+	case string:
+		plain = k
+	case Secret:
+		plain = k.Reveal()
+	}
+	return func(o *options) { o.apiKey = plain }
+}
 
 // WithBaseURL sets where the API is, with https, or with http on a loopback
 // host. It may have a path, but not the /api with which all paths of the API
