@@ -107,8 +107,12 @@ func TestAnIdleTimeoutOfZeroIsSentAndANegativeOneRefused(t *testing.T) {
 		idle *time.Duration
 		want string
 	}{
-		{nil, `"idle_timeout_s":300,`}, {new(time.Duration(0)), `"idle_timeout_s":0,`}, {new(time.Nanosecond), `"idle_timeout_s":1,`},
-		{new(90 * time.Second), `"idle_timeout_s":90,`}, {new(-time.Nanosecond), ""}, {new(-time.Hour), ""},
+		{nil, `"idle_timeout_s":300,`},
+		{new(time.Duration(0)), `"idle_timeout_s":0,`},
+		{new(time.Nanosecond), `"idle_timeout_s":1,`},
+		{new(90 * time.Second), `"idle_timeout_s":90,`},
+		{new(-time.Nanosecond), ""},
+		{new(-time.Hour), ""},
 	} {
 		a.body = nil
 		_, err := c.Sessions.Create(t.Context(), CreateSessionParams{AgentID: 7, IdleTimeout: test.idle})

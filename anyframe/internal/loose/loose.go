@@ -62,10 +62,8 @@ func members(data []byte) iter.Seq2[string, json.RawMessage] {
 			if strings.ContainsFunc(name, func(c rune) bool { return c == '\\' || c >= 0x80 }) {
 				name, _ = String(raw)
 			}
-			for i = end; data[i] != ':'; i++ {
-			}
-			for i++; data[i] <= ' '; i++ {
-			}
+			i = end + bytes.IndexByte(data[end:], ':') + 1
+			i = len(data) - len(bytes.TrimLeft(data[i:], " \t\r\n"))
 			end = valueEnd(data, i)
 			if !yield(name, data[i:end:end]) {
 				return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"testing"
 )
@@ -136,10 +137,7 @@ func FuzzMembers(f *testing.F) {
 			}
 			return
 		}
-		got := map[string]json.RawMessage{}
-		for name, value := range members(bytes.TrimSpace(in)) {
-			got[name] = value
-		}
+		got := maps.Collect(members(bytes.TrimSpace(in)))
 		if len(got) != len(want) {
 			t.Fatalf("%q: got %q, want %q", in, got, want)
 		}
