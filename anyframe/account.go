@@ -63,22 +63,22 @@ func (s *CredentialsService) Get(ctx context.Context, opts ...CallOption) (*Cred
 }
 
 // SetClaude keeps a Claude token, for agents of [RuntimeClaude].
-func (s *CredentialsService) SetClaude(ctx context.Context, token string, opts ...CallOption) error {
+func (s *CredentialsService) SetClaude(ctx context.Context, token Secret, opts ...CallOption) error {
 	return s.set(ctx, put("/api/credentials/claude"), token, opts)
 }
 
 // SetCodex keeps an OpenAI token, for agents of [RuntimeCodex].
-func (s *CredentialsService) SetCodex(ctx context.Context, token string, opts ...CallOption) error {
+func (s *CredentialsService) SetCodex(ctx context.Context, token Secret, opts ...CallOption) error {
 	return s.set(ctx, put("/api/credentials/codex"), token, opts)
 }
 
 // SetGitHub keeps a GitHub token, for private repositories.
-func (s *CredentialsService) SetGitHub(ctx context.Context, token string, opts ...CallOption) error {
+func (s *CredentialsService) SetGitHub(ctx context.Context, token Secret, opts ...CallOption) error {
 	return s.set(ctx, put("/api/credentials/github"), token, opts)
 }
 
-func (s *CredentialsService) set(ctx context.Context, r request, token string, opts []CallOption) error {
-	return s.client.send(ctx, r.require("token", token != "").json(tokenBody{token}).hide(token), opts)
+func (s *CredentialsService) set(ctx context.Context, r request, token Secret, opts []CallOption) error {
+	return s.client.send(ctx, r.token(token), opts)
 }
 
 // ClearClaude forgets the Claude token.
@@ -96,8 +96,11 @@ func (s *CredentialsService) ClearGitHub(ctx context.Context, opts ...CallOption
 	return s.client.send(ctx, remove("/api/credentials/github"), opts)
 }
 
-type tokenBody struct {
-	Token string `json:"token"`
+// token sets a body with nothing but a token.
+func (r request) token(token Secret) request {
+	return r.require("token", token.Reveal() != "").hide(token.Reveal()).json(struct {
+		Token string `json:"token"`
+	}{token.Reveal()})
 }
 
 // Credentials say which credentials are set. Those a server does not know are

@@ -22,8 +22,9 @@ func (s *AgentsService) List(ctx context.Context, opts ...CallOption) ([]Agent, 
 // Create makes an agent. It has no image yet; see
 // [AgentsService.BuildAndWait].
 func (s *AgentsService) Create(ctx context.Context, p CreateAgentParams, opts ...CallOption) (*Agent, error) {
-	r := post("/api/agents").require("name", p.Name != "").json(p.body()).hide(p.EnvVars.values()...)
-	return fetch[Agent](ctx, s.client, r, opts)
+	r := post("/api/agents").require("name", p.Name != "").hide(p.EnvVars.values()...)
+	p.Permissions, r = revealedMap(r, "permissions", p.Permissions)
+	return fetch[Agent](ctx, s.client, r.json(p.body()), opts)
 }
 
 // Get returns the agent with its skills, MCP servers, connector toggles and
@@ -36,8 +37,9 @@ func (s *AgentsService) Get(ctx context.Context, id int64, opts ...CallOption) (
 func (s *AgentsService) Update(
 	ctx context.Context, id int64, p UpdateAgentParams, opts ...CallOption,
 ) (*AgentDetail, error) {
-	r := patch("/api/agents/{agent_id}", id).json(p.body()).hide(p.EnvVars.values()...)
-	return fetch[AgentDetail](ctx, s.client, r, opts)
+	r := patch("/api/agents/{agent_id}", id).hide(p.EnvVars.values()...)
+	p.Permissions, r = revealedMap(r, "permissions", p.Permissions)
+	return fetch[AgentDetail](ctx, s.client, r.json(p.body()), opts)
 }
 
 // Delete removes the agent with its skills, MCP servers, builds and sessions.
@@ -60,6 +62,13 @@ func (r Runtime) Known() bool { return r == RuntimeClaude || r == RuntimeCodex }
 // PermissionPreset is what an agent may do unasked, the member "preset" of its
 // permissions; open, like [SessionStatus].
 type PermissionPreset string
+
+// The members of an agent's permissions that are known, for the maps of
+// [CreateAgentParams] and [UpdateAgentParams].
+const (
+	PermissionPresetMember     = "preset"              // a PermissionPreset
+	PermissionExtraToolsMember = "extra_allowed_tools" // a []string
+)
 
 // The presets known.
 const (
@@ -93,20 +102,6 @@ type Agent struct {
 	UpdatedAt     Time            `json:"updated_at"`
 }
 
-// UnmarshalJSON fills in what older servers leave out.
-func (a *Agent) UnmarshalJSON(data []byte) error {
-	type plain Agent
-	p := plain{Runtime: RuntimeClaude}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return err
-	}
-	if string(p.Permissions) == "null" {
-		p.Permissions = nil
-	}
-	*a = Agent(p)
-	return nil
-}
-
 // AgentDetail is an agent with all that belongs to it.
 type AgentDetail struct {
 	Agent
@@ -114,25 +109,6 @@ type AgentDetail struct {
 	MCPs       []AgentMCP             `json:"mcps"`
 	Connectors []AgentConnectorToggle `json:"connectors"`
 	Image      *AgentImage            `json:"image"` // nil when none was built
-}
-
-// UnmarshalJSON reads both the agent and what is around it.
-func (d *AgentDetail) UnmarshalJSON(data []byte) error {
-	var around struct {
-		Skills     []AgentSkill           `json:"skills"`
-		MCPs       []AgentMCP             `json:"mcps"`
-		Connectors []AgentConnectorToggle `json:"connectors"`
-		Image      *AgentImage            `json:"image"`
-	}
-	if err := json.Unmarshal(data, &around); err != nil {
-		return err
-	}
-	var a Agent
-	if err := json.Unmarshal(data, &a); err != nil {
-		return err
-	}
-	*d = AgentDetail{a, around.Skills, around.MCPs, around.Connectors, around.Image}
-	return nil
 }
 
 // AgentImage is the image that sessions of an agent boot.
@@ -154,7 +130,7 @@ type CreateAgentParams struct {
 	InstallCmd   *string        `json:"install_cmd,omitzero"`   // run while the image is built
 	ServeCmd     *string        `json:"serve_cmd,omitzero"`
 	PreviewPorts []int          `json:"preview_ports,omitzero"` // that previews may use
-	Permissions  map[string]any `json:"permissions,omitzero"`   // such as "preset": PermissionsStandard
+	Permissions  map[string]any `json:"permissions,omitzero"`   // such as PermissionPresetMember: PermissionsStandard
 	EnvVars      EnvVars        `json:"env_vars,omitzero"`      // of every session
 }
 

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"strconv"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
 // defaultAttentionLimit is what is asked for; the server gives up to 100.
@@ -72,18 +73,16 @@ func (a *AttentionItem) UnmarshalJSON(data []byte) error {
 	}
 	a.Kind = AttentionKind(looseString(w["kind"]))
 	a.SessionID = looseString(w["session_id"])
-	a.AgentID = looseInt(w["agent_id"])
+	a.AgentID, _ = loose.Int(w["agent_id"])
 	a.AgentName = looseString(w["agent_name"])
 	a.Preview = looseString(w["preview"])
 	a.SessionStatus = SessionStatus(looseString(w["session_status"]))
-	a.Seq = looseInt(w["seq"])
+	a.Seq, _ = loose.Int(w["seq"])
 	a.SnapshotImageID = looseString(w["snapshot_image_id"])
 	if p := w["payload"]; string(p) != "null" {
 		a.Payload = p
 	}
-	if at := w["at"]; at != nil {
-		return json.Unmarshal(at, &a.At)
-	}
+	_ = json.Unmarshal(w["at"], &a.At) // or it stays zero
 	return nil
 }
 
@@ -93,13 +92,4 @@ func (a AttentionItem) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	return a.Raw, nil
-}
-
-// looseInt reads a JSON number or numeric string; anything else is 0.
-func looseInt(raw json.RawMessage) int64 {
-	n, err := strconv.ParseInt(looseString(raw), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }

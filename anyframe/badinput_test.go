@@ -90,7 +90,7 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 				return value(c.Connectors.InstallCatalogOAuth(ctx, slug))
 			},
 			func(ctx context.Context, slug string) error {
-				return value(c.Connectors.InstallCatalogBearer(ctx, slug, "t"))
+				return value(c.Connectors.InstallCatalogBearer(ctx, slug, NewSecret("t")))
 			},
 		},
 		"session_id": {
@@ -170,16 +170,16 @@ func TestMissingMembersAreRefusedBeforeAnyRequest(t *testing.T) {
 		err   error
 	}{
 		{"name", value(c.Tokens.Create(ctx, ""))},
-		{"token", c.Credentials.SetClaude(ctx, "")},
-		{"token", c.Credentials.SetCodex(ctx, "")},
-		{"token", c.Credentials.SetGitHub(ctx, "")},
+		{"token", c.Credentials.SetClaude(ctx, Secret{})},
+		{"token", c.Credentials.SetCodex(ctx, Secret{})},
+		{"token", c.Credentials.SetGitHub(ctx, Secret{})},
 		{"mcp_url", value(c.Connectors.Discover(ctx, ""))},
 		{"mcp_url", value(c.Connectors.CreateOAuth(ctx, CreateOAuthConnectorParams{DisplayName: "n"}))},
 		{"display_name", value(c.Connectors.CreateOAuth(ctx, CreateOAuthConnectorParams{MCPURL: "u"}))},
 		{"mcp_url", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{DisplayName: "n", Token: NewSecret("t")}))},
 		{"display_name", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{MCPURL: "u", Token: NewSecret("t")}))},
 		{"token", value(c.Connectors.CreateBearer(ctx, CreateBearerConnectorParams{MCPURL: "u", DisplayName: "n"}))},
-		{"token", value(c.Connectors.InstallCatalogBearer(ctx, "linear", ""))},
+		{"token", value(c.Connectors.InstallCatalogBearer(ctx, "linear", Secret{}))},
 		{"name", value(c.Agents.Create(ctx, CreateAgentParams{}))},
 		{"name", value(c.Agents.Skills.Create(ctx, 1, CreateSkillParams{Source: SkillInline, Content: empty}))},
 		{"source", value(c.Agents.Skills.Create(ctx, 1, CreateSkillParams{Name: "n", Content: empty}))},

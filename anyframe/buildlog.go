@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
 // StreamBuild reads the log of a build as it is written, and ends when the build
@@ -18,12 +20,12 @@ import (
 //
 // Of o, LastEventID means nothing here.
 func (s *AgentsService) StreamBuild(
-	ctx context.Context, agentID, buildID int64, o StreamOptions,
+	ctx context.Context, agentID, buildID int64, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[BuildEvent, error] {
 	o = o.withDefaults()
 	r := get("/api/agents/{agent_id}/builds/{build_id}/stream", agentID, buildID)
 	return func(yield func(BuildEvent, error) bool) {
-		t := tail{patience: patience{client: s.client, o: o, path: r.path}, request: r, highest: -1}
+		t := tail{patience: patience{client: s.client, o: o, opts: opts, request: r}, highest: -1}
 		for {
 			err := t.connection(ctx, yield)
 			if err == nil {
@@ -83,8 +85,7 @@ func newBuildEvent(name string, data []byte) BuildEvent {
 	default:
 		e.Text = string(data)
 	}
-	var offset int64
-	if len(w.Offset) > 0 && w.Offset[0] != 'n' && json.Unmarshal(w.Offset, &offset) == nil {
+	if offset, ok := loose.Int(w.Offset); ok {
 		e.Offset = &offset
 	}
 	return e
@@ -99,7 +100,6 @@ func plainString(raw json.RawMessage) (s string, ok bool) {
 // tail is one range over StreamBuild.
 type tail struct {
 	patience
-	request request
 	highest int64 // the highest offset yielded; -1 is none
 	lost    bool  // a line without an offset was yielded: it would come again
 	state   BuildState
@@ -108,7 +108,7 @@ type tail struct {
 // connection reads one connection to its end, which it returns; nil when that
 // was the end of the log, or the consumer left.
 func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) bool) error {
-	st, err := t.client.open(ctx, t.request, "", t.o)
+	st, err := t.open(ctx, "")
 	if err != nil {
 		return err
 	}

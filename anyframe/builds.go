@@ -52,8 +52,10 @@ func (s *AgentsService) BuildLogURL(
 // The status does not say which build it is of, so right after
 // [AgentsService.Build] it may be that of the one before;
 // [AgentsService.BuildAndWait] tells them apart.
-func (s *AgentsService) WaitForBuild(ctx context.Context, agentID int64, o WaitOptions) (*BuildStatus, error) {
-	w := s.newWaiter(ctx, agentID, o)
+func (s *AgentsService) WaitForBuild(
+	ctx context.Context, agentID int64, o WaitOptions, opts ...CallOption,
+) (*BuildStatus, error) {
+	w := s.newWaiter(ctx, agentID, o, opts)
 	defer w.cancel()
 	return w.until(built)
 }
@@ -64,11 +66,12 @@ func (s *AgentsService) WaitForBuild(ctx context.Context, agentID int64, o WaitO
 // is, of an agent that needs none with an empty State, or a [*BuildFailedError]
 // if there is none because its build failed.
 func (s *AgentsService) BuildAndWait(
-	ctx context.Context, agentID int64, p BuildParams, o WaitOptions,
+	ctx context.Context, agentID int64, p BuildParams, o WaitOptions, opts ...CallOption,
 ) (*BuildStatus, error) {
-	w := s.newWaiter(ctx, agentID, o)
+	looks := also(opts, bodyless)
+	w := s.newWaiter(ctx, agentID, o, looks)
 	defer w.cancel()
-	queued, err := s.Build(w.ctx, agentID, p)
+	queued, err := s.Build(w.ctx, agentID, p, opts...)
 	if err != nil {
 		return nil, w.explain(err)
 	}
@@ -79,7 +82,7 @@ func (s *AgentsService) BuildAndWait(
 			if err != nil || !status.State.terminal() && status.BuiltImageID == "" {
 				return status, err
 			}
-			return s.confirm(ctx, agentID, status, queued)
+			return s.confirm(ctx, agentID, status, queued, looks)
 		}
 		return w.until(built)
 	}
@@ -98,9 +101,9 @@ func (s *AgentsService) BuildAndWait(
 // queued, and not of one before. If it is of another, what is known of the
 // queued one takes its place.
 func (s *AgentsService) confirm(
-	ctx context.Context, agentID int64, status *BuildStatus, queued *BuildQueued,
+	ctx context.Context, agentID int64, status *BuildStatus, queued *BuildQueued, opts []CallOption,
 ) (*BuildStatus, error) {
-	builds, err := s.Builds(ctx, agentID, 0)
+	builds, err := s.Builds(ctx, agentID, 0, opts...)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
@@ -135,10 +138,12 @@ func (q *BuildQueued) find(builds []Build) *Build {
 	return nil
 }
 
-func (s *AgentsService) newWaiter(ctx context.Context, agentID int64, o WaitOptions) *waiter[BuildStatus] {
+func (s *AgentsService) newWaiter(
+	ctx context.Context, agentID int64, o WaitOptions, opts []CallOption,
+) *waiter[BuildStatus] {
 	w := &waiter[BuildStatus]{
 		client: s.client, what: fmt.Sprintf("build of agent %d", agentID),
-		look:   func(ctx context.Context) (*BuildStatus, error) { return s.BuildStatus(ctx, agentID) },
+		look:   func(ctx context.Context) (*BuildStatus, error) { return s.BuildStatus(ctx, agentID, opts...) },
 		status: func(status *BuildStatus) string { return string(status.State) },
 	}
 	w.begin(ctx, o, defaultBuildWait, defaultBuildInterval)
@@ -170,7 +175,7 @@ func (e *BuildFailedError) Error() string {
 	case e.Status.Error == "":
 		return fmt.Sprintf("anyframe: build of agent %d: %s", e.Status.AgentID, e.Status.State)
 	}
-	return fmt.Sprintf("anyframe: build of agent %d: %s: %s", e.Status.AgentID, e.Status.State, e.Status.Error)
+	return fmt.Sprintf("anyframe: build of agent %d: %s: %s", e.Status.AgentID, e.Status.State, withoutKeys(e.Status.Error))
 }
 
 // BuildState is where a build is; open, like [SessionStatus].

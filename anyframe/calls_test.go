@@ -82,7 +82,7 @@ func TestEveryOperationAsksAsTheContractSays(t *testing.T) {
 		{"create", func() error { _, err := s.Create(ctx, CreateSessionParams{AgentID: 7}); return err }},
 		{"create with everything", func() error {
 			_, err := s.Create(ctx, CreateSessionParams{
-				AgentID: 7, IdleTimeout: 1500 * time.Millisecond, Unsafe: true, ResumeFromSnapshotID: new(int64(9)), IsSetupSession: true,
+				AgentID: 7, IdleTimeout: new(1500 * time.Millisecond), Unsafe: true, ResumeFromSnapshotID: new(int64(9)), IsSetupSession: true,
 			})
 			return err
 		}},
@@ -434,7 +434,7 @@ func TestACancelledContextSendsNothing(t *testing.T) {
 
 func TestIdleConnectionsAreClosedBeneathMiddleware(t *testing.T) {
 	closed := make(chan struct{})
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) }))
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"id":1}`) }))
 	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateClosed {
 			close(closed)

@@ -18,8 +18,9 @@ func (s *SkillsService) Create(
 	ctx context.Context, agentID int64, p CreateSkillParams, opts ...CallOption,
 ) (*AgentSkill, error) {
 	r := post("/api/agents/{agent_id}/skills", agentID).
-		require("name", p.Name != "").require("source", p.Source != "").require("content", p.Content != nil).json(p)
-	return fetch[AgentSkill](ctx, s.client, r, opts)
+		require("name", p.Name != "").require("source", p.Source != "").require("content", p.Content != nil)
+	p.Content, r = revealedMap(r, "content", p.Content)
+	return fetch[AgentSkill](ctx, s.client, r.json(p), opts)
 }
 
 // Update changes the fields that p sets and no others. The source of a skill
@@ -27,8 +28,9 @@ func (s *SkillsService) Create(
 func (s *SkillsService) Update(
 	ctx context.Context, agentID, skillID int64, p UpdateSkillParams, opts ...CallOption,
 ) (*AgentSkill, error) {
-	r := patch("/api/agents/{agent_id}/skills/{skill_id}", agentID, skillID).json(p)
-	return fetch[AgentSkill](ctx, s.client, r, opts)
+	r := patch("/api/agents/{agent_id}/skills/{skill_id}", agentID, skillID)
+	p.Content, r = revealedMap(r, "content", p.Content)
+	return fetch[AgentSkill](ctx, s.client, r.json(p), opts)
 }
 
 // Delete takes the skill from the agent.
@@ -62,7 +64,7 @@ type AgentSkill struct {
 type CreateSkillParams struct {
 	Name    string         // required
 	Source  SkillSource    // required
-	Content map[string]any // required, may be empty; such as "markdown": "…" for SkillInline
+	Content map[string]any // required, may be empty; such as "markdown": "…" for SkillInline; a Secret in it is sent in the clear
 	Enabled *bool          // nil means true
 }
 
@@ -97,8 +99,9 @@ func (s *MCPsService) Create(
 	ctx context.Context, agentID int64, p CreateMCPParams, opts ...CallOption,
 ) (*AgentMCP, error) {
 	r := post("/api/agents/{agent_id}/mcps", agentID).
-		require("name", p.Name != "").require("transport", p.Transport != "").require("config", p.Config != nil).json(p)
-	return fetch[AgentMCP](ctx, s.client, r, opts)
+		require("name", p.Name != "").require("transport", p.Transport != "").require("config", p.Config != nil)
+	p.Config, r = revealedMap(r, "config", p.Config)
+	return fetch[AgentMCP](ctx, s.client, r.json(p), opts)
 }
 
 // Update changes the fields that p sets and no others. The transport of an MCP
@@ -106,7 +109,9 @@ func (s *MCPsService) Create(
 func (s *MCPsService) Update(
 	ctx context.Context, agentID, mcpID int64, p UpdateMCPParams, opts ...CallOption,
 ) (*AgentMCP, error) {
-	return fetch[AgentMCP](ctx, s.client, patch("/api/agents/{agent_id}/mcps/{mcp_id}", agentID, mcpID).json(p), opts)
+	r := patch("/api/agents/{agent_id}/mcps/{mcp_id}", agentID, mcpID)
+	p.Config, r = revealedMap(r, "config", p.Config)
+	return fetch[AgentMCP](ctx, s.client, r.json(p), opts)
 }
 
 // Delete takes the MCP server from the agent.
@@ -144,7 +149,7 @@ type AgentMCP struct {
 type CreateMCPParams struct {
 	Name      string         // required
 	Transport MCPTransport   // required
-	Config    map[string]any // required, may be empty; such as "command" and "args" for TransportStdio
+	Config    map[string]any // required, may be empty; such as "command" and "args" for TransportStdio; a Secret in it is sent in the clear
 	SecretRef *string
 	Enabled   *bool // nil means true
 }

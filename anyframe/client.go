@@ -13,8 +13,12 @@ import (
 // Version is this client's version, as its User-Agent says it.
 const Version = "0.1.0"
 
-// DefaultBaseURL is where the API is when nothing else is said.
-const DefaultBaseURL = "https://api.anyfrm.com"
+// Where the API is. It is moving from one domain to the other: errors that mean
+// that it is not at one of them name the other.
+const (
+	DefaultBaseURL   = "https://api.anyfrm.com" // unless set otherwise
+	AlternateBaseURL = "https://api.anyframe.dev"
+)
 
 // defaultTimeout bounds one attempt of an ordinary call, its body included.
 const defaultTimeout = 30 * time.Second
@@ -44,10 +48,20 @@ type Client struct {
 	transport http.RoundTripper // of both, without the middleware
 }
 
-// New returns a client. What the options leave open comes from the
-// environment, then from the .env file, then from the defaults; see the
-// package documentation. It makes no request. Its error lists everything that
-// is wrong and matches [ErrNoAPIKey] when there is no key.
+// New returns a client. It makes no request. What no option sets comes from the
+// environment, and what that lacks from a .env file in the working directory, of
+// which only these variables are read; the process environment is never written
+// to. Empty is absent.
+//
+//	ANYFRAME_API_KEY    the key, required; ANYFRAME_API_TOKEN is its old name
+//	ANYFRAME_BASE_URL   default https://api.anyfrm.com
+//	ANYFRAME_LOG_LEVEL  debug, info, warn or error, to standard error; default none
+//
+// A base URL in the file counts only when the key is there too: otherwise a stray
+// file could have a key sent to a host of its choosing.
+//
+// The error lists everything that is wrong, and matches [ErrNoAPIKey] when there
+// is no key.
 func New(opts ...Option) (*Client, error) {
 	o := options{dotEnv: ".env"}
 	for _, opt := range opts {
@@ -60,13 +74,13 @@ func New(opts ...Option) (*Client, error) {
 	if set.key != "" {
 		faults = errors.Join(faults, checkKey(set.key))
 	}
-	base, err := checkBaseURL(set.baseURL)
+	base, err := checkBaseURL(set.baseURL, o.plainHTTP)
 	faults = errors.Join(faults, err)
 	agent := "anyframe-go/" + Version
 	if o.userAgent != "" {
 		agent = o.userAgent + " " + agent
 	}
-	faults = errors.Join(faults, checkUserAgent(agent))
+	faults = errors.Join(faults, checkUserAgent(agent), o.checkTransport())
 	if faults != nil {
 		return nil, fmt.Errorf("anyframe: %w", faults)
 	}
@@ -76,7 +90,7 @@ func New(opts ...Option) (*Client, error) {
 		*calls = *o.httpClient
 	}
 	if calls.Transport == nil {
-		calls.Transport = newTransport()
+		calls.Transport = o.transport()
 	}
 	transport := calls.Transport
 	for _, wrap := range slices.Backward(o.middleware) {
@@ -98,12 +112,10 @@ func New(opts ...Option) (*Client, error) {
 		streams:   &streams,
 		transport: transport,
 	}
-	switch {
-	case c.timeout == 0:
+	if c.timeout == 0 {
 		c.timeout = defaultTimeout
-	case c.timeout < 0:
-		c.timeout = 0
 	}
+	c.timeout = max(c.timeout, 0)
 	c.Agents = &AgentsService{
 		Skills: &SkillsService{c}, MCPs: &MCPsService{c}, Connectors: &AgentConnectorsService{c}, client: c,
 	}
@@ -112,7 +124,8 @@ func New(opts ...Option) (*Client, error) {
 	c.Credentials = &CredentialsService{c}
 	c.Tokens = &TokensService{c}
 	c.Attention = &AttentionService{c}
-	c.log.Info("anyframe client ready", "base_url", base)
+	c.log.Info("anyframe client ready",
+		"base_url", base, "transport", fmt.Sprintf("%T", transport), "middleware", len(o.middleware))
 	return c, nil
 }
 

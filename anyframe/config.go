@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/joho/godotenv"
 )
@@ -131,13 +133,17 @@ func faultLine(text []byte) int {
 	return n
 }
 
-// checkKey refuses what could not be a header value. It does not insist on any
-// prefix, and it never quotes the key.
+// checkKey refuses what could not be a header value, and what is too short to be
+// kept out of errors. It does not insist on any prefix, and it never quotes the
+// key.
 func checkKey(key string) error {
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] >= 0x7f {
 			return errors.New("API key: has a space, a control character or one that is not ASCII")
 		}
+	}
+	if len(key) < shortestSecret {
+		return fmt.Errorf("API key: is shorter than %d characters", shortestSecret)
 	}
 	return nil
 }
@@ -152,25 +158,56 @@ func checkUserAgent(agent string) error {
 }
 
 // checkBaseURL returns the base URL without trailing slashes. The key goes
-// wherever it points, so it must be https, but for this very machine. The URL
-// itself is not quoted: with a user in it, it is a secret.
-func checkBaseURL(s string) (string, error) {
+// wherever it points, so it must be https, but for this very machine and where
+// the caller allows plain HTTP. The URL itself is not quoted: with a user in it,
+// it is a secret.
+func checkBaseURL(s string, plainHTTP bool) (string, error) {
+	if strings.ContainsFunc(s, unicode.IsSpace) {
+		return "", errors.New("base URL: has a space")
+	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return "", errors.New("base URL: cannot be parsed")
+		return "", errors.New("base URL: cannot be parsed" + portFault(s))
 	}
-	switch {
+	s = strings.TrimRight(s, "/")
+	switch ip := net.ParseIP(u.Hostname()); {
 	case u.User != nil:
 		err = errors.New("base URL: must not have a user")
 	case strings.ContainsAny(s, "?#"):
 		err = errors.New("base URL: must not have a query or fragment")
+	case u.Scheme != "https" && u.Scheme != "http":
+		err = errors.New("base URL: must begin with https://")
 	case u.Hostname() == "":
 		err = errors.New("base URL: has no host")
-	case u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()):
-	default:
-		err = errors.New("base URL: must be https, or http on a loopback host")
+	case badPort(u):
+		err = errors.New("base URL: the port must be a number from 1 to 65535")
+	case strings.HasSuffix(strings.ToLower(s), "/api"):
+		err = errors.New("base URL: must not end in /api, which the client adds")
+	case u.Scheme == "https" || loopback(u.Hostname()):
+	case !plainHTTP:
+		err = errors.New("base URL: must be https, or http on a loopback host; WithPlainHTTP allows http in a private network")
+	case ip != nil && !ip.IsPrivate() && !ip.IsLinkLocalUnicast():
+		err = errors.New("base URL: http is not for a public address")
 	}
-	return strings.TrimRight(s, "/"), err
+	return s, err
+}
+
+func badPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err != nil || n == 0
+}
+
+// portFault says that the port is what url.Parse refuses, if it is.
+func portFault(s string) string {
+	_, rest, _ := strings.Cut(s, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	if _, port, ok := strings.Cut(host[strings.LastIndex(host, "]")+1:], ":"); ok && strings.Trim(port, "0123456789") != "" && !strings.Contains(host, "@") {
+		return ": the port must be a number"
+	}
+	return ""
 }
 
 func loopback(host string) bool {

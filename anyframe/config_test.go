@@ -29,29 +29,33 @@ func TestSettingsComeFromOptionThenEnvironmentThenFile(t *testing.T) {
 	}{
 		"option over all": {
 			file,
-			map[string]string{envKey: "env-key", envBaseURL: "https://env.example"},
-			[]Option{WithAPIKey("arg-key"), WithBaseURL("https://arg.example")},
-			"arg-key", "https://arg.example",
+			map[string]string{envKey: "env-key-1", envBaseURL: "https://env.example"},
+			[]Option{WithAPIKey("arg-key-1"), WithBaseURL("https://arg.example")},
+			"arg-key-1", "https://arg.example",
 		},
+		"a secret as an option": {
+			file, nil, []Option{WithAPIKey(NewSecret("secret-key")), WithBaseURL("https://arg.example")}, "secret-key", "https://arg.example",
+		},
+		"an empty secret": {file, nil, []Option{WithAPIKey(Secret{})}, "file-key", "https://file.example"},
 		"environment over file": {
 			file,
-			map[string]string{envKey: "env-key", envBaseURL: "https://env.example"},
+			map[string]string{envKey: "env-key-1", envBaseURL: "https://env.example"},
 			nil,
-			"env-key", "https://env.example",
+			"env-key-1", "https://env.example",
 		},
 		"file":                      {file, nil, nil, "file-key", "https://file.example"},
 		"default base URL":          {"ANYFRAME_API_KEY=file-key\n", nil, nil, "file-key", DefaultBaseURL},
 		"empty option is absent":    {file, nil, []Option{WithAPIKey(""), WithBaseURL("")}, "file-key", "https://file.example"},
-		"old name of the key":       {"", map[string]string{envKeyOld: "old-key"}, nil, "old-key", DefaultBaseURL},
-		"new name over old":         {"", map[string]string{envKey: "new-key", envKeyOld: "old-key"}, nil, "new-key", DefaultBaseURL},
-		"old name in the file":      {"ANYFRAME_API_TOKEN=old-key\n", nil, nil, "old-key", DefaultBaseURL},
-		"old name over the file":    {file, map[string]string{envKeyOld: "old-key"}, nil, "old-key", DefaultBaseURL},
-		"file URL, key elsewhere":   {file, map[string]string{envKey: "env-key"}, nil, "env-key", DefaultBaseURL},
-		"file URL, key as option":   {file, nil, []Option{WithAPIKey("arg-key")}, "arg-key", DefaultBaseURL},
+		"old name of the key":       {"", map[string]string{envKeyOld: "old-key-1"}, nil, "old-key-1", DefaultBaseURL},
+		"new name over old":         {"", map[string]string{envKey: "new-key-1", envKeyOld: "old-key-1"}, nil, "new-key-1", DefaultBaseURL},
+		"old name in the file":      {"ANYFRAME_API_TOKEN=old-key-1\n", nil, nil, "old-key-1", DefaultBaseURL},
+		"old name over the file":    {file, map[string]string{envKeyOld: "old-key-1"}, nil, "old-key-1", DefaultBaseURL},
+		"file URL, key elsewhere":   {file, map[string]string{envKey: "env-key-1"}, nil, "env-key-1", DefaultBaseURL},
+		"file URL, key as option":   {file, nil, []Option{WithAPIKey("arg-key-1")}, "arg-key-1", DefaultBaseURL},
 		"file key, URL elsewhere":   {file, map[string]string{envBaseURL: "https://env.example"}, nil, "file-key", "https://env.example"},
 		"byte order mark":           {"\ufeff" + file, nil, nil, "file-key", "https://file.example"},
-		"trailing slashes":          {"", map[string]string{envKey: "k", envBaseURL: "https://env.example/x//"}, nil, "k", "https://env.example/x"},
-		"broken file, key not here": {"ANYFRAME API KEY\n", map[string]string{envKey: "env-key"}, nil, "env-key", DefaultBaseURL},
+		"trailing slashes":          {"", map[string]string{envKey: "trailing", envBaseURL: "https://env.example/x//"}, nil, "trailing", "https://env.example/x"},
+		"broken file, key not here": {"ANYFRAME API KEY\n", map[string]string{envKey: "env-key-1"}, nil, "env-key-1", DefaultBaseURL},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,13 +155,13 @@ func TestNewListsEveryFault(t *testing.T) {
 
 func TestKeyMustBeAHeaderValue(t *testing.T) {
 	isolate(t)
-	for _, key := range []string{"afm_x\n", " afm_x", "a b", "a\tb", "a\x00b", "a\x7f", "ключ", "\r\nX: y"} {
+	for _, key := range []string{"afm_x\n", " afm_x", "a b", "a\tb", "a\x00b", "a\x7f", "ключ", "\r\nX: y", "short-1", "!~"} {
 		_, err := New(WithAPIKey(key))
 		if err == nil || strings.Contains(err.Error(), strings.TrimSpace(key)) {
 			t.Errorf("%q: got %v, want an error that does not quote it", key, err)
 		}
 	}
-	for _, key := range []string{"afm_x", "no-prefix", "!~"} {
+	for _, key := range []string{"afm_1234", "no-prefix", "!~!~!~!~"} {
 		if _, err := New(WithAPIKey(key)); err != nil {
 			t.Errorf("%q: got %v, want no error", key, err)
 		}
@@ -171,7 +175,7 @@ func TestBaseURLIsHTTPSButForLoopback(t *testing.T) {
 		"http://127.0.0.1:1", "http://127.8.8.8", "http://[::1]:1", "http://LOCALHOST",
 	}
 	for _, u := range good {
-		if _, err := New(WithAPIKey("k"), WithBaseURL(u)); err != nil {
+		if _, err := New(WithAPIKey(testKey), WithBaseURL(u)); err != nil {
 			t.Errorf("%q: got %v, want no error", u, err)
 		}
 	}
@@ -183,7 +187,7 @@ func TestBaseURLIsHTTPSButForLoopback(t *testing.T) {
 		"://", "https://exa mple", "https://api.example/\x00",
 	}
 	for _, u := range bad {
-		if _, err := New(WithAPIKey("k"), WithBaseURL(u)); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := New(WithAPIKey(testKey), WithBaseURL(u)); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: got %v, want an error that does not quote it", u, err)
 		}
 	}

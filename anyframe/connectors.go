@@ -61,10 +61,10 @@ func (s *ConnectorsService) InstallCatalogOAuth(
 
 // InstallCatalogBearer installs a catalog entry that is authorized with a token.
 func (s *ConnectorsService) InstallCatalogBearer(
-	ctx context.Context, slug, token string, opts ...CallOption,
+	ctx context.Context, slug string, token Secret, opts ...CallOption,
 ) (*Connector, error) {
 	r := post("/api/connectors/catalog/{slug}/bearer", slug).
-		require("token", token != "").json(tokenBody{token}).hide(token)
+		token(token)
 	return fetch[Connector](ctx, s.client, r, opts)
 }
 
@@ -150,17 +150,6 @@ type Connector struct {
 	LastRefreshError     string            `json:"last_refresh_error"`
 	CreatedAt            Time              `json:"created_at"`
 	UpdatedAt            Time              `json:"updated_at"`
-}
-
-// UnmarshalJSON fills in what older servers leave out.
-func (c *Connector) UnmarshalJSON(data []byte) error {
-	type plain Connector
-	p := plain{DefaultEnabled: true}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return err
-	}
-	*c = Connector(p)
-	return nil
 }
 
 // ConnectorDiscovery is what an MCP server says of itself.

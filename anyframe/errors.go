@@ -74,14 +74,16 @@ type Error struct {
 	Path       string          // of the request, escaped
 	RequestID  string          // the answer's X-Request-Id
 	RetryAfter *time.Duration  // from the answer; nil when absent or unreadable
-	Attempts   int             // requests made for this call
+	Attempts   int             // requests made for this call; for a stream, connections opened or tried
 	Header     http.Header     // the answer's headers
 
-	kind   kind
-	reads  bool // the request changes nothing
-	unsent bool // no attempt got as far as a connection
-	acted  bool // an earlier attempt may have been acted on
-	cause  error
+	kind    kind
+	reads   bool // the request changes nothing
+	unsent  bool // no attempt got as far as a connection
+	acted   bool // an earlier attempt may have been acted on
+	lasting bool // the same request would fail in the same way
+	other   string
+	cause   error
 }
 
 // FieldError is one entry of a list of validation faults.
@@ -139,6 +141,10 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
+// Elsewhere returns another base URL at which the API may be, when the error means
+// that it is not at the client's; else "". The message names it too.
+func (e *Error) Elsewhere() string { return e.other }
+
 // statusClientClosedRequest is what nginx reports when it gave up on a request
 // that the server behind it may well have read.
 const statusClientClosedRequest = 499
@@ -166,12 +172,16 @@ func (e *Error) Sent() bool {
 // its status; Session is the record that said so.
 type SessionStateError struct{ Session *Session }
 
-// Error names the session and its status.
+// Error names the session, its status and, if the API gives one, the reason.
 func (e *SessionStateError) Error() string {
 	if e.Session == nil {
 		return "anyframe: session is not running"
 	}
-	return fmt.Sprintf("anyframe: session %s is %s", e.Session.ID, e.Session.Status)
+	text := fmt.Sprintf("anyframe: session %s is %s", e.Session.ID, e.Session.Status)
+	if e.Session.ErrorReason != "" {
+		text += ": " + withoutKeys(e.Session.ErrorReason)
+	}
+	return text
 }
 
 // EventTooLargeError is an event over StreamOptions.MaxEventSize, which ends its
@@ -209,52 +219,4 @@ func (e *WaitTimeoutError) Is(target error) bool { return target == context.Dead
 // argumentError refuses an argument before any request.
 func argumentError(method, path, message string, cause error) *Error {
 	return &Error{Method: method, Path: path, Message: message, kind: kindArgument, unsent: true, cause: cause}
-}
-
-// parseAnswer fills in what the body of a refusal says.
-func (e *Error) parseAnswer(body []byte) {
-	e.Body = body
-	e.Message = strings.TrimSpace(string(body))
-	var answer struct {
-		Detail json.RawMessage `json:"detail"`
-	}
-	if json.Unmarshal(body, &answer) == nil && len(answer.Detail) > 0 {
-		e.parseDetail(answer.Detail)
-	}
-	if e.Message == "" {
-		e.Message = http.StatusText(e.StatusCode)
-	}
-	if e.Message == "" {
-		e.Message = "HTTP " + strconv.Itoa(e.StatusCode)
-	}
-	const longest = 500 // a whole error page is no message; Body has it
-	if len(e.Message) > longest {
-		e.Message = strings.ToValidUTF8(e.Message[:longest], "") + "…"
-	}
-}
-
-func (e *Error) parseDetail(detail json.RawMessage) {
-	e.Detail = detail
-	switch detail[0] {
-	case '"':
-		if json.Unmarshal(detail, &e.Message) != nil {
-			e.Message = string(detail)
-		}
-	case '[':
-		var items []json.RawMessage
-		if json.Unmarshal(detail, &items) != nil {
-			return
-		}
-		e.Message = fmt.Sprintf("validation failed (%d issue(s))", len(items))
-		for _, item := range items {
-			var f FieldError
-			if json.Unmarshal(item, &f) == nil { // an odd item stays in Detail
-				e.Fields = append(e.Fields, f)
-			}
-		}
-	case 'n': // null says nothing
-		e.Detail, e.Message = nil, ""
-	default:
-		e.Message = string(detail)
-	}
 }

@@ -32,7 +32,7 @@ func ExampleConnectorsService() {
 			// A person goes to authorize.AuthorizeURL and agrees.
 			cp.FinishOAuth(authorize.State)
 		case entry.SetupKind == anyframe.SetupBearerToken:
-			if _, err := client.Connectors.InstallCatalogBearer(ctx, entry.Slug, "sntrys_1234567890"); err != nil {
+			if _, err := client.Connectors.InstallCatalogBearer(ctx, entry.Slug, anyframe.NewSecret("sntrys_1234567890")); err != nil {
 				fmt.Println(err)
 				return
 			}
@@ -103,7 +103,7 @@ func ExampleCredentialsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
 	defer stop()
-	if err := client.Credentials.SetClaude(ctx, "sk-ant-oat-0123456789"); err != nil {
+	if err := client.Credentials.SetClaude(ctx, anyframe.NewSecret("sk-ant-oat-0123456789")); err != nil {
 		fmt.Println(err)
 		return
 	}

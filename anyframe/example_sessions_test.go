@@ -34,7 +34,7 @@ func ExampleSessionsService() {
 		return
 	}
 	fork, err := client.Sessions.Create(ctx, anyframe.CreateSessionParams{
-		AgentID: 7, ResumeFromSnapshotID: new(snapshots[0].ID), IdleTimeout: 10 * time.Minute,
+		AgentID: 7, ResumeFromSnapshotID: new(snapshots[0].ID), IdleTimeout: new(10 * time.Minute),
 	})
 	if err != nil {
 		fmt.Println(err)

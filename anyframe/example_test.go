@@ -77,7 +77,7 @@ func Example() {
 		switch p := payload.(type) {
 		case anyframe.PermissionRequest:
 			fmt.Println("may it use", p.ToolName)
-			answer := map[string]string{"decision": "approve", "tool_use_id": p.ToolUseID}
+			answer := map[string]any{"decision": anyframe.DecisionApprove, "tool_use_id": p.ToolUseID}
 			if _, err := client.Sessions.Respond(ctx, session.ID, answer); err != nil {
 				fmt.Println(err)
 				return

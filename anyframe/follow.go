@@ -32,11 +32,13 @@ const (
 //
 // Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
 // left.
-func (s *SessionsService) Follow(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
+func (s *SessionsService) Follow(
+	ctx context.Context, id string, o StreamOptions, opts ...CallOption,
+) iter.Seq2[Event, error] {
 	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
 		f := follow{
-			patience: patience{client: s.client, o: o, path: s.events(id).path},
+			patience: patience{client: s.client, o: o, opts: opts, request: s.events(id)},
 			s:        s, id: id, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID),
 		}
 		for {
@@ -68,7 +70,7 @@ type follow struct {
 // connection reads one connection to its end, which it returns; nil when the
 // consumer left, and bare [io.EOF] when the server ended the stream.
 func (f *follow) connection(ctx context.Context, yield func(Event, error) bool) error {
-	st, err := f.client.open(ctx, f.s.events(f.id), f.lastID, f.o)
+	st, err := f.open(ctx, f.lastID)
 	if err != nil {
 		return err
 	}
@@ -121,7 +123,7 @@ func (f *follow) verdict(ctx context.Context, err error) error {
 
 // ask looks whether the session is one to connect to again.
 func (f *follow) ask(ctx context.Context) error {
-	session, err := f.s.Get(ctx, f.id)
+	session, err := f.s.Get(ctx, f.id, f.opts...)
 	if err != nil {
 		if f.s.client.transient(err) {
 			return nil // no answer is no verdict
@@ -137,7 +139,7 @@ func (f *follow) ask(ctx context.Context) error {
 // passing reports whether a stream that ended with err is worth another try.
 func passing(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.kind == kindCaller || e.kind == kindArgument {
+	if !ok || e.kind == kindCaller || e.kind == kindArgument || e.lasting {
 		return false
 	}
 	if e.kind == kindTransport {
@@ -158,11 +160,19 @@ func (c *Client) transient(err error) bool {
 
 // patience is what is left of it with a stream that breaks.
 type patience struct {
-	client *Client
-	o      StreamOptions
-	path   string
-	stalls int           // reconnects since something new came
-	retry  time.Duration // what the stream's retry field said last; 0 is nothing
+	client   *Client
+	o        StreamOptions
+	opts     []CallOption
+	request  request
+	requests int           // made in all
+	stalls   int           // reconnects since something new came
+	retry    time.Duration // what the stream's retry field said last; 0 is nothing
+}
+
+// open connects, to continue after lastID.
+func (p *patience) open(ctx context.Context, lastID string) (*stream, error) {
+	p.requests++
+	return p.client.open(ctx, p.request, opening{o: p.o, opts: p.opts, lastEventID: lastID, attempt: p.requests})
 }
 
 // heard takes note of how long the server wants to be left alone.
@@ -178,7 +188,7 @@ func (p *patience) pause(ctx context.Context, cause error, lastID string) error 
 	if p.o.MaxStalls >= 0 && p.stalls >= p.o.MaxStalls {
 		if cause == io.EOF { //nolint:errorlint // connection never wraps it
 			cause = &Error{
-				Method: http.MethodGet, Path: p.path,
+				Method: http.MethodGet, Path: p.request.path, Attempts: p.requests,
 				Message: "the stream ends again and again without a new event", kind: kindTransport, cause: cause,
 			}
 		}
@@ -189,11 +199,13 @@ func (p *patience) pause(ctx context.Context, cause error, lastID string) error 
 	if e, ok := errors.AsType[*Error](cause); ok && e.RetryAfter != nil {
 		delay = max(delay, min(*e.RetryAfter, maxFollowRetryAfter))
 	}
+	p.client.log.InfoContext(ctx, "anyframe stream is reopened",
+		"path", p.request.path, "attempt", p.requests, "wait", delay, "last_event_id", lastID, "error", cause)
 	if p.o.OnReconnect != nil {
 		p.o.OnReconnect(Reconnect{Attempt: p.stalls, Cause: cause, Delay: delay, LastEventID: lastID})
 	}
 	if err := sleep(ctx, delay); err != nil {
-		return &Error{Method: http.MethodGet, Path: p.path, Message: err.Error(), kind: kindCaller, cause: err}
+		return &Error{Method: http.MethodGet, Path: p.request.path, Message: err.Error(), Attempts: p.requests, kind: kindCaller, cause: err}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -391,10 +392,24 @@ func TestFollowCanBeRangedOverAgainFromTheStart(t *testing.T) {
 }
 
 // batches notes what was yielded between two calls of OnIdle.
-type batches struct{ all []string }
+type batches struct {
+	mu  sync.Mutex // held to look or append
+	all []string
+}
 
-func (b *batches) add(e Event) { b.all = append(b.all, e.ID) }
-func (b *batches) flush()      { b.all = append(b.all, "flush") }
+func (b *batches) note(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = append(b.all, what)
+}
+
+func (b *batches) flush() { b.note("flush") }
+
+func (b *batches) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.all, " ")
+}
 
 func TestOnIdleIsCalledAfterEachBatchAndBeforeEachWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -404,7 +419,7 @@ func TestOnIdleIsCalledAfterEachBatchAndBeforeEachWait(t *testing.T) {
 			if err := sleep(ctx, time.Second); err != nil {
 				return err
 			}
-			if got := strings.Join(b.all, " "); got != "1 2 flush" {
+			if got := b.String(); got != "1 2 flush" {
 				t.Errorf("got %q while the stream waits, want 1 2 flush", got)
 			}
 			fmt.Fprint(w, "lf\n\n:\n\n:\n\n")
@@ -417,14 +432,14 @@ func TestOnIdleIsCalledAfterEachBatchAndBeforeEachWait(t *testing.T) {
 			return reset
 		}), cut(event(5)), ended)
 		for e, err := range s.Follow(t.Context(), "x", StreamOptions{OnIdle: b.flush, OnReconnect: func(Reconnect) {
-			b.all = append(b.all, "reconnect")
+			b.note("reconnect")
 		}}) {
 			if err == nil {
-				b.add(e)
+				b.note(e.ID)
 			}
 		}
 		want := "1 2 flush 3 flush 4 flush reconnect 5 flush reconnect"
-		if got := strings.Join(b.all, " "); got != want {
+		if got := b.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

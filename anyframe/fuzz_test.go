@@ -112,7 +112,7 @@ func FuzzBuildEvent(f *testing.F) {
 	})
 }
 
-// FuzzTime checks that any JSON value is a time, and that a time written is the
+// FuzzTime checks that a time is read or refused, and that a time written is the
 // one read.
 func FuzzTime(f *testing.F) {
 	for _, text := range []string{stamp, `1735689600.25`, `"2025-01-02 03:04:05.5"`, `null`, `-1e308`, `"9999-12-31T23:59:59-23:59"`, `[1]`, `"2025-01-01T00:00:00+24:00"`} {
@@ -120,8 +120,11 @@ func FuzzTime(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got Time
-		if err := json.Unmarshal(data, &got); (err == nil) != json.Valid(data) {
-			t.Fatalf("got %v, want an error just when it is not JSON", err)
+		if json.Unmarshal(data, &got) != nil {
+			if !got.IsZero() {
+				t.Fatalf("got %v with an error, want the zero time", got)
+			}
+			return
 		}
 		text, err := json.Marshal(got)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
 // SessionStatus is where a session is in its life. It is open: a value not
@@ -47,6 +49,8 @@ type Session struct {
 	IdleTimeoutS    int           `json:"idle_timeout_s"` // seconds
 	Previews        []Preview     `json:"previews"`
 	IsSetupSession  bool          `json:"is_setup_session"`
+	ErrorReason     string        `json:"error_reason"`   // why the status is StatusError; "" when not said
+	DriverUserID    *int64        `json:"driver_user_id"` // the user in control; nil when there is none
 	CreatedAt       Time          `json:"created_at"`
 	LastActive      Time          `json:"last_active"`
 }
@@ -130,15 +134,15 @@ type MessageResult struct {
 }
 
 func newMessageResult(raw json.RawMessage) *MessageResult {
-	var answer struct {
-		OK  *bool           `json:"ok"`
-		Seq json.RawMessage `json:"seq"`
-	}
-	// The answer is free JSON: members of another type count as absent, and Raw
-	// keeps what it was.
+	// The answer is free JSON: members that cannot be read count as absent, and
+	// Raw keeps what they were.
+	var answer map[string]json.RawMessage
 	_ = json.Unmarshal(raw, &answer)
-	r := &MessageResult{OK: answer.OK == nil || *answer.OK, Raw: raw}
-	if seq, err := strconv.ParseInt(looseString(answer.Seq), 10, 64); err == nil {
+	r := &MessageResult{OK: true, Raw: raw}
+	if ok, known := loose.Bool(answer["ok"]); known {
+		r.OK = ok
+	}
+	if seq, known := loose.Int(answer["seq"]); known {
 		r.Seq = &seq
 	}
 	return r
@@ -148,9 +152,10 @@ func newMessageResult(raw json.RawMessage) *MessageResult {
 type CreateSessionParams struct {
 	AgentID int64 // required
 
-	// IdleTimeout is how long the sandbox stays up unused. Whole seconds,
-	// rounded up; 0 means 300 s.
-	IdleTimeout time.Duration
+	// IdleTimeout is how long the sandbox stays up unused, in whole seconds,
+	// rounded up. nil means 300 s; a zero is sent as it is, and a negative one
+	// is refused.
+	IdleTimeout *time.Duration
 
 	Unsafe               bool   // runs the agent without permission prompts
 	ResumeFromSnapshotID *int64 // starts from this snapshot; nil from the agent's image
@@ -159,10 +164,10 @@ type CreateSessionParams struct {
 
 // MarshalJSON writes what the API expects to find in every request.
 func (p CreateSessionParams) MarshalJSON() ([]byte, error) {
-	const defaultIdle = 300 * time.Second
-	idle := p.IdleTimeout
-	if idle == 0 {
-		idle = defaultIdle
+	const defaultIdle time.Duration = 300 * time.Second
+	idle := defaultIdle
+	if p.IdleTimeout != nil {
+		idle = *p.IdleTimeout
 	}
 	return json.Marshal(struct {
 		AgentID      int64  `json:"agent_id"`
@@ -176,19 +181,4 @@ func (p CreateSessionParams) MarshalJSON() ([]byte, error) {
 // ResumeSessionParams are how a session comes back. The zero value will do.
 type ResumeSessionParams struct {
 	Unsafe bool `json:"unsafe"` // runs the agent without permission prompts
-}
-
-// looseString reads a JSON string or number as text; anything else is "".
-func looseString(raw json.RawMessage) string {
-	if len(raw) == 0 {
-		return ""
-	}
-	var s string
-	if raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
-		return s
-	}
-	if c := raw[0]; c == '-' || c >= '0' && c <= '9' {
-		return string(raw)
-	}
-	return ""
 }

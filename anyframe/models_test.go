@@ -109,8 +109,9 @@ var modelsOfTheAPI = []model{
 		Session{},
 		`{"id":"` + sid + `","agent_id":42,"status":"running","modal_sandbox_id":"sb","sandbox_url":"https://s",
 		"snapshot_image_id":"im","idle_timeout_s":300,"previews":[` + previewJSON + `],"is_setup_session":true,
+		"error_reason":"no capacity","driver_user_id":5,
 		"created_at":` + stamp + `,"last_active":` + stamp + `}`,
-		maybe("modal_sandbox_id", "sandbox_url", "snapshot_image_id", "previews", "is_setup_session"),
+		maybe("modal_sandbox_id", "sandbox_url", "snapshot_image_id", "previews", "is_setup_session", "error_reason", "driver_user_id"),
 	},
 	{Snapshot{}, `{"id":9,"modal_image_id":"im","label":"l","created_at":` + stamp + `}`, maybe("label")},
 	{SaveAsBaseResult{}, `{"warmup_image_id":"im","warmup_inputs_hash":"sha256:x"}`, nil},
@@ -364,7 +365,7 @@ func TestAttentionItemsKeepWhatTheyAre(t *testing.T) {
 
 func TestPreviewLogsAreReadFromFreeJSON(t *testing.T) {
 	for text, want := range map[string][]string{
-		`{"lines":["a","b"]}`: {"a", "b"}, `{"lines":[]}`: {}, `{"lines":["a",5]}`: nil, `{"lines":"a"}`: nil,
+		`{"lines":["a","b"]}`: {"a", "b"}, `{"lines":[]}`: {}, `{"lines":["a",5,{},null]}`: {"a", "5"}, `{"lines":"a"}`: nil,
 		`{"ok":false}`: nil, `["a"]`: nil, `"a"`: nil, ``: nil,
 	} {
 		if got := newPreviewLogs(json.RawMessage(text)); !slices.Equal(got.Lines, want) || string(got.Raw) != text {

@@ -51,9 +51,11 @@ var accountOperations = []operation{
 	{"Tokens.Create", func(ctx context.Context, c *Client) error { return value(c.Tokens.Create(ctx, "ci-bot")) }},
 	{"Tokens.Revoke", func(ctx context.Context, c *Client) error { return c.Tokens.Revoke(ctx, 3) }},
 	{"Credentials.Get", func(ctx context.Context, c *Client) error { return value(c.Credentials.Get(ctx)) }},
-	{"Credentials.SetClaude", func(ctx context.Context, c *Client) error { return c.Credentials.SetClaude(ctx, "sk-claude") }},
-	{"Credentials.SetCodex", func(ctx context.Context, c *Client) error { return c.Credentials.SetCodex(ctx, "sk-codex") }},
-	{"Credentials.SetGitHub", func(ctx context.Context, c *Client) error { return c.Credentials.SetGitHub(ctx, "ghp_x") }},
+	{"Credentials.SetClaude", func(ctx context.Context, c *Client) error {
+		return c.Credentials.SetClaude(ctx, NewSecret("sk-claude"))
+	}},
+	{"Credentials.SetCodex", func(ctx context.Context, c *Client) error { return c.Credentials.SetCodex(ctx, NewSecret("sk-codex")) }},
+	{"Credentials.SetGitHub", func(ctx context.Context, c *Client) error { return c.Credentials.SetGitHub(ctx, NewSecret("ghp_x")) }},
 	{"Credentials.ClearClaude", func(ctx context.Context, c *Client) error { return c.Credentials.ClearClaude(ctx) }},
 	{"Credentials.ClearCodex", func(ctx context.Context, c *Client) error { return c.Credentials.ClearCodex(ctx) }},
 	{"Credentials.ClearGitHub", func(ctx context.Context, c *Client) error { return c.Credentials.ClearGitHub(ctx) }},
@@ -84,7 +86,7 @@ var accountOperations = []operation{
 		return value(c.Connectors.InstallCatalogOAuth(ctx, "linear"))
 	}},
 	{"Connectors.InstallCatalogBearer", func(ctx context.Context, c *Client) error {
-		return value(c.Connectors.InstallCatalogBearer(ctx, "my_sentry-2", "sntrys_x"))
+		return value(c.Connectors.InstallCatalogBearer(ctx, "my_sentry-2", NewSecret("sntrys_x")))
 	}},
 	{"Connectors.Reauthorize", func(ctx context.Context, c *Client) error { return value(c.Connectors.Reauthorize(ctx, 7)) }},
 	{"Connectors.Delete", func(ctx context.Context, c *Client) error { return c.Connectors.Delete(ctx, 7) }},
@@ -214,11 +216,11 @@ var sessionOperations = []operation{
 	}},
 	{"Sessions.Create full", func(ctx context.Context, c *Client) error {
 		return value(c.Sessions.Create(ctx, CreateSessionParams{
-			AgentID: 42, IdleTimeout: 15 * time.Minute, Unsafe: true, ResumeFromSnapshotID: new(int64(9)), IsSetupSession: true,
+			AgentID: 42, IdleTimeout: new(15 * time.Minute), Unsafe: true, ResumeFromSnapshotID: new(int64(9)), IsSetupSession: true,
 		}))
 	}},
 	{"Sessions.Create zero", func(ctx context.Context, c *Client) error {
-		return value(c.Sessions.Create(ctx, CreateSessionParams{AgentID: 42, IdleTimeout: 0, Unsafe: false, IsSetupSession: false}))
+		return value(c.Sessions.Create(ctx, CreateSessionParams{AgentID: 42, IdleTimeout: nil, Unsafe: false, IsSetupSession: false}))
 	}},
 	{"Sessions.Get", func(ctx context.Context, c *Client) error { return value(c.Sessions.Get(ctx, sid)) }},
 	{"Sessions.Terminate", func(ctx context.Context, c *Client) error { return value(c.Sessions.Terminate(ctx, sid)) }},
@@ -310,7 +312,7 @@ var sessionOperations = []operation{
 
 // Helpers are made of operations; each has tests of its own.
 var helpers = []string{
-	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Sessions.Follow", "Sessions.Follower", "Sessions.MessageRaw", "Sessions.TranscriptAll",
+	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Do", "Sessions.Follow", "Sessions.MessageRaw", "Sessions.TranscriptAll",
 	"Sessions.Turn",
 }
 
@@ -412,7 +414,7 @@ func answerTo(r *http.Request, body string) (status int, contentType, text strin
 	case strings.HasPrefix(r.URL.Path, "/api/sessions"):
 		return 201, "application/json", `{"id":"` + sid + `","status":"running"}`
 	}
-	return 200, "application/json", `{"id":1,"state":"succeeded"}`
+	return 200, "application/json", `{"id":1,"connector_id":1,"url":"https://l","state":"succeeded"}`
 }
 
 func TestEveryMethodSendsWhatTheContractSays(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
 // The payload types known. What they hold is decoded by [Event.Payload].
@@ -16,6 +18,16 @@ const (
 	TypeQuestion          = "ask_user_question"
 	TypeResult            = "result"
 	TypeFailure           = "_error"
+)
+
+// Decision answers a [PermissionRequest], as the member "decision" of the body of
+// [SessionsService.Respond].
+type Decision string
+
+// The decisions known. The API documents only the first.
+const (
+	DecisionApprove Decision = "approve"
+	DecisionDeny    Decision = "deny"
 )
 
 // Payload is what an event says: one of [Assistant], [Text],
@@ -194,7 +206,8 @@ func (e Event) Payload() (Payload, error) {
 	request, toolUse, prompt := looseString(w.RequestID), looseString(w.ToolUseID), looseString(w.PromptID)
 	switch kind {
 	case TypeAssistant:
-		return Assistant{Blocks: blocks(w.Message, w.Content), Delta: string(w.Delta) == "true", Raw: e.Data}, nil
+		delta, _ := loose.Bool(w.Delta)
+		return Assistant{Blocks: blocks(w.Message, w.Content), Delta: delta, Raw: e.Data}, nil
 	case TypeUserMessage, TypeAssistantMessage:
 		return Text{Type: kind, Text: looseString(w.Text), Raw: e.Data}, nil
 	case TypePermissionRequest:

@@ -63,9 +63,9 @@ func TestTheAccountIsKept(t *testing.T) {
 	_, err := second.Me(ctx)
 	wantIs(t, err, anyframe.ErrUnauthorized)
 
-	done(t, c.Credentials.SetClaude(ctx, "sk-claude-1234"))
-	done(t, c.Credentials.SetCodex(ctx, "sk-codex-5678"))
-	done(t, c.Credentials.SetGitHub(ctx, "ghp_9012"))
+	done(t, c.Credentials.SetClaude(ctx, anyframe.NewSecret("sk-claude-1234")))
+	done(t, c.Credentials.SetCodex(ctx, anyframe.NewSecret("sk-codex-5678")))
+	done(t, c.Credentials.SetGitHub(ctx, anyframe.NewSecret("ghp_9012")))
 	got := must(c.Credentials.Get(ctx))(t)
 	if got.Claude.Last4 != "1234" || got.Codex.Last4 != "5678" || got.GitHub.Last4 != "9012" || got.Codex.UpdatedAt.IsZero() {
 		t.Errorf("got %+v, want all three set", got)
@@ -263,5 +263,15 @@ func TestAPersonAnswersWhatWaits(t *testing.T) {
 	}
 	if reply.String() != "It is green." {
 		t.Errorf("got %q, want the answer taken", reply.String())
+	}
+}
+
+func TestABootThatFailsGivesItsReason(t *testing.T) {
+	c, cp := connect(t)
+	cp.FailBoots(1)
+	made := must(c.Sessions.Create(t.Context(), anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)
+	_, err := c.Sessions.WaitUntilRunning(t.Context(), made.ID, quick)
+	if want := "anyframe: session " + made.ID + " is error: The scripted sandbox did not start"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

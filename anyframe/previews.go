@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
 // PreviewsService is the servers that run inside a session's sandbox and are
@@ -180,11 +182,8 @@ type PreviewLogs struct {
 // newPreviewLogs reads free JSON: what is not as usual is in Raw only.
 func newPreviewLogs(raw json.RawMessage) *PreviewLogs {
 	var answer struct {
-		Lines json.RawMessage `json:"lines"`
+		Lines []string `json:"lines"`
 	}
-	logs := &PreviewLogs{Raw: raw}
-	if json.Unmarshal(raw, &answer) == nil && json.Unmarshal(answer.Lines, &logs.Lines) != nil {
-		logs.Lines = nil
-	}
-	return logs
+	_ = loose.Object(raw, &answer) // Raw keeps what it was
+	return &PreviewLogs{Lines: answer.Lines, Raw: raw}
 }

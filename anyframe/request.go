@@ -1,10 +1,7 @@
 package anyframe
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,9 +15,10 @@ type request struct {
 	method  string
 	path    string // escaped, begins with /
 	query   url.Values
-	body    any      // nil sends none
-	reads   bool     // changes nothing, whatever the method says
-	secrets []string // in the body, to be kept out of errors
+	header  http.Header // from the caller's options
+	body    any         // nil sends none
+	reads   bool        // changes nothing, whatever the method says
+	secrets []string    // in the body, to be kept out of errors
 	err     *Error
 }
 
@@ -126,74 +124,8 @@ func (r request) reading() request {
 	return r
 }
 
-// fetch makes a call whose answer is one JSON value that must be there.
-func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) (*T, error) {
-	a, err := c.do(ctx, r, opts)
-	if err != nil {
-		return nil, err
-	}
-	v := new(T)
-	if len(a.body) == 0 || string(a.body) == "null" {
-		return nil, c.invalid(a, errors.New("no value"))
-	}
-	if err := json.Unmarshal(a.body, v); err != nil {
-		return nil, c.invalid(a, err)
-	}
-	if s, ok := any(v).(*Session); ok && s.ID == "" {
-		return nil, c.invalid(a, errors.New("session without an id"))
-	}
-	return v, nil
-}
-
-// fetchList is fetch for an array.
-func fetchList[T any](ctx context.Context, c *Client, r request, opts []CallOption) ([]T, error) {
-	list, err := fetch[[]T](ctx, c, r, opts)
-	if err != nil {
-		return nil, err
-	}
-	return *list, nil
-}
-
-// fetchRaw makes a call whose answer is any JSON value, or nothing.
-func fetchRaw(ctx context.Context, c *Client, r request, opts []CallOption) (json.RawMessage, error) {
-	a, err := c.do(ctx, r, opts)
-	if err != nil {
-		return nil, err
-	}
-	if len(a.body) == 0 {
-		return nil, nil
-	}
-	if !json.Valid(a.body) {
-		return nil, c.invalid(a, errors.New("not JSON"))
-	}
-	return a.body, nil
-}
-
 // send makes a call whose answer holds nothing; what it says is not read.
 func (c *Client) send(ctx context.Context, r request, opts []CallOption) error {
 	_, err := c.do(ctx, r, opts)
 	return err
-}
-
-// answer is a whole 2xx answer.
-type answer struct {
-	request   request
-	status    int
-	header    http.Header
-	requestID string
-	attempts  int
-	body      []byte
-}
-
-// invalid is a 2xx answer that is not what it should be.
-func (c *Client) invalid(a *answer, cause error) error {
-	e := &Error{
-		StatusCode: a.status, Message: "invalid response: " + cause.Error(), Method: a.request.method,
-		Path: a.request.path, RequestID: a.requestID, Attempts: a.attempts, Header: a.header,
-		// A copy: the rest may be large, and the error may be kept.
-		Body:  keysIn.ReplaceAll(bytes.Clone(a.body[:min(len(a.body), maxErrorBody)]), []byte(redacted)),
-		cause: fmt.Errorf("%w: %w", ErrInvalidResponse, cause),
-	}
-	c.redact(e, a.request)
-	return e
 }

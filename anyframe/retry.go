@@ -10,19 +10,23 @@ import (
 	"time"
 )
 
-// RetryPolicy says when a call is made again, and after how long.
+// RetryPolicy says when a call is retried, and after how long.
 //
 // A call that provably was not acted on, because no connection was made or the
-// answer was 429, is made again whatever its method. After 408, 500, 502, 503,
-// 504, a reset or a timeout only reads, PUT and DELETE are; never another POST or
-// a PATCH, for the server may have done it. Reads are all GETs, and looking at
-// previews, which is a POST on the wire. The wait is random between nothing and a bound
-// that doubles, unless the server's Retry-After says otherwise.
+// answer was 429, is retried whatever its method. After 408, 500, 502, 503, 504, a
+// reset or a timeout only reads, PUT and DELETE are; never another POST or a PATCH,
+// for the server may have done it. Reads are all GETs, and looking at previews,
+// which is a POST on the wire. A DELETE that finds nothing after an attempt whose
+// answer was lost has succeeded. What would fail again is never retried: another
+// 4xx, an invalid certificate, TLS where there is none. Redirects are not followed.
+//
+// The wait is random between nothing and a bound that doubles, unless the server's
+// Retry-After says otherwise.
 type RetryPolicy struct {
 	MaxRetries    int           // further attempts. 0 means 2, negative none
-	BaseDelay     time.Duration // bound of the first wait. 0 means 250 ms
-	MaxDelay      time.Duration // bound of any wait but Retry-After. 0 means 5 s
-	MaxRetryAfter time.Duration // a longer Retry-After is the caller's to wait for. 0 means 30 s
+	BaseDelay     time.Duration // bound of the first wait. 0 means 250 ms, negative no wait
+	MaxDelay      time.Duration // bound of any wait but Retry-After. 0 means 5 s, negative no wait
+	MaxRetryAfter time.Duration // a longer Retry-After is the caller's to wait for. 0 means 30 s, negative is any
 
 	// RetryUnavailable makes a POST or PATCH again that was answered 503 with a
 	// Retry-After, which usually, not surely, was not acted on. Default false.
@@ -30,28 +34,26 @@ type RetryPolicy struct {
 }
 
 func (p RetryPolicy) withDefaults() RetryPolicy {
-	switch {
-	case p.MaxRetries == 0:
-		p.MaxRetries = 2
-	case p.MaxRetries < 0:
-		p.MaxRetries = 0
-	}
-	if p.BaseDelay <= 0 {
-		p.BaseDelay = 250 * time.Millisecond
-	}
-	if p.MaxDelay <= 0 {
-		p.MaxDelay = 5 * time.Second
-	}
-	if p.MaxRetryAfter <= 0 {
-		p.MaxRetryAfter = 30 * time.Second
-	}
+	p.MaxRetries = max(orDefault(p.MaxRetries, 2), 0)
+	p.BaseDelay = max(orDefault(p.BaseDelay, 250*time.Millisecond), 0)
+	p.MaxDelay = max(orDefault(p.MaxDelay, 5*time.Second), 0)
+	p.MaxRetryAfter = max(orDefault(p.MaxRetryAfter, 30*time.Second), 0)
 	return p
+}
+
+// orDefault is how all limits are set: zero means the default, and what is
+// negative none.
+func orDefault[T int | time.Duration](set, otherwise T) T {
+	if set == 0 {
+		return otherwise
+	}
+	return set
 }
 
 // again reports whether a request that ended in e may be made again.
 func (p RetryPolicy) again(e *Error) bool {
 	switch {
-	case e.kind == kindCaller || e.kind == kindArgument:
+	case e.kind == kindCaller || e.kind == kindArgument || e.lasting:
 		return false
 	case e.StatusCode == http.StatusTooManyRequests:
 		return true
@@ -74,10 +76,13 @@ func (p RetryPolicy) again(e *Error) bool {
 // backoff is the wait before the nth further attempt, n from 1.
 func (p RetryPolicy) backoff(n int) time.Duration {
 	bound := p.MaxDelay
+	if p.BaseDelay == 0 {
+		bound = 0
+	}
 	if shift := n - 1; shift < 32 && p.BaseDelay<<shift < p.MaxDelay && p.BaseDelay<<shift > 0 {
 		bound = p.BaseDelay << shift
 	}
-	return rand.N(bound + 1) //nolint:gosec // jitter needs no secrecy
+	return rand.N(min(bound, math.MaxInt64-1) + 1) //nolint:gosec // jitter needs no secrecy
 }
 
 // wait returns how long to wait after e before the nth further attempt, and

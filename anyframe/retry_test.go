@@ -144,7 +144,8 @@ func TestRetryPolicyAndCallRetriesSetTheNumber(t *testing.T) {
 		{RetryPolicy{}, nil, 3},
 		{RetryPolicy{MaxRetries: -1}, nil, 1},
 		{RetryPolicy{MaxRetries: 4}, nil, 5},
-		{RetryPolicy{MaxRetries: 4}, []CallOption{CallRetries(0)}, 1},
+		{RetryPolicy{MaxRetries: 4}, []CallOption{CallRetries(0)}, 5},
+		{RetryPolicy{MaxRetries: 4}, []CallOption{CallRetries(-1)}, 1},
 		{RetryPolicy{MaxRetries: -1}, []CallOption{CallRetries(1)}, 2},
 		{RetryPolicy{}, []CallOption{CallRetries(-5)}, 1},
 	}
@@ -321,7 +322,8 @@ func TestNoTimeoutMeansNone(t *testing.T) {
 		call []CallOption
 	}{
 		{[]Option{WithTimeout(-1)}, nil},
-		{nil, []CallOption{CallTimeout(0)}},
+		{nil, []CallOption{CallTimeout(-1)}},
+		{[]Option{WithTimeout(-1)}, []CallOption{CallTimeout(0)}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			late := func(r *http.Request) (*http.Response, error) {

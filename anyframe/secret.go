@@ -1,16 +1,15 @@
 package anyframe
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 )
 
-// Secret is a token that prints as afm_…wxyz, in JSON and logs too. The zero
-// value is no token.
+// Secret is a token that prints as afm_…wxyz, in JSON and logs too. A call sends it
+// in the clear, also from a map or list of a request's body, and keeps it out of its
+// errors. The zero value is no token.
 type Secret struct {
 	value *string // fmt shows no strings behind pointers, not even where it passes methods over
 }
@@ -91,53 +90,4 @@ func (v EnvVars) values() []string {
 		list = append(list, value)
 	}
 	return list
-}
-
-const redacted = "[redacted]"
-
-// keysIn finds keys of this API, whole or cut off.
-var keysIn = regexp.MustCompile(`afm_[A-Za-z0-9_-]+`)
-
-// redact removes the key, and the secrets that were in the request, from all
-// that a server may have echoed.
-func (c *Client) redact(e *Error, r request) {
-	e.redact(c.key.reveal())
-	// What is shorter is no secret worth the holes it would leave in a message.
-	const shortest = 8
-	for _, s := range r.secrets {
-		if len(s) < shortest {
-			continue
-		}
-		e.redact(s)
-		quoted, err := json.Marshal(s)
-		if inJSON := strings.Trim(string(quoted), `"`); err == nil && inJSON != s {
-			e.redact(inJSON)
-		}
-	}
-}
-
-// redact removes one secret.
-func (e *Error) redact(key string) {
-	if bytes.Contains(e.Body, []byte(key)) {
-		e.Body = bytes.ReplaceAll(e.Body, []byte(key), []byte(redacted))
-	}
-	if bytes.Contains(e.Detail, []byte(key)) {
-		e.Detail = bytes.ReplaceAll(e.Detail, []byte(key), []byte(redacted))
-	}
-	e.Message = strings.ReplaceAll(e.Message, key, redacted)
-	e.RequestID = strings.ReplaceAll(e.RequestID, key, redacted)
-	for i := range e.Fields {
-		e.Fields[i].Msg = strings.ReplaceAll(e.Fields[i].Msg, key, redacted)
-		e.Fields[i].Type = strings.ReplaceAll(e.Fields[i].Type, key, redacted)
-		for j, part := range e.Fields[i].Loc {
-			if s, ok := part.(string); ok {
-				e.Fields[i].Loc[j] = strings.ReplaceAll(s, key, redacted)
-			}
-		}
-	}
-	for _, values := range e.Header {
-		for i, v := range values {
-			values[i] = strings.ReplaceAll(v, key, redacted)
-		}
-	}
 }

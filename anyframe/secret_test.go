@@ -93,11 +93,11 @@ func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
 	long := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(text)}))
 	for _, c := range []*Client{c, long} {
 		for i, err := range []error{
-			c.Credentials.SetClaude(t.Context(), secret),
-			c.Credentials.SetCodex(t.Context(), secret),
-			c.Credentials.SetGitHub(t.Context(), secret),
+			c.Credentials.SetClaude(t.Context(), NewSecret(secret)),
+			c.Credentials.SetCodex(t.Context(), NewSecret(secret)),
+			c.Credentials.SetGitHub(t.Context(), NewSecret(secret)),
 			value(c.Connectors.CreateBearer(t.Context(), CreateBearerConnectorParams{MCPURL: "u", DisplayName: "n", Token: NewSecret(secret)})),
-			value(c.Connectors.InstallCatalogBearer(t.Context(), "linear", secret)),
+			value(c.Connectors.InstallCatalogBearer(t.Context(), "linear", NewSecret(secret))),
 			value(c.Agents.Create(t.Context(), CreateAgentParams{Name: "n", EnvVars: EnvVars{"A": secret}})),
 			value(c.Agents.Update(t.Context(), 1, UpdateAgentParams{EnvVars: EnvVars{"A": secret}})),
 		} {
@@ -124,5 +124,40 @@ func TestAMalformedAnswerThatHoldsANewTokenDoesNotShowIt(t *testing.T) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !errors.Is(err, ErrInvalidResponse) || strings.Contains(string(e.Body), "brandnew") || !strings.Contains(string(e.Body), `{"id":"x"`) {
 		t.Errorf("got %v, %s, want the body without the token", err, e.Body)
+	}
+}
+
+func TestASecretInAMapIsSentAndNotShown(t *testing.T) {
+	var a asks
+	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"detail":%q}`, "bad: "+a.note(r))
+	})
+	secret := NewSecret("sk-very-secret")
+	config := map[string]any{"env": map[string]any{"TOKEN": secret}, "vars": EnvVars{"A": secret.Reveal()}}
+	for name, err := range map[string]error{
+		"mcp":        value(c.Agents.MCPs.Create(t.Context(), 1, CreateMCPParams{Name: "a", Transport: TransportStdio, Config: config})),
+		"mcp update": value(c.Agents.MCPs.Update(t.Context(), 1, 2, UpdateMCPParams{Config: config})),
+		"skill":      value(c.Agents.Skills.Create(t.Context(), 1, CreateSkillParams{Name: "a", Source: SkillInline, Content: config})),
+		"agent":      value(c.Agents.Create(t.Context(), CreateAgentParams{Name: "a", Permissions: config})),
+		"update":     value(c.Agents.Update(t.Context(), 1, UpdateAgentParams{Permissions: config})),
+		"message":    value(c.Sessions.MessageRaw(t.Context(), sid, config)),
+		"respond":    value(c.Sessions.Respond(t.Context(), sid, config)),
+		"do":         c.Do(t.Context(), "PATCH", "/api/x", config, nil),
+	} {
+		if err == nil || strings.Contains(err.Error(), secret.Reveal()) {
+			t.Errorf("%s: got %v, want a refusal without the secret", name, err)
+		}
+	}
+	if len(a.body) != 8 {
+		t.Errorf("got %d requests, want 8", len(a.body))
+	}
+	for _, body := range a.body {
+		if strings.Count(body, secret.Reveal()) != 2 {
+			t.Errorf("got %s, want both in the clear", body)
+		}
+	}
+	if fmt.Sprint(config) == "" || strings.Contains(fmt.Sprint(config), secret.Reveal()) {
+		t.Errorf("got %v, want the caller's map as it was", config)
 	}
 }

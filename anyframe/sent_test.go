@@ -58,14 +58,14 @@ func TestARefusedDialIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close() // nobody listens there now
-	e, err := say(t, "http://"+l.Addr().String(), newTransport())
+	e, err := say(t, "http://"+l.Addr().String(), DefaultTransport())
 	if e.Sent() || !errors.Is(err, ErrTransport) {
 		t.Errorf("got %v, sent %v, want a transport error, not sent", err, e.Sent())
 	}
 }
 
 func TestAnUnknownHostIsNotSent(t *testing.T) {
-	transport := newTransport()
+	transport := DefaultTransport()
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}
 	}
@@ -80,14 +80,14 @@ func TestATLSFailureIsNotSent(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	e, err := say(t, srv.URL, newTransport()) // which does not know the test's authority
+	e, err := say(t, srv.URL, DefaultTransport()) // which does not know the test's authority
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || e.Sent() || len(hits) != 0 {
 		t.Errorf("got %v, sent %v, want an unknown authority, not sent", err, e.Sent())
 	}
 }
 
 func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
-	transport := newTransport()
+	transport := DefaultTransport()
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -107,7 +107,7 @@ func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if e, err := say(t, base, newTransport()); !e.Sent() || !errors.Is(err, ErrTransport) {
+	if e, err := say(t, base, DefaultTransport()); !e.Sent() || !errors.Is(err, ErrTransport) {
 		t.Errorf("got %v, sent %v, want a transport error, sent", err, e.Sent())
 	}
 }
@@ -179,7 +179,7 @@ func newHTTP2Server(t *testing.T, h http.HandlerFunc, opts ...Option) *Client {
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	transport := newTransport()
+	transport := DefaultTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
@@ -199,7 +199,7 @@ func TestTheTransportSpeaksHTTP2(t *testing.T) {
 	if _, err := c.Sessions.Get(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
-	if h2 := newTransport().HTTP2; h2 == nil || h2.SendPingTimeout <= 0 || h2.PingTimeout <= 0 {
+	if h2 := DefaultTransport().HTTP2; h2 == nil || h2.SendPingTimeout <= 0 || h2.PingTimeout <= 0 {
 		t.Errorf("got %+v, want pings, or a dead peer is never noticed", h2)
 	}
 }

@@ -28,6 +28,9 @@ func (s *SessionsService) Create(ctx context.Context, p CreateSessionParams, opt
 	if id := p.ResumeFromSnapshotID; id != nil && *id <= 0 {
 		r = r.refuse("body", "resume_from_snapshot_id", "must be above 0")
 	}
+	if idle := p.IdleTimeout; idle != nil && *idle < 0 {
+		r = r.refuse("body", "idle_timeout_s", "must not be negative")
+	}
 	return fetch[Session](ctx, s.client, r, opts)
 }
 
@@ -75,11 +78,19 @@ func (s *SessionsService) SaveAsBase(ctx context.Context, id string, opts ...Cal
 func (s *SessionsService) Message(
 	ctx context.Context, id string, m Message, opts ...CallOption,
 ) (*MessageResult, error) {
-	raw, err := s.MessageRaw(ctx, id, m, opts...)
+	result, _, err := s.message(ctx, id, m, opts)
+	return result, err
+}
+
+// message is Message, and how many requests it took.
+func (s *SessionsService) message(
+	ctx context.Context, id string, m Message, opts []CallOption,
+) (result *MessageResult, attempts int, err error) {
+	a, err := s.client.ask(ctx, s.chat(id, "message", m), opts)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return newMessageResult(raw), nil
+	return newMessageResult(a.body), a.attempts, nil
 }
 
 // MessageRaw is [SessionsService.Message] with a body of the caller's own,
@@ -87,7 +98,7 @@ func (s *SessionsService) Message(
 func (s *SessionsService) MessageRaw(
 	ctx context.Context, id string, body any, opts ...CallOption,
 ) (json.RawMessage, error) {
-	return s.chat(ctx, post("/api/sessions/{session_id}/message", id), body, opts)
+	return fetchRaw(ctx, s.client, s.chat(id, "message", body), opts)
 }
 
 // Respond answers a question or a permission request of the agent with any
@@ -96,16 +107,20 @@ func (s *SessionsService) MessageRaw(
 func (s *SessionsService) Respond(
 	ctx context.Context, id string, body any, opts ...CallOption,
 ) (json.RawMessage, error) {
-	return s.chat(ctx, post("/api/sessions/{session_id}/respond", id), body, opts)
+	return fetchRaw(ctx, s.client, s.chat(id, "respond", body), opts)
 }
 
-func (s *SessionsService) chat(
-	ctx context.Context, r request, body any, opts []CallOption,
-) (json.RawMessage, error) {
+// chat is a request to the chat in the sandbox, with a body of the caller's.
+func (s *SessionsService) chat(id, what string, body any) request {
+	r := post("/api/sessions/{session_id}/"+what, id)
+	body, secrets, err := revealed(body)
+	if err != nil {
+		r = r.refuse("body", "body", err.Error())
+	}
 	if body == nil {
 		body = json.RawMessage("null") // a nil body would send none
 	}
-	return fetchRaw(ctx, s.client, r.json(body), opts)
+	return r.json(body).hide(secrets...)
 }
 
 // Transcript returns up to limit events after the one numbered since, in order.
@@ -114,11 +129,14 @@ func (s *SessionsService) chat(
 func (s *SessionsService) Transcript(
 	ctx context.Context, id string, since int64, limit int, opts ...CallOption,
 ) ([]ChatEvent, error) {
+	return fetchList[ChatEvent](ctx, s.client, transcript(id, since, limit), opts)
+}
+
+func transcript(id string, since int64, limit int) request {
 	if limit <= 0 {
 		limit = defaultTranscriptLimit
 	}
-	r := get("/api/sessions/{session_id}/transcript", id).ask("since", since).ask("limit", int64(limit))
-	return fetchList[ChatEvent](ctx, s.client, r, opts)
+	return get("/api/sessions/{session_id}/transcript", id).ask("since", since).ask("limit", int64(limit))
 }
 
 // TranscriptAll yields every event after the one numbered since, page by page.
@@ -129,7 +147,7 @@ func (s *SessionsService) TranscriptAll(
 	return func(yield func(ChatEvent, error) bool) {
 		last := since
 		for {
-			page, err := s.Transcript(ctx, id, last, defaultTranscriptLimit, opts...)
+			page, rows, err := fetchRows[ChatEvent](ctx, s.client, transcript(id, last, 0), opts)
 			if err != nil {
 				yield(ChatEvent{}, err)
 				return
@@ -144,7 +162,7 @@ func (s *SessionsService) TranscriptAll(
 					return
 				}
 			}
-			if len(page) < defaultTranscriptLimit || last == before {
+			if rows < defaultTranscriptLimit || last == before {
 				return
 			}
 		}

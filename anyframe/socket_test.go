@@ -115,7 +115,7 @@ func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, ow
 	srv.EnableHTTP2 = http2
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	own = newTransport()
+	own = DefaultTransport()
 	t.Cleanup(own.CloseIdleConnections)
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
@@ -152,10 +152,10 @@ func firstEvent(t *testing.T, c *Client) {
 func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
 	isolate(t)
 	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, false)
-	stranger := newTransport()
-	own := newTransport()
+	stranger := DefaultTransport()
+	own := DefaultTransport()
 	own.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial }
-	slow := newTransport()
+	slow := DefaultTransport()
 	slow.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -177,6 +177,9 @@ func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
 	isolate(t)
 	over := make(chan struct{})
 	base := listen(t, func(conn net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+			t.Error(err) // what is said before a request is no answer to it
+		}
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
 		_, _ = io.Copy(io.Discard, conn) // until it is left
 		close(over)
@@ -194,7 +197,7 @@ func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
 func TestAHeadHasItsTimeEvenWithoutALimit(t *testing.T) {
 	isolate(t)
 	base := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-	own := newTransport()
+	own := DefaultTransport()
 	own.ResponseHeaderTimeout = 50 * time.Millisecond
 	c := newClient(t, WithBaseURL(base), WithHTTPClient(&http.Client{Transport: own}), WithTimeout(-1))
 	if err := firstError(c.Sessions.Events(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrTransport) {
@@ -234,7 +237,7 @@ func TestAStreamGoesThroughTheProxyThatApplies(t *testing.T) {
 	var asked atomic.Pointer[string]
 	proxy := httptest.NewServer(once(t, func(r *http.Request) { asked.Store(new(r.RequestURI)) }))
 	t.Cleanup(proxy.Close)
-	own := newTransport()
+	own := DefaultTransport()
 	to, err := url.Parse(proxy.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/internal/sse"
@@ -34,6 +33,14 @@ type Event struct {
 }
 
 // StreamOptions say how a stream is read. The zero value will do.
+//
+// All streams are iterators that send nothing until ranged over, run in the
+// goroutine that ranges over them, yield an error at most once and last, and close
+// their connection when the loop is left. A stream has no timeout but for silence.
+//
+// An event's seq, the number in its id, rises through a session and may skip.
+// Events without one are passed on as they come and are not repeated when a
+// connection breaks.
 type StreamOptions struct {
 	// LastEventID is the event to continue after. "" replays the session's
 	// whole history first.
@@ -44,7 +51,8 @@ type StreamOptions struct {
 	// on an event is not counted. 0 means 90 s, negative no limit.
 	IdleTimeout time.Duration
 
-	// MaxEventSize bounds one event, in bytes as sent. 0 means 16 MiB.
+	// MaxEventSize bounds one event, in bytes as sent. 0 means 16 MiB, negative
+	// no limit.
 	MaxEventSize int
 
 	// MaxStalls is how many reconnects in a row Follow makes without a new
@@ -75,14 +83,11 @@ type Reconnect struct {
 }
 
 func (o StreamOptions) withDefaults() StreamOptions {
-	if o.IdleTimeout == 0 {
-		o.IdleTimeout = defaultIdleTimeout
-	}
-	if o.MaxEventSize <= 0 {
-		o.MaxEventSize = defaultMaxEventSize
-	}
-	if o.MaxStalls == 0 {
-		o.MaxStalls = defaultMaxStalls
+	o.IdleTimeout = orDefault(o.IdleTimeout, defaultIdleTimeout)
+	o.MaxStalls = orDefault(o.MaxStalls, defaultMaxStalls)
+	o.MaxEventSize = orDefault(o.MaxEventSize, defaultMaxEventSize)
+	if o.MaxEventSize < 0 {
+		o.MaxEventSize = math.MaxInt
 	}
 	return o
 }
@@ -92,10 +97,12 @@ func (o StreamOptions) withDefaults() StreamOptions {
 // its own. An error is yielded at most once and last; a stream that the server
 // ends between two events just ends. Leaving the loop closes the connection,
 // and so does the end of ctx.
-func (s *SessionsService) Events(ctx context.Context, id string, o StreamOptions) iter.Seq2[Event, error] {
+func (s *SessionsService) Events(
+	ctx context.Context, id string, o StreamOptions, opts ...CallOption,
+) iter.Seq2[Event, error] {
 	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
-		st, err := s.client.open(ctx, s.events(id), o.LastEventID, o)
+		st, err := s.client.open(ctx, s.events(id), opening{o: o, opts: opts, lastEventID: o.LastEventID, attempt: 1})
 		if err != nil {
 			yield(Event{}, err)
 			return
@@ -123,6 +130,7 @@ func (s *SessionsService) Events(ctx context.Context, id string, o StreamOptions
 type stream struct {
 	client    *Client
 	request   request
+	attempt   int             // which of the stream's requests it is
 	ctx       context.Context // the caller's
 	limited   context.Context // ends with ctx, and when the stream stalls
 	cancel    context.CancelCauseFunc
@@ -139,51 +147,70 @@ func (s *SessionsService) events(id string) request {
 	return get("/api/sessions/{session_id}/events", id)
 }
 
+// opening is how a connection is opened.
+type opening struct {
+	o           StreamOptions
+	opts        []CallOption
+	lastEventID string
+	attempt     int // which of the stream's requests it is, from 1
+}
+
 // open connects and checks that the answer is an event stream.
-func (c *Client) open(ctx context.Context, r request, lastEventID string, o StreamOptions) (*stream, error) {
+func (c *Client) open(ctx context.Context, r request, how opening) (*stream, error) {
+	o := how.o
+	r, call := c.prepare(r, how.opts)
 	if r.err != nil {
 		return nil, r.err
 	}
-	if strings.ContainsAny(lastEventID, "\r\n\x00") {
+	if strings.ContainsAny(how.lastEventID, "\r\n\x00") {
 		return nil, argumentError(r.method, r.path, "last event id: has a line end or NUL", nil)
+	}
+	if ctx.Err() != nil {
+		return nil, callerEnded(ctx, r, how.attempt-1)
 	}
 	headers := map[string]string{
 		"Accept":          "text/event-stream",
 		"Accept-Encoding": "identity", // else Go asks for gzip, and a gzip writer holds events back
 	}
-	if lastEventID != "" {
-		headers["Last-Event-ID"] = lastEventID
+	if how.lastEventID != "" {
+		headers["Last-Event-ID"] = how.lastEventID
 	}
 	limited, cancel := context.WithCancelCause(ctx)
 	// Until the stream is open, a call's limit holds: a timer and not a
 	// deadline, since it must be possible to take it away.
 	var limit *time.Timer
-	if c.timeout > 0 {
-		limit = time.AfterFunc(c.timeout, func() { cancel(timeoutError(c.timeout)) })
+	if call.timeout > 0 {
+		limit = time.AfterFunc(call.timeout, func() { cancel(timeoutError(call.timeout)) })
 	}
-	st := &stream{client: c, request: r, ctx: ctx, limited: limited, cancel: cancel, wire: new(wire)}
+	st := &stream{
+		client: c, request: r, attempt: how.attempt, ctx: ctx, limited: limited, cancel: cancel, wire: new(wire),
+	}
 	start := time.Now()
 	resp, err := c.roundTrip(st.wire.trace(limited), c.streams, r, nil, headers) //nolint:bodyclose // close does
 	if err != nil {
 		e := c.failure(ctx, limited, r, st.wire, err)
+		e.Attempts = how.attempt
 		st.stop(limit)
-		c.logAttempt(ctx, r, start, nil, e)
+		c.logAttempt(ctx, r, how.attempt, start, nil, e)
+		call.capture.fill(0, nil, how.attempt, nil)
 		return nil, e
 	}
+	call.capture.fill(resp.StatusCode, resp.Header, how.attempt, nil)
 	// Nothing else of the answer is kept for as long as the stream lasts.
 	st.requestID, st.closer = requestID(resp.Header), resp.Body
 	if err := st.refused(resp); err != nil {
 		st.stop(limit)
 		st.closer.Close()
-		c.logAttempt(ctx, r, start, resp, err)
+		c.logAttempt(ctx, r, how.attempt, start, resp, err)
 		return nil, err
 	}
 	if limit != nil && !limit.Stop() { // it fired while the headers came, and has yet to cancel perhaps
-		e := c.failure(ctx, limited, r, st.wire, timeoutError(c.timeout))
+		e := c.failure(ctx, limited, r, st.wire, timeoutError(call.timeout))
+		e.Attempts = how.attempt
 		st.close()
 		return nil, e
 	}
-	c.logAttempt(ctx, r, start, resp, nil)
+	c.logAttempt(ctx, r, how.attempt, start, resp, nil)
 	st.body.r, st.body.idle, st.body.stalled = resp.Body, o.IdleTimeout, func() {
 		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
 	}
@@ -208,7 +235,9 @@ func (st *stream) refused(resp *http.Response) error {
 	var cause error
 	switch encoding := resp.Header.Get("Content-Encoding"); {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return st.client.refusal(st.request, resp)
+		e := st.client.refusal(st.request, resp)
+		e.Attempts = st.attempt
+		return e
 	case resp.StatusCode == http.StatusNoContent:
 		cause = ErrStreamEnded
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
@@ -222,7 +251,7 @@ func (st *stream) refused(resp *http.Response) error {
 	}
 	return &Error{
 		StatusCode: resp.StatusCode, Message: cause.Error(), Method: st.request.method, Path: st.request.path,
-		RequestID: requestID(resp.Header), Header: resp.Header, Attempts: 1, cause: cause,
+		RequestID: requestID(resp.Header), Header: resp.Header, Attempts: st.attempt, cause: cause,
 	}
 }
 
@@ -245,7 +274,7 @@ func (st *stream) ended(err error) error {
 		err = &EventTooLargeError{ID: st.dec.PartialID(), Limit: st.maxEvent}
 	}
 	e := st.client.failure(st.ctx, st.limited, st.request, st.wire, fmt.Errorf("read stream: %w", err))
-	e.Attempts, e.RequestID = 1, st.requestID
+	e.Attempts, e.RequestID = st.attempt, st.requestID
 	if errors.Is(err, ErrEventTooLarge) && e.kind == kindTransport {
 		e.kind = kindAnswer // the connection is as well as ever
 	}
@@ -257,69 +286,6 @@ func (st *stream) close() {
 	st.cancel(nil)
 	st.body.stop()
 	st.closer.Close()
-}
-
-// idleReader detects a read that takes too long. Only reads count, so that a
-// slow consumer is not mistaken for a silent server. Its timer runs all the time
-// and looks when the present read began, so that a read that does not wait sets
-// no timer.
-type idleReader struct {
-	r       io.Reader
-	idle    time.Duration // 0 is no limit
-	stalled func()
-	onIdle  func() // may be nil
-	batch   bool   // events were yielded since the last call of onIdle
-
-	timer *time.Timer
-	made  time.Time
-	since atomic.Int64 // when the present read began, in ns after made, plus 1; 0 when none waits
-	over  atomic.Bool
-}
-
-func (r *idleReader) Read(p []byte) (int, error) {
-	r.idleNow()
-	if r.idle > 0 {
-		r.since.Store(int64(time.Since(r.made)) + 1)
-		defer r.since.Store(0)
-	}
-	return r.r.Read(p)
-}
-
-// idleNow calls onIdle if events were yielded since it was called last.
-func (r *idleReader) idleNow() {
-	if r.batch = r.batch && r.onIdle != nil; r.batch {
-		r.batch = false
-		r.onIdle()
-	}
-}
-
-// watch starts the timer.
-func (r *idleReader) watch() {
-	if r.idle > 0 {
-		r.made = time.Now()
-		r.timer = time.AfterFunc(math.MaxInt64, r.look)
-		r.timer.Reset(r.idle) // not at once: look needs the timer
-	}
-}
-
-func (r *idleReader) look() {
-	left := r.idle
-	if since := r.since.Load(); since > 0 {
-		left -= time.Since(r.made) - time.Duration(since-1)
-	}
-	switch {
-	case r.over.Load():
-	case left <= 0:
-		r.stalled()
-	default:
-		r.timer.Reset(left)
-	}
-}
-
-func (r *idleReader) stop() {
-	if r.over.Store(true); r.timer != nil {
-		r.timer.Stop()
-	}
 }
 
 // parseSeq reads an id as a number: ASCII digits only, and 0 for all else.

@@ -42,7 +42,7 @@ func newServer(t *testing.T, h http.HandlerFunc, opts ...Option) *Client {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	transport := newTransport()
+	transport := DefaultTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	hc := &http.Client{Transport: transport}
 	return newClient(t, append([]Option{WithBaseURL(srv.URL), WithHTTPClient(hc)}, opts...)...)

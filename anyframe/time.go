@@ -2,50 +2,81 @@ package anyframe
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Time is a moment as the API writes it. It reads ISO 8601 with or without a
-// zone (none means UTC) and with any number of decimals, and Unix seconds as a
-// number. Absent, null and unreadable times are the zero time: a stamp nobody
-// reads is no reason to lose an answer.
+// Time is a moment as the API writes it. It reads ISO 8601, in the extended form
+// (2025-01-02T03:04:05Z) and in the basic form (20250102T030405Z), with or without
+// a zone (none means UTC), with any number of decimals, and a date alone; and Unix
+// time as a number, in seconds or, where these would be beyond the year 9999, in
+// milliseconds. Null and an empty text are the zero time. Anything else is an error; in an answer of
+// the API such a time counts as absent, since a stamp is no reason to lose an
+// answer.
 type Time struct{ time.Time }
 
-// The layouts without a zone are read as UTC. Go accepts decimals after the
-// seconds of a layout that has none.
-var timeLayouts = []string{
-	time.RFC3339,
-	"2006-01-02T15:04:05Z0700",
-	"2006-01-02T15:04:05Z07",
-	"2006-01-02T15:04:05",
-	"2006-01-02",
-}
+// timeLayouts are tried in order. Those without a zone are read as UTC. Go accepts
+// decimals after the seconds of a layout that has none.
+var timeLayouts = func() (all []string) {
+	for _, form := range []struct{ date, clock, minutes string }{
+		{"2006-01-02", "15:04:05", "15:04"}, {"20060102", "150405", "1504"},
+	} {
+		for _, clock := range []string{form.clock, form.minutes} {
+			for _, zone := range []string{"Z07:00", "Z0700", "Z07", ""} {
+				all = append(all, form.date+"T"+clock+zone)
+			}
+		}
+		all = append(all, form.date)
+	}
+	return all
+}()
 
-// UnmarshalJSON never fails on a JSON value.
+// UnmarshalJSON accepts what is described at the type.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	t.Time = time.Time{}
-	if len(data) > 0 && data[0] != '"' {
-		t.Time = unixTime(string(data))
+	var s string
+	switch {
+	case string(data) == "null":
+		return nil
+	case len(data) > 0 && data[0] != '"':
+		var ok bool
+		if t.Time, ok = unixTime(string(data)); !ok {
+			return fmt.Errorf("anyframe: %.40q is no time", data)
+		}
 		return nil
 	}
-	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
 		return err
 	}
-	if len(s) > 10 && s[10] == ' ' {
-		s = s[:10] + "T" + s[11:]
+	if s == "" {
+		return nil
 	}
-	s = strings.ReplaceAll(strings.ToUpper(s), " ", "")
-	for _, layout := range timeLayouts {
-		if parsed, err := time.Parse(layout, s); err == nil {
-			t.Time = parsed
-			return nil
+	parsed, err := parseTime(s)
+	if err != nil {
+		return err
+	}
+	t.Time = parsed
+	return nil
+}
+
+func parseTime(s string) (time.Time, error) {
+	text := strings.ToUpper(strings.TrimSpace(s))
+	for _, date := range []int{len("2006-01-02"), len("20060102")} {
+		if len(text) > date && text[date] == ' ' {
+			text = text[:date] + "T" + text[date+1:]
+			break
 		}
 	}
-	return nil
+	text = strings.Replace(text, " ", "", 1) // before a zone
+	for _, layout := range timeLayouts {
+		if parsed, err := time.Parse(layout, text); err == nil {
+			return parsed, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("anyframe: %.40q is no time of ISO 8601", s)
 }
 
 // MarshalJSON writes RFC 3339, in UTC where the zone is one that RFC 3339 does
@@ -59,13 +90,16 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte("null"), nil
 }
 
-func unixTime(number string) time.Time {
+func unixTime(number string) (_ time.Time, ok bool) {
 	seconds, err := strconv.ParseFloat(number, 64)
 	const year10000 = 253402300800
-	if err != nil || math.Abs(seconds) >= year10000 { // no seconds, surely
-		return time.Time{}
+	if math.Abs(seconds) >= year10000 {
+		seconds /= 1000
+	}
+	if err != nil || math.Abs(seconds) >= year10000 {
+		return time.Time{}, false
 	}
 	whole, part := math.Modf(seconds)
 	// A float64 of today's seconds is good to a microsecond at best.
-	return time.Unix(int64(whole), int64(math.Round(part*1e6))*1000).UTC()
+	return time.Unix(int64(whole), int64(math.Round(part*1e6))*1000).UTC(), true
 }

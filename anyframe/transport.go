@@ -3,21 +3,26 @@ package anyframe
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// newTransport returns the transport of a client that brings none. It shares
-// nothing with [http.DefaultTransport].
-func newTransport() *http.Transport {
+// DefaultTransport returns a new transport, set up as that of a client that is
+// given none. It is for who needs more of it than [WithTLSConfig],
+// [WithDialContext] and [WithProxy] change: change the copy and pass it to
+// [WithHTTPClient].
+func DefaultTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -29,7 +34,7 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		// The last resort when the caller has switched timeouts off.
-		ResponseHeaderTimeout: 2 * time.Minute,
+		ResponseHeaderTimeout:  2 * time.Minute,
 		MaxResponseHeaderBytes: 1 << 20,
 		// Thousands of conversations go on with one host; keep the connections
 		// of their calls, and never make one queue.
@@ -70,17 +75,22 @@ func (w *wire) unsent(err error) bool {
 // do makes the call, again where the policy lets it, and returns a 2xx answer,
 // all of it read, or an *Error.
 func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer, error) {
+	r, o := c.prepare(r, opts)
 	if r.err != nil {
 		return nil, r.err
 	}
-	o := c.callOptions(opts)
-	body, err := encodeBody(r.body)
+	body, err := o.content(r)
 	if err != nil {
 		return nil, argumentError(r.method, r.path, "body: "+err.Error(), err)
 	}
 	acted := false
 	for n := 1; ; n++ {
-		a, e := c.attempt(ctx, r, body, o.timeout)
+		if ctx.Err() != nil {
+			e := callerEnded(ctx, r, n-1)
+			e.unsent = !acted
+			return nil, e
+		}
+		a, e := c.attempt(ctx, r, n, body, o.timeout)
 		if e != nil && e.StatusCode == http.StatusNotFound && r.method == http.MethodDelete && acted {
 			// An attempt before did it and its answer was lost.
 			a, e = &answer{request: r, status: e.StatusCode, header: e.Header, requestID: e.RequestID}, nil
@@ -100,23 +110,20 @@ func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer,
 		if !worth {
 			return nil, e
 		}
+		c.logRetry(ctx, r, e, d)
 		if err := sleep(ctx, d); err != nil {
 			return nil, &Error{
 				Method: r.method, Path: r.path, Message: err.Error(), Attempts: n, kind: kindCaller,
-				unsent: !acted, cause: fmt.Errorf("%w, while waiting to try again after %w", err, e),
+				unsent: !acted, cause: fmt.Errorf("%w, while waiting to retry after %w", err, e),
 			}
 		}
 	}
 }
 
 // attempt makes one request and reads its whole answer within the timeout.
-func (c *Client) attempt(ctx context.Context, r request, body []byte, timeout time.Duration) (*answer, *Error) {
-	if ctx.Err() != nil {
-		err := contextError(ctx)
-		return nil, &Error{
-			Method: r.method, Path: r.path, Message: err.Error(), kind: kindCaller, unsent: true, cause: err,
-		}
-	}
+func (c *Client) attempt(
+	ctx context.Context, r request, n int, body []byte, timeout time.Duration,
+) (*answer, *Error) {
 	start := time.Now()
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if timeout > 0 {
@@ -127,18 +134,18 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, timeout ti
 	resp, err := c.roundTrip(w.trace(limited), c.calls, r, body, nil)
 	if err != nil {
 		e := c.failure(ctx, limited, r, &w, err)
-		c.logAttempt(ctx, r, start, nil, e)
+		c.logAttempt(ctx, r, n, start, nil, e)
 		return nil, e
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		e := c.refusal(r, resp)
-		c.logAttempt(ctx, r, start, resp, nil)
+		c.logAttempt(ctx, r, n, start, resp, nil)
 		return nil, e
 	}
 	data, tooLarge, err := readBody(resp.Body, maxBody)
 	if tooLarge {
-		c.logAttempt(ctx, r, start, resp, ErrResponseTooLarge)
+		c.logAttempt(ctx, r, n, start, resp, ErrResponseTooLarge)
 		return nil, &Error{
 			StatusCode: resp.StatusCode, Message: ErrResponseTooLarge.Error(), Method: r.method, Path: r.path,
 			RequestID: requestID(resp.Header), Header: resp.Header, cause: ErrResponseTooLarge,
@@ -146,17 +153,18 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, timeout ti
 	}
 	if err != nil {
 		e := c.failure(ctx, limited, r, &w, fmt.Errorf("read answer: %w", err))
-		c.logAttempt(ctx, r, start, resp, e)
+		c.logAttempt(ctx, r, n, start, resp, e)
 		return nil, e
 	}
-	c.logAttempt(ctx, r, start, resp, nil)
+	c.logAttempt(ctx, r, n, start, resp, nil)
 	return &answer{
 		request: r, status: resp.StatusCode, header: resp.Header, requestID: requestID(resp.Header),
 		body: bytes.TrimSpace(data),
 	}, nil
 }
 
-// roundTrip makes one HTTP request. headers are set last.
+// roundTrip makes one HTTP request. headers are set last, after those of the
+// caller's options.
 func (c *Client) roundTrip(
 	ctx context.Context, hc *http.Client, r request, body []byte, headers map[string]string,
 ) (*http.Response, error) {
@@ -178,6 +186,7 @@ func (c *Client) roundTrip(
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	maps.Copy(req.Header, r.header)
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
@@ -199,8 +208,49 @@ func (c *Client) failure(ctx, limited context.Context, r request, w *wire, err e
 		e.cause = context.Cause(limited)
 	}
 	e.Message = e.cause.Error()
+	if e.kind == kindTransport {
+		if why := lasting(err); why != "" {
+			e.lasting = true
+			e.Message = why + ": " + e.Message
+		}
+		if e.unsent {
+			c.tellOther(e)
+		}
+	}
 	c.redact(e, r)
 	return e
+}
+
+// lasting says why a request that failed with err would fail again; "" when it
+// may not.
+func lasting(err error) string {
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
+	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, name := errors.AsType[x509.HostnameError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, roots := errors.AsType[x509.SystemRootsError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	var alerted *net.OpError // crypto/tls reports the other side's alerts like this
+	switch {
+	case verification || authority || name || invalid || roots:
+		return "the server's certificate is not valid for this client"
+	case errors.Is(err, http.ErrSchemeMismatch) || record:
+		return "the server does not speak TLS on this port"
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert of TLS
+		return "the server speaks TLS on this port, so the base URL must begin with https"
+	case alert, errors.As(err, &alerted) && alerted.Op == "remote error" && !strings.Contains(err.Error(), "internal error"):
+		return "the server refuses the TLS connection"
+	}
+	return ""
+}
+
+// callerEnded is a request that was not made since the caller's context is over.
+func callerEnded(ctx context.Context, r request, attempts int) *Error {
+	err := contextError(ctx)
+	return &Error{
+		Method: r.method, Path: r.path, Message: err.Error(), Attempts: attempts, kind: kindCaller, unsent: true, cause: err,
+	}
 }
 
 // contextError is why ctx ended, the cause given by whoever ended it included.
@@ -217,24 +267,8 @@ func timeoutError(d time.Duration) error {
 	return fmt.Errorf("no whole answer within %v: %w", d, context.DeadlineExceeded)
 }
 
-// refusal is an answer that is not the one wanted. It reads the body.
-func (c *Client) refusal(r request, resp *http.Response) *Error {
-	e := &Error{
-		StatusCode: resp.StatusCode, Method: r.method, Path: r.path, Header: resp.Header,
-		RequestID: requestID(resp.Header), RetryAfter: parseRetryAfter(resp.Header), reads: r.reads,
-	}
-	// However the body ends, the status is what counts.
-	e.Body, _, _ = readBody(resp.Body, maxErrorBody)
-	// Once as it came, before a message is cut out of it, and once as it reads
-	// with its escapes undone.
-	c.redact(e, r)
-	e.parseAnswer(e.Body)
-	c.redact(e, r)
-	return e
-}
-
-func (c *Client) logAttempt(ctx context.Context, r request, start time.Time, resp *http.Response, err error) {
-	attrs := []any{"method", r.method, "path", r.path, "duration", time.Since(start)}
+func (c *Client) logAttempt(ctx context.Context, r request, n int, start time.Time, resp *http.Response, err error) {
+	attrs := []any{"method", r.method, "path", r.path, "attempt", n, "duration", time.Since(start)}
 	if resp != nil {
 		attrs = append(attrs, "status", resp.StatusCode, "request_id", requestID(resp.Header))
 	}
@@ -244,25 +278,15 @@ func (c *Client) logAttempt(ctx context.Context, r request, start time.Time, res
 	c.log.DebugContext(ctx, "anyframe request", attrs...)
 }
 
-func (i *ResponseInfo) fill(status int, h http.Header, attempts int, body []byte) {
-	if i != nil {
-		*i = ResponseInfo{StatusCode: status, Header: h, RequestID: requestID(h), Attempts: attempts, Body: body}
+// logRetry says that the attempt that ended in e is followed by another.
+func (c *Client) logRetry(ctx context.Context, r request, e *Error, wait time.Duration) {
+	attrs := []any{"method", r.method, "path", r.path, "attempt", e.Attempts, "wait", wait}
+	if e.StatusCode != 0 {
+		attrs = append(attrs, "status", e.StatusCode, "request_id", e.RequestID)
+	} else {
+		attrs = append(attrs, "error", e)
 	}
+	c.log.InfoContext(ctx, "anyframe request is retried", attrs...)
 }
 
 func requestID(h http.Header) string { return h.Get("X-Request-Id") }
-
-// encodeBody writes the body as the caller means it: without the HTML escapes
-// that encoding/json adds.
-func encodeBody(body any) ([]byte, error) {
-	if body == nil {
-		return nil, nil
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(body); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}

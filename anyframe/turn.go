@@ -29,23 +29,23 @@ var errTurnOver = errors.New("the turn is over")
 // Turn knows one turn from the next only by their order: with two at once in the
 // same session, each ends with the first result.
 func (s *SessionsService) Turn(
-	ctx context.Context, id string, m Message, o StreamOptions,
+	ctx context.Context, id string, m Message, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		sent, err := s.Message(ctx, id, m)
+		sent, attempts, err := s.message(ctx, id, m, opts)
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
 		o := o // a second range is another turn
-		if err := s.resumePoint(id, sent, &o); err != nil {
+		if err := s.resumePoint(id, sent, attempts, &o); err != nil {
 			yield(Event{}, err)
 			return
 		}
 		ctx, leave := context.WithCancelCause(ctx)
 		defer leave(nil)
 		var grace *time.Timer // set once the turn has failed
-		for e, err := range s.Follow(ctx, id, o) {
+		for e, err := range s.Follow(ctx, id, o, also(opts, bodyless)...) {
 			if grace != nil {
 				grace.Stop()
 			}
@@ -71,9 +71,9 @@ func (s *SessionsService) Turn(
 
 // resumePoint sets o.LastEventID to the event before the message that was sent,
 // unless the caller has set it.
-func (s *SessionsService) resumePoint(id string, sent *MessageResult, o *StreamOptions) error {
+func (s *SessionsService) resumePoint(id string, sent *MessageResult, attempts int, o *StreamOptions) error {
 	r := post("/api/sessions/{session_id}/message", id)
-	e := &Error{Method: r.method, Path: r.path, Attempts: 1}
+	e := &Error{Method: r.method, Path: r.path, Attempts: attempts}
 	switch {
 	case !sent.OK:
 		e.Message = "the message was not taken: " + string(sent.Raw)

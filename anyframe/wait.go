@@ -22,19 +22,18 @@ const staleGrace = 15 * time.Second
 type WaitOptions struct {
 	// Timeout bounds the whole wait. 0 means 180 s for a session and 600 s for
 	// a build, unless the context has a deadline, which then is the only bound.
+	// Negative means no limit.
 	Timeout time.Duration
 	// Interval is the time between looks. 0 means 1 s for a session and 2 s for
-	// a build.
+	// a build, negative none.
 	Interval time.Duration
 	// OnPoll, when set, is told what each look found and the time since the start.
 	OnPoll func(status string, elapsed time.Duration)
 }
 
 func (o WaitOptions) withDefaults(timeout, interval time.Duration, bounded bool) WaitOptions {
-	if o.Interval <= 0 {
-		o.Interval = interval
-	}
-	if o.Timeout <= 0 && !bounded {
+	o.Interval = max(orDefault(o.Interval, interval), 0)
+	if o.Timeout == 0 && !bounded {
 		o.Timeout = timeout
 	}
 	return o
@@ -45,8 +44,10 @@ func (o WaitOptions) withDefaults(timeout, interval time.Duration, bounded bool)
 // with a [*SessionStateError]; the end of the time with a [*WaitTimeoutError].
 // Any other status, known or not, is waited out, and so is one failed look
 // between two that succeed.
-func (s *SessionsService) WaitUntilRunning(ctx context.Context, id string, o WaitOptions) (*Session, error) {
-	w := s.newWaiter(ctx, id, o)
+func (s *SessionsService) WaitUntilRunning(
+	ctx context.Context, id string, o WaitOptions, opts ...CallOption,
+) (*Session, error) {
+	w := s.newWaiter(ctx, id, o, opts)
 	defer w.cancel()
 	return w.until(func(session *Session) (bool, error) {
 		if session.Status.stopped() {
@@ -61,8 +62,10 @@ func (s *SessionsService) WaitUntilRunning(ctx context.Context, id string, o Wai
 // paused, and lets one that is stopping stop first. A session in error cannot
 // be brought up and is a [*SessionStateError]. When the resume is refused and
 // the session does not come up all the same, it returns the refusal.
-func (s *SessionsService) EnsureRunning(ctx context.Context, id string, o WaitOptions) (*Session, error) {
-	w := s.newWaiter(ctx, id, o)
+func (s *SessionsService) EnsureRunning(
+	ctx context.Context, id string, o WaitOptions, opts ...CallOption,
+) (*Session, error) {
+	w := s.newWaiter(ctx, id, o, also(opts, bodyless))
 	defer w.cancel()
 	var resumed time.Time // zero before the resume
 	var refusal error
@@ -83,7 +86,7 @@ func (s *SessionsService) EnsureRunning(ctx context.Context, id string, o WaitOp
 			return false, &SessionStateError{Session: session}
 		}
 		resumed = time.Now()
-		again, err := s.Resume(w.ctx, id, ResumeSessionParams{})
+		again, err := s.Resume(w.ctx, id, ResumeSessionParams{}, opts...)
 		if errors.Is(err, ErrConflict) {
 			refusal = err // or somebody else was quicker: the next look tells
 			return false, nil
@@ -96,10 +99,12 @@ func (s *SessionsService) EnsureRunning(ctx context.Context, id string, o WaitOp
 	})
 }
 
-func (s *SessionsService) newWaiter(ctx context.Context, id string, o WaitOptions) *waiter[Session] {
+func (s *SessionsService) newWaiter(
+	ctx context.Context, id string, o WaitOptions, opts []CallOption,
+) *waiter[Session] {
 	w := &waiter[Session]{
 		client: s.client, what: "session " + id + " running",
-		look:   func(ctx context.Context) (*Session, error) { return s.Get(ctx, id) },
+		look:   func(ctx context.Context) (*Session, error) { return s.Get(ctx, id, opts...) },
 		status: func(session *Session) string { return string(session.Status) },
 	}
 	w.begin(ctx, o, defaultSessionWait, defaultSessionInterval)

@@ -191,7 +191,7 @@ func validBaseURL(u string) bool {
 	if u == "" {
 		return true
 	}
-	_, err := anyframe.New(anyframe.WithAPIKey("afm_x"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
+	_, err := anyframe.New(anyframe.WithAPIKey("afm_placeholder"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
 	return err == nil
 }
 

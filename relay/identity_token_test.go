@@ -196,7 +196,7 @@ func TestIdentity_UnsafeKey_RefusedAtStart(t *testing.T) {
 		"a key of SSH":             {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI0123456789 ann@site", "public key"},
 	} {
 		c := relay.DefaultConfig()
-		c.APIKey, c.AgentID, c.IdentityKey = "afm_x", 1, relay.Secret(tt.key)
+		c.APIKey, c.AgentID, c.IdentityKey = "afm_x1234", 1, relay.Secret(tt.key)
 		err := c.Validate()
 		if err == nil || !strings.HasPrefix(err.Error(), "RELAY_IDENTITY_KEY ") || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got error %v, want one of RELAY_IDENTITY_KEY that speaks of %s", name, err, tt.want)
@@ -206,7 +206,7 @@ func TestIdentity_UnsafeKey_RefusedAtStart(t *testing.T) {
 		}
 	}
 	c := relay.DefaultConfig()
-	c.APIKey, c.AgentID, c.IdentityAudience = "afm_x", 1, "relay"
+	c.APIKey, c.AgentID, c.IdentityAudience = "afm_x1234", 1, "relay"
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "RELAY_IDENTITY_AUDIENCE") {
 		t.Errorf("an audience without a key: got error %v, want one", err)
 	}

@@ -240,7 +240,7 @@ func TestOrigin_ImpossibleOrigin_RefusedAtStart(t *testing.T) {
 		"https://shop.example#x": false, "https://shop.example.": false, "https://shop.example" + " ": false, "ws://shop.example": false,
 	} {
 		c := relay.DefaultConfig()
-		c.APIKey, c.AgentID, c.AllowedOrigins = "afm_x", 1, []string{origin}
+		c.APIKey, c.AgentID, c.AllowedOrigins = "afm_x1234", 1, []string{origin}
 		if err := c.Validate(); (err == nil) != want {
 			t.Errorf("%q: got error %v, want it taken: %v", origin, err, want)
 		}

@@ -154,7 +154,7 @@ func (s *Server) Run(ctx context.Context) {
 // needs no restart.
 func (s *Server) watchKey(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
-		_, err := s.client.Me(ctx, anyframe.CallRetries(0))
+		_, err := s.client.Me(ctx, anyframe.CallRetries(-1))
 		wait := time.Minute
 		if err != nil && !s.guard.KeyRefused() {
 			wait = backoff.Delay(attempt, time.Minute) // AnyFrame is not there yet

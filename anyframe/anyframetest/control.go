@@ -95,7 +95,7 @@ func (s *Server) LoseSnapshots(id string) {
 }
 
 // FailBoots makes the next n boots, those under way included, end in status
-// error.
+// error, with a reason in error_reason.
 func (s *Server) FailBoots(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,6 +44,7 @@ type session struct {
 	snapshots   []snapshot // oldest first
 	created     time.Time
 	lastActive  time.Time
+	errorReason string    // why a boot failed; "" when none did
 	stopped     time.Time // when the status last became one without a sandbox
 	turns       int
 	said        string // the last complete text of the agent
@@ -110,9 +111,14 @@ func (s *Server) newSession(a *agent) *session {
 	return sess
 }
 
+// bootFailure is the reason that the API gives for a boot that [Server.FailBoots]
+// made fail.
+const bootFailure = "The scripted sandbox did not start"
+
 // boot starts a sandbox and returns what the session looks like meanwhile.
 func (sess *session) boot() []byte {
 	s := sess.server
+	sess.errorReason = ""
 	sess.setStatus(StatusBooting)
 	sess.sandboxID = s.secret(newID("sb-"))
 	sess.sandboxURL = s.secret("https://" + sess.sandboxID + ".sandbox.anyframe.test")
@@ -121,6 +127,7 @@ func (sess *session) boot() []byte {
 		if s.failBoots > 0 {
 			s.failBoots--
 			sess.setStatus(StatusError)
+			sess.errorReason = bootFailure
 			return
 		}
 		sess.up()
@@ -400,6 +407,7 @@ func (sess *session) view() []byte {
 		IsSetupSession  bool    `json:"is_setup_session"`
 		CreatedAt       string  `json:"created_at"`
 		LastActive      string  `json:"last_active"`
+		ErrorReason     *string `json:"error_reason,omitempty"` // newer than the rest
 	}{
 		ID: sess.id, AgentID: sess.agent.id, Status: sess.status, IdleTimeoutS: sess.idleSeconds,
 		Previews: previewViews(sess.previews), IsSetupSession: sess.setup,
@@ -409,6 +417,9 @@ func (sess *session) view() []byte {
 		v.ModalSandboxID, v.SandboxURL = &sess.sandboxID, &sess.sandboxURL
 	}
 	v.SnapshotImageID = textOrNull(sess.snapshotImage())
+	if sess.errorReason != "" {
+		v.ErrorReason = &sess.errorReason
+	}
 	return encode(v)
 }
 

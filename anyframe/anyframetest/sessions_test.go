@@ -239,6 +239,9 @@ func TestSession_FailBoots_Error(t *testing.T) {
 	cp.FailBoots(1)
 	id := create(t, cp)
 	wantStatus(t, cp, id, "error")
+	if body := string(callRaw(t, cp, "GET", "/api/sessions/"+id, nil, 200)); !strings.Contains(body, `"error_reason":"The scripted sandbox did not start"`) {
+		t.Errorf("got %s, want the reason", body)
+	}
 	post(t, cp, id, "resume", nil, 409)
 	wantStatus(t, cp, create(t, cp), "running")
 }

@@ -51,7 +51,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add("RELAY_IDENTITY_KEY", "-----BEGIN PUBLIC KEY-----\\n\\n-----END PUBLIC KEY-----")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		s := defaults()
-		s.relay.APIKey, s.relay.AgentID = "afm_x", 1
+		s.relay.APIKey, s.relay.AgentID = "afm_x1234", 1
 		err := environment{process: lookup(map[string]string{name: value})}.read(s)
 		for _, line := range problems(err, s.relay.Validate()) {
 			if !strings.HasPrefix(line, name) && name != "RELAY_IDENTITY_AUDIENCE" && name != "PORT" {

@@ -61,7 +61,7 @@ func TestServe_InvalidStore_NamedWithoutPassword(t *testing.T) {
 		"valkey://u:afm_secret@host": "redis://", "redis://u:afm_secret@host?master_name=": "master_name=",
 		"redis://u:afm_secret@host/1?addr=host:1": "cluster", "redis:u:afm_secret@host": "URL",
 	} {
-		vars := map[string]string{"RELAY_STORE": url, "ANYFRAME_API_KEY": "afm_x", "ANYFRAME_AGENT_ID": "1"}
+		vars := map[string]string{"RELAY_STORE": url, "ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1"}
 		code, _, stderr := runHere(t, vars, "serve")
 		if code != exitUsage || !strings.Contains(stderr, "RELAY_STORE names no store: ") || !strings.Contains(stderr, want) || strings.Contains(stderr, "afm_secret") {
 			t.Errorf("%s: got exit %d and %q, want 2, the setting and %q", url, code, stderr, want)
@@ -76,7 +76,7 @@ func TestServe_PortTaken_OneLineError(t *testing.T) {
 	}
 	defer l.Close()
 	for _, setting := range []string{"RELAY_ADDR", "RELAY_ADMIN_ADDR"} {
-		vars := map[string]string{"RELAY_ADDR": "127.0.0.1:0", "RELAY_ADMIN_ADDR": "", "RELAY_STORE": "memory:", "ANYFRAME_API_KEY": "afm_x", "ANYFRAME_AGENT_ID": "1"}
+		vars := map[string]string{"RELAY_ADDR": "127.0.0.1:0", "RELAY_ADMIN_ADDR": "", "RELAY_STORE": "memory:", "ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1"}
 		vars[setting] = l.Addr().String()
 		code, _, stderr := runHere(t, vars, "serve")
 		want := "relay: " + l.Addr().String() + " is taken by another program; set " + setting + " to another address\n"
@@ -92,7 +92,7 @@ func TestServe_CorruptStore_OneLineErrorAndUnchanged(t *testing.T) {
 	if err := os.WriteFile(path, garbage, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	vars := map[string]string{"RELAY_ADDR": "127.0.0.1:0", "RELAY_ADMIN_ADDR": "", "RELAY_STORE": "sqlite:" + path, "ANYFRAME_API_KEY": "afm_x", "ANYFRAME_AGENT_ID": "1"}
+	vars := map[string]string{"RELAY_ADDR": "127.0.0.1:0", "RELAY_ADMIN_ADDR": "", "RELAY_STORE": "sqlite:" + path, "ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1"}
 	code, _, stderr := runHere(t, vars, "serve")
 	if code != exitError || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, path) {
 		t.Errorf("got exit %d and %q, want 1 and one line that names the file", code, stderr)

@@ -98,11 +98,11 @@ func TestSettings_BaseURLFromFileWithForeignKey_Ignored(t *testing.T) {
 		file string
 		want string
 	}{
-		"key from the environment":          {map[string]string{"ANYFRAME_API_KEY": "afm_x"}, file, ""},
-		"old key name, from the file":       {nil, file + "ANYFRAME_API_TOKEN=afm_x\n", "https://elsewhere.example"},
-		"key from the file":                 {nil, file + "ANYFRAME_API_KEY=afm_x\n", "https://elsewhere.example"},
-		"both from the environment":         {map[string]string{"ANYFRAME_API_KEY": "afm_x", "ANYFRAME_BASE_URL": "https://a.example"}, file, "https://a.example"},
-		"old key name from the environment": {map[string]string{"ANYFRAME_API_TOKEN": "afm_x"}, file, ""},
+		"key from the environment":          {map[string]string{"ANYFRAME_API_KEY": "afm_x1234"}, file, ""},
+		"old key name, from the file":       {nil, file + "ANYFRAME_API_TOKEN=afm_x1234\n", "https://elsewhere.example"},
+		"key from the file":                 {nil, file + "ANYFRAME_API_KEY=afm_x1234\n", "https://elsewhere.example"},
+		"both from the environment":         {map[string]string{"ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_BASE_URL": "https://a.example"}, file, "https://a.example"},
+		"old key name from the environment": {map[string]string{"ANYFRAME_API_TOKEN": "afm_x1234"}, file, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := defaults()
@@ -112,7 +112,7 @@ func TestSettings_BaseURLFromFileWithForeignKey_Ignored(t *testing.T) {
 			if s.relay.BaseURL != tc.want {
 				t.Errorf("base URL: got %q, want %q", s.relay.BaseURL, tc.want)
 			}
-			if s.relay.APIKey != "afm_x" {
+			if s.relay.APIKey != "afm_x1234" {
 				t.Errorf("key: got another, want afm_x")
 			}
 		})

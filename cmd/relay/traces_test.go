@@ -175,7 +175,7 @@ func TestTraces_CollectorGone_NothingBlocked(t *testing.T) {
 
 func TestTraces_UnknownProtocol_OneLineError(t *testing.T) {
 	t.Parallel()
-	env := []string{"ANYFRAME_API_KEY=afm_x", "ANYFRAME_AGENT_ID=1", "RELAY_STORE=memory:", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
+	env := []string{"ANYFRAME_API_KEY=afm_x1234", "ANYFRAME_AGENT_ID=1", "RELAY_STORE=memory:", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	code, _, stderr := execute(t, env, "serve")
 	if code != exitError || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "http/protobuf") {
 		t.Errorf("got exit %d and %q, want 1 and one line that says what is spoken", code, stderr)

@@ -60,7 +60,7 @@ func TestSettings_MarksAroundAValue(t *testing.T) {
 			t.Errorf("%s: got %v for a name with a BOM before it, want it refused", set.name, err)
 		}
 	}
-	for key, want := range map[string]bool{"afm_x": true, `"afm_x`: false, "afm_x'": false, "afm_ x": false, "afm_x\ny": false, "afm_ü": false} {
+	for key, want := range map[string]bool{"afm_x1234": true, `"afm_x`: false, "afm_x'": false, "afm_ x": false, "afm_x\ny": false, "afm_ü": false} {
 		for _, name := range []string{"ANYFRAME_API_KEY", "ANYFRAME_API_TOKEN"} {
 			if err := from(t, map[string]string{name: key}, "").read(defaults()); (err == nil) != want {
 				t.Errorf("%s=%q: got %v, want it taken: %v", name, key, err, want)
@@ -91,7 +91,7 @@ func TestSettings_MarksInTheFile(t *testing.T) {
 		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
 			t.Errorf("%q: got %q, want %q", content, got, want)
 		}
-		if want == "" && string(s.relay.APIKey) != "afm_x" {
+		if want == "" && string(s.relay.APIKey) != "afm_x1234" {
 			t.Errorf("%q: got another key, want afm_x", content)
 		}
 	}

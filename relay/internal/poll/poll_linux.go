@@ -160,7 +160,7 @@ func Write(fd uintptr, p []byte) (int, error) {
 		// The scheduler is not told: nothing else would get to run meanwhile, and
 		// for each call that is longer than usual it would start a thread.
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
-		switch errno {
+		switch errno { //nolint:exhaustive // all others are errors
 		case syscall.EINTR:
 		case 0:
 			return int(n), nil

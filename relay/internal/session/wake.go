@@ -128,7 +128,7 @@ func (s *Session) create(ctx context.Context, rec store.Session, addr string) er
 	}
 	var up *anyframe.Session
 	err = upstream.Retry(ctx, func() (err error) {
-		up, err = s.hub.Client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: s.hub.AgentID, IdleTimeout: s.hub.IdleTimeout})
+		up, err = s.hub.Client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: s.hub.AgentID, IdleTimeout: new(s.hub.IdleTimeout)})
 		if err != nil && !upstream.NeverSent(err) {
 			return upstream.DoNotRetry(err) // it may exist: asking again could make a second one
 		}

@@ -187,7 +187,11 @@ func (d *doctor) upstream(check string, err error) {
 		d.finding(check, "wait, and try again; visitors are told upstream_unavailable meanwhile", "AnyFrame cannot answer: %v", err)
 		return
 	}
-	d.finding(check, "see that this machine reaches AnyFrame: name service, firewall, HTTPS_PROXY, ANYFRAME_BASE_URL", "AnyFrame cannot be asked: %v", err)
+	do := "see that this machine reaches AnyFrame: name service, firewall, HTTPS_PROXY, ANYFRAME_BASE_URL"
+	if e, ok := errors.AsType[*anyframe.Error](err); ok && e.Elsewhere() != "" {
+		do = "AnyFrame is changing its domain: try ANYFRAME_BASE_URL=" + e.Elsewhere() + "; if that fails too, " + do
+	}
+	d.finding(check, do, "AnyFrame cannot be asked: %v", err)
 }
 
 func (d *doctor) agent(ctx context.Context, client *anyframe.Client) {

@@ -1,0 +1,71 @@
+package anyframe
+
+import (
+	"io"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// idleReader detects a read that takes too long. Only reads count, so that a
+// slow consumer is not mistaken for a silent server. Its timer runs all the time
+// and looks when the present read began, so that a read that does not wait sets
+// no timer.
+type idleReader struct {
+	r       io.Reader
+	idle    time.Duration // 0 is no limit
+	stalled func()
+	onIdle  func() // may be nil
+	batch   bool   // events were yielded since the last call of onIdle
+
+	timer *time.Timer
+	made  time.Time
+	since atomic.Int64 // when the present read began, in ns after made, plus 1; 0 when none waits
+	over  atomic.Bool
+}
+
+func (r *idleReader) Read(p []byte) (int, error) {
+	r.idleNow()
+	if r.idle > 0 {
+		r.since.Store(int64(time.Since(r.made)) + 1)
+		defer r.since.Store(0)
+	}
+	return r.r.Read(p)
+}
+
+// idleNow calls onIdle if events were yielded since it was called last.
+func (r *idleReader) idleNow() {
+	if r.batch = r.batch && r.onIdle != nil; r.batch {
+		r.batch = false
+		r.onIdle()
+	}
+}
+
+// watch starts the timer.
+func (r *idleReader) watch() {
+	if r.idle > 0 {
+		r.made = time.Now()
+		r.timer = time.AfterFunc(math.MaxInt64, r.look)
+		r.timer.Reset(r.idle) // not at once: look needs the timer
+	}
+}
+
+func (r *idleReader) look() {
+	left := r.idle
+	if since := r.since.Load(); since > 0 {
+		left -= time.Since(r.made) - time.Duration(since-1)
+	}
+	switch {
+	case r.over.Load():
+	case left <= 0:
+		r.stalled()
+	default:
+		r.timer.Reset(left)
+	}
+}
+
+func (r *idleReader) stop() {
+	if r.over.Store(true); r.timer != nil {
+		r.timer.Stop()
+	}
+}
