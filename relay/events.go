@@ -108,6 +108,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
+	h.Add("Vary", "*") // no-store does not bind the cache of a page's service worker, this does
 	t := trailOf(r.Context())
 	s.metrics.streamsOpen.Inc()
 	undo = append(undo, func() {
