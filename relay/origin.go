@@ -128,6 +128,12 @@ func newCrossOrigin(publicOrigin string) *http.CrossOriginProtection {
 	return p
 }
 
+// allowedHeaders are those that clients send, and those that tracing agents of
+// websites add to every request of a page: refusing them would refuse the request.
+const allowedHeaders = "authorization, content-type, idempotency-key, last-event-id, relay-challenge, " +
+	"traceparent, tracestate, baggage, sentry-trace, newrelic, " +
+	"x-datadog-origin, x-datadog-parent-id, x-datadog-sampling-priority, x-datadog-tags, x-datadog-trace-id"
+
 // checkOrigin refuses pages that are not on the list and lets those that are
 // read the answer. Credentials are never allowed: across origins a visitor is
 // known by its bearer token, so there is nothing for a forged request to ride on.
@@ -143,7 +149,7 @@ func (s *Server) checkOrigin(next http.Handler) http.Handler {
 			return
 		case originAllowed:
 			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-			h.Set("Access-Control-Expose-Headers", "Retry-After")
+			h.Set("Access-Control-Expose-Headers", "Retry-After, Content-Disposition")
 		case originNone, originOurs:
 			if s.crossOrigin.Check(r) != nil {
 				s.refuse(w, r, errOrigin)
@@ -152,7 +158,7 @@ func (s *Server) checkOrigin(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodOptions {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-			h.Set("Access-Control-Allow-Headers", "authorization, content-type, idempotency-key, last-event-id")
+			h.Set("Access-Control-Allow-Headers", allowedHeaders)
 			h.Set("Access-Control-Max-Age", "7200")
 			w.WriteHeader(http.StatusNoContent)
 			return

@@ -213,7 +213,7 @@ func TestAListedPageGetsWhatItNeedsAndNoMore(t *testing.T) {
 	check := func(what string, a answer, vary string) {
 		t.Helper()
 		for name, want := range map[string]string{
-			"Access-Control-Allow-Origin": shop, "Access-Control-Expose-Headers": "Retry-After", "Access-Control-Allow-Credentials": "", "Vary": vary,
+			"Access-Control-Allow-Origin": shop, "Access-Control-Expose-Headers": "Retry-After, Content-Disposition", "Access-Control-Allow-Credentials": "", "Vary": vary,
 		} {
 			if got := strings.Join(a.header.Values(name), "|"); got != want {
 				t.Errorf("%s: got %s %q, want %q", what, name, got, want)
@@ -244,13 +244,15 @@ func TestAPreflightSaysWhatMayBeSent(t *testing.T) {
 	b := &browser{r: r}
 	for _, path := range []string{"/v1/visitor", "/v1/messages", "/v1/events", "/v1/session"} {
 		a := b.do("OPTIONS", path, "", "Origin", "https://shop.example", "Access-Control-Request-Method", "POST",
-			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id")
+			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id,traceparent")
 		if a.status != http.StatusNoContent || a.body != "" {
 			t.Errorf("%s: got %d %s, want 204", path, a.status, a.body)
 		}
 		for name, want := range map[string]string{
-			"Access-Control-Allow-Origin":      "https://shop.example",
-			"Access-Control-Allow-Headers":     "authorization, content-type, idempotency-key, last-event-id",
+			"Access-Control-Allow-Origin": "https://shop.example",
+			"Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, last-event-id, relay-challenge, " +
+				"traceparent, tracestate, baggage, sentry-trace, newrelic, " +
+				"x-datadog-origin, x-datadog-parent-id, x-datadog-sampling-priority, x-datadog-tags, x-datadog-trace-id",
 			"Access-Control-Allow-Methods":     "GET, POST, DELETE",
 			"Access-Control-Max-Age":           "7200",
 			"Access-Control-Allow-Credentials": "",
