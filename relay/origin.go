@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -17,10 +18,21 @@ const (
 	originForeign               // any other page
 )
 
+// appOrigin is the origin of a page that an app shell or a browser extension
+// serves by a scheme of its own, such as capacitor://localhost or
+// chrome-extension://<id>. Browsers leave the case of such a host as it is.
+var appOrigin = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// webSchemes are those whose pages have other origins: their own kind, or null.
+var webSchemes = []string{"http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about", "javascript", "filesystem"}
+
 // validOriginPattern accepts https://www.example.com, https://*.example.com,
-// the same with a port, with http, and *.
+// the same with a port, with http, the origins of app shells, and *.
 func validOriginPattern(p string) bool {
 	if p == "*" {
+		return true
+	}
+	if scheme, _, _ := strings.Cut(p, "://"); appOrigin.MatchString(p) && !slices.Contains(webSchemes, scheme) {
 		return true
 	}
 	o := strings.Replace(p, "://*.", "://wildcard.", 1)
