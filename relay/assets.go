@@ -82,15 +82,19 @@ func loadAssets(c *Config, files fs.FS) (*assets, error) {
 	}
 	settings := struct { // what is not set is left out: the loader must stay small
 		Panel    string   `json:"panel"`
+		Src      string   `json:"src,omitempty"` // for a loader that does not know its tag
 		Boot     string   `json:"boot,omitempty"`
 		Title    string   `json:"title,omitempty"`
 		Greeting string   `json:"greeting,omitempty"`
 		Starters []string `json:"starters,omitempty"`
 		Accent   string   `json:"accent,omitempty"`
 		Locale   string   `json:"locale,omitempty"`
-	}{urls["panel.js"], "", c.Look.Title, c.Look.Greeting, c.Look.Starters, c.Look.Accent, c.Look.Locale}
+	}{urls["panel.js"], "", "", c.Look.Title, c.Look.Greeting, c.Look.Starters, c.Look.Accent, c.Look.Locale}
 	if c.BootOnOpen {
 		settings.Boot = "open"
+	}
+	if c.PublicURL != "" {
+		settings.Src = c.widgetURL()
 	}
 	config, err := json.Marshal(settings) // escapes < and >, so this is safe in a script
 	if err != nil {
