@@ -1,6 +1,6 @@
 // @ts-check
 // The relay's HTTP interface: who is asking, and refusals as problems.
-import { write } from "./native.js";
+import { locks, write } from "./native.js";
 import { part } from "./part.js";
 import { say, teach } from "./strings.js";
 
@@ -99,7 +99,7 @@ export class Client {
   async #introduce() {
     // Two tabs that open at once must become one visitor, not two.
     const name = `${this.storage.space}visitor`;
-    return navigator.locks ? navigator.locks.request(name, () => this.#mint()) : this.#mint();
+    return locks()?.request(name, () => this.#mint()) ?? this.#mint();
   }
 
   /** @returns {Promise<any>} */

@@ -4,6 +4,15 @@
 /** The engine's own Promise, which no page can replace. @type {PromiseConstructor} */
 export const Native = /** @type {any} */ ((async () => {})().constructor);
 
+/** Web Locks; none where a frame may store nothing, for they would be refused. */
+export function locks() {
+  try {
+    return localStorage && navigator.locks;
+  } catch {
+    return null;
+  }
+}
+
 const { stringify } = JSON;
 export const { parse } = JSON;
 

@@ -3,7 +3,7 @@
 // tab that holds the lock reads it; the others get its view once and then hear
 // every event from it. Where there are no locks, each tab has its own.
 import { doc, isHidden } from "./doc.js";
-import { Native } from "./native.js";
+import { Native, locks } from "./native.js";
 import { Stream } from "./stream.js";
 
 /** @typedef {import("./reduce.js").View} View */
@@ -73,7 +73,7 @@ export class Share {
     const life = new AbortController();
     const { signal } = life;
     this.#life = life;
-    if (!navigator.locks || !window.BroadcastChannel) return this.stream.start();
+    if (!locks() || !window.BroadcastChannel) return this.stream.start();
     this.#enter();
     // A page kept for going back may hold neither lock nor channel.
     addEventListener("pagehide", () => this.#leave(), { signal });

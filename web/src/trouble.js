@@ -16,14 +16,14 @@ const patience = 10_000;
  * @param {Pick<import("./files.js").Kit, "say"|"teach">} kit
  */
 export async function examine({ code, status }, base, own, { say, teach }) {
-  const { origin } = location;
+  const { origin } = self; // "null" in a sandboxed frame, whatever its address
   if (status === 0) {
     const found = new URL(base).origin === origin ? null : await diagnose(base, own);
     if (!found) return {};
     code = found;
   }
   teach(troubleWords);
-  const word = code === "headers_not_allowed" ? "wrongHeaders" : code !== "origin_not_allowed" ? "refused" : /^(file|null)/.test(origin) ? "fromFile" : "wrongOrigin";
+  const word = code === "headers_not_allowed" ? "wrongHeaders" : code !== "origin_not_allowed" ? "refused" : origin === "null" ? "fromFile" : "wrongOrigin";
   return { code, status: 403, message: code, detail: say(word, { origin, relay: new URL(base).host }) };
 }
 
