@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"io/fs"
@@ -194,10 +195,42 @@ func TestBrowser(t *testing.T) {
 	t.Setenv("RELAY_PLANE", plane)
 	t.Setenv("RELAY_BINARY", relay)
 	files, err := filepath.Glob("test/*.test.mjs")
+	files = slices.DeleteFunc(files, func(name string) bool { return slices.Contains(otherEngines, filepath.Base(name)) })
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
 	run(t, "node", append([]string{"--test", "--test-concurrency=2"}, files...)...)
+}
+
+// otherEngines are the tests in browsers that are not everywhere. What they run
+// is in everywhere.mjs, for Chromium too.
+var otherEngines = []string{"engine-firefox.test.mjs", "engine-webkit.test.mjs"}
+
+// TestFirefox and TestWebKit run the widget in the other engines, at once.
+func TestFirefox(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
+	if _, err := exec.LookPath("firefox"); err != nil || os.Getenv("FIREFOX") != "" {
+		need(t, cmp.Or(os.Getenv("FIREFOX"), "firefox-esr"))
+	}
+	need(t, "node", "node_modules/playwright-core")
+	t.Parallel()
+	run(t, "node", "--test", "test/"+otherEngines[0])
+}
+
+func TestWebKit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		if _, err := exec.LookPath("WebKitWebDriver"); err != nil {
+			t.Skip("there is no WebKitGTK here, and none to be had")
+		}
+	}
+	need(t, "node", "node_modules/playwright-core", "WebKitWebDriver", "Xvfb")
+	t.Parallel()
+	run(t, "node", "--test", "test/"+otherEngines[1])
 }
 
 // need skips the test when something is missing: a program, or a path if it
