@@ -1,4 +1,4 @@
-var b=()=>Reflect.getPrototypeOf(document),g=new Proxy({},{get(n,t){let e=Reflect.get(b(),t,document);return e?.bind?.(document)??e}});var p=(async()=>{})().constructor,{stringify:k}=JSON,{parse:D}=JSON;var y={remove:"Remove {name}",tooMany:"A message takes {n} attachments at most.",tooLarge:"{name} is larger than {n} MB.",wrongType:"{name} is of a kind that can't be sent here."};var v=4e4,h=new CSSStyleSheet;h.replaceSync(`
+var b=()=>Reflect.getPrototypeOf(document),g=new Proxy({},{get(n,t){let e=Reflect.get(b(),t,document);return e?.bind?.(document)??e}});var p=(async()=>{})().constructor;var{stringify:k}=JSON,{parse:D}=JSON;var y={remove:"Remove {name}",tooMany:"A message takes {n} attachments at most.",tooLarge:"{name} is larger than {n} MB.",wrongType:"{name} is of a kind that can't be sent here."};var v=4e4,h=new CSSStyleSheet;h.replaceSync(`
 .file canvas{width:40px;height:40px;border-radius:6px;flex:none}
 .chips{flex:1 0 100%;justify-content:start;margin-inline-start:-10px}
 .chips .file{display:flex;align-items:center;gap:6px;padding:3px 5px}
