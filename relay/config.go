@@ -65,8 +65,9 @@ type Config struct {
 	// same.
 	RedisPrefix string
 
-	// AllowedOrigins may call from other sites: exact origins, or
-	// https://*.example.com for the subdomains of one, or * for all.
+	// AllowedOrigins may call from other sites: exact origins, those of app shells
+	// such as capacitor://localhost included, or https://*.example.com for the
+	// subdomains of one, or * for all.
 	AllowedOrigins []string
 	TrustedProxies clientip.TrustedProxies
 
@@ -229,7 +230,7 @@ func (c *Config) Validate() error {
 	}
 	for _, o := range c.AllowedOrigins {
 		if !httpapi.ValidOriginPattern(o) {
-			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com or https://*.example.com", o)
+			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com, https://*.example.com or capacitor://localhost", o)
 		}
 	}
 	if _, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {

@@ -16,28 +16,28 @@ func TestOrigin_ListedPage_GetsNeededHeadersOnly(t *testing.T) {
 	const shop = "https://shop.example"
 	r := newHarness(t, func(c *relay.Config) { origins(shop)(c); c.RateMessages = relay.Rate{Limit: 1, Window: 3600e9} }, anyframetest.WithAgent(1, talk))
 	v := r.visitor()
-	check := func(what string, a answer) {
+	check := func(what string, a answer, vary string) {
 		t.Helper()
 		for name, want := range map[string]string{
-			"Access-Control-Allow-Origin": shop, "Access-Control-Expose-Headers": "Retry-After", "Access-Control-Allow-Credentials": "", "Vary": "Origin",
+			"Access-Control-Allow-Origin": shop, "Access-Control-Expose-Headers": "Retry-After, Content-Disposition", "Access-Control-Allow-Credentials": "", "Vary": vary,
 		} {
 			if got := strings.Join(a.header.Values(name), "|"); got != want {
 				t.Errorf("%s: got %s %q, want %q", what, name, got, want)
 			}
 		}
 	}
-	check("introduced", v.do("POST", "/v1/visitor", `{}`, "Origin", shop))
-	check("a message", v.do("POST", "/v1/messages", `{"text":"hi"}`, "Origin", shop))
+	check("introduced", v.do("POST", "/v1/visitor", `{}`, "Origin", shop), "Origin")
+	check("a message", v.do("POST", "/v1/messages", `{"text":"hi"}`, "Origin", shop), "Origin")
 	limited := v.do("POST", "/v1/messages", `{"text":"hi"}`, "Origin", shop)
 	refused(t, "a message too many", limited, 429, "rate_limited")
-	check("a message too many", limited)
-	check("bad JSON", v.do("POST", "/v1/messages", `{`, "Origin", shop))
-	check("nothing there", v.do("GET", "/v1/nothing", "", "Origin", shop))
-	check("no such method", v.do("PUT", "/v1/session", "", "Origin", shop))
-	check("nobody known", (&browser{r: r}).do("GET", "/v1/session", "", "Origin", shop))
+	check("a message too many", limited, "Origin")
+	check("bad JSON", v.do("POST", "/v1/messages", `{`, "Origin", shop), "Origin")
+	check("nothing there", v.do("GET", "/v1/nothing", "", "Origin", shop), "Origin")
+	check("no such method", v.do("PUT", "/v1/session", "", "Origin", shop), "Origin")
+	check("nobody known", (&browser{r: r}).do("GET", "/v1/session", "", "Origin", shop), "Origin")
 	x := v.openAt("/v1/events", "Origin", shop)
 	x.turnEnds(1)
-	check("the stream", answer{header: x.res.Header})
+	check("the stream", answer{header: x.res.Header}, "Origin|*")
 
 	plain := v.do("GET", "/v1/session", "")
 	if plain.header.Get("Access-Control-Allow-Origin") != "" || plain.header.Get("Vary") != "Origin" {
@@ -50,13 +50,15 @@ func TestOrigin_Preflight_NamesAllowedMethodsAndHeaders(t *testing.T) {
 	b := &browser{r: r}
 	for _, path := range []string{"/v1/visitor", "/v1/messages", "/v1/events", "/v1/session"} {
 		a := b.do("OPTIONS", path, "", "Origin", "https://shop.example", "Access-Control-Request-Method", "POST",
-			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id")
+			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id,traceparent")
 		if a.status != http.StatusNoContent || a.body != "" {
 			t.Errorf("%s: got %d %s, want 204", path, a.status, a.body)
 		}
 		for name, want := range map[string]string{
-			"Access-Control-Allow-Origin":      "https://shop.example",
-			"Access-Control-Allow-Headers":     "authorization, content-type, idempotency-key, last-event-id",
+			"Access-Control-Allow-Origin": "https://shop.example",
+			"Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, last-event-id, relay-challenge, " +
+				"traceparent, tracestate, baggage, sentry-trace, newrelic, " +
+				"x-datadog-origin, x-datadog-parent-id, x-datadog-sampling-priority, x-datadog-tags, x-datadog-trace-id",
 			"Access-Control-Allow-Methods":     "GET, POST, DELETE",
 			"Access-Control-Max-Age":           "7200",
 			"Access-Control-Allow-Credentials": "",

@@ -38,6 +38,7 @@ func TestOrigin_AllowList_DecidesWhoMayCall(t *testing.T) {
 	listed := []string{
 		"https://shop.example", "https://*.wild.example", "http://plain.example", "https://port.example:8443", "https://*.port.example:8443",
 		"https://xn--bcher-kva.example", "http://[2001:db8::1]:8080",
+		"capacitor://localhost", "chrome-extension://aaaabbbbccccddddeeeeffffgggghhhh", "safari-web-extension://0A1B2C3D-0000-4000-8000-00000000000F",
 	}
 	d := newOffline(t, origins(listed...))
 	token := d.mint()
@@ -51,6 +52,16 @@ func TestOrigin_AllowList_DecidesWhoMayCall(t *testing.T) {
 		"https://a.port.example:8443":   "listed",
 		"https://xn--bcher-kva.example": "listed",
 		"http://[2001:db8::1]:8080":     "listed",
+		"capacitor://localhost":         "listed",
+
+		"chrome-extension://aaaabbbbccccddddeeeeffffgggghhhh":         "listed",
+		"safari-web-extension://0A1B2C3D-0000-4000-8000-00000000000F": "listed",
+
+		"capacitor://localhost:80":                            "foreign",
+		"capacitor://localhost.evil.example":                  "foreign",
+		"ionic://localhost":                                   "foreign",
+		"http://localhost":                                    "foreign",
+		"chrome-extension://hhhhbbbbccccddddeeeeffffgggghhhh": "foreign",
 
 		"null":                                   "foreign",
 		"*":                                      "foreign",
@@ -233,6 +244,11 @@ func TestOrigin_ImpossibleOrigin_RefusedAtStart(t *testing.T) {
 	for origin, want := range map[string]bool{
 		"*": true, "https://shop.example": true, "http://localhost:3000": true, "https://*.shop.example": true, "http://[::1]:3000": true,
 		"https://xn--bcher-kva.example": true, "https://*.shop.example:8443": true,
+		"capacitor://localhost": true, "ionic://localhost": true, "tauri://localhost": true, "app://obsidian.md": true,
+		"chrome-extension://aaaabbbbccccddddeeeeffffgggghhhh": true, "moz-extension://0a1b2c3d-0000-4000-8000-00000000000f": true,
+		"capacitor://": false, "capacitor://*": false, "capacitor://*.localhost": false, "capacitor://localhost/": false, "Capacitor://localhost": false,
+		"capacitor://user@localhost": false, "capacitor:localhost": false, "file://localhost": false, "data://x": false, "javascript://x": false,
+		"blob://x": false, "wss://shop.example": false, "capacitor://local host": false, "capacitor://a;script-src": false,
 		"": false, "shop.example": false, "https://": false, "https://shop.example/": false, "https://shop.example/page": false,
 		"https://Shop.example": false, "HTTPS://shop.example": false, "https://shop.example:443": false, "http://shop.example:80": false,
 		"https://*": false, "https://*shop.example": false, "https://*.*.shop.example": false, "https://shop.*": false, "https://a.*.example": false,

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
-	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 )
 
 // bothWays runs f with relays that notice by the poller when a browser leaves, and

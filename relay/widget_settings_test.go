@@ -26,21 +26,21 @@ func configOf(t *testing.T, loader string) (config map[string]any) {
 
 func TestWidget_OperatorSettings_InLoader(t *testing.T) {
 	d := newOffline(t, func(c *relay.Config) {
-		c.BootOnOpen = true
+		c.BootOnOpen, c.PublicURL, c.BasePath = true, "https://chat.example/chat", "/chat"
 		c.Look = relay.Look{Title: "Ask us", Greeting: "Hi & welcome", Starters: []string{"One?", "Two?"}, Accent: "#123456", Locale: "de"}
 	})
-	loader := d.ask("GET", "/widget.js", "").body
+	loader := d.ask("GET", "/chat/widget.js", "").body
 	if strings.Contains(loader, "__RELAY_CONFIG__") {
 		t.Error("the loader holds the placeholder of its configuration")
 	}
 	got := configOf(t, loader)
 	panel, _ := got["panel"].(string)
-	if a := d.ask("GET", "/"+panel, ""); a.status != http.StatusOK || !strings.HasPrefix(panel, "assets/panel.") {
+	if a := d.ask("GET", "/chat/"+panel, ""); a.status != http.StatusOK || !strings.HasPrefix(panel, "assets/panel.") {
 		t.Errorf("panel: got %q, which answers %d, want the panel's URL", panel, a.status)
 	}
 	delete(got, "panel")
 	want := map[string]any{
-		"boot": "open", "title": "Ask us", "greeting": "Hi & welcome", "starters": []any{"One?", "Two?"}, "accent": "#123456", "locale": "de",
+		"src": "https://chat.example/chat/widget.js", "boot": "open", "title": "Ask us", "greeting": "Hi & welcome", "starters": []any{"One?", "Two?"}, "accent": "#123456", "locale": "de",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)

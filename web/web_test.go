@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"io/fs"
@@ -48,7 +49,7 @@ func TestBundleIsFresh(t *testing.T) {
 		}
 		run(t, args[0], args[1:]...)
 	}
-	if want := 16; built != want {
+	if want := 18; built != want {
 		t.Fatalf("got %d files built, want %d", built, want)
 	}
 	files, err := os.ReadDir(dir)
@@ -83,7 +84,7 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	}
 	quoted := regexp.MustCompile("[\"'`](?:" + string(list[1]) + ")[\"'`]")
 	member := regexp.MustCompile(`[.{,] ?(?:` + string(list[1]) + `)\b`)
-	parts := []string{"src/cards.js", "src/files.js", "src/sound.js"} // they know the panel's things by their long names
+	parts := []string{"src/cards.js", "src/files.js", "src/fresh.js", "src/sound.js", "src/trouble.js"} // they know the panel's things by their long names
 	files, err := filepath.Glob("src/*.js")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
@@ -144,7 +145,7 @@ func TestSizes(t *testing.T) {
 	if total > maxTotalBytes {
 		t.Errorf("loader and panel: got %d bytes compressed, want at most %d", total, maxTotalBytes)
 	}
-	for _, name := range []string{"cards.js", "files.js", "sound.js", "ar.js", "de.js", "es.js", "fr.js", "ja.js", "pt.js", "zh.js"} {
+	for _, name := range []string{"cards.js", "files.js", "fresh.js", "sound.js", "trouble.js", "ar.js", "de.js", "es.js", "fr.js", "ja.js", "pt.js", "zh.js"} {
 		check(name, maxPartBytes)
 	}
 	t.Log("others, gzip, as measured in 2026: deep-chat 111 KB, Chatwoot 170 KB, BotFramework WebChat 483 KB, Carbon AI Chat 632 KB")
@@ -194,10 +195,42 @@ func TestBrowser(t *testing.T) {
 	t.Setenv("RELAY_PLANE", plane)
 	t.Setenv("RELAY_BINARY", relay)
 	files, err := filepath.Glob("test/*.test.mjs")
+	files = slices.DeleteFunc(files, func(name string) bool { return slices.Contains(otherEngines, filepath.Base(name)) })
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
 	run(t, "node", append([]string{"--test", "--test-concurrency=2"}, files...)...)
+}
+
+// otherEngines are the tests in browsers that are not everywhere. What they run
+// is in everywhere.mjs, for Chromium too.
+var otherEngines = []string{"engine-firefox.test.mjs", "engine-webkit.test.mjs"}
+
+// TestFirefox and TestWebKit run the widget in the other engines, at once.
+func TestFirefox(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
+	if _, err := exec.LookPath("firefox"); err != nil || os.Getenv("FIREFOX") != "" {
+		need(t, cmp.Or(os.Getenv("FIREFOX"), "firefox-esr"))
+	}
+	need(t, "node", "node_modules/playwright-core")
+	t.Parallel()
+	run(t, "node", "--test", "test/"+otherEngines[0])
+}
+
+func TestWebKit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser")
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		if _, err := exec.LookPath("WebKitWebDriver"); err != nil {
+			t.Skip("there is no WebKitGTK here, and none to be had")
+		}
+	}
+	need(t, "node", "node_modules/playwright-core", "WebKitWebDriver", "Xvfb")
+	t.Parallel()
+	run(t, "node", "--test", "test/"+otherEngines[1])
 }
 
 // need skips the test when something is missing: a program, or a path if it

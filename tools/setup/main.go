@@ -1,6 +1,6 @@
 // Command setup makes sure that everything the tests need is there: a C
-// compiler for the race detector, Node, Chromium, nginx, Caddy, Redis,
-// Prometheus, PHP, curl, and the widget's development dependencies. On Debian,
+// compiler for the race detector, Node, Chromium, Firefox, WebKitGTK, nginx,
+// Caddy, Redis, Prometheus, PHP, curl, and the widget's development dependencies. On Debian,
 // as root, it installs what is missing; elsewhere it says which command does.
 package main
 
@@ -56,6 +56,8 @@ type need string
 const (
 	compiler need = "a C compiler"
 	browser  need = "Chromium"
+	firefox  need = "Firefox"
+	webkit   need = "WebKitGTK" // with its driver and a screen to run on; only Debian has all of it
 	nginx    need = "nginx"
 	caddy    need = "Caddy"
 	redis    need = "Redis"
@@ -79,6 +81,12 @@ func lacking(ctx context.Context) []need {
 	}
 	if !found(cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")) {
 		missing = append(missing, browser)
+	}
+	if !found(cmp.Or(os.Getenv("FIREFOX"), "firefox-esr")) && !found("firefox") {
+		missing = append(missing, firefox)
+	}
+	if found("apt-get") && (!found("WebKitWebDriver") || !found("Xvfb")) {
+		missing = append(missing, webkit)
 	}
 	for _, p := range programs {
 		if !found(p.name) && (p.need != systemd || found("apt-get")) {
@@ -113,11 +121,11 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", http: "curl", systemd: "systemd"}},
-	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus", php: "php-cli", http: "curl"}},
-	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
-	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
-	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", firefox: "firefox-esr", webkit: "webkit2gtk-driver xvfb", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", http: "curl", systemd: "systemd"}},
+	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", firefox: "firefox", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus", php: "php-cli", http: "curl"}},
+	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", firefox: "firefox", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
+	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", firefox: "firefox-esr", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
+	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", firefox: "--cask firefox", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
 }
 
 // advice is the one command that provides what is missing.

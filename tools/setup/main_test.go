@@ -19,6 +19,11 @@ func TestAdviceIsOneCommandOfTheManagerThatIsThere(t *testing.T) {
 			[]need{compiler, browser},
 			"a C compiler and Chromium missing; run: sudo apt-get update && sudo apt-get install -y gcc libc6-dev chromium",
 		},
+		{
+			[]string{"apt-get"},
+			[]need{firefox, webkit},
+			"Firefox and WebKitGTK missing; run: sudo apt-get update && sudo apt-get install -y firefox-esr webkit2gtk-driver xvfb",
+		},
 		{[]string{"apk"}, []need{browser}, "Chromium missing; run: sudo apk add chromium"},
 		{nil, []need{browser}, "Chromium missing; install it, or name Chromium in CHROMIUM"},
 	} {
@@ -31,7 +36,7 @@ func TestAdviceIsOneCommandOfTheManagerThatIsThere(t *testing.T) {
 
 func TestEveryManagerProvidesEveryNeed(t *testing.T) {
 	for _, m := range managers {
-		for _, n := range []need{compiler, browser, nginx, caddy, redis, metrics, php, http} {
+		for _, n := range []need{compiler, browser, firefox, nginx, caddy, redis, metrics, php, http} {
 			if m.packages[n] == "" {
 				t.Errorf("%s: got no package for %s, want one", m.program, n)
 			}

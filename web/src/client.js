@@ -1,5 +1,8 @@
 // @ts-check
 // The relay's HTTP interface: who is asking, and refusals as problems.
+import { locks, write } from "./native.js";
+import { part } from "./part.js";
+import { say, teach } from "./strings.js";
 
 /** @typedef {import("./storage.js").Storage} Storage */
 
@@ -68,9 +71,11 @@ export class Client {
   /**
    * @param {string} base where the relay is, with a slash at its end
    * @param {Storage} storage
+   * @param {typeof fetch} [how]
    */
-  constructor(base, storage) {
+  constructor(base, storage, how = fetch) {
     this.base = base;
+    this.fetch = how;
     this.storage = storage;
     this.sameOrigin = new URL(base).origin === location.origin;
     /** @type {Limits} */
@@ -94,7 +99,7 @@ export class Client {
   async #introduce() {
     // Two tabs that open at once must become one visitor, not two.
     const name = `${this.storage.space}visitor`;
-    return navigator.locks ? navigator.locks.request(name, () => this.#mint()) : this.#mint();
+    return locks()?.request(name, () => this.#mint()) ?? this.#mint();
   }
 
   /** @returns {Promise<any>} */
@@ -103,7 +108,9 @@ export class Client {
     const body = {};
     if (this.#identity) body.identity = typeof this.#identity === "function" ? await this.#identity() : this.#identity;
     const before = this.storage.get("token");
-    const res = await this.#send("POST", "v1/visitor", { body }).catch((err) => this.#diagnose(err));
+    const res = await this.#send("POST", "v1/visitor", { body }).catch(async (err) => {
+      throw await this.examine(err);
+    });
     if (!res.ok) {
       const problem = await Problem.from(res);
       if (problem.code !== "visitor_unknown" || !before) throw problem;
@@ -120,19 +127,15 @@ export class Client {
   }
 
   /**
-   * Tells a relay that is gone from one that refuses this website: a refusal
-   * of an origin can't be read, but the widget's files are for everybody.
+   * Finds out why the relay can't be asked, and says why it refuses this page.
    * @param {Problem} problem
-   * @returns {Promise<never>}
    */
-  async #diagnose(problem) {
-    if (this.sameOrigin || this.#known || problem.status !== 0) throw problem;
+  async examine(problem) {
     try {
-      await fetch(new URL("widget.js", this.base), { cache: "no-store", credentials: "omit" });
+      return Object.assign(problem, await (await part("trouble")).examine(problem, this.base, this.fetch, { say, teach }));
     } catch {
-      throw problem;
+      return problem; // the relay is gone, or it would have sent that part
     }
-    throw new Problem("origin_not_allowed", 403, "", null);
   }
 
   /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */
@@ -182,14 +185,18 @@ export class Client {
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted) abort();
     try {
-      return await (own ?? fetch)(new URL(path, this.base), {
+      const url = new URL(path, this.base);
+      // A page's service worker may answer by a copy, but not to what nobody asked before.
+      if (method === "GET") url.searchParams.set("now", String(Date.now()));
+      return await (own ?? this.fetch)(url, {
+        __proto__: null,
         method,
         headers: {
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(token ? { authorization: `Bearer ${token}` } : {}),
           ...headers,
         },
-        body: body === undefined ? undefined : JSON.stringify(body),
+        body: body === undefined ? undefined : write(body),
         credentials: this.sameOrigin ? "same-origin" : "omit",
         cache: "no-store",
         signal: limit.signal,

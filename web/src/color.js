@@ -1,5 +1,6 @@
 // @ts-check
 // Contrast that holds for whatever accent an owner picks (WCAG 2.2, 1.4.3).
+import { doc } from "./doc.js";
 
 /** @typedef {[number, number, number]} RGB 0 to 255 each */
 
@@ -46,7 +47,7 @@ export function css(c) {
  */
 export function parseColor(text) {
   if (!text || !CSS.supports("color", text)) return null;
-  const canvas = document.createElement("canvas");
+  const canvas = doc.createElement("canvas");
   canvas.width = canvas.height = 1;
   const ctx = canvas.getContext("2d", { willReadFrequently: true });
   if (!ctx) return null;

@@ -14,10 +14,6 @@ class StubNode {
     this.tag = tag;
   }
 
-  get ownerDocument() {
-    return stubDocument;
-  }
-
   /** @param {string} name @param {string} value */
   setAttribute(name, value) {
     this.attributes[name] = value;
@@ -77,6 +73,9 @@ export const stubDocument = {
     return node;
   },
 };
+
+// The renderer asks the prototype of the document, see doc.js.
+Object.assign(globalThis, { document: Object.create(stubDocument) });
 
 /** @returns {any} an element to render into */
 export function stubRoot() {

@@ -1,6 +1,8 @@
 // @ts-check
 // Attachments: choosing, keeping, encoding and sending files. The panel loads
 // this with a visitor's first file and lends it what it has.
+import { doc } from "./doc.js";
+import { Native } from "./native.js";
 import { fileWords } from "./words.js";
 
 /**
@@ -63,7 +65,7 @@ export async function show(files, { composer, h, icon, say, teach, plain }) {
     const name = plain(file.name);
     const remove = h("button", { type: "button", class: "x", "aria-label": say("remove", { name }), onclick: () => {
       composer.files.splice(composer.files.indexOf(file), 1);
-      chip.remove();
+      chip.replaceWith();
       composer.fit();
       composer.field.focus();
     } }, icon("M6 6l12 12M18 6L6 18"));
@@ -131,7 +133,7 @@ export async function preview({ mime, data }) {
   try {
     const picture = await createImageBitmap(data);
     const side = 80; // twice what it takes up, for fine screens
-    const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+    const canvas = Object.assign(doc.createElement("canvas"), { width: side, height: side });
     const scale = side / Math.min(picture.width, picture.height);
     const [w, h] = [picture.width * scale, picture.height * scale];
     canvas.getContext("2d")?.drawImage(picture, (side - w) / 2, (side - h) / 2, w, h);
@@ -187,7 +189,7 @@ async function shelf(mode, act) {
 
 /** @param {IDBRequest} request @returns {Promise<any>} */
 function done(request) {
-  return new Promise((ok, fail) => {
+  return new Native((ok, fail) => {
     request.onsuccess = () => ok(request.result);
     request.onerror = () => fail(request.error);
   });
@@ -198,10 +200,10 @@ function done(request) {
  * @param {Attached[]} files
  */
 export function encode(files) {
-  return Promise.all(
+  return Native.all(
     files.map(async ({ name, mime, data }) => {
       const reader = new FileReader();
-      const read = new Promise((ok, fail) => {
+      const read = new Native((ok, fail) => {
         reader.onload = ok;
         reader.onerror = () => fail(reader.error);
       });
@@ -220,7 +222,7 @@ export function encode(files) {
  * @returns {Promise<Response>}
  */
 export function post(url, { method = "POST", headers, body, signal }, onProgress) {
-  return new Promise((ok, fail) => {
+  return new Native((ok, fail) => {
     const xhr = new XMLHttpRequest();
     /** @type {ReturnType<typeof setTimeout>} */
     let timer;
@@ -229,7 +231,7 @@ export function post(url, { method = "POST", headers, body, signal }, onProgress
       timer = setTimeout(() => xhr.abort(), patience);
     };
     xhr.open(method, url);
-    for (const name in headers) xhr.setRequestHeader(name, headers[name]);
+    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (e) => {
       wait();
       onProgress(e.loaded / e.total);

@@ -13,7 +13,7 @@ export class Frame {
    * @param {HTMLElement[]} parts.regions what the screen reader is told
    * @param {object} acts
    * @param {() => void} acts.close
-   * @param {() => void} acts.fresh starts a new conversation
+   * @param {() => void} acts.ask whether to start a new conversation
    * @param {() => void} acts.retryNow
    * @param {() => void} acts.jump
    */
@@ -21,7 +21,7 @@ export class Frame {
     const popup = mode === "popup";
     this.title = h("h2", { id: "title" });
     this.dot = h("span", { class: "dot", "aria-hidden": "true" });
-    this.fresh = iconButton("fresh", "new", say("fresh"), () => this.ask());
+    this.fresh = iconButton("fresh", "new", say("fresh"), acts.ask);
     const shut = popup ? iconButton("close", "close", say("close"), acts.close) : null;
     const head = h("div", { class: "head", part: "header" }, this.dot, this.title, this.fresh, shut);
 
@@ -33,13 +33,7 @@ export class Frame {
     const ok = h("button", { class: "link", onclick: () => this.complain("") }, say("ok"));
     this.error = h("div", { class: "error", part: "error", hidden: true }, this.errorText, ok);
 
-    const yes = h("button", { class: "small strong", onclick: () => {
-      this.confirm.hidden = true;
-      acts.fresh();
-    } }, say("freshYes"));
-    this.no = h("button", { class: "small", onclick: () => this.unask() }, say("cancel"));
-    const buttons = h("div", { class: "decide" }, yes, this.no);
-    this.confirm = h("div", { class: "confirm", role: "group", "aria-labelledby": "ask", hidden: true }, h("p", { id: "ask" }, say("freshAsk")), buttons);
+    this.confirm = h("div", { class: "confirm", role: "group", "aria-labelledby": "ask", hidden: true });
 
     this.jump = h("button", { class: "jump", part: "jump", hidden: true, onclick: acts.jump }, icon("down"), say("jump"));
     const dock = h("div", { class: "dock" }, this.jump, parts.composer);
@@ -47,12 +41,6 @@ export class Frame {
     // An empty title keeps the element's own from popping up over everything.
     const attrs = { class: `shell ${mode}`, part: "panel", role: popup ? "dialog" : "region", "aria-labelledby": "title", title: "", hidden: popup };
     this.root = h("div", attrs, head, this.banner, parts.log, this.error, this.confirm, dock, ...parts.regions);
-  }
-
-  /** Asks before the conversation is ended for good. */
-  ask() {
-    this.confirm.hidden = false;
-    this.no.focus();
   }
 
   unask() {

@@ -1,6 +1,7 @@
 // @ts-check
 // Elements without markup: the page may forbid innerHTML, and text that others
 // wrote must never be read as tags.
+import { doc } from "./doc.js";
 
 /**
  * Builds an element. Attributes that are null or false are left out; names
@@ -12,7 +13,7 @@
  * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, attrs = {}, ...kids) {
-  const el = document.createElement(tag);
+  const el = doc.createElement(tag);
   for (const [name, value] of Object.entries(attrs)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
@@ -34,8 +35,8 @@ export const shapes = {
 /** @param {string} shape the name of one, or a path */
 export function icon(shape) {
   const ns = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(ns, "svg");
-  const path = document.createElementNS(ns, "path");
+  const svg = doc.createElementNS(ns, "svg");
+  const path = doc.createElementNS(ns, "path");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
   path.setAttribute("d", /** @type {Record<string, string>} */ (shapes)[shape] ?? shape);

@@ -4,18 +4,25 @@
 // A second relay on the page defines <relay-chat-2>, a third <relay-chat-3>;
 // the global RelayChat is the first one's.
 
+import { doc } from "./doc.js";
+
 /** @typedef {import("./mount.js").Controller} Controller */
 
 // The relay writes its settings in place of this text when it serves the file.
 /** @type {any} */
-const config = "__RELAY_CONFIG__";
+const config = { __proto__: null, .../** @type {any} */ ("__RELAY_CONFIG__") };
 
 const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound".split(" ");
 const methods = "open close toggle send setDraft newConversation identify logout update on off destroy".split(" ");
 
-const script = /** @type {HTMLScriptElement|null} */ (document.currentScript);
-const base = new URL(".", script?.src || location.href).href;
+// A module, a bundle or a script in a shadow root does not know its tag. Then the
+// relay is where it says that it is, else where the engine says that we are from.
+const places = [/** @type {any} */ (doc.currentScript)?.src, config.src, Error().stack].join("\n");
+const [base] = /** @type {string[]} */ (places.match(/http\S*\/(?=widget\.js)/) ?? places.match(/http[^\s?]*\//));
+const script = doc.currentScript ?? [...doc.scripts].find((s) => s.src.includes(base));
 const page = /** @type {any} */ (window);
+// Taken now: what scripts of the page put in its place later may not stream.
+const { fetch } = page;
 let tag = "relay-chat";
 
 /** @type {Set<RelayChatElement>} */
@@ -23,13 +30,15 @@ const elements = new Set();
 /** @type {[string, any[]][]} calls that no element could take yet */
 let waiting = [];
 let isReady = false;
-/** The time until all is destroyed. */
-let stay = new AbortController();
+/** An address that failed once fails for good in Firefox and in WebKit. */
+let failures = 0;
+/** @type {Record<string, Set<(detail: any) => void>>} who listens, by event */
+let listeners = /** @type {any} */ ({ __proto__: null });
 
 /** @param {"localStorage"|"sessionStorage"} store @param {string} key */
 function stored(store, key) {
   try {
-    return window[store].getItem(`relay-chat:${base}:${key}`);
+    return page[store].getItem(`relay-chat:${base}:${key}`);
   } catch {
     return null; // storage is forbidden here
   }
@@ -37,28 +46,15 @@ function stored(store, key) {
 
 /** What the launcher looks like; the panel brings the rest. */
 const sheet = new CSSStyleSheet();
-sheet.replaceSync(`:host{all:initial;display:contents}
-:host(:not([mode=popup])){display:block;height:100%}
-.launcher,.sorry{all:initial;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right);color:#fff}
-.launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 4px 24px #0005}
-.launcher:hover{translate:0 -2px}
-.launcher:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
-svg{width:26px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
-.sorry{background:#b3261e;font:14px system-ui;margin-bottom:68px;padding:8px 14px;border-radius:10px}
-:host([hidden]),[hidden]{display:none}
-@keyframes wait{to{opacity:.35}}
-@media (prefers-reduced-motion:no-preference){.launcher{transition:translate .18s}[aria-busy=true] svg{animation:wait 1s infinite alternate}}`);
-
-/** The launcher's sign. */
-function bubble() {
-  const ns = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(ns, "svg");
-  const path = document.createElementNS(ns, "path");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  path.setAttribute("d", "M21 12a8 8 0 0 1-8 8H4l2-3a8 8 0 1 1 15-5z");
-  svg.append(path);
-  return svg;
-}
+sheet.replaceSync(`:host{all:initial;display:contents}\
+:host(:not([mode=popup])){display:block;height:100%}\
+.launcher,.sorry{all:initial;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right);color:#fff}\
+.launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 4px 24px #0005}\
+.launcher:focus-visible{outline:3px solid var(--accent);outline-offset:3px}\
+svg{width:26px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}\
+.sorry{background:#b3261e;font:14px system-ui;margin-bottom:68px;padding:8px}\
+:host([hidden]),[hidden]{display:none}\
+[aria-busy=true] svg{opacity:.5}`);
 
 class RelayChatElement extends HTMLElement {
   static observedAttributes = names;
@@ -80,24 +76,24 @@ class RelayChatElement extends HTMLElement {
   connectedCallback() {
     if (this.#life) return;
     // A framework may bring back a copy of the body, with a copy of us in it.
-    if (!this.own && this.hasAttribute("data-own")) return this.remove();
+    if (!this.own && this.hasAttribute("data-own")) return this.replaceWith();
     this.#life = new AbortController();
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
     if (!this.hasAttribute("mode")) this.#reflect("mode", this.settings().mode || "popup");
     elements.add(this);
-    if (this.popup) this.#showLauncher(root);
+    if (this.#popup) this.#showLauncher(root);
     this.#look();
-    if (this.popup && (this.hasAttribute("open") || (innerWidth > 640 && innerHeight > 480 && stored("sessionStorage", "open")))) this.call("open", [{ quiet: true }]);
-    else if (!this.popup || stored("localStorage", "outbox")) this.#load();
-    for (const [name, args] of waiting.splice(0)) this.call(name, args);
+    if (this.#popup && (this.hasAttribute("open") || (innerWidth > 640 && innerHeight > 480 && stored("sessionStorage", "open")))) this.act("open", [{ quiet: true }]);
+    else if (!this.#popup || stored("localStorage", "outbox")) this.#load();
+    for (const [name, args] of waiting.splice(0)) this.act(name, args);
   }
 
   disconnectedCallback() {
     // A move within the page, or a framework that swaps the body, puts us back at once.
     setTimeout(() => {
       if (this.isConnected) return;
-      if (this.own && document.body) return document.body.append(this);
+      if (this.own && doc.body) return doc.body.append(this);
       this.#leave();
     });
   }
@@ -109,12 +105,12 @@ class RelayChatElement extends HTMLElement {
       this.#leave();
       return this.connectedCallback();
     }
-    if (name === "open" && this.popup) this.call(now === null ? "close" : "open", [{ quiet: true }]);
+    if (name === "open" && this.#popup) this.act(now === null ? "close" : "open", [{ quiet: true }]);
     this.#look();
     this.#panel?.refresh();
   }
 
-  get popup() {
+  get #popup() {
     return this.getAttribute("mode") === "popup";
   }
 
@@ -127,10 +123,10 @@ class RelayChatElement extends HTMLElement {
   }
 
   /** @param {string} name @param {any[]} args @returns {Promise<any>} */
-  async call(name, args) {
+  async act(name, args) {
     if (name === "destroy") {
       this.own = false;
-      this.remove();
+      this.replaceWith();
       this.#leave();
       if (!elements.size) end();
       return;
@@ -151,19 +147,24 @@ class RelayChatElement extends HTMLElement {
   /** @param {ShadowRoot} root */
   #showLauncher(root) {
     /** @type {any} */
-    const button = document.createElement("button");
+    const button = doc.createElement("button");
     this.#launcher = button;
     button.className = button.part = "launcher";
-    button.ariaExpanded = "false";
-    button.append(bubble());
+    button.ariaExpanded = false;
+    const [svg, bubble] = ["svg", "path"].map((tag) => doc.createElementNS("http://www.w3.org/2000/svg", tag));
+    svg.setAttribute("viewBox", "0 0 24 24");
+    bubble.setAttribute("d", "M21 12a8 8 0 0 1-8 8H4l2-3a8 8 0 1 1 15-5z");
+    svg.append(bubble);
+    button.append(svg);
     root.append(button);
     // Whoever comes near will probably open it.
-    button.onpointerenter = button.onfocus = () => this.#fetch().catch(() => {});
-    const toggle = () => this.call("toggle", []);
+    button.onpointerenter = button.onfocus = () => this.#fetch().catch(() => failures++);
+    const toggle = () => this.act("toggle", []);
     button.onclick = toggle;
     const { launcher } = this.settings();
     if (/^[.#[]/.test(launcher)) {
-      document.addEventListener("click", (e) => /** @type {Element} */ (e.target).closest?.(launcher) && toggle(), { signal: this.#life?.signal });
+      // Nothing is asked of the target: a form's fields may hide its methods.
+      addEventListener("click", (e) => [...doc.querySelectorAll(launcher)].some((el) => e.composedPath().includes(el)) && toggle(), { signal: this.#life?.signal });
     }
   }
 
@@ -172,36 +173,34 @@ class RelayChatElement extends HTMLElement {
     const s = this.settings();
     /** @param {string} v */
     const length = (v) => (CSS.supports("width", v) ? v : `${parseInt(v) || 20}px`);
-    const root = /** @type {ShadowRoot} */ (this.shadowRoot);
-    const side = /left/.test(s.position);
-    const set = {
-      "--accent": CSS.supports("color", s.accent) ? s.accent : "#2d5bd1",
-      "--z": parseInt(s["z-index"]) || 2147483000,
-      "--ox": length(s["offset-x"]),
-      "--left": side ? "var(--ox)" : "auto",
-      "--right": side ? "auto" : "var(--ox)",
-      "--oy": length(s["offset-y"]),
+    /** @param {string} name @param {any} value */
+    const set = (name, value) => {
+      for (const el of /** @type {any} */ (this.shadowRoot).children) el.style.setProperty(name, value);
     };
-    for (const el of /** @type {HTMLCollectionOf<HTMLElement>} */ (root.children)) {
-      for (const k in set) el.style.setProperty(k, String(set[/** @type {keyof typeof set} */ (k)]));
-    }
+    const side = /left/.test(s.position);
+    set("--accent", CSS.supports("color", s.accent) ? s.accent : "#2d5bd1");
+    set("--z", parseInt(s["z-index"]) || 2147483000);
+    set("--ox", length(s["offset-x"]));
+    set("--oy", length(s["offset-y"]));
+    set("--left", side ? "var(--ox)" : "auto");
+    set("--right", side ? "auto" : "var(--ox)");
     if (!this.#launcher) return;
     this.#launcher.hidden = !/^(auto)?$/.test(s.launcher);
     this.#launcher.ariaLabel = s.title || "Chat";
   }
 
   #fetch() {
-    return import(new URL(config.panel || "panel.js", base).href);
+    return import(`${base + config.panel}?${failures}`);
   }
 
   /** @returns {Promise<Controller|void>} */
   async #load() {
     const life = this.#life;
     if (!life) return;
-    const button = this.#launcher ?? this;
-    button.ariaBusy = "true";
+    const button = /** @type {any} */ (this.#launcher ?? this);
+    button.ariaBusy = true;
     try {
-      this.#loading ??= this.#fetch().then((m) => m.mount(this, { base, config, reflect: this.#reflect.bind(this) }));
+      this.#loading ??= this.#fetch().then((m) => m.mount(this, { base, config, fetch, reflect: this.#reflect.bind(this) }));
       const panel = await this.#loading;
       if (life !== this.#life) return;
       if (!this.#panel) {
@@ -213,14 +212,12 @@ class RelayChatElement extends HTMLElement {
       return panel;
     } catch (err) {
       this.#loading = null;
-      const sorry = document.createElement("div");
-      sorry.className = "sorry";
-      sorry.role = "alert";
-      sorry.textContent = "The chat could not be loaded.";
-      this.shadowRoot?.append(sorry);
+      failures++;
+      const sorry = Object.assign(doc.createElement("p"), { className: "sorry", role: "alert", textContent: "The chat could not be loaded." });
+      /** @type {ShadowRoot} */ (this.shadowRoot).append(sorry);
       this.#look();
-      setTimeout(() => sorry.remove(), 8000);
-      this.emit("error", { code: "load_failed", message: String(err) });
+      setTimeout(() => sorry.replaceWith(), 8000);
+      this.emit("error", { code: "load_failed", message: `${err}` });
     } finally {
       button.ariaBusy = null;
     }
@@ -236,59 +233,50 @@ class RelayChatElement extends HTMLElement {
   }
 
   /** @param {string} name @param {any} detail @param {boolean} [cancelable] @returns {boolean} false when cancelled */
-  emit(name, detail, cancelable = false) {
+  emit(name, detail, cancelable) {
+    for (const fn of listeners[name] ?? []) queueMicrotask(() => fn(detail)); // what they throw is theirs
     return this.dispatchEvent(new CustomEvent("relay-chat:" + name, { detail, bubbles: true, composed: true, cancelable }));
   }
 }
 
-/** @type {Map<Function, EventListener>} */
-const handlers = new Map();
-
-/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] who is meant, if somebody is */
+/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] who is meant, if somebody is @returns {any} */
 function run(name, args, el) {
-  if (name === "on" || name === "off") return listen(name, args[0], args[1]);
+  if (name === "on" || name === "off") {
+    const [event, fn] = args;
+    (listeners[event] ??= new Set())[name === "on" ? "add" : "delete"](fn);
+    return void (isReady && name + event === "onready" && queueMicrotask(() => fn({})));
+  }
   const all = el ? [el] : [...elements];
   if (!all.length) waiting.push([name, args]);
-  if (name === "destroy") for (const each of all) each.call(name, args);
-  else return all[0]?.call(name, args);
-}
-
-/** @param {string} how on or off @param {string} name @param {(detail: any) => void} fn */
-function listen(how, name, fn) {
-  // Another relay's events pass here, too.
-  const handler = handlers.get(fn) ?? ((/** @type {any} */ e) => elements.has(e.target) && fn(e.detail));
-  handlers.set(fn, handler);
-  document[/** @type {"addEventListener"} */ ((how === "on" ? "add" : "remove") + "EventListener")](`relay-chat:${name}`, handler, stay);
-  if (how === "on" && name === "ready" && isReady) setTimeout(fn, 0, {});
+  if (name === "destroy") for (const each of all) each.act(name, args);
+  else return all[0]?.act(name, args);
 }
 
 /** Puts the global and the element in place, again after all was destroyed. */
 function begin() {
   const early = page.RelayChat;
-  if (!early?.loaded) {
+  if (early?.loaded !== true) {
     page.RelayChat = api;
-    if (early) api.push(...early);
+    if (Array.isArray(early)) api.push(...early); // else it may be an element of that name
   }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", appear);
+  if (doc.readyState === "loading") addEventListener("DOMContentLoaded", appear);
   else appear();
 }
 
 function appear() {
-  if (document.querySelector(tag)) return;
-  const el = /** @type {RelayChatElement} */ (document.createElement(tag));
+  if (doc.querySelector(tag)) return;
+  const el = new RelayChatElement();
   el.own = true;
   for (const { name, value } of script?.attributes ?? []) {
     if (/^data-/.test(name)) el.setAttribute(name.slice(5), value);
   }
-  el.dataset.own = "";
-  document.body.append(el);
+  el.setAttribute("data-own", "");
+  doc.body.append(el);
 }
 
 /** What is left after the last element: nothing but the name of the element, which can't be undone. */
 function end() {
-  stay.abort();
-  stay = new AbortController();
-  handlers.clear();
+  listeners = /** @type {any} */ ({ __proto__: null });
   isReady = false;
   if (page.RelayChat === api) delete page.RelayChat;
 }

@@ -5,6 +5,7 @@
 import { parseBlocks } from "./markdown-blocks.js";
 import { inline } from "./markdown-inline.js";
 import { plain } from "./markdown-link.js";
+import { doc } from "./doc.js";
 
 /** @typedef {import("./markdown-inline.js").Node} Node */
 /** @typedef {import("./markdown-inline.js").Branch} Branch */
@@ -224,9 +225,8 @@ export class Markdown {
 
   /** @param {Node} node @returns {Mirror} */
   #build(node) {
-    const doc = this.root.ownerDocument;
     if (typeof node === "string") return { node, el: doc.createTextNode(node), kids: [] };
-    const { el, body } = element(doc, node, this.labels);
+    const { el, body } = element(node, this.labels);
     /** @type {Mirror[]} */
     const kids = [];
     if (body) this.#patch(body, kids, node.c);
@@ -242,12 +242,11 @@ function lineStart(text, from, line) {
 
 /**
  * Builds the element of one node, without its children.
- * @param {Document} doc
  * @param {Branch} node
  * @param {{copy: string, table: string}} labels
  * @returns {{el: Element, body?: Element}}
  */
-function element(doc, node, labels) {
+function element(node, labels) {
   /** @param {string} tag @param {Record<string, string>} [attrs] @param {...Element} kids */
   const make = (tag, attrs = {}, ...kids) => {
     const el = doc.createElement(tag);

@@ -1,6 +1,7 @@
 // @ts-check
 // What the loader loads: it puts the panel into the element, in the right
 // language, and takes it away again.
+import { doc } from "./doc.js";
 import { Panel } from "./panel.js";
 import { learn } from "./strings.js";
 
@@ -9,6 +10,7 @@ import { learn } from "./strings.js";
  * @typedef {object} Loan
  * @property {string} base
  * @property {any} config what the relay wrote into the loader
+ * @property {typeof fetch} [fetch] as it was when the page had loaded the loader
  * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
  */
 
@@ -42,7 +44,7 @@ export async function mount(el, loan) {
   const root = /** @type {ShadowRoot} */ (el.shadowRoot);
   /** @type {Shell} */
   const shell = { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) };
-  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? document.documentElement).getAttribute("lang"), ...navigator.languages]);
+  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? doc.documentElement).getAttribute("lang"), ...navigator.languages]);
   await speak();
   let panel = new Panel(el, shell);
   let gone = false;

@@ -3,6 +3,7 @@
 // storage, so a reload sends them again with the same key, and the relay sees
 // to it that the agent gets each once.
 import { Problem } from "./client.js";
+import { Native, parse, write } from "./native.js";
 import { filesPart } from "./part.js";
 
 /** @typedef {import("./reduce.js").Pending} Pending */
@@ -21,7 +22,7 @@ export class Outbox {
   #sending = false;
   #closed = false;
   /** @type {Promise<void>} the keeping of the last turn's files */
-  #kept = Promise.resolve();
+  #kept = Native.resolve();
   /** @type {(() => void)|null} */
   #wake = null;
   /** The last turn that was added, with its files, for who wants it sent once more. */
@@ -166,7 +167,7 @@ export class Outbox {
 
   /** @param {number} ms */
   #sleep(ms) {
-    return new Promise((/** @type {(v: void) => void} */ done) => {
+    return new Native((/** @type {(v: void) => void} */ done) => {
       const timer = setTimeout(done, ms);
       this.#wake = () => {
         clearTimeout(timer);
@@ -180,7 +181,7 @@ export class Outbox {
   /** @returns {(Pick<Pending, "turn"|"text"|"attachments"> & {at: number})[]} */
   #stored() {
     try {
-      const list = JSON.parse(this.storage.get("outbox") ?? "[]");
+      const list = parse(this.storage.get("outbox") ?? "[]");
       return list.filter((/** @type {any} */ t) => typeof t.turn === "string" && typeof t.text === "string" && Date.now() - t.at < maxAge);
     } catch {
       return [];
@@ -189,7 +190,7 @@ export class Outbox {
 
   /** @param {unknown[]} list */
   #save(list) {
-    this.storage.set("outbox", list.length ? JSON.stringify(list) : null);
+    this.storage.set("outbox", list.length ? write(list) : null);
   }
 }
 
@@ -211,5 +212,5 @@ export function delay(problem, attempt, spent) {
 /** Makes up a turn's key. */
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+  return [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
 }

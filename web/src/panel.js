@@ -9,6 +9,7 @@ import { Conversation } from "./conversation.js";
 import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
 import { plain } from "./markdown-link.js";
+import { doc, isHidden, prototype } from "./doc.js";
 import { News } from "./news.js";
 import { filesPart, part } from "./part.js";
 import { Follow } from "./scroll.js";
@@ -54,7 +55,7 @@ export class Panel {
     this.shell = shell;
     this.mode = el.getAttribute("mode") ?? "popup";
     this.storage = new Storage(shell.base);
-    this.client = new Client(shell.base, this.storage);
+    this.client = new Client(shell.base, this.storage, shell.fetch);
     this.announcer = new Announcer();
     this.news = new News(this.announcer, (name, detail) => shell.emit(name, detail), () => this.name);
     this.conversation = new Conversation(this.client, this.storage, {
@@ -67,7 +68,7 @@ export class Panel {
     const { log } = this.transcript;
     this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
       close: () => this.#hide(true),
-      fresh: () => void this.#fresh(),
+      ask: () => void this.#ask(),
       retryNow: () => this.conversation.retryNow(),
       jump: () => this.follow.toEnd(),
     });
@@ -91,7 +92,7 @@ export class Panel {
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
     for (const drag of /** @type {const} */ (["dragover", "dragleave", "drop"])) this.root.addEventListener(drag, (e) => this.#drag(e), { signal });
     this.transcript.log.addEventListener("click", (e) => this.#copyCode(e), { signal });
-    document.addEventListener("visibilitychange", () => this.#seen(), { signal });
+    doc.addEventListener("visibilitychange", () => this.#seen(), { signal });
     addEventListener("resize", () => this.#modal(), { signal });
     followViewport(this.root, signal);
   }
@@ -180,10 +181,10 @@ export class Panel {
     this.#life.abort();
     clearTimeout(this.#absence);
     clearInterval(this.#clock);
-    this.#badge.remove();
+    this.#badge.replaceWith();
     this.#unread = 0;
     this.#mark();
-    this.root.remove();
+    this.root.replaceWith();
   }
 
   /** @param {{message?: string, send?: boolean, quiet?: boolean}} [how] quiet: the visitor did not ask for it now */
@@ -243,7 +244,7 @@ export class Panel {
   #seen() {
     this.#mark();
     clearTimeout(this.#absence);
-    if (document.hidden) {
+    if (isHidden()) {
       this.#absence = setTimeout(() => this.#idle && this.conversation.stream.stop(), absence);
     } else if (this.#open) {
       this.#read();
@@ -305,6 +306,14 @@ export class Panel {
     if (!files) return;
     e.preventDefault();
     if (e.type === "drop") void this.#attach(/** @type {DataTransfer} */ (e.dataTransfer).files);
+  }
+
+  async #ask() {
+    try {
+      (await part("fresh")).ask(this.frame.confirm, this.#kit, () => this.#fresh(), () => this.frame.unask());
+    } catch (err) {
+      this.#complain(say("actionFailed", { why: why(err) }));
+    }
   }
 
   async #fresh() {
@@ -383,7 +392,7 @@ export class Panel {
   }
 
   #count() {
-    if (this.#open && !document.hidden) return;
+    if (this.#open && !isHidden()) return;
     this.#unread++;
     this.#showUnread();
     // One tab is enough to hear it.
@@ -408,9 +417,9 @@ export class Panel {
 
   /** Tells those who look at another tab. */
   #mark() {
-    const title = document.title.replace(/^\(\d+\) /, "");
-    const now = this.#unread && document.hidden ? `(${this.#unread}) ${title}` : title;
-    if (document.title !== now) document.title = now;
+    const title = doc.title.replace(/^\(\d+\) /, "");
+    const now = this.#unread && isHidden() ? `(${this.#unread}) ${title}` : title;
+    if (doc.title !== now) Reflect.set(prototype(), "title", now, document);
   }
 
   /** Paints soon, or in a while where nobody looks. */
@@ -423,7 +432,7 @@ export class Panel {
       if (!this.#life.signal.aborted) this.#paint();
       if (!this.#painting) this.#hold = Math.max(this.#hold, 4 * Date.now() - 3 * began); // at most a quarter of the time is ours
     };
-    setTimeout(paint, Math.max(this.#hold - Date.now(), document.hidden ? 200 : 16));
+    setTimeout(paint, Math.max(this.#hold - Date.now(), isHidden() ? 200 : 16));
   }
 
   #paint() {
@@ -474,15 +483,16 @@ export class Panel {
     const lost = state !== "open" && state !== "idle";
     this.frame.dot.dataset.state = state;
     const late = lost && Date.now() - this.#lostAt >= discretion;
-    const show = state === "refused" || late;
+    const refused = state === "refused";
+    const show = refused || late;
     const was = this.frame.banner.hidden;
     this.frame.banner.hidden = !show;
     if (!show) return lost;
     const s = Math.max(1, Math.ceil((until - Date.now()) / 1000));
-    const text = state === "refused" ? (problem?.code === "origin_not_allowed" ? say(/^(file|null)/.test(location.origin) ? "fromFile" : "wrongOrigin", { origin: location.origin }) : say("refused")) : !navigator.onLine ? say("offline") : state === "waiting" && problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: reason(problem), s })) : say("reconnecting");
+    const text = refused ? (problem?.detail ?? "") : !navigator.onLine ? say("offline") : problem ? (problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: reason(problem), s })) : say("reconnecting");
     if (this.frame.bannerText.textContent !== text) this.frame.bannerText.textContent = text;
     this.frame.retry.hidden = state === "connecting";
-    this.frame.banner.classList.toggle("bad", state === "refused");
+    this.frame.banner.classList.toggle("bad", refused);
     if (was) this.announcer.warn(text);
     return lost;
   }

@@ -1,5 +1,6 @@
 // @ts-check
 // The settings of an element, as its owner wrote them.
+import { parse, write } from "./native.js";
 
 /** @type {Set<string>} settings that were wondered about */
 const wondered = new Set();
@@ -22,7 +23,7 @@ export function update(el, partial) {
   for (const [key, value] of Object.entries(partial)) {
     const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
     if (value === null || value === false) el.removeAttribute(name);
-    else el.setAttribute(name, value === true ? "" : Array.isArray(value) ? JSON.stringify(value) : String(value));
+    else el.setAttribute(name, value === true ? "" : Array.isArray(value) ? write(value) : String(value));
   }
   wonder(el);
 }
@@ -35,7 +36,7 @@ export function update(el, partial) {
 export function starters(value) {
   if (typeof value === "string" && value.trim().startsWith("[")) {
     try {
-      value = JSON.parse(value);
+      value = parse(value);
     } catch {
       // Then it is a text that begins with a bracket.
     }

@@ -2,6 +2,8 @@
 // One stream for all tabs of a browser, which has few connections to give. The
 // tab that holds the lock reads it; the others get its view once and then hear
 // every event from it. Where there are no locks, each tab has its own.
+import { doc, isHidden } from "./doc.js";
+import { Native, locks } from "./native.js";
 import { Stream } from "./stream.js";
 
 /** @typedef {import("./reduce.js").View} View */
@@ -71,12 +73,12 @@ export class Share {
     const life = new AbortController();
     const { signal } = life;
     this.#life = life;
-    if (!navigator.locks || !window.BroadcastChannel) return this.stream.start();
+    if (!locks() || !window.BroadcastChannel) return this.stream.start();
     this.#enter();
     // A page kept for going back may hold neither lock nor channel.
     addEventListener("pagehide", () => this.#leave(), { signal });
     addEventListener("pageshow", (e) => e.persisted && this.#enter(), { signal });
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#tell({ wake: 1 }), { signal });
+    doc.addEventListener("visibilitychange", () => !isHidden() && this.#tell({ wake: 1 }), { signal });
   }
 
   stop() {
@@ -137,7 +139,7 @@ export class Share {
         if (signal.aborted) return;
         this.#leads = how;
         this.stream.start();
-        return new Promise((done) => signal.addEventListener("abort", done));
+        return new Native((done) => signal.addEventListener("abort", done));
       })
       .catch(() => {
         if (signal.aborted || this.#leads !== how) return;

@@ -2,6 +2,8 @@
 // The event stream: reading, resuming after the last event id, noticing a
 // dead connection, coming back. Knows the relay, nothing of the page's looks.
 import { Problem } from "./client.js";
+import { doc, isHidden } from "./doc.js";
+import { Native, parse } from "./native.js";
 import { Decoder } from "./sse.js";
 
 /** The relay is never silent for longer than 15 s; three times that is dead. */
@@ -60,7 +62,7 @@ export class Stream {
     addEventListener("pageshow", (e) => this.awake(e.persisted), on);
     // A page kept for going back may hold no connection open.
     addEventListener("pagehide", () => this.#connection?.abort(), on);
-    document.addEventListener("visibilitychange", () => !document.hidden && this.awake(false), on);
+    doc.addEventListener("visibilitychange", () => !isHidden() && this.awake(false), on);
     void this.#run(life.signal);
   }
 
@@ -103,12 +105,14 @@ export class Stream {
         await this.#read(connection);
       } catch (err) {
         problem = err instanceof Problem ? err : new Problem("unreachable", 0, String(err), null);
+        // A page that begins to add headers later cuts us off in the middle.
+        if (problem.status === 403 || (problem.status === 0 && this.#failures > 1)) await this.client.examine(problem);
       }
       this.#connection = null;
       if (life.aborted) return;
       if (connection.signal.reason === "restart") continue;
       if (problem?.status === 403) {
-        // Only a change at the relay cures this, so there is no hurry.
+        // Only a change at the relay cures this, so there is no retryNow.
         this.to.onState({ state: "refused", until: 0, problem });
         await this.#wait(refusal, life);
         continue;
@@ -124,12 +128,12 @@ export class Stream {
     const ms = problem?.retryAfter != null ? problem.retryAfter * 1000 + Math.random() * 500 : backoff;
     this.to.onState({ state: "waiting", until: Date.now() + ms, problem });
     await this.#wait(ms, life);
-    while (document.hidden && this.#failures > 3 && !life.aborted) await this.#wait(Infinity, life);
+    while (isHidden() && this.#failures > 3 && !life.aborted) await this.#wait(Infinity, life);
   }
 
   /** @param {number} ms @param {AbortSignal} life */
   #wait(ms, life) {
-    return new Promise((/** @type {(v: void) => void} */ done) => {
+    return new Native((/** @type {(v: void) => void} */ done) => {
       const timer = ms === Infinity ? undefined : setTimeout(done, ms);
       this.#wake = () => {
         clearTimeout(timer);
@@ -180,7 +184,7 @@ export class Stream {
         for (let at = 0; at < value.length; at += slice) {
           decoder.push(value.subarray(at, at + slice));
           // What has piled up is not read in one go, while somebody looks.
-          if (!document.hidden) await new Promise((done) => setTimeout(done));
+          if (!isHidden()) await new Native((done) => setTimeout(done));
         }
       }
     } catch (err) {
@@ -196,7 +200,7 @@ export class Stream {
 /** @param {string} text */
 function json(text) {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch {
     return undefined;
   }

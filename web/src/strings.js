@@ -14,9 +14,6 @@ export const en = {
   you: "You",
   agent: "Agent",
   fresh: "New conversation",
-  freshAsk: "Start a new conversation? This one ends for good.",
-  freshYes: "Start new",
-  cancel: "Keep this one",
   starters: "Suggestions",
   jump: "Jump to latest",
   copy: "Copy",
@@ -39,9 +36,6 @@ export const en = {
   offline: "You are offline. The chat goes on when you are back.",
   down: "The chat can't be reached. Next try in {s} s.",
   downWhy: "{why} Next try in {s} s.",
-  wrongOrigin: "This website ({origin}) is not on the list of sites that may use this chat. Its owner can add it to RELAY_ALLOWED_ORIGINS.",
-  fromFile: "This page was opened from a file or has no address of its own. The chat works on pages that come from a website.",
-  refused: "The chat refused this page.",
   failed: "The agent stopped before it was done.",
   interrupted: "Stopped.",
   sessionFailed: "The agent could not be started.",
@@ -56,7 +50,7 @@ export const en = {
   filesLost: "The attachments are gone. Please attach them again.",
 };
 
-/** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords} Words */
+/** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords & typeof import("./words.js").troubleWords & typeof import("./words.js").freshWords} Words */
 /** @typedef {keyof Words} Word */
 /** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each form of {n} */
 

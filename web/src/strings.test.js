@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { en, say } from "./strings.js";
-import { cardWords, fileWords } from "./words.js";
+import { cardWords, fileWords, freshWords, troubleWords } from "./words.js";
 
-const english = { ...en, ...cardWords, ...fileWords };
+const english = { ...en, ...cardWords, ...fileWords, ...troubleWords, ...freshWords };
 
 const blanks = (phrase) => [...new Set((typeof phrase === "string" ? phrase : phrase.other).match(/\{\w+\}/g) ?? [])].sort();
 const packs = await Promise.all(

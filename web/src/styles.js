@@ -51,8 +51,6 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .banner.bad,.error{background:light-dark(#fdeceb,#40211f);color:light-dark(#8c1d18,#ffc9c4)}\
 .banner,.error,.meta{display:flex;flex-wrap:wrap;gap:2px 10px}\
 .meta{justify-content:flex-end}\
-.confirm{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}\
-.confirm p{margin:0 0 10px}\
 .link{min-width:24px;min-height:24px;text-align:center;text-decoration:underline;text-underline-offset:2px;padding:2px 0;font-weight:500}\
 \
 .log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;scrollbar-width:thin;scrollbar-color:var(--line) transparent}\
@@ -149,7 +147,8 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}\
 \
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}\
 :is(.log,.code pre):focus-visible{outline-offset:-3px;border-radius:8px}\
-.launcher svg{transition:.15s}\
+svg{stroke-linecap:round}\
+.launcher svg{transition:.15s}.launcher:hover{translate:0 -2px}\
 .launcher svg+svg,[aria-expanded=true].launcher svg{opacity:0}\
 [aria-expanded=true].launcher svg+svg{opacity:1}\
 .badge{position:absolute;top:-2px;right:-2px;min-width:20px;box-sizing:border-box;padding:0 6px;border-radius:10px;background:#b3261e;color:#fff;font:600 12px/20px system-ui,sans-serif;text-align:center}\

@@ -1,6 +1,7 @@
 // @ts-check
 // When things were said. The relay's events carry no times, so these are when
 // this browser saw them; what it did not see happen has none.
+import { parse, write } from "./native.js";
 import { locale } from "./strings.js";
 
 /** Messages that are this far apart, in s, have the time between them. */
@@ -16,7 +17,7 @@ export class Times {
   constructor(storage) {
     this.storage = storage;
     try {
-      this.#times = new Map(JSON.parse(storage.get("times") ?? ""));
+      this.#times = new Map(parse(storage.get("times") ?? ""));
     } catch {
       this.#times = new Map();
     }
@@ -27,7 +28,7 @@ export class Times {
   note(key) {
     if (this.#times.has(key)) return;
     this.#times.set(key, Math.floor(Date.now() / 1000));
-    this.storage.set("times", JSON.stringify([...this.#times].slice(-most)));
+    this.storage.set("times", write([...this.#times].slice(-most)));
   }
 
   /** @param {string} key */

@@ -1,6 +1,7 @@
 // @ts-check
 // The view as rows. Rows are kept by key: what did not change is not touched.
 import { h } from "./h.js";
+import { isHidden } from "./doc.js";
 import { row } from "./rows.js";
 import { say } from "./strings.js";
 import { stamp } from "./times.js";
@@ -49,7 +50,7 @@ export class Transcript {
     const all = [...view.items, ...view.pending];
     this.hello.hidden = all.length > 0 || !view.caughtUp;
     const began = Date.now();
-    const late = (ms = budget) => Date.now() - began >= ms && !document.hidden;
+    const late = (ms = budget) => Date.now() - began >= ms && !isHidden();
     const most = this.#rows.size > 50 ? above : budget;
     /** @type {Map<string, any>} */
     const wanted = new Map();
@@ -65,7 +66,7 @@ export class Transcript {
     }
     for (const [key, { row }] of this.#rows) {
       if (wanted.has(key)) continue;
-      row.el.remove();
+      row.el.replaceWith();
       this.#rows.delete(key);
     }
     this.#status(view);

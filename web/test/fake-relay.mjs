@@ -33,6 +33,8 @@ export class FakeRelay {
     relay.emit(v, "turn_end", { reason: "done" });
   };
   settings = {};
+  refuses = false; // whether the origins of websites are on its list
+  varies = true; // whether the stream says that no two requests for it are alike
   policy = strictPolicy; // of its page
   base = "";
 
@@ -69,6 +71,12 @@ export class FakeRelay {
     for (const s of v.streams) s.destroy();
   }
 
+  /** Ends every stream of a visitor as a relay does whose time is over. */
+  finish(v) {
+    for (const s of v.streams) s.end();
+    v.streams.clear();
+  }
+
   get only() {
     return [...this.visitors.values()][0];
   }
@@ -78,9 +86,10 @@ export class FakeRelay {
     if (!url.pathname.startsWith(this.base)) return problem(res, 404, "not_found");
     const path = url.pathname.slice(this.base.length);
     const foreign = req.headers.origin && req.headers.origin !== `http://${req.headers.host}`;
+    if (foreign && this.refuses && path.startsWith("/v1/")) return problem(res, 403, "origin_not_allowed");
     if (foreign) {
       res.setHeader("access-control-allow-origin", req.headers.origin);
-      res.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key, last-event-id");
+      res.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key, last-event-id, traceparent");
       res.setHeader("access-control-allow-methods", "GET, POST, DELETE");
       res.setHeader("access-control-expose-headers", "Retry-After");
       res.setHeader("vary", "Origin");
@@ -141,7 +150,7 @@ export class FakeRelay {
   }
 
   stream(req, res, v) {
-    res.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+    res.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", ...(this.varies ? { vary: "*" } : {}) });
     res.write(": hello\nretry: 300\n");
     res.write(frame({ id: null, type: "session", data: { status: v.status, epoch: v.epoch } }));
     const last = req.headers["last-event-id"];
@@ -212,6 +221,19 @@ export function problem(res, status, code, retryAfter) {
   json(res, status, { title: code, status, code, detail: `Refused: ${code}.`, ...more }, { "content-type": "application/problem+json", ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }) });
 }
 
+/** Answers as the relay does, as a proxy would; its loader has another name here. */
+async function pass(req, res, relay) {
+  const url = relay + req.url.replace("/chat/", "").replace("help.js", "widget.js");
+  const body = req.method === "POST" ? req : undefined;
+  const { host, connection, ...headers } = req.headers;
+  const gone = new AbortController();
+  res.on("close", () => gone.abort());
+  const answer = await fetch(url, { method: req.method, headers: { ...headers, origin: new URL(relay).origin }, body, duplex: "half", signal: gone.signal });
+  res.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "", "set-cookie": answer.headers.getSetCookie() });
+  for await (const chunk of answer.body ?? []) res.write(chunk);
+  res.end();
+}
+
 /**
  * A website that embeds the widget: one page, or pages by path. A page is its
  * HTML, or its body and headers.
@@ -221,7 +243,9 @@ export function problem(res, status, code, retryAfter) {
 export async function startSite(pages, headers = {}) {
   const server = createServer((req, res) => {
     const all = typeof site.html === "string" ? { "/": { body: site.html, headers: site.headers } } : site.html;
-    const page = all[new URL(req.url, "http://x").pathname];
+    const path = new URL(req.url, "http://x").pathname;
+    if (site.elsewhere && path.startsWith("/chat/")) return void pass(req, res, site.elsewhere).catch(() => res.destroy());
+    const page = all[path];
     if (page === undefined) return res.writeHead(404).end();
     const { body = page, headers = {} } = page;
     res.writeHead(200, { "content-type": req.url.endsWith(".js") ? "text/javascript" : "text/html; charset=utf-8", ...headers });
@@ -232,6 +256,7 @@ export async function startSite(pages, headers = {}) {
   const site = {
     html: pages,
     headers,
+    elsewhere: "", // a relay that stands behind /chat/
     url: `http://127.0.0.1:${server.address().port}/`,
     stop: () => {
       server.closeAllConnections();

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/anyframe-relay/relay/relay/internal/problem"
@@ -19,10 +20,21 @@ const (
 	originForeign               // any other page
 )
 
+// appOrigin is the origin of a page that an app shell or a browser extension
+// serves by a scheme of its own, such as capacitor://localhost or
+// chrome-extension://<id>. Browsers leave the case of such a host as it is.
+var appOrigin = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// webSchemes are those whose pages have other origins: their own kind, or null.
+var webSchemes = []string{"http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about", "javascript", "filesystem"}
+
 // ValidOriginPattern accepts https://www.example.com, https://*.example.com,
-// the same with a port, with http, and *.
+// the same with a port, with http, the origins of app shells, and *.
 func ValidOriginPattern(p string) bool {
 	if p == "*" {
+		return true
+	}
+	if scheme, _, _ := strings.Cut(p, "://"); appOrigin.MatchString(p) && !slices.Contains(webSchemes, scheme) {
 		return true
 	}
 	o := strings.Replace(p, "://*.", "://wildcard.", 1)
@@ -130,6 +142,12 @@ func newCrossOrigin(publicOrigin string) *http.CrossOriginProtection {
 	return p
 }
 
+// allowedHeaders are those that clients send, and those that tracing agents of
+// websites add to every request of a page: refusing them would refuse the request.
+const allowedHeaders = "authorization, content-type, idempotency-key, last-event-id, relay-challenge, " +
+	"traceparent, tracestate, baggage, sentry-trace, newrelic, " +
+	"x-datadog-origin, x-datadog-parent-id, x-datadog-sampling-priority, x-datadog-tags, x-datadog-trace-id"
+
 // checkOrigin refuses pages that are not on the list and lets those that are
 // read the answer. Credentials are never allowed: across origins a visitor is
 // known by its bearer token, so there is nothing for a forged request to ride on.
@@ -145,7 +163,7 @@ func (a *api) checkOrigin(next http.Handler) http.Handler {
 			return
 		case originAllowed:
 			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-			h.Set("Access-Control-Expose-Headers", "Retry-After")
+			h.Set("Access-Control-Expose-Headers", "Retry-After, Content-Disposition")
 		case originNone, originOurs:
 			if a.crossOrigin.Check(r) != nil {
 				a.refuse(w, r, problem.Origin)
@@ -154,7 +172,7 @@ func (a *api) checkOrigin(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodOptions {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-			h.Set("Access-Control-Allow-Headers", "authorization, content-type, idempotency-key, last-event-id")
+			h.Set("Access-Control-Allow-Headers", allowedHeaders)
 			h.Set("Access-Control-Max-Age", "7200")
 			w.WriteHeader(http.StatusNoContent)
 			return

@@ -118,6 +118,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, src Source, lastE
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
+	h.Add("Vary", "*") // no-store does not bind the cache of a page's service worker, this does
 	s.metrics.StreamsOpen.Inc()
 	st := &stream{server: s, src: src, info: telemetry.FromContext(r.Context()), done: done, cursor: newCursor(lastEventID)}
 	taken, err := st.conn.hijack(w, r)

@@ -118,15 +118,19 @@ func Load(o Options, files fs.FS) (*Files, error) {
 	}
 	settings := struct { // what is not set is left out: the loader must stay small
 		Panel    string   `json:"panel"`
+		Src      string   `json:"src,omitempty"` // for a loader that does not know its tag
 		Boot     string   `json:"boot,omitempty"`
 		Title    string   `json:"title,omitempty"`
 		Greeting string   `json:"greeting,omitempty"`
 		Starters []string `json:"starters,omitempty"`
 		Accent   string   `json:"accent,omitempty"`
 		Locale   string   `json:"locale,omitempty"`
-	}{urls["panel.js"], "", o.Look.Title, o.Look.Greeting, o.Look.Starters, o.Look.Accent, o.Look.Locale}
+	}{urls["panel.js"], "", "", o.Look.Title, o.Look.Greeting, o.Look.Starters, o.Look.Accent, o.Look.Locale}
 	if o.BootOnOpen {
 		settings.Boot = "open"
+	}
+	if o.PublicURL != "" {
+		settings.Src = o.widgetURL()
 	}
 	config, err := json.Marshal(settings) // escapes < and >, so this is safe in a script
 	if err != nil {

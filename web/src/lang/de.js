@@ -38,6 +38,7 @@ export default {
     down: "Der Chat ist nicht erreichbar. Nächster Versuch in {s} s.",
     downWhy: "{why} Nächster Versuch in {s} s.",
     wrongOrigin: "Diese Website ({origin}) darf diesen Chat noch nicht verwenden. Der Betreiber kann sie in RELAY_ALLOWED_ORIGINS eintragen.",
+    wrongHeaders: "Ein Skript dieser Website fügt ihren Anfragen Header hinzu, die dieser Chat nicht annimmt, wie es Überwachungswerkzeuge tun. Der Betreiber kann {relay} davon ausnehmen.",
     fromFile: "Diese Seite wurde aus einer Datei geöffnet oder hat keine eigene Adresse. Der Chat funktioniert auf Seiten, die von einer Website kommen.",
     refused: "Der Chat hat diese Seite abgewiesen.",
     failed: "Der Agent hat aufgehört, bevor er fertig war.",

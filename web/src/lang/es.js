@@ -38,6 +38,7 @@ export default {
     down: "No se puede acceder al chat. Próximo intento en {s} s.",
     downWhy: "{why} Próximo intento en {s} s.",
     wrongOrigin: "Este sitio ({origin}) no está en la lista de los que pueden usar este chat. Su propietario puede añadirlo a RELAY_ALLOWED_ORIGINS.",
+    wrongHeaders: "Un script de este sitio añade a sus solicitudes cabeceras que este chat no acepta, como hacen las herramientas de monitorización. El propietario puede excluir {relay}.",
     fromFile: "Esta página se abrió desde un archivo o no tiene dirección propia. El chat funciona en páginas que vienen de un sitio web.",
     refused: "El chat ha rechazado esta página.",
     failed: "El agente se detuvo antes de terminar.",

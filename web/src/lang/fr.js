@@ -38,6 +38,7 @@ export default {
     down: "Le chat est injoignable. Nouvel essai dans {s} s.",
     downWhy: "{why} Nouvel essai dans {s} s.",
     wrongOrigin: "Ce site ({origin}) ne figure pas parmi ceux qui peuvent utiliser ce chat. Son propriétaire peut l’ajouter à RELAY_ALLOWED_ORIGINS.",
+    wrongHeaders: "Un script de ce site ajoute à ses requêtes des en-têtes que ce chat n'accepte pas, comme le font les outils de surveillance. Son propriétaire peut en exclure {relay}.",
     fromFile: "Cette page a été ouverte depuis un fichier ou n’a pas d’adresse propre. Le chat fonctionne sur les pages d’un site web.",
     refused: "Le chat a refusé cette page.",
     failed: "L’agent s’est arrêté avant d’avoir terminé.",

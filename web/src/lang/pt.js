@@ -38,6 +38,7 @@ export default {
     down: "O chat está inacessível. Próxima tentativa em {s} s.",
     downWhy: "{why} Próxima tentativa em {s} s.",
     wrongOrigin: "Este site ({origin}) não está na lista dos que podem usar este chat. O proprietário pode adicioná-lo a RELAY_ALLOWED_ORIGINS.",
+    wrongHeaders: "Um script deste site adiciona aos pedidos cabeçalhos que este chat não aceita, como fazem as ferramentas de monitorização. O proprietário pode excluir {relay}.",
     fromFile: "Esta página foi aberta de um arquivo ou não tem endereço próprio. O chat funciona em páginas que vêm de um site.",
     refused: "O chat recusou esta página.",
     failed: "O agente parou antes de terminar.",

@@ -38,6 +38,7 @@ export default {
     down: "无法连接聊天。{s} 秒后重试。",
     downWhy: "{why} {s} 秒后重试。",
     wrongOrigin: "此网站（{origin}）不在允许使用本聊天的网站名单上。网站所有者可将其加入 RELAY_ALLOWED_ORIGINS。",
+    wrongHeaders: "本网站的某个脚本(例如监控工具)在请求中添加了此聊天不接受的标头。网站所有者可以将 {relay} 排除在外。",
     fromFile: "此页面是从文件打开的，或没有自己的地址。聊天只能在来自网站的页面上使用。",
     refused: "聊天拒绝了此页面。",
     failed: "助手未完成就停止了。",

@@ -1,0 +1,29 @@
+// @ts-check
+// What libraries of the page replace or extend, as it was before or without them.
+
+/** The engine's own Promise, which no page can replace. @type {PromiseConstructor} */
+export const Native = /** @type {any} */ ((async () => {})().constructor);
+
+/** Web Locks; none where a frame may store nothing, for they would be refused. */
+export function locks() {
+  try {
+    return localStorage && navigator.locks;
+  } catch {
+    return null;
+  }
+}
+
+const { stringify } = JSON;
+export const { parse } = JSON;
+
+/**
+ * Writes JSON without asking prototypes for `toJSON`, which some libraries give
+ * to arrays to write them as strings.
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function write(value) {
+  if (Array.isArray(value)) return `[${value.map((v) => write(v))}]`;
+  if (!value || typeof value !== "object") return stringify(value) ?? "null";
+  return `{${Object.entries(value).filter((e) => e[1] !== undefined).map(([k, v]) => `${stringify(k)}:${write(v)}`)}}`;
+}
