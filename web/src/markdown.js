@@ -4,7 +4,7 @@
 // only those that differ are touched, so selections and focus stay put.
 import { parseBlocks } from "./markdown-blocks.js";
 import { inline } from "./markdown-inline.js";
-import { plain } from "./markdown-link.js";
+import { plain } from "./plain.js";
 
 /** @typedef {import("./markdown-inline.js").Node} Node */
 /** @typedef {import("./markdown-inline.js").Branch} Branch */
@@ -53,7 +53,7 @@ function splitLines(text) {
 /**
  * @param {Block[]} blocks
  * @param {boolean} open whether the last one is still being written
- * @param {(text: string, open: boolean) => Node[]} words
+ * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch[]}
  */
 function toTree(blocks, open, words) {
@@ -63,7 +63,7 @@ function toTree(blocks, open, words) {
 /**
  * @param {Block} b
  * @param {boolean} open
- * @param {(text: string, open: boolean) => Node[]} words
+ * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch}
  */
 function branch(b, open, words) {
@@ -75,6 +75,8 @@ function branch(b, open, words) {
       return { t: `h${b.level}`, c: words(text, open) };
     case "pre":
       return { t: "pre", lang: b.lang, c: text ? [plain(text)] : [] };
+    case "math":
+      return { t: "p", c: [{ t: "code", c: [plain(text)] }] };
     case "quote":
       return { t: "quote", c: toTree(b.items ?? [], open, words) };
     case "ul":
@@ -88,7 +90,7 @@ function branch(b, open, words) {
     case "table": {
       const [head, ...body] = (b.rows ?? []).map((row, n) => ({
         t: "tr",
-        c: row.map((cell, k) => ({ t: n ? "td" : "th", align: b.aligns?.[k] ?? "", c: words(cell, false) })),
+        c: row.map((cell, k) => ({ t: n ? "td" : "th", align: b.aligns?.[k] ?? "", c: words(cell, false, true) })),
       }));
       return { t: "table", c: [{ t: "thead", c: [head] }, { t: "tbody", c: body }] };
     }
@@ -101,7 +103,7 @@ function branch(b, open, words) {
  * @param {Block} li
  * @param {boolean} loose
  * @param {boolean} open
- * @param {(text: string, open: boolean) => Node[]} words
+ * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch}
  */
 function listItem(li, loose, open, words) {
@@ -158,10 +160,11 @@ export class Markdown {
     const { blocks } = parseBlocks(lines);
     /** @type {Map<string, Node[]>} */
     const known = new Map();
-    const next = toTree(blocks, !done, (s, open) => {
+    const next = toTree(blocks, !done, (s, open, cell) => {
       if (open) return inline(s, true);
-      const words = known.get(s) ?? this.#known.get(s) ?? inline(s);
-      known.set(s, words);
+      const key = cell ? `|${s}` : `p${s}`;
+      const words = known.get(key) ?? this.#known.get(key) ?? inline(s, false, cell);
+      known.set(key, words);
       return words;
     });
     this.#known = known;

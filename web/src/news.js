@@ -1,7 +1,7 @@
 // @ts-check
 // What is new, told to the page as events and to the screen reader as words.
 // A replay tells nothing twice.
-import { spoken } from "./markdown.js";
+import { markdownPart } from "./part.js";
 import { say } from "./strings.js";
 
 /** @typedef {import("./reduce.js").View} View */
@@ -44,7 +44,8 @@ export class News {
       case "question":
       case "approval":
         if (!last || !this.#first(`ask ${last.key}`)) return false;
-        this.announcer.say(event.type === "question" ? spoken(last.text) : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
+        if (event.type === "question") this.#read(last.text);
+        else this.announcer.say(say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
         this.emit(event.type, { id: last.id });
         return true;
       case "tool":
@@ -68,11 +69,16 @@ export class News {
     if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
     const text = answer(now);
     if (text) {
-      this.announcer.say(spoken(text));
+      this.#read(text);
       this.emit("message", { role: "agent", text });
     }
     this.emit("turn-end", { reason: event.data.reason ?? "done" });
     return text !== "";
+  }
+
+  /** Reads an agent's words aloud, without their markup if that can be had. @param {string} text */
+  #read(text) {
+    void markdownPart().then((m) => m.spoken(text), () => text).then((words) => this.announcer.say(words));
   }
 
   /** @param {string} what */

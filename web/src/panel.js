@@ -8,9 +8,9 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
-import { plain } from "./markdown-link.js";
 import { News } from "./news.js";
 import { filesPart, part } from "./part.js";
+import { plain } from "./plain.js";
 import { Follow } from "./scroll.js";
 import { starters, update, wonder } from "./settings.js";
 import { Storage } from "./storage.js";
@@ -103,6 +103,10 @@ export class Panel {
       time: (key) => {
         const at = this.times.at(key);
         return at ? clock(at) : "";
+      },
+      renew: () => {
+        this.transcript.renew();
+        this.#schedule();
       },
       copy: (button, text, shown) => void this.#copy(button, text, shown),
       respond: (id, answer) => void this.conversation.respond(id, answer).catch((err) => this.#complain(say("actionFailed", { why: why(err) }))),
