@@ -2,7 +2,7 @@
 // What is new, told to the page as events and to the screen reader as words.
 // A replay tells nothing twice.
 import { markdownPart } from "./part.js";
-import { say } from "./strings.js";
+import { reason, say } from "./strings.js";
 
 /** @typedef {import("./reduce.js").View} View */
 /** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
@@ -54,6 +54,9 @@ export class News {
       case "problem":
         this.announcer.warn(last?.text ?? "");
         this.emit("error", { code: event.data.code, message: last?.text ?? "" });
+        return false;
+      case "skipped":
+        this.announcer.warn(reason({ code: "event_skipped", detail: "" }));
         return false;
       case "pending":
         if (event.data.state === "failed") this.announcer.warn(say("notSent"));

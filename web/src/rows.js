@@ -148,7 +148,7 @@ function userRow(acts) {
       const p = pending;
       el.dataset.state = p?.state ?? "sent";
       if (p?.state === "failed") {
-        line.textContent = p.code === "files_lost" ? say("filesLost") : p.code !== "unreachable" && p.detail ? say("notSentWhy", { why: reason(p) }) : say("notSent");
+        line.textContent = p.code === "files_lost" ? say("filesLost") : p.code !== "unreachable" && reason(p) ? say("notSentWhy", { why: reason(p) }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
       } else if (p?.state === "waiting") {
         line.textContent = words();

@@ -71,7 +71,14 @@ export const en = {
 const packs = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
 
 /** @type {Pack} */
-const english = { words: /** @type {Words} */ (en), codes: {} };
+const english = {
+  words: /** @type {Words} */ (en),
+  // What the relay does not say itself, in its own English.
+  codes: {
+    http_413: "The message with its attachments is too large for this website's server. Remove an attachment or send a smaller one.",
+    event_skipped: "A part of the conversation is too large to be shown.",
+  },
+};
 let pack = english;
 /** The language tag in use, for times and numbers too. */
 export let locale = "en";
