@@ -10,7 +10,7 @@ import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
 import { News } from "./news.js";
 import { filesPart, part } from "./part.js";
-import { plain } from "./plain.js";
+import { plain, short } from "./plain.js";
 import { Follow } from "./scroll.js";
 import { starters, update, wonder } from "./settings.js";
 import { Storage } from "./storage.js";
@@ -288,7 +288,7 @@ export class Panel {
   }
 
   get #kit() {
-    return { composer: this.composer, h, icon, say, teach, plain };
+    return { composer: this.composer, h, icon, say, teach, plain, short };
   }
 
   /** Takes files that may be sent, and says what is wrong with the others. @param {Iterable<File>} files */

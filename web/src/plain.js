@@ -14,3 +14,12 @@ export function plain(text) {
   if (!beyondLatin.test(text)) return text;
   return text.replace(/[\u202a-\u202e\u2066-\u2069\0]/g, "").replace(marks, "$1");
 }
+
+/**
+ * Shortens a file's name in its middle: its end says what it is.
+ * @param {string} name
+ */
+export function short(name) {
+  const all = [...plain(name)];
+  return all.length > 24 ? `${all.slice(0, 12).join("")}…${all.slice(-10).join("")}` : all.join("");
+}

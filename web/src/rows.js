@@ -3,7 +3,7 @@
 // brought up to date, so focus and selection stay where they are.
 import { h, icon } from "./h.js";
 import { markdownPart, part } from "./part.js";
-import { plain } from "./plain.js";
+import { plain, short } from "./plain.js";
 import { locale, reason, say, teach } from "./strings.js";
 
 /** @typedef {import("./reduce.js").Item} Item */
@@ -143,7 +143,7 @@ function userRow(acts) {
     update(/** @type {Item|Pending} */ item) {
       text.textContent = plain(item.text);
       text.hidden = !item.text;
-      files.replaceChildren(...(item.attachments ?? []).map((a) => h("span", { class: "file" }, plain(String(a.name)))));
+      files.replaceChildren(...(item.attachments ?? []).map((a) => h("span", { class: "file", title: plain(String(a.name)) }, short(String(a.name)))));
       pending = "state" in item && "until" in item ? /** @type {Pending} */ (item) : null;
       const p = pending;
       el.dataset.state = p?.state ?? "sent";

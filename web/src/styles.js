@@ -79,7 +79,7 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 [data-state=failed] .meta{color:var(--bad)}\
 .files{display:flex;flex-wrap:wrap;gap:6px;justify-content:flex-end}\
 .files:empty{display:none}\
-.file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:220px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
+.file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:min(100%,340px);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
 \
 .tools{display:flex;align-items:center;gap:2px;margin:2px -9px -8px;font-size:.8em;color:var(--muted);opacity:0}\
 .msg:hover .tools,.tools:focus-within,.agent:not(:has(~.agent)) .tools{opacity:1}\
