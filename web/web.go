@@ -16,7 +16,7 @@ import (
 //go:generate go tool esbuild src/loader.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/widget.js
 //go:generate go tool esbuild src/mount.js --bundle --minify --mangle-props=^(acts|announcer|awake|bannerText|begun|busy|caughtUp|client|complain|conversation|errorText|follow|frame|keepPending|lastEventId|meet|msg|news|nodes|onChange|onDraft|onEvent|onFiles|onFrame|onLink|onOpen|onRetry|onSend|onStarter|onState|onView|onVisitor|polite|reconnected|regions|render|retryAfter|row|sameOrigin|seq|shell|space|started|storage|stuck|targetBusy|tell|tick|toEnd|transcript|turns|unask|welcome)$ --format=esm --target=es2022 --charset=utf8 --outfile=static/panel.js
 //go:generate go tool esbuild src/markdown.js --bundle --minify --mangle-props=^(aligns|autolink|bareLink|below|blocks|bracket|brackets|budget|closeBracket|closeOpen|codeSpan|emphasis|entity|fence|insideLink|kids|len|level|literal|opens|orig|pos|prev|runs|saw|takes|tail|ticks|ticksKnown|above|node)$ --format=esm --target=es2022 --charset=utf8 --outfile=static/markdown.js
-//go:generate go tool esbuild src/cards.js src/encoding.js src/files.js src/sound.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
+//go:generate go tool esbuild src/brand.js src/cards.js src/encoding.js src/files.js src/sound.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
 //go:generate go tool esbuild src/lang/ar.js src/lang/de.js src/lang/es.js src/lang/fr.js src/lang/ja.js src/lang/pt.js src/lang/zh.js --minify --format=esm --target=es2022 --charset=utf8 --entry-names=[name] --outdir=static
 //go:generate go tool esbuild src/page.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/page.js
 //go:generate go tool esbuild src/page.css --minify --charset=utf8 --outfile=static/page.css
@@ -28,7 +28,8 @@ var static embed.FS
 
 // Files returns the built widget: widget.js, panel.js, what it loads for the
 // agent's first words (markdown.js), the first question (cards.js), attachment
-// (files.js), attached text that is not UTF-8 (encoding.js) and sound (sound.js), a pack for each language but English, and of
+// (files.js), attached text that is not UTF-8 (encoding.js), sound
+// (sound.js) and a website's own signs (brand.js), a pack for each language but English, and of
 // the full page and of the demo's playground the HTML (a html/template), the
 // style sheet and the script.
 func Files() fs.FS {

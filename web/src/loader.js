@@ -10,7 +10,7 @@
 /** @type {any} */
 const config = "__RELAY_CONFIG__";
 
-const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound".split(" ");
+const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound icon avatar strings label width height".split(" ");
 const methods = "open close toggle send setDraft newConversation identify logout update on off destroy".split(" ");
 
 const script = /** @type {HTMLScriptElement|null} */ (document.currentScript);
@@ -41,13 +41,11 @@ sheet.replaceSync(`:host{all:initial;display:contents}
 :host(:not([mode=popup])){display:block;height:100%}
 .launcher,.sorry{all:initial;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right);color:#fff}
 .launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 4px 24px #0005}
-.launcher:hover{translate:0 -2px}
+.launcher:hover,[aria-busy=true]{opacity:.8}
 .launcher:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
 svg{width:26px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 .sorry{background:#b3261e;font:14px system-ui;margin-bottom:68px;padding:8px 14px;border-radius:10px}
-:host([hidden]),[hidden]{display:none}
-@keyframes wait{to{opacity:.35}}
-@media (prefers-reduced-motion:no-preference){.launcher{transition:translate .18s}[aria-busy=true] svg{animation:wait 1s infinite alternate}}`);
+:host([hidden]),[hidden]{display:none}`);
 
 /** The launcher's sign. */
 function bubble() {
@@ -187,11 +185,12 @@ class RelayChatElement extends HTMLElement {
     }
     if (!this.#launcher) return;
     this.#launcher.hidden = !/^(auto)?$/.test(s.launcher);
-    this.#launcher.ariaLabel = s.title || "Chat";
+    this.#launcher.ariaLabel = s.label || s.title || "Chat";
+    if (s.icon || s.label) this.#fetch("brand").then((m) => m.dress(this.#launcher, s)).catch(() => {});
   }
 
-  #fetch() {
-    return import(new URL(config.panel || "panel.js", base).href);
+  #fetch(part = "panel") {
+    return import(new URL((config.panel || "panel.js").replace("panel", part), base).href);
   }
 
   /** @returns {Promise<Controller|void>} */

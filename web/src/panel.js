@@ -12,7 +12,7 @@ import { News } from "./news.js";
 import { filesPart, part } from "./part.js";
 import { plain, short } from "./plain.js";
 import { Follow } from "./scroll.js";
-import { starters, update, wonder } from "./settings.js";
+import { length, starters, update, wonder } from "./settings.js";
 import { Storage } from "./storage.js";
 import { isRTL, locale, reason, say, teach } from "./strings.js";
 import { styles } from "./styles.js";
@@ -46,6 +46,7 @@ export class Panel {
   #clock;
   #lostAt = 0;
   #linkState = "";
+  #avatar = "";
   #badge = h("span", { class: "badge", "aria-hidden": "true" });
 
   /** @param {HTMLElement} el @param {Shell} shell */
@@ -87,7 +88,11 @@ export class Panel {
     const { root, launcher } = this.shell;
     root.adoptedStyleSheets = [root.adoptedStyleSheets[0], sheet];
     root.insertBefore(this.root, launcher);
-    if (launcher?.childElementCount === 1) launcher.append(icon("close"));
+    if (launcher && !launcher.querySelector(".shut")) {
+      const shut = icon("close");
+      shut.classList.add("shut");
+      launcher.append(shut);
+    }
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
     for (const drag of /** @type {const} */ (["dragover", "dragleave", "drop"])) this.root.addEventListener(drag, (e) => this.#drag(e), { signal });
     this.transcript.log.addEventListener("click", (e) => this.#copyCode(e), { signal });
@@ -172,6 +177,11 @@ export class Panel {
     this.root.style.setProperty("--accent-day", css(readable(accent, [255, 255, 255], 4.6)));
     this.root.style.setProperty("--accent-night", css(readable(accent, [24, 26, 30], 4.6)));
     this.frame.title.textContent = s.title || say("title");
+    for (const side of ["width", "height"]) this.root.style.setProperty(`--relay-${side}`, length(s[side]) || null);
+    if (s.avatar !== this.#avatar) {
+      this.#avatar = s.avatar;
+      void part("brand").then((m) => m.portray(this.frame.title, s.avatar)).catch(() => {});
+    }
     this.root.dataset.theme = /^(light|dark)$/.test(s.theme) ? s.theme : "auto";
     this.root.lang = locale;
     this.root.dir = this.el.dir || (isRTL() ? "rtl" : getComputedStyle(this.el).direction);
@@ -404,7 +414,8 @@ export class Panel {
     const { launcher } = this.shell;
     this.#badge.textContent = this.#unread ? String(Math.min(this.#unread, 99)) : "";
     launcher?.append(this.#badge);
-    const title = this.shell.settings().title || say("title");
+    const s = this.shell.settings();
+    const title = s.label || s.title || say("title");
     launcher?.setAttribute("aria-label", this.#unread ? say("unread", { title, n: this.#unread }) : title);
     this.#mark();
     this.shell.emit("unread", { count: this.#unread });

@@ -150,9 +150,9 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}\
 \
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}\
 :is(.log,.code pre):focus-visible{outline-offset:-3px;border-radius:8px}\
-.launcher svg{transition:.15s}\
-.launcher svg+svg,[aria-expanded=true].launcher svg{opacity:0}\
-[aria-expanded=true].launcher svg+svg{opacity:1}\
+.launcher :is(svg,canvas){transition:.15s}\
+.launcher .shut,[aria-expanded=true].launcher :is(svg,canvas){opacity:0}\
+[aria-expanded=true].launcher .shut{opacity:1}\
 .badge{position:absolute;top:-2px;right:-2px;min-width:20px;box-sizing:border-box;padding:0 6px;border-radius:10px;background:#b3261e;color:#fff;font:600 12px/20px system-ui,sans-serif;text-align:center}\
 .badge:empty{display:none}\
 @media (max-width:640px),(max-height:480px){\
