@@ -42,7 +42,7 @@ test("icon, avatar and text are the website's, under a policy that forbids image
   await composer(page).waitFor();
   await eventually(async () => assert.equal(await middle(page.locator("relay-chat .head .avatar")), "255 0 0 127"));
   await eventually(async () => assert.deepEqual(await launcher(page).locator(":is(svg,canvas)").evaluateAll((all) => all.map((el) => getComputedStyle(el).opacity)), ["0", "1"]));
-  await page.evaluate(() => window.RelayChat.update({ avatar: null }));
+  await page.evaluate(() => window.RelayChat.update({ avatar: "" }));
   await eventually(async () => assert.equal(await page.locator("relay-chat .head .avatar").count(), 0));
   assert.deepEqual(page.wrong, []);
   await site.stop();
