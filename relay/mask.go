@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/anyframe-relay/relay/anyframe"
 )
@@ -269,10 +270,13 @@ type spoken struct {
 	strings.Builder
 
 	masker masker
+	half   string // the beginning of a character that the last delta ended with
 }
 
-// say adds a delta and returns it as it may be shown.
+// say adds a delta and returns it as it may be shown: with the half character
+// of the delta before, and without its own. That may be nothing.
 func (s *spoken) say(marks *markSet, text string) string {
+	text, s.half = complete(s.half + text)
 	s.WriteString(text)
 	return s.masker.next(marks, text)
 }
@@ -280,6 +284,7 @@ func (s *spoken) say(marks *markSet, text string) string {
 // Reset begins another block.
 func (s *spoken) Reset() {
 	s.Builder.Reset()
+	s.half = ""
 	clear(s.masker.strokes)
 }
 
@@ -292,7 +297,7 @@ func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64
 	if t.start == 0 || len(rows) == 0 {
 		return nil
 	}
-	if text := deltaText(rows[0].Event()); text == "" || !inCode(text[0]) && !betweenKeys(text[0]) {
+	if text := deltaText(rows[0].Event()); text == "" || utf8.RuneStart(text[0]) && surrogate(text) == 0 && !inCode(text[0]) && !betweenKeys(text[0]) {
 		return nil
 	}
 	before, err := read(max(t.start-keyRows, 0), keyRows)
@@ -308,7 +313,7 @@ func (t *translator) joinSpeech(rows []anyframe.ChatEvent, read func(since int64
 			aside.step(hear(row.Event()))
 		}
 	}
-	t.said.masker = aside.said.masker
+	t.said.masker, t.said.half = aside.said.masker, aside.said.half
 	return nil
 }
 
@@ -321,7 +326,7 @@ func deltaText(ev anyframe.Event) string {
 	var b strings.Builder
 	for _, block := range m.blocks() {
 		if block.blockType() == "text" {
-			b.WriteString(block.str("text"))
+			b.WriteString(piece(block["text"]))
 		}
 	}
 	return b.String()

@@ -147,7 +147,9 @@ func (t *translator) step(h heard) told {
 			if out.items == nil {
 				out.items = t.lone[:0]
 			}
-			out.items = append(out.items, item{kind: "text", delta: t.said.say(t.marks, h.delta), seq: ev.Seq})
+			if text := t.said.say(t.marks, h.delta); text != "" {
+				out.items = append(out.items, item{kind: "text", delta: text, seq: ev.Seq})
+			}
 		}
 		t.last = max(t.last, ev.Seq)
 		return out
@@ -344,11 +346,13 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 		for _, b := range blocks {
 			switch b.blockType() {
 			case "text":
-				text := b.str("text")
+				text := piece(b["text"])
 				if text == "" || (ev.Seq == 0 && t.torn >= 0) {
 					continue
 				}
-				show("text", textData{t.said.say(t.marks, text), true})
+				if text = t.said.say(t.marks, text); text != "" {
+					show("text", textData{text, true})
+				}
 			default:
 				hidden = true
 			}
@@ -401,6 +405,7 @@ func (t *translator) assistant(out *told, ev anyframe.Event, m object, show func
 // replaces them.
 func (t *translator) whole(text string, show func(string, any)) {
 	if said := t.said.String(); said != "" && said != text && strings.HasPrefix(text, said) {
+		t.said.half = "" // the block has it whole
 		show("text", textData{t.said.say(t.marks, text[len(said):]), true})
 	}
 	t.said.Reset()
@@ -411,7 +416,7 @@ func (t *translator) whole(text string, show func(string, any)) {
 
 // tear says that the stream was joined anew and that deltas may be missing
 // until a whole block numbered above seq.
-func (t *translator) tear(seq int64) { t.torn = max(seq, 0) }
+func (t *translator) tear(seq int64) { t.torn, t.said.half = max(seq, 0), "" }
 
 // tornUnknown tears a stream of which nobody knows up to where deltas may be
 // missing.
