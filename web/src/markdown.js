@@ -76,7 +76,7 @@ function branch(b, open, words) {
     case "pre":
       return { t: "pre", lang: b.lang, c: text ? [plain(text)] : [] };
     case "math":
-      return { t: "p", c: [{ t: "code", c: [plain(text)] }] };
+      return { t: "p", c: [{ t: "code", math: true, c: [plain(text)] }] };
     case "quote":
       return { t: "quote", c: toTree(b.items ?? [], open, words) };
     case "ul":
@@ -218,7 +218,7 @@ export class Markdown {
       if (node.startsWith(was)) data.appendData(node.slice(was.length));
       else data.data = node;
     } else {
-      for (const key of ["t", "href", "lang", "first", "loose", "align", "done", "task"]) if (was[key] !== node[key]) return false;
+      for (const key of ["t", "href", "lang", "first", "loose", "align", "done", "task", "math"]) if (was[key] !== node[key]) return false;
       if (was.c !== node.c && old.body) this.#patch(old.body, old.kids, node.c);
     }
     old.node = node;
@@ -294,6 +294,7 @@ function element(doc, node, labels) {
       if (node.t === "ol" && node.first !== 1) el.setAttribute("start", String(node.first));
       if (node.task) el.setAttribute("class", "task");
       if (node.loose) el.setAttribute("class", "loose");
+      if (node.math) el.setAttribute("class", "math");
       return { el, body: el };
     }
   }

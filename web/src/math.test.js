@@ -49,6 +49,15 @@ test("mathematics does not depend on the pieces it comes in", () => {
   }
 });
 
+test("a formula of its own stands on its own", () => {
+  const root = stubRoot();
+  const markdown = new Markdown(root, { copy: "", table: "" });
+  markdown.update("`a", false);
+  assert.doesNotMatch(String(root), /class="math"/);
+  markdown.update("$$\na\n$$\n\n\\(b\\)", true);
+  assert.match(String(root), /<code class="math">\$\$\na\n\$\$<\/code>.*<code>\\\(b\\\)<\/code>/s);
+});
+
 test("a formula that is still being written is shown as one", () => {
   const root = stubRoot();
   const markdown = new Markdown(root, { copy: "", table: "" });

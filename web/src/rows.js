@@ -148,7 +148,9 @@ function userRow(acts) {
       const p = pending;
       el.dataset.state = p?.state ?? "sent";
       if (p?.state === "failed") {
-        line.textContent = p.code === "files_lost" ? say("filesLost") : p.code !== "unreachable" && reason(p) ? say("notSentWhy", { why: reason(p) }) : say("notSent");
+        // A proxy that refuses a large body often closes the connection, or its answer can't be read from another origin.
+        const why = reason(p.code !== "unreachable" ? p : { code: p.attachments.length ? "upload_failed" : "", detail: "" });
+        line.textContent = p.code === "files_lost" ? say("filesLost") : why ? say("notSentWhy", { why }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
       } else if (p?.state === "waiting") {
         line.textContent = words();

@@ -76,6 +76,7 @@ const english = {
   // What the relay does not say itself, in its own English.
   codes: {
     http_413: "The message with its attachments is too large for this website's server. Remove an attachment or send a smaller one.",
+    upload_failed: "The connection broke while the attachments were sent. If it happens again, send smaller ones.",
     event_skipped: "A part of the conversation is too large to be shown.",
   },
 };

@@ -28,7 +28,7 @@ test("every language says everything, with the same blanks", () => {
 test("every language explains the same refusals", () => {
   const codes = Object.keys(packs[0].pack.codes).sort();
   for (const { name, pack } of packs) assert.deepEqual(Object.keys(pack.codes).sort(), codes, name);
-  for (const code of ["http_413", "event_skipped"]) {
+  for (const code of ["http_413", "upload_failed", "event_skipped"]) {
     assert.ok(codes.includes(code), "what the relay has no words for");
     assert.notEqual(reason({ code, detail: "" }), "", "nor English");
   }

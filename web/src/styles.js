@@ -107,7 +107,8 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .text a{color:var(--link);text-decoration:underline;text-underline-offset:2.5px;unicode-bidi:isolate;border-radius:3px}\
 .text hr{border:0;border-top:1px solid var(--line);margin:1.1em 0}\
 code,pre{font-family:ui-monospace,Menlo,monospace;font-size:.88em}\
-.text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:plaintext;white-space:pre-wrap}\
+.text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate;direction:ltr;white-space:pre-wrap}\
+.text .math{display:block;padding:8px 12px;overflow-x:auto;white-space:pre}\
 .code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}\
 .bar{display:flex;justify-content:space-between;align-items:center;padding-block:4px;padding-inline:14px 6px;font-size:.8em;color:var(--muted);min-height:32px}\
 .copy{padding:4px 9px;border-radius:7px;font-weight:500}\

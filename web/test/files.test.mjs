@@ -265,3 +265,17 @@ test("a proxy's refusal of a large message says what to do", async () => {
   await eventually(async () => assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The message with its attachments is too large for this website's server\. Remove an attachment or send a smaller one\./));
   assert.equal(posts().length, 1, "it is of no use to send it again");
 });
+
+test("a proxy that closes the connection on a large message is told of as well", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (req.socket.destroy(), true);
+  const page = await open(context, relay.url);
+  await page.clock.install();
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["a.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await composer(page).press("Enter");
+  await eventually(async () => {
+    await page.clock.runFor(5000);
+    assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The connection broke while the attachments were sent\. If it happens again, send smaller ones\./);
+  });
+});

@@ -84,6 +84,7 @@ export default {
   },
   codes: {
     http_413: "Die Nachricht ist mit ihren Anhängen zu groß für den Server dieser Website. Entfernen Sie einen Anhang oder senden Sie einen kleineren.",
+    upload_failed: "Die Verbindung brach ab, während die Anhänge gesendet wurden. Wenn das wieder geschieht, senden Sie kleinere.",
     event_skipped: "Ein Teil der Unterhaltung ist zu groß, um angezeigt zu werden.",
     rate_limited: "Zu viele Anfragen.",
     too_many_streams: "Der Chat ist in zu vielen Tabs offen.",

@@ -84,6 +84,7 @@ export default {
   },
   codes: {
     http_413: "El mensaje con sus adjuntos es demasiado grande para el servidor de este sitio. Quite un adjunto o envíe uno más pequeño.",
+    upload_failed: "La conexión se cortó mientras se enviaban los adjuntos. Si vuelve a ocurrir, envíe otros más pequeños.",
     event_skipped: "Una parte de la conversación es demasiado grande para mostrarse.",
     rate_limited: "Demasiadas peticiones.",
     too_many_streams: "El chat está abierto en demasiadas pestañas.",

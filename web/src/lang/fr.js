@@ -84,6 +84,7 @@ export default {
   },
   codes: {
     http_413: "Le message et ses pièces jointes sont trop volumineux pour le serveur de ce site. Retirez une pièce jointe ou envoyez-en une plus petite.",
+    upload_failed: "La connexion s’est interrompue pendant l’envoi des pièces jointes. Si cela se reproduit, envoyez-en de plus petites.",
     event_skipped: "Une partie de la conversation est trop volumineuse pour être affichée.",
     rate_limited: "Trop de requêtes.",
     too_many_streams: "Le chat est ouvert dans trop d’onglets.",

@@ -84,6 +84,7 @@ export default {
   },
   codes: {
     http_413: "A mensagem com os anexos é grande demais para o servidor deste site. Remova um anexo ou envie um menor.",
+    upload_failed: "A conexão caiu durante o envio dos anexos. Se acontecer de novo, envie anexos menores.",
     event_skipped: "Uma parte da conversa é grande demais para ser mostrada.",
     rate_limited: "Pedidos demais.",
     too_many_streams: "O chat está aberto em abas demais.",

@@ -84,6 +84,7 @@ export default {
   },
   codes: {
     http_413: "消息连同附件对本网站的服务器来说过大。请移除附件或发送较小的附件。",
+    upload_failed: "发送附件时连接中断。如果再次发生，请发送较小的附件。",
     event_skipped: "对话中有一部分过大，无法显示。",
     rate_limited: "请求过多。",
     too_many_streams: "打开聊天的标签页过多。",
