@@ -38,7 +38,7 @@ func piece(literal []byte) string {
 		n, _ := strconv.ParseUint(string(in[2:6]), 16, 16)
 		in = in[6:]
 		if r := rune(n); utf16.IsSurrogate(r) {
-			b = append(b, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0xbf, 0x80|byte(r)&0xbf)
+			b = append(b, 0xed, 0x80|byte(r>>6&0x3f), 0x80|byte(r&0x3f))
 		} else {
 			b = utf8.AppendRune(b, r)
 		}
