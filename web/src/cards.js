@@ -42,6 +42,8 @@ sheet.replaceSync(`
 .free input:read-only{background:var(--soft)}
 .outcome{font-size:.87em;color:var(--muted);margin-top:10px}
 .outcome:empty{display:none}
+.unseen{margin-top:10px;font-size:.92em;color:var(--bad)}
+.unseen .link{margin-inline-start:8px}
 details{margin-top:8px;font-size:.92em}
 summary{cursor:pointer;color:var(--muted);padding:2px 0}
 .card pre{background:var(--soft);border-radius:10px;padding:10px 12px;overflow:auto;max-height:240px;margin:6px 0 0;white-space:pre-wrap}
@@ -100,20 +102,60 @@ function question(el, first, { h, say, plain, markdown, respond }) {
   };
 }
 
-/** @type {typeof fill} */
-function approval(el, { text, input }, { h, say, plain, respond }) {
+/** So much of a request is shown at first, in characters. */
+const most = 10_000;
+
+/** Shows what does not show: controls, and what turns or hides letters. @param {string} text */
+function visible(text) {
+  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\u{e0000}-\u{e007f}]/gu, (c) => `⟨U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+/**
+ * A visitor answers for what will be run, so what is not shown is told: the
+ * rest of a long request, and what the relay left out.
+ * @type {typeof fill}
+ */
+function approval(el, { text, input, truncated }, { h, say, plain, respond }) {
   let settled = false;
   const ask = h("p", {}, say("approvalAsk", { tool: plain(text) }));
-  // What will be run is seen at once; the rest is a click away.
-  const gist = ["command", "file_path", "path", "query"].map((k) => /** @type {any} */ (input)?.[k]).find((v) => typeof v === "string" && v);
-  const run = gist ? [h("pre", { class: "gist", dir: "ltr", tabindex: 0 }, plain(gist.slice(0, 2000)))] : [];
+  // What will be run is seen at once. The rest is a click away, unless it is more than a comment.
+  const key = ["command", "file_path", "path", "query"].find((k) => typeof (/** @type {any} */ (input)?.[k]) === "string" && /** @type {any} */ (input)[k]);
+  const gist = key ? String(/** @type {any} */ (input)[key]) : "";
   const all = typeof input === "string" ? input : input === undefined ? "" : JSON.stringify(input, null, 2);
-  const details = all ? [h("details", {}, h("summary", {}, say("details")), h("pre", { tabindex: 0, dir: "ltr" }, plain(all.slice(0, 20000))))] : [];
+  const open = !key || Object.keys(/** @type {object} */ (input)).some((k) => k !== key && k !== "description");
+  /** @type {(() => void)[]} what shows the rest */
+  const rest = [];
+  /** @param {string} words @param {string} [cls] */
+  const shown = (words, cls) => {
+    const whole = visible(words);
+    const pre = h("pre", { class: cls, tabindex: 0, dir: "ltr" }, whole.slice(0, most));
+    if (whole.length > most) rest.push(() => pre.replaceChildren(whole));
+    return pre;
+  };
+  const run = gist ? [shown(gist, "gist")] : [];
+  const details = all ? [h("details", { open }, h("summary", {}, say("details")), shown(all))] : [];
+  const more = h("button", { class: "link", hidden: !rest.length, onclick: () => {
+    for (const show of rest.splice(0)) show();
+    more.hidden = true;
+    tell();
+    allow.focus();
+  } }, say("showAll"));
+  const words = h("span");
+  const warning = h("div", { class: "unseen", part: "note" }, words, more);
   /** @param {"approve"|"deny"} decision @param {string} cls */
   const button = (decision, cls) => h("button", { class: cls, onclick: () => settled || respond({ decision }) }, say(decision));
-  const buttons = h("div", { class: "decide" }, button("approve", "small strong"), button("deny", "small"));
+  const allow = button("approve", "small strong");
+  const buttons = h("div", { class: "decide" }, allow, button("deny", "small"));
   const outcome = h("div", { class: "outcome" });
-  el.append(ask, ...run, ...details, buttons, outcome);
+  const tell = () => {
+    const unseen = [rest.length ? say("approvalCut", { n: most }) : "", truncated ? say("approvalTruncated") : ""].filter(Boolean).join(" ");
+    words.textContent = unseen;
+    warning.hidden = !unseen;
+    allow.textContent = say(unseen ? "approveUnseen" : "approve");
+    allow.ariaDescription = unseen;
+  };
+  tell();
+  el.append(ask, ...run, ...details, warning, buttons, outcome);
   return (item) => {
     settled = item.outcome !== null || item.mine !== undefined;
     for (const b of buttons.children) b.setAttribute("aria-disabled", String(settled));

@@ -5,6 +5,9 @@ import { doc } from "./doc.js";
 import { Native } from "./native.js";
 import { fileWords } from "./words.js";
 
+/** Loads what reads a text in another encoding. @returns {Promise<typeof import("./encoding.js")>} */
+const encodingPart = () => import(import.meta.url.replace(/files(?=[^/]*$)/, "encoding"));
+
 /**
  * A file as it is sent.
  * @typedef {object} Attached
@@ -13,7 +16,7 @@ import { fileWords } from "./words.js";
  * @property {Blob} data
  */
 
-/** @typedef {["tooMany"|"tooLarge"|"wrongType", Record<string, string|number>]} Fault what is wrong, with its blanks */
+/** @typedef {["tooMany"|"tooLarge"|"wrongType"|"recodeRefused", Record<string, string|number>]} Fault what is wrong, with its blanks */
 
 /** An upload in which nothing moves for this long is given up, in ms. */
 const patience = 40_000;
@@ -24,6 +27,9 @@ sheet.replaceSync(`
 .chips{flex:1 0 100%;justify-content:start;margin-inline-start:-10px}
 .chips .file{display:flex;align-items:center;gap:6px;padding:3px 5px}
 .chips .file span{overflow:hidden;text-overflow:ellipsis}
+.recode{flex:1 0 100%;min-width:0;padding:8px 10px;font-size:.9em}
+.recode pre{max-height:120px;overflow:auto;white-space:pre-wrap;background:var(--soft);border-radius:8px;padding:8px 10px;margin:6px 0 0}
+.recode select{font:inherit;color:inherit;background:var(--bg);border:1px solid var(--line);border-radius:9px;padding:6px}
 .x{flex:none;display:grid;place-items:center;width:24px;height:24px;border-radius:8px;color:var(--muted)}
 .x:hover{background:var(--soft);color:var(--text)}
 .x svg{width:14px}
@@ -38,6 +44,7 @@ sheet.replaceSync(`
  * @property {typeof import("./strings.js").say} say
  * @property {typeof import("./strings.js").teach} teach
  * @property {(text: string) => string} plain
+ * @property {(name: string) => string} short
  */
 
 /**
@@ -47,8 +54,17 @@ sheet.replaceSync(`
  * @param {Kit} kit
  */
 export async function attach(files, limits, kit) {
-  const { taken, faults } = await choose(files, kit.composer.files.length, limits);
+  kit.teach(fileWords);
+  const { taken, faults, strange } = await choose(files, kit.composer.files.length, limits);
   await show(taken, kit);
+  if (strange.length) {
+    const part = await encodingPart();
+    for (const file of strange) {
+      const recoded = await part.recode(file, limits.max_attachment ?? 0, kit);
+      if (Array.isArray(recoded)) faults.push(recoded);
+      else await show([recoded], kit);
+    }
+  }
   return faults.map(([word, blanks]) => kit.say(word, blanks)).join(" ");
 }
 
@@ -57,7 +73,7 @@ export async function attach(files, limits, kit) {
  * @param {Attached[]} files
  * @param {Kit} kit
  */
-export async function show(files, { composer, h, icon, say, teach, plain }) {
+export async function show(files, { composer, h, icon, say, teach, plain, short }) {
   teach(fileWords);
   const root = composer.el.getRootNode();
   if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
@@ -69,7 +85,7 @@ export async function show(files, { composer, h, icon, say, teach, plain }) {
       composer.fit();
       composer.field.focus();
     } }, icon("M6 6l12 12M18 6L6 18"));
-    const chip = h("span", { class: "file", title: name }, await preview(file), h("span", { dir: "auto" }, name), remove);
+    const chip = h("span", { class: "file", title: name }, await preview(file), h("span", { dir: "auto" }, short(name)), remove);
     composer.files.push(file);
     composer.chips.append(chip);
   }
@@ -86,11 +102,13 @@ export async function show(files, { composer, h, icon, say, teach, plain }) {
 export async function choose(files, have, { max_attachments: most = 0, max_attachment: largest = 0, attachment_types: types = [] }) {
   /** @type {Attached[]} */
   const taken = [];
+  /** @type {Attached[]} texts that are not UTF-8 */
+  const strange = [];
   /** @type {Fault[]} */
   const faults = [];
   for (const file of files) {
     const { name } = file;
-    if (have + taken.length >= most) {
+    if (have + taken.length + strange.length >= most) {
       faults.push(["tooMany", { n: most }]);
       break;
     }
@@ -98,29 +116,44 @@ export async function choose(files, have, { max_attachments: most = 0, max_attac
       faults.push(["tooLarge", { name, n: Math.floor(largest / 104857.6) / 10 }]);
       continue;
     }
-    const mime = await kind(file, types);
-    if (mime && file.size) taken.push({ name, mime, data: file });
-    else faults.push(["wrongType", { name }]);
+    const { utf8, ...read } = await inspect(file, types);
+    if (!read.mime || !file.size) faults.push(["wrongType", { name }]);
+    else if (utf8) taken.push(read);
+    else strange.push(read);
   }
-  return { taken, faults };
+  return { taken, faults, strange };
 }
 
+/** What a picture's name may end in, and what that says it is. @type {Record<string, string>} */
+const endings = { png: "png", jpg: "jpeg", jpeg: "jpeg", gif: "gif", webp: "webp", bmp: "bmp", avif: "avif", heic: "heic", ico: "ico", tif: "tiff", tiff: "tiff" };
+
 /**
- * Returns what the relay will take a file for, "" if it will not take it.
- * Browsers call few texts text: a file without NUL that is UTF-8 is one.
+ * Returns what the relay will take a file for: mime "" if it will not take it,
+ * utf8 false if it may be a text in another encoding. Browsers go by a file's
+ * name and call few texts text; this goes by what is in it. A file without NUL
+ * that is UTF-8 is a text, and a picture is named for what it is.
  * @param {File} file @param {string[]} types
  */
-async function kind(file, types) {
+async function inspect(file, types) {
   /** @param {string} mime */
   const accepted = (mime) => types.includes(mime) || types.includes(mime.replace(/\/.*/, "/*"));
   const said = file.type.split(";")[0].toLowerCase();
-  if (/^image\//.test(said)) return accepted(said) ? said : "";
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const text = /^image\//.test(said) ? "" : [said, "text/plain"].find((mime) => /^text\//.test(mime) && accepted(mime)) ?? "";
+  /** @param {string} mime */
+  const as = (mime, utf8 = true, name = file.name) => ({ name, mime: accepted(mime) ? mime : "", data: /** @type {Blob} */ (file), utf8 });
   try {
-    if (new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()).includes("\0")) return "";
+    if (!bytes.includes(0) && new TextDecoder("utf-8", { fatal: true }).decode(bytes)) return as(text || said);
   } catch {
-    return accepted(said) && !/^text\//.test(said) ? said : "";
+    // Then it is something else.
   }
-  return [said, "text/plain"].find((mime) => /^text\//.test(mime) && accepted(mime)) ?? (accepted(said) ? said : "");
+  const head = String.fromCharCode(...bytes.subarray(0, 16));
+  const [, picture] = /^\x89(PNG)\r\n\x1a\n/.exec(head) ?? /^\xff\xd8\xff()/.exec(head) ?? /^(GIF)8[79]a/.exec(head) ?? /^RIFF[^]{4}(WEBP)VP/.exec(head) ?? [];
+  if (picture === undefined) return text && !/^(?:PK\x03\x04|%PDF-|\x1f\x8b|\x7fELF)/.test(head) ? as(text, false) : as(said);
+  const kind = picture.toLowerCase() || "jpeg";
+  const [ending = ""] = /[^.]+$/.exec(file.name) ?? [];
+  const named = endings[ending.toLowerCase()];
+  return as(`image/${kind}`, true, named && named !== kind ? file.name.slice(0, -ending.length) + kind : file.name);
 }
 
 /**

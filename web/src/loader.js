@@ -12,7 +12,7 @@ import { doc } from "./doc.js";
 /** @type {any} */
 const config = { __proto__: null, .../** @type {any} */ ("__RELAY_CONFIG__") };
 
-const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound".split(" ");
+const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound icon avatar strings label width height".split(" ");
 const methods = "open close toggle send setDraft newConversation identify logout update on off destroy".split(" ");
 
 // A module, a bundle or a script in a shadow root does not know its tag. Then the
@@ -48,13 +48,12 @@ function stored(store, key) {
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`:host{all:initial;display:contents}\
 :host(:not([mode=popup])){display:block;height:100%}\
-.launcher,.sorry{all:initial;position:fixed;z-index:var(--z);bottom:calc(var(--oy) + env(safe-area-inset-bottom));left:var(--left);right:var(--right);color:#fff}\
-.launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);display:grid;place-items:center;cursor:pointer;box-shadow:0 4px 24px #0005}\
-.launcher:focus-visible{outline:3px solid var(--accent);outline-offset:3px}\
-svg{width:26px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}\
-.sorry{background:#b3261e;font:14px system-ui;margin-bottom:68px;padding:8px}\
-:host([hidden]),[hidden]{display:none}\
-[aria-busy=true] svg{opacity:.5}`);
+.launcher,.sorry{all:initial;position:fixed;z-index:var(--z);inset:auto var(--right) calc(var(--oy) + env(safe-area-inset-bottom)) var(--left);background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0)}\
+.launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;display:grid;place-items:center;cursor:pointer}\
+:focus-visible{outline:3px solid var(--accent);outline-offset:3px}\
+svg{width:24px;height:24px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2}\
+.sorry{margin-bottom:68px;padding:8px}\
+:host([hidden]),[hidden]{display:none}`);
 
 class RelayChatElement extends HTMLElement {
   static observedAttributes = names;
@@ -152,8 +151,7 @@ class RelayChatElement extends HTMLElement {
     button.className = button.part = "launcher";
     button.ariaExpanded = false;
     const [svg, bubble] = ["svg", "path"].map((tag) => doc.createElementNS("http://www.w3.org/2000/svg", tag));
-    svg.setAttribute("viewBox", "0 0 24 24");
-    bubble.setAttribute("d", "M21 12a8 8 0 0 1-8 8H4l2-3a8 8 0 1 1 15-5z");
+    bubble.setAttribute("d", "M4 20l2-3a8 8 0 1 1 7 3z");
     svg.append(bubble);
     button.append(svg);
     root.append(button);
@@ -177,20 +175,21 @@ class RelayChatElement extends HTMLElement {
     const set = (name, value) => {
       for (const el of /** @type {any} */ (this.shadowRoot).children) el.style.setProperty(name, value);
     };
-    const side = /left/.test(s.position);
+    const side = /left/.test(s.position) ? ["left", "right"] : ["right", "left"];
     set("--accent", CSS.supports("color", s.accent) ? s.accent : "#2d5bd1");
     set("--z", parseInt(s["z-index"]) || 2147483000);
     set("--ox", length(s["offset-x"]));
     set("--oy", length(s["offset-y"]));
-    set("--left", side ? "var(--ox)" : "auto");
-    set("--right", side ? "auto" : "var(--ox)");
+    set("--" + side[0], "var(--ox)");
+    set("--" + side[1], "auto");
     if (!this.#launcher) return;
     this.#launcher.hidden = !/^(auto)?$/.test(s.launcher);
-    this.#launcher.ariaLabel = s.title || "Chat";
+    this.#launcher.ariaLabel = s.label || s.title || "Chat";
+    if (s.icon + s.label) this.#fetch("brand").then((m) => m.dress(this.#launcher, s), () => {});
   }
 
-  #fetch() {
-    return import(`${base + config.panel}?${failures}`);
+  #fetch(part = "panel") {
+    return import(`${base + config.panel.replace("panel", part)}?${failures}`);
   }
 
   /** @returns {Promise<Controller|void>} */
@@ -213,7 +212,10 @@ class RelayChatElement extends HTMLElement {
     } catch (err) {
       this.#loading = null;
       failures++;
-      const sorry = Object.assign(doc.createElement("p"), { className: "sorry", role: "alert", textContent: "The chat could not be loaded." });
+      const sorry = doc.createElement("p");
+      sorry.className = "sorry";
+      sorry.role = "alert";
+      sorry.textContent = "The chat could not be loaded.";
       /** @type {ShadowRoot} */ (this.shadowRoot).append(sorry);
       this.#look();
       setTimeout(() => sorry.replaceWith(), 8000);
@@ -244,7 +246,8 @@ function run(name, args, el) {
   if (name === "on" || name === "off") {
     const [event, fn] = args;
     (listeners[event] ??= new Set())[name === "on" ? "add" : "delete"](fn);
-    return void (isReady && name + event === "onready" && queueMicrotask(() => fn({})));
+    if (isReady && name + event === "onready") queueMicrotask(() => fn({}));
+    return;
   }
   const all = el ? [el] : [...elements];
   if (!all.length) waiting.push([name, args]);

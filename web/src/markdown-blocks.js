@@ -3,9 +3,11 @@
 // still raw. What is finished never changes again when lines are added, which
 // is what lets markdown.js throw finished blocks out of its hands.
 
+import { opensMath } from "./markdown-math.js";
+
 /**
  * @typedef {object} Block
- * @property {string} t p h ul ol li quote pre table hr
+ * @property {string} t p h ul ol li quote pre math table hr
  * @property {number} start first line
  * @property {number} firm the last line it took to know that it begins here
  * @property {string} [text] raw text of a leaf
@@ -77,7 +79,7 @@ function fence(line) {
  */
 function interrupts(line, depth) {
   if (indent(line) > 3) return false;
-  if (headingLine.test(line) || isRule(line) || fence(line)) return true;
+  if (headingLine.test(line) || isRule(line) || fence(line) || opensMath(line)) return true;
   if (depth >= maxDepth) return false;
   if (quoteLine.test(line)) return true;
   const m = itemLine.exec(line);
@@ -156,6 +158,8 @@ function next(lines, i, line, depth, out) {
   if (pad > 3) return indented(lines, i, out);
   const f = fence(line);
   if (f) return fenced(lines, i, pad, f, out);
+  const close = opensMath(line);
+  if (close) return math(lines, i, close, out);
   const h = headingLine.exec(line);
   if (h) {
     let text = line.slice(h[0].length).trim();
@@ -204,6 +208,14 @@ function fenced(lines, i, pad, open, out) {
   }
   const lang = open[2].trim().split(/[\s{,]/, 1)[0].slice(0, 40);
   out.push({ t: "pre", start, firm: start, lang, text: code.join("\n") });
+  return i;
+}
+
+/** Takes a formula of several lines; a blank line ends one that is not closed. @param {string[]} lines @param {number} i @param {string} close @param {Block[]} out */
+function math(lines, i, close, out) {
+  const start = i++;
+  while (i < lines.length && !blank(lines[i])) if (lines[i++].trimEnd().endsWith(close)) break;
+  out.push({ t: "math", start, firm: start, text: lines.slice(start, i).join("\n") });
   return i;
 }
 
@@ -341,7 +353,9 @@ function table(lines, i, depth, out) {
 function paragraph(lines, i, depth, out) {
   const start = i;
   const text = [untab(lines[i++]).trimStart()];
+  let within = false; // whether a formula begun in the paragraph has not ended
   for (; i < lines.length; i++) {
+    if (lines[i - 1].split("$$").length % 2 === 0) within = !within;
     const line = untab(lines[i]);
     if (blank(line)) break;
     const underline = indent(line) < 4 && /^(=+|-+)$/.exec(line.trim());
@@ -349,7 +363,7 @@ function paragraph(lines, i, depth, out) {
       out.push({ t: "h", start, firm: start, level: underline[1][0] === "=" ? 1 : 2, text: text.join("\n").trim() });
       return i + 1;
     }
-    if (interrupts(line, depth) || isTable(lines, i)) break;
+    if ((interrupts(line, depth) && !(within && opensMath(line))) || isTable(lines, i)) break;
     text.push(line.trimStart());
   }
   out.push({ t: "p", start, firm: start, text: text.join("\n").trimEnd() });

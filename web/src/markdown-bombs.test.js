@@ -14,7 +14,7 @@ const { parse } = await import("./markdown.js");
 const bombs = {
   brackets: "[", pictures: "![", stars: "*", spaced: "*a ", mixed: "a*b_c~d", quotes: ">", ticks: "`a``b```c", lists: "- ", links: "[a](", targets: "[a](<b", titles: '[a](b "', nested: "[a](https://b.c)](",
   cells: "|a", rows: "|a|b|\n|-|-|\n|x|**y**|\n", items: "- a\n", inner: "- a\n  - b\n", addresses: "[http://a.b ", mails: "<a@b", spaces: " ", tabs: "\t", tabbed: "-\t", hashes: " #", entities: "&a", numbers: "&#1", angles: "<a:",
-  lines: "a\n", blanks: "\n", quoted: "> a\n", fences: "```\n", tildes: "~", openers: "**a *b ", closers: "c* d** ", parens: "https://a.b/(", escapes: "\\", rules: "- - ", marks: "e\u0301\u0301", overrides: "\u202e", setext: "a\n=\n", underlines: "=", strangers: "*a_ ",
+  lines: "a\n", blanks: "\n", quoted: "> a\n", fences: "```\n", tildes: "~", openers: "**a *b ", closers: "c* d** ", parens: "https://a.b/(", escapes: "\\", rules: "- - ", marks: "e\u0301\u0301", overrides: "\u202e", setext: "a\n=\n", underlines: "=", strangers: "*a_ ", formulas: "\\(a ", displays: "\\[a\n", dollars: "$$a ", single: "$$ $", closed: "\\(\\) ", glued: "www.a.bc漢", hosts: "[a.b c.d](https://x.y) ", wide: "**（漢）**漢",
 };
 
 test("bombs are defused: however they nest, the tree stays shallow", () => {

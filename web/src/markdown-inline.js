@@ -1,10 +1,14 @@
 // @ts-check
 // Inline Markdown: one block's raw text to a tree. It follows CommonMark 0.31
-// for backslashes, entities, code spans, emphasis (flanking and the rule of
-// three) and links, and GFM for strikethrough and bare addresses. HTML stays
-// text and images become links, so nothing is ever fetched by looking at it.
+// for backslashes, entities, code spans, emphasis (the rule of three) and
+// links, and GFM for strikethrough and bare addresses. HTML stays text, except
+// a line break in a table's cell; images become links, so nothing is ever
+// fetched by looking at it; mathematics keeps its source.
 
-import { entityAt, link, linkTarget, maxTarget, plain, safeAddress, trimAddress } from "./markdown-link.js";
+import { flanks } from "./markdown-flanks.js";
+import { bareAddress, entityAt, link, linkTarget, maxTarget, safeAddress } from "./markdown-link.js";
+import { formula, maxFormula } from "./markdown-math.js";
+import { plain } from "./plain.js";
 
 /**
  * A piece of the tree. `t` names the element, `c` holds what is inside.
@@ -35,30 +39,34 @@ const maxOpen = 64;
 /** Delimiters and brackets handled in one block; what follows stays text. */
 const maxMarks = 20000;
 
-const punctuation = /[\p{P}\p{S}]/u;
-const special = /[\\`*_~[\]!<&\n]|(?<![\p{L}\p{N}_])(?:https?:\/\/|www\.)/giu;
-const bareTail = /[^\s<>"`]{1,2049}/y; // one more than a target may have
+// Chinese, Japanese and Thai have no spaces: an address may follow any letter
+// that cannot be a part of it.
+const special = /[\\`*_~[\]!<&\n]|\$\$|(?<![a-z\d_])(?:https?:\/\/|www\.)/gi;
+const lineBreak = /<br\s*\/?>/iy;
 const angle = /<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{0,2000}|[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253})>/iy;
 
 /**
  * Parses the text of one block. With `open` the text is still being written:
- * marks that wait for their partner are shown as if it had come.
+ * marks that wait for their partner are shown as if it had come. In a table's
+ * cell `<br>` breaks the line.
  * @param {string} src
  * @param {boolean} [open]
+ * @param {boolean} [cell]
  * @returns {Node[]}
  */
-export function inline(src, open = false) {
+export function inline(src, open = false, cell = false) {
   if (src.length > maxText) return [plain(src)];
   special.lastIndex = 0;
   if (!special.test(src)) return [plain(src)];
-  return new Inline(src, open).parse();
+  return new Inline(src, open, cell).parse();
 }
 
 class Inline {
-  /** @param {string} src @param {boolean} open */
-  constructor(src, open) {
+  /** @param {string} src @param {boolean} open @param {boolean} cell */
+  constructor(src, open, cell) {
     this.src = src;
     this.open = open;
+    this.cell = cell;
     this.pos = 0;
     this.budget = maxMarks;
     /** @type {Item} */
@@ -109,6 +117,7 @@ class Inline {
     switch (found) {
       case "\\": {
         const next = src[this.pos + 1];
+        if ((next === "(" || next === "[") && this.math()) return;
         if (next === "\n") {
           this.push({ t: "br", c: [] });
           this.pos += 2;
@@ -139,6 +148,8 @@ class Inline {
         return this.autolink();
       case "&":
         return this.entity();
+      case "$$":
+        return this.math() || this.literal(2);
       default:
         return this.bareLink(found);
     }
@@ -148,6 +159,17 @@ class Inline {
   literal(n) {
     this.push(this.src.slice(this.pos, this.pos + n));
     this.pos += n;
+  }
+
+  /** Takes the formula that begins here, if one does, with its source as it is. */
+  math() {
+    const { src, pos } = this;
+    const rest = src.length - pos;
+    const text = formula(src, pos) || (this.open && rest < maxFormula && /[\p{L}\p{N}]/u.test(src.slice(pos)) ? src.slice(pos) : "");
+    if (!text) return false;
+    this.push({ t: "code", c: [plain(text)] });
+    this.pos += text.length;
+    return true;
   }
 
   lineBreak() {
@@ -213,21 +235,8 @@ class Inline {
       this.pos = end;
       return;
     }
-    const before = charBefore(src, this.pos);
-    const after = charAfter(src, end);
-    const spaceBefore = before.trim() === "";
-    const spaceAfter = after.trim() === "";
-    const markBefore = isMark(before);
-    const markAfter = isMark(after);
-    const left = !spaceAfter && (!markAfter || spaceBefore || markBefore);
-    const right = !spaceBefore && (!markBefore || spaceAfter || markAfter);
-    let opens = left;
-    let closes = right;
-    if (ch === "_") {
-      opens = left && (!right || markBefore);
-      closes = right && (!left || markAfter);
-    }
-    if ((ch === "~" && len > 2) || (!opens && !closes) || (!closes && this.waiting >= maxOpen)) {
+    const { opens, closes } = flanks(src, this.pos, end, ch === "_");
+    if ((ch === "~" && len !== 2) || (!opens && !closes) || (!closes && this.waiting >= maxOpen)) {
       return this.literal(len);
     }
     /** @type {Item} */
@@ -276,6 +285,13 @@ class Inline {
   }
 
   autolink() {
+    lineBreak.lastIndex = this.pos;
+    const br = this.cell && lineBreak.exec(this.src);
+    if (br) {
+      this.push({ t: "br", c: [] });
+      this.pos += br[0].length;
+      return;
+    }
     angle.lastIndex = this.pos;
     const m = angle.exec(this.src);
     const href = m && safeAddress(m[1].includes(":") ? m[1] : `mailto:${m[1]}`);
@@ -286,10 +302,7 @@ class Inline {
 
   /** @param {string} found */
   bareLink(found) {
-    bareTail.lastIndex = this.pos;
-    let text = bareTail.exec(this.src)?.[0] ?? "";
-    if (text.length > maxTarget) return this.literal(found.length);
-    text = trimAddress(text);
+    const text = bareAddress(this.src, this.pos);
     const inLink = this.brackets.some((b) => b.active && !b.image) && this.insideLink();
     const href = inLink ? "" : safeAddress(/^www\./i.test(text) ? `https://${text}` : text);
     const rest = text.slice(found.length);
@@ -319,7 +332,7 @@ class Inline {
         closer = closer.above ?? null;
         continue;
       }
-      const key = `${closer.ch}${closer.opens}${(closer.orig ?? 0) % 3}${closer.ch === "~" ? closer.len : ""}`;
+      const key = `${closer.ch}${closer.opens}${(closer.orig ?? 0) % 3}`;
       const floor = Math.max(floors.get(key) ?? -1, bottom?.n ?? -1);
       let opener = closer.below ?? null;
       while (opener && (opener.n ?? 0) > floor && !pairs(opener, closer)) opener = opener.below ?? null;
@@ -331,7 +344,7 @@ class Inline {
         continue;
       }
       while (closer.below && closer.below !== opener) this.drop(closer.below);
-      const n = closer.ch === "~" ? (closer.len ?? 0) : (opener.len ?? 0) >= 2 && (closer.len ?? 0) >= 2 ? 2 : 1;
+      const n = (opener.len ?? 0) >= 2 && (closer.len ?? 0) >= 2 ? 2 : 1;
       wrap(opener, closer, closer.ch === "~" ? "del" : n === 2 ? "strong" : "em");
       opener.len = (opener.len ?? 0) - n;
       closer.len = (closer.len ?? 0) - n;
@@ -369,24 +382,6 @@ class Inline {
   }
 }
 
-/** @param {string} src @param {number} i */
-function charBefore(src, i) {
-  const c = src.charCodeAt(i - 1);
-  return c >= 0xdc00 && c <= 0xdfff ? src.slice(i - 2, i) : src.slice(i - 1, i);
-}
-
-/** @param {string} src @param {number} i */
-function charAfter(src, i) {
-  const c = src.codePointAt(i);
-  return c === undefined ? "" : String.fromCodePoint(c);
-}
-
-/** @param {string} ch */
-function isMark(ch) {
-  const c = ch.charCodeAt(0);
-  return c < 128 ? c > 32 && !(c > 47 && c < 58) && !(c > 64 && c < 91) && !(c > 96 && c < 123) && c < 127 : punctuation.test(ch);
-}
-
 /** @param {string} text */
 function codeText(text) {
   const s = text.replace(/\n/g, " ");
@@ -399,7 +394,7 @@ function codeText(text) {
  */
 function pairs(opener, closer) {
   if (!opener.opens || opener.ch !== closer.ch) return false;
-  if (closer.ch === "~") return opener.len === closer.len;
+  if (closer.ch === "~") return true;
   const sum = (opener.orig ?? 0) + (closer.orig ?? 0);
   const three = (opener.closes || closer.opens) && sum % 3 === 0;
   return !three || ((opener.orig ?? 0) % 3 === 0 && (closer.orig ?? 0) % 3 === 0);

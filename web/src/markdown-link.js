@@ -1,5 +1,5 @@
 // @ts-check
-// Where links may lead, how their targets are read, and what text may look like.
+// Where links may lead and how their targets are read.
 
 /** @typedef {import("./markdown-inline.js").Node} Node */
 /** @typedef {import("./markdown-inline.js").Branch} Branch */
@@ -8,24 +8,11 @@
 export const maxTarget = 2048;
 
 const entity = /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z][a-z0-9]{1,31}));/iy;
-const marks = /(\p{M}{6})\p{M}+/gu;
-const beyondLatin = /[\0\u0300-\uffff]/;
 
 /** @type {Record<string, string>} the entities that models write */
 const named = {
   amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", auml: "ä", ouml: "ö", hellip: "…", mdash: "—", ndash: "–", rarr: "→",
 };
-
-/**
- * Makes text safe to look at: overrides of the writing direction are dropped,
- * as they make one name look like another, and piles of combining marks are
- * cut to a height that stays in its line.
- * @param {string} text
- */
-export function plain(text) {
-  if (!beyondLatin.test(text)) return text;
-  return text.replace(/[\u202a-\u202e\u2066-\u2069\0]/g, "").replace(marks, "$1");
-}
 
 /**
  * Returns the address that a link may lead to, or "" when it may not.
@@ -43,21 +30,61 @@ export function safeAddress(raw) {
 }
 
 /**
- * @param {string} href
+ * Makes a link. The address's host is noted behind a text that names another.
+ * @param {string} href as safeAddress returns it
  * @param {Node[]} children
  * @returns {Branch}
  */
 export function link(href, children) {
-  const shown = textOf(children).trim();
-  // A text that reads like an address must not hide where the link goes.
-  const claims = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(?:[^\s/@]*@)?((?:[\p{L}\p{N}-]+\.)+\p{L}{2,})(?:[/:?#]|$)/iu.exec(shown);
-  let host = "";
-  if (/^http/.test(href)) {
-    const real = new URL(href).host;
-    if (claims && bare(claims[1]) !== bare(real)) host = real;
-  }
+  const { host, hostname, pathname } = new URL(href);
+  const goal = host ? bare(hostname) : pathname.replace(/^.*@/, "").toLowerCase();
+  const words = textOf(children).slice(0, maxTarget).normalize("NFKC").split(/\s+/);
   const c = unlinked(children);
-  return { t: "a", href, c: host ? [...c, ` (${host})`] : c };
+  return { t: "a", href, c: words.some((word) => misleads(word, goal)) ? [...c, ` (${host || pathname})`] : c };
+}
+
+/**
+ * Reports whether a word of a link's text reads as if the link led elsewhere.
+ * @param {string} word
+ * @param {string} goal the host it leads to
+ */
+function misleads(word, goal) {
+  const text = word.replace(/^[^\p{L}\p{N}%]+|[^\p{L}\p{N}/]+$/gu, "");
+  const scheme = /^(?:https?:|[a-z][a-z\d+.-]*:(?=[/\\]))[/\\]*/i.exec(text)?.[0] ?? "";
+  const authority = text.slice(scheme.length).split(/[/\\?#]/, 1)[0];
+  if (scheme && authority.includes("@")) return true;
+  const parts = authority[0] === "[" ? [authority] : authority.split(/[@,;|"'<>{}\p{Ps}\p{Pe}\p{Pi}\p{Pf}]+/u);
+  return parts.some((part) => {
+    const named = hostIn(part, scheme !== "");
+    return named !== "" && (named !== goal || (lookalike.test(part) && /[a-z]/i.test(part.replace(/^www\./i, ""))));
+  });
+}
+
+/** Letters that can be drawn like those of a Latin name. */
+const lookalike = /[\u0250-\u02ff\u0370-\u058f\u10a0-\u10ff\u13a0-\u13ff\u1c80-\u1cbf\u1d00-\u1fff\u2c60-\u2dff\ua640-\ua69f\ua720-\ua7ff\uab30-\uabbf]/;
+
+/**
+ * Returns the host that a text names, as the browser reads it, with whatever
+ * dots and percent signs it is written; "" if it names none.
+ * @param {string} text
+ * @param {boolean} sure whether it can be nothing else
+ */
+function hostIn(text, sure) {
+  if (!text) return "";
+  let name = "";
+  try {
+    name = bare(new URL(`http://${text}`).hostname);
+  } catch {
+    // No browser goes there; a reader may still take it for a host.
+  }
+  if (sure) return name || text;
+  const written = text.replace(/:\d*$/, "");
+  if (!name) return /\.\p{L}{2,}$/u.test(written) ? text : "";
+  if (/^\d+(?:\.\d+){3}$/.test(written)) return name;
+  const labels = name.split(".");
+  if (labels.length < 2 || labels.includes("")) return "";
+  // Sentences of scripts without spaces have full stops like dots in them.
+  return /\.[a-z]{2,}$/.test(name) || /\.(?:xn--|[\p{L}\p{M}]{2,}$)/iu.test(written) ? name : "";
 }
 
 /** A picture in a link is its words alone: links don't nest. @param {Node[]} nodes @returns {Node[]} */
@@ -67,7 +94,7 @@ function unlinked(nodes) {
 
 /** @param {string} host */
 function bare(host) {
-  return host.toLowerCase().replace(/^www\.|:\d+$/g, "");
+  return host.replace(/^www\.|\.$/g, "");
 }
 
 /**
@@ -140,17 +167,42 @@ function decode(text) {
   return text.includes("&") ? text.replace(/&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});/gi, (m) => entityAt(m, 0)?.text ?? m) : text;
 }
 
+// Letters of any script, and of ASCII what GFM takes: all else that is not
+// ASCII is written as percent signs by a browser, so it belongs to the sentence.
+const bareText = /[!#-;=?-_a-~\p{L}\p{M}\p{N}]{1,2049}/uy; // one more than a target may have
+const bareHost = /^(?:https?:\/\/)?(?:[^/?#@]*@)?([\p{L}\p{M}\p{N}_.-]+)(?::\d+)?/iu;
+/** A host followed by letters of a script without spaces. */
+const glued = /^((?:https?:\/\/)?(?:[a-z\d-]+\.)+[a-z]{2,}(?::\d+)?)[\u0e00-\u1fff\u2e80-\uffff]/i;
+
 /**
- * Cuts what belongs to the sentence, not the address: closing marks, and a
- * parenthesis that was not opened inside.
+ * Returns the bare address that begins at i, "" if there is none. Its host
+ * has a dot in it and ends where GFM says; what follows is a port, a path, a
+ * query or a fragment.
+ * @param {string} src
+ * @param {number} i
+ */
+export function bareAddress(src, i) {
+  bareText.lastIndex = i;
+  const text = bareText.exec(src)?.[0] ?? "";
+  const m = text.length > maxTarget ? null : bareHost.exec(text);
+  if (!m || !/\.|^localhost$/i.test(m[1])) return "";
+  const host = glued.exec(m[0])?.[1] ?? m[0];
+  return trimAddress(/[/?#]/.test(text[host.length] ?? "") ? text : host);
+}
+
+/**
+ * Cuts what belongs to the sentence, not the address: closing marks, a
+ * character by its name, and a parenthesis that was not opened inside.
  * @param {string} text
  */
-export function trimAddress(text) {
+function trimAddress(text) {
   let opened = 0;
   for (const c of text) opened += c === "(" ? 1 : c === ")" ? -1 : 0;
-  for (let end = text.length; ; end--) {
+  for (let end = text.length; ; ) {
     const last = text[end - 1];
+    const entity = last === ";" && /&[a-z\d]+;$/i.exec(text.slice(0, end));
     if (last === ")" && opened < 0) opened++;
     else if (!last || !"?!.,:;*_~'\"]".includes(last)) return text.slice(0, end);
+    end -= entity ? entity[0].length : 1;
   }
 }

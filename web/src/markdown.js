@@ -4,7 +4,7 @@
 // only those that differ are touched, so selections and focus stay put.
 import { parseBlocks } from "./markdown-blocks.js";
 import { inline } from "./markdown-inline.js";
-import { plain } from "./markdown-link.js";
+import { plain } from "./plain.js";
 import { doc } from "./doc.js";
 
 /** @typedef {import("./markdown-inline.js").Node} Node */
@@ -54,7 +54,7 @@ function splitLines(text) {
 /**
  * @param {Block[]} blocks
  * @param {boolean} open whether the last one is still being written
- * @param {(text: string, open: boolean) => Node[]} words
+ * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch[]}
  */
 function toTree(blocks, open, words) {
@@ -64,7 +64,7 @@ function toTree(blocks, open, words) {
 /**
  * @param {Block} b
  * @param {boolean} open
- * @param {(text: string, open: boolean) => Node[]} words
+ * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch}
  */
 function branch(b, open, words) {
@@ -76,6 +76,8 @@ function branch(b, open, words) {
       return { t: `h${b.level}`, c: words(text, open) };
     case "pre":
       return { t: "pre", lang: b.lang, c: text ? [plain(text)] : [] };
+    case "math":
+      return { t: "p", c: [{ t: "code", math: true, c: [plain(text)] }] };
     case "quote":
       return { t: "quote", c: toTree(b.items ?? [], open, words) };
     case "ul":
@@ -89,7 +91,7 @@ function branch(b, open, words) {
     case "table": {
       const [head, ...body] = (b.rows ?? []).map((row, n) => ({
         t: "tr",
-        c: row.map((cell, k) => ({ t: n ? "td" : "th", align: b.aligns?.[k] ?? "", c: words(cell, false) })),
+        c: row.map((cell, k) => ({ t: n ? "td" : "th", align: b.aligns?.[k] ?? "", c: words(cell, false, true) })),
       }));
       return { t: "table", c: [{ t: "thead", c: [head] }, { t: "tbody", c: body }] };
     }
@@ -102,7 +104,7 @@ function branch(b, open, words) {
  * @param {Block} li
  * @param {boolean} loose
  * @param {boolean} open
- * @param {(text: string, open: boolean) => Node[]} words
+ * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch}
  */
 function listItem(li, loose, open, words) {
@@ -159,10 +161,11 @@ export class Markdown {
     const { blocks } = parseBlocks(lines);
     /** @type {Map<string, Node[]>} */
     const known = new Map();
-    const next = toTree(blocks, !done, (s, open) => {
+    const next = toTree(blocks, !done, (s, open, cell) => {
       if (open) return inline(s, true);
-      const words = known.get(s) ?? this.#known.get(s) ?? inline(s);
-      known.set(s, words);
+      const key = cell ? `|${s}` : `p${s}`;
+      const words = known.get(key) ?? this.#known.get(key) ?? inline(s, false, cell);
+      known.set(key, words);
       return words;
     });
     this.#known = known;
@@ -216,7 +219,7 @@ export class Markdown {
       if (node.startsWith(was)) data.appendData(node.slice(was.length));
       else data.data = node;
     } else {
-      for (const key of ["t", "href", "lang", "first", "loose", "align", "done", "task"]) if (was[key] !== node[key]) return false;
+      for (const key of ["t", "href", "lang", "first", "loose", "align", "done", "task", "math"]) if (was[key] !== node[key]) return false;
       if (was.c !== node.c && old.body) this.#patch(old.body, old.kids, node.c);
     }
     old.node = node;
@@ -290,6 +293,7 @@ function element(node, labels) {
       if (node.t === "ol" && node.first !== 1) el.setAttribute("start", String(node.first));
       if (node.task) el.setAttribute("class", "task");
       if (node.loose) el.setAttribute("class", "loose");
+      if (node.math) el.setAttribute("class", "math");
       return { el, body: el };
     }
   }

@@ -76,7 +76,7 @@ test("inline marks follow CommonMark", () => {
     ["__a__ _b_ a_b_", "<strong>a</strong> <em>b</em> a_b_"],
     ["**foo*bar**baz*", "<strong>foo*bar</strong>baz*"],
     ["*foo**bar**baz*", "<em>foo<strong>bar</strong>baz</em>"],
-    ["~~x~~ ~y~ ~~~z~~~", "<del>x</del> <del>y</del> ~~~z~~~"],
+    ["~~x~~ ~y~ ~~~z~~~", "<del>x</del> ~y~ ~~~z~~~"],
     ["`` a`b `` ` x ` `*y*`", "<code>a`b</code> <code>x</code> <code>*y*</code>"],
     ["\\*no\\* &amp;&#42;&nope;", "*no* &amp;*&amp;nope;"],
     ["你好**世界**。", "你好<strong>世界</strong>。"],

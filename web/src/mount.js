@@ -44,7 +44,7 @@ export async function mount(el, loan) {
   const root = /** @type {ShadowRoot} */ (el.shadowRoot);
   /** @type {Shell} */
   const shell = { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) };
-  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? doc.documentElement).getAttribute("lang"), ...navigator.languages]);
+  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? doc.documentElement).getAttribute("lang"), ...navigator.languages], shell.settings().strings);
   await speak();
   let panel = new Panel(el, shell);
   let gone = false;

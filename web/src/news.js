@@ -1,8 +1,8 @@
 // @ts-check
 // What is new, told to the page as events and to the screen reader as words.
 // A replay tells nothing twice.
-import { spoken } from "./markdown.js";
-import { say } from "./strings.js";
+import { markdownPart } from "./part.js";
+import { reason, say } from "./strings.js";
 
 /** @typedef {import("./reduce.js").View} View */
 /** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
@@ -44,7 +44,8 @@ export class News {
       case "question":
       case "approval":
         if (!last || !this.#first(`ask ${last.key}`)) return false;
-        this.announcer.say(event.type === "question" ? spoken(last.text) : say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
+        if (event.type === "question") this.#read(last.text);
+        else this.announcer.say(say(last.id === null ? "approvalWaits" : "approvalAsk", { tool: last.text }));
         this.emit(event.type, { id: last.id });
         return true;
       case "tool":
@@ -53,6 +54,9 @@ export class News {
       case "problem":
         this.announcer.warn(last?.text ?? "");
         this.emit("error", { code: event.data.code, message: last?.text ?? "" });
+        return false;
+      case "skipped":
+        this.announcer.warn(reason({ code: "event_skipped", detail: "" }));
         return false;
       case "pending":
         if (event.data.state === "failed") this.announcer.warn(say("notSent"));
@@ -68,11 +72,16 @@ export class News {
     if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
     const text = answer(now);
     if (text) {
-      this.announcer.say(spoken(text));
+      this.#read(text);
       this.emit("message", { role: "agent", text });
     }
     this.emit("turn-end", { reason: event.data.reason ?? "done" });
     return text !== "";
+  }
+
+  /** Reads an agent's words aloud, without their markup if that can be had. @param {string} text */
+  #read(text) {
+    void markdownPart().then((m) => m.spoken(text), () => text).then((words) => this.announcer.say(words));
   }
 
   /** @param {string} what */

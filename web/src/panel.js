@@ -8,12 +8,12 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { Frame } from "./frame.js";
 import { h, icon } from "./h.js";
-import { plain } from "./markdown-link.js";
 import { doc, isHidden, prototype } from "./doc.js";
 import { News } from "./news.js";
 import { filesPart, part } from "./part.js";
+import { plain, short } from "./plain.js";
 import { Follow } from "./scroll.js";
-import { starters, update, wonder } from "./settings.js";
+import { length, starters, update, wonder } from "./settings.js";
 import { Storage } from "./storage.js";
 import { isRTL, locale, reason, say, teach } from "./strings.js";
 import { styles } from "./styles.js";
@@ -47,6 +47,7 @@ export class Panel {
   #clock;
   #lostAt = 0;
   #linkState = "";
+  #avatar = "";
   #badge = h("span", { class: "badge", "aria-hidden": "true" });
 
   /** @param {HTMLElement} el @param {Shell} shell */
@@ -88,7 +89,11 @@ export class Panel {
     const { root, launcher } = this.shell;
     root.adoptedStyleSheets = [root.adoptedStyleSheets[0], sheet];
     root.insertBefore(this.root, launcher);
-    if (launcher?.childElementCount === 1) launcher.append(icon("close"));
+    if (launcher && !launcher.querySelector(".shut")) {
+      const shut = icon("close");
+      shut.classList.add("shut");
+      launcher.append(shut);
+    }
     this.root.addEventListener("keydown", (e) => this.#key(e), { signal });
     for (const drag of /** @type {const} */ (["dragover", "dragleave", "drop"])) this.root.addEventListener(drag, (e) => this.#drag(e), { signal });
     this.transcript.log.addEventListener("click", (e) => this.#copyCode(e), { signal });
@@ -104,6 +109,10 @@ export class Panel {
       time: (key) => {
         const at = this.times.at(key);
         return at ? clock(at) : "";
+      },
+      renew: () => {
+        this.transcript.renew();
+        this.#schedule();
       },
       copy: (button, text, shown) => void this.#copy(button, text, shown),
       respond: (id, answer) => void this.conversation.respond(id, answer).catch((err) => this.#complain(say("actionFailed", { why: why(err) }))),
@@ -169,6 +178,11 @@ export class Panel {
     this.root.style.setProperty("--accent-day", css(readable(accent, [255, 255, 255], 4.6)));
     this.root.style.setProperty("--accent-night", css(readable(accent, [24, 26, 30], 4.6)));
     this.frame.title.textContent = s.title || say("title");
+    for (const side of ["width", "height"]) this.root.style.setProperty(`--relay-${side}`, length(s[side]) || null);
+    if (s.avatar !== this.#avatar) {
+      this.#avatar = s.avatar;
+      void part("brand").then((m) => m.portray(this.frame.title, s.avatar)).catch(() => {});
+    }
     this.root.dataset.theme = /^(light|dark)$/.test(s.theme) ? s.theme : "auto";
     this.root.lang = locale;
     this.root.dir = this.el.dir || (isRTL() ? "rtl" : getComputedStyle(this.el).direction);
@@ -285,7 +299,7 @@ export class Panel {
   }
 
   get #kit() {
-    return { composer: this.composer, h, icon, say, teach, plain };
+    return { composer: this.composer, h, icon, say, teach, plain, short };
   }
 
   /** Takes files that may be sent, and says what is wrong with the others. @param {Iterable<File>} files */
@@ -409,7 +423,8 @@ export class Panel {
     const { launcher } = this.shell;
     this.#badge.textContent = this.#unread ? String(Math.min(this.#unread, 99)) : "";
     launcher?.append(this.#badge);
-    const title = this.shell.settings().title || say("title");
+    const s = this.shell.settings();
+    const title = s.label || s.title || say("title");
     launcher?.setAttribute("aria-label", this.#unread ? say("unread", { title, n: this.#unread }) : title);
     this.#mark();
     this.shell.emit("unread", { count: this.#unread });

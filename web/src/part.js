@@ -22,3 +22,6 @@ export function part(name) {
 
 /** Loads what attachments need. @returns {Promise<typeof import("./files.js")>} */
 export const filesPart = () => part("files");
+
+/** Loads what shows an agent's words. @returns {Promise<typeof import("./markdown.js")>} */
+export const markdownPart = () => part("markdown");

@@ -11,7 +11,7 @@ const help = /** @type {HTMLElement} */ (document.getElementById("help"));
 /** The knobs that are properties of CSS, in px. */
 const properties = ["radius", "font-size"];
 /** Those that the widget reads only when it begins. */
-const lasting = ["mode", "locale", "launcher", "open"];
+const lasting = ["mode", "locale", "launcher", "open", "icon", "label"];
 
 /** @returns {Record<string, string>} what differs from the widget's own */
 function knobs() {
@@ -22,7 +22,7 @@ function knobs() {
     const value = el.type === "checkbox" ? (el.checked ? "open" : "") : el.name === "starters" ? el.value.split("\n").map((s) => s.trim()).filter(Boolean).join("|") : el.value.trim();
     if (value && !(el.type === "color" && value === el.defaultValue)) out[el.name] = value;
   }
-  if (out.mode) for (const name of ["position", "launcher", "offset-x", "offset-y", "open"]) delete out[name];
+  if (out.mode) for (const name of ["position", "launcher", "offset-x", "offset-y", "open", "icon", "label", "width", "height"]) delete out[name];
   return out;
 }
 

@@ -28,6 +28,7 @@
  * @property {boolean} [elsewhere] question, approval: settled while we looked on
  * @property {string} [mine] question, approval: what was chosen in this tab
  * @property {unknown} [input] approval
+ * @property {boolean} [truncated] approval: the relay left out a part of the input
  * @property {string} [code] end, problem
  */
 
@@ -147,6 +148,8 @@ function step(view, event, place) {
       return session(view, data);
     case "reset":
       return { ...emptyView, status: view.status, epoch: view.epoch, pending: view.pending, target: view.target, targetBusy: view.targetBusy, caughtUp: view.target === null };
+    case "skipped": // too large to be read
+      return add(view, { kind: "problem", text: "", code: "event_skipped" });
     case "problem":
       return add(close(view), { kind: "problem", text: String(data.detail || data.title || ""), code: data.code });
     default:
@@ -181,7 +184,7 @@ function said(view, event, place) {
       return add({ ...goneOn(close(view)), busy: true }, { kind: "question", text: data.question, id: data.id, options: options(data.options), outcome: null });
     case "approval":
       if (data.id && view.items.some((i) => i.kind === "approval" && i.id === data.id)) return view;
-      return add({ ...close(view), busy: true }, { kind: "approval", text: data.tool ?? "", id: data.id ?? null, input: data.input, outcome: null });
+      return add({ ...close(view), busy: true }, { kind: "approval", text: data.tool ?? "", id: data.id ?? null, input: data.input, truncated: data.truncated === true, outcome: null });
     case "settled":
       return { ...view, items: settle(view.items, data.id ?? null, String(data.outcome ?? "settled"), view.caughtUp) };
     case "turn_end": {
@@ -324,11 +327,37 @@ function text(view, data) {
 
 /**
  * A block equals its pieces; the pieces may have lost their beginning when
- * they came from before this stream.
+ * they came from before this stream. Both are one text however its letters are
+ * composed and its lines end, and whatever a cut did to a character.
  * @param {string} pieces @param {string} block
  */
 function same(pieces, block) {
-  return pieces === block || block.trim() === pieces.trim() || (pieces.length > 16 && (block.endsWith(pieces) || block.startsWith(pieces)));
+  if (pieces === block) return true;
+  const [a, b] = [pieces, block].map((s) => s.replace(/\r\n?/g, "\n").normalize("NFC"));
+  return b.trim() === a.trim() || mended(a, b) || (a.length > 16 && (b.endsWith(a) || b.startsWith(a)));
+}
+
+/** Ways in which pieces may fit a block that are followed at once. */
+const maxWays = 64;
+
+/**
+ * Reports whether pieces are a block in which characters were cut into pieces
+ * and so came as U+FFFD, up to one for each of the four bytes that they have.
+ * @param {string} pieces @param {string} block
+ */
+function mended(pieces, block) {
+  if (!pieces.includes("\ufffd")) return false;
+  const text = block.trim();
+  let ways = [0]; // places in the block that the pieces so far may end at
+  for (const part of pieces.trim().split(/(\ufffd+)/)) {
+    if (part[0] === "\ufffd") {
+      const far = Math.min(2 * part.length, maxWays);
+      ways = [...new Set(ways.flatMap((at) => Array.from({ length: far }, (_, n) => at + n + 1)))].slice(0, maxWays);
+    } else {
+      ways = ways.filter((at) => text.startsWith(part, at)).map((at) => at + part.length);
+    }
+  }
+  return ways.includes(text.length);
 }
 
 /** @param {View} view @param {any} data @returns {View} */

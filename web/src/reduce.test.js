@@ -155,3 +155,41 @@ test("a failed turn says so", () => {
   const view = run([session("running"), user("1-1", "hi"), { type: "turn_end", data: { reason: "failed", code: "agent_failed" } }]);
   assert.deepEqual(shown(view), ["user: hi", "end: failed"]);
 });
+
+test("a block and its pieces are one text, however it is composed, cut and broken into lines", () => {
+  for (const [name, block_, ...pieces] of [
+    ["Latin, decomposed", "Caf\u00e9 cr\u00e8me", "Cafe", "\u0301 cre\u0300me"],
+    ["Vietnamese", "Ti\u1ebfng Vi\u1ec7t", "Tie\u0302\u0301ng Vie\u0323\u0302t"],
+    ["Korean, in jamo", "\ud55c\uad6d\uc5b4", "\u1112\u1161\u11ab\u1100\u116e", "\u11a8\u110b\u1165"],
+    ["Japanese, voiced marks apart", "\u30ac\u30a4\u30c9", "\u30ab\u3099\u30a4\u30c8", "\u3099"],
+    ["Arabic, composed", "\u0622\u0628", "\u0627\u0653\u0628"],
+    ["Thai", "\u0e19\u0e33 \u0e17\u0e35\u0e48", "\u0e19\u0e33 \u0e17\u0e35", "\u0e48"],
+    ["Chinese, a compatible ideograph", "\u8c48\u66f4", "\uf900", "\uf901"],
+    ["line ends", "a\nb\nc", "a\r\nb\r", "\nc"],
+    ["a pair over two pieces", "so \u{1f600} it", "so \ud83d", "\ude00 it"],
+    ["bytes over two pieces", "\u4f60\u597d\uff0c\u4e16\u754c", "\u4f60\ufffd", "\ufffd\uff0c\u4e16\u754c"],
+    ["bytes at both ends", "\u{1f600}(x)\u{1f600}", "\ufffd\ufffd", "\ufffd\ufffd(x)\ufffd", "\ufffd"],
+  ]) {
+    const view = run([session("running"), user("1-1", "hi"), ...pieces.map(delta), block("1-2", block_)]);
+    assert.deepEqual(shown(view), ["user: hi", `agent: ${block_}`], name);
+  }
+  // However many cuts there are, comparing takes no longer than reading.
+  const cut = run([session("running"), user("1-1", "hi"), delta("a\ufffd".repeat(5000)), block("1-2", `${"a".repeat(14000)}b`)]);
+  assert.equal(cut.items.length, 3);
+  // Other texts stay two.
+  for (const [a, b] of [["\ufffd b", "something else"], ["a\ufffdb", "ab"], ["cafe", "caf\u00e9"], ["a b", "a\nb"]]) {
+    assert.equal(run([session("running"), user("1-1", "hi"), delta(a), block("1-2", b)]).items.length, 3, a);
+  }
+});
+
+test("an event that was skipped is noted, and its place is where the stream goes on", () => {
+  const view = run([session("running"), user("1-1", "hi"), delta("On"), { type: "skipped", id: "1-2", data: {} }, block("1-3", "Then")]);
+  assert.equal(view.lastEventId, "1-3");
+  assert.deepEqual(view.items.map((i) => i.code ?? i.kind), ["user", "agent", "event_skipped", "agent"]);
+  assert.equal(run([session("running"), { type: "skipped", id: "1-2", data: {} }]).lastEventId, "1-2");
+});
+
+test("an approval that was shortened says so", () => {
+  const ask = (data) => run([session("running"), { type: "approval", id: "1-1", data: { id: "a", tool: "Bash", input: {}, ...data } }]).items[0].truncated;
+  assert.deepEqual([ask({ truncated: true }), ask({}), ask({ truncated: "no" })], [true, false, false]);
+});

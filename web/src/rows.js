@@ -2,9 +2,8 @@
 // One row of the transcript for each kind of item. A row is built once and
 // brought up to date, so focus and selection stay where they are.
 import { h, icon } from "./h.js";
-import { Markdown } from "./markdown.js";
-import { plain } from "./markdown-link.js";
-import { part } from "./part.js";
+import { markdownPart, part } from "./part.js";
+import { plain, short } from "./plain.js";
 import { locale, reason, say, teach } from "./strings.js";
 
 /** @typedef {import("./reduce.js").Item} Item */
@@ -19,6 +18,7 @@ import { locale, reason, say, teach } from "./strings.js";
  * @property {(turn: Pending) => void} edit
  * @property {(turn: Pending) => void} discard
  * @property {() => void} again
+ * @property {() => void} renew updates every row once more
  * @property {() => string} name the agent's
  * @property {(key: string) => string} time when an item was said, "" if that is not known
  * @property {(button: HTMLElement, text: string, shown: Element) => void} copy
@@ -57,6 +57,24 @@ const step = 1000;
 
 const labels = () => ({ copy: say("copy"), table: say("table") });
 
+/** @type {typeof import("./markdown.js")|undefined} loaded with the agent's first words */
+let words;
+/** @type {Promise<void>|undefined} */
+let loading;
+
+/** Loads the Markdown part, again after a while if that fails. @param {() => void} then */
+function load(then) {
+  loading ??= markdownPart().then(
+    (m) => {
+      words = m;
+    },
+    () => new Promise((done) => setTimeout(done, 3000)).then(() => {
+      loading = undefined;
+    }),
+  );
+  void loading.then(then);
+}
+
 /** @param {string} label @param {() => void} act */
 function link(label, act) {
   return h("button", { class: "link", onclick: act }, label);
@@ -65,7 +83,8 @@ function link(label, act) {
 /** @param {Acts} acts @returns {Row} */
 function agentRow(acts) {
   const text = h("div", { class: "text", part: "message-text" });
-  const markdown = new Markdown(text, labels());
+  /** @type {import("./markdown.js").Markdown|undefined} */
+  let markdown;
   let said = "";
   let shown = 0;
   const copy = h("button", { class: "copy", "aria-label": say("copyMessage"), onclick: () => acts.copy(copy, said, text) }, say("copy"));
@@ -77,6 +96,16 @@ function agentRow(acts) {
     update(/** @type {Item} */ item, late) {
       said = item.text;
       time.textContent = acts.time(item.key);
+      text.classList.toggle("raw", !words);
+      if (!words) {
+        // Until the part is here, the words stand without their markup.
+        load(acts.renew);
+        text.textContent = plain(said.slice(0, step));
+        tools.hidden = true;
+        return false;
+      }
+      if (!markdown) text.replaceChildren();
+      markdown ??= new words.Markdown(text, labels());
       let left = true;
       while (left) {
         shown += step + (shown >> 4); // a block that goes on and on is read again each time
@@ -114,12 +143,14 @@ function userRow(acts) {
     update(/** @type {Item|Pending} */ item) {
       text.textContent = plain(item.text);
       text.hidden = !item.text;
-      files.replaceChildren(...(item.attachments ?? []).map((a) => h("span", { class: "file" }, plain(String(a.name)))));
+      files.replaceChildren(...(item.attachments ?? []).map((a) => h("span", { class: "file", title: plain(String(a.name)) }, short(String(a.name)))));
       pending = "state" in item && "until" in item ? /** @type {Pending} */ (item) : null;
       const p = pending;
       el.dataset.state = p?.state ?? "sent";
       if (p?.state === "failed") {
-        line.textContent = p.code === "files_lost" ? say("filesLost") : p.code !== "unreachable" && p.detail ? say("notSentWhy", { why: reason(p) }) : say("notSent");
+        // A proxy that refuses a large body often closes the connection, or its answer can't be read from another origin.
+        const why = reason(p.code !== "unreachable" ? p : { code: p.attachments.length ? "upload_failed" : "", detail: "" });
+        line.textContent = p.code === "files_lost" ? say("filesLost") : why ? say("notSentWhy", { why }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
       } else if (p?.state === "waiting") {
         line.textContent = words();
@@ -150,11 +181,11 @@ function cardRow(first, acts) {
   /** @type {((item: Item) => void)|null} */
   let renew = null;
   let now = first;
-  const kit = { h, icon, say, teach, plain, markdown: (/** @type {Element} */ e) => new Markdown(e, labels()), respond: (/** @type {any} */ answer) => acts.respond(id ?? "", answer) };
+  const kit = { h, icon, say, teach, plain, respond: (/** @type {any} */ answer) => acts.respond(id ?? "", answer) };
   const load = () =>
-    part("cards").then(
-      (m) => {
-        renew = m.fill(el, first, kit);
+    Promise.all([part("cards"), kind === "question" && markdownPart()]).then(
+      ([m, md]) => {
+        renew = m.fill(el, first, { ...kit, markdown: (/** @type {Element} */ e) => md && new md.Markdown(e, labels()) });
         renew?.(now);
       },
       () => setTimeout(() => el.isConnected && load(), 3000), // what is asked must not stay unasked

@@ -23,7 +23,7 @@ export function update(el, partial) {
   for (const [key, value] of Object.entries(partial)) {
     const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
     if (value === null || value === false) el.removeAttribute(name);
-    else el.setAttribute(name, value === true ? "" : Array.isArray(value) ? write(value) : String(value));
+    else el.setAttribute(name, value === true ? "" : typeof value === "object" ? write(value) : String(value));
   }
   wonder(el);
 }
@@ -43,4 +43,10 @@ export function starters(value) {
   }
   const list = Array.isArray(value) ? value : String(value ?? "").split("|");
   return list.map((s) => String(s).trim()).filter(Boolean).slice(0, 8);
+}
+
+/** A length as CSS has it, from one or from a number of pixels; "" if it is none. @param {string} value */
+export function length(value) {
+  if (/^\d+(\.\d+)?$/.test(value)) return `${value}px`;
+  return value && CSS.supports("width", value) ? value : "";
 }

@@ -8,10 +8,14 @@
  * @property {string|null} id null when the frame has no id line
  */
 
-/** More characters than this without an end of line or frame is no event stream. */
+/** Longest event that is kept, in characters. */
 const maxFrame = 4 << 20;
 
-/** Decodes an event stream, whatever pieces it comes in. */
+/**
+ * Decodes an event stream, whatever pieces it comes in. An event that is too
+ * large becomes one named `skipped`, with its id and no data, so that the
+ * stream goes on behind it and it is not asked for again.
+ */
 export class Decoder {
   #text = new TextDecoder();
   #line = "";
@@ -22,6 +26,7 @@ export class Decoder {
   /** @type {string|null} */
   #id = null;
   #size = 0;
+  #large = false;
 
   /**
    * @param {(frame: Frame) => void} onFrame
@@ -33,7 +38,7 @@ export class Decoder {
   }
 
   /**
-   * Takes the next bytes; throws when what comes cannot be an event stream.
+   * Takes the next bytes.
    * @param {Uint8Array} bytes
    */
   push(bytes) {
@@ -45,17 +50,30 @@ export class Decoder {
     lines[0] = this.#line + lines[0];
     this.#line = lines.pop() ?? "";
     for (const line of lines) this.#take(line);
-    if (this.#line.length + this.#size > maxFrame) throw new Error("event too large");
+    this.#bound();
+  }
+
+  /** Lets go of the data of an event that is too large. */
+  #bound() {
+    if (this.#line[0] === ":") this.#line = ":"; // a comment
+    this.#large ||= this.#line.length + this.#size > maxFrame;
+    if (!this.#large) return;
+    this.#data = [];
+    this.#size = 0;
+    // Of the line at hand the field's name is enough; an id is never that long.
+    if (this.#line.length > 1024) this.#line = this.#line.startsWith("data:") ? "data:" : ":";
   }
 
   /** @param {string} line */
   #take(line) {
     if (line === "") {
-      if (this.#data.length) this.onFrame({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
+      if (this.#large) this.onFrame({ event: "skipped", data: "{}", id: this.#id });
+      else if (this.#data.length) this.onFrame({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
       this.#event = "";
       this.#data = [];
       this.#id = null;
       this.#size = 0;
+      this.#large = false;
       return;
     }
     const colon = line.indexOf(":");
@@ -66,6 +84,7 @@ export class Decoder {
     if (field === "data") {
       this.#data.push(value);
       this.#size += value.length;
+      if (this.#size > maxFrame) this.#bound();
     } else if (field === "event") {
       this.#event = value;
     } else if (field === "id") {

@@ -45,10 +45,27 @@ test("fields may come in any order, comments and retry without an empty line", (
   }
 });
 
-test("a line without end is refused, not kept", () => {
-  const decoder = new Decoder(() => {}, () => {});
-  const piece = new Uint8Array(1 << 20).fill(97);
-  assert.throws(() => {
-    for (let n = 0; n < 8; n++) decoder.push(piece);
-  }, /too large/);
+test("an event that is too large is skipped once, with its place", () => {
+  const bytes = (text) => new TextEncoder().encode(text);
+  const large = "漢".repeat(1 << 20);
+  for (const [name, event, id] of [
+    ["in one line", `id: 1-2\nevent: text\ndata: "${large.repeat(5)}"\n\n`, "1-2"],
+    ["in many lines", `id: 1-2\nevent: text\n${`data: ${large}\n`.repeat(5)}\n`, "1-2"],
+    ["with its id behind", `event: text\ndata: ${large.repeat(5)}\nid: 1-2\n\n`, "1-2"],
+    ["without an id", `event: text\r\ndata: ${large.repeat(5)}\r\n\r\n`, null],
+    ["in a comment", `id: 1-2\n: ${large.repeat(5)}\ndata: {}\n\n`, "1-2"],
+  ]) {
+    for (const cut of [4096, 1 << 24]) {
+      const got = decode(bytes(`id: 1-1\ndata: 1\n\n${event}id: 1-3\ndata: 3\n\n`), () => cut).frames;
+      assert.deepEqual(got.map((f) => f.event), ["message", name === "in a comment" ? "message" : "skipped", "message"], `${name}, ${cut} at a time`);
+      assert.deepEqual(got.map((f) => f.id), ["1-1", id, "1-3"], name);
+      assert.equal(got[2].data, "3", name);
+      if (got[1].event === "skipped") assert.equal(got[1].data, "{}", name);
+    }
+  }
+});
+
+test("an event as large as may be is not skipped", () => {
+  const [frame] = decode(new TextEncoder().encode(`data: ${"a".repeat(4 << 20)}\n\n`), () => 1 << 24).frames;
+  assert.equal(frame.data.length, 4 << 20);
 });

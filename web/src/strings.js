@@ -65,31 +65,64 @@ export const en = {
 const packs = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
 
 /** @type {Pack} */
-const english = { words: /** @type {Words} */ (en), codes: {} };
+const english = {
+  words: /** @type {Words} */ (en),
+  // What the relay does not say itself, in its own English.
+  codes: {
+    http_413: "The message with its attachments is too large for this website's server. Remove an attachment or send a smaller one.",
+    upload_failed: "The connection broke while the attachments were sent. If it happens again, send smaller ones.",
+    event_skipped: "A part of the conversation is too large to be shown.",
+  },
+};
 let pack = english;
+/** What the page says in its own words. @type {Record<string, Phrase>} */
+let own = {};
+let ownSource = "";
 /** The language tag in use, for times and numbers too. */
 export let locale = "en";
 
 /**
- * Learns the first language of a list that there is; reports whether that
- * changes what is said. Without its pack it goes on as before.
+ * Learns the first language of a list that there is, and the page's own words;
+ * reports whether that changes what is said. Without its pack it goes on as before.
  * @param {(string|null|undefined)[]} tags in order of preference
+ * @param {string} [words] JSON: words by their key, or by language and key
  */
-export async function learn(tags) {
+export async function learn(tags, words = "") {
+  const before = locale;
+  await choose(tags);
+  if (before === locale && words === ownSource) return false;
+  ownSource = words;
+  own = ownWords(words);
+  return true;
+}
+
+/** @param {(string|null|undefined)[]} tags */
+async function choose(tags) {
   for (const tag of tags) {
     try {
       const found = new Intl.Locale((tag ?? "").replace("_", "-"));
       if (found.language !== "en" && !packs.includes(found.language)) continue;
       const now = found.toString();
-      if (now === locale) return false;
+      if (now === locale) return;
       pack = found.language === "en" ? english : (await part(found.language)).default;
       locale = now;
-      return true;
+      return;
     } catch {
       // No language, or its pack can't be had: the next will do.
     }
   }
-  return false;
+}
+
+/** The page's words for the language in use. @param {string} json @returns {Record<string, Phrase>} */
+function ownWords(json) {
+  if (!json) return {};
+  try {
+    const all = JSON.parse(json);
+    return { ...all, ...all[locale.split("-")[0]], ...all[locale] };
+  } catch (err) {
+    console.warn(`relay-chat: "strings" is not JSON: ${err}`);
+    return {};
+  }
 }
 
 /** Learns the English of a part that was loaded. @param {Partial<Words>} words */
@@ -108,12 +141,12 @@ export function isRTL() {
  * @param {Record<string, string|number>} [blanks]
  */
 export function say(word, blanks = {}) {
-  const phrase = pack.words[word];
+  const phrase = own[word] ?? pack.words[word];
   const text = typeof phrase === "string" ? phrase : (phrase[new Intl.PluralRules(locale).select(Number(blanks.n))] ?? phrase.other ?? "");
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof blanks[name] === "number" ? blanks[name].toLocaleString(locale) : (blanks[name] ?? "")));
 }
 
 /** Says why the relay refused. @param {{code: string, detail: string}} problem */
 export function reason({ code, detail }) {
-  return pack.codes[code] ?? detail;
+  return /** @type {string|undefined} */ (own[code]) ?? pack.codes[code] ?? detail;
 }

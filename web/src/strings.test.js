@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
-import { en, say } from "./strings.js";
+import { en, reason, say } from "./strings.js";
 import { cardWords, fileWords, freshWords, troubleWords } from "./words.js";
 
 const english = { ...en, ...cardWords, ...fileWords, ...troubleWords, ...freshWords };
@@ -28,6 +28,10 @@ test("every language says everything, with the same blanks", () => {
 test("every language explains the same refusals", () => {
   const codes = Object.keys(packs[0].pack.codes).sort();
   for (const { name, pack } of packs) assert.deepEqual(Object.keys(pack.codes).sort(), codes, name);
+  for (const code of ["http_413", "upload_failed", "event_skipped"]) {
+    assert.ok(codes.includes(code), "what the relay has no words for");
+    assert.notEqual(reason({ code, detail: "" }), "", "nor English");
+  }
 });
 
 test("only Arabic runs from right to left", () => {

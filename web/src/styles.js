@@ -77,7 +77,7 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 [data-state=failed] .meta{color:var(--bad)}\
 .files{display:flex;flex-wrap:wrap;gap:6px;justify-content:flex-end}\
 .files:empty{display:none}\
-.file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:220px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
+.file{margin-top:5px;padding:4px 10px;border:1px solid var(--line);border-radius:9px;font-size:.86em;max-width:min(100%,340px);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
 \
 .tools{display:flex;align-items:center;gap:2px;margin:2px -9px -8px;font-size:.8em;color:var(--muted);opacity:0}\
 .msg:hover .tools,.tools:focus-within,.agent:not(:has(~.agent)) .tools{opacity:1}\
@@ -85,6 +85,7 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .stamp::first-letter{text-transform:uppercase}\
 \
 .text{overflow:clip;overflow-clip-margin:3px;unicode-bidi:isolate}\
+.raw{white-space:pre-wrap}\
 .text>*{margin:0 0 .8em}\
 .text>:is(.code,.table,blockquote){margin:.95em 0}\
 .text>:first-child{margin-top:0!important}\
@@ -104,7 +105,8 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .text a{color:var(--link);text-decoration:underline;text-underline-offset:2.5px;unicode-bidi:isolate;border-radius:3px}\
 .text hr{border:0;border-top:1px solid var(--line);margin:1.1em 0}\
 code,pre{font-family:ui-monospace,Menlo,monospace;font-size:.88em}\
-.text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate}\
+.text :not(pre)>code{background:var(--soft);border-radius:6px;padding:.14em .38em;unicode-bidi:isolate;direction:ltr;white-space:pre-wrap}\
+.text .math{display:block;padding:8px 12px;overflow-x:auto;white-space:pre}\
 .code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}\
 .bar{display:flex;justify-content:space-between;align-items:center;padding-block:4px;padding-inline:14px 6px;font-size:.8em;color:var(--muted);min-height:32px}\
 .copy{padding:4px 9px;border-radius:7px;font-weight:500}\
@@ -147,10 +149,10 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}\
 \
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}\
 :is(.log,.code pre):focus-visible{outline-offset:-3px;border-radius:8px}\
-svg{stroke-linecap:round}\
-.launcher svg{transition:.15s}.launcher:hover{translate:0 -2px}\
-.launcher svg+svg,[aria-expanded=true].launcher svg{opacity:0}\
-[aria-expanded=true].launcher svg+svg{opacity:1}\
+svg{stroke-linecap:round;stroke-linejoin:round}\
+.launcher{box-shadow:0 4px 24px #0005}.launcher :is(svg,canvas){transition:.15s}.launcher:hover{translate:0 -2px}\
+.launcher .shut,[aria-expanded=true].launcher :is(svg,canvas){opacity:0}\
+[aria-expanded=true].launcher .shut{opacity:1}\
 .badge{position:absolute;top:-2px;right:-2px;min-width:20px;box-sizing:border-box;padding:0 6px;border-radius:10px;background:#b3261e;color:#fff;font:600 12px/20px system-ui,sans-serif;text-align:center}\
 .badge:empty{display:none}\
 @media (max-width:640px),(max-height:480px){\

@@ -96,6 +96,11 @@ export class Transcript {
     return left;
   }
 
+  /** Has every row updated at the next rendering. */
+  renew() {
+    for (const kept of this.#rows.values()) kept.said = null;
+  }
+
   /** Renews what counts down; reports whether anything does. @param {View} view */
   tick(view) {
     const now = Date.now();

@@ -15,6 +15,10 @@ export const cardWords = {
   decided: "Decided",
   decidedElsewhere: "Decided elsewhere",
   details: "Details",
+  showAll: "Show all",
+  approvalCut: "Only the first {n} characters are shown. The rest would run, too.",
+  approvalTruncated: "This request was too long and was shortened. A part of it can't be shown here.",
+  approveUnseen: "Allow with unseen parts",
   toolRunning: "running",
   toolFailed: "failed",
   toolDone: "done",
@@ -25,6 +29,11 @@ export const fileWords = {
   tooMany: "A message takes {n} attachments at most.",
   tooLarge: "{name} is larger than {n} MB.",
   wrongType: "{name} is of a kind that can't be sent here.",
+  recode: "{name} is not UTF-8. Is it readable like this?",
+  recodeLabel: "Encoding",
+  recodeYes: "Attach as UTF-8",
+  recodeNo: "Don't attach",
+  recodeRefused: "{name} is not UTF-8 but probably {encoding}. Save it as UTF-8 and attach it again.",
 };
 
 export const troubleWords = {

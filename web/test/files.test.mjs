@@ -78,8 +78,8 @@ test("dropped and pasted files are taken, and pasted words stay words", async ()
 test("what the relay would refuse is said before it is sent", async () => {
   const page = await open(context, relay.url);
   await page.locator("relay-chat [part=attach]").waitFor();
-  await attach(page, ["big.txt", "text/plain", Buffer.alloc((1 << 20) + 1, "a")], ["app.exe", "application/octet-stream", Buffer.from("MZ\0")], ["shot.webp", "image/webp", png]);
-  await eventually(async () => assert.equal(await complaint(page), "big.txt is larger than 1 MB. app.exe is of a kind that can't be sent here. shot.webp is of a kind that can't be sent here.OK"));
+  await attach(page, ["big.txt", "text/plain", Buffer.alloc((1 << 20) + 1, "a")], ["app.exe", "application/octet-stream", Buffer.from("MZ\0")], ["shot.webp", "image/webp", Buffer.from("GIF89a\0\0")]);
+  await eventually(async () => assert.equal(await complaint(page), "big.txt is larger than 1 MB. shot.webp is of a kind that can't be sent here. app.exe is of a kind that can't be sent here.OK"));
   assert.equal(await chips(page).count(), 0);
   await attach(page, ...["1", "2", "3", "4"].map((n) => [`${n}.txt`, "text/plain", text]));
   await eventually(async () => assert.equal(await complaint(page), "A message takes 3 attachments at most.OK"));
@@ -192,4 +192,90 @@ test("how far a slow upload is shows as it goes", async () => {
   await settled(page);
   const shown = await page.evaluate(() => [...window.shown]);
   assert.ok(shown.some((s) => /^Sending… [1-9]\d?%$/.test(s)), JSON.stringify(shown));
+});
+
+/** What was sent of the last message's attachments. */
+const sent = () => (posts().at(-1)?.body.attachments ?? []).map(({ name, mime, data }) => [name, mime, Buffer.from(data, "base64").toString()]);
+
+test("a file is sent as what it is, whatever it is called and begins with", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["photo.jpg", "image/jpeg", png], ["table.csv", "text/csv", Buffer.from("BMI,Age\n21,40\n")], ["GIF89a.zzz", "", Buffer.from("GIF89a is a name, %PDF- another")]);
+  await eventually(async () => assert.deepEqual(await chips(page).allTextContents(), ["photo.png", "table.csv", "GIF89a.zzz"]));
+  await composer(page).press("Enter");
+  await settled(page);
+  assert.deepEqual(sent(), [["photo.png", "image/png", png.toString()], ["table.csv", "text/csv", "BMI,Age\n21,40\n"], ["GIF89a.zzz", "text/plain", "GIF89a is a name, %PDF- another"]]);
+});
+
+test("a text in another encoding is sent as UTF-8 once the visitor has seen how it reads", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  const box = page.locator("relay-chat .recode");
+  for (const [name, bytes, encoding, words] of [
+    ["latin.txt", "436166e9202d20803593", "windows-1252", "Café - €5“"],
+    ["utf16.csv", "fffe604f7d592c0031000a00", "utf-16le", "你好,1\n"],
+    ["bare.txt", "0061002c0e440e170e22", "utf-16be", "a,ไทย"],
+  ]) {
+    await attach(page, [name, "text/plain", Buffer.from(bytes, "hex")]);
+    await box.waitFor();
+    assert.equal(await box.locator("pre").textContent(), words);
+    assert.equal(await box.locator("select").inputValue(), encoding);
+    assert.deepEqual(await chips(page).allTextContents(), [], "nothing is attached yet");
+    await box.getByRole("button", { name: "Attach as UTF-8" }).click();
+    await chips(page).first().waitFor();
+    await composer(page).press("Enter");
+    await eventually(() => assert.deepEqual(sent(), [[name, "text/plain", words]]));
+    await settled(page);
+  }
+  // The guess can be another's.
+  await attach(page, ["han.txt", "text/plain", Buffer.from("c4e3bac3", "hex")]);
+  await box.locator("select").selectOption("gb18030");
+  assert.equal(await box.locator("pre").textContent(), "你好");
+  await box.getByRole("button", { name: "Attach as UTF-8" }).click();
+  await chips(page).first().waitFor();
+  await page.locator("relay-chat .chips .x").click();
+  // And no is an answer.
+  await attach(page, ["latin.txt", "text/plain", Buffer.from("636166e9", "hex")]);
+  await box.waitFor();
+  await page.keyboard.press("Escape");
+  await eventually(async () => assert.equal(await complaint(page), "latin.txt is not UTF-8 but probably windows-1252. Save it as UTF-8 and attach it again.OK"));
+  assert.deepEqual(await chips(page).allTextContents(), []);
+  assert.deepEqual(page.wrong, []);
+});
+
+test("a long name keeps its end, and can be seen in whole", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  const names = ["the minutes of the meeting of 12 May, second draft.markdown", `${"会议记录".repeat(12)}.csv`, `${"محضر الاجتماع ".repeat(4)}.txt`];
+  await attach(page, ...names.map((name) => [name, "text/plain", text]));
+  await eventually(async () => assert.equal(await chips(page).count(), 3));
+  const shown = await chips(page).allTextContents();
+  assert.deepEqual(shown.map((s) => s.slice(s.indexOf("…") + 1).slice(-4)), ["down", ".csv", ".txt"]);
+  for (const s of shown) assert.ok([...s].length < 25, s);
+  assert.deepEqual(await chips(page).evaluateAll((all) => all.map((a) => a.title)), names);
+});
+
+test("a proxy's refusal of a large message says what to do", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (res.writeHead(413, { "content-type": "text/html" }).end("<h1>413 Request Entity Too Large</h1>"), true);
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["a.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await composer(page).press("Enter");
+  await eventually(async () => assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The message with its attachments is too large for this website's server\. Remove an attachment or send a smaller one\./));
+  assert.equal(posts().length, 1, "it is of no use to send it again");
+});
+
+test("a proxy that closes the connection on a large message is told of as well", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (req.socket.destroy(), true);
+  const page = await open(context, relay.url);
+  await page.clock.install();
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["a.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await composer(page).press("Enter");
+  await eventually(async () => {
+    await page.clock.runFor(5000);
+    assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The connection broke while the attachments were sent\. If it happens again, send smaller ones\./);
+  });
 });

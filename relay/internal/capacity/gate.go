@@ -14,9 +14,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/group"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // Sandboxes rank by the millisecond in which they were last used, those that

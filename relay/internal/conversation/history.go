@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
@@ -105,7 +106,7 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	if t.start == 0 || len(page) == 0 {
 		return nil
 	}
-	if text := deltaText(page[0].Event()); text == "" || !redact.ContinuesKey(text[0]) {
+	if text := deltaText(page[0].Event()); text == "" || utf8.RuneStart(text[0]) && surrogate(text) == 0 && !redact.ContinuesKey(text[0]) {
 		return nil
 	}
 	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)
@@ -119,7 +120,7 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 			aside.project(&ev, message{}, nil)
 		}
 	}
-	t.pending.masker = aside.pending.masker
+	t.pending.masker, t.pending.half = aside.pending.masker, aside.pending.half
 	return nil
 }
 
@@ -132,7 +133,7 @@ func deltaText(ev anyframe.Event) string {
 	var b strings.Builder
 	for _, block := range m.Blocks() {
 		if block.BlockType() == "text" {
-			b.WriteString(block.Str("text"))
+			b.WriteString(block.Piece("text"))
 		}
 	}
 	return b.String()

@@ -53,7 +53,9 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 	if ev.Delta != "" {
 		o.active = true
 		if ev.Seq != 0 || p.gapUntil < 0 {
-			items = append(items, event.Item{Kind: "text", Delta: p.pending.say(p.patterns, ev.Delta), Seq: ev.Seq})
+			if text := p.pending.say(p.patterns, ev.Delta); text != "" {
+				items = append(items, event.Item{Kind: "text", Delta: text, Seq: ev.Seq})
+			}
 		}
 		return items, o
 	}
@@ -132,8 +134,12 @@ func (p *projector) assistant(ev *upstream.Event) {
 				hidden = true
 				continue
 			}
-			if text := b.Str("text"); text != "" && (ev.Seq != 0 || p.gapUntil < 0) {
-				p.show("text", event.TextData{Text: p.pending.say(p.patterns, text), Delta: true})
+			text := b.Piece("text")
+			if text == "" || (ev.Seq == 0 && p.gapUntil >= 0) {
+				continue
+			}
+			if text = p.pending.say(p.patterns, text); text != "" {
+				p.show("text", event.TextData{Text: text, Delta: true})
 			}
 		}
 	} else {
@@ -191,6 +197,7 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 // replaces them.
 func (p *projector) whole(text string) {
 	if said := p.pending.String(); said != "" && said != text && strings.HasPrefix(text, said) {
+		p.pending.half = "" // the block has it whole
 		p.show("text", event.TextData{Text: p.pending.say(p.patterns, text[len(said):]), Delta: true})
 	}
 	p.pending.Reset()
@@ -201,7 +208,7 @@ func (p *projector) whole(text string) {
 
 // openGap says that the stream was joined anew and that deltas may be missing
 // until a whole block numbered above seq.
-func (p *projector) openGap(seq int64) { p.gapUntil = max(seq, 0) }
+func (p *projector) openGap(seq int64) { p.gapUntil, p.pending.half = max(seq, 0), "" }
 
 // closeGap says that the event numbered seq ended whatever had a gap.
 func (p *projector) closeGap(seq int64) {

@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // newTestLedger is a ledger whose log begins with the conversation, with some turns.

@@ -135,6 +135,8 @@ func typeOfName(name string) string {
 
 // typeOfText is what a text looks like to a browser that has nothing else to go
 // by, and SVG, which is a page as well, though browsers would need to be told.
+// Valid UTF-8 without NUL is a text, even if it begins like something else:
+// "BMI,Age" is no bitmap.
 func typeOfText(content []byte) string {
 	if !utf8.Valid(content) || slices.Contains(content, 0) {
 		return "application/octet-stream"
@@ -143,8 +145,10 @@ func typeOfText(content []byte) string {
 	if bytes.HasPrefix(start, []byte("<")) && bytes.Contains(bytes.ToLower(start), []byte("<svg")) {
 		return "image/svg+xml"
 	}
-	kind, _, _ := strings.Cut(http.DetectContentType(content), ";")
-	return kind
+	if kind, _, _ := strings.Cut(http.DetectContentType(content), ";"); isText(kind) {
+		return kind
+	}
+	return "text/plain"
 }
 
 // isPage reports whether an image is a page as well, to whoever takes it for one.
@@ -172,9 +176,13 @@ func (o *Options) accepts(kind string) bool {
 	return slices.Contains(o.AttachmentTypes, kind) || slices.Contains(o.AttachmentTypes, major+"/*")
 }
 
-const maxNameRunes = 128
+const (
+	maxNameRunes = 128
+	maxExtRunes  = 16 // a longer one is part of the name
+)
 
-// baseName takes folders and what cannot be shown out of a file's name.
+// baseName takes folders and what cannot be shown out of a file's name, and
+// shortens it before its extension.
 func baseName(name string) string {
 	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
 	name = strings.Map(func(r rune) rune {
@@ -184,7 +192,11 @@ func baseName(name string) string {
 		return r
 	}, name)
 	if r := []rune(name); len(r) > maxNameRunes {
-		name = string(r[:maxNameRunes])
+		ext := []rune(path.Ext(name))
+		if len(ext) > maxExtRunes {
+			ext = nil
+		}
+		name = string(r[:maxNameRunes-len(ext)]) + string(ext)
 	}
 	if strings.Trim(name, "./ ") == "" {
 		return "attachment"

@@ -130,6 +130,10 @@ func plainText(data []byte) (text string, delta, ok bool) {
 	if jsonscan.Plain(inside) == len(inside) {
 		return string(inside), delta, true
 	}
+	if delta {
+		written := piece(literal)
+		return written, delta, written != ""
+	}
 	var written string // and not text, which would be on the heap for all events
 	ok = json.Unmarshal(literal, &written) == nil
 	return written, delta, ok

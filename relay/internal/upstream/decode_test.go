@@ -18,6 +18,9 @@ func textOf(data []byte) (text string, delta, ok bool) {
 		return "", false, false
 	}
 	text = blocks[0].Str("text")
+	if m.Flag("delta") {
+		text = blocks[0].Piece("text")
+	}
 	return text, m.Flag("delta"), text != "" && json.Valid(data)
 }
 
