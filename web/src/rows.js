@@ -101,7 +101,7 @@ function agentRow(acts) {
         // Until the part is here, the words stand without their markup.
         load(acts.renew);
         text.textContent = plain(said.slice(0, step));
-        tools.hidden = true;
+        el.classList.toggle("open", (tools.hidden = true));
         return false;
       }
       if (!markdown) text.replaceChildren();

@@ -55,6 +55,8 @@ export class Decoder {
 
   /** Lets go of the data of an event that is too large. */
   #bound() {
+    // To look into a line that is still coming costs as much as it is long, so it is done once it is too long.
+    if (this.#line.length + this.#size <= maxFrame && !(this.#large && this.#line.length > 1024)) return;
     if (this.#line[0] === ":") this.#line = ":"; // a comment
     this.#large ||= this.#line.length + this.#size > maxFrame;
     if (!this.#large) return;
@@ -81,7 +83,9 @@ export class Decoder {
     const field = colon < 0 ? line : line.slice(0, colon);
     let value = colon < 0 ? "" : line.slice(colon + 1);
     if (value.startsWith(" ")) value = value.slice(1);
-    if (field === "data") {
+    if (field === "data" && this.#large) {
+      return;
+    } else if (field === "data") {
       this.#data.push(value);
       this.#size += value.length;
       if (this.#size > maxFrame) this.#bound();
