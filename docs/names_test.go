@@ -137,7 +137,7 @@ func TestEveryVariableThatTheDocumentsNameExists(t *testing.T) {
 
 func TestEveryMetricThatTheDocumentsNameExists(t *testing.T) {
 	t.Parallel()
-	code := textOf(t, "../relay/*.go", "../relay/store/*.go", "../cmd/relay/*.go")
+	code := textOf(t, "../relay/*.go", "../relay/internal/*/*.go", "../relay/store/*.go", "../cmd/relay/*.go")
 	each(t, `\b(relay_[a-z_]*[a-z])\b`, func(path, name string) {
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if !strings.Contains(code, `"`+base+`"`) && name != "relay_data" { // Fly's name of a volume

@@ -78,7 +78,7 @@ func same(t *testing.T, documented, there map[string]string) {
 // sources returns the files of the relay that are no tests.
 func sources(t *testing.T) (files []string) {
 	t.Helper()
-	for _, pattern := range []string{"../relay/*.go", "../cmd/relay/*.go"} {
+	for _, pattern := range []string{"../relay/*.go", "../relay/internal/*/*.go", "../cmd/relay/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

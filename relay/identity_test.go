@@ -211,8 +211,8 @@ func TestAnIdentityThatDoesNotHoldIsRefused(t *testing.T) {
 			a := desk.ask("POST", "/v1/visitor", introduction(tt.token))
 			refused(t, name, a, 401, "identity_invalid")
 			detail, _ := a.json["detail"].(string)
-			if !strings.Contains(detail, "fresh") || strings.Contains(detail, "expired") != (name == "expired") {
-				t.Errorf("got detail %q, want it to ask for a fresh one, and to tell one that has expired", detail)
+			if !strings.Contains(detail, "Sign in again.") || strings.Contains(detail, "expired") != (name == "expired") {
+				t.Errorf("got detail %q, want it to ask for a new sign-in, and to tell one that has expired", detail)
 			}
 			if !strings.Contains(desk.logs.String(), `"msg":"identity refused"`) {
 				t.Error("the log does not tell the operator why")

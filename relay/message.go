@@ -59,7 +59,7 @@ func (o *apiOptions) decodeMessage(body []byte) (message, error) {
 	case len(m.text) > o.MaxMessage:
 		return m, problem.TooLarge.With("The message is longer than %d bytes.", o.MaxMessage)
 	case strings.ContainsRune(m.text, 0):
-		return m, problem.BadRequest.With(`"text" holds a NUL character.`)
+		return m, problem.BadRequest.With(`"text" contains a NUL character.`)
 	case strings.TrimSpace(m.text) == "" && len(rows) == 0:
 		return m, problem.EmptyMessage
 	case len(rows) > o.MaxAttachments:
@@ -86,7 +86,7 @@ func (o *apiOptions) decodeAttachment(row json.RawMessage, prefix string) (a any
 	content, err := base64.StdEncoding.DecodeString(data)
 	switch {
 	case err != nil:
-		return a, problem.BadRequest.With("%s is not base64.", quoteName(prefix+"data"))
+		return a, problem.BadRequest.With("%s is not valid base64.", quoteName(prefix+"data"))
 	case len(content) > o.MaxAttachment:
 		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", o.MaxAttachment)
 	case len(content) == 0:
@@ -98,17 +98,17 @@ func (o *apiOptions) decodeAttachment(row json.RawMessage, prefix string) (a any
 	}
 	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
 	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !o.accepts(named)) {
-		return a, problem.AttachType.With("An attachment's name says that it is something else.")
+		return a, problem.AttachType.With("An attachment's file extension does not match its type.")
 	}
 	if isText(kind) {
 		if held := typeOfText(content); !isText(held) || !o.accepts(held) {
-			return a, problem.AttachType.With("An attachment does not hold the text that it is said to be.")
+			return a, problem.AttachType.With("The content of an attachment does not match its text type.")
 		}
 		a.Kind, a.Text = anyframe.AttachmentText, string(content)
 		return a, nil
 	}
 	if http.DetectContentType(content) != kind || isPage(content) {
-		return a, problem.AttachType.With("An attachment does not hold the image that it is said to be.")
+		return a, problem.AttachType.With("The content of an attachment does not match its image type.")
 	}
 	a.Kind, a.Data = anyframe.AttachmentImage, content
 	return a, nil
