@@ -64,10 +64,7 @@ type subscriber struct {
 // streamEvents sends the session's events, from where the browser left off:
 // GET /v1/events.
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.api.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if s.hub.isDraining() {
 		return problem.Draining
 	}

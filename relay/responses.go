@@ -11,10 +11,7 @@ import (
 // answerPrompt answers a question or decides a permission prompt, once:
 // POST /v1/responses.
 func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
-	v, err := a.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if a.hub.isDraining() {
 		return problem.Draining
 	}

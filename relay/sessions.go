@@ -41,11 +41,7 @@ func (a *api) lookBriefly(ctx context.Context, sess *session) {
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
 func (a *api) open(r *http.Request) (*session, error) {
-	v, err := a.visitor(r)
-	if err != nil {
-		return nil, err
-	}
-	return a.hub.open(r.Context(), v.ID)
+	return a.hub.open(r.Context(), visitorOf(r).ID)
 }
 
 // showSession tells where the session stands: GET /v1/session.

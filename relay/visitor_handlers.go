@@ -115,10 +115,7 @@ func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session) (vi
 
 // forget makes a visitor's token void and ends its streams: DELETE /v1/visitor.
 func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
-	v, err := a.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if err := a.logout(r.Context(), v); err != nil {
 		return err
 	}

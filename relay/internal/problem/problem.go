@@ -69,6 +69,7 @@ var (
 	AttachLarge    = &Problem{413, "attachment_too_large", "Attachment too large", "An attachment is too large.", 0}
 	AttachType     = &Problem{415, "attachment_type", "File type not supported", "Attachments of this type are not supported.", 0}
 	MediaType      = &Problem{415, "unsupported_media_type", "Invalid request", "The request body must be sent as application/json.", 0}
+	Misdirected    = &Problem{421, "misdirected", "Wrong address", "This chat is not available at this address.", 0}
 	RateLimited    = &Problem{429, "rate_limited", "Too many requests", "You have sent too many requests. Wait a moment and try again.", 0}
 	Streams        = &Problem{429, "too_many_streams", "Too many open tabs", "This chat is open in too many tabs. Close some of them and try again.", 10 * time.Second}
 	SessionQuota   = &Problem{429, "session_quota", "Too many conversations", "Too many new conversations were started from your network. Try again later.", 0}
