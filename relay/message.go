@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -107,7 +108,7 @@ func (o *apiOptions) decodeAttachment(row json.RawMessage, prefix string) (a any
 		a.Kind, a.Text = anyframe.AttachmentText, string(content)
 		return a, nil
 	}
-	if http.DetectContentType(content) != kind || isPage(content) {
+	if http.DetectContentType(content) != kind || hasMarkup(content) {
 		return a, problem.AttachType.With("The content of an attachment does not match its image type.")
 	}
 	a.Kind, a.Data = anyframe.AttachmentImage, content
@@ -147,28 +148,16 @@ func typeOfText(content []byte) string {
 	return kind
 }
 
-// isPage reports whether an image is a page as well, to whoever takes it for one.
-func isPage(image []byte) bool {
-	for {
-		i := bytes.IndexByte(image, '<')
-		if i < 0 {
-			return false
-		}
-		image = image[i+1:]
-		for _, tag := range []string{"script", "html", "?php"} {
-			if len(image) >= len(tag) && strings.EqualFold(string(image[:len(tag)]), tag) {
-				return true
-			}
-		}
-	}
-}
+// mediaType is a type and a subtype as RFC 6838 section 4.2 allows them, in lower
+// case and without parameters.
+var mediaType = regexp.MustCompile(`^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$`)
 
 // accepts reports whether kind is on the list, where text/* stands for all of text.
 func (o *apiOptions) accepts(kind string) bool {
-	major, minor, ok := strings.Cut(kind, "/")
-	if !ok || minor == "" || strings.ContainsAny(minor, "/; \t") {
+	if !mediaType.MatchString(kind) {
 		return false
 	}
+	major, _, _ := strings.Cut(kind, "/")
 	return slices.Contains(o.AttachmentTypes, kind) || slices.Contains(o.AttachmentTypes, major+"/*")
 }
 
