@@ -1,8 +1,11 @@
 package deploy_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -121,8 +124,12 @@ func TestProxy_Cookies_FitHTTPSAndPath(t *testing.T) {
 			t.Fatalf("got %d %s with %d cookies, want 200 with 1", a.StatusCode, a.text, len(a.Cookies()))
 		}
 		c, name, path := a.Cookies()[0], "__Host-relay_visitor", "/"
+		if u, err := url.Parse(origin); err == nil && u.Port() != "" {
+			name += "_" + u.Port()
+		}
 		if base != "" {
-			name, path = "relay_visitor", base
+			sum := sha256.Sum256([]byte(base))
+			name += "_" + hex.EncodeToString(sum[:4])
 		}
 		if c.Name != name || c.Path != path || c.Domain != "" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 			t.Errorf("got %s, want %s, Secure, HttpOnly, Lax, for %s", c, name, path)

@@ -137,7 +137,7 @@ func TestDocs_Variables_Exist(t *testing.T) {
 
 func TestDocs_Metrics_Exist(t *testing.T) {
 	t.Parallel()
-	code := textOf(t, "../relay/*.go", "../relay/internal/*/*.go", "../relay/store/*.go", "../cmd/relay/*.go")
+	code := textOf(t, "../relay/*.go", "../relay/internal/*/*.go", "../relay/internal/store/*.go", "../relay/internal/store/*/*.go", "../cmd/relay/*.go")
 	each(t, `\b(relay_[a-z_]*[a-z])\b`, func(path, name string) {
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if !strings.Contains(code, `"`+base+`"`) && name != "relay_data" { // Fly's name of a volume

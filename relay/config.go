@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,9 +56,14 @@ type Config struct {
 
 	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
 	BasePath string
-	// PublicURL is where browsers find the relay; its origin counts as ours
-	// behind a proxy that rewrites Host.
+	// PublicURL is where browsers find the relay. If set, its origin alone counts
+	// as ours, also behind a proxy that rewrites Host.
 	PublicURL string
+	// Loopback says that the relay listens on a loopback address only. Without a
+	// PublicURL, requests to other names than localhost are refused then.
+	Loopback bool
+	// EmbedURL is the URL that the page tells for embedding. Empty: PublicURL.
+	EmbedURL string
 	// Store is memory:, sqlite:PATH, redis://… or rediss://…. It may hold a
 	// password.
 	Store string
@@ -143,7 +149,7 @@ func (c *Config) limits() limits.Options {
 // api is what the handlers go by.
 func (c *Config) api() httpapi.Options {
 	return httpapi.Options{
-		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies,
+		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies, Loopback: c.Loopback,
 		VisitorApprovals: c.VisitorApprovals, Playground: len(c.Triggers) > 0,
 		MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
 		Traces: c.Traces,
@@ -153,7 +159,7 @@ func (c *Config) api() httpapi.Options {
 // widget is what the widget's files depend on.
 func (c *Config) widget() widget.Options {
 	return widget.Options{
-		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
+		BasePath: c.BasePath, PublicURL: cmp.Or(c.EmbedURL, c.PublicURL), AllowedOrigins: c.AllowedOrigins,
 		Look: c.Look, Triggers: c.Triggers, BootOnOpen: c.BootOnOpen,
 	}
 }

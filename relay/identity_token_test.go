@@ -111,7 +111,9 @@ func TestIdentity_InvalidToken_Refused(t *testing.T) {
 		"not valid yet":                      {siteSecret, "", hs(jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "nbf": in(10 * time.Minute)})},
 		"nobody":                             {siteSecret, "", hs(jwt.MapClaims{"exp": in(time.Hour)})},
 		"an empty name":                      {siteSecret, "", hs(of(""))},
-		"a name that is no text":             {siteSecret, "", hs(jwt.MapClaims{"sub": 7, "exp": in(time.Hour)})},
+		"a name that is a fraction":          {siteSecret, "", hs(jwt.MapClaims{"sub": 7.5, "exp": in(time.Hour)})},
+		"a name that is a truth":             {siteSecret, "", hs(jwt.MapClaims{"sub": true, "exp": in(time.Hour)})},
+		"a name that is a list":              {siteSecret, "", hs(jwt.MapClaims{"sub": []string{"ann"}, "exp": in(time.Hour)})},
 		"a name that is too long":            {siteSecret, "", hs(of(strings.Repeat("n", 256)))},
 		"no audience":                        {siteSecret, "relay", good},
 		"another audience":                   {siteSecret, "relay", hs(jwt.MapClaims{"sub": "ann", "exp": in(time.Hour), "aud": "payments"})},
@@ -132,8 +134,8 @@ func TestIdentity_InvalidToken_Refused(t *testing.T) {
 			a := offline.ask("POST", "/v1/visitor", introduction(tt.token))
 			refused(t, name, a, 401, "identity_invalid")
 			detail, _ := a.json["detail"].(string)
-			if !strings.Contains(detail, "fresh") || strings.Contains(detail, "expired") != (name == "expired") {
-				t.Errorf("got detail %q, want it to ask for a fresh one, and to tell one that has expired", detail)
+			if !strings.Contains(detail, "Sign in again.") || strings.Contains(detail, "expired") != (name == "expired") {
+				t.Errorf("got detail %q, want it to ask for a new sign-in, and to tell one that has expired", detail)
 			}
 			if !strings.Contains(offline.logs.String(), `"msg":"identity refused"`) {
 				t.Error("the log does not tell the operator why")
@@ -190,7 +192,8 @@ func TestIdentity_UnsafeKey_RefusedAtStart(t *testing.T) {
 		"a private key":            {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), "private key"},
 		"a torn PEM":               {public[:len(public)/2], "PEM"},
 		"two keys":                 {public + public, "one PEM"},
-		"something else in PEM":    {string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "not a PEM public key"},
+		"something else in PEM":    {string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "certificate"},
+		"nothing known in PEM":     {string(pem.EncodeToMemory(&pem.Block{Type: "SOMETHING", Bytes: []byte("x")})), "not a PEM public key"},
 		"a public key without PEM": {bare, "public key"},
 		"a JWK":                    {`{"kty":"RSA","n":"0123456789012345678901234567890","e":"AQAB"}`, "public key"},
 		"a key of SSH":             {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI0123456789 ann@site", "public key"},

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 		"from another site": {nil, []string{"Origin", "https://evil.example"}, 403, "origin_not_allowed", ""},
 		"by a stranger":     {nil, []string{"Authorization", stranger}, 401, "visitor_unknown", "POST /v1/visitor"},
 		"the store is away": {func(c *relay.Config) { c.Store = "redis://127.0.0.1:1" }, []string{"Authorization", stranger}, 503, "at_capacity", ""},
+		"by another name":   {func(c *relay.Config) { c.Loopback = true }, nil, 421, "misdirected", ""},
 		"half a body":       {nil, nil, 400, "bad_json", "GET DELETE"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +75,96 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The order of refusals: origin, requests of the address, token, the rest.
+func TestRefusals_TheTokenComesFirst(t *testing.T) {
+	t.Parallel()
+	stranger := []string{"Authorization", "Bearer " + strings.Repeat("x", 43)}
+	once := func(c *relay.Config) { c.RateIP = relay.Rate{Limit: 1, Window: time.Hour} }
+	for name, tt := range map[string]struct {
+		query, body string
+		headers     []string
+	}{
+		"no body":                {},
+		"half a body":            {body: "{"},
+		"an unknown member":      {body: `{"more":1}`},
+		"not JSON":               {body: "{}", headers: []string{"Content-Type", "text/plain"}},
+		"a body that is encoded": {body: "{}", headers: []string{"Content-Encoding", "gzip"}},
+		"a body too large":       {body: `{"text":"` + strings.Repeat("x", 64<<20) + `"}`},
+		"a query that is wrong":  {query: "?since=x&limit=0&last_event_id=x"},
+		"a key that is wrong":    {body: "{}", headers: []string{"Idempotency-Key", "no key"}},
+		"a turn on its own":      {body: `{"text":"hi"}`},
+		"a decision":             {body: `{"id":"x","decision":"approve"}`},
+		"a bad last event id":    {headers: []string{"Last-Event-ID", strings.Repeat("x", 100)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, limited, draining := newOffline(t, nil), newOffline(t, once), newOffline(t, nil)
+			limited.ask("GET", "/v1/session", "")
+			draining.srv.CloseHub()
+			for _, op := range operations() {
+				method, path, _ := strings.Cut(op, " ")
+				if op == "POST /v1/visitor" { // needs none
+					continue
+				}
+				path += tt.query
+				headers := append(slices.Clone(stranger), tt.headers...)
+				refused(t, op, d.ask(method, path, tt.body, headers...), 401, "visitor_unknown")
+				refused(t, op+", without any token", d.ask(method, path, tt.body, tt.headers...), 401, "visitor_unknown")
+				refused(t, op+", at a relay that ends", draining.ask(method, path, tt.body, headers...), 401, "visitor_unknown")
+				refused(t, op+", too often", limited.ask(method, path, tt.body, headers...), 429, "rate_limited")
+				headers = append(headers, "Origin", "https://evil.example")
+				refused(t, op+", too often from another site", limited.ask(method, path, tt.body, headers...), 403, "origin_not_allowed")
+			}
+		})
+	}
+}
+
+// A page of any website can make its name mean this machine.
+func TestHost_OnLoopback_OtherNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	loopback := func(c *relay.Config) { c.Loopback = true }
+	for name, tt := range map[string]struct {
+		change func(*relay.Config)
+		host   string
+		want   int
+	}{
+		"localhost":                    {loopback, "localhost:8080", 200},
+		"localhost, upper case":        {loopback, "LOCALHOST", 200},
+		"an address":                   {loopback, "127.0.0.1:8080", 200},
+		"another address":              {loopback, "192.0.2.9", 200},
+		"an address of IPv6":           {loopback, "[::1]:8080", 200},
+		"an address of IPv6, no port":  {loopback, "[::1]", 200},
+		"a name":                       {loopback, "evil.example", 421},
+		"a name and a port":            {loopback, "evil.example:8080", 421},
+		"a name like localhost":        {loopback, "localhost.evil.example", 421},
+		"a name like an address":       {loopback, "127.0.0.1.evil.example", 421},
+		"not on loopback":              {nil, "evil.example", 200},
+		"with a public URL":            {func(c *relay.Config) { c.Loopback, c.PublicURL = true, "https://chat.example" }, "evil.example", 200},
+		"of a trusted proxy":           {func(c *relay.Config) { loopback(c); trust("192.0.2.0/24")(c) }, "evil.example", 200},
+		"of a proxy that is another's": {func(c *relay.Config) { loopback(c); trust("198.51.100.0/24")(c) }, "evil.example", 421},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newOffline(t, tt.change)
+			for _, op := range []string{"POST /v1/visitor", "GET /", "GET /playground", "GET /widget.js", "GET /assets/panel.js", "GET /healthz", "GET /readyz", "GET /nothing"} {
+				method, path, _ := strings.Cut(op, " ")
+				body := map[string]string{"POST": "{}"}[method]
+				a := d.ask(method, path, body, "Host", tt.host)
+				switch {
+				case tt.want == 421:
+					refused(t, op, a, 421, "misdirected")
+				case a.status == 421:
+					t.Errorf("%s: got %d, want it answered", op, a.status)
+				}
+			}
+		})
+	}
+}
+
+func trust(prefix string) func(*relay.Config) {
+	return func(c *relay.Config) { c.TrustedProxies.Prefixes = []netip.Prefix{netip.MustParsePrefix(prefix)} }
 }
 
 func TestOpenAPI_Draining_SessionOperationsRefused(t *testing.T) {

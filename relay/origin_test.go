@@ -14,16 +14,18 @@ import (
 
 // standing is how the relay takes a request: as one of its own pages (the cookie
 // counts, under the name that goes with the scheme), of a page on the list (it
-// does not), or as foreign.
+// does not), as foreign, or as of nobody: the cookie does not count for the host.
 func (d *offline) standing(token string, headers ...string) string {
 	d.t.Helper()
-	a := d.ask("GET", "/v1/session", "", append(headers, "Cookie", "relay_visitor="+token+"; __Host-relay_visitor="+token)...)
+	a := d.ask("GET", "/v1/session", "", append(headers, "Cookie", "relay_visitor="+token+"; __Host-relay_visitor="+token+"; relay_visitor_81="+token)...)
 	allowed := a.header.Get("Access-Control-Allow-Origin")
 	switch {
 	case a.status == http.StatusOK && allowed == "":
 		return "ours"
 	case a.status == http.StatusUnauthorized && allowed != "":
 		return "listed"
+	case a.status == http.StatusUnauthorized:
+		return "nobody"
 	case a.status == http.StatusForbidden && allowed == "":
 		return "foreign"
 	}
@@ -124,8 +126,23 @@ func TestOrigin_OwnPages_Recognised(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change  func(*relay.Config)
 		headers []string
-		want    string
+		want    string // nobody: the cookie does not count
 	}{
+		"another name than the public URL's":       {public("https://chat.example"), nil, "nobody"},
+		"another name, a page of its own":          {public("https://chat.example"), []string{"Origin", "http://relay.test"}, "foreign"},
+		"another name, same-origin":                {public("https://chat.example"), []string{"Sec-Fetch-Site", "same-origin"}, "foreign"},
+		"another name, same-origin, POST":          {public("https://chat.example"), []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://relay.test"}, "foreign"},
+		"another name, the public page":            {public("https://chat.example"), []string{"Origin", "https://chat.example"}, "nobody"},
+		"another port than the public URL's":       {public("https://chat.example"), []string{"Host", "chat.example:81"}, "nobody"},
+		"a name that ends like the public URL's":   {public("https://chat.example"), []string{"Host", "evil.chat.example"}, "nobody"},
+		"another name, of a trusted proxy":         {func(c *relay.Config) { proxied(c); public("https://chat.example")(c) }, nil, "ours"},
+		"another name, same-origin, trusted proxy": {func(c *relay.Config) { proxied(c); public("https://chat.example")(c) }, []string{"Sec-Fetch-Site", "same-origin"}, "ours"},
+		"another page, trusted proxy":              {func(c *relay.Config) { proxied(c); public("https://chat.example")(c) }, []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://relay.test"}, "foreign"},
+		"an address beside the public URL":         {public("https://chat.example"), []string{"Host", "127.0.0.1:8080"}, "ours"},
+		"an address, a page of its own":            {public("https://chat.example"), []string{"Host", "[::1]:8080", "Origin", "http://[::1]:8080"}, "ours"},
+		"an address, another page":                 {public("https://chat.example"), []string{"Host", "127.0.0.1:8080", "Origin", "http://127.0.0.1:81"}, "foreign"},
+		"a name that looks like an address":        {public("https://chat.example"), []string{"Host", "127.0.0.1.evil.example"}, "nobody"},
+
 		"nothing said":                    {want: "ours"}, // no browser, or one that only visits
 		"an address typed in":             {headers: []string{"Sec-Fetch-Site", "none"}, want: "ours"},
 		"same-origin, GET":                {headers: []string{"Sec-Fetch-Site", "same-origin"}, want: "ours"},
@@ -147,9 +164,9 @@ func TestOrigin_OwnPages_Recognised(t *testing.T) {
 		"cross-site beats the host":       {headers: []string{"Sec-Fetch-Site", "cross-site", "Origin", "http://relay.test"}, want: "foreign"},
 		"same-site beats the host":        {headers: []string{"Sec-Fetch-Site", "same-site", "Origin", "https://relay.test"}, want: "foreign"},
 		"a proxy that rewrites Host":      {public("https://chat.example"), []string{"Origin", "https://chat.example", "Host", "127.0.0.1:8080"}, "ours"},
-		"the public URL has a path":       {public("https://chat.example/base/"), []string{"Origin", "https://chat.example"}, "ours"},
-		"the public URL has port 443":     {public("https://Chat.example:443"), []string{"Origin", "https://chat.example"}, "ours"},
-		"the public URL has port 80":      {public("http://chat.example:80"), []string{"Origin", "http://chat.example"}, "ours"},
+		"the public URL has a path":       {public("https://chat.example/base/"), []string{"Origin", "https://chat.example", "Host", "chat.example"}, "ours"},
+		"the public URL has port 443":     {public("https://Chat.example:443"), []string{"Origin", "https://chat.example", "Host", "Chat.example:443"}, "ours"},
+		"the public URL has port 80":      {public("http://chat.example:80"), []string{"Origin", "http://chat.example", "Host", "chat.example"}, "ours"},
 		"not the public URL's scheme":     {public("https://chat.example"), []string{"Origin", "http://chat.example"}, "foreign"},
 		"not the public URL's port":       {public("https://chat.example"), []string{"Origin", "https://chat.example:8443"}, "foreign"},
 		"a page beside the public URL":    {public("https://chat.example"), []string{"Origin", "https://www.chat.example"}, "foreign"},

@@ -3,6 +3,8 @@ package relay_test
 import (
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/anyframe-relay/relay/relay"
@@ -17,14 +19,15 @@ func TestVisitor_Cookie_AsStrictAsConnectionAllows(t *testing.T) {
 		tls    bool
 		addr   string
 		proto  string
+		host   string
 		want   string
 	}{
 		"plain":                          {want: "relay_visitor / plain"},
 		"TLS":                            {tls: true, want: "__Host-relay_visitor / secure"},
-		"public URL with https":          {change: func(c *relay.Config) { c.PublicURL = "https://chat.example" }, want: "__Host-relay_visitor / secure"},
-		"public URL with http":           {change: func(c *relay.Config) { c.PublicURL = "http://chat.example" }, want: "relay_visitor / plain"},
-		"base path":                      {change: func(c *relay.Config) { c.BasePath = "/chat" }, want: "relay_visitor /chat plain"},
-		"base path and TLS":              {change: func(c *relay.Config) { c.BasePath = "/chat" }, tls: true, want: "relay_visitor /chat secure"},
+		"public URL with https":          {change: func(c *relay.Config) { c.PublicURL = "https://chat.example" }, host: "chat.example", want: "__Host-relay_visitor / secure"},
+		"public URL with http":           {change: func(c *relay.Config) { c.PublicURL = "http://chat.example" }, host: "chat.example", want: "relay_visitor / plain"},
+		"base path":                      {change: func(c *relay.Config) { c.BasePath = "/chat" }, want: "relay_visitor_6ea4b827 /chat plain"},
+		"base path and TLS":              {change: func(c *relay.Config) { c.BasePath = "/chat" }, tls: true, want: "__Host-relay_visitor_6ea4b827 / secure"},
 		"a trusted proxy with TLS":       {change: proxy, proto: "https", want: "__Host-relay_visitor / secure"},
 		"a trusted proxy, upper case":    {change: proxy, proto: "HTTPS", want: "__Host-relay_visitor / secure"},
 		"two proxies, the first has TLS": {change: proxy, proto: "https, http", want: "__Host-relay_visitor / secure"},
@@ -32,6 +35,17 @@ func TestVisitor_Cookie_AsStrictAsConnectionAllows(t *testing.T) {
 		"a trusted proxy without TLS": {
 			change: func(c *relay.Config) { proxy(c); c.PublicURL = "https://chat.example" }, proto: "http", want: "relay_visitor / plain",
 		},
+		"public URL with a port": {change: func(c *relay.Config) { c.PublicURL = "https://chat.example:8443" }, host: "chat.example:8443", want: "__Host-relay_visitor_8443 / secure"},
+		"public URL, Host rewritten": {
+			change: func(c *relay.Config) { c.PublicURL = "https://chat.example" }, host: "127.0.0.1:8080", want: "__Host-relay_visitor / secure",
+		},
+		"a port":                 {host: "relay.test:8080", want: "relay_visitor_8080 / plain"},
+		"the port of the scheme": {host: "relay.test:80", want: "relay_visitor / plain"},
+		"a port and TLS":         {tls: true, host: "relay.test:8443", want: "__Host-relay_visitor_8443 / secure"},
+		"port 443 and TLS":       {tls: true, host: "relay.test:443", want: "__Host-relay_visitor / secure"},
+		"IPv6 with a port":       {host: "[2001:db8::1]:8080", want: "relay_visitor_8080 / plain"},
+		"a port and a base path": {change: func(c *relay.Config) { c.BasePath = "/chat" }, host: "relay.test:8080", want: "relay_visitor_8080_6ea4b827 /chat plain"},
+		"a longer base path":     {change: func(c *relay.Config) { c.BasePath = "/chat/eu" }, want: "relay_visitor_a6a211ac /chat/eu plain"},
 		"anybody who says https": {proto: "https", want: "relay_visitor / plain"},
 		"not the trusted proxy":  {change: proxy, addr: "198.51.100.1:9", proto: "https", want: "relay_visitor / plain"},
 	} {
@@ -49,6 +63,9 @@ func TestVisitor_Cookie_AsStrictAsConnectionAllows(t *testing.T) {
 			var headers []string
 			if tt.proto != "" {
 				headers = []string{"X-Forwarded-Proto", tt.proto}
+			}
+			if tt.host != "" {
+				headers = append(headers, "Host", tt.host)
 			}
 			a := d.ask("POST", base+"/v1/visitor", `{}`, headers...)
 			if len(a.cookies()) != 1 {
@@ -68,32 +85,44 @@ func TestVisitor_Cookie_AsStrictAsConnectionAllows(t *testing.T) {
 				t.Errorf("the cookie sent back: got %d, want 200", a.status)
 			}
 			// Another name does not do: a __Host- cookie is one that nobody could plant.
-			other := "__Host-relay_visitor"
-			if c.Name == other {
-				other = "relay_visitor"
+			others := []string{"__Host-relay_visitor", "relay_visitor", "relay_visitor_81", "__Host-relay_visitor_81", "__Host-relay_visitor_6ea4b827", "relay_visitor_a6a211ac"}
+			for _, other := range slices.DeleteFunc(others, func(name string) bool { return name == c.Name }) {
+				headers[len(headers)-1] = other + "=" + c.Value
+				refused(t, "under the name "+other, d.ask("GET", base+"/v1/session", "", headers...), 401, "visitor_unknown")
 			}
-			headers[len(headers)-1] = other + "=" + c.Value
-			refused(t, "under the other name", d.ask("GET", base+"/v1/session", "", headers...), 401, "visitor_unknown")
 		})
 	}
 }
 
-func TestVisitor_TwoCookies_BothIgnored(t *testing.T) {
+// Whoever plants a cookie of our name, from another path or domain, must not lock
+// the visitor out.
+func TestCookie_SeveralOfOneName_TheValidOneCounts(t *testing.T) {
 	d := newOffline(t, nil)
-	a, b := d.mint(), d.mint()
-	for what, cookies := range map[string][]string{
-		"in one header":   {"Cookie", "relay_visitor=" + a + "; relay_visitor=" + b},
-		"in two headers":  {"Cookie", "relay_visitor=" + a, "Cookie", "relay_visitor=" + b},
-		"the same twice":  {"Cookie", "relay_visitor=" + a + "; relay_visitor=" + a},
-		"one of them bad": {"Cookie", "relay_visitor=x; relay_visitor=" + a},
+	token, unknown := d.mint(), func(c string) string { return "relay_visitor=" + strings.Repeat(c, 43) }
+	valid := "relay_visitor=" + token
+	for name, tt := range map[string]struct {
+		cookies []string
+		want    bool
+	}{
+		"alone":                     {[]string{"Cookie", valid + "; other=1; relay_visitor2=x"}, true},
+		"after an unknown one":      {[]string{"Cookie", unknown("A") + "; " + valid}, true},
+		"before an unknown one":     {[]string{"Cookie", valid + "; " + unknown("A")}, true},
+		"in another header":         {[]string{"Cookie", unknown("A"), "Cookie", valid}, true},
+		"twice":                     {[]string{"Cookie", valid + "; " + valid}, true},
+		"after nonsense":            {[]string{"Cookie", "relay_visitor=x; relay_visitor=; " + valid}, true},
+		"after the same many times": {[]string{"Cookie", strings.Repeat(unknown("A")+"; ", 9) + valid}, true},
+		"after three unknown ones":  {[]string{"Cookie", unknown("A") + "; " + unknown("B") + "; " + unknown("C") + "; " + valid}, true},
+		"after four unknown ones":   {[]string{"Cookie", unknown("A") + "; " + unknown("B") + "; " + unknown("C") + "; " + unknown("D") + "; " + valid}, false},
+		"not there":                 {[]string{"Cookie", unknown("A") + "; " + unknown("B")}, false},
 	} {
-		refused(t, what, d.ask("GET", "/v1/session", "", cookies...), 401, "visitor_unknown")
-		got := d.ask("POST", "/v1/visitor", `{}`, cookies...).cookies()
-		if len(got) != 1 || got[0].Value == a || got[0].Value == b || len(got[0].Value) != 43 {
-			t.Errorf("%s: introduced as %v, want a new visitor", what, got)
-		}
-	}
-	if a := d.ask("GET", "/v1/session", "", "Cookie", "relay_visitor="+a+"; other=1; relay_visitor2=x"); a.status != http.StatusOK {
-		t.Errorf("one cookie among others: got %d, want 200", a.status)
+		t.Run(name, func(t *testing.T) {
+			if a := d.ask("GET", "/v1/session", "", tt.cookies...); (a.status == http.StatusOK) != tt.want {
+				t.Errorf("got %d %s, want it to count: %v", a.status, a.body, tt.want)
+			}
+			got := d.ask("POST", "/v1/visitor", `{}`, tt.cookies...).cookies()
+			if len(got) != 1 || (got[0].Value == token) != tt.want {
+				t.Errorf("introduced: got %v, want the token: %v", got, tt.want)
+			}
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -149,8 +150,9 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	defer public.Close() // by the server, unless we never get that far
 	url := browserURL(public.Addr()) + s.relay.BasePath + "/"
 	if demo && s.relay.PublicURL == "" {
-		s.relay.PublicURL = url
+		s.relay.EmbedURL = url
 	}
+	s.relay.Loopback = loopback(public.Addr())
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	srv, err := relay.New(ctx, s.relay, log, reg)
@@ -165,7 +167,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 			_ = srv.Close() // the first error is the one to tell
 			return err
 		}
-		servers[adminServer(reg)] = l
+		servers[adminServer(reg, s.adminHosts)] = l
 		log.Info("admin", "addr", l.Addr().String())
 	}
 
@@ -229,7 +231,7 @@ func buildInfo() prometheus.Collector {
 }
 
 // adminServer serves what is for operators only.
-func adminServer(reg *prometheus.Registry) *http.Server {
+func adminServer(reg *prometheus.Registry, hosts []string) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -242,27 +244,36 @@ func adminServer(reg *prometheus.Registry) *http.Server {
 		runtime.GC() // what pools hold is garbage after the second
 		debug.FreeOSMemory()
 	})
-	return &http.Server{Handler: forOperators(mux), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
+	return &http.Server{Handler: forOperators(mux, hosts), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
 }
 
 // forOperators refuses what a website makes an operator's browser ask: requests
-// across origins, and those to a name that was made to mean this machine.
-func forOperators(next http.Handler) http.Handler {
+// across origins, and those to a name that is not meant for the admin listener.
+// Only IP addresses, localhost and the listed hosts are.
+func forOperators(next http.Handler, hosts []string) http.Handler {
 	next = http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-		rebound := addr != nil && addr.IP.IsLoopback() && host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil
-		site := r.Header.Get("Sec-Fetch-Site")
-		if rebound || site != "" && site != "same-origin" && site != "none" {
+		host = strings.ToLower(strings.Trim(host, "[]"))
+		if host != "" && host != "localhost" && net.ParseIP(host) == nil && !slices.Contains(hosts, host) {
+			http.Error(w, "misdirected: add this name to RELAY_ADMIN_HOSTS if it is meant", http.StatusMisdirectedRequest)
+			return
+		}
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 			http.Error(w, "for operators only", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// loopback reports whether only this machine reaches addr.
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // browserURL is how a browser on this machine reaches addr.

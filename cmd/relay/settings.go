@@ -13,14 +13,15 @@ import (
 
 // settings are all settings of the program.
 type settings struct {
-	relay    relay.Config
-	addr     string
-	port     string
-	admin    string
-	logLevel string
-	logStyle string
-	traces   string
-	otlp     string
+	relay      relay.Config
+	addr       string
+	port       string
+	admin      string
+	adminHosts []string
+	logLevel   string
+	logStyle   string
+	traces     string
+	otlp       string
 }
 
 // setting is one variable: the help, .env.example and the reading of it all
@@ -61,8 +62,9 @@ func table() []setting {
 			return nil
 		}},
 		{"RELAY_ADMIN_ADDR", "127.0.0.1:9091", "where /metrics and pprof listen; empty turns them off", str(func(s *settings) *string { return &s.admin })},
+		{"RELAY_ADMIN_HOSTS", "", "names by which the admin listener may be asked, besides localhost and IP addresses, such as relay.internal", hosts},
 		{"RELAY_BASE_PATH", "", "the path that everything sits under, such as /chat", str(func(s *settings) *string { return &s.relay.BasePath })},
-		{"RELAY_PUBLIC_URL", "", "where browsers find the relay, if a proxy in front rewrites Host", str(func(s *settings) *string { return &s.relay.PublicURL })},
+		{"RELAY_PUBLIC_URL", "", "where browsers find the relay, such as https://chat.example.com; its origin alone counts as the relay's own then", str(func(s *settings) *string { return &s.relay.PublicURL })},
 		{"RELAY_STORE", "sqlite:relay.db", "what the relay must not forget: memory:, sqlite:PATH for one machine, redis://… or rediss://… for many", str(func(s *settings) *string { return &s.relay.Store })},
 		{"RELAY_REDIS_PREFIX", relay.DefaultConfig().RedisPrefix, "what every key in Redis begins with", str(func(s *settings) *string { return &s.relay.RedisPrefix })},
 		{"RELAY_ALLOWED_ORIGINS", "", "websites that may embed the widget: https://www.example.com, https://*.example.com, *; none is same-origin only", list(func(s *settings) *[]string { return &s.relay.AllowedOrigins })},
@@ -126,6 +128,18 @@ func list(at func(*settings) *[]string) reader {
 		*at(s) = split(v, ",")
 		return nil
 	}
+}
+
+// hosts reads the names of the admin listener: as in a URL, without a port.
+func hosts(s *settings, v string) error {
+	s.adminHosts = nil
+	for _, host := range split(v, ",") {
+		if strings.ContainsAny(host, ":/*@ ") {
+			return fmt.Errorf("%q is not a host name such as relay.internal, without scheme and port", host)
+		}
+		s.adminHosts = append(s.adminHosts, strings.ToLower(host))
+	}
+	return nil
 }
 
 func split(v, by string) []string {

@@ -17,7 +17,7 @@ var samples = map[string]string{
 	"RELAY_PUBLIC_URL": "https://chat.example.com", "RELAY_ALLOWED_ORIGINS": "https://www.example.com", "RELAY_TRUSTED_PROXIES": "10.0.0.0/8",
 	"RELAY_IDENTITY_KEY": strings.Repeat("sample", 6), "RELAY_IDENTITY_AUDIENCE": "relay", "RELAY_LOG_FORMAT": "json",
 	"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "RELAY_TITLE": "Help", "RELAY_GREETING": "Hello", "RELAY_STARTERS": "Hi",
-	"RELAY_ACCENT": "#0b6bcb", "RELAY_LOCALE": "en",
+	"RELAY_ACCENT": "#0b6bcb", "RELAY_ADMIN_HOSTS": "relay.internal", "RELAY_LOCALE": "en",
 }
 
 func TestSettings_MarksAroundAValue(t *testing.T) {
@@ -79,7 +79,7 @@ func TestSettings_MarksInTheFile(t *testing.T) {
 		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env begins line 2 with a byte order mark",
 		"\xff\xfeA\x00=\x00":                                       ".env is UTF-16",
 		"\xfe\xff\x00A\x00=":                                       ".env is UTF-16",
-		bom + "ANYFRAME_API_KEY=\"afm_x\"\n":                       "",
+		bom + "ANYFRAME_API_KEY=\"afm_x1234\"\n":                       "",
 	} {
 		path := filepath.Join(t.TempDir(), ".env")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -92,7 +92,7 @@ func TestSettings_MarksInTheFile(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", content, got, want)
 		}
 		if want == "" && string(s.relay.APIKey) != "afm_x1234" {
-			t.Errorf("%q: got another key, want afm_x", content)
+			t.Errorf("%q: got another key, want afm_x1234", content)
 		}
 	}
 }

@@ -69,6 +69,8 @@ type Options struct {
 	// AllowedOrigins may call from other sites.
 	AllowedOrigins []string
 	TrustedProxies clientip.TrustedProxies
+	// Loopback says that the relay listens on a loopback address only.
+	Loopback bool
 
 	VisitorApprovals bool // visitors decide permission prompts
 	Playground       bool // the demo's page is served

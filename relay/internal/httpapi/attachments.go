@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -59,7 +60,7 @@ func (o *Options) decodeMessage(body []byte) (message, error) {
 	case len(m.text) > o.MaxMessage:
 		return m, problem.TooLarge.With("The message is longer than %d bytes.", o.MaxMessage)
 	case strings.ContainsRune(m.text, 0):
-		return m, problem.BadRequest.With(`"text" holds a NUL character.`)
+		return m, problem.BadRequest.With(`"text" contains a NUL character.`)
 	case strings.TrimSpace(m.text) == "" && len(rows) == 0:
 		return m, problem.EmptyMessage
 	case len(rows) > o.MaxAttachments:
@@ -86,7 +87,7 @@ func (o *Options) decodeAttachment(row json.RawMessage, prefix string) (a anyfra
 	content, err := base64.StdEncoding.DecodeString(data)
 	switch {
 	case err != nil:
-		return a, problem.BadRequest.With("%s is not base64.", quoteName(prefix+"data"))
+		return a, problem.BadRequest.With("%s is not valid base64.", quoteName(prefix+"data"))
 	case len(content) > o.MaxAttachment:
 		return a, problem.AttachLarge.With("An attachment is larger than %d bytes.", o.MaxAttachment)
 	case len(content) == 0:
@@ -98,17 +99,17 @@ func (o *Options) decodeAttachment(row json.RawMessage, prefix string) (a anyfra
 	}
 	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
 	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !o.accepts(named)) {
-		return a, problem.AttachType.With("An attachment's name says that it is something else.")
+		return a, problem.AttachType.With("An attachment's file extension does not match its type.")
 	}
 	if isText(kind) {
 		if held := typeOfText(content); !isText(held) || !o.accepts(held) {
-			return a, problem.AttachType.With("An attachment does not hold the text that it is said to be.")
+			return a, problem.AttachType.With("The content of an attachment does not match its text type.")
 		}
 		a.Kind, a.Text = anyframe.AttachmentText, string(content)
 		return a, nil
 	}
-	if http.DetectContentType(content) != kind || isPage(content) {
-		return a, problem.AttachType.With("An attachment does not hold the image that it is said to be.")
+	if http.DetectContentType(content) != kind || hasMarkup(content) {
+		return a, problem.AttachType.With("The content of an attachment does not match its image type.")
 	}
 	a.Kind, a.Data = anyframe.AttachmentImage, content
 	return a, nil
@@ -151,28 +152,16 @@ func typeOfText(content []byte) string {
 	return "text/plain"
 }
 
-// isPage reports whether an image is a page as well, to whoever takes it for one.
-func isPage(image []byte) bool {
-	for {
-		i := bytes.IndexByte(image, '<')
-		if i < 0 {
-			return false
-		}
-		image = image[i+1:]
-		for _, tag := range []string{"script", "html", "?php"} {
-			if len(image) >= len(tag) && strings.EqualFold(string(image[:len(tag)]), tag) {
-				return true
-			}
-		}
-	}
-}
+// mediaType is a type and a subtype as RFC 6838 section 4.2 allows them, in lower
+// case and without parameters.
+var mediaType = regexp.MustCompile(`^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$`)
 
 // accepts reports whether kind is on the list, where text/* stands for all of text.
 func (o *Options) accepts(kind string) bool {
-	major, minor, ok := strings.Cut(kind, "/")
-	if !ok || minor == "" || strings.ContainsAny(minor, "/; \t") {
+	if !mediaType.MatchString(kind) {
 		return false
 	}
+	major, _, _ := strings.Cut(kind, "/")
 	return slices.Contains(o.AttachmentTypes, kind) || slices.Contains(o.AttachmentTypes, major+"/*")
 }
 

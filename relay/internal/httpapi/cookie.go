@@ -1,7 +1,12 @@
 package httpapi
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,39 +39,68 @@ func (a *api) secure(r *http.Request) bool {
 	return strings.HasPrefix(a.publicOrigin, "https://")
 }
 
-// cookie returns the name under which a visitor's token travels. A __Host-
-// cookie cannot be planted by a subdomain, but needs HTTPS and the root path.
+// cookie returns the name and the path under which a visitor's token travels.
+// Cookies know no ports, and a browser may send those of several paths at once:
+// so the name has the port, unless it is the scheme's own, and a hash of the base
+// path. A __Host- cookie cannot be planted by a sibling domain; it needs HTTPS
+// and the root path.
 func (a *api) cookie(r *http.Request) (name, path string, secure bool) {
 	secure = a.secure(r)
-	path = a.options.BasePath
-	if path == "" {
-		path = "/"
-		if secure {
-			return "__Host-" + cookieName, path, secure
-		}
+	name, path = cookieName, "/"
+	if port := a.port(r, secure); port != "" {
+		name += "_" + port
 	}
-	return cookieName, path, secure
+	if base := a.options.BasePath; base != "" {
+		sum := sha256.Sum256([]byte(base))
+		name += "_" + hex.EncodeToString(sum[:4])
+		path = base
+	}
+	if secure {
+		return "__Host-" + name, "/", secure
+	}
+	return name, path, secure
 }
 
-// token returns the token that a request carries, "" if none that counts. The
-// cookie counts only on requests of our own origin, and only if there is one of
-// the name: a second was planted by somebody.
-func (a *api) token(r *http.Request) string {
+// port is the port that browsers find the relay at, empty for that of the scheme.
+func (a *api) port(r *http.Request, secure bool) string {
+	host, usual := r.Host, "80"
+	if secure {
+		usual = "443"
+	}
+	if _, public, ok := strings.Cut(a.publicOrigin, "://"); ok {
+		host = public // its own port is left out already
+	}
+	port := (&url.URL{Host: host}).Port() // digits
+	if port == usual || len(port) > 5 {
+		return ""
+	}
+	return port
+}
+
+// maxTokens is how many cookies of one name are tried.
+const maxTokens = 4
+
+// candidates are the tokens that a request carries and that may count. There is
+// one, but for cookies: a browser sends those of several domains and paths, and
+// does not tell which is whose, so that each is tried. Cookies count only on
+// requests of our own origin, and for a name that is ours.
+func (a *api) candidates(r *http.Request) (tokens []string) {
 	if token, ok := bearer(r); ok {
 		if visitor.ValidToken(token) {
-			return token
+			return []string{token}
 		}
-		return ""
+		return nil
 	}
-	if o := a.originOf(r); o != originOurs && o != originNone {
-		return ""
+	if o := a.originOf(r); o != originOurs && o != originNone || !a.ourHost(r) {
+		return nil
 	}
 	name, _, _ := a.cookie(r)
-	cookies := r.CookiesNamed(name)
-	if len(cookies) != 1 || !visitor.ValidToken(cookies[0].Value) {
-		return ""
+	for _, c := range r.CookiesNamed(name) {
+		if visitor.ValidToken(c.Value) && !slices.Contains(tokens, c.Value) && len(tokens) < maxTokens {
+			tokens = append(tokens, c.Value)
+		}
 	}
-	return cookies[0].Value
+	return tokens
 }
 
 // bearer returns the bearer token of a request, and whether there is one.
@@ -77,15 +111,17 @@ func bearer(r *http.Request) (token string, ok bool) {
 
 // visitor returns who is asking, or [problem.VisitorUnknown].
 func (a *api) visitor(r *http.Request) (visitor.Visitor, error) {
-	token := a.token(r)
-	if token == "" {
-		return visitor.Visitor{}, problem.VisitorUnknown
+	for _, token := range a.candidates(r) {
+		v, err := a.tokens.Resolve(r.Context(), token)
+		if errors.Is(err, problem.VisitorUnknown) {
+			continue
+		}
+		if err == nil {
+			telemetry.FromContext(r.Context()).Visitor = redact.ID(v.ID)
+		}
+		return v, err
 	}
-	v, err := a.tokens.Resolve(r.Context(), token)
-	if err == nil {
-		telemetry.FromContext(r.Context()).Visitor = redact.ID(v.ID)
-	}
-	return v, err
+	return visitor.Visitor{}, problem.VisitorUnknown
 }
 
 func (a *api) setCookie(w http.ResponseWriter, r *http.Request, token string, expires time.Time) {

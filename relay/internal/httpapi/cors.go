@@ -70,34 +70,28 @@ func validSubdomain(s string) bool {
 	return true
 }
 
-// originOf classifies a request. Sec-Fetch-Site, which no page can forge, comes
-// first, so that a proxy that rewrites Host does no harm; without it the origin
-// must name the host that was asked for, or be that of the public URL.
+// originOf classifies a request. With a public URL, pages of its origin alone
+// are ours, and those at an IP address, which no name can be made to mean. Without
+// one, Sec-Fetch-Site comes first, which no page can forge, so that a proxy that
+// rewrites Host does no harm; where it is missing, the origin must name the host
+// that was asked for.
 func (a *api) originOf(r *http.Request) origin {
-	o := r.Header.Get("Origin")
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin":
+	from, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+	byHost := site == "" || site == "same-origin" // the origin may be that of the host
+	switch {
+	case site == "same-origin" && a.publicOrigin == "":
 		return originOurs
-	case "none":
-		if o == "" {
-			return originNone
-		}
-	case "":
-		if o == "" {
-			return originNone
-		}
-		if o == a.publicOrigin || sameHost(o, a.scheme(r), r.Host) {
-			return originOurs
-		}
-	default: // same-site, cross-site
-		if o == "" {
-			return originForeign
-		}
-		if o == a.publicOrigin {
-			return originOurs
-		}
-	}
-	if a.options.allowed(o) {
+	case site == "same-origin" && from == "" && a.ourHost(r):
+		return originOurs
+	case from == "" && (site == "" || site == "none"):
+		return originNone
+	case from == "":
+		return originForeign
+	case from == a.publicOrigin && site != "none":
+		return originOurs
+	case byHost && (a.publicOrigin == "" || isAddress(r.Host)) && sameHost(from, a.scheme(r), r.Host):
+		return originOurs
+	case a.options.allowed(from):
 		return originAllowed
 	}
 	return originForeign
@@ -142,8 +136,9 @@ func newCrossOrigin(publicOrigin string) *http.CrossOriginProtection {
 	return p
 }
 
-// allowedHeaders are those that clients send, and those that tracing agents of
-// websites add to every request of a page: refusing them would refuse the request.
+// allowedHeaders are what pages of listed origins may send. A browser refuses the
+// whole request for one header that is not named here, so the headers that
+// tracing libraries add to every fetch are, too. The relay reads none of those.
 const allowedHeaders = "authorization, content-type, idempotency-key, last-event-id, relay-challenge, " +
 	"traceparent, tracestate, baggage, sentry-trace, newrelic, " +
 	"x-datadog-origin, x-datadog-parent-id, x-datadog-sampling-priority, x-datadog-tags, x-datadog-trace-id"

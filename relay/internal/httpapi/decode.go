@@ -81,7 +81,7 @@ func bodyProblem(w http.ResponseWriter, err error) error {
 		w.Header().Set("Connection", "close")
 		return problem.RequestTimeout
 	}
-	return problem.BadRequest.With("The body did not arrive whole.")
+	return problem.BadRequest.With("The request body is incomplete.")
 }
 
 // readBody returns the body of a JSON request of at most limit bytes.
@@ -127,9 +127,9 @@ func decodeObject(data []byte, prefix string, into fields) error {
 		target, known := into[key]
 		switch {
 		case !known:
-			return problem.BadRequest.With("%s is not known here.", quoteName(prefix+key))
+			return problem.BadRequest.With("%s is not a known member.", quoteName(prefix+key))
 		case seen[key]:
-			return problem.BadRequest.With("%s is there twice.", quoteName(prefix+key))
+			return problem.BadRequest.With("%s occurs twice.", quoteName(prefix+key))
 		}
 		seen[key] = true
 		if err := dec.Decode(target); err != nil {

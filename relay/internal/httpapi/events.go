@@ -18,10 +18,7 @@ import (
 // streamEvents sends the session's events, from where the browser left off:
 // GET /v1/events.
 func (a *api) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
-	v, err := a.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if a.hub.Draining() {
 		return problem.Draining
 	}

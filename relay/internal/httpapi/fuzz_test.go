@@ -84,27 +84,33 @@ func FuzzLastEventID(f *testing.F) {
 
 func FuzzWhoIsAsking(f *testing.F) {
 	token := strings.Repeat("A", 43)
-	f.Add("relay_visitor="+token, "", "", "", "relay.test")
+	f.Add("__Host-relay_visitor="+token, "", "", "", "relay.test")
 	f.Add("", "Bearer "+token, "https://shop.example", "cross-site", "relay.test")
-	f.Add("relay_visitor="+token+"; relay_visitor="+token, "", "null", "same-origin", "relay.test")
-	f.Add(`relay_visitor="`+token+`"`, "bearer  "+token, "https://a.wild.example", "same-site", "RELAY.test")
-	f.Add("relay_visitor=../x", "Basic x", "http://relay.test", "none", "relay.test:80")
+	f.Add("__Host-relay_visitor="+token+"; __Host-relay_visitor="+token, "", "null", "same-origin", "relay.test")
+	f.Add(`__Host-relay_visitor="`+token+`"`, "bearer  "+token, "https://a.wild.example", "same-site", "RELAY.test")
+	f.Add("__Host-relay_visitor=../x", "Basic x", "http://relay.test", "none", "relay.test:80")
 	o := Options{AllowedOrigins: []string{"https://shop.example", "https://*.wild.example"}}
 	s := &api{options: o, publicOrigin: "https://chat.example"}
 	f.Fuzz(func(t *testing.T, cookie, authorization, from, site, host string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/visitor", nil)
 		r.Host = host
 		r.Header = http.Header{"Cookie": {cookie}, "Authorization": {authorization}, "Origin": {from}, "Sec-Fetch-Site": {site}}
-		got, byBearer := s.token(r), strings.EqualFold(authorization[:min(len(authorization), 7)], "bearer ")
+		tokens, byBearer := s.candidates(r), strings.EqualFold(authorization[:min(len(authorization), 7)], "bearer ")
 		standing := s.originOf(r)
-		switch {
-		case got == "":
-		case !visitor.ValidToken(got):
-			t.Errorf("got token %q, want none", got)
-		case byBearer && !strings.Contains(authorization, got), !byBearer && !strings.Contains(cookie, got):
-			t.Errorf("got token %q, which nobody sent", got)
-		case !byBearer && standing != originOurs && standing != originNone:
-			t.Errorf("the cookie counts for a page of %q, site %q", from, site)
+		if len(tokens) > maxTokens {
+			t.Errorf("got %d tokens, want %d at most", len(tokens), maxTokens)
+		}
+		for _, got := range tokens {
+			switch {
+			case !visitor.ValidToken(got):
+				t.Errorf("got token %q, want none", got)
+			case byBearer && !strings.Contains(authorization, got), !byBearer && !strings.Contains(cookie, got):
+				t.Errorf("got token %q, which nobody sent", got)
+			case !byBearer && standing != originOurs && standing != originNone:
+				t.Errorf("the cookie counts for a page of %q, site %q", from, site)
+			case !byBearer && !strings.EqualFold(strings.TrimSuffix(host, ":443"), "chat.example") && !isAddress(host):
+				t.Errorf("the cookie counts for host %q", host)
+			}
 		}
 		listed := from == "https://shop.example" || strings.HasPrefix(from, "https://") && strings.HasSuffix(from, ".wild.example")
 		if standing == originAllowed && !listed {

@@ -40,10 +40,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	start := time.Now()
 	r, span := a.traceTurn(r)
 	defer func() { telemetry.EndSpan(span, problem.CodeOf(refusal)) }()
-	v, err := a.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if a.hub.Draining() {
 		return problem.Draining
 	}

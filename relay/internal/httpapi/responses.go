@@ -11,10 +11,7 @@ import (
 // answerPrompt answers a question or decides a permission prompt, once:
 // POST /v1/responses.
 func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
-	v, err := a.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if a.hub.Draining() {
 		return problem.Draining
 	}
@@ -34,9 +31,9 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	case id == "":
 		return problem.BadRequest.With(`"id" is missing.`)
 	case (decision == "") == (strings.TrimSpace(text) == ""):
-		return problem.BadRequest.With(`One of "answer" and "decision" is needed.`)
+		return problem.BadRequest.With(`Send either "answer" or "decision".`)
 	case strings.ContainsRune(text, 0):
-		return problem.BadRequest.With(`"answer" holds a NUL character.`)
+		return problem.BadRequest.With(`"answer" contains a NUL character.`)
 	case len(text) > a.options.MaxMessage:
 		return problem.TooLarge.With("The answer is longer than %d bytes.", a.options.MaxMessage)
 	}

@@ -1,19 +1,21 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
 // routes is every route and every middleware, in the order in which a request
 // meets them.
 func (a *api) routes() http.Handler {
 	root := chi.NewRouter()
-	root.Use(a.options.TrustedProxies.Middleware(), a.observe, a.recover, a.bodyInTime)
+	root.Use(a.options.TrustedProxies.Middleware(), a.observe, a.recover, a.checkHost, a.bodyInTime)
 	root.NotFound(a.handle(notFound))
 	root.MethodNotAllowed(a.handle(methodNotAllowed))
 
@@ -28,16 +30,21 @@ func (a *api) routes() http.Handler {
 	}
 
 	r.Route("/v1", func(r chi.Router) {
-		r.Use(private, a.checkOrigin, a.limitAddr, a.dropBody)
+		r.Use(private, a.checkOrigin, a.limitAddr)
+		r.NotFound(a.dropBody(a.handle(notFound)).ServeHTTP)
+		r.MethodNotAllowed(a.dropBody(a.handle(methodNotAllowed)).ServeHTTP)
 		r.Post("/visitor", a.handle(a.introduce))
-		r.Delete("/visitor", a.handle(a.forget))
-		r.Get("/session", a.handle(a.showSession))
-		r.Post("/session", a.handle(a.wakeSession))
-		r.Delete("/session", a.handle(a.endSession))
-		r.Post("/messages", a.handle(a.startTurn))
-		r.Post("/responses", a.handle(a.answerPrompt))
-		r.Get("/events", a.handle(a.streamEvents))
-		r.Get("/transcript", a.handle(a.showTranscript))
+		r.Group(func(r chi.Router) {
+			r.Use(a.requireVisitor, a.dropBody)
+			r.Delete("/visitor", a.handle(a.forget))
+			r.Get("/session", a.handle(a.showSession))
+			r.Post("/session", a.handle(a.wakeSession))
+			r.Delete("/session", a.handle(a.endSession))
+			r.Post("/messages", a.handle(a.startTurn))
+			r.Post("/responses", a.handle(a.answerPrompt))
+			r.Get("/events", a.handle(a.streamEvents))
+			r.Get("/transcript", a.handle(a.showTranscript))
+		})
 	})
 
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -89,6 +96,28 @@ func (a *api) limitAddr(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// requireVisitor refuses requests without a valid token before anything else of
+// them is looked at. Handlers get the visitor from [visitorOf].
+func (a *api) requireVisitor(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, err := a.visitor(r)
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitorKey{}, v)))
+	})
+}
+
+type visitorKey struct{}
+
+// visitorOf is the visitor whose token came with the request, on a route that
+// requires one.
+func visitorOf(r *http.Request) visitor.Visitor {
+	v, _ := r.Context().Value(visitorKey{}).(visitor.Visitor)
+	return v
 }
 
 func (a *api) redirectToPage(w http.ResponseWriter, _ *http.Request) {

@@ -39,11 +39,7 @@ func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
 func (a *api) open(r *http.Request) (*session.Session, error) {
-	v, err := a.visitor(r)
-	if err != nil {
-		return nil, err
-	}
-	return a.hub.Open(r.Context(), v.ID)
+	return a.hub.Open(r.Context(), visitorOf(r).ID)
 }
 
 // showSession tells where the session stands: GET /v1/session.

@@ -36,7 +36,7 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	case carrier == "":
 		carrier = "cookie"
 	case carrier == "cookie" && foreign:
-		return problem.Origin.With("A cookie is for pages of the relay's own origin.")
+		return problem.Origin.With("Cookies are accepted only from pages of the relay's own origin.")
 	case carrier != "cookie" && carrier != "bearer":
 		return problem.BadRequest.With(`"carrier" must be "cookie" or "bearer".`)
 	}
@@ -116,10 +116,7 @@ func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Sess
 
 // forget makes a visitor's token void and ends its streams: DELETE /v1/visitor.
 func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
-	v, err := a.visitor(r)
-	if err != nil {
-		return err
-	}
+	v := visitorOf(r)
 	if err := a.logout(r.Context(), v); err != nil {
 		return err
 	}
@@ -156,16 +153,16 @@ func (a *api) logout(ctx context.Context, v visitor.Visitor) error {
 // token was refused is the operator's to know; nothing of it is logged.
 func (a *api) verify(w http.ResponseWriter, token string) (subject string, err error) {
 	if a.identities == nil {
-		return "", problem.Identity.With("This relay does not take identities.")
+		return "", problem.Identity.With("Sign-in is not enabled for this chat.")
 	}
 	subject, reason := a.identities.Subject(token)
 	switch reason {
 	case "":
 		return subject, nil
 	case visitor.ReasonExpired:
-		err = problem.Identity.With("The identity has expired; a fresh one is needed.")
+		err = problem.Identity.With("Your sign-in has expired. Sign in again.")
 	default:
-		err = problem.Identity.With("The identity could not be verified; a fresh one is needed.")
+		err = problem.Identity
 	}
 	a.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
 	return "", err

@@ -47,39 +47,41 @@ func (p *Problem) After(d time.Duration) *Problem {
 	return &q
 }
 
-// The refusals, all of them. Their details are for visitors: nothing that
+// The refusals, all of them. Title and detail are shown to visitors, so they say
+// what happened and what to do in the words of a support page. Nothing that
 // AnyFrame said, no id and no key may get in.
 var (
-	BadJSON        = &Problem{400, "bad_json", "Not JSON", "The body is not a JSON object.", 0}
-	BadRequest     = &Problem{400, "bad_request", "Bad request", "The request is not complete or not right.", 0}
-	EmptyMessage   = &Problem{400, "empty_message", "Nothing to send", "The message is empty.", 0}
-	VisitorUnknown = &Problem{401, "visitor_unknown", "Who are you?", "This visitor is not known, or no longer.", 0}
-	Identity       = &Problem{401, "identity_invalid", "Identity not accepted", "The identity could not be verified.", 0}
-	Origin         = &Problem{403, "origin_not_allowed", "Not from this site", "This site is not on the relay's list of allowed origins.", 0}
-	ApprovalsOff   = &Problem{403, "approvals_off", "Not for visitors", "Permission prompts are decided by the operator.", 0}
-	NotFound       = &Problem{404, "not_found", "Not found", "There is nothing here.", 0}
-	Method         = &Problem{405, "method_not_allowed", "Method not allowed", "This address does not take that method.", 0}
-	PromptUnknown  = &Problem{404, "prompt_unknown", "No such question", "This question is not known.", 0}
-	PromptSettled  = &Problem{409, "prompt_settled", "Already answered", "This question has been answered.", 0}
-	TurnConflict   = &Problem{409, "turn_conflict", "Key used twice", "This Idempotency-Key was used with another message.", 0}
-	RequestTimeout = &Problem{408, "request_timeout", "Too slow", "The body took too long to arrive.", 0}
-	TooLarge       = &Problem{413, "message_too_large", "Message too long", "The message is too long.", 0}
-	TooMany        = &Problem{413, "too_many_attachments", "Too many attachments", "There are too many attachments.", 0}
+	BadJSON        = &Problem{400, "bad_json", "Invalid request", "The request body is not a JSON object.", 0}
+	BadRequest     = &Problem{400, "bad_request", "Invalid request", "The request is incomplete or invalid.", 0}
+	EmptyMessage   = &Problem{400, "empty_message", "Empty message", "Enter a message or attach a file.", 0}
+	VisitorUnknown = &Problem{401, "visitor_unknown", "Session expired", "Your chat session has expired. Reload the page to start a new one.", 0}
+	Identity       = &Problem{401, "identity_invalid", "Sign in again", "Your sign-in could not be verified. Sign in again.", 0}
+	Origin         = &Problem{403, "origin_not_allowed", "Website not allowed", "This chat is not enabled for this website.", 0}
+	ApprovalsOff   = &Problem{403, "approvals_off", "Approval not available", "Only the operator of this chat can approve or deny this request.", 0}
+	NotFound       = &Problem{404, "not_found", "Not found", "This page does not exist.", 0}
+	Method         = &Problem{405, "method_not_allowed", "Method not allowed", "This address does not support this request method.", 0}
+	PromptUnknown  = &Problem{404, "prompt_unknown", "Question not found", "This question is no longer available.", 0}
+	PromptSettled  = &Problem{409, "prompt_settled", "Already answered", "This question has already been answered.", 0}
+	TurnConflict   = &Problem{409, "turn_conflict", "Message already sent", "A different message was already sent with this Idempotency-Key.", 0}
+	RequestTimeout = &Problem{408, "request_timeout", "Upload timed out", "The upload took too long. Check your connection and try again.", 0}
+	TooLarge       = &Problem{413, "message_too_large", "Message too long", "The message is too long. Shorten it and try again.", 0}
+	TooMany        = &Problem{413, "too_many_attachments", "Too many attachments", "The message has too many attachments.", 0}
 	AttachLarge    = &Problem{413, "attachment_too_large", "Attachment too large", "An attachment is too large.", 0}
-	AttachType     = &Problem{415, "attachment_type", "Attachment type", "Attachments of this type are not accepted.", 0}
-	MediaType      = &Problem{415, "unsupported_media_type", "Not JSON", "The body must be sent as application/json.", 0}
-	RateLimited    = &Problem{429, "rate_limited", "Slow down", "Too many requests; try again in a moment.", 0}
-	Streams        = &Problem{429, "too_many_streams", "Too many tabs", "Too many event streams are open.", 10 * time.Second}
-	SessionQuota   = &Problem{429, "session_quota", "Too many conversations", "Too many new conversations from this address; try again later.", 0}
-	Internal       = &Problem{500, "internal", "Something went wrong", "Something went wrong on our side.", 0}
-	Upstream       = &Problem{502, "upstream_failed", "The agent did not answer", "The agent could not be reached; try again.", 0}
-	UpstreamSlow   = &Problem{504, "upstream_timeout", "The agent took too long", "The agent did not answer in time; try again.", 0}
-	Booting        = &Problem{503, "session_booting", "Waking the agent", "The agent is waking up, usually in under a minute; try again shortly.", 3 * time.Second}
-	Unavailable    = &Problem{503, "upstream_unavailable", "The agent is unavailable", "The agent is unavailable at the moment; try again shortly.", 5 * time.Second}
-	StoreAway      = &Problem{503, "at_capacity", "Try again shortly", "The relay cannot take this right now; try again in a moment.", 2 * time.Second}
-	Capacity       = &Problem{503, "at_capacity", "All agents are busy", "All agents are busy; try again in a moment.", 30 * time.Second}
-	Budget         = &Problem{503, "at_capacity", "No more today", "No more conversations can be begun today; try again later.", 0}
-	Draining       = &Problem{503, "draining", "Restarting", "The relay is restarting; try again in a moment.", time.Second} // another relay is there already
+	AttachType     = &Problem{415, "attachment_type", "File type not supported", "Attachments of this type are not supported.", 0}
+	MediaType      = &Problem{415, "unsupported_media_type", "Invalid request", "The request body must be sent as application/json.", 0}
+	Misdirected    = &Problem{421, "misdirected", "Wrong address", "This chat is not available at this address.", 0}
+	RateLimited    = &Problem{429, "rate_limited", "Too many requests", "You have sent too many requests. Wait a moment and try again.", 0}
+	Streams        = &Problem{429, "too_many_streams", "Too many open tabs", "This chat is open in too many tabs. Close some of them and try again.", 10 * time.Second}
+	SessionQuota   = &Problem{429, "session_quota", "Too many conversations", "Too many new conversations were started from your network. Try again later.", 0}
+	Internal       = &Problem{500, "internal", "Something went wrong", "An unexpected error occurred. Try again.", 0}
+	Upstream       = &Problem{502, "upstream_failed", "Agent not reachable", "The agent could not be reached. Try again.", 0}
+	UpstreamSlow   = &Problem{504, "upstream_timeout", "Agent timed out", "The agent took too long to respond. Try again.", 0}
+	Booting        = &Problem{503, "session_booting", "Agent starting", "The agent is starting, which usually takes less than a minute. Try again shortly.", 3 * time.Second}
+	Unavailable    = &Problem{503, "upstream_unavailable", "Agent unavailable", "The agent is temporarily unavailable. Try again shortly.", 5 * time.Second}
+	StoreAway      = &Problem{503, "at_capacity", "Temporarily unavailable", "The chat is temporarily unavailable. Try again in a moment.", 2 * time.Second}
+	Capacity       = &Problem{503, "at_capacity", "All agents are busy", "All agents are busy. Try again in a moment.", 30 * time.Second}
+	Budget         = &Problem{503, "at_capacity", "Daily limit reached", "The daily limit for new conversations has been reached. Try again later.", 0}
+	Draining       = &Problem{503, "draining", "Restarting", "The chat is restarting. Try again in a moment.", time.Second} // another relay is there already
 )
 
 // Document is how a problem travels.

@@ -1,16 +1,14 @@
 package visitor
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/x509"
+	"bytes"
 	"encoding/base64"
-	"encoding/pem"
+	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -55,70 +53,91 @@ func NewVerifier(identityKey, audience string) (*Verifier, error) {
 	return &Verifier{jwt.NewParser(opts...), key, audience}, nil
 }
 
-// parseIdentityKey reads a PEM public key, whose line ends may be written \n, or
-// else a secret. The kind of the key fixes the one method that tokens may be
-// signed by, so that nobody can sign with a public key as if it were a secret.
-func parseIdentityKey(s string) (key any, method string, err error) {
-	if !strings.Contains(s, "-----BEGIN") {
-		switch {
-		case publicLooking(s):
-			return nil, "", errors.New("is a public key without its PEM lines; as a secret it would be known to everybody")
-		case len(s) < minIdentitySecret:
-			return nil, "", errors.New("is a secret of fewer than 32 bytes, which can be guessed")
-		}
-		return []byte(s), jwt.SigningMethodHS256.Alg(), nil
-	}
-	block, rest := pem.Decode([]byte(strings.ReplaceAll(s, `\n`, "\n")))
-	switch {
-	case block == nil || strings.TrimSpace(string(rest)) != "":
-		return nil, "", errors.New("must be one PEM public key and nothing else")
-	case strings.Contains(block.Type, "PRIVATE"):
-		return nil, "", errors.New("is a private key, which stays with the website; give its public key")
-	}
-	if key, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
-		if key, err = x509.ParsePKCS1PublicKey(block.Bytes); err != nil {
-			return nil, "", errors.New("is not a PEM public key")
-		}
-	}
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		if k.N.BitLen() < minRSABits {
-			return nil, "", errors.New("is an RSA key of fewer than 2048 bits")
-		}
-		return k, jwt.SigningMethodRS256.Alg(), nil
-	case *ecdsa.PublicKey:
-		if k.Curve == elliptic.P256() {
-			return k, jwt.SigningMethodES256.Alg(), nil
-		}
-	case ed25519.PublicKey:
-		return k, jwt.SigningMethodEdDSA.Alg(), nil
-	}
-	return nil, "", errors.New("must be an RSA, P-256 or Ed25519 key, for RS256, ES256 or EdDSA")
-}
-
-// publicLooking reports a public key in other clothes than PEM.
-func publicLooking(s string) bool {
-	if strings.HasPrefix(s, "{") || strings.HasPrefix(s, "ssh-") || strings.HasPrefix(s, "ecdsa-") {
-		return true
-	}
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(strings.ReplaceAll(s, `\n`, " ")), ""))
-	if err != nil {
-		return false
-	}
-	_, err = x509.ParsePKIXPublicKey(der)
-	_, err1 := x509.ParsePKCS1PublicKey(der)
-	return err == nil || err1 == nil
-}
-
 var errCritical = errors.New("critical header parameters are not understood")
+
+// claims are those of a JWT that matter here. encoding/json would take SUB for sub,
+// the last of two, and any invalid UTF-8 for the same character; the website's
+// library may not, and would then have signed for somebody else.
+type claims struct{ jwt.RegisteredClaims }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (c *claims) UnmarshalJSON(data []byte) error {
+	all, err := members(data)
+	if err != nil {
+		return err
+	}
+	for name, into := range map[string]any{"exp": &c.ExpiresAt, "nbf": &c.NotBefore, "iat": &c.IssuedAt, "aud": &c.Audience} {
+		if raw, ok := all[name]; ok {
+			if err := json.Unmarshal(raw, into); err != nil {
+				return err
+			}
+		}
+	}
+	c.Subject = subjectOf(all["sub"])
+	return nil
+}
+
+// integer is a whole number as it is usually written.
+var integer = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+
+// subjectOf returns the text of a sub, or that of a whole number: many websites
+// number their users. It returns "" for what cannot name one person and no other.
+func subjectOf(raw json.RawMessage) (subject string) {
+	switch {
+	case integer.Match(raw):
+		subject = string(raw)
+	case json.Unmarshal(raw, &subject) != nil, strings.ContainsRune(subject, utf8.RuneError): // half of a surrogate pair
+		return ""
+	}
+	if len(subject) > maxSubjectBytes {
+		return ""
+	}
+	return subject
+}
+
+var errMembers = errors.New("not a JSON object with each member once")
+
+// members are the members of a JSON object by their exact names. Two of one name
+// and invalid UTF-8 are errors.
+func members(data []byte) (map[string]json.RawMessage, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') || !utf8.Valid(data) {
+		return nil, errMembers
+	}
+	all := map[string]json.RawMessage{}
+	for dec.More() {
+		t, err := dec.Token()
+		name, ok := t.(string)
+		if _, twice := all[name]; err != nil || !ok || twice {
+			return nil, errMembers
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return nil, errMembers
+		}
+		all[name] = value
+	}
+	if _, err := dec.Token(); err != nil { // the brace
+		return nil, errMembers
+	}
+	return all, nil
+}
 
 // Subject returns whom a token is about, or why it does not count.
 func (v *Verifier) Subject(token string) (subject, reason string) {
 	if len(token) > maxIdentityBytes {
 		return "", "too long"
 	}
-	var c jwt.RegisteredClaims
-	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+	header, _, _ := strings.Cut(token, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(header)
+	if err != nil {
+		return "", "malformed"
+	}
+	if _, err := members(raw); err != nil {
+		return "", "malformed"
+	}
+	var c claims
+	_, err = v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		if _, ok := t.Header["crit"]; ok { // RFC 7515 section 4.1.11
 			return nil, errCritical
 		}
@@ -139,7 +158,7 @@ func (v *Verifier) Subject(token string) (subject, reason string) {
 		return "", "claims"
 	case v.audience == "" && strings.Join(c.Audience, "") != "": // RFC 7519 section 4.1.3
 		return "", "meant for an audience, and RELAY_IDENTITY_AUDIENCE is not set"
-	case c.Subject == "" || len(c.Subject) > maxSubjectBytes:
+	case c.Subject == "":
 		return "", "sub"
 	}
 	return c.Subject, ""

@@ -3,10 +3,14 @@ package visitor
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,4 +74,79 @@ func FuzzIdentity(f *testing.F) {
 			}
 		}
 	})
+}
+
+const testSecret = "a-secret-of-the-website-for-its-own-tokens"
+
+// signed returns a token of exactly these bytes, signed with testSecret.
+func signed(header, payload string) string {
+	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	mac := hmac.New(sha256.New, []byte(testSecret))
+	mac.Write([]byte(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// What the website's library signed as one person must not be read as another.
+func TestSubject_IsReadAsItWasSigned(t *testing.T) {
+	v, err := NewVerifier(testSecret, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header, exp = `{"alg":"HS256","typ":"JWT"}`, `"exp":99999999999`
+	for payload, want := range map[string]string{
+		`{"sub":"alice",` + exp + `}`:                                        "alice",
+		`{"sub":"alice","SUB":"victim",` + exp + `}`:                         "alice",
+		`{"SUB":"victim","sub":"alice",` + exp + `}`:                         "alice",
+		`{"sub":"alice","\u0053ub":"victim",` + exp + `}`:                    "alice",
+		`{"SUB":"victim",` + exp + `}`:                                       "",
+		`{"sub":"alice","EXP":1,` + exp + `}`:                                "alice",
+		`{"sub":"alice","EXP":99999999999}`:                                  "",
+		`{"sub":"alice","AUD":"x","NBF":99999999999,` + exp + `}`:            "alice",
+		`{"sub":"alice","sub":"victim",` + exp + `}`:                         "",
+		`{"sub":"alice","\u0073ub":"victim",` + exp + `}`:                    "",
+		`{"sub":"alice",` + exp + `,` + exp + `}`:                            "",
+		`{"sub":"alice","more":1,"more":1,` + exp + `}`:                      "",
+		`{"sub":"alice",` + exp + `} {}`:                                     "",
+		"{\"sub\":\"alice\xff\"," + exp + "}":                                "",
+		"{\"sub\":\"alice\xfe\"," + exp + "}":                                "",
+		"{\"sub\":\"alice\",\"more\":\"\xff\"," + exp + "}":                  "",
+		`{"sub":"alice\ud800",` + exp + `}`:                                  "",
+		`{"sub":"alice\udfff",` + exp + `}`:                                  "",
+		`{"sub":"alice\ud83d\ude00",` + exp + `}`:                            "alice\U0001f600",
+		`{"sub":42,` + exp + `}`:                                             "42",
+		`{"sub":0,` + exp + `}`:                                              "0",
+		`{"sub":-7,` + exp + `}`:                                             "-7",
+		`{"sub":12345678901234567890123,` + exp + `}`:                        "12345678901234567890123",
+		`{"sub":"42",` + exp + `}`:                                           "42",
+		`{"sub":42.0,` + exp + `}`:                                           "",
+		`{"sub":4.2,` + exp + `}`:                                            "",
+		`{"sub":42e0,` + exp + `}`:                                           "",
+		`{"sub":-0,` + exp + `}`:                                             "",
+		`{"sub":` + strings.Repeat("9", 256) + `,` + exp + `}`:               "",
+		`{"sub":null,` + exp + `}`:                                           "",
+		`{"sub":true,` + exp + `}`:                                           "",
+		`{"sub":["alice"],` + exp + `}`:                                      "",
+		`{"sub":{"id":"alice"},` + exp + `}`:                                 "",
+		`{"sub":"",` + exp + `}`:                                             "",
+		`{` + exp + `}`:                                                      "",
+		`null`:                                                               "",
+		`["alice"]`:                                                          "",
+		`{"sub":"alice",` + exp + `,"roles":[{"a":1,"a":1}],"iat":1.5}`:      "alice",
+		`{"sub":"` + strings.Repeat("n", maxSubjectBytes) + `",` + exp + `}`: strings.Repeat("n", maxSubjectBytes),
+	} {
+		got, reason := v.Subject(signed(header, payload))
+		if got != want || (reason == "") != (want != "") {
+			t.Errorf("%q: got %q, refused for %q, want %q", payload, got, reason, want)
+		}
+	}
+	for _, header := range []string{`{"alg":"none","alg":"HS256"}`, `{"alg":"HS256","alg":"HS256"}`, "{\"alg\":\"HS256\",\"kid\":\"\xff\"}"} {
+		if got, _ := v.Subject(signed(header, `{"sub":"alice",`+exp+`}`)); got != "" {
+			t.Errorf("header %s: got %q, want it refused", header, got)
+		}
+	}
+	for _, payload := range []string{`{"sub":true,` + exp + `}`, `{"sub":4.2,` + exp + `}`, `{` + exp + `}`} {
+		if _, reason := v.Subject(signed(header, payload)); reason != "sub" {
+			t.Errorf("%s: refused for %q, want sub", payload, reason)
+		}
+	}
 }
