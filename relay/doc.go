@@ -6,7 +6,8 @@
 //	down   request → visitor → session → turn → AnyFrame
 //	up     AnyFrame stream → translate → event log → every open stream
 //
-// Down: routes.go limits the rate and finds the visitor (visitor.go). A message
+// Down: routes.go limits the rate (package limits) and finds the visitor
+// (cookie.go, package visitor). A message
 // is decoded (message.go), noted in the store under its idempotency key, waits
 // for its turn and for a running sandbox (wake.go), and is posted once
 // (turns.go). The answer never waits for the agent's words, only for a sandbox

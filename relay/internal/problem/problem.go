@@ -95,6 +95,7 @@ type Document struct {
 	Fatal      *bool  `json:"fatal,omitzero"`       // on an event stream only
 }
 
+// Document is p as it travels.
 func (p *Problem) Document() Document {
 	return Document{
 		Type: "about:blank", Title: p.title, Status: p.Status, Detail: p.Detail, Code: p.Code,
