@@ -79,7 +79,7 @@ func TestSettings_MarksInTheFile(t *testing.T) {
 		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env begins line 2 with a byte order mark",
 		"\xff\xfeA\x00=\x00":                                       ".env is UTF-16",
 		"\xfe\xff\x00A\x00=":                                       ".env is UTF-16",
-		bom + "ANYFRAME_API_KEY=\"afm_x1234\"\n":                       "",
+		bom + "ANYFRAME_API_KEY=\"afm_x1234\"\n":                   "",
 	} {
 		path := filepath.Join(t.TempDir(), ".env")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -237,9 +238,7 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 	if c.live.due == nil {
 		c.live.due = map[string]int64{}
 	}
-	for key, seq := range due {
-		c.live.due[key] = seq
-	}
+	maps.Copy(c.live.due, due)
 	var out step
 	for _, own := range c.ledger.Unshown(1 << 62) {
 		if missing[own.Key] && c.tr.last >= c.live.due[own.Key] {

@@ -14,6 +14,7 @@ type Attachment struct {
 // what the store keeps as the state of a session.
 type Status string
 
+// The statuses of a session.
 const (
 	StatusNone     Status = "none"
 	StatusBooting  Status = "booting"
@@ -23,7 +24,7 @@ const (
 	StatusEnded    Status = "ended"
 )
 
-// What visitors get, kind by kind. What has no type here has no way out.
+// The data of each kind of event.
 type (
 	SessionData struct {
 		Status Status `json:"status"`
@@ -69,7 +70,8 @@ type (
 	}
 )
 
-const OutcomeElsewhere = "elsewhere" // the operator answered, on AnyFrame's own console
+// OutcomeElsewhere is the outcome of a prompt that was answered on AnyFrame's own console.
+const OutcomeElsewhere = "elsewhere"
 
 // Visibility is how much of what the agent does a visitor sees.
 type Visibility string

@@ -17,6 +17,7 @@ import (
 // stands; what was last known is told then.
 const lookWait = 3 * time.Second
 
+// WriteJSON answers with a JSON document.
 func WriteJSON(w http.ResponseWriter, code int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {

@@ -1,6 +1,4 @@
-// Package problem is the table of refusals and how a refusal travels: RFC 9457
-// documents with a stable code.
-//
-// It knows which errors of AnyFrame and of the store become which refusal. It
-// knows no route, no visitor and no session.
+// Package problem is every refusal that a visitor can get, as RFC 9457 has it: status,
+// stable code, title and detail in the words of a support page. Nothing that AnyFrame
+// said, no id and no key gets in.
 package problem

@@ -327,7 +327,7 @@ func (h *Hub) InMemory() int {
 }
 
 // SetStore makes the hub use another store. It must be called before the first Open.
-func (h *Hub) SetStore(st Store) { h.Options.Store, h.gate.Store, h.leases.Store = st, st, st }
+func (h *Hub) SetStore(st Store) { h.Store, h.gate.Store, h.leases.Store = st, st, st }
 
 // SetLease makes leases hold for another time. It must be called before the first Open.
 func (h *Hub) SetLease(d time.Duration) { h.leases.TTL = d }

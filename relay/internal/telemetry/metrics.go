@@ -146,6 +146,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Upstream counts a request to AnyFrame.
 func (m *Metrics) Upstream(op, status string, took time.Duration) {
 	m.upstreamCalls.WithLabelValues(op, status).Inc()
 	m.upstreamTime.WithLabelValues(op).Observe(took.Seconds())
@@ -165,6 +166,7 @@ func (m *Metrics) Stored(op string, took time.Duration, err error) {
 	}
 }
 
+// Request counts a request of a visitor's.
 func (m *Metrics) Request(route string, status int) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }

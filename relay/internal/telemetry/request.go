@@ -89,6 +89,7 @@ func (t *RequestInfo) Attrs() []slog.Attr {
 	return slices.DeleteFunc(all, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })
 }
 
+// Tracer names the relay as the source of its spans.
 const Tracer = "github.com/anyframe-relay/relay/relay"
 
 // StartSpan begins a part of the trace that ctx is in, if any.
@@ -114,6 +115,7 @@ type AnswerSpan struct {
 	span trace.Span // nil when there is nothing to trace
 }
 
+// Begin begins the part of a turn's trace that ends with the first event of its answer.
 func (a *AnswerSpan) Begin(ctx context.Context) {
 	_, span := StartSpan(ctx, "answer")
 	if !span.IsRecording() {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -54,10 +55,8 @@ func Decode(ev anyframe.Event) Event {
 func (m Object) inner(kind string) bool {
 	switch kind {
 	case "user", "user_message":
-		for _, mark := range []string{"isSynthetic", "is_synthetic", "synthetic", "isMeta"} {
-			if m.Flag(mark) {
-				return true
-			}
+		if slices.ContainsFunc([]string{"isSynthetic", "is_synthetic", "synthetic", "isMeta"}, m.Flag) {
+			return true
 		}
 	case "assistant", "assistant_message", "tool_call":
 	default:
@@ -67,7 +66,7 @@ func (m Object) inner(kind string) bool {
 	return parent != nil && string(parent) != "null"
 }
 
-// first is the event that came at that time.
+// At returns the event with the time at which it came.
 func (h Event) At(read time.Time) Event {
 	h.ReadAt = read
 	return h

@@ -10,7 +10,7 @@ import (
 // member of an unexpected type spoils nothing but itself.
 type Object map[string]json.RawMessage
 
-// Members reads an object; anything else has no members.
+// ParseObject reads an object; anything else has no members.
 func ParseObject(data []byte) Object {
 	var m Object
 	if json.Unmarshal(data, &m) != nil {
@@ -19,6 +19,7 @@ func ParseObject(data []byte) Object {
 	return m
 }
 
+// Str returns a member that is a string, "" if it is not.
 func (m Object) Str(key string) string {
 	var s string
 	if json.Unmarshal(m[key], &s) != nil {
@@ -27,11 +28,13 @@ func (m Object) Str(key string) string {
 	return s
 }
 
+// Flag reports whether a member is true.
 func (m Object) Flag(key string) bool {
 	var b bool
 	return json.Unmarshal(m[key], &b) == nil && b
 }
 
+// Sub returns a member that is an object, nil if it is not.
 func (m Object) Sub(key string) Object { return ParseObject(m[key]) }
 
 // Raw returns the first of the members that is there.
