@@ -35,9 +35,9 @@ type RequestInfo struct {
 // nobody to an outsider.
 type Subject interface{ LogAttrs() []slog.Attr }
 
-type trailKey struct{}
+type requestKey struct{}
 
-// NewRequest returns the trail of a new request, which gets an id.
+// NewRequest returns the info of a new request, which gets an id.
 func NewRequest() *RequestInfo { return &RequestInfo{ID: rand.Text()[:12]} }
 
 // OnFinish sets what writes the request's line: line is called while the handler
@@ -54,13 +54,13 @@ func (t *RequestInfo) Finish() {
 
 // WithRequest returns a context with t for a request.
 func WithRequest(ctx context.Context, t *RequestInfo) context.Context {
-	return context.WithValue(ctx, trailKey{}, t)
+	return context.WithValue(ctx, requestKey{}, t)
 }
 
-// FromContext returns the trail of the request that ctx belongs to. Without one, what is
+// FromContext returns the info of the request that ctx belongs to. Without one, what is
 // written to it is lost.
 func FromContext(ctx context.Context) *RequestInfo {
-	if t, ok := ctx.Value(trailKey{}).(*RequestInfo); ok {
+	if t, ok := ctx.Value(requestKey{}).(*RequestInfo); ok {
 		return t
 	}
 	return &RequestInfo{}
