@@ -43,7 +43,17 @@ func (a *api) open(r *http.Request) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.hub.Open(r.Context(), v.ID)
+	return a.openFor(r, v.ID)
+}
+
+// openFor is open for a visitor who is known.
+func (a *api) openFor(r *http.Request, visitor string) (*session.Session, error) {
+	sess, err := a.hub.Open(r.Context(), visitor)
+	if err != nil {
+		return nil, err
+	}
+	sess.Asked(clientip.Whole(clientip.Of(r)))
+	return sess, nil
 }
 
 // showSession tells where the session stands: GET /v1/session.

@@ -73,6 +73,7 @@ var (
 	SessionQuota   = &Problem{429, "session_quota", "Too many conversations", "Too many new conversations from this address; try again later.", 0}
 	Internal       = &Problem{500, "internal", "Something went wrong", "Something went wrong on our side.", 0}
 	Upstream       = &Problem{502, "upstream_failed", "The agent did not answer", "The agent could not be reached; try again.", 0}
+	Refused        = &Problem{502, "upstream_refused", "The agent refused", "The agent does not allow this.", 0}
 	UpstreamSlow   = &Problem{504, "upstream_timeout", "The agent took too long", "The agent did not answer in time; try again.", 0}
 	Booting        = &Problem{503, "session_booting", "Waking the agent", "The agent is waking up, usually in under a minute; try again shortly.", 3 * time.Second}
 	Unavailable    = &Problem{503, "upstream_unavailable", "The agent is unavailable", "The agent is unavailable at the moment; try again shortly.", 5 * time.Second}
@@ -113,7 +114,7 @@ func Of(err error) *Problem {
 		return Unavailable.After(wait)
 	}
 	if errors.Is(err, upstream.ErrKeyRefused) { // before the client's own error, which wraps it
-		return Unavailable.After(time.Minute)
+		return Unavailable.After(10 * time.Second) // when the key is tried again
 	}
 	if e, ok := errors.AsType[*anyframe.Error](err); ok {
 		return upstreamProblem(e)
@@ -138,7 +139,7 @@ func CodeOf(err error) string {
 func upstreamProblem(e *anyframe.Error) *Problem {
 	switch {
 	case errors.Is(e, anyframe.ErrUnauthorized), errors.Is(e, anyframe.ErrForbidden):
-		return Unavailable.After(time.Minute)
+		return Refused // this call alone: the key is good
 	case errors.Is(e, anyframe.ErrRateLimited):
 		wait := 5 * time.Second
 		if e.RetryAfter != nil {

@@ -17,7 +17,7 @@ const readWait = 10 * time.Second
 // rows reads a page of AnyFrame's transcript. A session that AnyFrame no longer knows
 // has none.
 func (s *Session) rows(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWait)
+	ctx, cancel := context.WithTimeout(s.calls(ctx), readWait)
 	defer cancel()
 	done, err := s.hub.reading(ctx)
 	if err != nil {
