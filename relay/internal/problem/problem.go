@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // Problem is a refusal as told to a visitor: an RFC 9457 document with one

@@ -13,8 +13,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
-	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
@@ -24,7 +24,7 @@ type Session struct {
 	hub     *Hub
 	visitor string
 	caller  *upstream.Caller // the visitor, to what guards the calls to AnyFrame
-	opened  time.Time // when this process began to hold it
+	opened  time.Time        // when this process began to hold it
 
 	conv atomic.Pointer[conversation.Conversation] // the present one; replaced, never changed
 	view atomic.Pointer[View]                      // of the present moment; set under sandbox.mu
@@ -35,6 +35,7 @@ type Session struct {
 	record  record
 	sandbox sandbox
 	reader  reader
+	reach   reach
 	queue   queue
 	devices devices
 	writer  writer
@@ -46,6 +47,7 @@ func newSession(h *Hub, visitor string) *Session {
 	s := &Session{hub: h, visitor: visitor, caller: upstream.NewCaller(visitor), opened: time.Now()}
 	s.record.io = make(chan struct{}, 1)
 	s.sandbox.init()
+	s.reach.init()
 	s.seat = h.gate.Seat(visitor, s.rank, func() bool { return s.View().Status == event.StatusRunning })
 	c := s.newConversation(store.Session{})
 	s.become(c, event.StatusNone)

@@ -39,11 +39,15 @@ func (s *Session) Rows(c *conversation.Conversation) conversation.RowReader {
 }
 
 // Page returns what visitors see of at most limit rows of the present conversation after
-// the one numbered since, and the number to go on from, nil at the end.
+// the one numbered since, and the number to go on from, nil at the end. Beyond AnyFrame's
+// log there are none.
 func (s *Session) Page(ctx context.Context, since int64, limit int) (items []event.Item, epoch int64, next *int64, err error) {
 	c := s.conv.Load()
 	if c.ID() == "" {
 		return nil, c.Epoch(), nil, nil
+	}
+	if known, err := s.reaches(ctx, c, since); err != nil || !known {
+		return nil, c.Epoch(), nil, err
 	}
 	items, next, err = c.Page(ctx, s.Rows(c), since, limit)
 	return items, c.Epoch(), next, err
@@ -51,8 +55,7 @@ func (s *Session) Page(ctx context.Context, since int64, limit int) (items []eve
 
 // Known reports whether AnyFrame's log of the conversation reaches the event numbered seq.
 func (s *Session) Known(ctx context.Context, seq int64) (bool, error) {
-	rows, err := s.rows(ctx, s.conv.Load(), seq-1, 1)
-	return len(rows) > 0, err
+	return s.reaches(ctx, s.conv.Load(), seq)
 }
 
 // fill gives the conversation the events between two seqs that the stream left out, as
