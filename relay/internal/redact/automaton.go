@@ -89,7 +89,7 @@ func (n *nfa) classes() (class [256]uint8, examples []byte) {
 	for c := range 256 {
 		key := make([]byte, (len(n.insts)+7)/8)
 		for pc := range n.insts {
-			if n.takes(uint32(pc), byte(c)) { //nolint:gosec // a few thousand
+			if n.takes(uint32(pc), byte(c)) {
 				key[pc/8] |= 1 << (pc % 8)
 			}
 		}
@@ -105,12 +105,8 @@ func (n *nfa) classes() (class [256]uint8, examples []byte) {
 }
 
 func (n *nfa) takes(pc uint32, c byte) bool {
-	switch in := &n.insts[pc]; in.Op {
-	case syntax.InstRune, syntax.InstRune1:
-		return c < 0x80 && in.MatchRune(rune(c))
-	default:
-		return false
-	}
+	in := &n.insts[pc]
+	return (in.Op == syntax.InstRune || in.Op == syntax.InstRune1) && c < 0x80 && in.MatchRune(rune(c))
 }
 
 // determinize makes a state of every set of places that the patterns can be at, at

@@ -105,12 +105,12 @@ func numbers(text string) []pattern {
 		decimal = append(decimal, fmt.Sprintf("0*%d", c))
 		bits = append(bits, fmt.Sprintf("(?:0b)?%08b", c))
 	}
-	words := []string{ // the text begins with the first byte of a word, or with the second
-		strings.Join(swapped(text), between+"*"),
+	all := []string{
+		strings.Join(hex, between+"*"), strings.Join(bits, between+"*"),
+		strings.Join(octal, between+"+"), strings.Join(decimal, between+"+"),
+		strings.Join(swapped(text), between+"*"), // it begins with the first byte of a word
 		hexOf(text[0]) + anyByte + between + "*" + strings.Join(swapped(text[1:]), between+"*"),
 	}
-	all := append(words, strings.Join(hex, between+"*"), strings.Join(bits, between+"*"),
-		strings.Join(octal, between+"+"), strings.Join(decimal, between+"+"))
 	patterns := make([]pattern, 0, len(all))
 	for _, expr := range all {
 		patterns = append(patterns, pattern{expr, spaced})

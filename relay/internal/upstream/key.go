@@ -72,13 +72,11 @@ func (g *Guard) me(next http.RoundTripper, r *http.Request) keyState {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTimeout)
 	defer cancel()
 	base, _, _ := strings.Cut(r.URL.Path, "/api/")
-	target := *r.URL
-	target.Path, target.RawPath, target.RawQuery = base+"/api/"+opMe, "", ""
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return keyUnknown
-	}
-	for _, name := range []string{"Authorization", "User-Agent", "Accept"} {
+	req := r.Clone(ctx)
+	req.Method, req.Body, req.GetBody, req.ContentLength = http.MethodGet, nil, nil, 0
+	req.URL.Path, req.URL.RawPath, req.URL.RawQuery = base+"/api/"+opMe, "", ""
+	req.Header = http.Header{"Accept": {"application/json"}}
+	for _, name := range []string{"Authorization", "User-Agent"} {
 		req.Header[name] = r.Header[name]
 	}
 	res, _, err := g.send(next, req, opMe)
