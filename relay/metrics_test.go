@@ -123,7 +123,10 @@ func TestMetrics_UpstreamFailures_CountedByCause(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil)
 	v := r.visitor()
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusUnauthorized, Op: anyframetest.OpCreate})
+	r.plane.Inject(
+		anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusUnauthorized, Op: anyframetest.OpCreate},
+		anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusUnauthorized, Op: anyframetest.OpMe},
+	)
 	if a := v.do("POST", "/v1/messages", `{"text":"hello"}`); a.code() != "upstream_unavailable" {
 		t.Fatalf("with a refused key: got %d %s", a.status, a.body)
 	}

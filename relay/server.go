@@ -150,27 +150,33 @@ func (s *Server) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// watchKey tries a key that is refused again every minute, so that mending it
-// needs no restart.
+// A refused key is tried again every retryKey for the first quickKeyTries times, and
+// every minute after that.
+const (
+	retryKey      = 10 * time.Second
+	quickKeyTries = 30
+)
+
+// watchKey asks AnyFrame for the key's account at the start, and again for as long as
+// the key is refused, so that mending it needs no restart. It ends with ctx.
 func (s *Server) watchKey(ctx context.Context) {
-	for attempt := 0; ; attempt++ {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
 		_, err := s.client.Me(ctx, anyframe.CallRetries(-1))
-		wait := time.Minute
-		if err != nil && !s.guard.KeyRefused() {
-			wait = backoff.Delay(attempt, time.Minute) // AnyFrame is not there yet
+		var wait <-chan time.Time // forever: the key is good
+		switch {
+		case s.guard.KeyRefused() && attempt < quickKeyTries:
+			wait = time.After(retryKey)
+		case s.guard.KeyRefused():
+			wait = time.After(time.Minute)
+		case err != nil:
+			wait = time.After(backoff.Delay(attempt, time.Minute)) // AnyFrame is not there yet
 		}
-		if err == nil {
-			attempt = 0
-		}
-		if backoff.Sleep(ctx, wait); ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			for !s.guard.KeyRefused() { // nothing to watch for as long as calls succeed
-				if backoff.Sleep(ctx, 5*time.Second); ctx.Err() != nil {
-					return
-				}
-			}
+		select {
+		case <-wait:
+		case <-s.guard.Refusals():
+			attempt = -1
+			backoff.Sleep(ctx, retryKey)
+		case <-ctx.Done():
 		}
 	}
 }

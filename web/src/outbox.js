@@ -204,7 +204,7 @@ export function delay(problem, attempt, spent) {
   const backoff = Math.min(20_000, 1000 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
   if (problem.status === 0) return attempt < maxAttempts ? backoff : null;
   const passes = [408, 429, 500, 502, 503, 504].includes(problem.status);
-  if (!passes || spent > maxPatience) return null;
+  if (!passes || problem.code === "upstream_refused" || spent > maxPatience) return null;
   if (problem.retryAfter !== null) return problem.retryAfter * 1000 + Math.random() * 400;
   return problem.status === 503 || problem.status === 429 || attempt < maxAttempts ? backoff : null;
 }

@@ -101,4 +101,6 @@ test("how long to wait follows the relay's word, then patience ends", () => {
   assert.equal(wait("unreachable", 0, null, 5, 0), null);
   assert.equal(wait("session_booting", 503, 5, 1, 3600_000), null);
   assert.equal(wait("turn_conflict", 409, null, 1, 0), null);
+  assert.ok(wait("upstream_failed", 502, null, 1, 0) > 0);
+  assert.equal(wait("upstream_refused", 502, null, 1, 0), null);
 });

@@ -1,6 +1,7 @@
 package clientip
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 
@@ -63,6 +64,10 @@ func Of(r *http.Request) string {
 	}
 	return httprate.CanonicalizeIP(ip)
 }
+
+// Whole is the network that an address belongs to: the /48 of an IPv6 address, and
+// any other address itself.
+func Whole(addr string) string { return cmp.Or(Network(addr), addr) }
 
 // Network is the /48 of an IPv6 address, empty for any other.
 func Network(addr string) string {

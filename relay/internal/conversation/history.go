@@ -5,12 +5,10 @@ import (
 	"context"
 	"iter"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
-	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
@@ -101,12 +99,12 @@ func (t *translator) decode(row anyframe.ChatEvent) []event.Item {
 }
 
 // joinText makes a translator that begins with page in the middle of a block go on
-// masking from what came before, if page may begin in the middle of a key.
+// masking from what came before, if page begins in the middle of a block.
 func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, rows RowReader) error {
 	if t.start == 0 || len(page) == 0 {
 		return nil
 	}
-	if text := deltaText(page[0].Event()); text == "" || utf8.RuneStart(text[0]) && surrogate(text) == 0 && !redact.ContinuesKey(text[0]) {
+	if deltaText(page[0].Event()) == "" {
 		return nil
 	}
 	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)

@@ -74,7 +74,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 			return err
 		}
 	}
-	sess, err := a.hub.Open(r.Context(), v.ID)
+	sess, err := a.openFor(r, v.ID)
 	if err != nil {
 		return err
 	}

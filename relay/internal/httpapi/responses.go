@@ -40,7 +40,7 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	if err := a.limits.Message(r.Context(), v.ID); err != nil {
 		return err
 	}
-	sess, err := a.hub.Open(r.Context(), v.ID)
+	sess, err := a.openFor(r, v.ID)
 	if err != nil {
 		return err
 	}

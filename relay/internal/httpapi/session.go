@@ -40,7 +40,17 @@ func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
 func (a *api) open(r *http.Request) (*session.Session, error) {
-	return a.hub.Open(r.Context(), visitorOf(r).ID)
+	return a.openFor(r, visitorOf(r).ID)
+}
+
+// openFor is open for a visitor who is known.
+func (a *api) openFor(r *http.Request, visitor string) (*session.Session, error) {
+	sess, err := a.hub.Open(r.Context(), visitor)
+	if err != nil {
+		return nil, err
+	}
+	sess.Asked(clientip.Whole(clientip.Of(r)))
+	return sess, nil
 }
 
 // showSession tells where the session stands: GET /v1/session.

@@ -75,6 +75,7 @@ var (
 	SessionQuota   = &Problem{429, "session_quota", "Too many conversations", "Too many new conversations were started from your network. Try again later.", 0}
 	Internal       = &Problem{500, "internal", "Something went wrong", "An unexpected error occurred. Try again.", 0}
 	Upstream       = &Problem{502, "upstream_failed", "Agent not reachable", "The agent could not be reached. Try again.", 0}
+	Refused        = &Problem{502, "upstream_refused", "Not allowed", "The agent does not allow this.", 0}
 	UpstreamSlow   = &Problem{504, "upstream_timeout", "Agent timed out", "The agent took too long to respond. Try again.", 0}
 	Booting        = &Problem{503, "session_booting", "Agent starting", "The agent is starting, which usually takes less than a minute. Try again shortly.", 3 * time.Second}
 	Unavailable    = &Problem{503, "upstream_unavailable", "Agent unavailable", "The agent is temporarily unavailable. Try again shortly.", 5 * time.Second}
@@ -116,7 +117,7 @@ func Of(err error) *Problem {
 		return Unavailable.After(wait)
 	}
 	if errors.Is(err, upstream.ErrKeyRefused) { // before the client's own error, which wraps it
-		return Unavailable.After(time.Minute)
+		return Unavailable.After(10 * time.Second) // when the key is tried again
 	}
 	if e, ok := errors.AsType[*anyframe.Error](err); ok {
 		return upstreamProblem(e)
@@ -141,7 +142,7 @@ func CodeOf(err error) string {
 func upstreamProblem(e *anyframe.Error) *Problem {
 	switch {
 	case errors.Is(e, anyframe.ErrUnauthorized), errors.Is(e, anyframe.ErrForbidden):
-		return Unavailable.After(time.Minute)
+		return Refused // this call alone: the key is good
 	case errors.Is(e, anyframe.ErrRateLimited):
 		wait := 5 * time.Second
 		if e.RetryAfter != nil {

@@ -2,231 +2,214 @@ package redact
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"slices"
 	"strings"
+	"sync"
 )
 
-// No key of AnyFrame's reaches a visitor in the agent's words, or in anybody's:
-// of what begins with afm_ only that is shown. The words come in pieces, so a
-// masker goes through them like a pen that never lifts: what it makes of a
-// character depends on those before it and on none after. So nothing is held
-// back, and a block that equals its deltas still does when both are masked,
-// wherever those were cut.
+// No key of AnyFrame's reaches a visitor in the agent's words, or in anybody's: of what
+// begins with afm_ only that is shown. The words come in pieces, and what a masker makes
+// of a byte depends only on the bytes before it. So a block that equals its deltas still
+// does when both are masked, wherever those were cut. What stands between the numbers of
+// a key is held back until it is known whether the key goes on; nothing else is.
 
 // masked stands for what is not shown of a key.
 const masked = "…"
 
-// anyKey is what AnyFrame's keys begin with, and as Markdown and JSON write that.
-var anyKey = []string{"afm_", `afm\_`, `afm\\_`}
+// Patterns finds where keys begin. It is safe for concurrent use.
+type Patterns struct{ automaton *automaton }
 
-// KeyPatterns are what keys begin with: AnyFrame's, ours if it is another's, and
-// ours in the encodings that commands print it in.
-func KeyPatterns(key Secret) *Patterns { return newPatterns(patternsOf(key)) }
+// compiled holds the patterns of the last keys that were asked for, which take some
+// milliseconds to compile.
+var compiled struct {
+	sync.Mutex
+	byKey map[Secret]*Patterns
+}
 
-func patternsOf(key Secret) []string {
-	own := string(key)
-	if len(own) < 8 {
-		return anyKey
+const maxCompiled = 16
+
+// KeyPatterns are what keys begin with: AnyFrame's, and ours if it is another's, in all
+// writings in which each character is there by itself; and ours in the codes that
+// commands print it in.
+func KeyPatterns(key Secret) *Patterns {
+	compiled.Lock()
+	defer compiled.Unlock()
+	if p := compiled.byKey[key]; p != nil {
+		return p
 	}
-	head := own[:len(own)/2]
-	patterns := slices.Clone(anyKey)
-	if strings.HasPrefix(own, anyKey[0]) {
-		head = own[:min(len(anyKey[0])+2, len(own))] // what all keys begin with, and as much as makes it ours
-	} else {
-		patterns = append(patterns, head)
+	if len(compiled.byKey) >= maxCompiled || compiled.byKey == nil {
+		compiled.byKey = map[Secret]*Patterns{}
 	}
-	return append(patterns, encodings(head)...)
+	p := &Patterns{compile(patternsOf(string(key)))}
+	compiled.byKey[key] = p
+	return p
 }
 
-// Patterns is some patterns, and a quick look for them.
-type Patterns struct {
-	all []string
-	// first tells which patterns have a character at their first three places, a bit
-	// for each; those that share one are taken for each other.
-	first [3][256]uint8
-}
-
-func newPatterns(all []string) *Patterns {
-	m := &Patterns{all: all}
-	for i, mark := range all {
-		for place := range m.first {
-			for c := range 256 {
-				if place >= len(mark) || mark[place] == byte(c) {
-					m.first[place][c] |= 1 << (i % 8)
-				}
-			}
-		}
-	}
-	return m
-}
-
-// mayMatch reports whether a mark may be in text, or begin at its end.
-func (m *Patterns) mayMatch(text string) bool {
-	for i := range len(text) {
-		those := m.first[0][text[i]]
-		for place := 1; place < len(m.first) && those != 0 && i+place < len(text); place++ {
-			those &= m.first[place][text[i+place]]
-		}
-		if those != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// encodings are the forms of a text that is not at the end of what is encoded.
-func encodings(text string) []string {
-	var all []string
-	for before := range 3 { // base64 depends on where the text begins
-		coded := base64.RawStdEncoding.EncodeToString([]byte("\x00\x00"[:before] + text))
-		coded = coded[(before*8+5)/6 : (before+len(text))*8/6] // the characters that are the text's alone
-		all = append(all, coded, strings.NewReplacer("+", "-", "/", "_").Replace(coded))
-	}
-	digits := hex.EncodeToString([]byte(text))
-	percent := "%" + strings.ReplaceAll(fmt.Sprintf("% x", text), " ", "%")
-	all = append(all, digits, strings.ToUpper(digits), percent, strings.ToUpper(percent))
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// inKey reports whether keys may hold c.
-func inKey(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
-}
-
-// inEncodedKey reports whether a key may hold c that is encoded.
-func inEncodedKey(c byte) bool { return inKey(c) || strings.IndexByte("+/=%", c) >= 0 }
-
-// isSeparator reports whether c may stand between two characters of a key: what
-// escapes the next, and ends of lines, in which long encodings come.
-func isSeparator(c byte) bool { return c == '\\' || c == '\n' || c == '\r' }
-
-// ContinuesKey reports whether a key that began in an earlier piece of text may go
-// on with c.
-func ContinuesKey(c byte) bool { return inEncodedKey(c) || isSeparator(c) }
-
-// Masker is how far into a key each mark has got. The zero masker is at the
-// beginning of a text.
+// Masker is how far into a key a text is. The zero masker is at the beginning of a text.
 type Masker struct {
-	states  []matchState
-	partial bool // one of them has begun
-}
-
-type matchState struct {
-	matched string // the end of what came, as far as the mark may begin with it
-	inside  bool   // the mark is complete, and what follows belongs to the key
-	shown   bool   // that something follows has been shown
-	escaped bool   // the last character was a backslash
+	state  uint16  // of the automaton
+	open   writing // the ways in which a key may be going on; 0: there is none
+	shown  bool    // that something follows the key's beginning has been shown
+	plain  plainKey
+	coded  codedKey
+	spaced spacedKey
+	held   []byte // what is shown if the key does not go on
 }
 
 // Reset begins another text.
-func (m *Masker) Reset() { clear(m.states) }
+func (m *Masker) Reset() { *m = Masker{} }
 
 // Next masks the piece of text that comes next.
 func (m *Masker) Next(patterns *Patterns, text string) string {
-	if !m.partial && !patterns.mayMatch(text) { // nearly always
-		return text
-	}
-	if len(m.states) != len(patterns.all) {
-		m.states = make([]matchState, len(patterns.all))
-	}
-	m.partial = false
-	for i, mark := range patterns.all {
-		text = m.states[i].next(mark, text)
-		m.partial = m.partial || m.states[i].inside || m.states[i].matched != ""
-	}
-	return text
-}
-
-func (s *matchState) next(mark, text string) string {
-	if !s.inside && s.matched == "" && !strings.Contains(text, mark) {
-		s.matched = partialMatch(mark, text)
-		return text
+	from := 0
+	if m.open == 0 {
+		if from = m.find(patterns.automaton, text); from < 0 { // nearly always
+			return text
+		}
 	}
 	var out strings.Builder
-	for text != "" {
-		if s.inside {
-			text = s.maskRest(mark, text, &out)
-			continue
-		}
-		i := strings.Index(s.matched+text, mark)
-		if i < 0 {
-			s.matched = partialMatch(mark, s.matched+text)
-			out.WriteString(text)
-			break
-		}
-		end := i + len(mark) - len(s.matched)
-		out.WriteString(text[:end])
-		*s, text = matchState{inside: true}, text[end:]
+	out.WriteString(text[:from])
+	for i := from; i < len(text); i++ {
+		m.next(patterns.automaton, text[i], &out)
 	}
 	return out.String()
 }
 
-// maskRest goes on inside a key and returns what follows it. What is ours in an
-// encoding goes on in the next line.
-func (s *matchState) maskRest(mark, text string, out *strings.Builder) (rest string) {
-	in := inKey
-	coded := !slices.Contains(anyKey, mark)
-	if coded {
-		in = inEncodedKey
-	}
-	for i := range len(text) {
-		switch c := text[i]; {
-		case s.escaped && c != '_' && c != '-' && c != '/' && c != '\\', !in(c) && c != '\\' && (!coded || !isSeparator(c)):
-			s.inside = false
-			return text[i:]
-		case isSeparator(c):
-			out.WriteByte(c)
-			s.escaped = c == '\\'
-		default:
-			s.escaped = false
-			if !s.shown {
-				out.WriteString(masked)
-				s.shown = true
-			}
+// find goes to just after the first beginning of a key, and returns where that is, -1
+// if there is none.
+func (m *Masker) find(a *automaton, text string) int {
+	state := m.state
+	for i := 0; i < len(text); i++ {
+		if state == 0 && a.stays[text[i]] {
+			continue
+		}
+		state = a.step(state, text[i])
+		if ends := a.ends[state]; ends != 0 {
+			m.state, m.shown = state, false
+			m.begin(ends)
+			return i + 1
 		}
 	}
-	return ""
+	m.state = state
+	return -1
 }
 
-// partialMatch returns the longest end of text that mark begins with and goes on from.
-func partialMatch(mark, text string) string {
-	end := text[len(text)-min(len(mark)-1, len(text)):]
-	for {
-		i := strings.IndexByte(end, mark[0])
-		if i < 0 {
-			return ""
+// begin notes that a key has begun in these ways.
+func (m *Masker) begin(ends writing) {
+	m.open |= ends
+	if ends&plain != 0 {
+		m.plain = plainKey{}
+	}
+	if ends&coded != 0 {
+		m.coded = codedKey{}
+	}
+	if ends&spaced != 0 {
+		m.spaced = spacedKey{}
+	}
+}
+
+func (m *Masker) next(a *automaton, c byte, out *strings.Builder) {
+	if m.open == 0 {
+		out.WriteByte(c)
+	} else {
+		m.inKey(c, out)
+	}
+	m.state = a.step(m.state, c)
+	if ends := a.ends[m.state]; ends != 0 {
+		if m.open == 0 {
+			m.shown = false
 		}
-		if end = end[i:]; strings.HasPrefix(mark, end) {
-			return end
+		m.begin(ends)
+	}
+}
+
+// inKey writes what is shown of a byte after the beginning of a key. The key is over
+// when it is in no writing.
+func (m *Masker) inKey(c byte, out *strings.Builder) {
+	most := over
+	for _, way := range [...]struct {
+		is   writing
+		next func(byte) verdict
+	}{{plain, m.plain.next}, {coded, m.coded.next}, {spaced, m.spaced.next}} {
+		if m.open&way.is == 0 {
+			continue
 		}
-		end = end[1:]
+		v := way.next(c)
+		if v == over {
+			m.open &^= way.is
+		}
+		most = max(most, v)
+	}
+	switch most {
+	case hidden:
+		m.held = m.held[:0]
+		if !m.shown {
+			out.WriteString(masked)
+			m.shown = true
+		}
+	case holds:
+		m.held = append(m.held, c)
+	case shows, over:
+		out.Write(m.held)
+		m.held = m.held[:0]
+		out.WriteByte(c)
 	}
 }
 
 // Text masks a whole text.
 func Text(patterns *Patterns, text string) string { return new(Masker).Next(patterns, text) }
 
-// JSON masks the texts of a JSON document, however they are escaped.
+// JSON masks the texts of a JSON document, however they are escaped. It returns nil if a
+// key goes over several of them.
 func JSON(patterns *Patterns, raw json.RawMessage) json.RawMessage {
-	if bytes.Contains(raw, []byte(`\u00`)) { // an escape may stand for any character of a key
-		var v any
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.UseNumber()
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if dec.Decode(&v) != nil || enc.Encode(v) != nil {
-			return nil
-		}
-		raw = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	}
-	if !slices.ContainsFunc(patterns.all, func(m string) bool { return bytes.Contains(raw, []byte(m)) }) {
+	spread := new(Masker).find(patterns.automaton, string(raw)) >= 0
+	if !spread && bytes.IndexByte(raw, '\\') < 0 {
 		return raw
 	}
-	return json.RawMessage(Text(patterns, string(raw)))
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if dec.Decode(&v) != nil {
+		return nil
+	}
+	v, changed := maskStrings(patterns, v)
+	if !changed {
+		if spread {
+			return nil
+		}
+		return raw
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(v) != nil {
+		return nil
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// maskStrings masks the strings in a decoded JSON value, names of members included, and
+// reports whether one of them was changed.
+func maskStrings(patterns *Patterns, v any) (out any, changed bool) {
+	switch v := v.(type) {
+	case string:
+		text := Text(patterns, v)
+		return text, text != v
+	case []any:
+		for i := range v {
+			var c bool
+			v[i], c = maskStrings(patterns, v[i])
+			changed = changed || c
+		}
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for name, value := range v {
+			value, c := maskStrings(patterns, value)
+			text := Text(patterns, name)
+			changed = changed || c || text != name
+			clean[text] = value
+		}
+		return clean, changed
+	}
+	return v, changed
 }

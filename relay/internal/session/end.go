@@ -13,6 +13,7 @@ import (
 // End terminates the sandbox; the next turn begins another epoch. Turns on their way
 // finish first.
 func (s *Session) End(ctx context.Context) error {
+	ctx = s.calls(ctx)
 	t := s.queue.Enter(func() {})
 	defer t.Leave()
 	<-t.First() // each ticket before it is given back in bounded time
@@ -68,7 +69,7 @@ func (s *Session) End(ctx context.Context) error {
 // terminate ends a sandbox, trying again while AnyFrame is in trouble, and reports
 // whether it could. One that cannot be ended goes to sleep by itself after its idle time.
 func (s *Session) terminate(id string) (ended bool) {
-	ctx, cancel := context.WithTimeout(s.hub.ctx, s.hub.IdleTimeout)
+	ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 	defer cancel()
 	err := upstream.Retry(ctx, func() error {
 		_, err := s.hub.Client.Sessions.Terminate(ctx, id)

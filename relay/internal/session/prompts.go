@@ -23,6 +23,7 @@ const claimFor = time.Minute
 // Answer sends a visitor's answer to AnyFrame, at most once over all tabs and replicas:
 // whoever gets the prompt's note from open to claimed sends it.
 func (s *Session) Answer(ctx context.Context, id, text, decision string) error {
+	ctx = s.calls(ctx)
 	c := s.conv.Load()
 	l := c.Ledger()
 	p, err := l.StoredPrompt(ctx, id)

@@ -133,7 +133,7 @@ func (s *Session) start() bool {
 		return true
 	}
 	p := &pump{sess: s, done: make(chan struct{}), connected: make(chan struct{})}
-	p.ctx, p.cancel = context.WithCancel(s.hub.ctx)
+	p.ctx, p.cancel = context.WithCancel(s.calls(s.hub.ctx))
 	if !s.hub.members.Go(p.work) {
 		p.cancel()
 		return false

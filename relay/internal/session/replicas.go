@@ -106,6 +106,7 @@ func (s *Session) resync() {
 // probe asks AnyFrame whether the sandbox of a silent session still runs, and ends the
 // pump of one that does not.
 func (s *Session) probe(ctx context.Context) error {
+	ctx = s.calls(ctx)
 	p, call := s.reader.current()
 	c := s.conv.Load()
 	if p == nil || call != nil || s.View().Status != event.StatusRunning || time.Since(s.confirmed()) <= s.hub.Tuning.ProbeAfter {

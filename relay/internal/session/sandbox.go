@@ -132,6 +132,7 @@ func (s *Session) confirmed() time.Time {
 // Look asks AnyFrame where the session stands, once, and starts to read its stream if
 // it is awake. It never wakes it.
 func (s *Session) Look(ctx context.Context) error {
+	ctx = s.calls(ctx)
 	select {
 	case s.sandbox.looking <- struct{}{}:
 		defer func() { <-s.sandbox.looking }()
@@ -186,6 +187,7 @@ func (s *Session) Look(ctx context.Context) error {
 // Ensure returns nil when the sandbox runs, else the call that gets it running. A new
 // session counts against those that addr may have. What can be refused at once is.
 func (s *Session) Ensure(ctx context.Context, addr string) (*Call, error) {
+	ctx = s.calls(ctx)
 	if call := s.reader.join(addr); call != nil {
 		return call, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/turnqueue"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // Session is one visitor's chat: at most one session of AnyFrame's at a time, and the
@@ -24,7 +25,8 @@ import (
 type Session struct {
 	hub     *Hub
 	visitor string
-	opened  time.Time // when this process began to hold it
+	caller  *upstream.Caller // the visitor, to what guards the calls to AnyFrame
+	opened  time.Time        // when this process began to hold it
 
 	conv atomic.Pointer[conversation.Conversation] // the present one; replaced, never changed
 	view atomic.Pointer[View]                      // of the present moment; set under sandbox.mu
@@ -35,6 +37,7 @@ type Session struct {
 	record  record
 	sandbox sandbox
 	reader  reader
+	reach   reach
 	queue   turnqueue.Queue
 	devices devices
 	writer  writer
@@ -44,13 +47,14 @@ type Session struct {
 }
 
 func newSession(h *Hub, visitor string) *Session {
-	s := &Session{hub: h, visitor: visitor, opened: time.Now()}
+	s := &Session{hub: h, visitor: visitor, caller: upstream.NewCaller(visitor), opened: time.Now()}
 	s.record.io = make(chan struct{}, 1)
 	s.intake = intake.Intake{
 		Options: &h.intake, Log: s.logger, Guard: s.guard,
 		Learned: func(c *conversation.Conversation, e conversation.Effect) { s.writer.add(s, c, e) },
 	}
 	s.sandbox.init()
+	s.reach.init()
 	s.seat = h.gate.Seat(visitor, s.rank, func() bool { return s.View().Status == event.StatusRunning })
 	c := s.newConversation(store.Session{})
 	s.become(c, event.StatusNone)
@@ -88,6 +92,12 @@ func (s *Session) Watchers() *eventlog.Watchers { return &s.watchers }
 
 // Conversation returns the present conversation.
 func (s *Session) Conversation() *conversation.Conversation { return s.conv.Load() }
+
+// Asked notes the network from which the visitor's last request came.
+func (s *Session) Asked(network string) { s.caller.From(network) }
+
+// calls returns a context for calls to AnyFrame that are made for the visitor.
+func (s *Session) calls(ctx context.Context) context.Context { return upstream.For(ctx, s.caller) }
 
 // Visitor returns whose session it is.
 func (s *Session) Visitor() string { return s.visitor }

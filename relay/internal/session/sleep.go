@@ -11,6 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // sleepWait is how long a pump may take to find its sandbox down.
@@ -24,6 +25,7 @@ func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 		return false, err
 	}
 	if rec.State == stateVoid && rec.UpstreamID != "" { // nobody can use it any more
+		ctx := upstream.For(ctx, upstream.NewCaller(a.Visitor))
 		if err := h.down(ctx, rec.UpstreamID); err != nil {
 			return false, err
 		}
@@ -34,6 +36,7 @@ func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 		return false, err
 	}
 	defer s.Close()
+	ctx = s.calls(ctx)
 	release, ok, err := s.reserve(ctx)
 	if err != nil || !ok {
 		return false, err
@@ -130,7 +133,7 @@ func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 		return
 	}
 	s.hub.members.Go(func() {
-		ctx, cancel := context.WithTimeout(s.hub.ctx, s.hub.IdleTimeout)
+		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 		defer cancel()
 		if err := s.hub.waitDown(ctx, id); err == nil {
 			s.seat.Release(since)

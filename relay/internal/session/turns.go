@@ -81,7 +81,7 @@ func (s *Session) Noted(ctx context.Context, key string) bool {
 // ticket says when it is its turn.
 func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key string, m Message) (got Accepted, repeated bool, err error) {
 	// The visitor may leave; a turn that has come this far goes on.
-	ctx = context.WithoutCancel(ctx)
+	ctx = s.calls(context.WithoutCancel(ctx))
 	turn, err := s.note(ctx, addr, key, m)
 	if err != nil {
 		return got, false, err

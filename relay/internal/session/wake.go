@@ -200,7 +200,7 @@ func (s *Session) running(ctx context.Context) error {
 
 // discard terminates a sandbox that is nobody's.
 func (s *Session) discard(id string) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.hub.UpstreamTimeout)
+	ctx, cancel := context.WithTimeout(s.calls(context.Background()), s.hub.UpstreamTimeout)
 	defer cancel()
 	if err := s.hub.down(ctx, id); err != nil {
 		s.logger().Warn("terminate a sandbox", "error", err)

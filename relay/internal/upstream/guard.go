@@ -5,12 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -19,68 +20,70 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-const (
-	breakerFailures = 5               // in a row
-	breakerOpenFor  = 5 * time.Second // then one request may try
+var (
+	// ErrKeyRefused stands for every call that is not made, or was refused, because
+	// AnyFrame refuses our key.
+	ErrKeyRefused = errors.New("AnyFrame refuses our key")
+	// errOpen stands for every call that the breaker does not let through.
+	errOpen = errors.New("AnyFrame is left alone because it fails")
 )
 
-// ErrKeyRefused stands for every call that isn't made because AnyFrame refuses
-// our key.
-var ErrKeyRefused = errors.New("AnyFrame refuses our key")
-
-// Guard stands between the client and AnyFrame: it counts every request, keeps
-// a dead AnyFrame from being hammered, and notices a refused key. It is the
-// innermost of all that a call goes through, so a call that it stops has
-// provably not been made.
+// Guard stands between the client and AnyFrame: it counts every request, keeps a
+// dead AnyFrame from being hammered, and notices a refused key. It is the innermost
+// of all that a call goes through, so a call that it stops has provably not been
+// made.
 type Guard struct {
-	metrics *telemetry.Metrics
-	log     *slog.Logger
-	breaker *gobreaker.TwoStepCircuitBreaker[any]
-	refused atomic.Bool // AnyFrame said 401 or 403 to our key
+	metrics  *telemetry.Metrics
+	log      *slog.Logger
+	breaker  breaker
+	refused  atomic.Bool   // GET /api/me was answered 401 or 403
+	refusals chan struct{} // receives when that begins
+
+	mu     sync.Mutex // so that one asks GET /api/me for all
+	asking *question  // nil while nobody asks
 }
 
-// NewGuard returns a guard that lets everything through.
+// NewGuard returns a guard that lets every call through.
 func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
-	g := &Guard{metrics: m, log: log}
-	g.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
-		Name:        "anyframe",
-		MaxRequests: 1,
-		Timeout:     breakerOpenFor,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			m.BreakerOpen.Set(0)
-			if to != gobreaker.StateClosed {
-				m.BreakerOpen.Set(1)
-			}
-			log.Warn("circuit breaker", "state", to.String())
-		},
-	})
+	g := &Guard{metrics: m, log: log, refusals: make(chan struct{}, 1)}
+	g.breaker.now = time.Now
+	g.breaker.changed = func(open bool) {
+		state := "closed"
+		m.BreakerOpen.Set(0)
+		if open {
+			state = "open"
+			m.BreakerOpen.Set(1)
+		}
+		log.Warn("circuit breaker", "state", state)
+	}
 	return g
 }
 
 // KeyRefused reports whether AnyFrame refuses our key.
 func (g *Guard) KeyRefused() bool { return g.refused.Load() }
 
+// Refusals returns a channel that receives when AnyFrame has begun to refuse our key.
+func (g *Guard) Refusals() <-chan struct{} { return g.refusals }
+
 // BreakerWait reports whether err comes from the open breaker, and how long to
 // stay away.
 func BreakerWait(err error) (time.Duration, bool) {
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+	if errors.Is(err, errOpen) {
 		return breakerOpenFor, true
 	}
 	return 0, false
 }
 
-// Unavailable reports whether err says that asking AnyFrame again right now is
-// of no use.
+// Unavailable reports whether err says that asking AnyFrame for anything right now
+// is of no use.
 func Unavailable(err error) bool {
 	_, open := BreakerWait(err)
-	return open || errors.Is(err, ErrKeyRefused) || errors.Is(err, anyframe.ErrUnauthorized) || errors.Is(err, anyframe.ErrForbidden)
+	return open || errors.Is(err, ErrKeyRefused)
 }
 
 // NeverSent reports whether the call that ended with err was provably not acted on.
 func NeverSent(err error) bool {
-	if _, open := BreakerWait(err); open || errors.Is(err, ErrKeyRefused) {
+	if Unavailable(err) {
 		return true
 	}
 	e, ok := errors.AsType[*anyframe.Error](err)
@@ -91,59 +94,108 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-var errUpstream5xx = errors.New("5xx")
-
 // Middleware wraps the client's transport.
 func (g *Guard) Middleware(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		op := operation(r.Method, r.URL.Path)
-		if g.refused.Load() && op != opMe {
+		if op == opMe { // which finds out how AnyFrame is
+			res, _, err := g.send(next, r, op)
+			return res, err
+		}
+		if g.refused.Load() {
 			return nil, ErrKeyRefused
 		}
-		done, err := g.breaker.Allow()
-		if err != nil {
-			return nil, err
-		}
-		ctx, span := telemetry.StartSpan(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
-		defer span.End()
-		start := time.Now()
-		res, err := next.RoundTrip(r.WithContext(ctx))
-		if err != nil {
-			if r.Context().Err() == nil || !errors.Is(context.Cause(r.Context()), context.Canceled) {
-				done(err)
-			} else {
-				done(context.Canceled)
+		if ok, try := g.breaker.allow(); !ok {
+			if try {
+				g.ask(next, r)
 			}
-			span.SetStatus(codes.Error, "no answer")
-			g.metrics.Upstream(op, "error", time.Since(start))
-			return nil, err
+			if !try || g.breaker.isOpen() {
+				return nil, errOpen
+			}
 		}
-		span.SetAttributes(attribute.Int("http.response.status_code", res.StatusCode))
-		g.metrics.Upstream(op, strconv.Itoa(res.StatusCode), time.Since(start))
-		if res.StatusCode >= http.StatusInternalServerError {
-			done(errUpstream5xx)
-		} else {
-			done(nil)
+		res, doubtful, err := g.send(next, r, op)
+		if doubtful {
+			g.ask(next, r)
 		}
-		g.noteKey(res.StatusCode)
-		return res, nil
+		if err == nil && refusesKey(res.StatusCode) && g.ask(next, r) == keyRefused {
+			_ = res.Body.Close() // it is not read
+			return nil, ErrKeyRefused
+		}
+		return res, err
 	})
 }
 
-// noteKey learns from any answer whether the key is good, and says so once.
-func (g *Guard) noteKey(code int) {
-	switch {
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		g.metrics.KeyRefused.Set(1)
-		if !g.refused.Swap(true) {
-			g.log.Error("AnyFrame refuses the key; check ANYFRAME_API_KEY", "status", code)
+// send makes a call and notes how it went. Doubtful says that AnyFrame may be down
+// for everybody.
+func (g *Guard) send(next http.RoundTripper, r *http.Request, op string) (res *http.Response, doubtful bool, err error) {
+	ctx, span := telemetry.StartSpan(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+	start := time.Now()
+	var conn connection
+	res, err = next.RoundTrip(r.WithContext(conn.trace(ctx)))
+	visitor, network := callerOf(ctx)
+	if err != nil {
+		switch conn.failure(r.Context(), err) {
+		case failedAlone:
+		case failedUsed:
+			g.breaker.lostUsed()
+		case failedLost:
+			doubtful = g.breaker.lost(op, visitor, network, start)
+		case failedAnyFrame:
+			doubtful = g.breaker.failed(op, visitor, network)
 		}
-	case code < http.StatusBadRequest:
-		if g.refused.Swap(false) {
-			g.metrics.KeyRefused.Set(0)
-			g.log.Info("AnyFrame accepts the key again")
-		}
+		span.SetStatus(codes.Error, "no answer")
+		g.metrics.Upstream(op, "error", time.Since(start))
+		return nil, doubtful, err
 	}
+	span.SetAttributes(attribute.Int("http.response.status_code", res.StatusCode))
+	g.metrics.Upstream(op, strconv.Itoa(res.StatusCode), time.Since(start))
+	if res.StatusCode >= http.StatusInternalServerError {
+		doubtful = g.breaker.failed(op, visitor, network)
+	} else {
+		g.breaker.succeeded(op)
+	}
+	if op == opMe {
+		g.noteKey(res.StatusCode)
+	}
+	return res, doubtful, nil
+}
+
+// connection is what became of the connection of one call.
+type connection struct{ got, used atomic.Bool }
+
+func (c *connection) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		c.got.Store(true)
+		c.used.Store(i.Reused)
+	}})
+}
+
+// How a call without an answer failed.
+type failureKind int
+
+const (
+	failedAlone    failureKind = iota // whoever made it has given up
+	failedUsed                        // the connection was lost, and had served other calls
+	failedLost                        // the connection was lost, and had served no other call before
+	failedAnyFrame                    // there was no connection, or no answer in time
+)
+
+// failure tells how a call failed that ended with err. Ctx is the caller's.
+func (c *connection) failure(ctx context.Context, err error) failureKind {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch {
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
+		return failedAlone
+	case ctx.Err() != nil, !c.got.Load(), ok && timeout.Timeout():
+		return failedAnyFrame
+	case c.used.Load():
+		return failedUsed
+	}
+	return failedLost
 }
 
 const opMe = "me"

@@ -104,6 +104,7 @@ export default {
     session_booting: "المساعد يستيقظ.",
     upstream_unavailable: "يتعذر الوصول إلى المساعد الآن.",
     upstream_failed: "لم يجب المساعد إجابة صحيحة.",
+    upstream_refused: "لا يسمح المساعد بذلك.",
     upstream_timeout: "لم يجب المساعد في الوقت المناسب.",
     at_capacity: "جميع الأماكن مشغولة الآن.",
     draining: "يُعاد تشغيل المحادثة.",

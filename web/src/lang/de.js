@@ -93,6 +93,7 @@ export default {
     session_booting: "Der Agent wacht auf.",
     upstream_unavailable: "Der Agent ist gerade nicht erreichbar.",
     upstream_failed: "Der Agent hat nicht richtig geantwortet.",
+    upstream_refused: "Der Agent lässt das nicht zu.",
     upstream_timeout: "Der Agent hat nicht rechtzeitig geantwortet.",
     at_capacity: "Gerade sind alle Plätze belegt.",
     draining: "Der Chat startet neu.",

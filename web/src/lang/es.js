@@ -93,6 +93,7 @@ export default {
     session_booting: "El agente se está despertando.",
     upstream_unavailable: "El agente no está disponible ahora.",
     upstream_failed: "El agente no respondió correctamente.",
+    upstream_refused: "El agente no lo permite.",
     upstream_timeout: "El agente no respondió a tiempo.",
     at_capacity: "Todas las plazas están ocupadas.",
     draining: "El chat se está reiniciando.",

@@ -93,6 +93,7 @@ export default {
     session_booting: "L’agent se réveille.",
     upstream_unavailable: "L’agent est injoignable pour l’instant.",
     upstream_failed: "L’agent n’a pas répondu correctement.",
+    upstream_refused: "L’agent ne le permet pas.",
     upstream_timeout: "L’agent n’a pas répondu à temps.",
     at_capacity: "Toutes les places sont prises.",
     draining: "Le chat redémarre.",

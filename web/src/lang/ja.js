@@ -93,6 +93,7 @@ export default {
     session_booting: "エージェントは起動中です。",
     upstream_unavailable: "今はエージェントに接続できません。",
     upstream_failed: "エージェントが正しく応答しませんでした。",
+    upstream_refused: "エージェントはこれを許可していません。",
     upstream_timeout: "エージェントの応答が間に合いませんでした。",
     at_capacity: "ただいま満席です。",
     draining: "チャットを再起動しています。",

@@ -93,6 +93,7 @@ export default {
     session_booting: "O agente está acordando.",
     upstream_unavailable: "O agente está indisponível no momento.",
     upstream_failed: "O agente não respondeu corretamente.",
+    upstream_refused: "O agente não permite isso.",
     upstream_timeout: "O agente não respondeu a tempo.",
     at_capacity: "Todos os lugares estão ocupados.",
     draining: "O chat está reiniciando.",

@@ -93,6 +93,7 @@ export default {
     session_booting: "助手正在唤醒。",
     upstream_unavailable: "目前无法连接助手。",
     upstream_failed: "助手没有正确回应。",
+    upstream_refused: "助手不允许此操作。",
     upstream_timeout: "助手没有及时回应。",
     at_capacity: "目前名额已满。",
     draining: "聊天正在重启。",

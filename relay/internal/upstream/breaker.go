@@ -1,0 +1,148 @@
+package upstream
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	breakerVisitors = 3               // at as many networks
+	breakerWindow   = time.Minute     // within which their calls fail
+	breakerInRow    = 5               // failures of anybody's until AnyFrame is asked for GET /api/me
+	breakerOpenFor  = 5 * time.Second // until GET /api/me is tried
+)
+
+// breaker decides whether AnyFrame is down for everybody.
+type breaker struct {
+	changed func(open bool) // called with mu held
+	now     func() time.Time
+
+	mu     sync.Mutex // all of it is one decision
+	open   bool
+	trial  time.Time // when the next call may find out whether AnyFrame is back
+	rows   []failure // at most one for each operation and visitor, and operation and network
+	inRow  int       // failures since the last success
+	asked  time.Time // when the failures in a row last made somebody ask
+	lostAt time.Time // when a connection was lost, zero after a success
+}
+
+// failure is the last failure of one visitor's calls of one kind.
+type failure struct {
+	op, visitor, network string
+	at                   time.Time
+}
+
+// allow reports whether a call may be made. With try, the caller is the one to find
+// out first whether AnyFrame is back.
+func (b *breaker) allow() (ok, try bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	if !b.open {
+		return true, false
+	}
+	if now.Before(b.trial) {
+		return false, false
+	}
+	b.trial = now.Add(breakerOpenFor)
+	return false, true
+}
+
+// isOpen reports whether calls are refused.
+func (b *breaker) isOpen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}
+
+// succeeded notes that AnyFrame has answered a call.
+func (b *breaker) succeeded(op string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inRow, b.lostAt = 0, time.Time{}
+	b.rows = slices.DeleteFunc(b.rows, func(f failure) bool { return f.op == op })
+	if op == opMe && b.open {
+		b.open, b.rows = false, nil
+		b.changed(false)
+	}
+}
+
+// failed notes that a call has failed. It reports whether the caller should ask for
+// GET /api/me.
+func (b *breaker) failed(op, visitor, network string) (ask bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fail(op, visitor, network)
+}
+
+// lost notes that a connection was lost on which AnyFrame had answered nothing, made
+// at the given time. It counts as a failure if another had been lost before it was
+// made: then AnyFrame loses all of them, and not those of one moment.
+func (b *breaker) lost(op, visitor, network string, made time.Time) (ask bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lostAt.IsZero() || made.Before(b.lostAt) {
+		b.noteLost()
+		return false
+	}
+	return b.fail(op, visitor, network)
+}
+
+// lostUsed notes that a connection was lost that had served before.
+func (b *breaker) lostUsed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.noteLost()
+}
+
+func (b *breaker) noteLost() {
+	if b.lostAt.IsZero() {
+		b.lostAt = b.now()
+	}
+}
+
+func (b *breaker) fail(op, visitor, network string) (ask bool) {
+	now := b.now()
+	b.note(failure{op, visitor, network, now})
+	b.inRow++
+	switch {
+	case op == opMe, b.everybodys():
+		b.trial = now.Add(breakerOpenFor)
+		if !b.open {
+			b.open = true
+			b.changed(true)
+		}
+	case !b.open && b.inRow >= breakerInRow && now.Sub(b.asked) >= breakerOpenFor:
+		b.asked = now
+		return true
+	}
+	return false
+}
+
+// note keeps f with those of the window.
+func (b *breaker) note(f failure) {
+	b.rows = slices.DeleteFunc(b.rows, func(g failure) bool { return f.at.Sub(g.at) > breakerWindow })
+	if f.visitor == "" || f.network == "" {
+		return
+	}
+	for i, g := range b.rows {
+		if g.op == f.op && (g.visitor == f.visitor || g.network == f.network) {
+			b.rows[i].at = f.at
+			return
+		}
+	}
+	b.rows = append(b.rows, f)
+}
+
+// everybodys reports whether enough visitors at enough networks are among the
+// failures.
+func (b *breaker) everybodys() bool {
+	visitors, networks := map[string]bool{}, map[string]bool{}
+	for _, f := range b.rows {
+		if !visitors[f.visitor] && !networks[f.network] {
+			visitors[f.visitor], networks[f.network] = true, true
+		}
+	}
+	return len(visitors) >= breakerVisitors
+}

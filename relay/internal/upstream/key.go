@@ -1,0 +1,111 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// askTimeout is how long GET /api/me may take when a call depends on it.
+const askTimeout = 5 * time.Second
+
+// keyState is what GET /api/me says of the key.
+type keyState int
+
+const (
+	keyUnknown keyState = iota // there was no answer that tells
+	keyGood
+	keyRefused
+)
+
+// question is one call of GET /api/me, for all who want to know at that moment.
+type question struct {
+	done   chan struct{} // closed when answer is set
+	answer keyState
+}
+
+func refusesKey(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+func stateOf(status int) keyState {
+	switch {
+	case refusesKey(status):
+		return keyRefused
+	case status < http.StatusBadRequest:
+		return keyGood
+	}
+	return keyUnknown
+}
+
+// ask calls GET /api/me as r calls AnyFrame, or waits for somebody's call of it.
+func (g *Guard) ask(next http.RoundTripper, r *http.Request) keyState {
+	g.mu.Lock()
+	q := g.asking
+	if q != nil {
+		g.mu.Unlock()
+		select {
+		case <-q.done:
+			return q.answer
+		case <-r.Context().Done():
+			return keyUnknown
+		}
+	}
+	q = &question{done: make(chan struct{})}
+	g.asking = q
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		g.asking = nil
+		g.mu.Unlock()
+		close(q.done)
+	}()
+	q.answer = g.me(next, r)
+	return q.answer
+}
+
+// me calls GET /api/me as r calls AnyFrame. It does not end with r: others wait for
+// it as well.
+func (g *Guard) me(next http.RoundTripper, r *http.Request) keyState {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTimeout)
+	defer cancel()
+	base, _, _ := strings.Cut(r.URL.Path, "/api/")
+	req := r.Clone(ctx)
+	req.Method, req.Body, req.GetBody, req.ContentLength = http.MethodGet, nil, nil, 0
+	req.URL.Path, req.URL.RawPath, req.URL.RawQuery = base+"/api/"+opMe, "", ""
+	req.Header = http.Header{"Accept": {"application/json"}}
+	for _, name := range []string{"Authorization", "User-Agent"} {
+		req.Header[name] = r.Header[name]
+	}
+	res, _, err := g.send(next, req, opMe)
+	if err != nil {
+		return keyUnknown
+	}
+	defer res.Body.Close()
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
+	return stateOf(res.StatusCode)
+}
+
+// noteKey learns from an answer to GET /api/me whether the key is good, and says so
+// once.
+func (g *Guard) noteKey(status int) {
+	switch stateOf(status) {
+	case keyUnknown:
+	case keyGood:
+		if g.refused.Swap(false) {
+			g.metrics.KeyRefused.Set(0)
+			g.log.Info("AnyFrame accepts the key again")
+		}
+	case keyRefused:
+		if !g.refused.Swap(true) {
+			g.metrics.KeyRefused.Set(1)
+			g.log.Error("AnyFrame refuses the key; check ANYFRAME_API_KEY", "status", status)
+			select {
+			case g.refusals <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
