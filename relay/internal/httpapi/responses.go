@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
@@ -18,7 +20,9 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	if a.hub.Draining() {
 		return problem.Draining
 	}
-	body, err := readBody(w, r, maxSmallBody+6*int64(a.options.MaxMessage))
+	room := a.limits.Body(limits.Who{Visitor: v.ID, Addr: clientip.Of(r)})
+	defer room.Release()
+	body, err := readBody(w, r, maxSmallBody+6*int64(a.options.MaxMessage), room)
 	if err != nil {
 		return err
 	}

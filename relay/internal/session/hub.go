@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -13,22 +14,28 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/capacity"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 const (
 	// countedFor is how much longer than its idle time a sandbox is counted if nobody
 	// renews that: the process that woke it may have died.
 	countedFor = time.Minute
-	// maxUpstreamReads bounds how many streams are being opened and histories read at
-	// once, so that a storm of returning tabs does not become AnyFrame's.
-	maxUpstreamReads = 64
-	// maxChecks bounds how many sessions are read from the store again at once.
-	maxChecks = 32
+	// readRetry is when a read that found no slot may be tried again.
+	readRetry = 2 * time.Second
 
 	storeTimeout = 5 * time.Second
+)
+
+var (
+	// readBounds bound how many streams are being opened and transcripts read at once, so
+	// that a storm of returning tabs does not become AnyFrame's.
+	readBounds = limits.Bounds{Total: 64, PerVisitor: 4, PerAddr: 16, PerNetwork: 32}
+	// checkBounds bound how many sessions are read from the store again at once.
+	checkBounds = limits.Bounds{Total: 32, PerVisitor: 1, PerAddr: 8, PerNetwork: 16}
 )
 
 // Store is what the engine needs of the store.
@@ -49,6 +56,8 @@ type Quota interface {
 	BeginSession(ctx context.Context, addr string) (undo func() error, err error)
 	// Message counts one more turn of the visitor.
 	Message(ctx context.Context, visitor string) error
+	// GiveBackMessage undoes one Message that came to nothing.
+	GiveBackMessage(ctx context.Context, visitor string) error
 }
 
 // Options are what a Hub needs.
@@ -115,8 +124,8 @@ type Hub struct {
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
 	members  group.Group
-	reads    chan struct{} // a slot for each upstream read under way
-	checks   chan struct{} // a slot for each session that is read again
+	reads    *limits.Share // a slot for each upstream read under way
+	checks   *limits.Share // a slot for each session that is read again
 	draining chan struct{} // closed when the relay begins to end
 	drain    sync.Once
 
@@ -130,7 +139,7 @@ func NewHub(o Options) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		Options: o, owner: rand.Text(), ctx: ctx, cancel: cancel,
-		reads: make(chan struct{}, maxUpstreamReads), checks: make(chan struct{}, maxChecks), draining: make(chan struct{}),
+		reads: limits.NewShare(readBounds), checks: limits.NewShare(checkBounds), draining: make(chan struct{}),
 		sessions: map[string]*Session{},
 	}
 	h.Tuning = o.Tuning.withDefaults()
@@ -178,6 +187,9 @@ func (h *Hub) Open(ctx context.Context, visitor string) (*Session, error) {
 	if err := s.refresh(ctx); err != nil {
 		s.Close()
 		return nil, err
+	}
+	if addr := limits.AddrOf(ctx); addr != "" {
+		s.addr.Store(&addr)
 	}
 	telemetry.FromContext(ctx).Describe(s)
 	return s, nil
@@ -329,12 +341,12 @@ func (h *Hub) SetStore(st Store) { h.Options.Store, h.gate.Store = st, st }
 // RankNow tells the store at once of the ranks that have changed.
 func (h *Hub) RankNow() { h.gate.RankNow() }
 
-// reading takes a slot for one upstream read, and returns what gives it back.
-func (h *Hub) reading(ctx context.Context) (done func(), err error) {
-	select {
-	case h.reads <- struct{}{}:
-		return func() { <-h.reads }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// reading takes a slot for one upstream read on who's account, as soon as there is one,
+// and returns what gives it back.
+func (h *Hub) reading(ctx context.Context, who limits.Who) (done func(), err error) {
+	err = h.reads.Wait(ctx, who)
+	if full, ok := errors.AsType[*limits.Full](err); ok {
+		return nil, full.Problem(readRetry)
 	}
+	return func() { h.reads.Give(who, 1) }, nil
 }

@@ -105,7 +105,7 @@ func (f *follower) follow(ctx context.Context) {
 // asked again.
 func (f *follower) read(ctx context.Context) (err error) {
 	s, log := f.sess, f.conv.Log()
-	if f.opening, err = s.hub.reading(ctx); err != nil {
+	if f.opening, err = s.hub.reading(ctx, s.who(ctx)); err != nil {
 		return err
 	}
 	defer f.opened()

@@ -12,9 +12,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
-	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 // Session is one visitor's chat: at most one session of AnyFrame's at a time, and the
@@ -23,6 +24,8 @@ type Session struct {
 	hub     *Hub
 	visitor string
 	opened  time.Time // when this process began to hold it
+
+	addr atomic.Pointer[string] // from which the visitor last came; nil before
 
 	conv atomic.Pointer[conversation.Conversation] // the present one; replaced, never changed
 	view atomic.Pointer[View]                      // of the present moment; set under sandbox.mu
@@ -73,6 +76,16 @@ func (s *Session) adopt(ctx context.Context, rec store.Session, status event.Sta
 	old := s.become(c, status)
 	old.Close() // last: whoever is woken by it finds the new one
 	return nil
+}
+
+// who returns on whose account the session takes of what all share: the address that ctx
+// is of, else the one from which the visitor last came.
+func (s *Session) who(ctx context.Context) limits.Who {
+	who := limits.Who{Visitor: s.visitor, Addr: limits.AddrOf(ctx)}
+	if addr := s.addr.Load(); addr != nil && who.Addr == "" {
+		who.Addr = *addr
+	}
+	return who
 }
 
 // Watchers returns those who are told when something changes that [Session.View] or a

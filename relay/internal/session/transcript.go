@@ -19,7 +19,7 @@ const readWait = 10 * time.Second
 func (s *Session) rows(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
-	done, err := s.hub.reading(ctx)
+	done, err := s.hub.reading(ctx, s.who(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -38,15 +38,15 @@ func (s *Session) Rows(c *conversation.Conversation) conversation.RowReader {
 	}
 }
 
-// Page returns what visitors see of at most limit rows of the present conversation after
-// the one numbered since, and the number to go on from, nil at the end.
-func (s *Session) Page(ctx context.Context, since int64, limit int) (items []event.Item, epoch int64, next *int64, err error) {
+// Page shows what visitors see of at most limit rows of the present conversation after the
+// one numbered since, row by row until show returns false, and returns the number to go on
+// from, nil at the end. Show is told the epoch.
+func (s *Session) Page(ctx context.Context, since int64, limit int, show func(epoch int64, row []event.Item) bool) (next *int64, err error) {
 	c := s.conv.Load()
 	if c.ID() == "" {
-		return nil, c.Epoch(), nil, nil
+		return nil, nil
 	}
-	items, next, err = c.Page(ctx, s.Rows(c), since, limit)
-	return items, c.Epoch(), next, err
+	return c.Page(ctx, s.Rows(c), since, limit, func(row []event.Item) bool { return show(c.Epoch(), row) })
 }
 
 // Known reports whether AnyFrame's log of the conversation reaches the event numbered seq.

@@ -9,9 +9,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // oldWait is how long a new sandbox waits for the visitor's last one to be down.
@@ -50,7 +50,7 @@ func (s *Session) wake(ctx context.Context, call *Call) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.seat.Acquire(ctx); err != nil {
+	if err := s.seat.Acquire(ctx, s.who(ctx).Addr); err != nil {
 		return err
 	}
 	ended := event.Status(rec.State) == event.StatusEnded || s.View().Status == event.StatusEnded
