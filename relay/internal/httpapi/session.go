@@ -55,8 +55,8 @@ func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
 	return WriteJSON(w, http.StatusOK, sess.State())
 }
 
-// wakeSession makes sure that a session exists and is awake, without waiting
-// for it: POST /v1/session.
+// wakeSession wakes the session, without waiting for it: POST /v1/session. It begins one
+// only where sandboxes boot when the panel opens.
 func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	if a.hub.Draining() {
 		return problem.Draining
@@ -78,7 +78,12 @@ func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer sess.Close()
 	a.lookBriefly(r.Context(), sess)
-	call, err := sess.Ensure(r.Context(), clientip.Of(r))
+	var call *session.Call
+	if a.options.BootOnOpen {
+		call, err = sess.Ensure(r.Context(), clientip.Of(r))
+	} else {
+		call, err = sess.Wake(r.Context())
+	}
 	if err != nil {
 		return err
 	}
