@@ -29,14 +29,14 @@ type neighbour struct {
 const neighbourAddr = "198.51.100.7"
 
 // newNeighbour starts a relay behind a trusted proxy and a visitor who has had an answer.
-func newNeighbour(t *testing.T, change func(*relay.Config), script anyframetest.Script, opts ...anyframetest.Option) *neighbour {
+func newNeighbour(t *testing.T, change func(*relay.Config), script anyframetest.Script) *neighbour {
 	t.Helper()
 	r := newHarness(t, func(c *relay.Config) {
 		trusting("", "127.0.0.0/8", "::1/128")(c)
 		if change != nil {
 			change(c)
 		}
-	}, append(opts, anyframetest.WithAgent(1, script))...)
+	}, anyframetest.WithAgent(1, script))
 	n := &neighbour{browser: r.visitor()}
 	n.x = n.openAt("/v1/events", "X-Forwarded-For", neighbourAddr)
 	n.chats("before")

@@ -34,15 +34,15 @@ type pastEvent struct {
 
 // showTranscript tells the session's past: GET /v1/transcript.
 func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
+	v, err := a.visitor(r)
+	if err != nil {
+		return err
+	}
 	since, err := queryInt(r, "since", 0, 0, 1<<62)
 	if err != nil {
 		return err
 	}
 	limit, err := queryInt(r, "limit", defaultRows, 1, maxRows)
-	if err != nil {
-		return err
-	}
-	v, err := a.visitor(r)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func writeInTime(w http.ResponseWriter, body []byte) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(body)
+	_, err := w.Write(body) //nolint:gosec // JSON, with nosniff
 	if err == nil {
 		err = control.Flush() // all of it while the deadline holds
 	}

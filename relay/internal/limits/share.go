@@ -141,7 +141,7 @@ func (s *Share) Give(who Who, n int) {
 	s.count(who, -n)
 	for a := range s.accounts(who) {
 		for s.waiters[a] != nil && s.left(a, 1) {
-			w := s.waiters[a].Front().Value.(*waiter) //nolint:errcheck,forcetypeassert // the list holds nothing else
+			w := s.waiters[a].Front().Value.(*waiter) //nolint:forcetypeassert // the list holds nothing else
 			s.unpark(w)
 			if full, ok := s.full(w.who, 1); ok {
 				s.park(w, full)
@@ -200,9 +200,10 @@ func (s *Share) limit(b Bound) int {
 		return s.bounds.PerAddr
 	case OfNetwork:
 		return s.bounds.PerNetwork
-	default:
+	case OfAll:
 		return s.bounds.Total
 	}
+	return 0
 }
 
 // left reports whether an account has n units left. The caller holds mu.
