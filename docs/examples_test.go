@@ -67,7 +67,7 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 	}
 	got := string(out)
 	for want, n := range map[string]int{
-		`{"token":"`: 1, `"status":"none"`: 2, `"status":"booting"`: 1, "HTTP/1.1 204": 2, `{"turn":"4f9c2b7e","epoch":2,`: 1, `{"turn":"80d1a3c5","epoch":2,`: 1,
+		`{"token":"`: 1, `"status":"none"`: 3, "HTTP/1.1 204": 2, `{"turn":"4f9c2b7e","epoch":1,`: 1, `{"turn":"80d1a3c5","epoch":1,`: 1,
 		"prompt_unknown": 2, "event: session": 1, `{"events":[`: 1, "visitor_unknown": 0,
 	} {
 		if count := strings.Count(got, want); count != n {

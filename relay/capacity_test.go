@@ -311,7 +311,7 @@ func (r *harness) about(id string) (n int) {
 }
 
 func TestCapacity_WakeAtLimit_RefusedAtOnce(t *testing.T) {
-	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.BootOnOpen = 1, true }, anyframetest.WithAgent(1, atWork))
 	first := r.visitor()
 	first.say("work", "a")
 	second := r.visitor()

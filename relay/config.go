@@ -139,10 +139,12 @@ type Trigger = widget.Trigger
 
 // limits is who may do how much.
 func (c *Config) limits() limits.Options {
+	api := c.api()
 	return limits.Options{
 		RateMessages: c.RateMessages, RateIP: c.RateIP, RateSessions: c.RateSessions,
 		SessionsPerDay: c.SessionsPerDay, MaxStreams: c.MaxStreams, StreamsPerVisitor: c.StreamsPerVisitor, StreamsPerIP: c.StreamsPerIP,
-		Secret: string(c.APIKey),
+		MaxBody: int(api.MaxBody()),
+		Secret:  string(c.APIKey),
 	}
 }
 
@@ -150,7 +152,7 @@ func (c *Config) limits() limits.Options {
 func (c *Config) api() httpapi.Options {
 	return httpapi.Options{
 		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies, Loopback: c.Loopback,
-		VisitorApprovals: c.VisitorApprovals, Playground: len(c.Triggers) > 0,
+		VisitorApprovals: c.VisitorApprovals, BootOnOpen: c.BootOnOpen, Playground: len(c.Triggers) > 0,
 		MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
 		Traces: c.Traces,
 	}

@@ -13,7 +13,10 @@ import (
 )
 
 func TestLimits_NewSessions_CountedByAddress(t *testing.T) {
-	r := newHarness(t, func(c *relay.Config) { trusting("", "127.0.0.0/8", "::1/128")(c); c.RateSessions = rate(2, time.Hour) })
+	r := newHarness(t, func(c *relay.Config) {
+		trusting("", "127.0.0.0/8", "::1/128")(c)
+		c.RateSessions, c.BootOnOpen = rate(2, time.Hour), true
+	})
 	send := func(v *browser, addr string) answer {
 		return v.do("POST", "/v1/messages", `{"text":"hi"}`, "X-Forwarded-For", addr)
 	}
@@ -87,7 +90,7 @@ func TestLimits_SessionsPerDay_BudgetHolds(t *testing.T) {
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
 		trusting("", "127.0.0.0/8", "::1/128")(c)
-		c.SessionsPerDay = 2
+		c.SessionsPerDay, c.BootOnOpen = 2, true
 	}, anyframetest.WithAgent(1, atWork))
 	first := r.visitor()
 	first.say("hi", "k1")

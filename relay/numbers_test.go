@@ -52,6 +52,10 @@ func TestNumbers_BeyondTheLog_NotSentToAnyFrame(t *testing.T) {
 					all.Go(func() {
 						if since, err := strconv.ParseInt(n, 10, 64); err == nil && since <= 1<<62 {
 							a := v.do("GET", "/v1/transcript?since="+n, "")
+							for a.status == http.StatusTooManyRequests { // two at once are a visitor's share
+								time.Sleep(50 * time.Millisecond)
+								a = v.do("GET", "/v1/transcript?since="+n, "")
+							}
 							if events, _ := a.json["events"].([]any); a.status != http.StatusOK || len(events) != 0 || a.json["next_since"] != nil {
 								t.Errorf("since=%s: got %d %s, want no events and no next_since", n, a.status, a.body)
 							}

@@ -189,7 +189,7 @@ func TestOpenAPI_AgentUnknown_RefusedAtOnce(t *testing.T) {
 
 func TestOpenAPI_EndDuringBoot_WaitsThenRefused(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, func(c *relay.Config) { c.SendWait = time.Second }, anyframetest.WithBootDelay(time.Hour))
+	r := newHarness(t, func(c *relay.Config) { c.SendWait, c.BootOnOpen = time.Second, true }, anyframetest.WithBootDelay(time.Hour))
 	v := r.visitor()
 	if a := v.do("POST", "/v1/session", ""); a.status != http.StatusAccepted {
 		t.Fatalf("POST /v1/session: got %d %s, want 202", a.status, a.body)

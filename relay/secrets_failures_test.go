@@ -90,7 +90,7 @@ func TestSecrets_Failures_NothingLeaks(t *testing.T) {
 // The client's errors name the session, also when no request of it failed.
 func TestSecrets_BootNeverEnds_NothingLeaks(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, func(c *relay.Config) { c.BootTimeout = time.Second }, anyframetest.WithKey(canary), anyframetest.WithBootDelay(time.Hour))
+	r := newHarness(t, func(c *relay.Config) { c.BootTimeout, c.BootOnOpen = time.Second, true }, anyframetest.WithKey(canary), anyframetest.WithBootDelay(time.Hour))
 	w, v := &witness{r: r}, r.visitor()
 	w.do(v, "POST", "/v1/session", "")
 	r.plane.WaitFor(t, func() bool { // given up

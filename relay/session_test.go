@@ -9,11 +9,15 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
 )
+
+// bootOnOpen lets POST /v1/session make sandboxes.
+func bootOnOpen(c *relay.Config) { c.BootOnOpen = true }
 
 func TestSession_SandboxRequested_StatusBooting(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))
+	r := newHarness(t, bootOnOpen, anyframetest.WithAgent(1, talk))
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpCreate, Times: 1})
 	v := r.visitor()
 	if a := v.do("POST", "/v1/session", ""); a.status != http.StatusAccepted || a.json["status"] != "booting" {
@@ -27,7 +31,7 @@ func TestSession_SandboxRequested_StatusBooting(t *testing.T) {
 // First turns from several tabs at once create one sandbox.
 func TestSession_FirstTurnsAtOnce_OneSandbox(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithBootDelay(100*time.Millisecond), anyframetest.WithAgent(1, speak))
+	r := newHarness(t, bootOnOpen, anyframetest.WithBootDelay(100*time.Millisecond), anyframetest.WithAgent(1, speak))
 	v := r.visitor()
 	var tabs []*stream
 	for range 5 {
@@ -65,7 +69,7 @@ func TestSession_FirstTurnsAtOnce_OneSandbox(t *testing.T) {
 
 func TestSession_CreatedOnRequest_ReportsRunning(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithBootDelay(500*time.Millisecond))
+	r := newHarness(t, bootOnOpen, anyframetest.WithBootDelay(500*time.Millisecond))
 	v := r.visitor()
 	if status, epoch := v.session(); status != "none" || epoch != 0 {
 		t.Errorf("before: got %s %d, want none 0", status, epoch)

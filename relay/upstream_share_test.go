@@ -19,20 +19,20 @@ func behindProxy(c *relay.Config) {
 	c.TrustedProxies = clientip.TrustedProxies{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
-// A neighbour is a visitor at an address.
-type neighbour struct {
+// An addressed visitor comes from an address of its own choice.
+type addressed struct {
 	*browser
 	addr string
 }
 
-func (r *harness) neighbour(addr string) *neighbour { return &neighbour{r.visitor(), addr} }
+func (r *harness) visitorAt(addr string) *addressed { return &addressed{r.visitor(), addr} }
 
 // sends sends one more message.
-func (v *neighbour) sends() answer {
+func (v *addressed) sends() answer {
 	return v.do("POST", "/v1/messages", `{"text":"hello"}`, "X-Forwarded-For", v.addr)
 }
 
-func (v *neighbour) wantServed(when string) {
+func (v *addressed) wantServed(when string) {
 	v.r.t.Helper()
 	if a := v.sends(); a.status != http.StatusAccepted {
 		v.r.t.Errorf("%s, another visitor's turn: got %d %s, want 202", when, a.status, a.body)
@@ -122,11 +122,11 @@ func TestUpstream_OneVisitorsOrNetworksCallsFail_OthersServed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newHarness(t, behindProxy, anyframetest.WithAgent(1, speak))
-			good := r.neighbour("203.0.113.9")
+			good := r.visitorAt("203.0.113.9")
 			good.wantServed("before")
-			var bad []*neighbour
+			var bad []*addressed
 			for i := range 4 {
-				v := r.neighbour(addrs[i%len(addrs)])
+				v := r.visitorAt(addrs[i%len(addrs)])
 				if strings.HasPrefix(name, "one visitor") && i > 0 {
 					v.browser = bad[0].browser
 				}
@@ -157,9 +157,9 @@ func TestUpstream_OneVisitorsOrNetworksCallsFail_OthersServed(t *testing.T) {
 func TestUpstream_VisitorsAtThreeNetworksFail_BreakerOpens(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, behindProxy, anyframetest.WithAgent(1, speak))
-	var all []*neighbour
+	var all []*addressed
 	for _, addr := range []string{"198.51.100.1", "198.51.100.2", "2001:db8:1:1::1"} {
-		v := r.neighbour(addr)
+		v := r.visitorAt(addr)
 		v.wantServed("before")
 		all = append(all, v)
 	}
@@ -181,9 +181,9 @@ func TestUpstream_VisitorsAtThreeNetworksFail_BreakerOpens(t *testing.T) {
 func TestUpstream_AllConnectionsReset_BreakerStaysClosed(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, behindProxy, anyframetest.WithAgent(1, speak))
-		var all []*neighbour
+		var all []*addressed
 		for i := range 6 {
-			v := r.neighbour(fmt.Sprintf("198.51.100.%d", i+1))
+			v := r.visitorAt(fmt.Sprintf("198.51.100.%d", i+1))
 			v.wantServed("before")
 			all = append(all, v)
 		}

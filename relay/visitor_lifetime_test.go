@@ -35,7 +35,8 @@ func TestVisitor_NeverSentTurn_ExpiresAfterAnHour(t *testing.T) {
 
 func TestVisitor_SentTurn_KeptForTTL(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, talk))
+	onDisk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) { onDisk(c); c.BootOnOpen = true }, anyframetest.WithAgent(1, talk))
 	disk, err := stores.Open(t.Context(), r.conf.Store)
 	if err != nil {
 		t.Fatal(err)

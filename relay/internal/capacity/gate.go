@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/store"
@@ -47,6 +48,10 @@ const (
 	storeTimeout = 5 * time.Second
 )
 
+// makingBounds leave room to be made for others while one visitor, address or network
+// wakes sandboxes as fast as it can.
+var makingBounds = limits.Bounds{Total: maxMaking, PerVisitor: 1, PerAddr: maxMaking / 4, PerNetwork: maxMaking / 2}
+
 // Options are what a Gate needs.
 type Options struct {
 	Store store.AdmissionStore
@@ -67,7 +72,7 @@ type Gate struct {
 
 	ctx     context.Context // of what the gate does by itself
 	members *group.Group
-	making  chan struct{} // a slot for each sandbox that room is made for
+	making  *limits.Share // a slot for each sandbox that room is made for
 
 	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
 
@@ -77,7 +82,7 @@ type Gate struct {
 
 // New returns a gate. What it does by itself ends with ctx and is a member of g.
 func New(ctx context.Context, g *group.Group, o Options) *Gate {
-	return &Gate{Options: o, ctx: ctx, members: g, making: make(chan struct{}, maxMaking), unranked: map[*Seat]bool{}}
+	return &Gate{Options: o, ctx: ctx, members: g, making: limits.NewShare(makingBounds), unranked: map[*Seat]bool{}}
 }
 
 // CountStray counts a sandbox that may be awake and that nobody can answer for.
@@ -122,15 +127,13 @@ func (g *Gate) full() error {
 	return problem.Capacity
 }
 
-// evictIdlest puts the idlest sandbox to sleep that can be, and reports whether there
-// was one.
-func (g *Gate) evictIdlest(ctx context.Context, visitor string) bool {
-	select {
-	case g.making <- struct{}{}:
-		defer func() { <-g.making }()
-	default:
+// evictIdlest puts the idlest sandbox to sleep that can be, on who's account, and reports
+// whether there was one.
+func (g *Gate) evictIdlest(ctx context.Context, who limits.Who) bool {
+	if g.making.Take(who, 1) != nil {
 		return false // AnyFrame has enough to do
 	}
+	defer g.making.Give(who, 1)
 	g.RankNow()
 	idle, err := g.Store.Idlest(ctx, Busy, maxIdlest)
 	if err != nil {
@@ -138,7 +141,7 @@ func (g *Gate) evictIdlest(ctx context.Context, visitor string) bool {
 		return false
 	}
 	for _, a := range idle {
-		if a.Visitor == visitor {
+		if a.Visitor == who.Visitor {
 			continue
 		}
 		slept, err := g.Sleep(ctx, a)

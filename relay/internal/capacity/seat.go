@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
@@ -94,14 +95,15 @@ func (s *Seat) MayWake(ctx context.Context) error {
 	return s.gate.anyIdle(ctx)
 }
 
-// Acquire counts a sandbox that is about to be woken, and makes room for it if need be.
-func (s *Seat) Acquire(ctx context.Context) error {
+// Acquire counts a sandbox that is about to be woken, and makes room for it if need be,
+// on the account of addr.
+func (s *Seat) Acquire(ctx context.Context, addr string) error {
 	for range roomTries {
 		ok, err := s.admitOnce(ctx, s.gate.Max)
 		if ok || err != nil {
 			return err
 		}
-		if !s.gate.evictIdlest(ctx, s.visitor) {
+		if !s.gate.evictIdlest(ctx, limits.Who{Visitor: s.visitor, Addr: addr}) {
 			break
 		}
 	}

@@ -3,6 +3,7 @@ package conversation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"strings"
 
@@ -18,6 +19,13 @@ type RowReader func(ctx context.Context, since int64, limit int) ([]anyframe.Cha
 
 // HistoryPage is how many rows of AnyFrame's transcript are asked for at once.
 const HistoryPage = 1000
+
+// A page of a transcript is read from AnyFrame piece by piece, so that no more is in memory
+// than is shown: first pageRows rows, then as many as have about pageBytes together.
+const (
+	pageRows  = 64
+	pageBytes = 512 << 10
+)
 
 // keyRows is over how many rows of the past one key may be spread.
 const keyRows = 256
@@ -73,24 +81,48 @@ func yieldAll(items []event.Item, yield func(event.Item, error) bool) bool {
 	return true
 }
 
-// Page returns what visitors see of at most limit rows after the one numbered since,
-// and the number to go on from, nil at the end.
-func (c *Conversation) Page(ctx context.Context, rows RowReader, since int64, limit int) (items []event.Item, next *int64, err error) {
-	page, err := rows(ctx, since, limit)
-	if err != nil {
-		return nil, nil, err
-	}
+// Page shows what visitors see of at most limit rows after the one numbered since, and
+// returns the number to go on from, nil at the end. Each call of show has what one row
+// comes to, with the unnumbered items that belong before it, or last, those after all
+// rows. Show returns false for a row that does not fit any more: the page ends with the
+// one before. The items are good until show returns.
+func (c *Conversation) Page(
+	ctx context.Context, rows RowReader, since int64, limit int, show func(row []event.Item) bool,
+) (next *int64, err error) {
 	t, merge := c.past(since)
-	if err := t.joinText(ctx, page, rows); err != nil {
-		return nil, nil, err
+	for want := pageRows; limit > 0; {
+		want = min(want, limit)
+		page, err := rows(ctx, t.last, want)
+		if errors.Is(err, anyframe.ErrResponseTooLarge) && want > 1 {
+			want = max(want/8, 1)
+			continue
+		}
+		if err == nil && t.last == t.start {
+			err = t.joinText(ctx, page, rows)
+		}
+		if err != nil {
+			return nil, err
+		}
+		size := 0
+		for _, row := range page {
+			last := t.last
+			if items := t.decode(row); len(items) > 0 && !show(items) {
+				return &last, nil
+			}
+			size += len(row.Payload)
+		}
+		if len(page) < want {
+			last := t.last
+			if items := merge.finish(t, 1<<62); len(items) > 0 && !show(items) {
+				return &last, nil
+			}
+			return nil, nil
+		}
+		limit -= len(page)
+		want = max(1, min(HistoryPage, pageBytes*len(page)/max(size, 1)))
 	}
-	for _, row := range page {
-		items = append(items, t.decode(row)...)
-	}
-	if len(page) == limit {
-		return items, &page[len(page)-1].Seq, nil
-	}
-	return append(items, merge.finish(t, 1<<62)...), nil, nil
+	last := t.last
+	return &last, nil
 }
 
 func (t *translator) decode(row anyframe.ChatEvent) []event.Item {

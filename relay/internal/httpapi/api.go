@@ -73,6 +73,7 @@ type Options struct {
 	Loopback bool
 
 	VisitorApprovals bool // visitors decide permission prompts
+	BootOnOpen       bool // POST /v1/session may make a sandbox
 	Playground       bool // the demo's page is served
 
 	MaxMessage      int // bytes of a message's text
@@ -83,3 +84,6 @@ type Options struct {
 	// Traces gets the trace of every turn. Nil traces nothing.
 	Traces trace.TracerProvider
 }
+
+// MaxBody returns the size in bytes of the largest body that any route takes.
+func (o *Options) MaxBody() int64 { return max(o.maxMessageBody(), maxSmallBody) }

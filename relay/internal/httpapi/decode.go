@@ -84,8 +84,18 @@ func bodyProblem(w http.ResponseWriter, err error) error {
 	return problem.BadRequest.With("The request body is incomplete.")
 }
 
-// readBody returns the body of a JSON request of at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// holder counts the memory that a body takes as it arrives, and refuses when there is no
+// more.
+type holder interface{ Hold(n int) error }
+
+// uncounted is the holder of bodies that are always small.
+type uncounted struct{}
+
+func (uncounted) Hold(int) error { return nil }
+
+// readBody returns the body of a JSON request of at most limit bytes. It takes memory for
+// what has arrived, whatever length the client announced.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, room holder) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
 		return nil, problem.MediaType
@@ -93,11 +103,48 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, problem.TooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	most := limit
+	if r.ContentLength >= 0 {
+		most = r.ContentLength
+	}
+	body, err := readHeld(http.MaxBytesReader(w, r.Body, limit), int(most), room)
+	if p, refused := errors.AsType[*problem.Problem](err); refused {
+		return nil, p
+	}
 	if err != nil {
 		return nil, bodyProblem(w, err)
 	}
 	return body, setReadDeadline(w, time.Time{})
+}
+
+// firstRead is how many bytes of memory a body takes before any of it has arrived.
+const firstRead = 4 << 10
+
+// readHeld reads r, which has at most most bytes, to its end. Its buffer at most doubles
+// whenever it is full, and room holds it.
+func readHeld(r io.Reader, most int, room holder) ([]byte, error) {
+	size := min(firstRead, most)
+	buf := make([]byte, 0, size+1) // one more, in which the end is found
+	for {
+		if len(buf) > most {
+			return nil, problem.TooLarge
+		}
+		if len(buf) > size {
+			size = min(2*size, most)
+			if err := room.Hold(size); err != nil {
+				return nil, err
+			}
+			buf = append(make([]byte, 0, size+1), buf...)
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // fields are the members that an object may have, each with where it goes.

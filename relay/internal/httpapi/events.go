@@ -37,7 +37,7 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
 			done("")
 		}
 	}()
-	sess, err := a.openFor(r, v.ID)
+	sess, err := a.hub.Open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}

@@ -50,12 +50,12 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	} else if !keyPattern.MatchString(key) {
 		return problem.BadRequest.With("Idempotency-Key must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
 	}
-	release, err := a.admitBody(r, v.ID, key)
-	if err != nil {
+	if err := a.admitBody(r, v.ID, key); err != nil {
 		return err
 	}
-	defer release()
-	body, err := readBody(w, r, a.options.maxMessageBody())
+	room := a.limits.Body(limits.Who{Visitor: v.ID, Addr: clientip.Of(r)})
+	defer room.Release()
+	body, err := readBody(w, r, a.options.maxMessageBody(), room)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 			return err
 		}
 	}
-	sess, err := a.openFor(r, v.ID)
+	sess, err := a.hub.Open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}
@@ -101,22 +101,21 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	return WriteJSON(w, http.StatusAccepted, got)
 }
 
-// admitBody refuses a message before its body is read, if that is large and it
-// is known that nothing would come of it: a visitor has sent too much, unless
-// it is a repetition, or there is no room for it now.
-func (a *api) admitBody(r *http.Request, visitor, key string) (release func(), err error) {
+// admitBody refuses a message before its body is read, if the body is large and the
+// visitor has sent too many messages. A repeated key is read: its answer is known.
+func (a *api) admitBody(r *http.Request, visitor, key string) error {
 	size := a.options.maxMessageBody() // what is larger is refused as it is
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
-	if size > limits.LargeBody {
-		if err := a.limits.MayMessage(r.Context(), visitor); err != nil {
-			if !a.noted(r.Context(), visitor, key) {
-				return nil, err
-			}
-		}
+	if size <= limits.LargeBody {
+		return nil
 	}
-	return a.limits.Body(clientip.Of(r), size)
+	err := a.limits.MayMessage(r.Context(), visitor)
+	if err != nil && a.noted(r.Context(), visitor, key) {
+		return nil
+	}
+	return err
 }
 
 // noted reports whether a visitor's turn with this key is known.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
@@ -15,7 +17,9 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	if a.hub.Draining() {
 		return problem.Draining
 	}
-	body, err := readBody(w, r, maxSmallBody+6*int64(a.options.MaxMessage))
+	room := a.limits.Body(limits.Who{Visitor: v.ID, Addr: clientip.Of(r)})
+	defer room.Release()
+	body, err := readBody(w, r, maxSmallBody+6*int64(a.options.MaxMessage), room)
 	if err != nil {
 		return err
 	}
@@ -40,7 +44,7 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	if err := a.limits.Message(r.Context(), v.ID); err != nil {
 		return err
 	}
-	sess, err := a.openFor(r, v.ID)
+	sess, err := a.hub.Open(r.Context(), v.ID)
 	if err != nil {
 		return err
 	}

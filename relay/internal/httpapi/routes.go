@@ -7,6 +7,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
@@ -87,14 +88,16 @@ func private(next http.Handler) http.Handler {
 	})
 }
 
-// limitAddr refuses addresses that ask too often.
+// limitAddr refuses addresses that ask too often. What the others share is taken on the
+// account of that address.
 func (a *api) limitAddr(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := a.limits.Request(r.Context(), clientip.Of(r)); err != nil {
+		addr := clientip.Of(r)
+		if err := a.limits.Request(r.Context(), addr); err != nil {
 			a.refuse(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(limits.WithAddr(r.Context(), addr)))
 	})
 }
 

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
-	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 )
@@ -40,17 +38,7 @@ func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 
 // open finds the visitor's session for a request. Whoever gets it must close it.
 func (a *api) open(r *http.Request) (*session.Session, error) {
-	return a.openFor(r, visitorOf(r).ID)
-}
-
-// openFor is open for a visitor who is known.
-func (a *api) openFor(r *http.Request, visitor string) (*session.Session, error) {
-	sess, err := a.hub.Open(r.Context(), visitor)
-	if err != nil {
-		return nil, err
-	}
-	sess.Asked(clientip.Whole(clientip.Of(r)))
-	return sess, nil
+	return a.hub.Open(r.Context(), visitorOf(r).ID)
 }
 
 // showSession tells where the session stands: GET /v1/session.
@@ -64,14 +52,14 @@ func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
 	return WriteJSON(w, http.StatusOK, sess.State())
 }
 
-// wakeSession makes sure that a session exists and is awake, without waiting
-// for it: POST /v1/session.
+// wakeSession wakes the session, without waiting for it: POST /v1/session. It begins one
+// only where sandboxes boot when the panel opens.
 func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	if a.hub.Draining() {
 		return problem.Draining
 	}
 	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
-		body, err := readBody(w, r, maxSmallBody)
+		body, err := readBody(w, r, maxSmallBody, uncounted{})
 		if err != nil {
 			return err
 		}
@@ -87,7 +75,12 @@ func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer sess.Close()
 	a.lookBriefly(r.Context(), sess)
-	call, err := sess.Ensure(r.Context(), clientip.Of(r))
+	var call *session.Call
+	if a.options.BootOnOpen {
+		call, err = sess.Ensure(r.Context(), clientip.Of(r))
+	} else {
+		call, err = sess.Wake(r.Context())
+	}
 	if err != nil {
 		return err
 	}
@@ -117,62 +110,4 @@ func (a *api) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-const (
-	defaultRows = 200
-	maxRows     = 1000
-)
-
-// pastEvent is one event of the past, as it would come on the stream.
-type pastEvent struct {
-	ID    *string `json:"id"`
-	Event string  `json:"event"`
-	Data  any     `json:"data"`
-}
-
-// showTranscript tells the session's past: GET /v1/transcript.
-func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
-	since, err := queryInt(r, "since", 0, 0, 1<<62)
-	if err != nil {
-		return err
-	}
-	limit, err := queryInt(r, "limit", defaultRows, 1, maxRows)
-	if err != nil {
-		return err
-	}
-	sess, err := a.open(r)
-	if err != nil {
-		return err
-	}
-	defer sess.Close()
-	out := struct {
-		Events    []pastEvent `json:"events"`
-		NextSince *int64      `json:"next_since"`
-	}{Events: []pastEvent{}}
-	items, epoch, next, err := sess.Page(r.Context(), since, int(limit))
-	if err != nil {
-		return err
-	}
-	out.NextSince = next
-	for _, it := range items {
-		e := pastEvent{Event: it.Kind, Data: it.Payload()}
-		if it.Seq != 0 {
-			e.ID = new(event.ID{Epoch: epoch, Seq: it.Seq}.String())
-		}
-		out.Events = append(out.Events, e)
-	}
-	return WriteJSON(w, http.StatusOK, out)
-}
-
-func queryInt(r *http.Request, name string, missing, least, most int64) (int64, error) {
-	raw := r.URL.Query().Get(name)
-	if raw == "" {
-		return missing, nil
-	}
-	n, err := strconv.ParseInt(raw, 10, 64)
-	if err != nil || n < least || n > most {
-		return 0, problem.BadRequest.With("%q must be a number from %d to %d.", name, least, most)
-	}
-	return n, nil
 }

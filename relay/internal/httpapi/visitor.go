@@ -21,7 +21,7 @@ type allowances struct {
 
 // introduce tells a browser who it is: POST /v1/visitor.
 func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r, maxSmallBody)
+	body, err := readBody(w, r, maxSmallBody, uncounted{})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (f *follower) follow(ctx context.Context, ended func(error) bool) {
 // asked again.
 func (f *follower) read(ctx context.Context) (err error) {
 	log := f.conv.Log()
-	if f.opening, err = f.slot(ctx); err != nil {
+	if f.opening, err = f.Slot(ctx); err != nil {
 		return err
 	}
 	defer f.opened()

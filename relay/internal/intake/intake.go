@@ -14,9 +14,6 @@ import (
 type Options struct {
 	Client  *anyframe.Client
 	Metrics *telemetry.Metrics
-	// Slots has a place for each upstream read under way, so that a storm of returning
-	// tabs does not become AnyFrame's.
-	Slots chan struct{}
 }
 
 // Intake reads for one visitor.
@@ -27,18 +24,11 @@ type Intake struct {
 	Log func() *slog.Logger
 	// Guard runs do and reports whether it came to its end: a panic is caught.
 	Guard func(do func()) (ended bool)
+	// Slot takes the visitor's place for one upstream read under way, so that a storm of
+	// returning tabs does not become AnyFrame's, and returns what gives it back.
+	Slot func(context.Context) (done func(), err error)
 	// Learned is called with what an event taught that is to be stored.
 	Learned func(*conversation.Conversation, conversation.Effect)
-}
-
-// slot takes a place for one upstream read, and returns what gives it back.
-func (in *Intake) slot(ctx context.Context) (done func(), err error) {
-	select {
-	case in.Slots <- struct{}{}:
-		return func() { <-in.Slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // apply gives an event to a conversation and sees to what comes of it.

@@ -18,7 +18,7 @@ const ReadWait = 10 * time.Second
 func (in *Intake) rows(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, ReadWait)
 	defer cancel()
-	done, err := in.slot(ctx)
+	done, err := in.Slot(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package limits
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
@@ -16,17 +15,18 @@ import (
 // which is 65,536 of those: all of a /48 together count as this many addresses.
 const wideFactor = 16
 
+// Of what all visitors share, these are the parts that are not settings.
 const (
-	// LargeBody is how many bytes a body has that is counted while it is in
-	// hand, and maxBodies how many all of those may have together; those of one
-	// address, a quarter. One body is taken in any case.
-	LargeBody = 64 << 10
-	maxBodies = 256 << 20
+	// maxAnswers is how many transcripts are in memory at once, being read from AnyFrame or
+	// by their clients. Each holds about as much as one page.
+	maxAnswers = 64
+	// readsPerVisitor is how many transcripts a visitor may read at once.
+	readsPerVisitor = 2
+	// answerWait is how long a transcript waits for its place among maxAnswers.
+	answerWait = 10 * time.Second
+	// answerRetry is when a transcript that was refused may be asked for again.
+	answerRetry = 2 * time.Second
 )
-
-// bodyRetry is when a body that found no room may come again: by then, those
-// that are being read have arrived or were cut off.
-const bodyRetry = 15 * time.Second
 
 // Rate is so many times per window. The zero Rate is no limit.
 type Rate struct {
@@ -44,6 +44,8 @@ type Options struct {
 	MaxStreams        int
 	StreamsPerVisitor int
 	StreamsPerIP      int
+
+	MaxBody int // bytes of the largest body
 
 	// Secret makes the store's keys unguessable, so that no address can be read
 	// from them. All processes that share a store have the same.
@@ -67,12 +69,10 @@ type Limits struct {
 	perAddr    *window // requests, by address
 	perNetwork *window // requests, by network
 
-	mu        sync.Mutex // guards what follows; the counts agree with each other
-	streams   int
-	byVisitor map[string]int
-	byAddr    map[string]int // and by network
-	bodies    int            // bytes of large bodies in hand
-	bodiesOf  map[string]int // the same by address
+	streams *Share // event streams that are open
+	bodies  *Share // bytes of large bodies in memory
+	readers *Share // transcripts, by visitor
+	answers *Share // transcripts, by address and in all
 }
 
 // New returns limits that count in st what must hold for all processes.
@@ -80,7 +80,10 @@ func New(o Options, st Store, m *telemetry.Metrics) *Limits {
 	return &Limits{
 		options: o, metrics: m, quotas: newQuotas(o.Secret, st), shared: st.Shared(),
 		perAddr: newWindow(o.RateIP), perNetwork: newWindow(widened(o.RateIP)),
-		byVisitor: map[string]int{}, byAddr: map[string]int{}, bodiesOf: map[string]int{},
+		streams: NewShare(Bounds{o.MaxStreams, o.StreamsPerVisitor, o.StreamsPerIP, wideFactor * o.StreamsPerIP}),
+		bodies:  NewShare(bodyBounds(o.MaxBody)),
+		readers: NewShare(Bounds{PerVisitor: readsPerVisitor}),
+		answers: NewShare(Bounds{Total: maxAnswers, PerAddr: maxAnswers / 4, PerNetwork: maxAnswers / 2}),
 	}
 }
 
@@ -112,6 +115,11 @@ func (l *Limits) Request(ctx context.Context, addr string) error {
 // Message counts one more turn or answer of the visitor.
 func (l *Limits) Message(ctx context.Context, visitor string) error {
 	return l.quotas.ask(ctx, l.messages(visitor), true)
+}
+
+// GiveBackMessage undoes one Message that came to nothing.
+func (l *Limits) GiveBackMessage(ctx context.Context, visitor string) error {
+	return l.quotas.giveBack(ctx, l.messages(visitor))
 }
 
 // MayMessage returns the refusal that Message would, and counts nothing.
@@ -179,74 +187,52 @@ func (l *Limits) spent(err error) error {
 
 // Stream counts one more event stream, until release is called.
 func (l *Limits) Stream(visitor, addr string) (release func(), err error) {
-	network := clientip.Network(addr)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	who := Who{visitor, addr}
+	err = l.streams.Take(who, 1)
+	full, isFull := errors.AsType[*Full](err)
 	switch {
-	case l.streams >= l.options.MaxStreams:
+	case isFull && full.Bound == OfAll:
 		l.metrics.Capacity.WithLabelValues("streams").Inc()
 		return nil, problem.Capacity
-	case l.byVisitor[visitor] >= l.options.StreamsPerVisitor, l.byAddr[addr] >= l.options.StreamsPerIP,
-		network != "" && l.byAddr[network] >= wideFactor*l.options.StreamsPerIP:
+	case isFull:
 		return nil, problem.Streams
 	}
-	count := func(n int) {
-		l.streams += n
-		add(l.byVisitor, visitor, n)
-		add(l.byAddr, addr, n)
-		if network != "" {
-			add(l.byAddr, network, n)
+	return func() { l.streams.Give(who, 1) }, nil
+}
+
+// Answer counts one more transcript, from before it is read until release is called, when
+// the client has it. More than two of one visitor are refused. With too many of an address
+// or in all, Answer waits.
+func (l *Limits) Answer(ctx context.Context, visitor, addr string) (release func(), err error) {
+	who := Who{visitor, addr}
+	if err := l.readers.Take(who, 1); err != nil {
+		return nil, problem.RateLimited.After(answerRetry)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	if err := l.answers.Wait(ctx, who); err != nil {
+		l.readers.Give(who, 1)
+		full, isFull := errors.AsType[*Full](err)
+		if !isFull {
+			return nil, err
 		}
+		if full.Bound == OfAll {
+			l.metrics.Capacity.WithLabelValues("answers").Inc()
+		}
+		return nil, full.Problem(answerRetry)
 	}
-	count(1)
 	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		count(-1)
+		l.answers.Give(who, 1)
+		l.readers.Give(who, 1)
 	}, nil
-}
-
-// Body makes room for a large body of n bytes, until release is called. What is
-// told of its length counts: nobody sends more.
-func (l *Limits) Body(addr string, n int64) (release func(), err error) {
-	if n <= LargeBody {
-		return func() {}, nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if size := int(n); l.bodies+size > max(maxBodies, size) || l.bodiesOf[addr]+size > max(maxBodies/4, size) {
-		l.metrics.Capacity.WithLabelValues("bodies").Inc()
-		return nil, problem.Capacity.After(bodyRetry)
-	}
-	l.bodies += int(n)
-	add(l.bodiesOf, addr, int(n))
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.bodies -= int(n)
-		add(l.bodiesOf, addr, -int(n))
-	}, nil
-}
-
-// add forgets a key that counts nothing.
-func add(counts map[string]int, key string, n int) {
-	if counts[key] += n; counts[key] == 0 {
-		delete(counts, key)
-	}
 }
 
 // OpenStreams is how many event streams are open.
-func (l *Limits) OpenStreams() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.streams
-}
+func (l *Limits) OpenStreams() int { return l.streams.Used() }
 
 // Counted is how many visitors, addresses and refusals something is kept for.
 func (l *Limits) Counted() int {
-	l.mu.Lock()
-	n := len(l.byVisitor) + len(l.byAddr) + len(l.bodiesOf)
-	l.mu.Unlock()
+	n := l.streams.Counted() + l.bodies.Counted() + l.readers.Counted() + l.answers.Counted()
 	l.quotas.mu.Lock()
 	defer l.quotas.mu.Unlock()
 	return n + len(l.quotas.refused)

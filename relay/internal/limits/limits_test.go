@@ -171,41 +171,68 @@ func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
 	}
 }
 
-func TestLargeBodiesInHandAreBounded(t *testing.T) {
-	m := telemetry.NewMetrics(prometheus.NewRegistry())
-	l := New(Options{}, memory.New(), m)
-	must := func(addr string, n int64) func() {
-		t.Helper()
-		release, err := l.Body(addr, n)
-		if err != nil {
-			t.Fatalf("%d bytes of %s: got %v, want room", n, addr, err)
-		}
-		return release
+func TestBody_Arriving_CountedPerVisitorAddressAndNetwork(t *testing.T) {
+	l := New(Options{}, memory.New(), telemetry.NewMetrics(prometheus.NewRegistry()))
+	var rooms []*Room
+	hold := func(visitor, addr string, n int) error {
+		room := l.Body(Who{visitor, addr})
+		rooms = append(rooms, room)
+		return room.Hold(n)
 	}
-	full := func(addr string, n int64) {
+	must := func(visitor, addr string, n int) {
 		t.Helper()
-		if _, err := l.Body(addr, n); !errors.Is(err, problem.Capacity) {
-			t.Errorf("%d bytes of %s: got %v, want none", n, addr, err)
+		if err := hold(visitor, addr, n); err != nil {
+			t.Fatalf("%d bytes of %s at %s: got %v, want room", n, visitor, addr, err)
 		}
 	}
-	must("192.0.2.1", 2*maxBodies)() // as long as it is alone
-	const quarter = maxBodies / 4
-	var release []func()
+	full := func(visitor, addr string, n int) {
+		t.Helper()
+		if err := hold(visitor, addr, n); !errors.Is(err, problem.Capacity) {
+			t.Errorf("%d bytes of %s at %s: got %v, want none", n, visitor, addr, err)
+		}
+	}
+	const each = maxBodies / 8 // what one visitor may have
+	must("a", "2001:db8:1:1::", each)
+	full("a", "2001:db8:2:2::", LargeBody+1)
+	must("a", "2001:db8:1:1::", LargeBody) // what most messages are
+	must("b", "2001:db8:1:1::", each)
+	full("c", "2001:db8:1:1::", LargeBody+1)
+	must("c", "2001:db8:1:2::", each)
+	must("d", "2001:db8:1:3::", each)
+	full("e", "2001:db8:1:4::", LargeBody+1) // the /48 has half of all
 	for i := range 4 {
-		addr := fmt.Sprint("192.0.2.", i)
-		release = append(release, must(addr, quarter-LargeBody-1), must(addr, LargeBody+1))
-		if i < 3 {
-			full(addr, LargeBody+1)
+		must(fmt.Sprint("f", i), fmt.Sprint("192.0.2.", i), each)
+	}
+	full("g", "192.0.2.9", LargeBody+1)
+	rooms[0].Release()
+	must("g", "192.0.2.9", each)
+	for _, r := range rooms {
+		r.Release()
+	}
+	if n := l.Counted(); n != 0 || l.bodies.Used() != 0 {
+		t.Errorf("got %d bytes of %d accounts, want none", l.bodies.Used(), n)
+	}
+}
+
+func TestBody_LargestOfSettings_AlwaysRoom(t *testing.T) {
+	const most = 2 * maxBodies
+	l := New(Options{MaxBody: most}, memory.New(), telemetry.NewMetrics(prometheus.NewRegistry()))
+	small := l.Body(Who{"a", "192.0.2.1"})
+	if err := small.Hold(maxBodies); err != nil {
+		t.Fatal(err)
+	}
+	defer small.Release()
+	large := l.Body(Who{"b", "192.0.2.2"})
+	defer large.Release()
+	for n := LargeBody; n <= most; n *= 2 { // as it arrives
+		if err := large.Hold(n); err != nil {
+			t.Fatalf("%d bytes: got %v, want room", n, err)
 		}
 	}
-	full("192.0.2.9", LargeBody+1)
-	must("192.0.2.9", LargeBody)() // what most messages are
-	release[0]()
-	must("192.0.2.9", quarter-LargeBody-1)()
-	for _, r := range release[1:] {
-		r()
+	if err := large.Hold(most + 1); !errors.Is(err, problem.Capacity) {
+		t.Errorf("more than any body has: got %v, want none", err)
 	}
-	if l.bodies != 0 || len(l.bodiesOf) != 0 {
-		t.Errorf("got %d bytes in hand of %d addresses, want none", l.bodies, len(l.bodiesOf))
+	if got := l.bodies.Used(); got != most+maxBodies {
+		t.Errorf("got %d bytes counted, want %d", got, most+maxBodies)
 	}
 }

@@ -16,19 +16,18 @@ func (s *Session) Rows(c *conversation.Conversation) conversation.RowReader {
 	}
 }
 
-// Page returns what visitors see of at most limit rows of the present conversation after
-// the one numbered since, and the number to go on from, nil at the end. Beyond AnyFrame's
-// log there are none.
-func (s *Session) Page(ctx context.Context, since int64, limit int) (items []event.Item, epoch int64, next *int64, err error) {
+// Page shows what visitors see of at most limit rows of the present conversation after the
+// one numbered since, row by row until show returns false, and returns the number to go on
+// from, nil at the end. Beyond AnyFrame's log there are none. Show is told the epoch.
+func (s *Session) Page(ctx context.Context, since int64, limit int, show func(epoch int64, row []event.Item) bool) (next *int64, err error) {
 	c := s.conv.Load()
 	if c.ID() == "" {
-		return nil, c.Epoch(), nil, nil
+		return nil, nil
 	}
 	if known, err := s.reaches(ctx, c, since); err != nil || !known {
-		return nil, c.Epoch(), nil, err
+		return nil, err
 	}
-	items, next, err = c.Page(ctx, s.Rows(c), since, limit)
-	return items, c.Epoch(), next, err
+	return c.Page(ctx, s.Rows(c), since, limit, func(row []event.Item) bool { return show(c.Epoch(), row) })
 }
 
 // Known reports whether AnyFrame's log of the conversation reaches the event numbered seq.

@@ -11,10 +11,12 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/capacity"
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/group"
 	"github.com/anyframe-relay/relay/relay/internal/intake"
 	"github.com/anyframe-relay/relay/relay/internal/lease"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -23,13 +25,7 @@ import (
 const (
 	// countedFor is how much longer than its idle time a sandbox is counted if nobody
 	// renews that: the process that woke it may have died.
-	countedFor = time.Minute
-	// maxUpstreamReads bounds how many streams are being opened and histories read at
-	// once, so that a storm of returning tabs does not become AnyFrame's.
-	maxUpstreamReads = 64
-	// maxChecks bounds how many sessions are read from the store again at once.
-	maxChecks = 32
-
+	countedFor   = time.Minute
 	storeTimeout = 5 * time.Second
 )
 
@@ -51,6 +47,8 @@ type Quota interface {
 	BeginSession(ctx context.Context, addr string) (undo func() error, err error)
 	// Message counts one more turn of the visitor.
 	Message(ctx context.Context, visitor string) error
+	// GiveBackMessage undoes one Message that came to nothing.
+	GiveBackMessage(ctx context.Context, visitor string) error
 }
 
 // Options are what a Hub needs.
@@ -118,7 +116,8 @@ type Hub struct {
 	cancel   context.CancelFunc
 	members  group.Group
 	intake   intake.Options
-	checks   chan struct{} // a slot for each session that is read again
+	reads    *limits.Share // a slot for each upstream read under way
+	checks   *limits.Share // a slot for each session that is read again
 	draining chan struct{} // closed when the relay begins to end
 	drain    sync.Once
 
@@ -131,8 +130,8 @@ type Hub struct {
 func NewHub(o Options) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		Options: o, ctx: ctx, cancel: cancel,
-		intake: intake.Options{Client: o.Client, Metrics: o.Metrics, Slots: make(chan struct{}, maxUpstreamReads)}, checks: make(chan struct{}, maxChecks), draining: make(chan struct{}),
+		Options: o, ctx: ctx, cancel: cancel, intake: intake.Options{Client: o.Client, Metrics: o.Metrics},
+		reads: limits.NewShare(readBounds), checks: limits.NewShare(checkBounds), draining: make(chan struct{}),
 		sessions: map[string]*Session{},
 	}
 	h.Tuning = o.Tuning.withDefaults()
@@ -172,7 +171,8 @@ func (h *Hub) hold(visitor string) (*Session, error) {
 }
 
 // Open returns the visitor's session with its record as it is now. The caller closes
-// it; until then it stays in memory.
+// it; until then it stays in memory. The address that ctx is of becomes the one from which
+// the visitor last came.
 func (h *Hub) Open(ctx context.Context, visitor string) (*Session, error) {
 	s, err := h.hold(visitor)
 	if err != nil {
@@ -181,6 +181,10 @@ func (h *Hub) Open(ctx context.Context, visitor string) (*Session, error) {
 	if err := s.refresh(ctx); err != nil {
 		s.Close()
 		return nil, err
+	}
+	if addr := limits.AddrOf(ctx); addr != "" {
+		s.addr.Store(&addr)
+		s.caller.From(clientip.Whole(addr))
 	}
 	telemetry.FromContext(ctx).Describe(s)
 	return s, nil

@@ -59,10 +59,11 @@ func (r *reader) current() (*pump, *Call) {
 }
 
 // join makes a call that is under way also addr's, and returns it; nil if there is none.
+// Without an addr it only returns it.
 func (r *reader) join(addr string) *Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.call != nil {
+	if r.call != nil && addr != "" {
 		r.call.addr = addr
 	}
 	return r.call

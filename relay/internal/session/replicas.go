@@ -33,11 +33,9 @@ func (s *Session) resyncTick() {
 		return
 	}
 	defer h.members.Done()
-	select {
-	case h.checks <- struct{}{}:
+	if who := s.who(h.ctx); h.checks.Take(who, 1) == nil { // else the store has enough to do
 		s.resync()
-		<-h.checks
-	default: // the store has enough to do
+		h.checks.Give(who, 1)
 	}
 	next := s.untilResync()
 	h.mu.Lock()

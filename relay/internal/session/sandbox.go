@@ -191,34 +191,63 @@ func (s *Session) Ensure(ctx context.Context, addr string) (*Call, error) {
 	if call := s.reader.join(addr); call != nil {
 		return call, nil
 	}
-	id, status := s.conv.Load().ID(), s.View().Status
-	if id == "" || status == event.StatusEnded {
+	if s.none() {
 		if err := s.mayBegin(ctx, addr); err != nil {
 			return nil, err
 		}
 		return s.wakeUp(addr), nil
 	}
-	if status == event.StatusRunning {
-		fresh := time.Since(s.confirmed()) < freshFor
-		if !fresh {
-			up, err := s.hub.Client.Sessions.Get(ctx, id)
-			switch {
-			case err == nil && up.Status == anyframe.StatusRunning:
-				s.setStatus(event.StatusRunning)
-				fresh = true
-			case err != nil && !errors.Is(err, anyframe.ErrNotFound):
-				return nil, err
-			}
-		}
-		if fresh {
-			s.follow()
-			return nil, nil
-		}
+	if runs, err := s.runs(ctx); runs || err != nil {
+		return nil, err
 	}
 	if err := s.seat.MayWake(ctx); err != nil {
 		return nil, err
 	}
 	return s.wakeUp(addr), nil
+}
+
+// Wake is Ensure for a visitor who has sent nothing: it makes no sandbox, and to wake the
+// one there is counts as a message. It returns nil also when there is nothing to wake.
+func (s *Session) Wake(ctx context.Context) (*Call, error) {
+	if call := s.reader.join(""); call != nil || s.none() {
+		return call, nil
+	}
+	if runs, err := s.runs(ctx); runs || err != nil {
+		return nil, err
+	}
+	if err := s.hub.Quota.Message(ctx, s.visitor); err != nil {
+		return nil, err
+	}
+	if err := s.seat.MayWake(ctx); err != nil {
+		return nil, errors.Join(err, s.hub.Quota.GiveBackMessage(ctx, s.visitor))
+	}
+	return s.wakeUp(""), nil
+}
+
+// none reports whether there is no session, or none any more, whose sandbox could run.
+func (s *Session) none() bool {
+	return s.conv.Load().ID() == "" || s.View().Status == event.StatusEnded
+}
+
+// runs reports whether the sandbox runs. AnyFrame is asked if that was not seen just now.
+func (s *Session) runs(ctx context.Context) (bool, error) {
+	if s.View().Status != event.StatusRunning {
+		return false, nil
+	}
+	if time.Since(s.confirmed()) >= freshFor {
+		up, err := s.hub.Client.Sessions.Get(ctx, s.conv.Load().ID())
+		switch {
+		case errors.Is(err, anyframe.ErrNotFound):
+			return false, nil
+		case err != nil:
+			return false, err
+		case up.Status != anyframe.StatusRunning:
+			return false, nil
+		}
+		s.setStatus(event.StatusRunning)
+	}
+	s.follow()
+	return true, nil
 }
 
 // mayBegin refuses, before anything is written, a new session that addr may not have

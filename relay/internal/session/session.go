@@ -28,6 +28,8 @@ type Session struct {
 	caller  *upstream.Caller // the visitor, to what guards the calls to AnyFrame
 	opened  time.Time        // when this process began to hold it
 
+	addr atomic.Pointer[string] // from which the visitor last came; nil before
+
 	conv atomic.Pointer[conversation.Conversation] // the present one; replaced, never changed
 	view atomic.Pointer[View]                      // of the present moment; set under sandbox.mu
 
@@ -51,6 +53,7 @@ func newSession(h *Hub, visitor string) *Session {
 	s.record.io = make(chan struct{}, 1)
 	s.intake = intake.Intake{
 		Options: &h.intake, Log: s.logger, Guard: s.guard,
+		Slot:    func(ctx context.Context) (func(), error) { return h.reading(ctx, s.who(ctx)) },
 		Learned: func(c *conversation.Conversation, e conversation.Effect) { s.writer.add(s, c, e) },
 	}
 	s.sandbox.init()
@@ -92,9 +95,6 @@ func (s *Session) Watchers() *eventlog.Watchers { return &s.watchers }
 
 // Conversation returns the present conversation.
 func (s *Session) Conversation() *conversation.Conversation { return s.conv.Load() }
-
-// Asked notes the network from which the visitor's last request came.
-func (s *Session) Asked(network string) { s.caller.From(network) }
 
 // calls returns a context for calls to AnyFrame that are made for the visitor.
 func (s *Session) calls(ctx context.Context) context.Context { return upstream.For(ctx, s.caller) }

@@ -155,8 +155,7 @@ func (s *Session) note(ctx context.Context, addr, key string, m Message) (ledger
 
 // mayTake counts one more message of the visitor, unless it could not be delivered.
 func (s *Session) mayTake(ctx context.Context, addr string) error {
-	none := s.conv.Load().ID() == "" || s.View().Status == event.StatusEnded
-	if none && !s.reader.waking() {
+	if s.none() && !s.reader.waking() {
 		if err := s.mayBegin(ctx, addr); err != nil {
 			return err
 		}

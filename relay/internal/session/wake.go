@@ -50,7 +50,7 @@ func (s *Session) wake(ctx context.Context, call *Call) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.seat.Acquire(ctx); err != nil {
+	if err := s.seat.Acquire(ctx, s.who(ctx).Addr); err != nil {
 		return err
 	}
 	ended := event.Status(rec.State) == event.StatusEnded || s.View().Status == event.StatusEnded

@@ -117,7 +117,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		BootSeconds:    histograms("relay_session_wake_seconds", "Time until the sandbox ran, by kind.", seconds, "kind"),
 		Refusals:       counters("relay_refusals_total", "Requests refused, by the problem's code.", "code"),
 		Panics:         counter("relay_panics_total", "Faults in the relay's own code that were caught."),
-		Capacity:       counters("relay_capacity_refusals_total", "Refusals at_capacity, by what there is no more of: awake (sandboxes), bodies (memory for large ones), budget (new sessions of the day) or streams.", "cause"),
+		Capacity:       counters("relay_capacity_refusals_total", "Refusals at_capacity, by what there is no more of: answers (transcripts being read), awake (sandboxes), bodies (memory for large ones), budget (new sessions of the day) or streams.", "cause"),
 		requests:       counters("relay_requests_total", "Requests answered, by route and status.", "route", "status"),
 		upstreamCalls:  counters("relay_upstream_requests_total", "Requests to AnyFrame, by operation and status.", "op", "status"),
 		upstreamTime:   histograms("relay_upstream_request_seconds", "Time until AnyFrame answered, by operation.", seconds, "op"),

@@ -1,0 +1,255 @@
+package limits
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+)
+
+// Who is on whose account something is taken. An empty field counts for nobody.
+type Who struct {
+	Visitor string
+	Addr    string // as [clientip.Of] returns it: IPv6 by its /64
+}
+
+type addrKey struct{}
+
+// WithAddr returns a context of a request of addr.
+func WithAddr(ctx context.Context, addr string) context.Context {
+	return context.WithValue(ctx, addrKey{}, addr)
+}
+
+// AddrOf returns the address that ctx is on account of, "" if there is none.
+func AddrOf(ctx context.Context) string {
+	addr, _ := ctx.Value(addrKey{}).(string)
+	return addr
+}
+
+// Bounds are how many units of a [Share] may be in use at once. Zero is no bound.
+// The network of an address is its /48; IPv4 addresses have none.
+type Bounds struct{ Total, PerVisitor, PerAddr, PerNetwork int }
+
+// Bound names one of the Bounds.
+type Bound string
+
+// The bounds of a share.
+const (
+	OfAll     Bound = "all"
+	OfVisitor Bound = "visitor"
+	OfAddr    Bound = "address"
+	OfNetwork Bound = "network"
+)
+
+// Full is the error of a share whose bound is reached.
+type Full struct{ Bound Bound }
+
+// Error implements error.
+func (e *Full) Error() string { return fmt.Sprintf("the share of the %s is used up", string(e.Bound)) }
+
+// Problem returns the refusal that a visitor gets: 429 when its own visitor, address or
+// network uses the share up, else 503.
+func (e *Full) Problem(retry time.Duration) *problem.Problem {
+	if e.Bound == OfAll {
+		return problem.Capacity.After(retry)
+	}
+	return problem.RateLimited.After(retry)
+}
+
+// Share is a counted semaphore that several visitors share. It bounds what is in use in
+// all, and what one visitor, one address and one network may use of that, so that nobody
+// uses up what others need. Units are whatever the caller counts: slots, streams, bytes.
+// It is safe for concurrent use.
+type Share struct {
+	bounds Bounds
+
+	// mu: used is what all holders have together, and an account that has waiters has no
+	// unit left.
+	mu      sync.Mutex
+	used    map[account]int
+	waiters map[account]*list.List // of *waiter
+}
+
+// account is what one bound applies to. The name is empty for all together.
+type account struct {
+	bound Bound
+	name  string
+}
+
+// waiter waits for one unit at the account that has none left.
+type waiter struct {
+	who   Who
+	at    account
+	place *list.Element
+	ready chan struct{} // closed when it has its unit; place is nil then
+}
+
+// NewShare returns a share that nothing is taken of.
+func NewShare(b Bounds) *Share {
+	return &Share{bounds: b, used: map[account]int{}, waiters: map[account]*list.List{}}
+}
+
+// Take takes n units on who's account. It returns [*Full], and takes nothing, if fewer
+// are left. Whoever takes them gives them back.
+func (s *Share) Take(who Who, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if full, ok := s.full(who, n); ok {
+		return &Full{full.bound}
+	}
+	s.count(who, n)
+	return nil
+}
+
+// Wait takes one unit on who's account as soon as one is left, in the order of the calls.
+// Whoever waits because its own bound is reached holds up no other. If ctx ends first,
+// Wait returns [*Full].
+func (s *Share) Wait(ctx context.Context, who Who) error {
+	s.mu.Lock()
+	full, ok := s.full(who, 1)
+	if !ok {
+		s.count(who, 1)
+		s.mu.Unlock()
+		return nil
+	}
+	w := &waiter{who: who, ready: make(chan struct{})}
+	s.park(w, full)
+	s.mu.Unlock()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.place == nil {
+		return nil // it has its unit after all
+	}
+	s.unpark(w)
+	return &Full{w.at.bound}
+}
+
+// Give gives n units back that were taken on who's account.
+func (s *Share) Give(who Who, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(who, -n)
+	for a := range s.accounts(who) {
+		for s.waiters[a] != nil && s.left(a, 1) {
+			w := s.waiters[a].Front().Value.(*waiter) //nolint:forcetypeassert // the list holds nothing else
+			s.unpark(w)
+			if full, ok := s.full(w.who, 1); ok {
+				s.park(w, full)
+				continue
+			}
+			s.count(w.who, 1)
+			close(w.ready)
+		}
+	}
+}
+
+// Used returns how many units are taken in all.
+func (s *Share) Used() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used[account{OfAll, ""}]
+}
+
+// Counted returns for how many visitors, addresses and networks something is counted.
+func (s *Share) Counted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.used)
+	if s.used[account{OfAll, ""}] > 0 {
+		n--
+	}
+	return n
+}
+
+// accounts yields what who's units count against. All together come first: whoever waits
+// there has waited for a unit of anybody's.
+func (s *Share) accounts(who Who) iter.Seq[account] {
+	return func(yield func(account) bool) {
+		if !yield(account{OfAll, ""}) {
+			return
+		}
+		if who.Visitor != "" && s.bounds.PerVisitor > 0 && !yield(account{OfVisitor, who.Visitor}) {
+			return
+		}
+		if who.Addr != "" && s.bounds.PerAddr > 0 && !yield(account{OfAddr, who.Addr}) {
+			return
+		}
+		if s.bounds.PerNetwork > 0 {
+			if network := clientip.Network(who.Addr); network != "" {
+				yield(account{OfNetwork, network})
+			}
+		}
+	}
+}
+
+func (s *Share) limit(b Bound) int {
+	switch b {
+	case OfVisitor:
+		return s.bounds.PerVisitor
+	case OfAddr:
+		return s.bounds.PerAddr
+	case OfNetwork:
+		return s.bounds.PerNetwork
+	case OfAll:
+		return s.bounds.Total
+	}
+	return 0
+}
+
+// left reports whether an account has n units left. The caller holds mu.
+func (s *Share) left(a account, n int) bool {
+	limit := s.limit(a.bound)
+	return limit <= 0 || s.used[a]+n <= limit
+}
+
+// full returns the first account that keeps who from taking n units. The caller holds mu.
+func (s *Share) full(who Who, n int) (full account, ok bool) {
+	for a := range s.accounts(who) {
+		if !s.left(a, n) {
+			return a, true
+		}
+	}
+	return account{}, false
+}
+
+// count adds n to all of who's accounts. The caller holds mu.
+func (s *Share) count(who Who, n int) {
+	for a := range s.accounts(who) {
+		add(s.used, a, n)
+	}
+}
+
+// park makes w wait at a. The caller holds mu.
+func (s *Share) park(w *waiter, a account) {
+	if s.waiters[a] == nil {
+		s.waiters[a] = list.New()
+	}
+	w.at, w.place = a, s.waiters[a].PushBack(w)
+}
+
+// unpark takes w out of the list in which it waits. The caller holds mu.
+func (s *Share) unpark(w *waiter) {
+	l := s.waiters[w.at]
+	l.Remove(w.place)
+	w.place = nil
+	if l.Len() == 0 {
+		delete(s.waiters, w.at)
+	}
+}
+
+// add forgets a key that counts nothing.
+func add[K comparable](counts map[K]int, key K, n int) {
+	if counts[key] += n; counts[key] == 0 {
+		delete(counts, key)
+	}
+}

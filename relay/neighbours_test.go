@@ -1,0 +1,248 @@
+package relay_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// These tests let one visitor, address or network do the worst that it can to what all
+// visitors share, while a visitor at another address chats.
+
+// neighbour is a visitor who chats, at an address of its own.
+type neighbour struct {
+	*browser
+	x     *stream
+	turns int
+}
+
+const neighbourAddr = "198.51.100.7"
+
+// newNeighbour starts a relay behind a trusted proxy and a visitor who has had an answer.
+func newNeighbour(t *testing.T, change func(*relay.Config), script anyframetest.Script) *neighbour {
+	t.Helper()
+	r := newHarness(t, func(c *relay.Config) {
+		trusting("", "127.0.0.0/8", "::1/128")(c)
+		if change != nil {
+			change(c)
+		}
+	}, anyframetest.WithAgent(1, script))
+	n := &neighbour{browser: r.visitor()}
+	n.x = n.openAt("/v1/events", "X-Forwarded-For", neighbourAddr)
+	n.chats("before")
+	return n
+}
+
+// chats wants a turn accepted, its events on the stream, and the transcript readable.
+func (n *neighbour) chats(when string) {
+	n.r.t.Helper()
+	n.turns++
+	if a := n.from(neighbourAddr, "hi"); a.status != http.StatusAccepted {
+		n.r.t.Fatalf("%s, the neighbour's turn: got %d %s, want 202", when, a.status, a.body)
+	}
+	n.x.turnEnds(n.turns)
+	if a := n.do("GET", "/v1/transcript", "", "X-Forwarded-For", neighbourAddr); a.status != http.StatusOK {
+		n.r.t.Fatalf("%s, the neighbour's transcript: got %d %s, want 200", when, a.status, a.body)
+	}
+}
+
+// attackers are the addresses that an attacker's n-th request comes from.
+var attackers = map[string]func(n int) string{
+	"one address": func(int) string { return "203.0.113.1" },
+	"one /48":     func(n int) string { return fmt.Sprintf("2001:db8:1:%x::1", n) },
+}
+
+// begun are n visitors, the i-th at addr(i), who have had an answer.
+func (n *neighbour) begun(count int, addr func(int) string) []*browser {
+	n.r.t.Helper()
+	all := make([]*browser, count)
+	for i := range all {
+		all[i] = n.r.visitor()
+		if a := all[i].from(addr(i), "hi"); a.status != http.StatusAccepted {
+			n.r.t.Fatalf("visitor %d: got %d %s, want 202", i, a.status, a.body)
+		}
+	}
+	n.r.plane.WaitFor(n.r.t, func() bool {
+		for _, s := range n.r.plane.Sessions() {
+			if s.Busy || s.Turns == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// smallBuffers makes the relay's sockets hold next to nothing of what a client has yet to
+// read, as they do of an answer that is far larger.
+func (r *harness) smallBuffers() {
+	web := httptest.NewUnstartedServer(r.web.Config.Handler)
+	web.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if tcp, ok := c.(*net.TCPConn); ok && state == http.StateNew {
+			_ = tcp.SetWriteBuffer(4 << 10)
+		}
+	}
+	web.Start()
+	r.web.Close()
+	r.web = web
+}
+
+// dial begins a request by hand and returns its connection.
+func (b *browser) dial(head, addr string, body ...byte) net.Conn {
+	b.r.t.Helper()
+	c, err := net.Dial("tcp", b.r.web.Listener.Addr().String()) //nolint:noctx // loopback
+	if err != nil {
+		b.r.t.Fatal(err)
+	}
+	b.r.t.Cleanup(func() { _ = c.Close() })
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(4 << 10)
+	}
+	head += "\r\nHost: relay.test\r\nContent-Type: application/json\r\nAuthorization: Bearer " + b.token + "\r\nX-Forwarded-For: " + addr + "\r\n\r\n"
+	if _, err := c.Write(append([]byte(head), body...)); err != nil {
+		b.r.t.Fatal(err)
+	}
+	return c
+}
+
+// begins returns the status of an answer that begins on c, and reads no more of it.
+func begins(t *testing.T, c net.Conn) string {
+	t.Helper()
+	line := make([]byte, len("HTTP/1.1 200"))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, line); err != nil {
+		t.Fatal(err)
+	}
+	return string(line[len("HTTP/1.1 "):])
+}
+
+// peak watches the bytes of the heap in use, garbage included, until it is asked for how
+// many more there were at most.
+func peak() (stop func() int64) {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	before, most := heap(), int64(0)
+	done, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+			metrics.Read(sample)
+			most = max(most, int64(sample[0].Value.Uint64()))
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	}()
+	return func() int64 { close(done); <-over; return most - before }
+}
+
+// longTalk says 6 MB in 750 messages to who asks for it, and little else.
+func longTalk(c *anyframetest.Chat) {
+	if c.Prompt() == "long" {
+		text := strings.Repeat("many words ", 740)
+		for i := range 750 {
+			c.Emit(map[string]any{"type": "assistant", "message": map[string]any{"content": []any{map[string]any{"type": "text", "text": fmt.Sprint(i, " ", text)}}}})
+		}
+		return
+	}
+	c.Say("Yes.")
+}
+
+// Not in parallel: what other tests use would count as this one's.
+func TestTranscript_SixtyFourReadersThatDoNotRead_MemoryBoundedAndNeighbourServed(t *testing.T) {
+	n := newNeighbour(t, nil, longTalk)
+	n.r.smallBuffers()
+	v := n.r.visitor()
+	x := v.open("")
+	v.say("long", "k1")
+	x.turnEnds(1)
+	x.close()
+	most := peak()
+	var conns []net.Conn
+	for range 64 {
+		conns = append(conns, v.dial("GET /v1/transcript?limit=1000 HTTP/1.1", "203.0.113.1"))
+	}
+	got := map[string]int{}
+	for _, c := range conns {
+		got[begins(t, c)]++
+	}
+	if got["200"] != 2 || got["429"] != 62 {
+		t.Errorf("answers that begin: got %v, want 2 of 200 and 62 of 429", got)
+	}
+	n.chats("while 64 answers are not read")
+	grown := most()
+	t.Logf("64 that do not read: %d KiB of heap at most, garbage included", grown>>10)
+	if grown > 128<<20 {
+		t.Errorf("64 that do not read: got %d MiB more of heap, want 128 at most", grown>>20)
+	}
+	a := v.do("GET", "/v1/transcript", "", "X-Forwarded-For", "203.0.113.2")
+	refused(t, "a third of the visitor's", a, 429, "rate_limited")
+	for _, c := range conns {
+		c.Close()
+	}
+	eventually(t, "the visitor reads again", func() bool { return v.do("GET", "/v1/transcript", "").status == http.StatusOK })
+
+	most = peak()
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			for !t.Failed() {
+				a := v.do("GET", "/v1/transcript?limit=1000", "")
+				if a.status == http.StatusOK {
+					return
+				}
+				refused(t, "one of 40", a, 429, "rate_limited")
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	n.chats("while 40 read")
+	wg.Wait()
+	grown = most()
+	t.Logf("40 that read: %d KiB of heap at most, the tests' copies and garbage included", grown>>10)
+	if grown > 128<<20 {
+		t.Errorf("40 that read: got %d MiB more of heap, want 128 at most", grown>>20)
+	}
+}
+
+func TestTranscript_AgentLogHangs_NeighbourServed(t *testing.T) {
+	for origin, addr := range attackers {
+		t.Run(origin, func(t *testing.T) {
+			t.Parallel()
+			n := newNeighbour(t, nil, longTalk)
+			own := n.r.upstream()
+			const visitors = 36 // with two reads each, more than there are slots
+			all := n.begun(visitors, addr)
+			for _, s := range n.r.plane.Sessions() {
+				if s.ID != own {
+					n.r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpTranscript, Session: s.ID})
+				}
+			}
+			before := n.r.plane.FaultsHit()
+			for i, v := range all {
+				for range 2 {
+					v.dial("GET /v1/transcript HTTP/1.1", addr(i))
+				}
+			}
+			n.r.plane.WaitFor(t, func() bool { return n.r.plane.FaultsHit() >= before+16 })
+			for range 3 {
+				n.chats("while AnyFrame does not answer the others")
+			}
+			if hit, most := n.r.plane.FaultsHit()-before, 32; hit > most {
+				t.Errorf("got %d reads of %s at once, want %d at most", hit, origin, most)
+			}
+			n.r.plane.ClearFaults()
+		})
+	}
+}
