@@ -23,8 +23,8 @@ const HistoryPage = 1000
 // keyRows is over how many rows of the past one key may be spread.
 const keyRows = 256
 
-func (c *Conversation) past(after int64) (*translator, *past) {
-	p := &past{}
+func (c *Conversation) past(ctx context.Context, after int64) (*translator, *past) {
+	p := newPast(ctx, c.ledger)
 	return newTranslator(c.opts, c.epoch, after, c.ledger, p), p
 }
 
@@ -34,7 +34,7 @@ func (c *Conversation) past(after int64) (*translator, *past) {
 // is the last thing it yields.
 func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto int64) iter.Seq2[event.Item, error] {
 	return func(yield func(event.Item, error) bool) {
-		t, merge := c.past(after)
+		t, merge := c.past(ctx, after)
 		for {
 			page, err := rows(ctx, t.last, HistoryPage)
 			if err == nil && t.last == t.start {
@@ -50,7 +50,12 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 					more = false
 					break
 				}
-				if !yieldAll(t.decode(row), yield) {
+				items := t.decode(row)
+				if merge.err != nil {
+					yield(event.Item{}, merge.err)
+					return
+				}
+				if !yieldAll(items, yield) {
 					return
 				}
 			}
@@ -58,7 +63,9 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 				return
 			}
 			if !more {
-				yieldAll(merge.finish(t, upto), yield)
+				if yieldAll(merge.finish(t, upto), yield) && merge.err != nil {
+					yield(event.Item{}, merge.err)
+				}
 				return
 			}
 		}
@@ -81,7 +88,7 @@ func (c *Conversation) Page(ctx context.Context, rows RowReader, since int64, li
 	if err != nil {
 		return nil, nil, err
 	}
-	t, merge := c.past(since)
+	t, merge := c.past(ctx, since)
 	if err := t.joinText(ctx, page, rows); err != nil {
 		return nil, nil, err
 	}
@@ -89,9 +96,10 @@ func (c *Conversation) Page(ctx context.Context, rows RowReader, since int64, li
 		items = append(items, t.decode(row)...)
 	}
 	if len(page) == limit {
-		return items, &page[len(page)-1].Seq, nil
+		return items, &page[len(page)-1].Seq, merge.err
 	}
-	return append(items, merge.finish(t, 1<<62)...), nil, nil
+	items = append(items, merge.finish(t, 1<<62)...)
+	return items, nil, merge.err
 }
 
 func (t *translator) decode(row anyframe.ChatEvent) []event.Item {

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -14,8 +15,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // newTestLedger is a ledger whose log begins with the conversation, with some turns.
@@ -28,9 +29,9 @@ func newTestLedger(turns ...ledger.Turn) *ledger.Ledger {
 }
 
 func newTestTranslator(v event.Visibility, isPast bool, l *ledger.Ledger) *translator {
-	var m merger = &live{}
+	var m merger = &live{Ledger: l}
 	if isPast {
-		m = &past{}
+		m = newPast(context.Background(), l)
 	}
 	return newTranslator(&Options{Visibility: v, Patterns: redact.KeyPatterns("afm_test")}, 1, 0, l, m)
 }

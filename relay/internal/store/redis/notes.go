@@ -198,6 +198,9 @@ func (s *Store) readNotes(ctx context.Context, script *redis.Script, visitor, ki
 		if err != nil {
 			return nil, 0, fmt.Errorf("store: read notes: %w", err)
 		}
+		if script == luaNotesAt {
+			n.Place = rank // a note of an earlier build does not say it
+		}
 		found = append(found, begunNote{n, rank, begun})
 	}
 	slices.SortStableFunc(found, func(a, b begunNote) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.begun, b.begun)) })
