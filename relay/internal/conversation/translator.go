@@ -113,9 +113,9 @@ func (t *translator) placed(turns []string, key string, seq int64) []string {
 // showOwn shows a turn that AnyFrame has no event for. It has no number: the one
 // that AnyFrame answered may turn out to be another event's.
 func (t *translator) showOwn(out *step, own *ledger.Turn) {
-	out.items = append(out.items, event.Item{Kind: "user", Data: event.Mask(t.patterns, event.UserData{
+	out.items = append(out.items, event.Item{Kind: "user", Data: event.Fit(event.Mask(t.patterns, event.UserData{
 		Text: own.Text, Attachments: orEmpty(own.Attachments), Turn: own.Key,
-	})})
+	}))})
 }
 
 // showSettled shows how a prompt was settled, to those who may see the prompt.

@@ -123,8 +123,11 @@ type matchState struct {
 	escaped bool   // the last character was a backslash
 }
 
+// Clone returns a masker that goes on from the same place.
+func (m *Masker) Clone() Masker { return Masker{slices.Clone(m.states), m.partial} }
+
 // Reset begins another text.
-func (m *Masker) Reset() { clear(m.states) }
+func (m *Masker) Reset() { clear(m.states); m.partial = false }
 
 // Next masks the piece of text that comes next.
 func (m *Masker) Next(patterns *Patterns, text string) string {

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
