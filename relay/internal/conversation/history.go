@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -113,12 +114,20 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	if t.start == 0 || len(page) == 0 {
 		return nil
 	}
-	if text := deltaText(page[0].Event()); text == "" || !redact.ContinuesKey(text[0]) {
+	text := deltaText(page[0].Event())
+	switch {
+	case text == "" && !large(page[0]), text != "" && t.joinLarge(page), text != "" && !redact.ContinuesKey(text[0]):
 		return nil
 	}
 	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)
 	if err != nil {
 		return err
+	}
+	if text == "" {
+		if wasDelta(before, t.start) { // and so all of the block was said
+			t.joinLarge(page)
+		}
+		return nil
 	}
 	aside := projector{visibility: event.VisibilityChat, patterns: t.patterns, gapUntil: -1}
 	for _, row := range before {
@@ -129,6 +138,49 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	}
 	t.pending.masker = aside.pending.masker
 	return nil
+}
+
+// joinLarge makes a translator that begins with page in the middle of a block that comes
+// as several go on from what was said of it, so that it is cut at the same places as for
+// those who began before. It reports whether it did: the block must be on the page.
+func (t *translator) joinLarge(page []anyframe.ChatEvent) bool {
+	var said strings.Builder
+	for _, row := range page {
+		ev := upstream.Decode(row.Event())
+		if ev.Inner {
+			continue
+		}
+		if text := deltaText(row.Event()); text != "" {
+			said.WriteString(text)
+			continue
+		}
+		if event.EncodedLen(ev.Whole) <= event.MaxText || !strings.HasSuffix(ev.Whole, said.String()) {
+			return false
+		}
+		t.say(ev.Whole[:len(ev.Whole)-said.Len()])
+		t.out = nil
+		return true
+	}
+	return false
+}
+
+// large reports whether a row is a block that comes as several.
+func large(row anyframe.ChatEvent) bool {
+	return len(row.Payload) > event.MaxText && event.EncodedLen(upstream.Decode(row.Event()).Whole) > event.MaxText
+}
+
+// wasDelta reports whether the last of rows up to the one numbered seq is a piece of a
+// block, a subagent's talk apart.
+func wasDelta(rows []anyframe.ChatEvent, seq int64) bool {
+	for _, row := range slices.Backward(rows) {
+		if row.Seq > seq {
+			continue
+		}
+		if ev := upstream.Decode(row.Event()); !ev.Inner {
+			return deltaText(row.Event()) != ""
+		}
+	}
+	return false
 }
 
 // deltaText is the text of a piece of a block, "" when ev is none.

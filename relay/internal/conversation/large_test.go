@@ -95,6 +95,31 @@ func TestText_Large_SeveralBlocksSameText(t *testing.T) {
 	}
 }
 
+// A client that comes back in the middle of a large block ends with its text as well.
+func TestText_LargeJoinedMidway_SameText(t *testing.T) {
+	c := newChat(t, memory.New(), 1)
+	c.rows = []anyframe.ChatEvent{}
+	text := strings.Repeat("the quick brown fox ", 8<<20/20)
+	for at := 0; at < len(text); at += 700_000 {
+		c.event(textEvent(true, text[at:min(at+700_000, len(text))]))
+	}
+	c.event(textEvent(false, text))
+	read := func(after, upto int64) (items []event.Item) {
+		for it, err := range c.c.History(t.Context(), c.read, after, upto) {
+			c.must(err)
+			if it.Kind != "" {
+				items = append(items, it)
+			}
+		}
+		return items
+	}
+	for joined := range c.seq {
+		if got := shownText(t, append(read(0, joined), read(joined, c.seq)...)); got != text {
+			t.Errorf("joined after the event %d: got %d bytes of text, want the %d that were said", joined, len(got), len(text))
+		}
+	}
+}
+
 func TestText_NotLarge_OneBlock(t *testing.T) {
 	text := strings.Repeat("x", event.MaxText)
 	tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())

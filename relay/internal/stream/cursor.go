@@ -100,11 +100,12 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 }
 
 // oneWrite returns as many of entries as may be held on to while they are written: a
-// browser that takes nothing must not keep what the log has dropped.
+// browser that takes nothing must not keep much of what the log has dropped. Entries
+// that tell one event stay together, for the log may drop the rest of them meanwhile.
 func oneWrite(entries []eventlog.Entry) []eventlog.Entry {
 	size := 0
 	for i, e := range entries {
-		if size += len(e.Frame); i > 0 && size > maxPiece {
+		if size += len(e.Frame); i > 0 && size > maxPiece && entries[i-1].Seq != 0 {
 			clear(entries[i:])
 			return entries[:i]
 		}

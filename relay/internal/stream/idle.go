@@ -31,7 +31,11 @@ func (s *stream) tryAppend() bool {
 	if err != nil || n == batch {
 		return false
 	}
-	if len(oneWrite(c.entries[:n])) < n || n > 0 && len(c.entries[0].Frame) > maxPiece {
+	size := 0
+	for _, e := range c.entries[:n] {
+		size += len(e.Frame)
+	}
+	if size > maxPiece {
 		return false // more than the connection takes at once, and nothing to keep a copy of
 	}
 	frames := 0

@@ -67,6 +67,13 @@ func TestStalledStream_ManyFrames_HoldsOneWrite(t *testing.T) {
 	if got := oneWrite(entries); len(got) != 3 || entries[3].Frame != nil {
 		t.Errorf("got %d frames of 20 KiB, want the 3 that fit, and no other held", len(got))
 	}
+	for i := range entries {
+		entries[i] = eventlog.Entry{Frame: make([]byte, 20<<10)}
+	}
+	entries[9].Seq = 1
+	if got := oneWrite(entries); len(got) != 10 {
+		t.Errorf("got %d frames, want the 10 that tell one event", len(got))
+	}
 	if got := oneWrite([]eventlog.Entry{{Frame: make([]byte, 1<<20)}}); len(got) != 1 {
 		t.Errorf("got %d frames, want a large one all the same", len(got))
 	}
