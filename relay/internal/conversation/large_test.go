@@ -99,9 +99,9 @@ func TestText_Large_SeveralBlocksSameText(t *testing.T) {
 func TestText_LargeJoinedMidway_SameText(t *testing.T) {
 	c := newChat(t, memory.New(), 1)
 	c.rows = []anyframe.ChatEvent{}
-	text := strings.Repeat("the quick brown fox ", 8<<20/20)
-	for at := 0; at < len(text); at += 700_000 {
-		c.event(textEvent(true, text[at:min(at+700_000, len(text))]))
+	text := strings.Repeat("the quick brown fox ", 4<<20/20)
+	for at := 0; at < len(text); at += 600_000 {
+		c.event(textEvent(true, text[at:min(at+600_000, len(text))]))
 	}
 	c.event(textEvent(false, text))
 	read := func(after, upto int64) (items []event.Item) {

@@ -58,11 +58,11 @@ func (c *chat) open(base int64) {
 // turn is what a message costs from its arrival to its end.
 func (c *chat) turn(key string) {
 	ctx, l := context.Background(), c.c.Ledger()
-	t, err := l.Begin(ctx, ledger.Turn{Key: key, Hash: key, Text: c.text + key})
+	_, err := l.Begin(ctx, ledger.Turn{Key: key, Hash: key, Text: c.text + key})
 	c.must(err)
 	_, err = c.c.Refresh(ctx)
 	c.must(err)
-	t, err = l.Stored(ctx, key)
+	t, err := l.Stored(ctx, key)
 	c.must(err)
 	t.After = c.c.Log().Head()
 	c.must(l.Send(ctx, &t))

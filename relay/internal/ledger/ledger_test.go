@@ -57,7 +57,7 @@ func must(t *testing.T, err error) {
 }
 
 // send takes a turn as far as AnyFrame, which shows it as the event seq.
-func send(t *testing.T, l *ledger.Ledger, seq int64) ledger.Turn {
+func send(t *testing.T, l *ledger.Ledger, seq int64) {
 	t.Helper()
 	turn, err := l.Begin(t.Context(), ledger.Turn{Key: fmt.Sprint("k", seq), Text: fmt.Sprint("text ", seq), Hash: "h"})
 	must(t, err)
@@ -67,7 +67,6 @@ func send(t *testing.T, l *ledger.Ledger, seq int64) ledger.Turn {
 	l.Set(turn)
 	must(t, l.Persist(t.Context(), turn.Key))
 	l.Place(turn.Key, seq)
-	return turn
 }
 
 func sendMany(t *testing.T, l *ledger.Ledger, n int64) {

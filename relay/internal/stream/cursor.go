@@ -103,12 +103,13 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 // browser that takes nothing must not keep much of what the log has dropped. Entries
 // that tell one event stay together, for the log may drop the rest of them meanwhile.
 func oneWrite(entries []eventlog.Entry) []eventlog.Entry {
-	size := 0
+	size, numbered := 0, false // the one before
 	for i, e := range entries {
-		if size += len(e.Frame); i > 0 && size > maxPiece && entries[i-1].Seq != 0 {
+		if size += len(e.Frame); numbered && size > maxPiece {
 			clear(entries[i:])
 			return entries[:i]
 		}
+		numbered = e.Seq != 0
 	}
 	return entries
 }
