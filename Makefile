@@ -35,7 +35,7 @@ bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
 	go -C bench run ./load full
 
 bench-go: ## the hot path's Go benchmarks beside bench/baseline.txt
-	go test -run '^$$' -bench '^Benchmark(Parse|Translate|Append|Wake|Write)$$' -benchmem -count 6 -benchtime 100ms ./relay ./relay/internal/... | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da -ignore pkg bench/baseline.txt bench/now.txt
+	go test -run '^$$' -bench '^Benchmark(Parse|Translate|Append|Wake|Write|Turn|SessionState)$$' -benchmem -count 6 -benchtime 100ms ./relay ./relay/internal/... | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da -ignore pkg bench/baseline.txt bench/now.txt
 
 bench-web: ## the widget in Chromium beside deep-chat, for docs/benchmarks-web.md
 	go run ./tools/setup && npm --prefix bench/web ci --no-audit --no-fund && node bench/web/bench.mjs

@@ -1,8 +1,8 @@
 package conversation
 
 import (
+	"cmp"
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -46,7 +46,7 @@ type Conversation struct {
 // numbered base. Notify is called after each change of the log, and answer is
 // told when the agent speaks.
 func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notify func(), answer *telemetry.AnswerSpan) *Conversation {
-	c := &Conversation{opts: o, epoch: epoch, id: id, log: eventlog.New(base, o.Limits), ledger: l, answer: answer, live: &live{}}
+	c := &Conversation{opts: o, epoch: epoch, id: id, log: eventlog.New(base, o.Limits), ledger: l, answer: answer, live: &live{Ledger: l}}
 	c.log.Watch(notify)
 	c.tr = newTranslator(o, epoch, base, l, c.live)
 	for _, p := range l.SettledBetween(base, 1<<62) { // unnumbered, so not in AnyFrame's log
@@ -181,19 +181,19 @@ func (c *Conversation) OpenGap(seq int64) {
 // GapUnknown opens a gap of which nobody knows where it ends.
 const GapUnknown = gapUnknown
 
-// Refresh reads what other processes noted, and shows the prompts that were settled
-// there. It returns the turns that the store has lost.
+// Refresh reads what other processes noted since the last time, and shows the prompts that were settled
+// there. It returns the turns that the store has lost, as far as they are recent.
 func (c *Conversation) Refresh(ctx context.Context) (lost []ledger.Turn, err error) {
 	if c.epoch == 0 {
 		return nil, nil
 	}
-	s, err := c.ledger.Fetch(ctx)
+	changes, err := c.ledger.Fetch(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	lost, settled := c.ledger.Merge(s, c.log.Head())
+	lost, settled := c.ledger.Merge(changes, c.log.Head())
 	for _, p := range settled {
 		if c.tr.visible(&p) {
 			c.append([]event.Item{settledItem(p.ID, p.Outcome)})
@@ -235,12 +235,13 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.live.due == nil {
-		c.live.due = map[string]int64{}
-	}
-	maps.Copy(c.live.due, due)
+	was := c.live.due
+	c.live.due = map[string]int64{} // of those that are yet to be shown
 	var out step
 	for _, own := range c.ledger.Unshown(1 << 62) {
+		if seq := cmp.Or(due[own.Key], was[own.Key]); seq != 0 {
+			c.live.due[own.Key] = seq
+		}
 		if missing[own.Key] && c.tr.last >= c.live.due[own.Key] {
 			c.live.show(c.tr, &out, &own)
 		}

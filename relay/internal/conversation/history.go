@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -30,8 +31,8 @@ const (
 // keyRows is over how many rows of the past one key may be spread.
 const keyRows = 256
 
-func (c *Conversation) past(after int64) (*translator, *past) {
-	p := &past{}
+func (c *Conversation) past(ctx context.Context, after int64) (*translator, *past) {
+	p := newPast(ctx, c.ledger)
 	return newTranslator(c.opts, c.epoch, after, c.ledger, p), p
 }
 
@@ -41,7 +42,7 @@ func (c *Conversation) past(after int64) (*translator, *past) {
 // is the last thing it yields.
 func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto int64) iter.Seq2[event.Item, error] {
 	return func(yield func(event.Item, error) bool) {
-		t, merge := c.past(after)
+		t, merge := c.past(ctx, after)
 		for {
 			page, err := rows(ctx, t.last, HistoryPage)
 			if err == nil && t.last == t.start {
@@ -57,7 +58,12 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 					more = false
 					break
 				}
-				if !yieldAll(t.decode(row), yield) {
+				items := t.decode(row)
+				if merge.err != nil {
+					yield(event.Item{}, merge.err)
+					return
+				}
+				if !yieldAll(items, yield) {
 					return
 				}
 			}
@@ -65,7 +71,9 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 				return
 			}
 			if !more {
-				yieldAll(merge.finish(t, upto), yield)
+				if yieldAll(merge.finish(t, upto), yield) && merge.err != nil {
+					yield(event.Item{}, merge.err)
+				}
 				return
 			}
 		}
@@ -89,7 +97,7 @@ func yieldAll(items []event.Item, yield func(event.Item, error) bool) bool {
 func (c *Conversation) Page(
 	ctx context.Context, rows RowReader, since int64, limit int, show func(row []event.Item) bool,
 ) (next *int64, err error) {
-	t, merge := c.past(since)
+	t, merge := c.past(ctx, since)
 	for want := pageRows; limit > 0; {
 		want = min(want, limit)
 		page, err := rows(ctx, t.last, want)
@@ -106,14 +114,22 @@ func (c *Conversation) Page(
 		size := 0
 		for _, row := range page {
 			last := t.last
-			if items := t.decode(row); len(items) > 0 && !show(items) {
+			items := t.decode(row)
+			if merge.err != nil {
+				return nil, merge.err
+			}
+			if len(items) > 0 && !show(items) {
 				return &last, nil
 			}
 			size += len(row.Payload)
 		}
 		if len(page) < want {
 			last := t.last
-			if items := merge.finish(t, 1<<62); len(items) > 0 && !show(items) {
+			items := merge.finish(t, 1<<62)
+			if merge.err != nil {
+				return nil, merge.err
+			}
+			if len(items) > 0 && !show(items) {
 				return &last, nil
 			}
 			return nil, nil
@@ -136,12 +152,19 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	if t.start == 0 || len(page) == 0 {
 		return nil
 	}
-	if deltaText(page[0].Event()) == "" {
+	text := deltaText(page[0].Event())
+	if text == "" && !large(page[0]) || text != "" && t.joinLarge(page) {
 		return nil
 	}
 	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)
 	if err != nil {
 		return err
+	}
+	if text == "" {
+		if wasDelta(before, t.start) { // and so all of the block was said
+			t.joinLarge(page)
+		}
+		return nil
 	}
 	aside := projector{visibility: event.VisibilityChat, patterns: t.patterns, gapUntil: -1}
 	for _, row := range before {
@@ -152,6 +175,49 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	}
 	t.pending.masker, t.pending.half = aside.pending.masker, aside.pending.half
 	return nil
+}
+
+// joinLarge makes a translator that begins with page in the middle of a block that comes
+// as several go on from what was said of it, so that it is cut at the same places as for
+// those who began before. It reports whether it did: the block must be on the page.
+func (t *translator) joinLarge(page []anyframe.ChatEvent) bool {
+	var said strings.Builder
+	for _, row := range page {
+		ev := upstream.Decode(row.Event())
+		if ev.Inner {
+			continue
+		}
+		if text := deltaText(row.Event()); text != "" {
+			said.WriteString(text)
+			continue
+		}
+		if event.EncodedLen(ev.Whole) <= event.MaxText || !strings.HasSuffix(ev.Whole, said.String()) {
+			return false
+		}
+		t.say(ev.Whole[:len(ev.Whole)-said.Len()])
+		t.out = nil
+		return true
+	}
+	return false
+}
+
+// large reports whether a row is a block that comes as several.
+func large(row anyframe.ChatEvent) bool {
+	return len(row.Payload) > event.MaxText && event.EncodedLen(upstream.Decode(row.Event()).Whole) > event.MaxText
+}
+
+// wasDelta reports whether the last of rows up to the one numbered seq is a piece of a
+// block, a subagent's talk apart.
+func wasDelta(rows []anyframe.ChatEvent, seq int64) bool {
+	for _, row := range slices.Backward(rows) {
+		if row.Seq > seq {
+			continue
+		}
+		if ev := upstream.Decode(row.Event()); !ev.Inner {
+			return deltaText(row.Event()) != ""
+		}
+	}
+	return false
 }
 
 // deltaText is the text of a piece of a block, "" when ev is none.

@@ -36,6 +36,9 @@ type projector struct {
 	seq int64        // of the event
 }
 
+// maxTools is of how many tools the names are kept for their results.
+const maxTools = 1024
+
 // message is who wrote a message: one of the visitor's turns, or nobody known.
 type message struct {
 	turn  string
@@ -43,7 +46,7 @@ type message struct {
 }
 
 func (p *projector) show(kind string, data any) {
-	p.out = append(p.out, event.Item{Kind: kind, Data: event.Mask(p.patterns, data)})
+	p.out = append(p.out, event.Item{Kind: kind, Data: event.Fit(event.Mask(p.patterns, data))})
 }
 
 // project appends what a visitor may see of an event to items.
@@ -52,10 +55,13 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 	first := len(items)
 	if ev.Delta != "" {
 		o.active = true
-		if ev.Seq != 0 || p.gapUntil < 0 {
-			if text := p.pending.say(p.patterns, ev.Delta); text != "" {
-				items = append(items, event.Item{Kind: "text", Delta: text, Seq: ev.Seq})
-			}
+		if ev.Seq == 0 && p.gapUntil >= 0 {
+			return items, o
+		}
+		p.out = items
+		p.say(ev.Delta)
+		if items, p.out = p.out, nil; len(items) > first {
+			items[len(items)-1].Seq = ev.Seq
 		}
 		return items, o
 	}
@@ -134,12 +140,8 @@ func (p *projector) assistant(ev *upstream.Event) {
 				hidden = true
 				continue
 			}
-			text := b.Piece("text")
-			if text == "" || (ev.Seq == 0 && p.gapUntil >= 0) {
-				continue
-			}
-			if text = p.pending.say(p.patterns, text); text != "" {
-				p.show("text", event.TextData{Text: text, Delta: true})
+			if text := b.Piece("text"); text != "" && (ev.Seq != 0 || p.gapUntil < 0) {
+				p.say(text)
 			}
 		}
 	} else {
@@ -175,8 +177,8 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 		case "tool_use":
 			hidden = true
 			name := b.Str("name")
-			if id := b.Str("id"); id != "" {
-				if p.tools == nil {
+			if id := b.Str("id"); id != "" && p.visibility != event.VisibilityChat {
+				if p.tools == nil || len(p.tools) >= maxTools {
 					p.tools = map[string]string{}
 				}
 				p.tools[id] = name
@@ -190,20 +192,6 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 		p.closeGap(p.seq)
 	}
 	return hidden
-}
-
-// whole shows a complete block. Deltas that were lost on the way to the relay are
-// made up for first, so that the block equals what its deltas added up to and
-// replaces them.
-func (p *projector) whole(text string) {
-	if said := p.pending.String(); said != "" && said != text && strings.HasPrefix(text, said) {
-		p.pending.half = "" // the block has it whole
-		p.show("text", event.TextData{Text: p.pending.say(p.patterns, text[len(said):]), Delta: true})
-	}
-	p.pending.Reset()
-	if text != "" {
-		p.show("text", event.TextData{Text: text})
-	}
 }
 
 // openGap says that the stream was joined anew and that deltas may be missing
@@ -220,7 +208,7 @@ func (p *projector) closeGap(seq int64) {
 // dropDeltas says that the deltas since the last whole block are not kept, so that
 // nobody can get all of them. Those that come are masked on from them.
 func (p *projector) dropDeltas(seq int64) {
-	p.pending.Builder.Reset()
+	p.pending.drop()
 	p.openGap(seq)
 }
 

@@ -30,6 +30,9 @@ type merger interface {
 	// before merges in what belongs before an event. Mine is the turn that the event
 	// itself is, "" when it is none.
 	before(t *translator, out *step, ev *upstream.Event, mine string)
+	// recognize returns the turn that a message is, and prompt the prompt with our id.
+	recognize(seq int64, text string) (ledger.Turn, bool)
+	prompt(id string) (ledger.Prompt, bool)
 }
 
 // newTranslator begins after the event numbered seq.
@@ -70,7 +73,7 @@ func (t *translator) merge(ev *upstream.Event) step {
 	out := step{items: t.scratch[:0], speaks: speaks(ev)}
 	var who message
 	if ev.User {
-		if turn, ok := t.ledger.Recognize(ev.Seq, ev.Members.UserText()); ok {
+		if turn, ok := t.recognize(ev.Seq, ev.Members.UserText()); ok {
 			who = message{turn.Key, turn.Attachments}
 		}
 	}
@@ -86,7 +89,7 @@ func (t *translator) merge(ev *upstream.Event) step {
 	if isPrompt(ev) {
 		id := promptID(t.epoch, ev)
 		out.asked = id
-		if p, known := t.ledger.Prompt(id); (!known || p.State != ledger.Settled) && !slices.Contains(t.waiting, id) {
+		if p, known := t.merger.prompt(id); (!known || p.State != ledger.Settled) && !slices.Contains(t.waiting, id) {
 			t.waiting = append(t.waiting, id)
 		}
 	}
@@ -110,9 +113,9 @@ func (t *translator) placed(turns []string, key string, seq int64) []string {
 // showOwn shows a turn that AnyFrame has no event for. It has no number: the one
 // that AnyFrame answered may turn out to be another event's.
 func (t *translator) showOwn(out *step, own *ledger.Turn) {
-	out.items = append(out.items, event.Item{Kind: "user", Data: event.Mask(t.patterns, event.UserData{
+	out.items = append(out.items, event.Item{Kind: "user", Data: event.Fit(event.Mask(t.patterns, event.UserData{
 		Text: own.Text, Attachments: orEmpty(own.Attachments), Turn: own.Key,
-	})})
+	}))})
 }
 
 // showSettled shows how a prompt was settled, to those who may see the prompt.
@@ -139,7 +142,7 @@ func (t *translator) settleElsewhere(out *step, seq int64) {
 	waiting := t.waiting
 	t.waiting = nil
 	for _, id := range waiting {
-		p, ok := t.ledger.Prompt(id)
+		p, ok := t.merger.prompt(id)
 		switch {
 		case !ok:
 			p.ID = id
@@ -159,89 +162,4 @@ func (t *translator) settleElsewhere(out *step, seq int64) {
 			out.prompts = append(out.prompts, id)
 		}
 	}
-}
-
-// live merges for the log.
-type live struct {
-	// due: before the event of this seq there is nothing to do for a turn, by key. A
-	// conversation that is far behind must not ask AnyFrame at every event.
-	due map[string]int64
-	// echoed: AnyFrame shows messages.
-	echoed bool
-}
-
-func (l *live) before(t *translator, out *step, ev *upstream.Event, mine string) {
-	if mine != "" {
-		l.echoed = true
-	}
-	if t.ledger.AllShown() {
-		return
-	}
-	for _, own := range t.ledger.Unshown(ev.Seq) {
-		if !isTurn(ev, &own) {
-			l.show(t, out, &own)
-		}
-	}
-}
-
-// show shows a turn, and notes that.
-func (l *live) show(t *translator, out *step, own *ledger.Turn) {
-	if t.ledger.Show(own.Key, t.last) {
-		out.turns = append(out.turns, own.Key)
-	}
-	t.showOwn(out, own)
-}
-
-// isTurn reports whether an event is a turn, as far as can be told.
-func isTurn(ev *upstream.Event, own *ledger.Turn) bool {
-	return ev.User && (own.Seq == ev.Seq || own.Seq == 0 && own.Text == ev.Members.UserText())
-}
-
-// past merges for a reader of the past.
-type past struct{ shown map[string]bool }
-
-func (p *past) before(t *translator, out *step, ev *upstream.Event, mine string) {
-	p.settled(t, out, ev.Seq)
-	for _, own := range t.ledger.Between(t.last, ev.Seq) {
-		if !isTurn(ev, &own) {
-			p.show(t, out, &own)
-		}
-	}
-	if mine != "" {
-		p.note(mine)
-	}
-}
-
-func (p *past) note(key string) {
-	if p.shown == nil {
-		p.shown = map[string]bool{}
-	}
-	p.shown[key] = true
-}
-
-func (p *past) show(t *translator, out *step, own *ledger.Turn) {
-	if !p.shown[own.Key] {
-		p.note(own.Key)
-		t.showOwn(out, own)
-	}
-}
-
-// settled shows which prompts were settled before the event numbered to.
-func (p *past) settled(t *translator, out *step, to int64) {
-	for _, prompt := range t.ledger.SettledBetween(t.last, to) {
-		t.showSettled(out, &prompt, prompt.Outcome)
-		t.waiting = slices.DeleteFunc(t.waiting, func(id string) bool { return id == prompt.ID })
-	}
-}
-
-// finish merges in what belongs up to the event numbered seq, after the last event
-// of the past.
-func (p *past) finish(t *translator, seq int64) []event.Item {
-	out := step{items: t.scratch[:0]}
-	for _, own := range t.ledger.Between(t.last, seq) {
-		p.show(t, &out, &own)
-	}
-	p.settled(t, &out, seq)
-	t.last = max(t.last, seq)
-	return out.items
 }

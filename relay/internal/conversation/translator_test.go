@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -28,9 +29,9 @@ func newTestLedger(turns ...ledger.Turn) *ledger.Ledger {
 }
 
 func newTestTranslator(v event.Visibility, isPast bool, l *ledger.Ledger) *translator {
-	var m merger = &live{}
+	var m merger = &live{Ledger: l}
 	if isPast {
-		m = &past{}
+		m = newPast(context.Background(), l)
 	}
 	return newTranslator(&Options{Visibility: v, Patterns: redact.KeyPatterns("afm_test")}, 1, 0, l, m)
 }

@@ -34,6 +34,7 @@ type (
 		Text        string       `json:"text"`
 		Attachments []Attachment `json:"attachments"`
 		Turn        string       `json:"turn,omitempty"`
+		Truncated   bool         `json:"truncated,omitempty"` // more than what fits was said, as below
 	}
 	TextData struct {
 		Text  string `json:"text"`
@@ -48,11 +49,15 @@ type (
 		ID       string   `json:"id"`
 		Question string   `json:"question"`
 		Options  []string `json:"options"`
+
+		Truncated bool `json:"truncated,omitempty"`
 	}
 	ApprovalData struct {
 		ID    *string         `json:"id"`
 		Tool  string          `json:"tool,omitempty"`
 		Input json.RawMessage `json:"input,omitempty"`
+
+		Truncated bool `json:"truncated,omitempty"`
 	}
 	SettledData struct {
 		ID      string `json:"id"`
@@ -64,6 +69,8 @@ type (
 	}
 	UpstreamData struct {
 		Payload json.RawMessage `json:"payload"`
+
+		Truncated bool `json:"truncated,omitempty"`
 	}
 	ResetData struct {
 		Reason string `json:"reason"`

@@ -137,8 +137,8 @@ func appendEncoded(b []byte, s string) []byte {
 
 const deltaFramePrefix = "event: text\ndata: "
 
-// CompactDeltas joins neighbouring text deltas of an unnumbered run: what a
-// reader of the whole run shows stays the same.
+// CompactDeltas joins neighbouring text deltas of an unnumbered run, and drops those that
+// a block replaces: what a reader of the whole run shows stays the same.
 func CompactDeltas(run []eventlog.Entry) []eventlog.Entry {
 	var out []eventlog.Entry
 	var text strings.Builder
@@ -154,6 +154,9 @@ func CompactDeltas(run []eventlog.Entry) []eventlog.Entry {
 		if ok && json.Unmarshal(rest, &d) == nil && d.Delta {
 			text.WriteString(d.Text)
 			continue
+		}
+		if ok && d.Text == text.String() {
+			text.Reset() // the block takes their place
 		}
 		flush()
 		out = append(out, e)

@@ -30,17 +30,21 @@ type Ledger struct {
 	quiet   atomic.Bool
 	unshown atomic.Int64
 
-	mu          sync.Mutex // what follows is one consistent picture of the notes
-	turns       []*Turn    // in the order they were begun
-	byKey       map[string]*Turn
-	bySeq       map[int64]*Turn // Sent, and of a seq that is known
-	byPlace     []*Turn         // Sent, in the order of their places
-	open        map[string]*Turn
-	pending     map[string]*Turn // Sent and to be shown by the live stream, unless AnyFrame does
-	prompts     map[string]*Prompt
-	promptOrder []*Prompt          // in the order they were opened
-	waiting     map[string]*Prompt // not Settled
-	changed     chan struct{}      // closed at the next change of a turn; nil while nobody waits
+	mu           sync.Mutex // what follows is one consistent picture of the notes
+	turns        []*Turn    // in the order they were entered
+	byKey        map[string]*Turn
+	bySeq        map[int64]*Turn // Sent, and of a seq that is known
+	byPlace      []*Turn         // Sent, in the order of their places
+	open         map[string]*Turn
+	pending      map[string]*Turn // Sent and to be shown by the live stream, unless AnyFrame does
+	prompts      map[string]*Prompt
+	promptOrder  []*Prompt          // in the order they were opened
+	waiting      map[string]*Prompt // not Settled
+	kept         kept
+	turnCursor   int64 // of the store: its changes up to there are known
+	promptCursor int64
+	newest       mark          // the last turn that this process has stored
+	changed      chan struct{} // closed at the next change of a turn; nil while nobody waits
 	// echoes: AnyFrame has shown one of our messages before or without telling
 	// its seq. It shows the others too then, and the relay need not.
 	echoes bool
@@ -57,6 +61,7 @@ type Options struct {
 // numbered base. Log is told of what could not be stored.
 func New(o Options, visitor string, epoch, base int64, log *slog.Logger) *Ledger {
 	l := &Ledger{
+		kept:  kept{turns: base, prompts: base, highest: -1, gone: -1},
 		notes: o.Notes, visitor: visitor, epoch: epoch, ttl: o.TTL, log: log, base: base, saving: make(chan struct{}, 1),
 		byKey: map[string]*Turn{}, bySeq: map[int64]*Turn{}, open: map[string]*Turn{}, pending: map[string]*Turn{},
 		prompts: map[string]*Prompt{}, waiting: map[string]*Prompt{},
@@ -82,6 +87,7 @@ func (l *Ledger) Set(t Turn) {
 	if old := l.byKey[t.Key]; old != nil && old.here && t.here {
 		t.version = old.version // it may have been stored since t was read
 	}
+	t.dirty = true
 	l.set(t)
 	l.wake()
 }
@@ -96,6 +102,7 @@ func (l *Ledger) Update(key string, change func(*Turn)) (Turn, bool) {
 	}
 	t := *old
 	change(&t)
+	t.dirty = true
 	l.set(t)
 	l.wake()
 	return t, true
@@ -114,21 +121,28 @@ func (l *Ledger) set(t Turn) {
 	p, known := l.byKey[t.Key]
 	if known {
 		// What was shown stays so, whatever copy of the turn its sender goes by.
-		t.shown, t.echoed = t.shown || p.shown, t.echoed || p.echoed
+		t.shown, t.echoed, t.order = t.shown || p.shown, t.echoed || p.echoed, p.order
 		l.unindex(p)
+		l.kept.text -= len(p.Text)
+		t.revision = p.revision + 1
 		*p = t
 	} else {
 		p = &t
+		l.kept.entered++
+		p.order = l.kept.entered
 		l.byKey[t.Key] = p
 		l.turns = append(l.turns, p)
 	}
+	l.kept.text += len(p.Text)
+	l.trimText(p)
 	l.index(p)
+	l.forget()
 	l.count()
 }
 
 // index enters a turn where it is looked for. The caller holds mu.
 func (l *Ledger) index(t *Turn) {
-	if t.unplaced() || t.State == Held {
+	if t.unplaced() {
 		l.open[t.Key] = t
 	}
 	if t.State != Sent {
@@ -137,6 +151,7 @@ func (l *Ledger) index(t *Turn) {
 	if t.Seq != 0 {
 		l.bySeq[t.Seq] = t
 	}
+	l.kept.highest = max(l.kept.highest, t.Place())
 	i, _ := slices.BinarySearchFunc(l.byPlace, t.Place()+1, byPlace) // behind those of the same place
 	l.byPlace = slices.Insert(l.byPlace, i, t)
 	if !t.echoed && !t.shown && t.Place() >= l.base {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/store"
@@ -11,98 +12,47 @@ import (
 // storeTimeout bounds what the ledger writes when no request waits for it.
 const storeTimeout = 5 * time.Second
 
-// Snapshot is what the store has of an epoch at one moment.
-type Snapshot struct {
-	turns   []Turn
-	prompts []Prompt
-}
-
-// Fetch reads the epoch's notes from the store and changes nothing in memory.
-func (l *Ledger) Fetch(ctx context.Context) (Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	var s Snapshot
-	turns, err := l.notes.Notes(ctx, l.visitor, kindTurn, l.epoch)
-	if err != nil {
-		return s, err
-	}
-	prompts, err := l.notes.Notes(ctx, l.visitor, kindPrompt, l.epoch)
-	if err != nil {
-		return s, err
-	}
-	for _, n := range turns {
-		s.turns = append(s.turns, readTurn(n))
-	}
-	for _, n := range prompts {
-		s.prompts = append(s.prompts, readPrompt(n))
-	}
-	return s, nil
-}
-
-// Load fills an empty ledger from the store.
+// Load fills an empty ledger from the store: with the turns and prompts whose place is
+// not final or after the beginning of the log. What is older is read when somebody asks
+// for it, see [Past].
 func (l *Ledger) Load(ctx context.Context) error {
-	s, err := l.Fetch(ctx)
+	turns, turnCursor, err := l.load(ctx, kindTurn)
+	if err != nil {
+		return err
+	}
+	prompts, promptCursor, err := l.load(ctx, kindPrompt)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, t := range s.turns {
+	for _, n := range turns {
+		t := readTurn(n)
+		t.loaded = true
 		l.set(t)
 	}
-	for _, p := range s.prompts {
-		l.setPrompt(p)
+	for _, n := range prompts {
+		l.setPrompt(readPrompt(n))
 	}
+	l.turnCursor, l.promptCursor = turnCursor, promptCursor
 	return nil
 }
 
-// Merge takes over what other processes wrote. It returns the turns that the
-// store has lost, and the prompts that are settled now and were not before; those
-// settled after the event numbered head, or as if.
-func (l *Ledger) Merge(s Snapshot, head int64) (lost []Turn, settled []Prompt) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	stored := make(map[string]*Turn, len(s.turns))
-	for i := range s.turns {
-		stored[s.turns[i].Key] = &s.turns[i]
+// load reads the notes of one kind that Load needs, in the order they were begun as far
+// as that is known.
+func (l *Ledger) load(ctx context.Context, kind string) (all []store.Note, cursor int64, err error) {
+	for from := l.base; from <= store.Unplaced; {
+		notes, next, at, err := l.readAt(ctx, kind, from, store.Unplaced+1)
+		if err != nil {
+			return nil, 0, err
+		}
+		if from == l.base {
+			cursor = at
+		}
+		all, from = append(all, notes...), next
 	}
-	now := time.Now()
-	for _, t := range l.turns {
-		if t.State.inFlight() || now.After(t.expires) {
-			continue
-		}
-		if st := stored[t.Key]; st == nil || (t.here && t.State == Sent && st.State != Sent) {
-			lost = append(lost, *t)
-		}
-	}
-	for _, t := range s.turns {
-		old := l.byKey[t.Key]
-		if old != nil && (old.here || old.State.inFlight() || old.version == t.version) {
-			continue
-		}
-		if old != nil {
-			if old.State == Abandoned && t.State == SendingElsewhere {
-				t.State = Abandoned
-			}
-			if t.Seq == 0 { // seen in AnyFrame's stream, and not stored yet
-				t.Seq = old.Seq
-			}
-		}
-		l.set(t)
-	}
-	l.wake()
-	for _, p := range s.prompts {
-		old := l.prompts[p.ID]
-		if old == nil || old.State == Answering || old.State == Settled || old.version == p.version {
-			continue // one that is not known yet comes with its event
-		}
-		if p.State == Settled {
-			p.After = max(p.After, head)
-			settled = append(settled, p)
-		}
-		l.setPrompt(p)
-	}
-	return lost, settled
+	slices.SortStableFunc(all, func(a, b store.Note) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return all, cursor, nil
 }
 
 // Stored returns the turn with this key as the store has it, of whatever epoch, or
@@ -155,12 +105,21 @@ func (l *Ledger) Persist(ctx context.Context, key string) error {
 		return store.ErrNotFound
 	}
 	saved, err := l.notes.SaveNote(ctx, l.noteOf(&t))
-	if err != nil {
-		return err
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.byKey[key].version = saved.Version
+	if err != nil {
+		l.newest = mark{key: key} // Fetch looks what became of it
+		return err
+	}
+	l.newest = mark{key, saved.Version}
+	if p := l.byKey[key]; p != nil {
+		p.version = saved.Version
+		if p.revision == t.revision {
+			p.dirty = false
+			l.trimText(p)
+			l.forget()
+		}
+	}
 	return nil
 }
 
@@ -180,18 +139,31 @@ func (l *Ledger) Restore(ctx context.Context, lost []Turn) {
 			}
 			continue
 		}
-		restored := readTurn(stored)
-		l.Update(t.Key, func(u *Turn) {
-			u.version = restored.version
-			if !u.here {
-				u.State, u.Seq = restored.State, restored.Seq
-			}
-		})
+		l.restored(readTurn(stored))
 	}
 }
 
-// All returns the turns in the order they were begun.
-func (l *Ledger) All() []Turn {
+// restored enters that a turn is in the store again, and how.
+func (l *Ledger) restored(stored Turn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.byKey[stored.Key]
+	if old == nil {
+		return
+	}
+	t := *old
+	t.version = stored.version
+	if t.here {
+		l.newest = mark{t.Key, t.version}
+	} else {
+		t.State, t.Seq = stored.State, stored.Seq
+	}
+	l.set(t)
+	l.wake()
+}
+
+// Recent returns the turns that are in memory, in the order they were entered.
+func (l *Ledger) Recent() []Turn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Turn, 0, len(l.turns))

@@ -98,8 +98,12 @@ func (l *Ledger) promptNote(p *Prompt) store.Note {
 	body, _ := json.Marshal(promptBody{ // strings and times: cannot fail
 		p.Approval, p.PromptID, p.ToolUseID, p.After, p.Outcome, p.ClaimedAt, p.State == Unsure,
 	})
+	place := int64(store.Unplaced)
+	if p.State == Settled {
+		place = min(p.After, store.Unplaced-1)
+	}
 	return store.Note{
-		Visitor: l.visitor, Kind: kindPrompt, Key: p.ID, Epoch: p.Epoch, Seq: p.Seq, State: p.State.stored(),
+		Visitor: l.visitor, Kind: kindPrompt, Key: p.ID, Epoch: p.Epoch, Seq: p.Seq, Place: place, State: p.State.stored(),
 		Body: string(body), ExpiresAt: p.expires, Version: p.version,
 	}
 }

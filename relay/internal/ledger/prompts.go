@@ -21,6 +21,7 @@ func (l *Ledger) setPrompt(p Prompt) {
 	} else {
 		l.waiting[p.ID] = old
 	}
+	l.forgetPrompts()
 	l.count()
 }
 
@@ -70,11 +71,15 @@ func (l *Ledger) WaitingBy(seq int64) []Prompt {
 	return all
 }
 
-// SettledBetween returns the prompts settled after an event in [from, to), in
-// their order.
+// SettledBetween returns those of the prompts in memory that were settled after an
+// event in [from, to), in their order.
 func (l *Ledger) SettledBetween(from, to int64) []Prompt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.settledBetween(from, to)
+}
+
+func (l *Ledger) settledBetween(from, to int64) []Prompt {
 	var all []Prompt
 	for _, p := range l.promptOrder {
 		if p.State == Settled && from <= p.After && p.After < to {

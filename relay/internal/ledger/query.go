@@ -29,7 +29,7 @@ func (l *Ledger) Recognize(seq int64, text string) (Turn, bool) {
 	}
 	var found *Turn
 	for _, t := range l.open { // the one that was begun first
-		if t.unplaced() && t.After < seq && t.Text == text && (found == nil || l.before(t, found)) {
+		if t.unplaced() && t.After < seq && t.Text == text && (found == nil || t.order < found.order) {
 			found = t
 		}
 	}
@@ -41,19 +41,6 @@ func (l *Ledger) Recognize(seq int64, text string) (Turn, bool) {
 		l.count()
 	}
 	return *found, true
-}
-
-// before reports whether a was begun before b. The caller holds mu.
-func (l *Ledger) before(a, b *Turn) bool {
-	return slices.Index(l.turns, a) < slices.Index(l.turns, b)
-}
-
-// Taken reports whether the event seq is known to be a turn other than key.
-func (l *Ledger) Taken(seq int64, key string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t, ok := l.bySeq[seq]
-	return ok && t.Key != key
 }
 
 // Unshown returns the turns that the live stream has yet to show unless AnyFrame
@@ -71,11 +58,9 @@ func (l *Ledger) Unshown(seq int64) []Turn {
 	return all
 }
 
-// Between returns the turns that AnyFrame has and whose place is in [from, to), in
-// the order of their places.
-func (l *Ledger) Between(from, to int64) []Turn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// between returns those of the turns in memory that AnyFrame has and whose place is in
+// [from, to), in the order of their places. The caller holds mu.
+func (l *Ledger) between(from, to int64) []Turn {
 	i, _ := slices.BinarySearchFunc(l.byPlace, from, byPlace)
 	var all []Turn
 	for ; i < len(l.byPlace) && l.byPlace[i].Place() < to; i++ {
@@ -86,8 +71,9 @@ func (l *Ledger) Between(from, to int64) []Turn {
 
 // Show notes that the live stream has shown a turn, after the event numbered
 // after. A turn that was shown later than its place is moved there, for those who
-// read the past; then moved is true and the turn is to be stored.
-func (l *Ledger) Show(key string, after int64) (moved bool) {
+// read the past; then news is true and the turn is to be stored, as is one whose place
+// was not final before.
+func (l *Ledger) Show(key string, after int64) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	old, ok := l.byKey[key]
@@ -96,11 +82,13 @@ func (l *Ledger) Show(key string, after int64) (moved bool) {
 	}
 	t := *old
 	t.shown = true
-	if moved = after > t.Place(); moved {
+	if news = after > t.Place(); news {
 		t.After = after
 	}
+	news = news || t.Seq == 0 && (t.here || t.loaded)
+	t.dirty = t.dirty || news
 	l.set(t)
-	return moved
+	return news
 }
 
 // Place notes that AnyFrame shows a turn as the event numbered seq. It reports
@@ -124,6 +112,7 @@ func (l *Ledger) Place(key string, seq int64) (news bool) {
 	default:
 		t.Seq, t.echoed, news = seq, true, true
 	}
+	t.dirty = t.dirty || news
 	l.set(t)
 	if news {
 		l.wake()
@@ -218,30 +207,7 @@ func (l *Ledger) AwaitElsewhere(abandon bool) bool {
 func (l *Ledger) Silent() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.byPlace) > 0 {
-		return false
-	}
-	for _, t := range l.open {
-		if t.State != Held {
-			return false
-		}
-	}
-	return true
-}
-
-// Others reports whether AnyFrame took another turn after this one was sent first.
-func (l *Ledger) Others(turn *Turn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, t := range slices.Backward(l.byPlace) {
-		if t.Place() < turn.After {
-			break
-		}
-		if t.Key != turn.Key {
-			return true
-		}
-	}
-	return false
+	return l.kept.highest < 0 && len(l.open) == 0
 }
 
 // Unanswered reports whether AnyFrame took a turn after the event seq, or is
@@ -249,6 +215,5 @@ func (l *Ledger) Others(turn *Turn) bool {
 func (l *Ledger) Unanswered(seq int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(l.byPlace)
-	return l.inFlight() || n > 0 && l.byPlace[n-1].Place() >= seq
+	return l.inFlight() || l.kept.highest >= seq
 }

@@ -89,9 +89,15 @@ type Turn struct {
 	// shown: the live stream has shown it.
 	shown bool
 	// echoed: AnyFrame has an event for it, so that the relay need not show it.
-	echoed  bool
-	expires time.Time
-	version int64
+	echoed bool
+	// loaded: it was there before this process had the conversation.
+	loaded bool
+	// dirty: the store has yet to be told what memory says.
+	dirty    bool
+	revision int64 // changes with each change in memory
+	order    int64 // rises in the order the turns were entered
+	expires  time.Time
+	version  int64
 }
 
 // turnBody is what the store keeps of a turn beside its state.
@@ -105,6 +111,18 @@ type turnBody struct {
 
 // Place is the seq after which the turn belongs, before the next event.
 func (t *Turn) Place() int64 { return max(t.Seq-1, t.After) }
+
+// storedPlace is the place by which the store finds the turn: it is not final while
+// something may still become of the turn.
+func (t *Turn) storedPlace() int64 {
+	switch {
+	case t.State == Held:
+		return -1 // belongs nowhere yet, and is looked for by its key
+	case t.State != Sent, t.Seq == 0 && !t.shown:
+		return store.Unplaced
+	}
+	return min(t.Place(), store.Unplaced-1)
+}
 
 // unplaced reports that AnyFrame may have the turn, under a seq not known.
 func (t *Turn) unplaced() bool { return t.State.unsure() || (t.State == Sent && t.Seq == 0) }
@@ -128,7 +146,7 @@ func readTurn(n store.Note) Turn {
 func (l *Ledger) noteOf(t *Turn) store.Note {
 	body, _ := json.Marshal(turnBody{t.Text, t.Attachments, t.After, t.Answered, t.Busy}) // strings and numbers: cannot fail
 	return store.Note{
-		Visitor: l.visitor, Kind: kindTurn, Key: t.Key, Epoch: t.Epoch, Seq: t.Seq, State: t.State.stored(),
+		Visitor: l.visitor, Kind: kindTurn, Key: t.Key, Epoch: t.Epoch, Seq: t.Seq, Place: t.storedPlace(), State: t.State.stored(),
 		Hash: t.Hash, Body: string(body), ExpiresAt: t.expires, Version: t.version,
 	}
 }

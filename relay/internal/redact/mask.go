@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -54,6 +55,13 @@ type Masker struct {
 	coded  codedKey
 	spaced spacedKey
 	held   []byte // what is shown if the key does not go on
+}
+
+// Clone returns a masker that goes on from the same place.
+func (m *Masker) Clone() Masker {
+	c := *m
+	c.held = slices.Clone(m.held)
+	return c
 }
 
 // Reset begins another text.

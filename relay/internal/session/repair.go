@@ -57,7 +57,7 @@ func (s *Session) reconcile(ctx context.Context, rec store.Session) (store.Sessi
 		if saved.Epoch == was.Epoch {
 			s.record.set(saved)
 			l := s.conv.Load().Ledger()
-			l.Restore(ctx, l.All())
+			l.Restore(ctx, l.Recent())
 			s.logger().Warn("the store had lost the session, which is put back", "epoch", saved.Epoch)
 			return saved, nil
 		}

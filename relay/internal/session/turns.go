@@ -289,7 +289,11 @@ func (s *Session) prove(ctx context.Context, c *conversation.Conversation, turn 
 	for {
 		// Where the transcript shows no messages, an agent that was idle and went to work
 		// is proof, unless it was another turn that set it to work.
-		silent, worked := !turn.Busy && !c.Ledger().Others(turn), false
+		others, err := c.Ledger().Others(ctx, turn)
+		if err != nil {
+			return false, err
+		}
+		silent, worked := !turn.Busy && !others, false
 		for row, err := range s.hub.Client.Sessions.TranscriptAll(ctx, c.ID(), turn.After) {
 			if errors.Is(err, anyframe.ErrNotFound) {
 				return false, nil
@@ -298,10 +302,16 @@ func (s *Session) prove(ctx context.Context, c *conversation.Conversation, turn 
 				return false, err
 			}
 			ev := upstream.Decode(row.Event())
-			if ev.User && ev.Members.UserText() == turn.Text && !c.Ledger().Taken(row.Seq, turn.Key) {
-				turn.Seq, turn.Answered = row.Seq, row.Seq
-				s.accept(ctx, c, turn)
-				return true, nil
+			if ev.User && ev.Members.UserText() == turn.Text {
+				taken, err := c.Ledger().Taken(ctx, row.Seq, turn.Key)
+				if err != nil {
+					return false, err
+				}
+				if !taken {
+					turn.Seq, turn.Answered = row.Seq, row.Seq
+					s.accept(ctx, c, turn)
+					return true, nil
+				}
 			}
 			silent = silent && !ev.User
 			worked = true

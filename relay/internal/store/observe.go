@@ -69,6 +69,11 @@ func (o *observed) NotesSince(ctx context.Context, visitor, kind string, epoch, 
 	return o.Store.NotesSince(ctx, visitor, kind, epoch, since)
 }
 
+func (o *observed) NotesAt(ctx context.Context, visitor, kind string, epoch, from, to int64, limit int) (_ []Note, cursor int64, err error) {
+	defer o.end("notes_at", time.Now(), &err)
+	return o.Store.NotesAt(ctx, visitor, kind, epoch, from, to, limit)
+}
+
 func (o *observed) Forget(ctx context.Context, visitor string) (err error) {
 	defer o.end("forget", time.Now(), &err)
 	return o.Store.Forget(ctx, visitor)

@@ -56,6 +56,7 @@ type Note struct {
 	Visitor, Kind, Key string
 
 	Epoch, Seq int64
+	Place      int64 // where the note belongs in its epoch, see [NoteStore.NotesAt]
 	State      string
 	Hash       string // of the request, to tell a retry from a reused key
 	Body       string
@@ -64,6 +65,9 @@ type Note struct {
 	ExpiresAt time.Time
 	Version   int64 // opaque, different after every save; 0 when not stored
 }
+
+// Unplaced is the highest [Note.Place], for a note whose place is not known yet.
+const Unplaced = 1<<53 - 1
 
 // Awake is a sandbox that is counted as awake.
 type Awake struct {
@@ -135,6 +139,14 @@ type NoteStore interface {
 	// number of notes. A note that expired, was deleted or was saved with
 	// another epoch is not reported as gone.
 	NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (notes []Note, cursor int64, err error)
+
+	// NotesAt returns at most limit of those of [NoteStore.Notes] whose Place is
+	// at least from and below to, by Place, and those of one place in the order
+	// in which they were begun. If it returns limit notes, there may be more, also
+	// of the highest place that it returns. The cursor is for
+	// [NoteStore.NotesSince]: no change after this call is missed from there. The
+	// cost depends on limit, not on the number of notes.
+	NotesAt(ctx context.Context, visitor, kind string, epoch, from, to int64, limit int) (notes []Note, cursor int64, err error)
 
 	// BeginNote stores n unless a note with its visitor, kind and key exists.
 	// It returns the stored note; fresh reports whether that is n. It ignores

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +24,9 @@ const (
 	// maxChunk is how many bytes are gathered before they are written: a slow browser
 	// has writeTimeout for each chunk.
 	maxChunk = 16 << 10
+	// maxPiece is the same for a frame that is longer than that. It is written in
+	// pieces, from the log and not from a copy.
+	maxPiece = 64 << 10
 	// headroom is the longest chunk size line, for which frames leave room in front.
 	headroom = 10
 )
@@ -135,6 +139,34 @@ func (c *conn) writeAll(out *[]byte) error {
 	if len(*out) > 0 {
 		bufs = append(bufs, sealChunk(out))
 	}
+	if _, err := bufs.WriteTo(c.net); err != nil {
+		return err
+	}
+	return c.net.SetWriteDeadline(time.Time{})
+}
+
+// writeLarge writes a frame that it does not copy, piece by piece. Everything before it
+// has been written.
+func (c *conn) writeLarge(frame []byte) error {
+	for len(frame) > 0 {
+		piece := frame[:min(len(frame), maxPiece)]
+		frame = frame[len(piece):]
+		if err := c.writePiece(piece); err != nil {
+			return err
+		}
+		c.wrote = time.Now()
+	}
+	return nil
+}
+
+func (c *conn) writePiece(piece []byte) error {
+	if c.response != nil {
+		return c.response.write(piece)
+	}
+	if err := c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	bufs := net.Buffers{strconv.AppendInt(nil, int64(len(piece)), 16), []byte("\r\n"), piece, []byte("\r\n")}
 	if _, err := bufs.WriteTo(c.net); err != nil {
 		return err
 	}

@@ -94,8 +94,24 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 	case n == 0:
 		return wrote, nil
 	}
-	s.pos = next
-	return true, s.writeEntries(entries[:n])
+	some := oneWrite(entries[:n])
+	s.pos = next - int64(n-len(some))
+	return true, s.writeEntries(some)
+}
+
+// oneWrite returns as many of entries as may be held on to while they are written: a
+// browser that takes nothing must not keep much of what the log has dropped. Entries
+// that tell one event stay together, for the log may drop the rest of them meanwhile.
+func oneWrite(entries []eventlog.Entry) []eventlog.Entry {
+	size, numbered := 0, false // the one before
+	for i, e := range entries {
+		if size += len(e.Frame); numbered && size > maxPiece {
+			clear(entries[i:])
+			return entries[:i]
+		}
+		numbered = e.Seq != 0
+	}
+	return entries
 }
 
 // restart goes back to the conversation's first event. With tell, the browser is told
@@ -229,6 +245,15 @@ func (s *stream) send(frame []byte) error {
 // write writes one frame, which may wait in the buffer for the next flush.
 func (s *stream) write(frame []byte) error {
 	s.count(1, len(frame))
+	if len(frame) > maxChunk {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		if err := s.conn.writeLarge(frame); err != nil {
+			return fmt.Errorf("%w: %w", errWrite, err)
+		}
+		return nil
+	}
 	s.conn.scratch.add(frame)
 	if s.conn.scratch.size() > maxChunk {
 		return s.flush()

@@ -31,6 +31,13 @@ func (s *stream) tryAppend() bool {
 	if err != nil || n == batch {
 		return false
 	}
+	size := 0
+	for _, e := range c.entries[:n] {
+		size += len(e.Frame)
+	}
+	if size > maxPiece {
+		return false // more than the connection takes at once, and nothing to keep a copy of
+	}
 	frames := 0
 	for _, e := range c.entries[:n] {
 		if s.passes(e) {

@@ -3,7 +3,6 @@
 package memory
 
 import (
-	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -23,7 +22,7 @@ type Store struct {
 	quotas   table[string, store.Quota]
 	awake    table[string, store.Awake]
 
-	lists   map[string]map[noteList]*list.List // the rows of notes, by visitor
+	lists   map[string]map[noteList]*noteIndex // the rows of notes, by visitor
 	changes int64                              // notes begun or saved so far
 	fence   int64                              // the last fence given out
 	ticket  int64                              // the last ticket given out
@@ -38,7 +37,7 @@ func New() *Store {
 		leases:   newTable[string, lease](),
 		quotas:   newTable[string, store.Quota](),
 		awake:    newTable[string, store.Awake](),
-		lists:    make(map[string]map[noteList]*list.List),
+		lists:    make(map[string]map[noteList]*noteIndex),
 	}
 	m.notes.removed = m.unlist
 	return m

@@ -18,8 +18,17 @@ type noteList struct {
 	epoch int64
 }
 
-// noteRow is a note and an element of the list of its kind and epoch. Each list
-// is in the order of the changes, so that its latest changes are at its end.
+// noteIndex has the notes of one kind and epoch of a visitor in two orders.
+type noteIndex struct {
+	changes *list.List // by changed: the latest changes are at the end
+	places  []*noteRow // by Place, then by begun
+}
+
+func comparePlaces(a, b *noteRow) int {
+	return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.begun, b.begun))
+}
+
+// noteRow is a note and its place in the index of its kind and epoch.
 type noteRow struct {
 	store.Note
 	begun   int64 // value of Store.changes when the note was begun
@@ -116,7 +125,7 @@ func (m *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, sin
 	}
 	now := time.Now()
 	var rows []*noteRow
-	for e := l.Back(); e != nil; e = e.Prev() {
+	for e := l.changes.Back(); e != nil; e = e.Prev() {
 		row := e.Value.(*noteRow)
 		if row.changed <= since {
 			break
@@ -133,28 +142,58 @@ func (m *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, sin
 	return notes, m.changes, nil
 }
 
-// enlist appends row to the list of its kind and epoch.
+// NotesAt implements [store.Store].
+func (m *Store) NotesAt(ctx context.Context, visitor, kind string, epoch, from, to int64, limit int) ([]store.Note, int64, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer m.mu.Unlock()
+	l := m.lists[visitor][noteList{kind, epoch}]
+	if l == nil {
+		return nil, m.changes, nil
+	}
+	now := time.Now()
+	var notes []store.Note
+	at, _ := slices.BinarySearchFunc(l.places, from, func(row *noteRow, place int64) int { return cmp.Compare(row.Place, place) })
+	for _, row := range l.places[at:] {
+		if row.Place >= to || len(notes) == limit {
+			break
+		}
+		if row.ExpiresAt.After(now) {
+			notes = append(notes, row.Note)
+		}
+	}
+	return notes, m.changes, nil
+}
+
+// enlist enters row in the index of its kind and epoch.
 func (m *Store) enlist(row *noteRow) {
 	lists := m.lists[row.Visitor]
 	if lists == nil {
-		lists = make(map[noteList]*list.List)
+		lists = make(map[noteList]*noteIndex)
 		m.lists[row.Visitor] = lists
 	}
 	row.list = noteList{row.Kind, row.Epoch}
 	l := lists[row.list]
 	if l == nil {
-		l = list.New()
+		l = &noteIndex{changes: list.New()}
 		lists[row.list] = l
 	}
-	row.element = l.PushBack(row)
+	row.element = l.changes.PushBack(row)
+	at, _ := slices.BinarySearchFunc(l.places, row, comparePlaces)
+	l.places = slices.Insert(l.places, at, row)
 }
 
-// unlist removes row from its list, and the list if that is empty then.
+// unlist removes row from its index, and the index if that is empty then. The row
+// has not been changed since it was entered.
 func (m *Store) unlist(row *noteRow) {
 	lists := m.lists[row.Visitor]
 	l := lists[row.list]
-	l.Remove(row.element)
-	if l.Len() > 0 {
+	l.changes.Remove(row.element)
+	if at, found := slices.BinarySearchFunc(l.places, row, comparePlaces); found {
+		l.places = slices.Delete(l.places, at, at+1)
+	}
+	if l.changes.Len() > 0 {
 		return
 	}
 	if delete(lists, row.list); len(lists) == 0 {
@@ -165,7 +204,7 @@ func (m *Store) unlist(row *noteRow) {
 // forgetNotes deletes the visitor's notes.
 func (m *Store) forgetNotes(visitor string) {
 	for _, l := range m.lists[visitor] {
-		for e := l.Front(); e != nil; {
+		for e := l.changes.Front(); e != nil; {
 			row := e.Value.(*noteRow)
 			e = e.Next()
 			m.notes.remove(noteKey{row.Visitor, row.Kind, row.Key})

@@ -17,16 +17,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// packedNote is the part of a stored note that scripts do not read.
+// packedNote is the part of a stored note that scripts need not read.
 type packedNote struct {
 	Seq   int64  `json:"q,omitempty"`
+	Place int64  `json:"p"` // is there in every note of this build's
 	State string `json:"s,omitempty"`
 	Hash  string `json:"h,omitempty"`
 	Body  string `json:"b,omitempty"`
 }
 
 func packNote(n store.Note) (string, error) {
-	b, err := json.Marshal(packedNote{n.Seq, n.State, n.Hash, n.Body})
+	b, err := json.Marshal(packedNote{n.Seq, n.Place, n.State, n.Hash, n.Body})
 	return string(b), err
 }
 
@@ -48,7 +49,7 @@ func unpackNote(visitor, kind, key, raw string) (n store.Note, begun int64, err 
 	}
 	return store.Note{
 		Visitor: visitor, Kind: kind, Key: key,
-		Epoch: numbers[2], Seq: row.Seq, State: row.State, Hash: row.Hash, Body: row.Body,
+		Epoch: numbers[2], Seq: row.Seq, Place: row.Place, State: row.State, Hash: row.Hash, Body: row.Body,
 		CreatedAt: store.FromMillis(numbers[3]), ExpiresAt: store.FromMillis(numbers[4]), Version: numbers[0],
 	}, numbers[1], nil
 }
@@ -93,7 +94,7 @@ func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, 
 	var raw string
 	err = s.call(ctx, "begin note", func() (err error) {
 		raw, err = luaBeginNote.Run(ctx, s.client, s.notesKeys(n.Visitor, s.noteKey(n.Visitor, n.Kind, n.Key)), s.notesArgs(n.Visitor,
-			listOf(n.Kind, n.Epoch), n.Key, n.Version, n.Epoch, n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), body)...).Text()
+			listOf(n.Kind, n.Epoch), n.Key, n.Version, n.Epoch, n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), body, n.Place)...).Text()
 		return err
 	})
 	if errors.Is(err, redis.Nil) {
@@ -119,7 +120,7 @@ func (s *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) 
 		return store.Note{}, fmt.Errorf("store: save note: %w", err)
 	}
 	created, err := s.run(ctx, "save note", luaSaveNote, s.notesKeys(n.Visitor, s.noteKey(n.Visitor, n.Kind, n.Key)), s.notesArgs(n.Visitor,
-		listOf(n.Kind, n.Epoch), n.Key, old, n.Version, n.Epoch, n.ExpiresAt.UnixMilli(), body)...)
+		listOf(n.Kind, n.Epoch), n.Key, old, n.Version, n.Epoch, n.ExpiresAt.UnixMilli(), body, n.Place)...)
 	switch {
 	case err != nil:
 		return store.Note{}, err
@@ -157,33 +158,52 @@ func (s *Store) Notes(ctx context.Context, visitor, kind string, epoch int64) ([
 
 // NotesSince implements [store.Store].
 func (s *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (notes []store.Note, cursor int64, err error) {
+	return s.readNotes(ctx, luaNotesSince, visitor, kind, epoch, since)
+}
+
+// NotesAt implements [store.Store].
+func (s *Store) NotesAt(ctx context.Context, visitor, kind string, epoch, from, to int64, limit int) (notes []store.Note, cursor int64, err error) {
+	return s.readNotes(ctx, luaNotesAt, visitor, kind, epoch, from, to, limit)
+}
+
+type begunNote struct {
+	store.Note
+	rank, begun int64
+}
+
+// readNotes runs a script that returns a cursor, and key, rank and value of notes. It
+// returns the notes by rank, and those of one rank in the order in which they were begun.
+func (s *Store) readNotes(ctx context.Context, script *redis.Script, visitor, kind string, epoch int64, args ...any) (notes []store.Note, cursor int64, err error) {
 	var rows []string
 	err = s.call(ctx, "read notes", func() (err error) {
-		rows, err = luaNotesSince.Run(ctx, s.client, s.notesKeys(visitor), s.notesArgs(visitor, listOf(kind, epoch), since)...).StringSlice()
+		rows, err = script.Run(ctx, s.client, s.notesKeys(visitor), s.notesArgs(visitor, append([]any{listOf(kind, epoch)}, args...)...)...).StringSlice()
 		return err
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(rows)%2 != 1 {
-		return nil, 0, fmt.Errorf("store: read notes: got %d values, want an odd number", len(rows))
+	if len(rows)%3 != 1 {
+		return nil, 0, fmt.Errorf("store: read notes: got %d values, want one and three for each note", len(rows))
 	}
 	if cursor, err = strconv.ParseInt(rows[0], 10, 64); err != nil {
 		return nil, 0, fmt.Errorf("store: read notes: %w", err)
 	}
-	type begunNote struct {
-		store.Note
-		begun int64
-	}
-	found := make([]begunNote, 0, len(rows)/2)
-	for i := 1; i < len(rows); i += 2 {
-		n, begun, err := unpackNote(visitor, kind, rows[i], rows[i+1])
+	found := make([]begunNote, 0, len(rows)/3)
+	for i := 1; i < len(rows); i += 3 {
+		n, begun, err := unpackNote(visitor, kind, rows[i], rows[i+2])
 		if err != nil {
 			return nil, 0, err
 		}
-		found = append(found, begunNote{n, begun})
+		rank, err := strconv.ParseInt(rows[i+1], 10, 64)
+		if err != nil {
+			return nil, 0, fmt.Errorf("store: read notes: %w", err)
+		}
+		if script == luaNotesAt {
+			n.Place = rank // a note of an earlier build does not say it
+		}
+		found = append(found, begunNote{n, rank, begun})
 	}
-	slices.SortStableFunc(found, func(a, b begunNote) int { return cmp.Compare(a.begun, b.begun) })
+	slices.SortStableFunc(found, func(a, b begunNote) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.begun, b.begun)) })
 	notes = make([]store.Note, len(found))
 	for i, n := range found {
 		notes[i] = n.Note

@@ -49,6 +49,18 @@ func keysOf(t *testing.T, s *redis.Store, kind string, epoch, since int64) (keys
 	return strings.Join(all, " "), cursor
 }
 
+// placesOf returns the turns of epoch 3 by place.
+func placesOf(t *testing.T, s *redis.Store) string {
+	t.Helper()
+	notes, _, err := s.NotesAt(t.Context(), "v1", "turn", 3, 0, store.Unplaced+1, 9)
+	must(t, err)
+	var all []string
+	for _, n := range notes {
+		all = append(all, n.Key)
+	}
+	return strings.Join(all, " ")
+}
+
 func TestNotes_EarlierBuild_Adopted(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -81,6 +93,9 @@ func TestNotes_EarlierBuild_Adopted(t *testing.T) {
 			if n := client.Exists(t.Context(), "p:{v1}i", "p:{v1}o").Val(); n != 0 {
 				t.Errorf("got %d keys of the earlier build left, want none", n)
 			}
+			if at := placesOf(t, s); at != "z:1 a m" && name != "saved first" {
+				t.Errorf("got turns %q by place, want them by their seqs", at)
+			}
 			n, err := s.Note(t.Context(), "v1", "turn", "a")
 			must(t, err)
 			if n.Version != 102 || n.Epoch != 3 || n.Seq != 2 || n.State != "sent" || n.Body != "text" {
@@ -101,6 +116,32 @@ func TestNotes_EarlierBuild_Adopted(t *testing.T) {
 			wantMortal(t, "p:", []*redistest.Server{server})
 		})
 	}
+}
+
+// A note of an earlier build has no place: its seq and its body say it.
+func TestNotesAt_EarlierBuild_PlacedByBody(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := server.Client()
+	s := open(t, server.URL(), "p:")
+	expiry := time.Now().Add(time.Hour).UnixMilli()
+	for i, row := range []string{
+		`{"q":9,"s":"sent","b":"{\"after\":3}"}`, `{"s":"sending"}`, `{"s":"held"}`, `{"q":2,"s":"settled","b":"{\"after\":6}"}`, `{"q":3,"s":"sent","b":"{"}`,
+	} {
+		key := fmt.Sprint(i)
+		must(t, client.Set(t.Context(), "p:{v1}n:turn:"+key, fmt.Sprintf("%d %d 3 1790000000000 %d %s", 100+i, i+1, expiry, row), time.Hour).Err())
+		must(t, client.ZAdd(t.Context(), "p:{v1}c:turn:3", goredis.Z{Score: float64(i + 1), Member: key}).Err())
+		must(t, client.ZAdd(t.Context(), "p:{v1}l", goredis.Z{Score: float64(i + 1), Member: "turn:3"}).Err())
+	}
+	for _, key := range []string{"p:{v1}c:turn:3", "p:{v1}l"} {
+		must(t, client.Expire(t.Context(), key, time.Hour).Err())
+	}
+	_, _, err := s.BeginNote(t.Context(), store.Note{Visitor: "v1", Kind: "turn", Key: "new", Epoch: 3, Place: 7, ExpiresAt: soon()})
+	must(t, err)
+	if got := placesOf(t, s); got != "4 3 new 0 1" {
+		t.Errorf("got notes %q, want 4 at 2, 3 at 6, new at 7, 0 at 8, 1 unplaced, and none that is held", got)
+	}
+	wantMortal(t, "p:", []*redistest.Server{server})
 }
 
 // beginElsewhere begins a note in an epoch of its own.

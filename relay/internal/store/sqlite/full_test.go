@@ -70,7 +70,7 @@ func TestWrite_ExpiredRows_Deleted(t *testing.T) {
 		_, err = s.write.ExecContext(t.Context(), fmt.Sprintf(`
 			INSERT INTO tokens VALUES ('dead-%[1]d', x'00', %[1]d);
 			INSERT INTO sessions VALUES ('dead-%[1]d', 1, '', '', 0, 0, %[1]d, 1);
-			INSERT INTO notes VALUES (NULL, 'dead-%[1]d', 'turn', 'k', 1, 0, '', '', '', 0, %[1]d, 1, 1);
+			INSERT INTO notes VALUES (NULL, 'dead-%[1]d', 'turn', 'k', 1, 0, '', '', '', 0, %[1]d, 1, 1, 0);
 			INSERT INTO leases VALUES (NULL, 'dead-%[1]d', 'me', %[1]d)`, i))
 		if err != nil {
 			t.Fatal(err)
@@ -105,6 +105,7 @@ func TestQueries_Plan_NoTableScan(t *testing.T) {
 		`SELECT epoch FROM sessions WHERE visitor = 'x' AND expires_at > 1`:     "(visitor=?",
 		`SELECT id FROM notes WHERE visitor = 'x' AND kind = 'x' AND key = 'x'`: "(visitor=? AND kind=? AND key=?",
 		notesQuery:                        "notes_by_change (visitor=? AND changed>?)",
+		notesAtQuery:                      "notes_by_place (visitor=? AND kind=? AND epoch=? AND place>? AND place<?)",
 		lastChangeQuery:                   "notes_by_change (visitor=?)",
 		purgeQuery("tokens", "token"):     "(expires_at<?",
 		purgeQuery("sessions", "visitor"): "(expires_at<?",

@@ -129,6 +129,9 @@ func TestMigrate_OlderSchema_BackedUpAndMigrated(t *testing.T) {
 			if notes, _, err = s.NotesSince(t.Context(), "visitor-1", "turn", 3, cursor); err != nil || len(notes) != 1 || notes[0] != saved {
 				t.Errorf("got notes %+v since %d, %v, want %+v alone", notes, cursor, err, saved)
 			}
+			if notes, _, err = s.NotesAt(t.Context(), "visitor-1", "turn", 3, 40, 41, 9); err != nil || len(notes) != 1 || notes[0].Key != "k2" || notes[0].Place != 40 {
+				t.Errorf("got notes %+v at 40, %v, want k2, whose seq is 41", notes, err)
+			}
 			if _, ok, err := s.Acquire(t.Context(), "wake:visitor-1", "me", time.Minute); err != nil || ok {
 				t.Errorf("got lease %v, %v, want it another's still", ok, err)
 			}

@@ -10,20 +10,23 @@ import (
 )
 
 const (
-	noteColumns = `visitor, kind, key, epoch, seq, state, hash, body, created_at, expires_at, version`
+	noteColumns = `visitor, kind, key, epoch, seq, state, hash, body, created_at, expires_at, version, place`
 
 	lastChangeQuery = `SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?`
 
-	// nextChange is the cursor of a change of visitor ?1 at ?12 in microseconds.
+	// nextChange is the cursor of a change of visitor ?1 at ?13 in microseconds.
 	// The clock makes it rise even after all notes were deleted, the maximum even
 	// after the clock was set back. It is evaluated under the write lock, so that
 	// the changes of a visitor are committed in the order of their cursors.
-	nextChange = `max(?12, 1 + (SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?1))`
+	nextChange = `max(?13, 1 + (SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?1))`
 
 	// The planner would choose the index by key, and with it read all notes of
 	// the kind.
 	notesQuery = `SELECT ` + noteColumns + ` FROM notes INDEXED BY notes_by_change
 		WHERE visitor = ? AND changed > ? AND kind = ? AND epoch = ? AND expires_at > ? ORDER BY id`
+
+	notesAtQuery = `SELECT ` + noteColumns + ` FROM notes INDEXED BY notes_by_place
+		WHERE visitor = ? AND kind = ? AND epoch = ? AND place >= ? AND place < ? AND expires_at > ? ORDER BY place, id LIMIT ?`
 )
 
 // BeginNote implements [store.Store].
@@ -39,7 +42,7 @@ func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, 
 		}
 		n.CreatedAt = store.Millis(now)
 		changed, err := s.exec(ctx, now, s.beginNote, n.Visitor, n.Kind, n.Key, n.Epoch, n.Seq, n.State, n.Hash, n.Body,
-			n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), n.Version, now.UnixMicro())
+			n.CreatedAt.UnixMilli(), n.ExpiresAt.UnixMilli(), n.Version, n.Place, now.UnixMicro())
 		if err != nil {
 			return store.Note{}, false, s.wrap(ctx, "begin note", err)
 		}
@@ -68,7 +71,7 @@ func (s *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) 
 	n.CreatedAt = old.CreatedAt
 	n.Version = store.NewVersion()
 	changed, err := s.exec(ctx, now, s.saveNote, n.Visitor, n.Kind, n.Key, n.Epoch, n.Seq, n.State, n.Hash, n.Body,
-		n.ExpiresAt.UnixMilli(), n.Version, old.Version, now.UnixMicro(), now.UnixMilli())
+		n.ExpiresAt.UnixMilli(), n.Version, old.Version, n.Place, now.UnixMicro(), now.UnixMilli())
 	if err != nil {
 		return store.Note{}, s.wrap(ctx, "save note", err)
 	}
@@ -121,8 +124,21 @@ func (s *Store) NotesSince(ctx context.Context, visitor, kind string, epoch, sin
 	return notes, cursor, nil
 }
 
+// NotesAt implements [store.Store].
+func (s *Store) NotesAt(ctx context.Context, visitor, kind string, epoch, from, to int64, limit int) (notes []store.Note, cursor int64, err error) {
+	if err = s.lastChange.QueryRowContext(ctx, visitor).Scan(&cursor); err != nil {
+		return nil, 0, s.wrap(ctx, "read the last change", err)
+	}
+	notes, err = s.readNotes(ctx, s.notesAt, visitor, kind, epoch, from, to, time.Now().UnixMilli(), limit)
+	return notes, cursor, err
+}
+
 func (s *Store) notesAfter(ctx context.Context, visitor, kind string, epoch, since int64) ([]store.Note, error) {
-	rows, err := s.notes.QueryContext(ctx, visitor, since, kind, epoch, time.Now().UnixMilli())
+	return s.readNotes(ctx, s.notes, visitor, since, kind, epoch, time.Now().UnixMilli())
+}
+
+func (s *Store) readNotes(ctx context.Context, query *sql.Stmt, args ...any) ([]store.Note, error) {
+	rows, err := query.QueryContext(ctx, args...)
 	if err != nil {
 		return nil, s.wrap(ctx, "read notes", err)
 	}
@@ -141,7 +157,7 @@ func (s *Store) notesAfter(ctx context.Context, visitor, kind string, epoch, sin
 func scanNote(row interface{ Scan(dest ...any) error }) (n store.Note, err error) {
 	var created, expires int64
 	err = row.Scan(&n.Visitor, &n.Kind, &n.Key, &n.Epoch, &n.Seq, &n.State, &n.Hash, &n.Body,
-		&created, &expires, &n.Version)
+		&created, &expires, &n.Version, &n.Place)
 	if err != nil {
 		return store.Note{}, err
 	}

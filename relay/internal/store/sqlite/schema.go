@@ -82,6 +82,16 @@ var migrations = []string{
 	`ALTER TABLE notes ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 	UPDATE notes SET changed = id;
 	CREATE INDEX notes_by_change ON notes (visitor, changed, kind, epoch);`,
+
+	// Where a note belongs in its epoch. What an earlier build stored has it in
+	// the seq and in what was in the body then.
+	`ALTER TABLE notes ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+	UPDATE notes SET place = CASE
+		WHEN state IN ('sent', 'settled') THEN
+			max(0, seq - 1, CASE WHEN json_valid(body) THEN coalesce(json_extract(body, '$.after'), 0) ELSE 0 END)
+		WHEN state = 'held' THEN -1
+		ELSE 9007199254740991 END;
+	CREATE INDEX notes_by_place ON notes (visitor, kind, epoch, place);`,
 }
 
 // migrate brings the file to the newest schema in one transaction.

@@ -37,7 +37,7 @@ type Store struct {
 	find, commit, remove                  *sql.Stmt
 	session, insertSession, updateSession *sql.Stmt
 	beginNote, saveNote                   *sql.Stmt
-	note, notes, lastChange               *sql.Stmt
+	note, notes, notesAt, lastChange      *sql.Stmt
 	quota, saveQuota, renewAwake          *sql.Stmt
 	purge                                 [6]*sql.Stmt
 }
@@ -66,17 +66,18 @@ func (s *Store) prepare(ctx context.Context) error {
 
 		// A note that replaces an expired one moves to the end of the order.
 		{&s.beginNote, s.write, `INSERT INTO notes (` + noteColumns + `, changed)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ` + nextChange + `)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ` + nextChange + `)
 			ON CONFLICT (visitor, kind, key) DO UPDATE SET id = (SELECT max(id) + 1 FROM notes),
 			epoch = ?4, seq = ?5, state = ?6, hash = ?7, body = ?8, created_at = ?9, expires_at = ?10, version = ?11,
-			changed = excluded.changed
+			place = ?12, changed = excluded.changed
 			WHERE expires_at <= ?9`},
 		{&s.saveNote, s.write, `UPDATE notes SET epoch = ?4, seq = ?5, state = ?6, hash = ?7, body = ?8,
-			expires_at = ?9, version = ?10, changed = ` + nextChange + `
-			WHERE visitor = ?1 AND kind = ?2 AND key = ?3 AND version = ?11 AND expires_at > ?13`},
+			expires_at = ?9, version = ?10, place = ?12, changed = ` + nextChange + `
+			WHERE visitor = ?1 AND kind = ?2 AND key = ?3 AND version = ?11 AND expires_at > ?14`},
 		{&s.note, s.read, `SELECT ` + noteColumns + ` FROM notes
 			WHERE visitor = ? AND kind = ? AND key = ? AND expires_at > ?`},
 		{&s.notes, s.read, notesQuery},
+		{&s.notesAt, s.read, notesAtQuery},
 		{&s.lastChange, s.read, lastChangeQuery},
 
 		{&s.quota, s.read, quotaQuery},

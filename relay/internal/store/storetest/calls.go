@@ -33,6 +33,10 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			_, _, err := s.NotesSince(ctx, "v1", "k", 1, 0)
 			return err
 		},
+		"NotesAt": func(ctx context.Context) error {
+			_, _, err := s.NotesAt(ctx, "v1", "k", 1, 0, 1, 1)
+			return err
+		},
 		"Forget": func(ctx context.Context) error { return s.Forget(ctx, "v1") },
 		"Acquire": func(ctx context.Context) error {
 			_, _, err := s.Acquire(ctx, "l", "me", time.Minute)

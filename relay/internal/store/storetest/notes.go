@@ -12,7 +12,7 @@ import (
 func noteComesBackAsSaved(t *testing.T, s store.Store) {
 	before := time.Now().Truncate(time.Millisecond)
 	want := store.Note{
-		Visitor: "v1", Kind: "turn", Key: "k1", Epoch: 2, Seq: 40, State: "sending",
+		Visitor: "v1", Kind: "turn", Key: "k1", Epoch: 2, Seq: 40, Place: 7, State: "sending",
 		Hash: "h", Body: "hello", Version: 99, ExpiresAt: soon(),
 	}
 	begun := beginNote(t, s, want)
@@ -27,7 +27,7 @@ func noteComesBackAsSaved(t *testing.T, s store.Store) {
 		t.Errorf("got %+v begun, want %+v", begun, want)
 	}
 
-	want.Epoch, want.Seq, want.State, want.Hash, want.Body = 3, 41, "sent", "i", "bye"
+	want.Epoch, want.Seq, want.Place, want.State, want.Hash, want.Body = 3, 41, store.Unplaced, "sent", "i", "bye"
 	want.CreatedAt = time.Time{}
 	saved, err := s.SaveNote(t.Context(), want)
 	must(t, err)

@@ -1,0 +1,264 @@
+package conversation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// chat is a conversation in which each turn has three events of AnyFrame's: the message,
+// unless AnyFrame shows none, a block of text, and the end.
+type chat struct {
+	tb     testing.TB
+	notes  store.NoteStore
+	c      *Conversation
+	text   string
+	silent bool // AnyFrame shows no messages
+	seq    int64
+	rows   []anyframe.ChatEvent
+}
+
+var chatOptions = &Options{
+	Visibility: event.VisibilityChat, Patterns: redact.KeyPatterns(canary),
+	Limits: eventlog.Limits{Events: 2000, Bytes: 1 << 20, Compact: event.CompactDeltas},
+}
+
+func newChat(tb testing.TB, notes store.NoteStore, size int) *chat {
+	c := &chat{tb: tb, notes: notes, text: strings.Repeat("x", size)}
+	c.open(0)
+	return c
+}
+
+// open makes another process's conversation of it, whose log begins after base.
+func (c *chat) open(base int64) {
+	c.tb.Helper()
+	l := ledger.New(ledger.Options{Notes: c.notes, TTL: time.Hour}, "visitor", 1, base, slog.New(slog.DiscardHandler))
+	if err := l.Load(c.tb.Context()); err != nil {
+		c.tb.Fatal(err)
+	}
+	c.c = New(chatOptions, 1, "session", base, l, func() {}, &telemetry.AnswerSpan{})
+}
+
+// turn is what a message costs from its arrival to its end.
+func (c *chat) turn(key string) {
+	ctx, l := context.Background(), c.c.Ledger()
+	_, err := l.Begin(ctx, ledger.Turn{Key: key, Hash: key, Text: c.text + key})
+	c.must(err)
+	_, err = c.c.Refresh(ctx)
+	c.must(err)
+	t, err := l.Stored(ctx, key)
+	c.must(err)
+	t.After = c.c.Log().Head()
+	c.must(l.Send(ctx, &t))
+	t.Seq = c.seq + 1
+	t.Answered = t.Seq
+	c.c.Accepted(ctx, t, time.Now())
+	c.must(l.Persist(ctx, key))
+	if c.silent {
+		c.seq++ // of a message that no event shows
+	} else {
+		c.event(`{"type":"user","text":"` + t.Text + `"}`)
+	}
+	c.event(`{"type":"assistant","content":[{"type":"text","text":"yes"}]}`)
+	c.event(`{"type":"result","subtype":"success"}`)
+}
+
+func (c *chat) event(data string) {
+	c.seq++
+	ev := upstream.Decode(anyframe.Event{Seq: c.seq, Data: json.RawMessage(data)})
+	e := c.c.Apply(context.Background(), &ev)
+	for _, key := range e.Turns {
+		c.must(c.c.Ledger().Persist(context.Background(), key))
+	}
+	if c.rows != nil {
+		c.rows = append(c.rows, anyframe.ChatEvent{Seq: c.seq, Payload: json.RawMessage(data)})
+	}
+}
+
+func (c *chat) must(err error) {
+	if err != nil {
+		c.tb.Helper()
+		c.tb.Fatal(err)
+	}
+}
+
+func (c *chat) turns(n int) {
+	for range n {
+		c.turn(fmt.Sprint("k", c.seq))
+	}
+}
+
+// read is the transcript of AnyFrame's.
+func (c *chat) read(_ context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
+	at, _ := slices.BinarySearchFunc(c.rows, since+1, func(row anyframe.ChatEvent, seq int64) int { return int(row.Seq - seq) })
+	return c.rows[at:min(at+limit, len(c.rows))], nil
+}
+
+// A turn costs the same however many came before it.
+func TestTurn_ManyBefore_SameAllocations(t *testing.T) {
+	for name, silent := range map[string]bool{"AnyFrame shows messages": false, "AnyFrame shows no messages": true} {
+		t.Run(name, func(t *testing.T) {
+			cost := map[int]float64{}
+			for _, past := range []int{10, 10000} {
+				c := newChat(t, memory.New(), 16)
+				c.silent = silent
+				c.turns(past)
+				cost[past] = testing.AllocsPerRun(200, func() { c.turns(1) })
+			}
+			if cost[10000] > cost[10]*1.05+2 {
+				t.Errorf("got %v allocations a turn after 10000 turns and %v after 10, want the same", cost[10000], cost[10])
+			}
+		})
+	}
+}
+
+// A process that takes a conversation over reads nothing of the turns that are over.
+func TestLoad_ManyTurns_SameAllocations(t *testing.T) {
+	cost := map[int]float64{}
+	for _, past := range []int{10, 10000} {
+		c := newChat(t, memory.New(), 16)
+		c.turns(past)
+		cost[past] = testing.AllocsPerRun(50, func() { c.open(c.seq) })
+	}
+	if cost[10000] > cost[10]*1.05+2 {
+		t.Errorf("got %v allocations after 10000 turns and %v after 10, want the same", cost[10000], cost[10])
+	}
+}
+
+// Only what the conversation keeps is counted: the store keeps nothing.
+func TestTurns_ManyLarge_MemoryBounded(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for name, silent := range map[string]bool{"AnyFrame shows messages": false, "AnyFrame shows no messages": true} {
+		t.Run(name, func(t *testing.T) {
+			notes := &lastNote{NoteStore: memory.New()}
+			before := heap()
+			c := newChat(t, notes, 16<<10)
+			c.silent = silent
+			c.turns(1000)
+			if grown := heap() - before; grown > 8<<20 {
+				t.Errorf("got %d MiB kept for 1000 turns of 16 KiB, which are 16, want the log and some turns, 8 at most", grown>>20)
+			}
+			runtime.KeepAlive(c)
+		})
+	}
+}
+
+// lastNote is a store of one note: the last that was written.
+type lastNote struct {
+	store.NoteStore
+	note store.Note
+}
+
+func (s *lastNote) BeginNote(_ context.Context, n store.Note) (store.Note, bool, error) {
+	n.Version = store.NewVersion()
+	s.note = n
+	return n, true, nil
+}
+
+func (s *lastNote) SaveNote(_ context.Context, n store.Note) (store.Note, error) {
+	n.Version = store.NewVersion()
+	s.note = n
+	return n, nil
+}
+
+func (s *lastNote) Note(context.Context, string, string, string) (store.Note, error) {
+	return s.note, nil
+}
+
+// What is no longer in memory comes from the store for those who read the past.
+func TestHistory_TurnsNotInMemory_ReadFromStore(t *testing.T) {
+	const n = 300
+	for name, silent := range map[string]bool{"AnyFrame shows messages": false, "AnyFrame shows no messages": true} {
+		for who, reopen := range map[string]bool{"the process that sent them": false, "another": true} {
+			t.Run(name+", "+who, func(t *testing.T) {
+				c := newChat(t, memory.New(), 1)
+				c.silent, c.rows = silent, []anyframe.ChatEvent{}
+				var want []string
+				for i := range n {
+					key := fmt.Sprint("k", i)
+					c.turn(key)
+					want = append(want, "x"+key+"/"+key)
+				}
+				if reopen {
+					c.open(c.seq)
+				}
+				if kept := len(c.c.Ledger().Recent()); kept > 64 {
+					t.Errorf("got %d turns in memory, want 64 at most", kept)
+				}
+				var got []string
+				for it, err := range c.c.History(t.Context(), c.read, 0, 1<<40) {
+					c.must(err)
+					if user, ok := it.Data.(event.UserData); ok {
+						got = append(got, user.Text+"/"+user.Turn)
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("got %d messages %.300q, want %d in order", len(got), got, n)
+				}
+				got = nil
+				_, err := c.c.Page(t.Context(), c.read, c.seq-9, 100, func(items []event.Item) bool {
+					for _, it := range items {
+						if user, ok := it.Data.(event.UserData); ok {
+							got = append(got, user.Text+"/"+user.Turn)
+						}
+					}
+					return true
+				})
+				c.must(err)
+				if !slices.Equal(got, want[n-3:]) {
+					t.Errorf("a page: got messages %q, want %q", got, want[n-3:])
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkTurn(b *testing.B) {
+	for _, past := range []int{10, 1000, 10000} {
+		b.Run(fmt.Sprint("past-", past), func(b *testing.B) {
+			c := newChat(b, memory.New(), 16)
+			c.turns(past)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.turns(1)
+			}
+		})
+	}
+}
+
+// BenchmarkSessionState is what GET /v1/session costs a process that did not have the
+// session in memory.
+func BenchmarkSessionState(b *testing.B) {
+	for _, past := range []int{10, 1000, 10000} {
+		b.Run(fmt.Sprint("past-", past), func(b *testing.B) {
+			c := newChat(b, memory.New(), 16)
+			c.turns(past)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.open(c.seq)
+			}
+		})
+	}
+}

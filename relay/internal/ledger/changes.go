@@ -1,0 +1,137 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+// Changes is what the store has of an epoch that memory may not have.
+type Changes struct {
+	turns, prompts         []store.Note
+	turnsFrom, turnsTo     int64 // cursors of the store
+	promptsFrom, promptsTo int64
+	dropped                int64 // how many turns memory had dropped before they were read
+	lost                   []Turn
+}
+
+// Fetch reads what has changed in the store since the last Merge, and changes nothing
+// in memory.
+func (l *Ledger) Fetch(ctx context.Context) (c Changes, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	l.mu.Lock()
+	c.turnsFrom, c.promptsFrom, c.dropped = l.turnCursor, l.promptCursor, l.kept.dropped
+	l.mu.Unlock()
+	if c.lost, err = l.lost(ctx); err != nil {
+		return c, err
+	}
+	if c.turns, c.turnsTo, err = l.notes.NotesSince(ctx, l.visitor, kindTurn, l.epoch, c.turnsFrom); err != nil {
+		return c, err
+	}
+	c.prompts, c.promptsTo, err = l.notes.NotesSince(ctx, l.visitor, kindPrompt, l.epoch, c.promptsFrom)
+	return c, err
+}
+
+// lost returns those of the turns in memory that the store has lost. A store that loses
+// writes loses its last ones, so this looks at the last turn that this process has
+// stored, and at the others only if that is not as it was stored. What is no longer in
+// memory is not looked for.
+func (l *Ledger) lost(ctx context.Context) (lost []Turn, err error) {
+	l.mu.Lock()
+	newest := l.newest
+	l.mu.Unlock()
+	if newest.key == "" {
+		return nil, nil
+	}
+	found, err := l.notes.Note(ctx, l.visitor, kindTurn, newest.key)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if err == nil && found.Version == newest.version {
+		return nil, nil
+	}
+	now := time.Now()
+	for _, t := range l.Recent() {
+		if t.State.inFlight() || now.After(t.expires) {
+			continue
+		}
+		stored, err := l.notes.Note(ctx, l.visitor, kindTurn, t.Key)
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && t.here && t.State == Sent && stored.State != storedSent:
+			lost = append(lost, t)
+		case err != nil:
+			return nil, err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.newest == newest { // another process has changed it: that is how it is now
+		l.newest = mark{}
+		if len(lost) == 0 && found.Key != "" {
+			l.newest = mark{newest.key, found.Version}
+		}
+	}
+	return lost, nil
+}
+
+// Merge takes over what other processes wrote. It returns the turns that the
+// store has lost, and the prompts that are settled now and were not before; those
+// settled after the event numbered head, or as if.
+func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// A turn that was in flight when it was read may have ended and been dropped since. It
+	// is read again at the next Fetch.
+	late := l.kept.dropped != c.dropped
+	for _, n := range c.turns {
+		if t := readTurn(n); !late || l.byKey[t.Key] != nil || !t.State.inFlight() {
+			l.mergeTurn(t, n.Place)
+		}
+	}
+	l.wake()
+	for _, n := range c.prompts {
+		p := readPrompt(n)
+		old := l.prompts[p.ID]
+		if old == nil || old.State == Answering || old.State == Settled || old.version == p.version {
+			continue // one that is not known yet comes with its event
+		}
+		if p.State == Settled {
+			p.After = max(p.After, head)
+			settled = append(settled, p)
+		}
+		l.setPrompt(p)
+	}
+	if !late && l.turnCursor == c.turnsFrom && l.promptCursor == c.promptsFrom {
+		l.turnCursor, l.promptCursor = c.turnsTo, c.promptsTo
+	}
+	return c.lost, settled
+}
+
+// mergeTurn enters a turn that another process may have changed, with the place by which
+// the store finds it. The caller holds mu.
+func (l *Ledger) mergeTurn(t Turn, stored int64) {
+	old := l.byKey[t.Key]
+	if old == nil {
+		final := t.State == Sent && (t.Seq != 0 || stored == t.Place())
+		if t.State == Held || final && (t.Place() < l.base || l.kept.past(&t)) {
+			return // belongs to what was shown before
+		}
+		l.set(t)
+		return
+	}
+	if old.here || old.State.inFlight() || old.version == t.version {
+		return
+	}
+	if old.State == Abandoned && t.State == SendingElsewhere {
+		t.State = Abandoned
+	}
+	if t.Seq == 0 { // seen in AnyFrame's stream, and not stored yet
+		t.Seq = old.Seq
+		t.dirty = old.dirty
+	}
+	t.loaded = old.loaded
+	l.set(t)
+}
