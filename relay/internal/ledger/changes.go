@@ -83,11 +83,11 @@ func (l *Ledger) lost(ctx context.Context) (lost []Turn, err error) {
 func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A turn that was in flight when it was read may have ended and been dropped since. It
-	// is read again at the next Fetch.
+	// A turn that AnyFrame did not have when it was read may have been sent and dropped
+	// since. It is read again at the next Fetch.
 	late := l.kept.dropped != c.dropped
 	for _, n := range c.turns {
-		if t := readTurn(n); !late || l.byKey[t.Key] != nil || !t.State.inFlight() {
+		if t := readTurn(n); !late || l.byKey[t.Key] != nil || t.State == Sent {
 			l.mergeTurn(t, n.Place)
 		}
 	}
