@@ -41,7 +41,7 @@ func TestSubagents_InnerTalk_HiddenBelowFull(t *testing.T) {
 				if transcript.status != http.StatusOK {
 					t.Fatalf("the transcript: got %d %s, want 200", transcript.status, transcript.body)
 				}
-				for name, text := range map[string]string{"live": x.text(), "later": later.text(), "the transcript": string(transcript.body)} {
+				for name, text := range map[string]string{"live": x.text(), "later": later.text(), "the transcript": transcript.body} {
 					if got, want := strings.Contains(text, "psst"), visibility == relay.VisibilityFull; got != want {
 						t.Errorf("%s: got a subagent's words %v, want %v, in\n%s", name, got, want, text)
 					}

@@ -49,7 +49,7 @@ test("icon, avatar and text are the website's, under a policy that forbids image
 });
 
 test("an icon may be a path, and one that can't be had leaves the widget's own", async () => {
-  for (const [icon, want] of [["M4 4h16v16H4z", "M4 4h16v16H4z"], ["https://nowhere.invalid/x.png", "M21 12a8"], ["data:image/png;base64,AAAA", "M21 12a8"], ["javascript:alert(1)", "M21 12a8"], ["<svg onload=alert(1)>", "M21 12a8"]]) {
+  for (const [icon, want] of [["M4 4h16v16H4z", "M4 4h16v16H4z"], ["https://nowhere.invalid/x.png", "M4 20l2"], ["data:image/png;base64,AAAA", "M4 20l2"], ["javascript:alert(1)", "M4 20l2"], ["<svg onload=alert(1)>", "M4 20l2"]]) {
     const site = await startSite(page_(`data-icon="${icon.replace(/</g, "&lt;")}" data-label="x"`));
     const page = await open(context, site.url);
     await launcher(page).locator("span.text").waitFor();

@@ -73,7 +73,7 @@ for (const [kind, element] of Object.entries({
     const asked = [];
     page.on("request", (r) => r.resourceType() === "script" && asked.push(new URL(r.url()).hostname));
     assert.equal(await converse(page), "You said: hello");
-    assert.deepEqual(asked, ["127.0.0.1"]);
+    assert.deepEqual([...new Set(asked)], ["127.0.0.1"]);
   });
 }
 

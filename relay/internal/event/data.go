@@ -24,27 +24,33 @@ const (
 	StatusEnded    Status = "ended"
 )
 
-// The data of each kind of event.
+// The data of each kind of event, see docs/http-api.md. Truncated says that more than what
+// fits was there.
 type (
+	// SessionData is the data of "session": where the visitor's sandbox stands.
 	SessionData struct {
 		Status Status `json:"status"`
 		Epoch  int64  `json:"epoch"`
 	}
+	// UserData is the data of "user": what the visitor said. Turn is the key of the request it came with.
 	UserData struct {
 		Text        string       `json:"text"`
 		Attachments []Attachment `json:"attachments"`
 		Turn        string       `json:"turn,omitempty"`
-		Truncated   bool         `json:"truncated,omitempty"` // more than what fits was said, as below
+		Truncated   bool         `json:"truncated,omitempty"`
 	}
+	// TextData is the data of "text": a block of what the agent says or, with Delta, a piece of one.
 	TextData struct {
 		Text  string `json:"text"`
 		Delta bool   `json:"delta"`
 	}
+	// ToolData is the data of "tool": a tool that the agent uses.
 	ToolData struct {
 		Name    string `json:"name"`
 		State   string `json:"state"`
 		Summary string `json:"summary"`
 	}
+	// QuestionData is the data of "question": what the agent asks the visitor.
 	QuestionData struct {
 		ID       string   `json:"id"`
 		Question string   `json:"question"`
@@ -52,6 +58,7 @@ type (
 
 		Truncated bool `json:"truncated,omitempty"`
 	}
+	// ApprovalData is the data of "approval": what the agent asks permission for. ID is null where the visitor cannot decide.
 	ApprovalData struct {
 		ID    *string         `json:"id"`
 		Tool  string          `json:"tool,omitempty"`
@@ -59,19 +66,23 @@ type (
 
 		Truncated bool `json:"truncated,omitempty"`
 	}
+	// SettledData is the data of "settled": how a question or an approval ended.
 	SettledData struct {
 		ID      string `json:"id"`
 		Outcome string `json:"outcome"`
 	}
+	// TurnEndData is the data of "turn_end".
 	TurnEndData struct {
 		Reason string  `json:"reason"`
 		Code   *string `json:"code"`
 	}
+	// UpstreamData is the data of "upstream": an event of AnyFrame's as it came, keys masked.
 	UpstreamData struct {
 		Payload json.RawMessage `json:"payload"`
 
 		Truncated bool `json:"truncated,omitempty"`
 	}
+	// ResetData is the data of "reset".
 	ResetData struct {
 		Reason string `json:"reason"`
 	}

@@ -1,3 +1,6 @@
+// Package httpapi answers the relay's HTTP requests: it has the routes, and reads, checks
+// and answers each request. What a visitor's chat is and does is package session's; how
+// events are sent is package stream's.
 package httpapi
 
 import (
