@@ -29,7 +29,7 @@ func metricNames(t *testing.T) []string {
 	t.Helper()
 	var names []string
 	made := regexp.MustCompile(`(?:gauge|counters?|histograms?)\("(relay_[a-z_]+)"|Name:\s+"(relay_[a-z_]+)"`)
-	for _, pattern := range []string{"../relay/*.go", "../cmd/relay/*.go"} {
+	for _, pattern := range []string{"../relay/*.go", "../relay/internal/*/*.go", "../relay/internal/store/*/*.go", "../cmd/relay/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
