@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -67,17 +68,20 @@ type Files struct {
 type asset struct {
 	name    string
 	content []byte
-	zipped  []byte // the content as gzip
+	zipped  func() []byte // the content as gzip, compressed when it is first asked for
 	etag    string
 }
 
 func newAsset(name string, content []byte) asset {
 	sum := sha256.Sum256(content)
-	var zipped bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // the level is one there is
-	_, _ = w.Write(content)                                    // a buffer takes everything
-	_ = w.Close()
-	return asset{name, content, zipped.Bytes(), hex.EncodeToString(sum[:8])}
+	zipped := sync.OnceValue(func() []byte {
+		var b bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is one there is
+		_, _ = w.Write(content)                               // a buffer takes everything
+		_ = w.Close()
+		return b.Bytes()
+	})
+	return asset{name, content, zipped, hex.EncodeToString(sum[:8])}
 }
 
 // configMark is what the loader holds where its configuration goes.
@@ -255,7 +259,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	h.Add("Vary", "Accept-Encoding")
 	content, etag := a.content, a.etag
 	if acceptsGzip(r) {
-		content, etag = a.zipped, etag+"-gzip"
+		content, etag = a.zipped(), etag+"-gzip"
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("ETag", `"`+etag+`"`)
