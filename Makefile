@@ -11,7 +11,7 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -p 1 -timeout 25m ./... && go test -run '^TestAnEventAllocatesNothing' ./relay/internal/stream && go -C bench test ./...
+	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -p 1 -timeout 40m ./... && go test -run '^TestAnEventAllocatesNothing' ./relay/internal/stream && go -C bench test ./...
 
 lint: ## linters, formatting, whether the committed bundle is fresh and small, and what the program is built of
 	$(LINT) run && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go test -count 1 -v -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit
