@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -75,7 +76,7 @@ func (r *harness) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, srv.Handler())), false
+	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, lateHandler(srv))), false
 }
 
 // stop ends the relay as abruptly as a test can: nothing is drained.
@@ -114,6 +115,11 @@ func (r *harness) restart() {
 func sqliteFile(t *testing.T) func(*relay.Config) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	return func(c *relay.Config) { c.Store = "sqlite:" + path }
+}
+
+// lateHandler asks the server for its handler at each request: SetUnwatched replaces it.
+func lateHandler(srv *relay.Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { srv.Handler().ServeHTTP(w, r) })
 }
 
 // logHandler shows the harness what is logged.

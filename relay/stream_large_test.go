@@ -12,8 +12,8 @@ import (
 // browser takes.
 func TestStream_LargeEvents_NoFrameOver4MiB(t *testing.T) {
 	t.Parallel()
-	large := strings.Repeat("the quick brown fox ", 5<<20/20)
-	larger := strings.Repeat("jumps over the dog, ", 14<<20/20)
+	large := strings.Repeat("the quick brown fox ", 4<<20/20)
+	larger := strings.Repeat("jumps over the dog, ", 5<<20/20)
 	r := newHarness(t, func(c *relay.Config) { c.Visibility, c.VisitorApprovals = relay.VisibilityFull, true }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		for at := 0; at < len(large); at += 1 << 20 {
 			c.Emit(pieceOf(large[at:min(at+1<<20, len(large))], true))
