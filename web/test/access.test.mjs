@@ -202,7 +202,7 @@ test("a whole conversation is had with the keyboard alone", async () => {
   assert.equal(await focused(page), "button: Deny");
   await to("button: New conversation", "Shift+Tab");
   await page.keyboard.press("Enter");
-  assert.equal(await focused(page), "button: Keep this one", "the harmless answer has the focus");
+  await eventually(async () => assert.equal(await focused(page), "button: Keep this one", "the harmless answer has the focus"));
   await page.keyboard.press("Escape");
   assert.equal(await focused(page), "button: New conversation");
   await page.keyboard.press("Escape");
