@@ -141,6 +141,20 @@ func (b *browser) tryOpenAt(path string, headers ...string) (*stream, answer) {
 	return x, answer{}
 }
 
+// leavesWhen posts a message and gives up the request as soon as cond holds.
+func (b *browser) leavesWhen(text, key string, cond func() bool) {
+	b.r.t.Helper()
+	ctx, leave := context.WithCancel(b.r.t.Context())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = b.try(ctx, text, key)
+	}()
+	b.r.plane.WaitFor(b.r.t, cond)
+	leave()
+	<-gone
+}
+
 // try posts a message and returns how that ended, whatever it was. It may be
 // called from any goroutine.
 func (b *browser) try(ctx context.Context, text, key string) (answer, error) {

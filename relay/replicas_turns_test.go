@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -71,15 +70,7 @@ func TestReplicas_ReplicaDiesMidTurn_SentOnceByOther(t *testing.T) {
 					x.turnEnds(1)
 					f.Op, f.Times = anyframetest.OpMessage, 1
 					a.plane.Inject(f)
-					ctx, leave := context.WithCancel(t.Context())
-					gone := make(chan struct{})
-					go func() {
-						defer close(gone)
-						_, _ = here.try(ctx, "hello", "k1")
-					}()
-					a.plane.WaitFor(t, func() bool { return a.plane.FaultsHit() == 1 })
-					leave()
-					<-gone
+					here.leavesWhen("hello", "k1", func() bool { return a.plane.FaultsHit() == 1 })
 					a.stop()
 					first := there.insist("hello", "k1")
 					if again := there.say("hello", "k1"); again.body != first.body {

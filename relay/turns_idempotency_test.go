@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -162,15 +161,7 @@ func TestIdempotencyKey_RelayDiesWhileSending_SentOnce(t *testing.T) {
 				v.say("before", "k0")
 				f.Op, f.Times = anyframetest.OpMessage, 1
 				r.plane.Inject(f)
-				ctx, leave := context.WithCancel(t.Context())
-				gone := make(chan struct{})
-				go func() {
-					defer close(gone)
-					_, _ = v.try(ctx, "hello", "k1")
-				}()
-				r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() == 1 })
-				leave()
-				<-gone
+				v.leavesWhen("hello", "k1", func() bool { return r.plane.FaultsHit() == 1 })
 				r.restart()
 				// What the dead one held is anybody's after a while.
 				for deadline := time.Now().Add(patience); ; {

@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -175,15 +174,7 @@ func TestTurn_VisitorLeaves_StillSent(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, nil, anyframetest.WithBootDelay(300*time.Millisecond))
 		v := r.visitor()
-		ctx, leave := context.WithCancel(t.Context())
-		gone := make(chan struct{})
-		go func() {
-			defer close(gone)
-			_, _ = v.try(ctx, "hello", "k1")
-		}()
-		r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpCreate) == 1 })
-		leave()
-		<-gone
+		v.leavesWhen("hello", "k1", func() bool { return r.plane.Count(anyframetest.OpCreate) == 1 })
 		r.plane.WaitFor(t, func() bool { return len(r.taken(r.upstream())) == 1 })
 		v.say("hello", "k1")
 		r.wantTaken("hello")
