@@ -1,9 +1,15 @@
 # One line a target; what takes more is Go, under tools.
 LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+WORKFLOWS := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes=
+SPELLING := go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error
+# What people read, and JavaScript; golangci-lint checks the spelling of Go.
+SPELT = $$(git ls-files '*.md' .env.example docs/openapi.yaml deploy web/console clients/js/src 'web/src/*.js' ':!web/src/lang')
+# SQLite is C that was made into Go: the race detector has nothing to find in it, and nearly doubles what its tests cost.
+RACE := -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0'
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer js demo run image vuln release
+.PHONY: help check test quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,16 +17,19 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -race -p 1 -timeout 40m ./... && go test -run '^TestAnEventAllocatesNothing' ./relay/internal/stream && go -C bench test ./...
+	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test $(RACE) -p 1 -timeout 40m ./... && go test -run 'Large|Memory|AThousand|AllocatesNothing' ./relay ./relay/internal/conversation ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
 
-lint: ## linters, formatting, whether the committed bundle is fresh and small, and what the program is built of
-	$(LINT) run && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go test -count 1 -v -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit
+quick: ## the tests of the small packages, in about a minute: no race detector, browser, Redis or proxy
+	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')
+
+lint: ## linters, formatting, spelling, workflows, docs/openapi.yaml, whether the committed bundle is fresh and small, and what the program is built of
+	$(LINT) run && $(SPELLING) $(SPELT) && $(WORKFLOWS) && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go -C deploy/kubernetes vet ./... && go test -count 1 -v -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit && go run ./tools/setup tools/openapi && npm --prefix tools/openapi run --silent lint
 
 fmt: ## format all Go code
 	$(LINT) fmt
 
 soak: ## break everything at random for RELAY_SOAK, 1m unless told, or as RELAY_SEED says; prints the seed of a failure
-	RELAY_SOAK=$${RELAY_SOAK:-1m} go test -race -timeout 0 -count 1 -run '^TestSoak$$' ./relay
+	RELAY_SOAK=$${RELAY_SOAK:-1m} go test $(RACE) -timeout 0 -count 1 -run '^TestSoak$$' ./relay
 
 chaos: ## kill, freeze and replace relays and Redis under a thousand streams for RELAY_CHAOS, 3m unless told
 	go run ./tools/chaos
@@ -28,11 +37,11 @@ chaos: ## kill, freeze and replace relays and Redis under a thousand streams for
 fuzz: ## run each fuzz test for FUZZTIME, 20s unless told
 	go run ./tools/fuzz $(FUZZTIME)
 
-bench: ## the relay beside nginx, Caddy and others, in minutes
-	go -C bench run ./load quick
+bench: ## the relay beside nginx, Caddy and others, in minutes, and what a thousand sites cost
+	go -C bench run ./load quick && go test -count 1 -v -run '^TestSites_AThousand' ./relay
 
 bench-full: ## the same with thousands of visitors, for docs/benchmarks.md
-	go -C bench run ./load full
+	go -C bench run ./load -write full
 
 bench-go: ## the hot path's Go benchmarks beside bench/baseline.txt
 	go test -run '^$$' -bench '^Benchmark(Parse|Translate|Append|Wake|Write|Turn|SessionState)$$' -benchmem -count 6 -benchtime 100ms ./relay ./relay/internal/... | tee bench/now.txt && go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da -ignore pkg bench/baseline.txt bench/now.txt

@@ -13,10 +13,11 @@ import (
 // StreamBuild reads the log of a build as it is written, and ends when the build
 // does. Like [SessionsService.Follow] it sends nothing until ranged over, yields
 // an error at most once and last, is over when the loop is left, and connects
-// again when the connection breaks. The server then begins anew, and the lines
-// that were yielded before are dropped by their offset; a log whose lines have
-// none ends with the error that broke it. A stream that the server ends early
-// just ends: the state of the last event is then not a final one.
+// again when the connection breaks. The server then sends the log from its
+// beginning, and the lines that were yielded before are dropped by their
+// offset; a log whose lines have none ends with the error that broke it. A
+// stream that the server ends early just ends: the state of the last event is
+// then not a final one.
 //
 // Of o, LastEventID means nothing here.
 func (s *AgentsService) StreamBuild(

@@ -34,7 +34,7 @@ func (s *AgentsService) Builds(ctx context.Context, agentID int64, limit int, op
 	return fetchList[Build](ctx, s.client, r, opts)
 }
 
-// BuildLogURL returns where the whole log of a build can be had for a while,
+// BuildLogURL returns where the whole log of a build is available for a while,
 // without a key.
 func (s *AgentsService) BuildLogURL(
 	ctx context.Context, agentID, buildID int64, opts ...CallOption,

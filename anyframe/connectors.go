@@ -68,7 +68,7 @@ func (s *ConnectorsService) InstallCatalogBearer(
 	return fetch[Connector](ctx, s.client, r, opts)
 }
 
-// Reauthorize begins the authorization of a connector anew. Agents keep using
+// Reauthorize starts the authorization of a connector again. Agents keep using
 // it as before.
 func (s *ConnectorsService) Reauthorize(
 	ctx context.Context, id int64, opts ...CallOption,

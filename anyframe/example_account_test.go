@@ -116,7 +116,7 @@ func ExampleCredentialsService() {
 	// Output: true 6789 false
 }
 
-// A token is shown once, to those who ask for it.
+// A token is shown once, to the caller that creates it.
 func ExampleTokensService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)

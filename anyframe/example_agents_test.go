@@ -89,7 +89,7 @@ func ExampleAgentsService_BuildAndWait() {
 	// failed The install command ended with status 1
 }
 
-// WaitForBuild is for a build that somebody else began.
+// WaitForBuild is for a build that another client began.
 func ExampleAgentsService_WaitForBuild() {
 	ctx := context.Background()
 	client, _, stop := plane(nil, anyframetest.WithBuildDelay(10*time.Millisecond))
@@ -148,7 +148,7 @@ func ExampleAgentsService_StreamBuild() {
 	// now succeeded
 }
 
-// The builds of an agent, and where the log of one can be had.
+// The builds of an agent, and where the log of one is available.
 func ExampleAgentsService_Builds() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)

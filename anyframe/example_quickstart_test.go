@@ -12,13 +12,13 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// Take over a session that somebody began in the web UI: both talk to the same
+// Take over a session that a person began in the web UI: both talk to the same
 // agent over the same channel.
 func Example_takeOverASession() {
 	ctx := context.Background()
 	client, _, stop := plane(func(c *anyframetest.Chat) { c.Say("So far I have read the code.") })
 	defer stop()
-	running(ctx, client) // somebody did
+	running(ctx, client) // stands for that person
 
 	sessions, err := client.Sessions.List(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// A session stops and comes back, or begins anew from one of its snapshots.
+// A session stops and resumes, or a new one begins from one of its snapshots.
 func ExampleSessionsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -191,7 +191,7 @@ func ExampleStreamOptions_onIdle() {
 	// Output: 3 events written
 }
 
-// Events is one connection, for those who keep their own checkpoint.
+// Events is one connection, for programs that keep their own checkpoint.
 func ExampleSessionsService_Events() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -278,7 +278,7 @@ func ExamplePreviewsService() {
 	// [ready]
 }
 
-// The rail of an operator: who waits, and for what.
+// The rail of an operator: which sessions wait, and for what.
 func ExampleAttentionService() {
 	ctx := context.Background()
 	client, cp, stop := plane(func(c *anyframetest.Chat) { c.Ask("Which colour?", "red", "green") })

@@ -160,7 +160,7 @@ func ExampleError() {
 func ExampleError_Sent() {
 	client, err := anyframe.New(
 		anyframe.WithAPIKey("afm_example"), anyframe.WithDotEnv(""),
-		anyframe.WithBaseURL("http://127.0.0.1:1"), // nobody listens there
+		anyframe.WithBaseURL("http://127.0.0.1:1"), // nothing listens there
 		anyframe.WithRetry(anyframe.RetryPolicy{MaxRetries: -1}),
 	)
 	if err != nil {

@@ -35,67 +35,166 @@ const (
 func (s *SessionsService) Follow(
 	ctx context.Context, id string, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[Event, error] {
-	o = o.withDefaults()
 	return func(yield func(Event, error) bool) {
-		f := follow{
-			patience: patience{client: s.client, o: o, opts: opts, request: s.events(id)},
-			s:        s, id: id, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID),
-		}
+		f := s.Follower(ctx, id, o, opts...)
+		defer f.Close()
 		for {
-			err := f.connection(ctx, yield)
-			if err == nil {
-				return
-			}
-			cause := err
-			if err = f.verdict(ctx, cause); err == nil {
-				err = f.pause(ctx, cause, f.lastID)
-			}
-			if err != nil {
-				yield(Event{}, err)
+			e, err := f.Next()
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// follow is one range over Follow.
-type follow struct {
+// Follower reads a session's stream as [SessionsService.Follow] does, one event at a
+// time, for a caller who has thousands of streams and no goroutine to spare for those
+// that are silent:
+//
+//	for {
+//		e, ok := f.TryNext()
+//		if !ok {
+//			if f.Park(wake) {
+//				return // wake is called when there is more to do
+//			}
+//			if e, err = f.Next(); err != nil {
+//				return
+//			}
+//		}
+//		…
+//	}
+//
+// A stream can be parked if the body of the answer has the methods
+//
+//	TryRead(p []byte) (n int, err error) // 0 and nil in place of waiting
+//	Notify(ready func()) bool            // calls ready once TryRead has more to say
+//
+// which a transport of the caller's may see to ([WithHTTPClient]); net/http's has
+// neither, so that Next waits. A Follower is for one goroutine at a time.
+type Follower struct {
 	patience
+	ctx     context.Context
 	s       *SessionsService
 	id      string
-	lastID  string // where to continue
-	lastSeq int64  // the highest seq yielded
+	lastID  string  // where to continue
+	lastSeq int64   // the highest seq returned
+	st      *stream // nil while no connection is open
+	failed  error   // how the decoder ended, until Next says so
 }
 
-// connection reads one connection to its end, which it returns; nil when the
-// consumer left, and bare [io.EOF] when the server ended the stream.
-func (f *follow) connection(ctx context.Context, yield func(Event, error) bool) error {
-	st, err := f.open(ctx, f.lastID)
-	if err != nil {
-		return err
+// Follower returns a reader of the session's stream. Nothing is sent until
+// [Follower.Next] is called; ctx holds for all that it does. The caller closes it.
+func (s *SessionsService) Follower(ctx context.Context, id string, o StreamOptions, opts ...CallOption) *Follower {
+	return &Follower{
+		patience: patience{client: s.client, o: o.withDefaults(), opts: opts, request: s.events(id)},
+		ctx:      ctx, s: s, id: id, lastID: o.LastEventID, lastSeq: parseSeq(o.LastEventID),
 	}
-	defer st.close()
+}
+
+// Next returns the next event. It connects, again where the stream broke, and waits.
+// An error is final.
+func (f *Follower) Next() (Event, error) {
 	for {
-		e, err := st.next()
-		f.advance(st.dec)
+		e, err := f.read()
+		if err == nil {
+			return e, nil
+		}
+		f.Close()
+		cause := err
+		if err = f.verdict(f.ctx, cause); err == nil {
+			err = f.pause(f.ctx, cause, f.lastID)
+		}
 		if err != nil {
-			return err
+			return Event{}, err
 		}
-		if e.Seq > 0 && e.Seq <= f.lastSeq {
-			continue
+	}
+}
+
+// read returns the next event of the present connection, or how that ended: bare
+// [io.EOF] when the server ended the stream.
+func (f *Follower) read() (e Event, err error) {
+	if f.st == nil {
+		if f.st, err = f.open(f.ctx, f.lastID); err != nil {
+			return Event{}, err
 		}
-		f.lastSeq = max(f.lastSeq, e.Seq)
-		if !yield(e, nil) {
-			return nil
+	}
+	for {
+		e, ok := f.TryNext()
+		if ok {
+			return e, nil
 		}
-		st.body.batch = true
+		if f.failed == nil {
+			f.st.body.wait()
+			e, f.failed = f.st.decode()
+		}
+		f.advance(f.st.dec)
+		switch f.failed {
+		case nil:
+			if f.accept(&e) {
+				return e, nil
+			}
+		case sse.ErrWait: //nolint:errorlint // the decoder never wraps it
+			f.failed = nil
+		default:
+			return Event{}, f.st.ended(f.failed)
+		}
+	}
+}
+
+// TryNext returns the next event if it has come, and ok false when only
+// [Follower.Next] can tell.
+func (f *Follower) TryNext() (e Event, ok bool) {
+	for f.st != nil && f.st.body.try != nil && f.failed == nil {
+		e, err := f.st.decode()
+		f.advance(f.st.dec)
+		switch err {
+		case nil:
+			if f.accept(&e) {
+				return e, true
+			}
+		case sse.ErrWait: //nolint:errorlint // the decoder never wraps it
+			return Event{}, false
+		default:
+			f.failed = err
+		}
+	}
+	return Event{}, false
+}
+
+// accept reports whether the event is one to return, and takes note of it.
+func (f *Follower) accept(e *Event) bool {
+	if e.Seq > 0 && e.Seq <= f.lastSeq {
+		return false
+	}
+	f.lastSeq = max(f.lastSeq, e.Seq)
+	f.st.body.batch = true
+	return true
+}
+
+// Park is called after TryNext has returned false. When it reports true, there is
+// nothing to do, wake will be called once there is, in a goroutine that must not be
+// kept waiting, and the stream holds no goroutine and no buffer meanwhile; it may
+// have been called already. When it reports false, Next must be called.
+func (f *Follower) Park(wake func()) bool {
+	if f.st == nil || f.st.body.try == nil || f.failed != nil {
+		return false
+	}
+	f.st.dec.Release()
+	return f.st.body.try.Notify(wake)
+}
+
+// Close closes the connection, if there is one.
+func (f *Follower) Close() {
+	if f.st != nil {
+		f.st.close()
+		f.st, f.failed = nil, nil
 	}
 }
 
 // advance moves the point to continue at to the last whole frame that had an
 // id. It never moves back: a server that repeats old events, or empties the id,
 // has not taken back what was already yielded.
-func (f *follow) advance(d *sse.Decoder) {
+func (f *Follower) advance(d *sse.Decoder) {
 	f.heard(d)
 	id := d.LastID()
 	if id == "" || id == f.lastID {
@@ -108,10 +207,10 @@ func (f *follow) advance(d *sse.Decoder) {
 }
 
 // verdict returns the error to end with, nil to connect again.
-func (f *follow) verdict(ctx context.Context, err error) error {
+func (f *Follower) verdict(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
-	case err == io.EOF: //nolint:errorlint // connection never wraps it
+	case err == io.EOF: //nolint:errorlint // read never wraps it
 		return f.ask(ctx)
 	case ok && e.kind == kindAnswer && e.StatusCode == http.StatusConflict:
 		return f.ask(ctx)
@@ -122,7 +221,7 @@ func (f *follow) verdict(ctx context.Context, err error) error {
 }
 
 // ask looks whether the session is one to connect to again.
-func (f *follow) ask(ctx context.Context) error {
+func (f *Follower) ask(ctx context.Context) error {
 	session, err := f.s.Get(ctx, f.id, f.opts...)
 	if err != nil {
 		if f.s.client.transient(err) {
@@ -175,7 +274,7 @@ func (p *patience) open(ctx context.Context, lastID string) (*stream, error) {
 	return p.client.open(ctx, p.request, opening{o: p.o, opts: p.opts, lastEventID: lastID, attempt: p.requests})
 }
 
-// heard takes note of how long the server wants to be left alone.
+// heard notes the delay that the server asks for before the next connection.
 func (p *patience) heard(d *sse.Decoder) {
 	if delay, ok := d.Retry(); ok {
 		p.retry = min(delay, maxRetryField)

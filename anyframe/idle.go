@@ -5,7 +5,15 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/internal/sse"
 )
+
+// tryReader is a body that can be read without waiting, see [Follower].
+type tryReader interface {
+	TryRead(p []byte) (n int, err error)
+	Notify(ready func()) bool
+}
 
 // idleReader detects a read that takes too long. Only reads count, so that a
 // slow consumer is not mistaken for a silent server. Its timer runs all the time
@@ -13,6 +21,7 @@ import (
 // no timer.
 type idleReader struct {
 	r       io.Reader
+	try     tryReader     // r, if it can be read without waiting; then Read returns sse.ErrWait
 	idle    time.Duration // 0 is no limit
 	stalled func()
 	onIdle  func() // may be nil
@@ -25,12 +34,41 @@ type idleReader struct {
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
+	if r.try != nil {
+		return r.tryRead(p)
+	}
 	r.idleNow()
 	if r.idle > 0 {
 		r.since.Store(int64(time.Since(r.made)) + 1)
 		defer r.since.Store(0)
 	}
 	return r.r.Read(p)
+}
+
+// tryRead reads what there is. The server is silent from the moment at which there is
+// nothing.
+func (r *idleReader) tryRead(p []byte) (int, error) {
+	n, err := r.try.TryRead(p)
+	if n > 0 || err != nil {
+		r.since.Store(0)
+		return n, err
+	}
+	r.idleNow()
+	if r.idle > 0 && r.since.Load() == 0 {
+		r.since.Store(int64(time.Since(r.made)) + 1)
+	}
+	return 0, sse.ErrWait
+}
+
+// wait waits until a body that can be read without waiting has more.
+func (r *idleReader) wait() {
+	if r.try == nil {
+		return
+	}
+	ready := make(chan struct{})
+	if r.try.Notify(func() { close(ready) }) {
+		<-ready
+	}
 }
 
 // idleNow calls onIdle if events were yielded since it was called last.

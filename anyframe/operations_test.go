@@ -312,7 +312,7 @@ var sessionOperations = []operation{
 
 // Helpers are made of operations; each has tests of its own.
 var helpers = []string{
-	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Do", "Sessions.Follow", "Sessions.MessageRaw", "Sessions.TranscriptAll",
+	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Do", "Sessions.Follow", "Sessions.Follower", "Sessions.MessageRaw", "Sessions.TranscriptAll",
 	"Sessions.Turn",
 }
 

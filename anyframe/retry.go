@@ -103,7 +103,7 @@ func (p RetryPolicy) wait(ctx context.Context, e *Error, n int) (time.Duration, 
 }
 
 // parseRetryAfter reads seconds, with decimals or without, and an HTTP date,
-// and the Retry-After-Ms some proxies send. A date gone by is no wait.
+// and the Retry-After-Ms some proxies send. A past date is no wait.
 func parseRetryAfter(h http.Header) *time.Duration {
 	if d, ok := parseDuration(h.Get("Retry-After-Ms"), time.Millisecond); ok {
 		return &d

@@ -76,7 +76,7 @@ func TestModelsThatHoldSecretsDoNotShowThem(t *testing.T) {
 }
 
 // An API that reports what it was sent, as validators do, must not bring a
-// secret into an error that somebody logs.
+// secret into an error that may be logged.
 func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
 	const secret, quoted = "sec<ret>\"quoted\" 123", `sec\u003cret\u003e\"quoted\" 123`
 	echo := func(r *http.Request) (*http.Response, error) {

@@ -57,7 +57,7 @@ func TestARefusedDialIsNotSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close() // nobody listens there now
+	l.Close() // nothing listens there now
 	e, err := say(t, "http://"+l.Addr().String(), DefaultTransport())
 	if e.Sent() || !errors.Is(err, ErrTransport) {
 		t.Errorf("got %v, sent %v, want a transport error, not sent", err, e.Sent())

@@ -36,7 +36,7 @@ type Event struct {
 //
 // All streams are iterators that send nothing until ranged over, run in the
 // goroutine that ranges over them, yield an error at most once and last, and close
-// their connection when the loop is left. A stream has no timeout but for silence.
+// their connection when the loop is left. The only timeout of a stream is for silence.
 //
 // An event's seq, the number in its id, rises through a session and may skip.
 // Events without one are passed on as they come and are not repeated when a
@@ -125,7 +125,7 @@ func (s *SessionsService) Events(
 	}
 }
 
-// stream is one open connection. It has no goroutine: whoever calls next reads
+// stream is one open connection. It has no goroutine: the caller of next reads
 // from the connection.
 type stream struct {
 	client    *Client
@@ -214,6 +214,7 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 	st.body.r, st.body.idle, st.body.stalled = resp.Body, o.IdleTimeout, func() {
 		cancel(fmt.Errorf("%w: no byte for %v", ErrStreamStalled, o.IdleTimeout))
 	}
+	st.body.try, _ = resp.Body.(tryReader)
 	st.body.onIdle = o.OnIdle
 	st.body.watch()
 	st.dec, st.maxEvent = sse.NewDecoder(&st.body, o.MaxEventSize), o.MaxEventSize
@@ -257,14 +258,29 @@ func (st *stream) refused(resp *http.Response) error {
 
 // next returns the next event, bare [io.EOF] at a clean end, or an *Error.
 func (st *stream) next() (Event, error) {
+	for {
+		e, err := st.decode()
+		switch err {
+		case nil:
+			return e, nil
+		case sse.ErrWait: //nolint:errorlint // the decoder never wraps it
+			st.body.wait()
+		default:
+			return Event{}, st.ended(err)
+		}
+	}
+}
+
+// decode returns the next event, or an error of the decoder's.
+func (st *stream) decode() (Event, error) {
 	f, err := st.dec.Next()
 	if err != nil {
-		return Event{}, st.ended(err)
+		return Event{}, err
 	}
 	return Event{ID: f.ID, Name: f.Name, Seq: parseSeq(f.ID), Data: f.Data}, nil
 }
 
-// ended is what next returns when the decoder has come to an end.
+// ended is what next returns when the decoder has ended.
 func (st *stream) ended(err error) error {
 	st.body.idleNow()
 	switch {
@@ -276,7 +292,7 @@ func (st *stream) ended(err error) error {
 	e := st.client.failure(st.ctx, st.limited, st.request, st.wire, fmt.Errorf("read stream: %w", err))
 	e.Attempts, e.RequestID = st.attempt, st.requestID
 	if errors.Is(err, ErrEventTooLarge) && e.kind == kindTransport {
-		e.kind = kindAnswer // the connection is as well as ever
+		e.kind = kindAnswer // the connection still works
 	}
 	return e
 }

@@ -19,8 +19,8 @@ import (
 )
 
 // DefaultTransport returns a new transport, set up as that of a client that is
-// given none. It is for who needs more of it than [WithTLSConfig],
-// [WithDialContext] and [WithProxy] change: change the copy and pass it to
+// given none. It is for programs that need more changes than [WithTLSConfig],
+// [WithDialContext] and [WithProxy] make: change the copy and pass it to
 // [WithHTTPClient].
 func DefaultTransport() *http.Transport {
 	return &http.Transport{
@@ -253,7 +253,7 @@ func callerEnded(ctx context.Context, r request, attempts int) *Error {
 	}
 }
 
-// contextError is why ctx ended, the cause given by whoever ended it included.
+// contextError is why ctx ended, including the cause that its canceler gave.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {

@@ -88,7 +88,7 @@ func (s *SessionsService) EnsureRunning(
 		resumed = time.Now()
 		again, err := s.Resume(w.ctx, id, ResumeSessionParams{}, opts...)
 		if errors.Is(err, ErrConflict) {
-			refusal = err // or somebody else was quicker: the next look tells
+			refusal = err // or another client was quicker: the next look tells
 			return false, nil
 		}
 		if err != nil {

@@ -1,6 +1,6 @@
 // Package bench compares how fast package anyframe reads event streams with two
-// other readers. It is a module of its own, so that nobody who uses anyframe
-// depends on what it is compared with.
+// other readers. It is a module of its own, so that a program that uses
+// anyframe does not depend on what it is compared with.
 //
 // There is nothing in it but benchmarks and a test that all readers read the
 // same: see README.md.

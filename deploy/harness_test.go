@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anyframe-relay/relay/tools/testtools"
+
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/tools/proxytest"
 )
@@ -124,7 +126,7 @@ func (p *replica) streams(t *testing.T) string {
 	}
 	defer res.Body.Close()
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		if n, ok := strings.CutPrefix(lines.Text(), "relay_streams_open "); ok {
+		if n, ok := strings.CutPrefix(lines.Text(), `relay_streams_open{site="default"} `); ok {
 			return n
 		}
 	}
@@ -157,24 +159,10 @@ func everywhere(t *testing.T, test func(t *testing.T, start starter, base string
 		for _, base := range []string{"", "/chat"} {
 			t.Run(name+base, func(t *testing.T) {
 				t.Parallel()
-				need(t, name)
+				testtools.Need(t, name)
 				test(t, start, base)
 			})
 		}
-	}
-}
-
-// need skips the test when a program is missing. Where RELAY_TEST_ALL is 1,
-// nothing may be missing.
-func need(t *testing.T, program string) {
-	t.Helper()
-	_, err := exec.LookPath(program)
-	switch {
-	case err == nil:
-	case os.Getenv("RELAY_TEST_ALL") == "1":
-		t.Fatalf("missing: %v", err)
-	default:
-		t.Skipf("missing: %v (go run ./tools/setup installs it)", err)
 	}
 }
 
@@ -264,9 +252,14 @@ func (r *harness) mint() []string {
 // say posts a message and wants it accepted.
 func (r *harness) say(who []string, text string) {
 	r.t.Helper()
-	if a := r.do(r.direct, "POST", "/v1/messages", `{"text":"`+text+`"}`, who...); a.StatusCode != http.StatusAccepted {
+	if a := r.post(who, text); a.StatusCode != http.StatusAccepted {
 		r.t.Fatalf("POST /v1/messages: got %d %s, want 202", a.StatusCode, a.text)
 	}
+}
+
+func (r *harness) post(who []string, text string) answer {
+	r.t.Helper()
+	return r.do(r.direct, "POST", "/v1/messages", `{"text":"`+text+`"}`, who...)
 }
 
 // stream is one open event stream.

@@ -227,7 +227,7 @@ func TestKubernetes_Names_Exist(t *testing.T) {
 	for _, from := range c.EnvFrom {
 		for kind, source := range from {
 			if source.Name != "anyframe-relay" {
-				t.Errorf("%s: got %s, which nobody makes", kind, source.Name)
+				t.Errorf("%s: got %s, which no manifest makes", kind, source.Name)
 			}
 		}
 	}

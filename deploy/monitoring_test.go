@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anyframe-relay/relay/tools/testtools"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
@@ -28,7 +30,7 @@ import (
 func metricNames(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	made := regexp.MustCompile(`(?:gauge|counters?|histograms?)\("(relay_[a-z_]+)"|Name:\s+"(relay_[a-z_]+)"`)
+	made := regexp.MustCompile(`(?:gauges?|counters?|histograms?)\("(relay_[a-z_]+)"|Name:\s+"(relay_[a-z_]+)"`)
 	for _, pattern := range []string{"../relay/*.go", "../relay/internal/*/*.go", "../relay/internal/store/*/*.go", "../cmd/relay/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
@@ -167,7 +169,7 @@ func slow(metric, within, beyond string) []series {
 
 func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 	t.Parallel()
-	need(t, "promtool")
+	testtools.Need(t, "promtool")
 	const half = 30 * time.Minute
 	storms := map[string]struct {
 		at     time.Duration
@@ -177,8 +179,10 @@ func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 		"RelayRestarts":            {5 * time.Minute, []series{of("process_start_time_seconds", "", "1 2 3 4 5 6")}},
 		"RelayKeyRefused":          {5 * time.Minute, []series{of("relay_upstream_key_refused", "", "1x10")}},
 		"RelayAnyFrameUnavailable": {10 * time.Minute, []series{of("relay_upstream_breaker_open", "", "1x20")}},
+		"RelayStopsFail":           {half, []series{of("relay_stops_failed_total", "", "0+2x60")}},
 		"RelayTurnsFail":           {half, []series{of("relay_turns_total", `result="accepted"`, "0+10x60"), of("relay_turns_total", `result="upstream_failed"`, "0+2x60")}},
 		"RelayStoreErrors":         {half, []series{of("relay_store_errors_total", `op="session"`, "0+5x60")}},
+		"RelayErasuresStuck":       {27 * time.Hour, []series{of("relay_erasures_pending", "", "1x1700")}},
 		"RelayPanics":              {10 * time.Minute, []series{of("relay_panics_total", "", "0 0 0 1x20")}},
 		"RelayInternalErrors":      {10 * time.Minute, []series{of("relay_refusals_total", `code="internal"`, "1 1 1 2x20")}},
 		"RelayStoreSlow":           {half, slow("relay_store_seconds", "0.25", "1")},
@@ -189,6 +193,9 @@ func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 		"RelaySandboxesNearLimit":  {half, []series{of("relay_sessions_awake", "", "190x60"), of("relay_sessions_awake_limit", "", "200x60")}},
 		"RelayStreamsNearLimit":    {half, []series{of("relay_streams_open", "", "950x60"), of("relay_streams_limit", "", "1000x60")}},
 		"RelaySpendsMore":          {26 * time.Hour, []series{of("relay_session_wakes_total", `kind="new",result="ok"`, "0x1500 1+1x70")}},
+		"RelayWebhookFails":        {50 * time.Minute, []series{of("relay_webhook_off", "", "0x90"), of("relay_webhook_waiting", "", "3x90"), of("relay_webhook_deliveries_total", `result="delivered"`, "5x90")}},
+		"RelayPaused":              {70 * time.Minute, []series{of("relay_paused", "", "1x90")}},
+		"RelayBudgetNear":          {5 * time.Minute, []series{of("relay_budget_used_ratio", `site="default"`, "0.8x20")}},
 		"RelayPumpLags":            {half, slow("relay_pump_lag_seconds", "1", "2.5")},
 		"RelayResets":              {time.Hour, []series{of("relay_resumes_total", `from="memory"`, "0+2x90"), of("relay_resumes_total", `from="reset"`, "0+2x90")}},
 		"RelaySlowReaders":         {time.Hour, []series{of("relay_streams_ended_total", `reason="gone"`, "0+2x90"), of("relay_streams_ended_total", `reason="slow"`, "0+1x90")}},
@@ -198,9 +205,11 @@ func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 		of("up", "", "1x180"), of("process_start_time_seconds", "", "1x180"), of("process_open_fds", "", "100x180"), of("process_max_fds", "", "1000x180"),
 		of("relay_upstream_key_refused", "", "0x180"), of("relay_upstream_breaker_open", "", "0x100 1 0x80"),
 		of("relay_turns_total", `result="accepted"`, "0+10x180"), of("relay_turns_total", `result="upstream_failed"`, "0x100 1x80"), of("relay_turns_total", `result="session_booting"`, "0+3x180"),
-		of("relay_panics_total", "", "0x180"), of("relay_refusals_total", `code="rate_limited"`, "0+5x180"), of("relay_capacity_refusals_total", `cause="awake"`, "0x180"),
+		of("relay_erasures_pending", "", "3x60 0x120"), of("relay_panics_total", "", "0x180"), of("relay_refusals_total", `code="rate_limited"`, "0+5x180"), of("relay_capacity_refusals_total", `cause="awake"`, "0x180"),
 		of("relay_session_wakes_total", `kind="new",result="ok"`, "0+1x180"), of("relay_session_wakes_total", `kind="new",result="upstream_failed"`, "0x50 1x130"),
 		of("relay_sessions_awake", "", "100x180"), of("relay_sessions_awake_limit", "", "200x180"), of("relay_streams_open", "", "500x180"), of("relay_streams_limit", "", "1000x180"),
+		of("relay_budget_used_ratio", `site="default"`, "0.79x180"), of("relay_paused", "", "0x60 1x50 0x70"), of("relay_stops_failed_total", "", "0x60 1x120"),
+		of("relay_webhook_off", "", "0x180"), of("relay_webhook_waiting", "", "3x180"), of("relay_webhook_deliveries_total", `result="delivered"`, "0+1x180"),
 		of("relay_resumes_total", `from="memory"`, "0+20x180"), of("relay_resumes_total", `from="reset"`, "0+1x180"),
 		of("relay_streams_ended_total", `reason="gone"`, "0+20x180"), of("relay_streams_ended_total", `reason="slow"`, "0+1x180"),
 		of("relay_store_seconds_bucket", `le="0.25"`, "0+100x180"), of("relay_store_seconds_bucket", `le="+Inf"`, "0+100x180"),
@@ -383,10 +392,13 @@ func chat(t *testing.T, base string) {
 
 func TestMonitoring_Prometheus_AnswersEveryQuery(t *testing.T) {
 	t.Parallel()
-	need(t, "prometheus")
-	need(t, "promtool")
-	plane := anyframetest.Start(t)
-	relay := launch(t, "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"), "ANYFRAME_API_KEY="+plane.Key(),
+	testtools.Need(t, "prometheus")
+	testtools.Need(t, "promtool")
+	plane := anyframetest.Start(t, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		c.Say("Hello.")
+		c.Emit(map[string]any{"type": "result", "total_cost_usd": 0.25, "usage": map[string]any{"input_tokens": 10, "output_tokens": 5}})
+	}))
+	relay := launch(t, "RELAY_CHALLENGE=auto", "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"), "ANYFRAME_API_KEY="+plane.Key(),
 		fmt.Sprint("ANYFRAME_AGENT_ID=", plane.AgentID()), "ANYFRAME_BASE_URL="+plane.URL())
 	res, err := http.Get("http://" + relay.admin + "/metrics") //nolint:noctx // of a relay of our own
 	if err != nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,8 +177,63 @@ func TestProxy_OneRelayDown_OtherServes(t *testing.T) {
 				t.Errorf("got %d %s, want 200 from the other relay", a.StatusCode, a.text)
 			}
 		}
-		r.say(who, "hello")
+		// What reaches the dead relay before the proxy has noticed may be a 502, which
+		// browsers send again.
+		deadline := time.Now().Add(patience)
+		for a := r.post(who, "hello"); a.StatusCode != http.StatusAccepted; a = r.post(who, "hello") {
+			if a.StatusCode != http.StatusBadGateway || time.Now().After(deadline) {
+				t.Fatalf("POST /v1/messages: got %d %s, want 202", a.StatusCode, a.text)
+			}
+		}
 		r.open(who, "").until("turn_end")
+	})
+}
+
+// An EventSource gives up for good when a relay that restarts refuses it.
+func TestProxy_OneRelayDrains_StreamsGoToTheOther(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, start starter, base string) {
+		r := newHarness(t, start, base, nil, "RELAY_RATE_IP=off", "RELAY_STREAMS_PER_IP=1000", "RELAY_STREAMS_PER_VISITOR=1000")
+		who := r.mint()
+		for range 24 { // the relay drains for as long as it has streams, at most 5 s
+			r.open(who, "")
+		}
+		if err := r.replicas[0].cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for ended := false; !ended; {
+			r.open(who, "").close() // fails the test unless it is 200
+			select {
+			case <-r.replicas[0].done:
+				ended = true
+			default:
+			}
+		}
+		if !refusedStream.MatchString(r.replicas[0].said()) {
+			t.Error("the relay that drains was never asked for a stream")
+		}
+	})
+}
+
+var refusedStream = regexp.MustCompile(`(?m)^.*"route":"GET /v1/events".*"status":503.*$|^.*"status":503.*"route":"GET /v1/events".*$`)
+
+func TestProxy_EveryRelayRefusesStreams_TellsWhyAndServesTheRest(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, start starter, base string) {
+		r := newHarness(t, start, base, nil, "RELAY_MAX_STREAMS=1")
+		who := r.mint()
+		r.open(who, "")
+		r.open(who, "")
+		for range 4 {
+			if a := r.do(r.direct, "GET", "/v1/events", "", who...); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.text, `"at_capacity"`) {
+				t.Errorf("a stream too many: got %d %.200s, want the relay's own 503", a.StatusCode, a.text)
+			}
+			for range 2 { // one of each relay
+				if a := r.do(r.direct, "GET", "/v1/session", "", who...); a.StatusCode != http.StatusOK {
+					t.Errorf("after it: got %d %.200s, want 200", a.StatusCode, a.text)
+				}
+			}
+		}
 	})
 }
 

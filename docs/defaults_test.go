@@ -22,7 +22,7 @@ func fallbacks(t *testing.T) map[string]string {
 func means(prose, value string) bool {
 	want, err := time.ParseDuration(value)
 	if err != nil {
-		return strings.NewReplacer(" a minute", "/m", " an hour", "/h", "`", "", " ", "").Replace(prose) == value
+		return strings.NewReplacer(" a minute", "/m", " an hour", "/h", " a day", "/d", " and ", ",", "`", "", " ", "").Replace(prose) == value
 	}
 	number, unit, _ := strings.Cut(prose, " ")
 	n, err := strconv.Atoi(number)

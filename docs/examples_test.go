@@ -8,45 +8,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 func TestDocs_APIExamples_Work(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("RELAY_TEST_ALL") == "1" {
-			t.Fatal("curl is not here; go run ./tools/setup installs it")
-		}
-		t.Skip("curl is not here")
-	}
+	testtools.Need(t, "curl")
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	demo := exec.Command(path, "demo") //nolint:noctx // ended below
-	demo.Dir, demo.Env = t.TempDir(), append(os.Environ(), "RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json")
-	said, err := demo.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := demo.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = demo.Process.Signal(syscall.SIGTERM)
-		_ = demo.Wait()
-	})
-	var addr []string
-	lines := bufio.NewScanner(said)
-	for addr == nil && lines.Scan() {
-		addr = regexp.MustCompile(`"listening","addr":"([^"]+)"`).FindStringSubmatch(lines.Text())
-	}
-	if addr == nil {
-		t.Fatalf("the demo does not listen: %v", lines.Err())
-	}
-	go func() { // ends with the demo, which would else wait for somebody to read
-		for lines.Scan() {
-		}
-	}()
+	env := append(os.Environ(), "RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json")
+	addr := startDemo(t, path, t.TempDir(), env)
 
 	var script, last strings.Builder
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(read(t, "http-api.md"), -1) {
@@ -60,7 +34,7 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 			}
 		}
 	}
-	text := strings.ReplaceAll(script.String()+last.String(), "127.0.0.1:8181", addr[1])
+	text := strings.ReplaceAll(script.String()+last.String(), "127.0.0.1:8181", addr)
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", text).CombinedOutput()
 	if err != nil {
 		t.Errorf("got %v", err)
@@ -77,4 +51,36 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 	if t.Failed() {
 		t.Logf("%s\n%s", text, got)
 	}
+}
+
+// startDemo runs the program's demo in a folder until the test ends, and returns where it
+// listens. The environment has to ask for a log as JSON.
+func startDemo(t *testing.T, program, dir string, env []string) (addr string) {
+	t.Helper()
+	demo := exec.Command(program, "demo") //nolint:noctx // ended below
+	demo.Dir, demo.Env = dir, env
+	said, err := demo.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = demo.Process.Signal(syscall.SIGTERM)
+		_ = demo.Wait()
+	})
+	listening := regexp.MustCompile(`"listening","addr":"([^"]+)"`)
+	lines := bufio.NewScanner(said)
+	for lines.Scan() {
+		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
+			go func() { // ends with the demo, which would else wait for a reader
+				for lines.Scan() {
+				}
+			}()
+			return found[1]
+		}
+	}
+	t.Fatalf("the demo does not listen: %v", lines.Err())
+	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -21,6 +22,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 const (
@@ -28,27 +31,6 @@ const (
 	secret   = "an-example-secret-of-32-bytes-or-more"
 	relayURL = "http://localhost:8080" // which the examples name
 )
-
-// need skips the test when something is missing: a program, or a path if it
-// has a slash. Where RELAY_TEST_ALL is 1, nothing may be missing.
-func need(t *testing.T, things ...string) {
-	t.Helper()
-	for _, thing := range things {
-		var err error
-		if strings.Contains(thing, "/") {
-			_, err = os.Stat(thing)
-		} else {
-			_, err = exec.LookPath(thing)
-		}
-		switch {
-		case err == nil:
-		case os.Getenv("RELAY_TEST_ALL") == "1":
-			t.Fatalf("missing: %v", err)
-		default:
-			t.Skipf("missing: %v (go run ./tools/setup installs it)", err)
-		}
-	}
-}
 
 // start runs a program until the test ends and returns what it says of where it
 // is, the first submatch of said.
@@ -101,7 +83,14 @@ func program(t *testing.T, folder string) string {
 
 func demo(t *testing.T, origins ...string) string {
 	t.Helper()
+	return demoOf(t, "", origins...)
+}
+
+// demoOf is the demo with a file of sites, if there is one.
+func demoOf(t *testing.T, sites string, origins ...string) string {
+	t.Helper()
 	env := []string{
+		"RELAY_CONFIG=" + sites,
 		"RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_RATE_IP=off", "RELAY_RATE_SESSIONS=off",
 		"RELAY_IDENTITY_KEY=" + secret, "RELAY_ALLOWED_ORIGINS=" + strings.Join(origins, ","),
 	}
@@ -141,41 +130,62 @@ func listen(t *testing.T) (l net.Listener, origin string) {
 	return l, "http://localhost:" + port
 }
 
+// built runs an example's own build, which is told where to by a flag, and returns that
+// folder with some of the example's files as they are.
+func built(t *testing.T, example, flag string, files ...string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for _, name := range files {
+		content, err := os.ReadFile(filepath.Join(example, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", fmt.Sprintf(flag, folder))
+	build.Dir = example
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: npm run build: %v\n%s", example, err, out)
+	}
+	return folder
+}
+
 func TestThePagesWorkInABrowser(t *testing.T) {
 	t.Parallel()
 	chromium := os.Getenv("CHROMIUM")
 	if chromium == "" {
 		chromium = "/usr/bin/chromium"
 	}
-	need(t, "node", chromium, "../web/node_modules/playwright-core", "react/node_modules/react")
-	bundled := t.TempDir()
-	for _, name := range []string{"index.html", "page.css"} {
-		content, err := os.ReadFile("react/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(bundled, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	build := exec.CommandContext(t.Context(), "npm", "run", "--silent", "build", "--", "--outfile="+filepath.Join(bundled, "main.js"))
-	build.Dir = "react"
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("npm run build: %v\n%s", err, out)
-	}
+	testtools.Need(t, "node", chromium, "../web/node_modules/playwright-core", "react/node_modules/react", "vue/node_modules/vue")
+	reactPage := built(t, "react", "--outfile=%s/main.js", "index.html", "page.css")
+	vuePage := built(t, "vue", "--outDir=%s")
 	var relay string
 	at := func() string { return relay }
 	plain, plainURL := listen(t)
 	react, reactURL := listen(t)
+	vue, vueURL := listen(t)
 	site, siteURL := listen(t)
+	two, twoURL := listen(t)
 	serve(t, plain, os.DirFS("plain"), at)
-	serve(t, react, os.DirFS(bundled), at)
+	serve(t, react, os.DirFS(reactPage), at)
+	serve(t, vue, os.DirFS(vuePage), at)
 	node := start(t, `^(http\S+)/$`, []string{"PORT=0", "RELAY_IDENTITY_KEY=" + secret}, "node", "examples/identity/node/server.mjs")
 	serve(t, site, through{node}, at)
-	relay = demo(t, plainURL, reactURL, siteURL)
+	serve(t, two, os.DirFS("sites"), at)
+	file, err := os.ReadFile("sites/relay.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sites := filepath.Join(t.TempDir(), "relay.yaml")
+	if err := os.WriteFile(sites, bytes.ReplaceAll(file, []byte("http://localhost:8000"), []byte(twoURL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	relay = demoOf(t, sites, plainURL, reactURL, vueURL, siteURL)
 
 	cmd := exec.CommandContext(t.Context(), "node", "pages.mjs")
-	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "PLAIN="+plainURL, "REACT="+reactURL, "IDENTITY="+siteURL)
+	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "PLAIN="+plainURL, "REACT="+reactURL, "VUE="+vueURL, "IDENTITY="+siteURL, "SITES="+twoURL)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("got %v, want every page to work\n%s", err, out)
 	}
@@ -207,7 +217,7 @@ func (s through) ReadFile(name string) ([]byte, error) {
 
 func TestEveryLanguagesIdentityIsTheSameVisitor(t *testing.T) {
 	t.Parallel()
-	need(t, "node", "python3")
+	testtools.Need(t, "node", "python3")
 	relay := demo(t)
 	for i, site := range [][]string{
 		{"node", "examples/identity/node/server.mjs"},
@@ -283,7 +293,7 @@ $hooks['wp_enqueue_scripts']();
 
 func TestTheWordPressPluginPutsTheTagOnEveryPage(t *testing.T) {
 	t.Parallel()
-	need(t, "php")
+	testtools.Need(t, "php")
 	path := filepath.Join(t.TempDir(), "wordpress.php")
 	if err := os.WriteFile(path, []byte(wordpress), 0o600); err != nil {
 		t.Fatal(err)

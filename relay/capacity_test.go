@@ -13,6 +13,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 // atMost fails the test if more sandboxes were ever awake at once.
@@ -104,8 +105,8 @@ func TestCapacity_LimitReached_OldestIdleSandboxEvicted(t *testing.T) {
 	r.atMost(4)
 }
 
-// Whom nobody here knows to be at work: the operator has set the agent to it, or
-// a message is on its way to it.
+// A sandbox is in use in ways that this replica does not know of: the operator
+// gave its agent work, or a message is on its way to it.
 func TestCapacity_SandboxInUse_NotEvicted(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(r *harness, v *browser, id string) (over func()){
@@ -132,8 +133,10 @@ func TestCapacity_SandboxInUse_NotEvicted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, patience }, anyframetest.WithAgent(1, atWork))
-			r.srv.SetLinger(10 * time.Millisecond)
+			r := newHarness(t, func(c *relay.Config) {
+				c.MaxSessions, c.UpstreamTimeout = 1, patience
+				c.Tune(lingering(10 * time.Millisecond))
+			}, anyframetest.WithAgent(1, atWork))
 			v, id := r.begin("hi")
 			r.idle(id)
 			over := use(r, v, id)
@@ -195,6 +198,16 @@ func TestCapacity_FloodOfVisitors_LimitHolds(t *testing.T) {
 	}
 }
 
+// The sandbox of a visitor who was forgotten is of no use to anyone: it makes room for others,
+// even while its agent is at work.
+func TestCapacity_VisitorForgottenWhileAgentWorks_MakesRoom(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, atWork))
+	v, _ := r.begin("work")
+	v.do("DELETE", "/v1/visitor", "")
+	r.visitor().insist("hi", "k1")
+}
+
 // A sandbox that is being stored away still runs.
 func TestCapacity_SandboxSnapshotting_CountsUntilStopped(t *testing.T) {
 	t.Parallel()
@@ -223,7 +236,7 @@ func TestCapacity_SandboxSnapshotting_CountsUntilStopped(t *testing.T) {
 // AnyFrame made one, and its answer was lost.
 func TestCapacity_CreateOutcomeUnknown_Counts(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, 2*time.Second }, anyframetest.WithAgent(1, atWork))
+	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, impatience }, anyframetest.WithAgent(1, atWork))
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpCreate, Delay: time.Minute, Times: 1})
 	first := r.visitor()
 	first.refused("hi", "k1", http.StatusGatewayTimeout, "upstream_timeout")
@@ -258,17 +271,18 @@ func TestCapacity_StreamsComeAndGo_FewStoreCalls(t *testing.T) {
 	if got := counted() - before; got > times/2 {
 		t.Errorf("the sandbox was counted %v times more, want a few at most for %d streams that came and went", got, times)
 	}
-	x := v.open("") // and who stays is known to
+	x := v.open("") // and a visitor who stays is known to
 	eventually(t, "the sandbox is counted as listened to", func() bool { return counted() > before })
 	x.close()
 }
 
 func TestCapacity_VisitorsLeft_SandboxesNotWokenOrCalled(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
-	r.srv.SetLinger(50 * time.Millisecond)
-	r.srv.SetWatch(10*time.Millisecond, 10*time.Millisecond)
-	r.srv.SetSilent(10 * time.Millisecond)
+	r := newHarness(t, func(c *relay.Config) {
+		c.Tune(relay.Tuning{Session: session.Tuning{
+			Linger: 50 * time.Millisecond, Resync: 10 * time.Millisecond, ProbeAfter: 10 * time.Millisecond,
+		}})
+	}, anyframetest.WithAgent(1, atWork))
 	_, id := r.begin("hi")
 	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams("") == 0 })
 	eventually(t, "nothing is kept of who left", func() bool { return r.srv.SessionsInMemory() == 0 })

@@ -3,31 +3,43 @@ package relay
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/admin"
+	"github.com/anyframe-relay/relay/relay/internal/challenge"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/history"
 	"github.com/anyframe-relay/relay/relay/internal/httpapi"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
+	"github.com/anyframe-relay/relay/relay/internal/message"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
-	"github.com/anyframe-relay/relay/relay/internal/visitor"
+	"github.com/anyframe-relay/relay/relay/internal/webhook"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 )
 
 // Secret is a string that is never shown: not by %v or %#v, not in JSON, not in a log.
 type Secret = redact.Secret
 
+// AdminToken identifies an operator.
+type AdminToken = admin.Token
+
+// ParseAdminTokens reads a list of name:token. The error quotes no token.
+func ParseAdminTokens(list string) ([]AdminToken, error) { return admin.ParseTokens(list) }
+
 // Rate is so many times per window. The zero Rate is no limit.
 type Rate = limits.Rate
+
+// Rates are limits that hold together. None is no limit.
+type Rates = limits.Rates
+
+// Day is the window of a [Rate] per day of UTC, which begins at midnight. Shorter
+// windows slide.
+const Day = limits.Day
 
 // TrustedProxies are the proxies whose word counts for a visitor's address.
 type TrustedProxies = clientip.TrustedProxies
@@ -40,6 +52,16 @@ const (
 	VisibilityChat  = event.VisibilityChat  // visitor and agent text, questions, turn ends
 	VisibilityTools = event.VisibilityTools // also tool names and a short summary of their input
 	VisibilityFull  = event.VisibilityFull  // everything; for private deployments
+)
+
+// Challenge says when a new session takes a proof of work.
+type Challenge = challenge.Mode
+
+// When it does.
+const (
+	ChallengeOff    = challenge.Off    // never
+	ChallengeAuto   = challenge.Auto   // when an address, the day's budget or the room gets short
+	ChallengeAlways = challenge.Always // for every new session
 )
 
 // Look is what the widget shows unless the page that embeds it says otherwise.
@@ -81,9 +103,22 @@ type Config struct {
 	// every device: an HS256 secret of 32 bytes or more, or a PEM public key (RS256,
 	// ES256, EdDSA). Empty: none are taken.
 	IdentityKey redact.Secret
-	// IdentityAudience must be in the JWTs' aud. Empty: one that has an aud is
-	// meant for somebody else.
+	// IdentityAudience must be in the JWTs' aud. Empty: a JWT that has an aud is
+	// meant for another service, and is refused.
 	IdentityAudience string
+
+	// Webhook says where the relay sends its events.
+	Webhook Webhook
+
+	// AdminTokens identify operators. Without any, every client that reaches the admin
+	// listener is one, so it must be on loopback then.
+	AdminTokens []AdminToken
+	// AdminHosts are the names by which the admin listener may be asked, besides
+	// localhost and IP addresses.
+	AdminHosts []string
+	// ConsoleRead lets operators read conversations, with the token that they have. Each
+	// reading is logged.
+	ConsoleRead bool
 
 	Visibility Visibility
 	// VisitorApprovals lets visitors decide the permission prompts of their own session.
@@ -101,19 +136,44 @@ type Config struct {
 	UpstreamTimeout time.Duration
 	// VisitorTTL is how long a visitor is remembered.
 	VisitorTTL time.Duration
+	// Retention is after how long idle conversations are deleted at AnyFrame and here.
+	// 0 is never.
+	Retention time.Duration
 	// StreamLifetime is how long one event stream lasts at the most; up to a
 	// fifth less is chosen at random.
 	StreamLifetime time.Duration
 
-	RateMessages Rate // per visitor
-	RateIP       Rate // requests per address
-	RateSessions Rate // new sessions per address
+	RateMessages Rates // per visitor
+	RateIP       Rates // requests per address
+	RateSessions Rates // new sessions per address
 
+	TurnsPerDay       int // of all visitors, as AnyFrame accepted them; 0 is no limit
 	MaxSessions       int // awake at once
 	SessionsPerDay    int // new ones; 0 is no limit
 	MaxStreams        int
 	StreamsPerVisitor int
 	StreamsPerIP      int
+
+	// Notice is a line under the widget's composer. Empty: that this is an AI and may be
+	// wrong, in the widget's language.
+	Notice string
+	// NoNotice leaves that line out.
+	NoNotice bool
+	// PrivacyURL is linked from the notice.
+	PrivacyURL string
+	// Consent is what visitors agree to before their first message. Empty: nothing.
+	Consent string
+
+	// Challenge says when a new session takes a proof of work of the browser.
+	Challenge Challenge
+
+	// Feedback lets visitors rate answers.
+	Feedback bool
+
+	// NoContext keeps from the agent what the page and the website say about a visitor.
+	NoContext bool
+	// MaxContext is how many bytes either may have; 0 takes none.
+	MaxContext int
 
 	MaxMessage      int // bytes of a message's text
 	MaxAttachment   int // bytes of one attachment
@@ -129,9 +189,17 @@ type Config struct {
 	// UpstreamLog gets a line for every request to AnyFrame. Nil is silent.
 	UpstreamLog *slog.Logger
 
+	// Sites are more agents behind this relay. With one, the default site, which
+	// this Config describes, may be absent: then AgentID is 0.
+	Sites []Site
+
+	ofMany bool // this is one of the Sites of another Config
+
 	Look Look
 	// Triggers makes the page at / the demo's: it says what to type to see what.
 	Triggers []Trigger
+
+	tuning tuning
 }
 
 // Trigger is a word that makes the scripted agent show something.
@@ -139,28 +207,37 @@ type Trigger = widget.Trigger
 
 // limits is who may do how much.
 func (c *Config) limits() limits.Options {
-	api := c.api()
+	api := c.api("")
 	return limits.Options{
 		RateMessages: c.RateMessages, RateIP: c.RateIP, RateSessions: c.RateSessions,
-		SessionsPerDay: c.SessionsPerDay, MaxStreams: c.MaxStreams, StreamsPerVisitor: c.StreamsPerVisitor, StreamsPerIP: c.StreamsPerIP,
+		TurnsPerDay: c.TurnsPerDay, SessionsPerDay: c.SessionsPerDay, MaxStreams: c.MaxStreams, StreamsPerVisitor: c.StreamsPerVisitor, StreamsPerIP: c.StreamsPerIP,
 		MaxBody: int(api.MaxBody()),
 		Secret:  string(c.APIKey),
 	}
 }
 
-// api is what the handlers go by.
-func (c *Config) api() httpapi.Options {
+// api is what the handlers of a site go by.
+func (c *Config) api(site string) httpapi.Options {
 	return httpapi.Options{
-		BasePath: c.BasePath, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies, Loopback: c.Loopback,
+		BasePath: c.BasePath, Site: site, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies, Loopback: c.Loopback,
 		VisitorApprovals: c.VisitorApprovals, BootOnOpen: c.BootOnOpen, Playground: len(c.Triggers) > 0,
-		MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
+		Notice: c.Notice, NoNotice: c.NoNotice, PrivacyURL: c.PrivacyURL, Feedback: c.Feedback,
+		Limits: message.Limits{
+			MaxMessage: c.MaxMessage, MaxAttachment: c.MaxAttachment, MaxAttachments: c.MaxAttachments, AttachmentTypes: c.AttachmentTypes,
+			Context: !c.NoContext, MaxContext: c.MaxContext,
+		},
 		Traces: c.Traces,
 	}
 }
 
-// widget is what the widget's files depend on.
-func (c *Config) widget() widget.Options {
+// widget is what the widget's files of a site depend on.
+func (c *Config) widget(site string) widget.Options {
+	path := ""
+	if site != "" {
+		path = httpapi.SitePath(site)
+	}
 	return widget.Options{
+		SitePath: path,
 		BasePath: c.BasePath, PublicURL: cmp.Or(c.EmbedURL, c.PublicURL), AllowedOrigins: c.AllowedOrigins,
 		Look: c.Look, Triggers: c.Triggers, BootOnOpen: c.BootOnOpen,
 	}
@@ -178,107 +255,33 @@ func DefaultConfig() Config {
 		UpstreamTimeout:   30 * time.Second,
 		VisitorTTL:        720 * time.Hour,
 		StreamLifetime:    10 * time.Minute,
-		RateMessages:      Rate{Limit: 20, Window: time.Minute},
-		RateIP:            Rate{Limit: 120, Window: time.Minute},
-		RateSessions:      Rate{Limit: 6, Window: time.Hour},
+		RateMessages:      Rates{{Limit: 20, Window: time.Minute}, {Limit: 300, Window: Day}},
+		RateIP:            Rates{{Limit: 120, Window: time.Minute}},
+		RateSessions:      Rates{{Limit: 6, Window: time.Hour}},
 		MaxSessions:       200,
 		MaxStreams:        50000,
 		StreamsPerVisitor: 8,
 		StreamsPerIP:      64,
+		Challenge:         ChallengeOff,
+		MaxContext:        4 << 10,
 		MaxMessage:        16 << 10,
 		MaxAttachment:     4 << 20,
 		MaxAttachments:    4,
 		AttachmentTypes:   []string{"image/png", "image/jpeg", "image/gif", "image/webp", "text/*"},
 		ReplayEvents:      2000,
 		ReplayBytes:       1 << 20,
+		Webhook:           Webhook{Format: webhook.FormatJSON},
 	}
 }
 
-// validBaseURL reports whether the client will take u as AnyFrame's address, so
-// that it can be said together with all that is wrong.
-func validBaseURL(u string) bool {
-	if u == "" {
-		return true
-	}
-	_, err := anyframe.New(anyframe.WithAPIKey("afm_placeholder"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
-	return err == nil
+// RetentionDue returns how many conversations Retention would delete if the relay started
+// now. It changes nothing.
+func (c *Config) RetentionDue(ctx context.Context) (int, error) {
+	return stores.CountDue(ctx, c.Store, history.Kind, time.Now().Add(-c.Retention), stores.WithRedisPrefix(c.RedisPrefix))
 }
 
 // CheckStore opens the store, writes to it and closes it again. It returns a note for a
 // person about what it found, or what is wrong.
 func (c *Config) CheckStore(ctx context.Context) (note string, err error) {
 	return stores.Check(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix))
-}
-
-// Validate returns all that is wrong with c, joined, each in terms of the
-// setting that a person would change.
-func (c *Config) Validate() error {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-
-	if c.APIKey == "" {
-		wrong("ANYFRAME_API_KEY is not set")
-	}
-	if c.AgentID <= 0 {
-		wrong("ANYFRAME_AGENT_ID is not set: the number of the agent that visitors talk to")
-	}
-	if !validBaseURL(c.BaseURL) {
-		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
-	}
-	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
-		wrong("RELAY_STORE names no store: %w", err)
-	}
-	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
-		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")
-	}
-	if c.PublicURL != "" {
-		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
-			wrong("RELAY_PUBLIC_URL must be an http or https URL")
-		}
-	}
-	for _, o := range c.AllowedOrigins {
-		if !httpapi.ValidOriginPattern(o) {
-			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com, https://*.example.com or capacitor://localhost", o)
-		}
-	}
-	if _, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
-		wrong("RELAY_IDENTITY_KEY %w", err)
-	}
-	if c.IdentityAudience != "" && c.IdentityKey == "" {
-		wrong("RELAY_IDENTITY_AUDIENCE is of no use without RELAY_IDENTITY_KEY")
-	}
-	switch c.Visibility {
-	case VisibilityChat, VisibilityTools, VisibilityFull:
-	default:
-		wrong("RELAY_VISIBILITY must be chat, tools or full")
-	}
-	for name, d := range map[string]time.Duration{
-		"RELAY_IDLE_TIMEOUT": c.IdleTimeout, "RELAY_BOOT_TIMEOUT": c.BootTimeout, "RELAY_SEND_WAIT": c.SendWait,
-		"RELAY_UPSTREAM_TIMEOUT": c.UpstreamTimeout, "RELAY_VISITOR_TTL": c.VisitorTTL, "RELAY_STREAM_LIFETIME": c.StreamLifetime,
-	} {
-		if d < time.Second {
-			wrong("%s must be at least 1s", name)
-		}
-	}
-	for name, n := range map[string]int{
-		"RELAY_MAX_SESSIONS": c.MaxSessions, "RELAY_MAX_STREAMS": c.MaxStreams, "RELAY_STREAMS_PER_VISITOR": c.StreamsPerVisitor,
-		"RELAY_STREAMS_PER_IP": c.StreamsPerIP, "RELAY_MAX_MESSAGE": c.MaxMessage, "RELAY_MAX_ATTACHMENT": c.MaxAttachment,
-		"RELAY_REPLAY_EVENTS": c.ReplayEvents, "RELAY_REPLAY_BYTES": c.ReplayBytes,
-	} {
-		if n < 1 {
-			wrong("%s must be at least 1", name)
-		}
-	}
-	if c.SessionsPerDay < 0 {
-		wrong("RELAY_SESSIONS_PER_DAY must not be negative")
-	}
-	if c.MaxAttachments < 0 {
-		wrong("RELAY_MAX_ATTACHMENTS must not be negative")
-	}
-	for _, t := range c.AttachmentTypes {
-		if major, minor, ok := strings.Cut(t, "/"); !ok || major == "" || minor == "" || (major != "image" && major != "text") {
-			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the kinds that AnyFrame takes", t)
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -21,7 +21,7 @@ func TestFaults_TurnBeganWhileStreamDown_ShownOnce(t *testing.T) {
 		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
 		r.plane.CutStreams()
 		r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
-		r.plane.UserMessage(id, "from the console") // its first half is lost on everybody
+		r.plane.UserMessage(id, "from the console") // no relay receives its first half
 		r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Busy })
 		r.plane.ClearFaults()
 		r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })
@@ -97,7 +97,7 @@ func TestFaults_DeltasWhileStreamDown_NotMissingFromMiddle(t *testing.T) {
 				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpEvents})
 				r.plane.CutStreams()
 				r.plane.WaitFor(t, func() bool { return r.plane.FaultsHit() > 0 })
-				close(gates[0]) // the second word is lost on everybody
+				close(gates[0]) // no relay receives the second word
 				<-lost
 				r.plane.ClearFaults()
 				r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })

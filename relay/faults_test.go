@@ -49,7 +49,7 @@ func TestFaults_EveryStreamFault_NoEventLost(t *testing.T) {
 			for _, f := range cases {
 				t.Run(fmt.Sprintf("%s, %d after %d", name, f.Kind, f.N), func(t *testing.T) {
 					t.Parallel()
-					r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = 3 * time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+					r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = impatience }, append(opts, anyframetest.WithAgent(1, speak))...)
 					surviveStream(r, f, len(opts) > 0)
 				})
 			}

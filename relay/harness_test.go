@@ -7,12 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,10 +23,16 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // patience is how long a test waits for something that should be there at once.
 const patience = 2 * time.Minute
+
+// impatience is the time of a call to AnyFrame where a test makes one go without an answer.
+// All other calls have to come through in it, on a machine that has much else to do.
+const impatience = 3 * time.Second
 
 // harness is a relay in front of a scripted control plane, both on loopback.
 type harness struct {
@@ -45,7 +51,19 @@ type harness struct {
 // newHarness starts a relay whose limits are out of the way; change adjusts it.
 func newHarness(t *testing.T, change func(*relay.Config), opts ...anyframetest.Option) *harness {
 	t.Helper()
-	return harnessFor(t, anyframetest.Start(t, opts...), change)
+	return harnessFor(t, startPlane(t, opts...), change)
+}
+
+// startPlane starts a control plane. All have one key, for which the patterns that mask it
+// are compiled once.
+func startPlane(t *testing.T, opts ...anyframetest.Option) *anyframetest.Server {
+	t.Helper()
+	plane := anyframetest.New(slices.Concat([]anyframetest.Option{anyframetest.WithKey("afm_test_4QZ7M2KX9C1VB8N6T3WJ5RHD")}, opts)...)
+	t.Cleanup(plane.Close)
+	if err := ports.Try(t.Context(), plane.Listen); err != nil { // no connection may take its port while it is down
+		t.Fatal(err)
+	}
+	return plane
 }
 
 func harnessFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Config)) *harness {
@@ -53,7 +71,7 @@ func harnessFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Con
 	c := relay.DefaultConfig()
 	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
 	c.Store = "memory:"
-	c.RateMessages, c.RateIP, c.RateSessions = relay.Rate{}, relay.Rate{}, relay.Rate{}
+	c.RateMessages, c.RateIP, c.RateSessions = nil, nil, nil
 	c.StreamsPerVisitor, c.StreamsPerIP = 1000, 1000
 	if change != nil {
 		change(&c)
@@ -76,7 +94,7 @@ func (r *harness) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, lateHandler(srv))), false
+	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, srv.Handler())), false
 }
 
 // stop ends the relay as abruptly as a test can: nothing is drained.
@@ -117,9 +135,12 @@ func sqliteFile(t *testing.T) func(*relay.Config) {
 	return func(c *relay.Config) { c.Store = "sqlite:" + path }
 }
 
-// lateHandler asks the server for its handler at each request: SetUnwatched replaces it.
-func lateHandler(srv *relay.Server) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { srv.Handler().ServeHTTP(w, r) })
+// lingering makes a relay keep unused sessions in memory for d.
+func lingering(d time.Duration) relay.Tuning { return relay.Tuning{Session: session.Tuning{Linger: d}} }
+
+// unwatching makes a relay read no session again by itself.
+func unwatching() relay.Tuning {
+	return relay.Tuning{Session: session.Tuning{Resync: time.Hour}}
 }
 
 // logHandler shows the harness what is logged.

@@ -20,10 +20,10 @@ func TestHealth_Liveness_SaysNothingElse(t *testing.T) {
 	d := newOffline(t, nil)
 	a := d.ask("GET", "/healthz", "")
 	if a.status != http.StatusOK || a.body != "ok\n" || a.header.Get("Cache-Control") != "no-store" {
-		t.Errorf("got %d %q %v, want 200 ok, kept by nobody", a.status, a.body, a.header)
+		t.Errorf("got %d %q %v, want 200 ok, not cached", a.status, a.body, a.header)
 	}
 	if a := d.ask("GET", "/readyz", ""); a.status != http.StatusOK || a.body != `{"ready":true,"reasons":[]}`+"\n" || a.header.Get("Cache-Control") != "no-store" {
-		t.Errorf("got %d %q %v, want 200, ready, kept by nobody", a.status, a.body, a.header)
+		t.Errorf("got %d %q %v, want 200, ready, not cached", a.status, a.body, a.header)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestHealth_StoreUnreachable_NotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil { // nobody else can write
+	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil { // no other connection can write
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -144,7 +144,7 @@ func TestHealth_KeyRefused_NotReadyAndLoggedOnce(t *testing.T) {
 		stop()
 		wg.Wait()
 
-		// The key is mended: whoever tries it next finds that out.
+		// The key works again: the next call finds that out.
 		r.plane.ClearFaults()
 		watch, stop = context.WithCancel(t.Context())
 		wg.Go(func() { r.srv.Run(watch) })

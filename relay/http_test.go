@@ -49,7 +49,7 @@ func (r *harness) wire(request string) (answers []answer) {
 }
 
 // A proxy that goes by Content-Length takes the second request for the first
-// one's body, and whoever sent it gets the next visitor's answer.
+// one's body, and the attacker gets the next visitor's answer.
 func TestHTTP_ConflictingLengths_NoRequestSmuggled(t *testing.T) {
 	r := newHarness(t, nil)
 	const smuggled = "GET /healthz HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n\r\n"

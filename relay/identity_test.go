@@ -22,7 +22,7 @@ const siteSecret = "a-secret-of-the-website-for-its-own-tokens"
 
 func siteKey(c *relay.Config) { c.IdentityKey = siteSecret }
 
-// signIn is what a website's server hands to a page of somebody signed in.
+// signIn is what a website's server hands to the page of a user who is signed in.
 func signIn(t *testing.T, claims jwt.MapClaims) string {
 	t.Helper()
 	return signed(t, jwt.SigningMethodHS256, []byte(siteSecret), nil, claims)
@@ -48,8 +48,8 @@ func introduction(identity string) string {
 	return `{"carrier":"bearer","identity":` + quote(identity) + `}`
 }
 
-// as introduces a browser as whoever the website says, with the token that it
-// has, if any.
+// as introduces a browser as the user sub of the website, with the token that
+// it has, if any.
 func (b *browser) as(sub string) *browser {
 	b.r.t.Helper()
 	a := b.do("POST", "/v1/visitor", introduction(signIn(b.r.t, of(sub))))
@@ -212,7 +212,7 @@ func TestIdentity_ConfirmToken_ExtendedOnlyWithSameIdentity(t *testing.T) {
 		if a := d.ask("GET", "/v1/session", "", bearer(token)...); a.status != http.StatusOK {
 			t.Errorf("99 h later: got %d, want 200", a.status)
 		}
-		// Whom the website meant is known for longer than any token.
+		// An identified visitor is known for longer than any token.
 		again := introduce(introduction(signIn(t, of("ann"))), bearer(token)...)
 		if again.token() != token {
 			t.Errorf("just before the end: got another token, want the visitor to be the same")

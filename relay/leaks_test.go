@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/poll"
@@ -20,36 +21,97 @@ import (
 // test since, goes on after both have ended.
 func (r *harness) wantNothingLeft(label string) {
 	pprof.SetGoroutineLabels(context.Background()) // this one does go on
-	var all bytes.Buffer
-	left := ""
-	look := func() bool {
-		all.Reset()
-		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
-			r.t.Fatal(err)
-		}
-		stacks := strings.Split(all.String(), "\n\n")
-		i := slices.IndexFunc(stacks, func(s string) bool {
-			// Connections of a control plane that listens again are the test's own.
-			return strings.Contains(s, strconv.Quote(label)) &&
-				(strings.Contains(s, "anyframe-relay/relay/relay.") || strings.Contains(s, "anyframe-relay/relay/relay/internal/"))
-		})
-		if i < 0 {
-			return true
-		}
-		left = stacks[i]
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-		return false
-	}
+	quoted, left := strconv.Quote(label), ""
 	ended := false
-	// A look is dear with so many tests at once, and nearly all have ended soon.
 	for wait := 10 * time.Millisecond; !ended && wait < patience/2; wait *= 2 {
 		pause := time.NewTimer(wait)
 		<-pause.C
-		ended = look()
+		if !relayRuns() {
+			return
+		}
+		all, err := stacks.since(time.Now())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		i := slices.IndexFunc(all, func(s string) bool {
+			// Connections of a control plane that listens again are the test's own.
+			return strings.Contains(s, quoted) && slices.ContainsFunc(relayFunctions, func(f string) bool { return strings.Contains(s, f) })
+		})
+		if ended = i < 0; !ended {
+			left = all[i]
+			http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		}
 	}
 	if !ended {
 		r.t.Errorf("goroutine left behind:\n%s", left)
 	}
+}
+
+// relayFunctions is how the names of the relay's functions begin.
+var relayFunctions = []string{"anyframe-relay/relay/relay.", "anyframe-relay/relay/relay/internal/"}
+
+// relayPCs remembers of program counters whether they are in a function of the relay's.
+var relayPCs sync.Map
+
+// relayRuns reports whether any goroutine of the process runs a function of the relay's.
+// It is much cheaper than the stacks, which say whose goroutine that is. A stack that is too
+// deep to be seen whole counts as one.
+func relayRuns() bool {
+	var all []runtime.StackRecord
+	for n, ok := runtime.NumGoroutine(), false; !ok; {
+		all = make([]runtime.StackRecord, n+n/4+16)
+		n, ok = runtime.GoroutineProfile(all)
+		all = all[:min(n, len(all))]
+	}
+	for i := range all {
+		stack := all[i].Stack()
+		if len(stack) == len(all[i].Stack0) {
+			return true
+		}
+		for _, pc := range stack {
+			is, known := relayPCs.Load(pc)
+			if !known {
+				frames := runtime.CallersFrames([]uintptr{pc})
+				for more := true; more && is != true; {
+					var f runtime.Frame
+					f, more = frames.Next()
+					is = slices.ContainsFunc(relayFunctions, func(begin string) bool { return strings.Contains(f.Function, begin) })
+				}
+				relayPCs.Store(pc, is)
+			}
+			if is == true {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stacks are those of all goroutines, for all tests that ask for them at a time: with
+// hundreds of tests that wait, to write them down once takes long.
+var stacks goroutines
+
+type goroutines struct {
+	sync.Mutex
+
+	begun, done time.Time
+	all         []string
+}
+
+// since returns the stacks of all goroutines, with their labels, as they were at some time
+// after t. At most a fifth of the time is spent on writing them down.
+func (s *goroutines) since(t time.Time) ([]string, error) {
+	s.Lock()
+	defer s.Unlock()
+	if s.begun.After(t) {
+		return s.all, nil
+	}
+	time.Sleep(4*s.done.Sub(s.begun) - time.Since(s.done))
+	s.begun = time.Now()
+	var text bytes.Buffer
+	err := pprof.Lookup("goroutine").WriteTo(&text, 1)
+	s.done, s.all = time.Now(), strings.Split(text.String(), "\n\n")
+	return s.all, err
 }
 
 // beginPoller lets the poller's goroutines begin, which are the process's, so that

@@ -138,7 +138,7 @@ func TestLimits_SessionsPerDay_SurvivesRestart(t *testing.T) {
 }
 
 func TestLimits_SessionRefused_NotCounted(t *testing.T) {
-	r := newHarness(t, func(c *relay.Config) { c.RateSessions = relay.Rate{Limit: 2, Window: time.Hour} }, anyframetest.WithAgent(1, talk))
+	r := newHarness(t, func(c *relay.Config) { c.RateSessions = relay.Rates{{Limit: 2, Window: time.Hour}} }, anyframetest.WithAgent(1, talk))
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpCreate, Status: 422})
 	for i := range 4 {
 		if a := r.visitor().do("POST", "/v1/messages", `{"text":"hi"}`); a.status != 502 {

@@ -134,7 +134,7 @@ func TestLimits_OneStreamTooMany_RefusedUntilOneCloses(t *testing.T) {
 	if a.header.Get("Content-Type") == "text/event-stream" {
 		t.Error("the refusal claims to be a stream")
 	}
-	r.visitor().open("").status("none") // nobody else is kept out
+	r.visitor().open("").status("none") // other visitors are not kept out
 	tabs[0].close()
 	eventually(t, "room again", func() bool { return v.fits() })
 }

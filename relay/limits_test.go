@@ -16,7 +16,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-func rate(n int, per time.Duration) relay.Rate { return relay.Rate{Limit: n, Window: per} }
+func rate(n int, per time.Duration) relay.Rates { return relay.Rates{{Limit: n, Window: per}} }
 
 func trusting(header string, prefixes ...string) func(*relay.Config) {
 	return func(c *relay.Config) {
@@ -86,8 +86,9 @@ func TestLimits_Requests_CountedByAddress(t *testing.T) {
 
 // A request sent when Retry-After says so is accepted.
 func TestLimits_RetryAfter_IsWhenNextIsAccepted(t *testing.T) {
-	for _, limit := range []relay.Rate{rate(1, time.Second), rate(1, time.Minute), rate(5, time.Minute), rate(120, time.Minute), rate(6, time.Hour)} {
-		t.Run(fmt.Sprintf("%d per %v", limit.Limit, limit.Window), func(t *testing.T) {
+	for _, limit := range []relay.Rates{rate(1, time.Second), rate(1, time.Minute), rate(5, time.Minute), rate(120, time.Minute), rate(6, time.Hour)} {
+		only := limit[0]
+		t.Run(fmt.Sprintf("%d per %v", only.Limit, only.Window), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newOffline(t, func(c *relay.Config) { c.RateIP = limit })
 				passed, first := 0, time.Now()
@@ -97,14 +98,14 @@ func TestLimits_RetryAfter_IsWhenNextIsAccepted(t *testing.T) {
 					if a.status == http.StatusNotFound {
 						passed++
 						if i%7 == 3 {
-							time.Sleep(limit.Window / time.Duration(2*i))
+							time.Sleep(only.Window / time.Duration(2*i))
 						}
 						continue
 					}
 					refused(t, "too many", a, 429, "rate_limited")
 					seconds, _ := strconv.Atoi(a.header.Get("Retry-After"))
 					wait := time.Duration(seconds) * time.Second
-					if wait > 2*limit.Window {
+					if wait > 2*only.Window {
 						t.Fatalf("got Retry-After %v, want two windows at most", wait)
 					}
 					if early := wait - 1100*time.Millisecond; early > 0 { // it is told in whole seconds
@@ -118,8 +119,8 @@ func TestLimits_RetryAfter_IsWhenNextIsAccepted(t *testing.T) {
 					}
 					passed++
 				}
-				windows := float64(time.Since(first))/float64(limit.Window) + 1
-				if most := windows * float64(limit.Limit) * 1.5; float64(passed) > most {
+				windows := float64(time.Since(first))/float64(only.Window) + 1
+				if most := windows * float64(only.Limit) * 1.5; float64(passed) > most {
 					t.Errorf("passed in %.1f windows: got %d, want %.0f at most", windows, passed, most)
 				}
 			})
@@ -158,7 +159,7 @@ func TestLimits_LargeMessageOverRate_RefusedUnread(t *testing.T) {
 }
 
 func TestLimits_RepeatedTurn_NotCounted(t *testing.T) {
-	r := newHarness(t, func(c *relay.Config) { c.RateMessages = relay.Rate{Limit: 2, Window: time.Hour} }, anyframetest.WithAgent(1, talk))
+	r := newHarness(t, func(c *relay.Config) { c.RateMessages = relay.Rates{{Limit: 2, Window: time.Hour}} }, anyframetest.WithAgent(1, talk))
 	v := r.visitor()
 	want := v.say("one", "a").body
 	v.say("two", "b")

@@ -1,3 +1,5 @@
+//go:build !race
+
 package relay_test
 
 import (
@@ -38,11 +40,11 @@ func TestMemory_ThousandVisitorsLeave_AllReleased(t *testing.T) {
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
 		c.MaxSessions = 2 * visitors
-		c.RateMessages = relay.Rate{Limit: 1000, Window: time.Second} // counted by visitor
+		c.Tune(lingering(10 * time.Millisecond))
+		c.RateMessages = relay.Rates{{Limit: 1000, Window: time.Second}} // counted by visitor
 	}, anyframetest.WithWordsPerDelta(500), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Say(strings.Repeat("many words ", 5000))
 	}))
-	r.srv.SetLinger(10 * time.Millisecond)
 	chat := func(n int) {
 		var wg sync.WaitGroup
 		slots := make(chan struct{}, 8)
@@ -76,7 +78,7 @@ func TestMemory_ThousandVisitorsLeave_AllReleased(t *testing.T) {
 		t.Errorf("heap: got %d bytes for each visitor who left, want nearly none", per)
 	}
 	t.Logf("heap: %d bytes for each visitor who left", per)
-	eventually(t, "nobody who left is counted", func() bool { return r.srv.CountedInMemory() == 0 })
+	eventually(t, "no visitor who left is counted", func() bool { return r.srv.CountedInMemory() == 0 })
 }
 
 // passBy is a visitor who says one thing, reads the answer and leaves. It keeps

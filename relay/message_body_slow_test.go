@@ -104,6 +104,7 @@ func TestMessageBody_TooSlow_Refused(t *testing.T) {
 		"for a visitor":                {"POST /v1/visitor", nil, "408 request_timeout", 15 * time.Second},
 		"for a session":                {"POST /v1/session", nil, "408 request_timeout", 15 * time.Second},
 		"for an answer":                {"POST /v1/responses", nil, "408 request_timeout", 15 * time.Second},
+		"for a rating":                 {"POST /v1/feedback", nil, "408 request_timeout", 15 * time.Second},
 		"where nobody wants it":        {"GET /v1/session", nil, "408 request_timeout", 15 * time.Second},
 		"and the stream":               {"GET /v1/events", nil, "408 request_timeout", 15 * time.Second},
 		"refused before it is due":     {"POST /v1/nothing", nil, "404 not_found", 15 * time.Second},

@@ -129,7 +129,7 @@ func TestMessageBody_ContentTypeNotJSON_Refused(t *testing.T) {
 		"", "text/plain", "text/plain; charset=utf-8", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
 		"application/json5", "application/jsonp", "application/problem+json", "text/json", "application/json,text/plain", "application", ";", "*/*",
 	} {
-		for _, path := range []string{"/v1/visitor", "/v1/messages", "/v1/responses", "/v1/session"} {
+		for _, path := range []string{"/v1/visitor", "/v1/messages", "/v1/responses", "/v1/session", "/v1/feedback"} {
 			a := v.do("POST", path, `{"text":"hi","id":"p1-1","answer":"x"}`, "Content-Type", kind)
 			refused(t, fmt.Sprintf("%s as %q", path, kind), a, 415, "unsupported_media_type")
 		}
@@ -153,7 +153,7 @@ type chunked struct{ io.Reader }
 func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
 	r := newHarness(t, small)
 	v := r.visitor()
-	limit := 16<<10 + 6*1000 + 2*(299*4/3+4096) // what the largest message could take
+	limit := 16<<10 + 6*1000 + 6*4096 + 2*(299*4/3+4096) // what the largest message could take
 	for name, hide := range map[string]bool{"said": false, "not said": true} {
 		for _, size := range []int{limit, limit + 1, 10 << 20} {
 			body := io.Reader(strings.NewReader(`{"text":"a"}` + strings.Repeat(" ", size-len(`{"text":"a"}`))))
@@ -183,6 +183,10 @@ func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
 				t.Errorf("%d bytes, length %s: got %d %s, want 202", size, name, a.status, a.body)
 			}
 		}
+	}
+	d := newOffline(t, nil)
+	for _, path := range []string{"/v1/visitor", "/v1/responses", "/v1/session", "/v1/feedback"} {
+		refused(t, path, d.ask("POST", path, `{}`+strings.Repeat(" ", 256<<10), bearer(d.mint())...), 413, "message_too_large")
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
@@ -40,7 +42,7 @@ func (n *neighbour) attaches(when string) {
 	n.x.turnEnds(n.turns)
 }
 
-// Bodies arrive all but for their last byte, as many as the network may hold and more.
+// Bodies arrive except for their last byte, as many as the network may hold and more.
 func TestMessageBody_ArrivedAndHeld_NeighbourAttachmentAccepted(t *testing.T) {
 	for origin, addr := range attackers {
 		t.Run(origin, func(t *testing.T) {
@@ -137,6 +139,8 @@ type slowSpy struct {
 	mu    sync.Mutex
 	asked map[string]int
 	slow  func(visitor string) <-chan struct{}
+
+	generation atomic.Int64
 }
 
 func (s *slowSpy) Session(ctx context.Context, visitor string) (store.Session, error) {
@@ -152,6 +156,17 @@ func (s *slowSpy) Session(ctx context.Context, visitor string) (store.Session, e
 	}
 	return s.Store.Session(ctx, visitor)
 }
+
+// Changed says that everything has changed, so that all is read again and again.
+func (s *slowSpy) Changed(_ context.Context, marks []store.Mark) (all []int, err error) {
+	for i := range marks {
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// Generation is another one each time, as in a store that others write to.
+func (s *slowSpy) Generation(context.Context) (int64, error) { return s.generation.Add(1), nil }
 
 // times is how often the store was asked about visitors that which holds of.
 func (s *slowSpy) times(which func(visitor string) bool) (n int) {
@@ -170,10 +185,15 @@ func TestStreams_StoreSlowForOneNetwork_NeighbourSessionStillRead(t *testing.T) 
 	for origin, most := range map[string]int{"one address": 8, "one /48": 16} {
 		t.Run(origin, func(t *testing.T) {
 			t.Parallel()
-			r := newHarness(t, trusting("", "127.0.0.0/8", "::1/128"))
-			r.srv.SetWatch(20*time.Millisecond, 20*time.Millisecond)
 			spy := &slowSpy{asked: map[string]int{}}
-			r.srv.WrapStore(func(s store.Store) store.Store { spy.Store = s; return spy })
+			trust := trusting("", "127.0.0.0/8", "::1/128")
+			r := newHarness(t, func(c *relay.Config) {
+				trust(c)
+				c.Tune(relay.Tuning{
+					Session: session.Tuning{Resync: 20 * time.Millisecond},
+					Store:   func(s store.Store) session.Store { spy.Store = s; return spy },
+				})
+			})
 			r.visitor().openAt("/v1/events", "X-Forwarded-For", neighbourAddr)
 			var own string
 			spy.times(func(visitor string) bool { own = visitor; return true })

@@ -32,7 +32,7 @@ func newOffline(t *testing.T, change func(*relay.Config)) *offline {
 	t.Helper()
 	c := relay.DefaultConfig()
 	c.APIKey, c.AgentID, c.BaseURL, c.Store = "afm_test_offline", 1, "http://127.0.0.1:1", "memory:"
-	c.RateMessages, c.RateIP, c.RateSessions = relay.Rate{}, relay.Rate{}, relay.Rate{}
+	c.RateMessages, c.RateIP, c.RateSessions = nil, nil, nil
 	if change != nil {
 		change(&c)
 	}

@@ -39,7 +39,7 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 		code    string
 		but     string // operation that is answered
 	}{
-		"asked too often":   {func(c *relay.Config) { c.RateIP = relay.Rate{Limit: 1, Window: time.Hour} }, nil, 429, "rate_limited", ""},
+		"asked too often":   {func(c *relay.Config) { c.RateIP = relay.Rates{{Limit: 1, Window: time.Hour}} }, nil, 429, "rate_limited", ""},
 		"from another site": {nil, []string{"Origin", "https://evil.example"}, 403, "origin_not_allowed", ""},
 		"by a stranger":     {nil, []string{"Authorization", stranger}, 401, "visitor_unknown", "POST /v1/visitor"},
 		"the store is away": {func(c *relay.Config) { c.Store = "redis://127.0.0.1:1" }, []string{"Authorization", stranger}, 503, "at_capacity", ""},
@@ -61,7 +61,7 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 			}
 			for _, op := range operations() {
 				method, path, _ := strings.Cut(op, " ")
-				if op == tt.but || tt.code == "bad_json" && method != "POST" {
+				if op == tt.but || tt.code == "bad_json" && (method != "POST" || strings.HasSuffix(path, "/stop")) { // which needs no body
 					continue
 				}
 				body := ""
@@ -81,7 +81,7 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 func TestRefusals_TheTokenComesFirst(t *testing.T) {
 	t.Parallel()
 	stranger := []string{"Authorization", "Bearer " + strings.Repeat("x", 43)}
-	once := func(c *relay.Config) { c.RateIP = relay.Rate{Limit: 1, Window: time.Hour} }
+	once := func(c *relay.Config) { c.RateIP = relay.Rates{{Limit: 1, Window: time.Hour}} }
 	for name, tt := range map[string]struct {
 		query, body string
 		headers     []string
@@ -169,12 +169,16 @@ func trust(prefix string) func(*relay.Config) {
 
 func TestOpenAPI_Draining_SessionOperationsRefused(t *testing.T) {
 	t.Parallel()
-	d := newOffline(t, nil)
+	d := newOffline(t, takesFeedback)
 	token := d.mint()
 	d.srv.CloseHub()
-	for _, op := range []string{"GET /v1/session", "POST /v1/session", "DELETE /v1/session", "POST /v1/messages", "POST /v1/responses", "GET /v1/events", "GET /v1/transcript"} {
+	for _, op := range []string{
+		"GET /v1/session", "POST /v1/session", "DELETE /v1/session", "POST /v1/messages", "POST /v1/responses", "GET /v1/events", "GET /v1/transcript",
+		"GET /v1/conversations", "GET /v1/export", "POST /v1/feedback", "POST /v1/turns/k1/stop",
+	} {
 		method, path, _ := strings.Cut(op, " ")
-		refused(t, op, d.ask(method, path, "", bearer(token)...), 503, "draining")
+		body := map[string]string{"POST /v1/feedback": `{"turn":"k1","rating":"up"}`}[op]
+		refused(t, op, d.ask(method, path, body, bearer(token)...), 503, "draining")
 	}
 }
 
@@ -197,15 +201,38 @@ func TestOpenAPI_EndDuringBoot_WaitsThenRefused(t *testing.T) {
 	refused(t, "DELETE /v1/session", v.do("DELETE", "/v1/session", ""), 503, "session_booting")
 }
 
-func TestOpenAPI_TranscriptTimesOut_GatewayTimeout(t *testing.T) {
+func TestOpenAPI_AnyFrameFails_ReadersAreToldWhy(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, speak))
-	v := r.visitor()
-	x := v.open("")
-	v.say("hello", "k1")
-	x.turnEnds(1)
-	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpTranscript})
-	refused(t, "GET /v1/transcript", v.do("GET", "/v1/transcript", ""), 504, "upstream_timeout")
+	for name, tt := range map[string]struct {
+		fault  anyframetest.Fault
+		status int
+		code   string
+	}{
+		"it does not answer": {anyframetest.Fault{Kind: anyframetest.Hang}, 504, "upstream_timeout"},
+		"it fails":           {anyframetest.Fault{Kind: anyframetest.Respond, Status: 500}, 502, "upstream_failed"},
+		"it refuses":         {anyframetest.Fault{Kind: anyframetest.Respond, Status: 403}, 502, "upstream_refused"},
+		"the key is no good": {anyframetest.Fault{Kind: anyframetest.Respond, Status: 401}, 503, "upstream_unavailable"},
+	} {
+		for _, path := range []string{"/v1/transcript", "/v1/export"} {
+			t.Run(name+path, func(t *testing.T) {
+				t.Parallel()
+				r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
+				v, _ := r.begin("hello")
+				if tt.fault.Status != 401 { // which it says to every call
+					tt.fault.Op = anyframetest.OpTranscript
+				}
+				r.plane.Inject(tt.fault)
+				if tt.fault.Status == 401 {
+					eventually(t, "the key is known to be refused", func() bool { return v.do("POST", "/v1/messages", `{"text":"hi"}`).code() == tt.code })
+				}
+				a := v.do("GET", path, "")
+				refused(t, "GET "+path, a, tt.status, tt.code)
+				if a.header.Get("Content-Disposition") != "" {
+					t.Error("got a refusal to be kept as a file")
+				}
+			})
+		}
+	}
 }
 
 func TestOpenAPI_UnknownEventTypes_FullVisibilityOnly(t *testing.T) {

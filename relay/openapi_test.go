@@ -131,10 +131,16 @@ func (d *description) watch(base string, next http.Handler) http.Handler {
 		ww.Tee(body)
 		next.ServeHTTP(ww, r)
 		if path, ok := strings.CutPrefix(r.URL.Path, base); ok && ww.Status() != 0 && r.Method != http.MethodOptions {
+			if ww.Status() != http.StatusNotFound { // else there may be no such site
+				path = sitePath.ReplaceAllString(path, "")
+			}
 			d.answered(r.Method, path, fmt.Sprint(ww.Status()), w.Header(), body.Bytes())
 		}
 	})
 }
+
+// sitePath is where the routes of a site are; those of all sites are the same.
+var sitePath = regexp.MustCompile(`^/s/[^/]+`)
 
 // jsonBody keeps what is written if it is JSON.
 type jsonBody struct {
@@ -171,14 +177,19 @@ func (d *description) answered(method, path, status string, header http.Header, 
 		}
 		return // there is nothing at this address, or not with this method
 	}
-	key := strings.ToUpper(op) + " " + template + " " + status
-	if d.at("paths", template, op, "responses", status) == nil && status[0] != '2' {
-		key, status = "default", "default" // as of any other
-	}
 	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	var problem struct{ Code string }
 	if kind == "application/problem+json" {
 		_ = json.Unmarshal(body, &problem)
+	}
+	key := strings.ToUpper(op) + " " + template + " " + status
+	if d.at("paths", template, op, "responses", status) == nil && status[0] != '2' {
+		if status == "404" && problem.Code == "not_found" {
+			return // nor where there is no default site
+		}
+		key, status = "default", "default" // as of any other
+	}
+	if problem.Code != "" {
 		key += " " + problem.Code
 	}
 	place := []string{"paths", template, op, "responses", status, "content"}

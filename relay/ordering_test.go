@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
@@ -86,14 +88,13 @@ func (s *stalling) Admit(ctx context.Context, visitor string, rank int64, limit 
 // reads no session again by itself.
 func withStalling(t *testing.T, opts ...anyframetest.Option) (*harness, *stalling) {
 	t.Helper()
-	r := newHarness(t, nil, opts...)
-	r.srv.SetWatch(time.Hour, time.Hour)
 	slow := &stalling{}
-	r.srv.WrapStore(func(s store.Store) store.Store {
+	quiet := unwatching()
+	quiet.Store = func(s store.Store) session.Store {
 		slow.Store = s
 		return slow
-	})
-	return r, slow
+	}
+	return newHarness(t, func(c *relay.Config) { c.Tune(quiet) }, opts...), slow
 }
 
 func TestTurn_StoreSlowForTheFirst_SecondDoesNotOvertake(t *testing.T) {
@@ -199,8 +200,8 @@ func (x *stream) turnBegins(text string) {
 }
 
 // All calls that wait on an HTTP/2 connection fail together when it is reset.
-// That is one failure, however many they are: AnyFrame is there, and whoever
-// comes next is not to be refused.
+// That is one failure, however many they are: AnyFrame is there, and the next
+// request must not be refused.
 func TestUpstream_SharedConnectionReset_CountsAsOneFailure(t *testing.T) {
 	t.Parallel()
 	const calls = 8

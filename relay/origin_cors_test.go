@@ -14,7 +14,7 @@ import (
 
 func TestOrigin_ListedPage_GetsNeededHeadersOnly(t *testing.T) {
 	const shop = "https://shop.example"
-	r := newHarness(t, func(c *relay.Config) { origins(shop)(c); c.RateMessages = relay.Rate{Limit: 1, Window: 3600e9} }, anyframetest.WithAgent(1, talk))
+	r := newHarness(t, func(c *relay.Config) { origins(shop)(c); c.RateMessages = relay.Rates{{Limit: 1, Window: 3600e9}} }, anyframetest.WithAgent(1, talk))
 	v := r.visitor()
 	check := func(what string, a answer, vary string) {
 		t.Helper()

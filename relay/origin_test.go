@@ -14,7 +14,7 @@ import (
 
 // standing is how the relay takes a request: as one of its own pages (the cookie
 // counts, under the name that goes with the scheme), of a page on the list (it
-// does not), as foreign, or as of nobody: the cookie does not count for the host.
+// does not), as foreign, or as one whose cookie does not count for the host.
 func (d *offline) standing(token string, headers ...string) string {
 	d.t.Helper()
 	a := d.ask("GET", "/v1/session", "", append(headers, "Cookie", "relay_visitor="+token+"; __Host-relay_visitor="+token+"; relay_visitor_81="+token)...)
@@ -126,7 +126,7 @@ func TestOrigin_OwnPages_Recognised(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change  func(*relay.Config)
 		headers []string
-		want    string // nobody: the cookie does not count
+		want    string // as standing returns it
 	}{
 		"another name than the public URL's":       {public("https://chat.example"), nil, "nobody"},
 		"another name, a page of its own":          {public("https://chat.example"), []string{"Origin", "http://relay.test"}, "foreign"},
@@ -280,8 +280,8 @@ func TestOrigin_ImpossibleOrigin_RefusedAtStart(t *testing.T) {
 	}
 }
 
-// Host is compared as browsers write it; whoever writes it otherwise may read,
-// as anybody may who sends no Origin, and change nothing with a cookie.
+// Host is compared as browsers write it. A client that writes it otherwise may read,
+// as a client without Origin may, and change nothing with a cookie.
 func TestOrigin_LibraryDefaults_ChangeNothing(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()

@@ -88,7 +88,7 @@ func TestProblem_UpstreamErrorText_NotShown(t *testing.T) {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			t.Parallel()
 			r := newHarness(t, func(c *relay.Config) {
-				c.SendWait, c.BootTimeout, c.UpstreamTimeout = time.Second, time.Second, time.Second
+				c.SendWait, c.BootTimeout, c.UpstreamTimeout = time.Second, time.Second, impatience
 			},
 				anyframetest.WithAgent(1, talk))
 			old, fresh := r.visitor(), r.visitor()

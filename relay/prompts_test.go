@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
@@ -185,7 +184,7 @@ func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, asks))
+			r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, asks))
 			v := r.visitor()
 			x := v.open("")
 			v.say("ask", "k1")
@@ -202,7 +201,7 @@ func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 				if a := v.respond(id, "red"); a.status != 202 {
 					t.Errorf("again: got %d %s, want 202", a.status, a.body)
 				}
-			default: // it may have arrived, so nobody else may answer for now
+			default: // it may have arrived, so no other tab may answer for now
 				wantProblem(t, "again", v.respond(id, "red"), http.StatusBadGateway, "upstream_failed")
 				if !r.plane.Answer(r.upstream(), "red") {
 					t.Fatal("the prompt is not open")

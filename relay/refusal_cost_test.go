@@ -58,6 +58,19 @@ var refusals = []struct {
 	{name: "a far too long message", method: "POST", path: "/v1/messages", body: strings.Repeat(" ", 30<<20), known: true, status: 413, code: "message_too_large", store: 1},
 	{name: "an attachment of another type", method: "POST", path: "/v1/messages", body: withAttachments(attachment("a.svg", "image/svg+xml", []byte("<svg/>"))), known: true, status: 415, code: "attachment_type", store: 1},
 	{
+		name: "a challenge", change: func(c *relay.Config) { c.Challenge = relay.ChallengeAlways },
+		method: "POST", path: "/v1/messages", body: `{"text":"hi"}`, known: true, status: 428, code: "challenge_required", store: 3,
+	},
+	{
+		name: "no solution", change: func(c *relay.Config) { c.Challenge = relay.ChallengeAlways },
+		method: "POST", path: "/v1/messages", body: `{"text":"hi"}`, header: []string{"Relay-Challenge", "e30="}, known: true, status: 428, code: "challenge_required", store: 3,
+	},
+	{
+		name: "a challenge of a busy address", change: func(c *relay.Config) { c.Challenge, c.RateSessions = relay.ChallengeAuto, rate(1, time.Hour) },
+		before: func(r *harness) { r.visitor().from("192.0.2.1", "hi") },
+		method: "POST", path: "/v1/messages", body: `{"text":"hi"}`, known: true, status: 428, code: "challenge_required", store: 3,
+	},
+	{
 		name: "new sessions of an address", change: func(c *relay.Config) { c.RateSessions = rate(1, time.Hour) },
 		before: func(r *harness) { r.visitor().from("192.0.2.1", "hi") },
 		method: "POST", path: "/v1/messages", body: `{"text":"hi"}`, known: true, status: 429, code: "session_quota", store: 3,

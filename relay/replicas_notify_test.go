@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
@@ -20,11 +19,10 @@ func hearing(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *ha
 	share := func(*testing.T) func(*relay.Config) {
 		return func(c *relay.Config) { c.Store = server.URL() }
 	}
-	a, b = replicas(t, via, share, nil, opts...)
+	a, b = replicas(t, via, share, func(c *relay.Config) { c.Tune(unwatching()) }, opts...)
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	for _, r := range []*harness{a, b} {
-		r.srv.SetWatch(time.Hour, time.Hour)
 		running.Go(func() { r.srv.Run(ctx) })
 	}
 	t.Cleanup(func() {

@@ -20,7 +20,7 @@ func TestReplicas_FirstTurnsAtBoth_OneSandbox(t *testing.T) {
 			race(t, here, here.at(b), "")
 			for _, x := range append(tabs, here.open(""), here.at(b).open("")) {
 				x.turnEnds(6)
-				x.matches("what everybody saw", a.oracle(1, a.upstream()))
+				x.matches("what every client saw", a.oracle(1, a.upstream()))
 			}
 			if got := a.plane.Count(anyframetest.OpCreate); got != 1 {
 				t.Errorf("sandboxes asked for: got %d, want 1", got)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
@@ -32,16 +33,12 @@ func replicas(t *testing.T, via transport, share sharing, change func(*relay.Con
 	plane, shared := via.start(t, opts...), share(t)
 	both := func(c *relay.Config) {
 		shared(c)
+		c.Tune(relay.Tuning{Session: session.Tuning{Lease: 5 * time.Second, Resync: 100 * time.Millisecond}})
 		if change != nil {
 			change(c)
 		}
 	}
-	a, b = harnessFor(t, plane, both), harnessFor(t, plane, both)
-	for _, r := range []*harness{a, b} {
-		r.srv.SetLeases(2 * time.Second)
-		r.srv.SetWatch(100*time.Millisecond, 200*time.Millisecond)
-	}
-	return a, b
+	return harnessFor(t, plane, both), harnessFor(t, plane, both)
 }
 
 // at is the same visitor at another replica.
@@ -167,7 +164,7 @@ func TestReplicas_EndedAtOne_NewEpochAtOther(t *testing.T) {
 					t.Errorf("%s: resets: got %q, want new_session", name, got)
 				}
 			}
-			// At once, and with nobody listening there: no turn goes to the old one.
+			// At once, and without a listener there: no turn goes to the old one.
 			here.do("DELETE", "/v1/session", "")
 			if got := there.say("three", "k3"); got.json["epoch"] != 3.0 {
 				t.Errorf("answer: got %s, want epoch 3", got.body)

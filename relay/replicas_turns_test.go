@@ -62,7 +62,7 @@ func TestReplicas_ReplicaDiesMidTurn_SentOnceByOther(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					a, b := replicas(t, via, share, func(c *relay.Config) { c.UpstreamTimeout = 2 * time.Second }, anyframetest.WithAgent(1, speak))
+					a, b := replicas(t, via, share, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
 					here := a.visitor()
 					there := here.at(b)
 					x := there.open("")
@@ -90,7 +90,7 @@ func TestReplicas_SameTextAtOther_NotTakenForEarlier(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		overStores(t, func(t *testing.T, share sharing) {
 			t.Parallel()
-			a, b := replicas(t, via, share, func(c *relay.Config) { c.UpstreamTimeout = time.Second }, anyframetest.WithAgent(1, speak))
+			a, b := replicas(t, via, share, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
 			here := a.visitor()
 			there := here.at(b)
 			x := here.open("")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 // Browsers that reconnect at once cause no requests to AnyFrame while the relay
@@ -13,8 +14,11 @@ import (
 func TestResume_ReconnectStorm_NotPassedUpstream(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		disk := sqliteFile(t)
-		r := via.newHarness(t, func(c *relay.Config) { disk(c); c.ReplayEvents = 2000 }, anyframetest.WithAgent(1, speak))
-		r.srv.SetSilent(time.Hour) // a busy machine takes so long that the sandbox would be asked after
+		r := via.newHarness(t, func(c *relay.Config) {
+			disk(c)
+			c.ReplayEvents = 2000
+			c.Tune(relay.Tuning{Session: session.Tuning{ProbeAfter: time.Hour}}) // a busy machine takes so long that the sandbox would be asked after
+		}, anyframetest.WithAgent(1, speak))
 		v := r.visitor()
 		x := v.open("")
 		v.say("one", "k1")

@@ -144,7 +144,7 @@ func TestResume_UserEvent_CarriesTurnKey(t *testing.T) {
 							got = append(got, e.str("text")+"/"+e.str("turn")+e.str("reason"))
 						}
 					}
-					want := []string{"one/k1", "/done", "two/k2", "/done", "from the console/", "/done"}
+					want := []string{"one/k1", "/k1done", "two/k2", "/k2done", "from the console/", "/done"}
 					if len(opts) > 0 {
 						want = append(want[:4:4], "/done") // AnyFrame says nothing of what the console wrote
 					}

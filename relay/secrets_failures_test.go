@@ -50,7 +50,7 @@ func TestSecrets_Failures_NothingLeaks(t *testing.T) {
 			t.Parallel()
 			w, v := canaryHarness(t, func(c *relay.Config) {
 				c.Visibility = relay.VisibilityTools
-				c.SendWait, c.BootTimeout, c.UpstreamTimeout = 2*time.Second, 3*time.Second, time.Second
+				c.SendWait, c.BootTimeout, c.UpstreamTimeout = 2*time.Second, 3*time.Second, impatience
 			})
 			plane := w.r.plane
 			x := v.open("")
@@ -125,7 +125,7 @@ func TestSecrets_StartFails_NothingLeaks(t *testing.T) {
 	}
 }
 
-// startAndClose starts a relay with nobody to talk to and returns why it did not.
+// startAndClose starts a relay without an AnyFrame and returns why it did not start.
 func startAndClose(t *testing.T, c relay.Config) error {
 	t.Helper()
 	srv, err := relay.New(t.Context(), c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())

@@ -3,22 +3,27 @@ package relay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
-	"math"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/admin"
 	"github.com/anyframe-relay/relay/relay/internal/backoff"
-	"github.com/anyframe-relay/relay/relay/internal/conversation"
-	"github.com/anyframe-relay/relay/relay/internal/event"
-	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/control"
+	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/h2events"
 	"github.com/anyframe-relay/relay/relay/internal/httpapi"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/store"
@@ -26,25 +31,38 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 	"github.com/anyframe-relay/relay/web"
+	"github.com/anyframe-relay/relay/web/console"
 )
 
-// Server is a relay: one HTTP handler and the sessions behind it.
+// Server is a relay: one HTTP handler, and the sites behind it.
 type Server struct {
-	config    Config
-	log       *slog.Logger
-	metrics   *telemetry.Metrics
-	guard     *upstream.Guard
-	limits    *limits.Limits
-	store     store.Store
-	client    *anyframe.Client
-	hub       *session.Hub
-	streams   *stream.Server
-	streaming stream.Options
-	parts     httpapi.Parts
-	handler   http.Handler
+	config   Config
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	limits   *limits.Limits // the default site's, and what all have together
+	store    store.Store    // of all sites
+	notifier store.Notifier // nil where the store has none
+	pool     *upstream.Pool
+	events   *h2events.Transport
+	assets   *widget.Assets
+	streams  *stream.Server
+	control  *control.Control
+	rereads  atomic.Pointer[func() []string] // reads the settings again; nil where they cannot be
+	admin    *admin.Admin
+	members  group.Group // what ends sites that are gone
+	draining atomic.Bool
+	drained  chan struct{}   // closed when draining is set
+	open     context.Context // ends with Close
+	end      context.CancelFunc
+	closed   atomic.Bool     // no more sites are wired
+	running  context.Context // of Run, guarded by startMu; nil before
+	startMu  sync.Mutex      // what is wired runs, once Run has begun
+	none     http.Handler    // serves while there is no default site
+
+	reloading sync.Mutex                       // one reload at a time replaces sites
+	sites     atomic.Pointer[map[string]*site] // by name; the default site has none
 
 	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
 	pinged time.Time
@@ -55,85 +73,182 @@ type Server struct {
 // request, and starts nothing; the caller closes it. Metrics are registered
 // with reg, which the caller serves.
 func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), c.validateSites()); err != nil {
 		return nil, err
 	}
-	log = slog.New(redact.NewHandler(log.Handler(), redact.KeyPatterns(c.APIKey), upstream.Describe))
-	s := &Server{config: c, log: log, metrics: telemetry.NewMetrics(reg)}
-	s.guard = upstream.NewGuard(s.metrics, log)
-	identities, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience)
-	if err != nil {
-		return nil, err
-	}
-	s.client, err = anyframe.New(
-		anyframe.WithAPIKey(string(c.APIKey)),
-		anyframe.WithBaseURL(c.BaseURL),
-		anyframe.WithDotEnv(""), // whoever runs us has read it
-		anyframe.WithTimeout(c.UpstreamTimeout),
-		anyframe.WithUserAgent("anyframe-relay"),
-		anyframe.WithMiddleware(s.guard.Middleware),
-		anyframe.WithLogger(cmp.Or(c.UpstreamLog, slog.New(slog.DiscardHandler))),
-	)
-	if err != nil {
-		return nil, err
-	}
-	files, err := widget.Load(c.widget(), web.Files())
-	if err != nil {
+	s := &Server{config: c, metrics: telemetry.NewMetrics(reg), log: log, drained: make(chan struct{})}
+	s.open, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	s.log = s.siteLog("", &c)
+	s.events = h2events.New(anyframe.DefaultTransport(), h2events.Options{})
+	s.pool = upstream.NewPool(upstream.PoolOptions{
+		Transport: s.events,
+		Timeout:   c.UpstreamTimeout, Calls: cmp.Or(c.UpstreamLog, slog.New(slog.DiscardHandler)), Metrics: s.metrics, Log: s.log, Refused: s.keyRefused,
+	})
+	var err error
+	if s.assets, err = widget.LoadAssets(web.Files()); err != nil {
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
 	if s.store, err = stores.Open(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		return nil, err
 	}
-	notifier, _ := s.store.(store.Notifier)
+	if b, ok := s.store.(interface{ Backup() string }); ok && b.Backup() != "" {
+		s.log.Warn("the store has a newer schema, and a copy of the older", "copy", b.Backup())
+	}
+	s.notifier, _ = s.store.(store.Notifier)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_upstream_connections", Help: "HTTP/2 connections that carry AnyFrame's event streams.",
+	}, func() float64 { return float64(s.events.Connections()) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
-	}, awake(s.store)))
+	}, asked(s.store.CountAwake)))
+	unobserved := s.store
 	s.store = store.Observe(s.store, s.metrics.Stored)
 	_ = s.storeHealth(ctx) // which says so in the log; it may come back
-	s.limits = limits.New(c.limits(), s.store, s.metrics)
+	s.limits = limits.New(c.allLimits(), store.ForSite(s.store, ""), s.metrics)
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
-	tokens := visitor.NewTokens(s.store, c.VisitorTTL)
-	s.streaming = stream.Options{Lifetime: c.StreamLifetime}
-	s.streams = stream.New(s.streaming, s.metrics, log)
-	s.hub = session.NewHub(session.Options{
-		AgentID: c.AgentID, IdleTimeout: c.IdleTimeout, BootTimeout: c.BootTimeout, SendWait: c.SendWait,
-		UpstreamTimeout: c.UpstreamTimeout, VisitorTTL: c.VisitorTTL, StreamLifetime: c.StreamLifetime, MaxSessions: c.MaxSessions,
-		Conversation: conversation.Options{
-			Visibility: c.Visibility, Approvals: c.VisitorApprovals, Patterns: redact.KeyPatterns(c.APIKey),
-			Limits: eventlog.Limits{Events: c.ReplayEvents, Bytes: c.ReplayBytes, Compact: event.CompactDeltas},
-		},
-		Store: s.store, Notifier: notifier, Client: s.client, Quota: s.limits, TokenValid: tokens.Valid, Metrics: s.metrics, Log: log,
-	})
+	s.control = control.New(control.Options{Store: s.store, Changed: s.decided, Log: s.log})
+	streaming := c.tuning.Stream
+	streaming.Lifetime = c.StreamLifetime
+	s.streams = stream.New(streaming, s.metrics, s.log)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
-	}, func() float64 { _, bytes := s.hub.Kept(); return float64(bytes) }))
-	s.parts = httpapi.Parts{
-		Hub: s.hub, Tokens: tokens, Identities: identities, Limits: s.limits, Widget: files, Streams: s.streams,
-		Metrics: s.metrics, Log: log, Alive: s.alive, Ready: s.ready,
+	}, func() float64 { _, bytes := s.kept(); return float64(bytes) }))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_erasures_pending", Help: "Erasures that are not done, over all processes with the same store.",
+	}, asked(s.erasuresPending(unobserved))))
+	s.none = httpapi.New(c.api(""), httpapi.Parts{Limits: s.limits, Metrics: s.metrics, Log: s.log, Alive: s.alive, Ready: s.ready})
+	all := map[string]*site{}
+	for name, own := range c.bySite() {
+		all[name] = s.newSite(name, own)
 	}
-	s.handler = httpapi.New(c.api(), s.parts)
-	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
-		log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
+	s.sites.Store(&all)
+	reg.MustRegister(newBudgets(s, unobserved))
+	if main := all[""]; main != nil {
+		if _, err := main.use(); err != nil {
+			_ = s.Close() // the first error is the one to tell
+			return nil, err
+		}
 	}
+	_ = s.control.Load(ctx) // which says so in the log; it is read again
+	s.admin = admin.New(admin.Options{Tokens: c.AdminTokens, Hosts: c.AdminHosts, Read: c.ConsoleRead}, admin.Parts{
+		Control: s.control, Sites: s.operated, Rows: s.siteRows, Usage: s.usage, Reload: s.reread, Records: s.store, Page: console.Files,
+		Draining: s.drained, Metrics: s.metrics, Log: s.log,
+	})
 	return s, nil
 }
 
-// awake tells how many sandboxes are counted as awake, NaN if nobody can say.
-func awake(st store.Store) func() float64 {
-	return func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		n, err := st.CountAwake(ctx)
-		if err != nil {
-			return math.NaN()
+// bySite is the settings of each site by name. What all sites share is the same in each.
+func (c *Config) bySite() map[string]Config {
+	all := map[string]Config{}
+	if c.hasDefault() {
+		all[""] = *c
+	}
+	for _, site := range c.Sites {
+		all[site.Name] = site.Config.with(c)
+	}
+	return all
+}
+
+// siteLog is the log of what concerns a site.
+func (s *Server) siteLog(name string, c *Config) *slog.Logger {
+	log := slog.New(redact.NewHandler(s.log.Handler(), c.patterns(), upstream.Describe))
+	if name != "" {
+		log = log.With("site", name)
+	}
+	return log
+}
+
+// kept returns how many events and bytes the logs of all sites keep together.
+func (s *Server) kept() (events, bytes int) {
+	for w := range s.inUse() {
+		n, size := w.hub.Kept()
+		events, bytes = events+n, bytes+size
+	}
+	return events, bytes
+}
+
+// inUse yields what serves the sites that were visited.
+func (s *Server) inUse() iter.Seq[*wired] {
+	return func(yield func(*wired) bool) {
+		for _, site := range *s.sites.Load() {
+			if w := site.current(); w != nil && !yield(w) {
+				return
+			}
 		}
-		return float64(n)
 	}
 }
 
-// Handler serves the public routes.
-func (s *Server) Handler() http.Handler { return s.handler }
+// sleep puts a sandbox of whatever site to sleep, unless it is in use, and reports
+// whether it did.
+func (s *Server) sleep(ctx context.Context, a store.Awake) (bool, error) {
+	name, visitor := store.SiteOf(a.Visitor)
+	site := (*s.sites.Load())[name]
+	if site == nil {
+		return false, nil // no site has its key any more
+	}
+	w, err := site.use()
+	if err != nil {
+		return false, err
+	}
+	a.Visitor, a.Foreign = visitor, false
+	return w.hub.PutToSleep(ctx, a)
+}
+
+// Handler serves the public routes of all sites.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.dispatch) }
+
+// dispatch passes a request on to its site: the default site, or the one that the path
+// names. One that names none is the default site's, which has no such routes either.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	all := *s.sites.Load()
+	site := all[s.siteIn(r, all)]
+	if site == nil {
+		s.none.ServeHTTP(w, r)
+		return
+	}
+	serving, err := site.use()
+	if err != nil {
+		if !errors.Is(err, problem.NotFound) {
+			s.log.Error("serve a site", "site", site.label(), "error", err)
+		}
+		_ = problem.Write(w, err)
+		return
+	}
+	(*serving.handler.Load()).ServeHTTP(w, r)
+}
+
+// siteIn returns the name of the site that a request's path names, empty for none that
+// there is. It reads the path as the router does: an escaped name is none.
+func (s *Server) siteIn(r *http.Request, all map[string]*site) string {
+	rest, ok := strings.CutPrefix(cmp.Or(r.URL.RawPath, r.URL.Path), s.config.BasePath+httpapi.SitePath(""))
+	name, _, _ := strings.Cut(rest, "/")
+	if !ok || all[name] == nil {
+		return ""
+	}
+	return name
+}
+
+// decided lets a decision of the operators' take effect in this process.
+func (s *Server) decided(was, is *control.State) {
+	s.metrics.Paused.Set(0)
+	if is.Pause() != nil {
+		s.metrics.Paused.Set(1)
+	}
+	s.metrics.Blocks.Set(float64(len(is.Blocks())))
+	for w := range s.inUse() {
+		w.hub.NotifyStreams()
+	}
+	if p := is.Pause(); p != nil && p.Stop && (was.Pause() == nil || *was.Pause() != *p) {
+		s.members.Go(func() { s.stopAll(*p) })
+	}
+}
+
+// AdminHandler serves operators: the API, for which they need a token if there are any,
+// debug under /debug, for which they need one too, and whatever else from open.
+func (s *Server) AdminHandler(open, debug http.Handler) http.Handler {
+	return s.admin.Handler(open, debug)
+}
 
 // WriteTimeout is how long an answer that is not a stream may take; the HTTP
 // server that serves Handler should allow as much.
@@ -141,42 +256,30 @@ func (s *Server) WriteTimeout() time.Duration {
 	return s.config.SendWait + session.ConnectWait + 2*s.config.UpstreamTimeout + 10*time.Second
 }
 
-// Run hears what other processes tell, if the store lets them, and watches
-// whether AnyFrame takes our key, until ctx ends.
+// Run receives the hints of other processes, if the store passes them on, and watches
+// whether AnyFrame accepts our keys, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	wg.Go(func() { s.hub.Subscribe(ctx) })
-	s.watchKey(ctx)
+	if s.notifier != nil {
+		wg.Go(func() { s.notifier.Subscribe(ctx, s.hinted) })
+	}
+	wg.Go(func() { s.control.Run(ctx) })
+	wg.Go(func() { s.startSites(ctx) })
+	var first *upstream.Route
+	if main := (*s.sites.Load())[""]; main != nil {
+		first = main.current().route
+	}
+	s.pool.Watch(ctx, first)
 	wg.Wait()
 }
 
-// A refused key is tried again every retryKey for the first quickKeyTries times, and
-// every minute after that.
-const (
-	retryKey      = 10 * time.Second
-	quickKeyTries = 30
-)
-
-// watchKey asks AnyFrame for the key's account at the start, and again for as long as
-// the key is refused, so that mending it needs no restart. It ends with ctx.
-func (s *Server) watchKey(ctx context.Context) {
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		_, err := s.client.Me(ctx, anyframe.CallRetries(-1))
-		var wait <-chan time.Time // forever: the key is good
-		switch {
-		case s.guard.KeyRefused() && attempt < quickKeyTries:
-			wait = time.After(retryKey)
-		case s.guard.KeyRefused():
-			wait = time.After(time.Minute)
-		case err != nil:
-			wait = time.After(backoff.Delay(attempt, time.Minute)) // AnyFrame is not there yet
-		}
-		select {
-		case <-wait:
-		case <-s.guard.Refusals():
-			attempt = -1
-			backoff.Sleep(ctx, retryKey)
-		case <-ctx.Done():
+// hinted passes another process's hint on to the site that it is about.
+func (s *Server) hinted(name string) {
+	of, visitor := store.SiteOf(name)
+	if site := (*s.sites.Load())[of]; site != nil {
+		if w := site.current(); w != nil {
+			w.hub.Hinted(visitor)
+			w.feedback.Hinted(visitor)
 		}
 	}
 }
@@ -185,7 +288,12 @@ func (s *Server) watchKey(ctx context.Context) {
 // spread over five seconds; their browsers come back, here or elsewhere. It
 // returns when the last has ended, or with ctx.
 func (s *Server) Drain(ctx context.Context) {
-	s.hub.BeginDrain()
+	if !s.draining.Swap(true) {
+		close(s.drained)
+	}
+	for w := range s.inUse() {
+		w.hub.BeginDrain()
+	}
 	s.streams.Drain()
 	for s.streams.Open() > 0 && ctx.Err() == nil {
 		backoff.Sleep(ctx, 20*time.Millisecond)
@@ -195,61 +303,19 @@ func (s *Server) Drain(ctx context.Context) {
 // Close ends the sessions, waits for all that the relay has started, and closes
 // the store. Sandboxes are left to go to sleep by themselves.
 func (s *Server) Close() error {
-	s.streams.Close()
-	s.hub.Close()
-	s.client.CloseIdleConnections()
+	s.closeSites()
+	s.pool.Close()
 	return s.store.Close()
 }
 
-// alive answers as long as the process does: GET /healthz.
-func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n"))
-}
-
-// ready tells whether the relay can do its work, and if not, why:
-// GET /readyz.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	out := struct {
-		Ready   bool     `json:"ready"`
-		Reasons []string `json:"reasons"`
-	}{true, []string{}}
-	not := func(reason string) { out.Ready, out.Reasons = false, append(out.Reasons, reason) }
-	if s.hub.Draining() {
-		not("draining")
+// closeSites ends all that the sites do.
+func (s *Server) closeSites() {
+	s.closed.Store(true) // first: a site is wired before, or not at all
+	s.end()
+	s.streams.Close()
+	for w := range s.inUse() {
+		s.send(w, nil)
+		w.close()
 	}
-	if err := s.storeHealth(r.Context()); err != nil {
-		not("the store cannot be reached")
-	}
-	if s.guard.KeyRefused() {
-		not("AnyFrame refuses our key")
-	}
-	code := http.StatusOK
-	if !out.Ready {
-		code = http.StatusServiceUnavailable
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	_ = httpapi.WriteJSON(w, code, out) // strings: cannot fail
-}
-
-// storeHealth tries the store, at most once a second however many ask.
-func (s *Server) storeHealth(ctx context.Context) error {
-	s.pingMu.Lock()
-	defer s.pingMu.Unlock()
-	if time.Since(s.pinged) < time.Second {
-		return s.health
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	err := s.store.Ping(ctx)
-	if (err == nil) != (s.health == nil) || s.pinged.IsZero() && err != nil {
-		if err != nil {
-			s.log.Error("the store cannot be reached", "error", err)
-		} else {
-			s.log.Info("the store is back")
-		}
-	}
-	s.pinged, s.health = time.Now(), err
-	return err
+	s.members.Close()
 }

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -13,13 +14,15 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
-// TestSoak has conversations in which everything goes wrong that can, at
+// TestSoak has conversations in which every fault that exists happens, at
 // random: streams are cut, stalled, doubled and garbled, requests fail, the
-// sandbox sleeps, the relay restarts, tabs come and go, half of the time between
-// two replicas, on one file or one Redis. In the end every tab has what the
-// control plane's log has, and every turn was taken once.
+// sandbox sleeps, the relay restarts, tabs come and go, turns are stopped and rated, half
+// of the time between two replicas, on one file or one Redis. In the end every tab has what
+// the control plane's log has, every turn was taken once, and nothing that was said
+// is left at AnyFrame when the visitor has it erased.
 //
 // RELAY_SOAK runs it for longer, such as 10m; RELAY_SEED runs one seed again.
 func TestSoak(t *testing.T) {
@@ -47,7 +50,7 @@ func TestSoak(t *testing.T) {
 		seeds = 10
 	}
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 16)
+	slots := make(chan struct{}, 6) // more of them would only keep the tests beside it waiting
 	for n := range seeds {
 		if !until.IsZero() && time.Now().After(until) {
 			break
@@ -154,17 +157,19 @@ func soak(t *testing.T, seed uint64) {
 			c.UpstreamTimeout = patience
 		}
 		c.ReplayEvents = kept
+		c.Feedback = true
+		c.Tune(relay.Tuning{Session: session.Tuning{Lease: time.Second, Resync: 100 * time.Millisecond}, EraseAgain: 50 * time.Millisecond})
 	}
-	r := newHarness(t, change, opts...)
+	via := overHTTP1
+	if seed%3 > 0 {
+		via = overHTTP2()
+	}
+	r := via.newHarness(t, change, opts...)
 	rigs := []*harness{r}
 	if seed%2 == 0 && echo { // else two replicas each show a message in a place of their own, see ARCHITECTURE.md
 		rigs = append(rigs, harnessFor(t, r.plane, change))
 	}
-	for _, r := range rigs {
-		r.srv.SetLeases(time.Second)
-		r.srv.SetWatch(100*time.Millisecond, 300*time.Millisecond)
-	}
-	t.Logf("unnumbered deltas %t, messages shown %t, events kept %d, replicas %d", unnumbered, echo, kept, len(rigs))
+	t.Logf("unnumbered deltas %t, messages shown %t, events kept %d, replicas %d, HTTP/2 %t", unnumbered, echo, kept, len(rigs), len(via) > 0)
 	v := r.visitor()
 	somewhere := func() *browser { return v.at(rigs[pick(len(rigs))]) }
 	readers := []*reader{{v: v}, {v: v}, {v: v}}
@@ -172,6 +177,8 @@ func soak(t *testing.T, seed uint64) {
 		o.reopen()
 	}
 	const turns = 6
+	var spares []*spare
+	rated := map[string]string{} // the last word on each turn, if it has one
 	losable := []anyframetest.Op{anyframetest.OpTranscript, anyframetest.OpGet}
 	if echo { // else nothing tells whether a message arrived at an agent that was put to sleep
 		losable = append(losable, anyframetest.OpMessage)
@@ -200,16 +207,13 @@ func soak(t *testing.T, seed uint64) {
 				r.plane.CutStreams()
 			case 8:
 				if turn > 0 {
-					r.plane.Sleep(r.upstream())
+					r.plane.Sleep(r.inUse())
 				}
 			case 9:
 				for _, o := range readers {
 					o.take()
 				}
-				again := rigs[pick(len(rigs))]
-				again.restart()
-				again.srv.SetLeases(time.Second)
-				again.srv.SetWatch(100*time.Millisecond, 300*time.Millisecond)
+				rigs[pick(len(rigs))].restart()
 				for _, o := range readers {
 					o.reopen()
 				}
@@ -218,6 +222,9 @@ func soak(t *testing.T, seed uint64) {
 				o.v = somewhere()
 				o.reopen()
 			}
+		}
+		if echo && pick(3) == 0 { // else two messages under way at once have no order
+			spares = append(spares, stopMeanwhile(somewhere(), somewhere(), turn))
 		}
 		text := fmt.Sprintf("number %d", turn)
 		for deadline := time.Now().Add(patience); ; {
@@ -232,22 +239,35 @@ func soak(t *testing.T, seed uint64) {
 		if pick(2) == 0 {
 			readers[pick(len(readers))].reopen() // in the middle of the answer
 		}
+		if pick(2) == 0 {
+			key := fmt.Sprint("k", pick(turn+1))
+			rating := []string{"up", "down", ""}[pick(3)]
+			somewhere().insistsOn(key, rating)
+			if rated[key] = rating; rating == "" {
+				delete(rated, key)
+			}
+		}
 		// A message in the middle of an answer whose deltas have no number cuts
-		// them in two; who then comes so late that the first part is no longer
-		// kept gets the second alone.
+		// them in two; a stream that opens so late that the first part is no
+		// longer kept gets the second alone.
 		// Where AnyFrame shows no messages, one in the middle of an answer that
 		// then breaks off leaves the past with nothing between that answer and
 		// the next.
 		if pick(3) > 0 || (unnumbered && kept < 2000) || !echo {
-			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.upstream()); return !s.Busy })
+			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.inUse()); return !s.Busy })
 		}
 	}
 	r.plane.ClearFaults()
-	id := r.upstream()
+	id := r.inUse()
 	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
 	r.plane.CutStreams() // what a dropped event hides comes with the next connection
-	if got := r.taken(id); len(got) != turns {
-		t.Errorf("messages that AnyFrame took: got %q, want %d", got, turns)
+	sent := turns
+	for _, s := range spares {
+		sent += s.settled(r, somewhere())
+	}
+	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
+	if got := r.taken(id); len(got) != sent {
+		t.Errorf("messages that AnyFrame took: got %q, want %d", got, sent)
 	}
 	want := r.oracle(1, id)
 	readers = append(readers, &reader{v: somewhere()})
@@ -269,10 +289,21 @@ func soak(t *testing.T, seed uint64) {
 				users = append(users, e.str("text"))
 			}
 		}
-		if len(users) != turns {
-			t.Errorf("%s: got messages %q, want %d\n%s", what, users, turns, lines(chat))
+		if len(users) != sent {
+			t.Errorf("%s: got messages %q, want %d\n%s", what, users, sent, lines(chat))
 		}
-		all := onScreen(chat)
+		if i == len(readers)-1 { // the others may have been told before
+			o.x.until(fmt.Sprint("the ratings ", rated), func([]event) bool {
+				shown := map[string]string{}
+				for _, e := range o.chat() {
+					if e.kind == "feedback" {
+						shown[e.str("turn")] = e.str("rating")
+					}
+				}
+				return maps.Equal(shown, rated)
+			})
+		}
+		all := onScreen(chat, unnumbered)
 		for turn := range turns {
 			for _, once := range []string{fmt.Sprintf("all, number %d. ", turn), fmt.Sprintf("%d, and so it is", turn)} {
 				if n := strings.Count(all, once); n > 1 {
@@ -281,12 +312,86 @@ func soak(t *testing.T, seed uint64) {
 			}
 		}
 	}
+	for _, r := range rigs {
+		r.runs()
+	}
+	somewhere().erases("/v1/visitor?erase=true")
+	eventually(t, "nothing that was said is left at AnyFrame", func() bool {
+		return !slices.ContainsFunc(r.plane.Sessions(), func(s anyframetest.SessionInfo) bool { return len(r.taken(s.ID)) > 0 })
+	})
+	for _, r := range rigs {
+		refused(t, "the token", v.at(r).do("GET", "/v1/session", ""), 401, "visitor_unknown")
+	}
+}
+
+// insistsOn rates a turn, until that is taken.
+func (b *browser) insistsOn(turn, rating string) {
+	b.r.t.Helper()
+	word := quote(rating)
+	if rating == "" {
+		word = "null"
+	}
+	for deadline := time.Now().Add(patience); ; {
+		a := b.rate(turn, word, "")
+		if a.status == 202 {
+			return
+		}
+		if a.status < 500 || time.Now().After(deadline) {
+			b.r.t.Fatalf("rate %s: got %d %s", turn, a.status, a.body)
+		}
+	}
+}
+
+// spare is a turn that is stopped while it is on its way.
+type spare struct{ text, key string }
+
+// stopMeanwhile sends a message and stops its turn at once, at another replica maybe, and
+// returns when both have been answered.
+func stopMeanwhile(here, there *browser, turn int) *spare {
+	s := &spare{fmt.Sprintf("spare %c", 'a'+turn), fmt.Sprint("spare", turn)}
+	posted := make(chan struct{})
+	go func() {
+		defer close(posted)
+		_, _ = here.try(here.r.t.Context(), s.text, s.key)
+	}()
+	for {
+		a := there.do("POST", "/v1/turns/"+s.key+"/stop", "")
+		if a.status == 202 || a.code() == "turn_over" {
+			break
+		}
+		select {
+		case <-posted: // it was refused, and so it is unknown
+		case <-time.After(5 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	<-posted
+	return s
+}
+
+// settled asks for the turn's answer until there is one, and returns how many messages
+// AnyFrame must have of it. Only what it took may be answered as sent.
+func (s *spare) settled(r *harness, v *browser) (sent int) {
+	r.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		a, err := v.try(r.t.Context(), s.text, s.key)
+		switch {
+		case err == nil && a.status == 202:
+			return 1
+		case err == nil && a.code() == "turn_stopped":
+			return 0
+		case err != nil || a.status < 500 || time.Now().After(deadline):
+			r.t.Fatalf("%s: got %d %s, %v", s.text, a.status, a.body, err)
+		}
+	}
 }
 
 // onScreen is all the agent's text as a browser shows it: pieces are closed by
 // what comes between them, and a block takes the place of the pieces since the
 // last block whose text it is.
-func onScreen(events []event) string {
+// With torn, pieces may lack their beginning: what has no number and was lost stays lost.
+func onScreen(events []event, torn bool) string {
 	var text, pieces []string
 	open := false
 	for _, e := range events {
@@ -299,14 +404,28 @@ func onScreen(events []event) string {
 		case e.kind == "text" && delta:
 			pieces, open = append(pieces, e.str("text")), true
 		case e.kind == "text":
-			if n := len(pieces); n > 0 && pieces[n-1] == e.str("text") {
-				pieces = pieces[:n-1]
-			} else if strings.Join(pieces, "") == e.str("text") {
-				pieces = nil
+			for n := range pieces { // before those that it says may be some of an answer that was cut off
+				if said := strings.Join(pieces[n:], ""); said == e.str("text") || torn && strings.HasSuffix(e.str("text"), said) {
+					pieces = pieces[:n]
+					break
+				}
 			}
 			text = append(append(text, pieces...), e.str("text"))
 			pieces, open = nil, false
 		}
 	}
 	return strings.Join(append(text, pieces...), "|")
+}
+
+// inUse is the session of an epoch. On a busy machine the answer to its creation may come too
+// late, and then there is another, which the relay ends.
+func (r *harness) inUse() string {
+	r.t.Helper()
+	id := r.upstream()
+	for _, s := range r.plane.Sessions() {
+		if len(r.taken(s.ID)) > len(r.taken(id)) {
+			id = s.ID
+		}
+	}
+	return id
 }

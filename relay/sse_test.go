@@ -167,7 +167,7 @@ func statuses(events []event) []string {
 	return all
 }
 
-// resets are the reasons for which a stream began anew.
+// resets are the reasons of a stream's resets.
 func resets(events []event) []string {
 	var all []string
 	for _, e := range events {

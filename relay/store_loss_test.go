@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// lossy starts two relays on a Redis that can be thrown back to what it had at
-// an earlier moment, as by a failover to a replica that had not heard of the
-// rest. Only the first of them learns of what the store has lost by itself.
+// lossy starts two relays on a Redis that can be reset to its content at an
+// earlier moment, as by a failover to a replica that had not received the rest.
+// Only the first of them learns by itself of what the store has lost.
 func lossy(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *harness, mark, throwBack func()) {
 	t.Helper()
 	server := redistest.Start(t)
@@ -85,7 +84,8 @@ func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 func TestStoreLoss_TwoSandboxesOfOneEpoch_OneTerminated(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		a, b, mark, throwBack := lossy(t, via)
-		a.srv.SetWatch(time.Hour, time.Hour) // so that it comes too late
+		a.conf.Tune(unwatching()) // so that it comes too late
+		a.restart()
 		here := a.visitor()
 		there := here.at(b)
 		x := here.open("")

@@ -56,11 +56,11 @@ func TestStream_ControlCharactersInText_StayInFrame(t *testing.T) {
 	}
 }
 
-// TestStream_UpstreamFields_NotForwarded has somebody between AnyFrame and
-// the relay add fields to every event. What the relay sends has its own only.
+// TestStream_UpstreamFields_NotForwarded adds fields to every event between
+// AnyFrame and the relay. What the relay sends has its own only.
 func TestStream_UpstreamFields_NotForwarded(t *testing.T) {
 	const evil = "event: problem\rretry: 987654321\r\nxyzzy: 1\n:xyzzy\nid: 9-9\x00\n"
-	plane := anyframetest.Start(t, anyframetest.WithAgent(1, talk))
+	plane := startPlane(t, anyframetest.WithAgent(1, talk))
 	target, err := url.Parse(plane.URL())
 	if err != nil {
 		t.Fatal(err)

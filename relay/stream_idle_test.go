@@ -17,21 +17,25 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/internal/poll"
+	streams "github.com/anyframe-relay/relay/relay/internal/stream"
 )
 
 // bothWays runs f with relays that notice by the poller when a browser leaves, and
 // with those that have a goroutine for it.
-func bothWays(t *testing.T, f func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness)) {
+func bothWays(t *testing.T, f func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness)) {
 	t.Helper()
 	for name, unwatched := range map[string]bool{"watched": false, "unwatched": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f(t, func(change func(*relay.Config), opts ...anyframetest.Option) *harness {
-				r := newHarness(t, change, opts...)
+			f(t, func(o streams.Options, change func(*relay.Config), opts ...anyframetest.Option) *harness {
 				if unwatched {
-					r.srv.SetUnwatched()
+					o.Watch = func(net.Conn, poll.Waiter) (*poll.Watch, error) { return nil, poll.ErrUnsupported }
 				}
-				return r
+				return newHarness(t, func(c *relay.Config) {
+					if c.Tune(relay.Tuning{Stream: o}); change != nil {
+						change(c)
+					}
+				}, opts...)
 			})
 		})
 	}
@@ -42,8 +46,8 @@ func (r *harness) streamsEnded(reason string) float64 {
 }
 
 func TestIdleStream_LastEventID_Resumes(t *testing.T) {
-	bothWays(t, func(_ *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(func(c *relay.Config) { c.ReplayEvents = 5 }, anyframetest.WithAgent(1, talk))
+	bothWays(t, func(_ *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{}, func(c *relay.Config) { c.ReplayEvents = 5 }, anyframetest.WithAgent(1, talk))
 		v := r.visitor()
 		_, want := conversation(r, v)
 		for _, o := range want {
@@ -53,9 +57,8 @@ func TestIdleStream_LastEventID_Resumes(t *testing.T) {
 }
 
 func TestIdleStream_Quiet_Heartbeats(t *testing.T) {
-	bothWays(t, func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(nil, anyframetest.WithAgent(1, talk))
-		r.srv.SetHeartbeat(time.Second)
+	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{Heartbeat: time.Second}, nil, anyframetest.WithAgent(1, talk))
 		v := r.visitor()
 		x := v.open("")
 		beats := func() int {
@@ -73,8 +76,8 @@ func TestIdleStream_Quiet_Heartbeats(t *testing.T) {
 }
 
 func TestIdleStream_BrowserLeaves_Noticed(t *testing.T) {
-	bothWays(t, func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(nil)
+	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{}, nil)
 		v := r.visitor()
 		stays := v.open("")
 		const tabs = 20
@@ -94,9 +97,8 @@ func TestIdleStream_BrowserLeaves_Noticed(t *testing.T) {
 
 // A browser has nothing to say on a stream. A little does no harm; more ends it.
 func TestIdleStream_BrowserSendsOnStream_ConnectionClosed(t *testing.T) {
-	bothWays(t, func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(nil)
-		r.srv.SetHeartbeat(time.Second)
+	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{Heartbeat: time.Second}, nil)
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://")) //nolint:noctx // loopback
 		if err != nil {
 			t.Fatal(err)
@@ -120,8 +122,8 @@ func TestIdleStream_BrowserSendsOnStream_ConnectionClosed(t *testing.T) {
 }
 
 func TestIdleStream_Drain_Ended(t *testing.T) {
-	bothWays(t, func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(nil)
+	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{}, nil)
 		v := r.visitor()
 		var tabs []*stream
 		for range 10 {
@@ -143,8 +145,8 @@ func TestIdleStream_Drain_Ended(t *testing.T) {
 }
 
 func TestIdleStream_LifetimeOver_Ended(t *testing.T) {
-	bothWays(t, func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(func(c *relay.Config) { c.StreamLifetime = 2 * time.Second })
+	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{}, func(c *relay.Config) { c.StreamLifetime = 2 * time.Second })
 		v := r.visitor()
 		for _, x := range []*stream{v.open(""), v.open("")} {
 			x.ended()
@@ -155,8 +157,8 @@ func TestIdleStream_LifetimeOver_Ended(t *testing.T) {
 
 func TestIdleStream_ReaderTakesNothing_Closed(t *testing.T) {
 	long := strings.Repeat("many words ", 500_000)
-	bothWays(t, func(t *testing.T, newHarness func(func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(func(c *relay.Config) { c.ReplayBytes = 64 << 20 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }), anyframetest.WithWordsPerDelta(10_000))
+	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
+		r := newHarness(streams.Options{}, func(c *relay.Config) { c.ReplayBytes = 64 << 20 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }), anyframetest.WithWordsPerDelta(10_000))
 		v := r.visitor()
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://")) //nolint:noctx // loopback
 		if err != nil {
@@ -170,7 +172,7 @@ func TestIdleStream_ReaderTakesNothing_Closed(t *testing.T) {
 		v.say("go", "k1")
 		x.turnEnds(1)
 		eventually(t, "the slow one has ended", func() bool { return r.streamsEnded("slow") == 1 })
-		v.say("go", "k2") // and nobody else's
+		v.say("go", "k2") // the other stream goes on
 		x.turnEnds(2)
 	})
 }

@@ -1,3 +1,5 @@
+//go:build !race
+
 package relay_test
 
 import (
@@ -48,5 +50,31 @@ func TestStream_LargeEvents_NoFrameOver4MiB(t *testing.T) {
 		if count(events, "approval") != 1 || count(events, "upstream") == 0 {
 			t.Errorf("%s: got %d approvals and %d upstream, want both", name, count(events, "approval"), count(events, "upstream"))
 		}
+	}
+}
+
+func TestTranscript_EventLargerThanPage_AloneOnItsPage(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		for _, size := range []int{10, 3 << 20, 10, 10, 2 << 20, 2 << 20} {
+			c.Emit(map[string]any{"type": "assistant", "message": map[string]any{"content": []any{map[string]any{"type": "text", "text": strings.Repeat("x", size)}}}})
+		}
+	}))
+	v := r.visitor()
+	x := v.open("")
+	v.say("hi", "k1")
+	x.turnEnds(1)
+	got, sizes := v.pages(1000)
+	if want := wholeStory(x); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	large := 0
+	for _, size := range sizes {
+		if size > pageLimit {
+			large++
+		}
+	}
+	if large != 3 || len(sizes) != 6 {
+		t.Errorf("got pages of %v bytes, want the small ones together and each large one alone", sizes)
 	}
 }

@@ -117,7 +117,7 @@ func inside(t *testing.T, f func(t *testing.T, srv *relay.Server, open func() (*
 		c := relay.DefaultConfig()
 		c.APIKey, c.AgentID, c.BaseURL, c.Store = "afm_none", 1, "http://127.0.0.1:1", "memory:"
 		c.StreamsPerVisitor, c.StreamsPerIP = 1000, 1000
-		c.RateIP = relay.Rate{}
+		c.RateIP = nil
 		srv, err := relay.New(t.Context(), c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)

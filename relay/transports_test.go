@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
@@ -32,6 +33,9 @@ type transport []anyframetest.Option
 
 var overHTTP1 transport // for tests to which it is all the same
 
+// overHTTP2 is what AnyFrame offers. Its event streams go through the relay's own reader.
+func overHTTP2() transport { return transport{anyframetest.WithTLS(certificate)} }
+
 // overTransports runs a test over plain HTTP/1.1 and over TLS with HTTP/2, in
 // parallel with each other and with other tests. The second is what AnyFrame offers: there the calls and streams of all visitors
 // share connections.
@@ -40,7 +44,7 @@ func overTransports(t *testing.T, test func(*testing.T, transport)) {
 	t.Parallel()
 	for name, via := range map[string]transport{
 		"HTTP1": overHTTP1,
-		"HTTP2": {anyframetest.WithTLS(certificate)},
+		"HTTP2": overHTTP2(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +56,7 @@ func overTransports(t *testing.T, test func(*testing.T, transport)) {
 // start starts a control plane that is reached this way.
 func (via transport) start(t *testing.T, opts ...anyframetest.Option) *anyframetest.Server {
 	t.Helper()
-	return anyframetest.Start(t, slices.Concat(opts, via)...)
+	return startPlane(t, slices.Concat(opts, via)...)
 }
 
 // newHarness is [newHarness] with a control plane that is reached this way.
@@ -69,9 +73,12 @@ func TestTransports_HTTP2_IsSpoken(t *testing.T) {
 		x := v.open("")
 		v.say("hello", "k1")
 		x.turnEnds(1)
-		want := "HTTP/1.1"
+		want, connections := "HTTP/1.1", 0.0
 		if len(via) > 0 {
-			want = "HTTP/2.0"
+			want, connections = "HTTP/2.0", 1
+		}
+		if got := r.metric("relay_upstream_connections"); got != connections {
+			t.Errorf("got %v connections of the reader's, want %v", got, connections)
 		}
 		for _, req := range r.plane.Requests() {
 			if req.Proto != want {
@@ -79,4 +86,40 @@ func TestTransports_HTTP2_IsSpoken(t *testing.T) {
 			}
 		}
 	})
+}
+
+// All sessions share a connection, whose reader takes their events to their logs. One
+// whose event has to be stored first must not keep it from the others.
+func TestTransports_StoreSlowForOneSession_OthersOnTheConnectionGoOn(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	r, slow := withStalling(t, slices.Concat(overHTTP2(), []anyframetest.Option{anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		if c.Prompt() != "ask" {
+			c.Say("Hello.")
+			return
+		}
+		c.Say("Well.")
+		<-gate
+		c.Say("You chose " + c.Ask("Which?", "red", "green") + ".")
+	})})...)
+	asks, other := r.visitor(), r.visitor()
+	x, y := asks.open(""), other.open("")
+	other.say("hello", "k1")
+	y.turnEnds(1)
+	asks.say("ask", "k1")
+	x.turnBegins("Well.")
+	entered, release := slow.stall(t, "BeginNote") // a question is stored before it is shown
+	close(gate)
+	select {
+	case <-entered:
+	case <-time.After(patience):
+		t.Fatal("BeginNote was not called for the question")
+	}
+	if got := r.metric("relay_upstream_connections"); got != 1 {
+		t.Fatalf("got %v connections, want both streams on one", got)
+	}
+	other.say("hello again", "k2")
+	y.turnEnds(2) // with the call still hanging
+	release()
+	x.prompt("question")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 func TestIdempotencyKey_Empty_TreatedAsAbsent(t *testing.T) {
@@ -110,7 +111,7 @@ func TestIdempotencyKey_UpstreamAnswerLost_SentOnce(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %d", name, f.Kind), func(t *testing.T) {
 					t.Parallel()
 					disk := sqliteFile(t)
-					r := via.newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+					r := via.newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = impatience }, append(opts, anyframetest.WithAgent(1, speak))...)
 					v := r.visitor()
 					x := v.open("")
 					v.say("before", "k0")
@@ -155,15 +156,18 @@ func TestIdempotencyKey_RelayDiesWhileSending_SentOnce(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				disk := sqliteFile(t)
-				r := via.newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = 2 * time.Second }, anyframetest.WithAgent(1, speak))
-				r.srv.SetLeases(3 * time.Second)
+				r := via.newHarness(t, func(c *relay.Config) {
+					disk(c)
+					c.UpstreamTimeout = impatience
+					c.Tune(relay.Tuning{Session: session.Tuning{Lease: 3 * time.Second}})
+				}, anyframetest.WithAgent(1, speak))
 				v := r.visitor()
 				v.say("before", "k0")
 				f.Op, f.Times = anyframetest.OpMessage, 1
 				r.plane.Inject(f)
 				v.leavesWhen("hello", "k1", func() bool { return r.plane.FaultsHit() == 1 })
 				r.restart()
-				// What the dead one held is anybody's after a while.
+				// The leases of the killed process expire after a while.
 				for deadline := time.Now().Add(patience); ; {
 					a, err := v.try(t.Context(), "hello", "k1")
 					if err == nil && a.status == http.StatusAccepted {

@@ -56,7 +56,7 @@ func seqless(t *testing.T, plane *anyframetest.Server) string {
 // all the same.
 func TestTurn_ManyTabsWithoutSeq_EachShownOnce(t *testing.T) {
 	t.Parallel()
-	plane := anyframetest.Start(t, anyframetest.WithAgent(1, talk))
+	plane := startPlane(t, anyframetest.WithAgent(1, talk))
 	url := seqless(t, plane)
 	r := harnessFor(t, plane, func(c *relay.Config) { c.BaseURL = url })
 	v := r.visitor()
@@ -81,7 +81,7 @@ func TestTurn_ManyTabsWithoutSeq_EachShownOnce(t *testing.T) {
 }
 
 // AnyFrame may begin to answer before it has said that it took the message. A
-// stream that is opened anew just then finds the agent at work.
+// stream that is opened again just then finds the agent at work.
 func TestTurn_StreamBreaksWhileSending_MessageBeforeAnswer(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for name, opts := range map[string][]anyframetest.Option{"": nil, "deltas without a number": {anyframetest.WithUnnumberedDeltas()}} {
@@ -107,7 +107,7 @@ func TestTurn_StreamBreaksWhileSending_MessageBeforeAnswer(t *testing.T) {
 						got = append(got, strings.TrimSuffix(e.kind+" "+e.str("turn"), " "))
 					}
 				}
-				if got, want := slices.Compact(got), []string{"user k1", "text", "turn_end", "user k2", "text", "turn_end"}; !slices.Equal(got, want) {
+				if got, want := slices.Compact(got), []string{"user k1", "text", "turn_end k1", "user k2", "text", "turn_end k2"}; !slices.Equal(got, want) {
 					t.Errorf("got %q, want %q", got, want)
 				}
 			})

@@ -14,8 +14,7 @@ import (
 func TestTurn_EveryTabClosed_AgentContinues(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		g := gated{gate: make(chan struct{})}
-		r := via.newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
-		r.srv.SetLinger(10 * time.Millisecond)
+		r := via.newHarness(t, func(c *relay.Config) { c.Tune(lingering(10 * time.Millisecond)) }, anyframetest.WithAgent(1, g.speak))
 		v := r.visitor()
 		x := v.open("")
 		v.say("now", "k1")
@@ -24,7 +23,7 @@ func TestTurn_EveryTabClosed_AgentContinues(t *testing.T) {
 		close(g.gate)
 		id := r.upstream()
 		r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Turns == 1 && !s.Busy })
-		wantAnswers(t, "whoever comes back", v.open("").turnEnds(1), firstHalf+secondHalf)
+		wantAnswers(t, "a visitor who comes back", v.open("").turnEnds(1), firstHalf+secondHalf)
 		if got := r.plane.Count(anyframetest.OpTerminate); got != 0 {
 			t.Errorf("sandboxes ended by the relay: got %d, want none", got)
 		}
@@ -70,7 +69,7 @@ func TestTurn_NotArrived_SentAgainByRetry(t *testing.T) {
 				t.Run(name+echo, func(t *testing.T) {
 					t.Parallel()
 					disk := sqliteFile(t)
-					r := via.newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = time.Second }, append(opts, anyframetest.WithAgent(1, speak))...)
+					r := via.newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = impatience }, append(opts, anyframetest.WithAgent(1, speak))...)
 					v := r.visitor()
 					x := v.open("")
 					v.say("before", "k0")

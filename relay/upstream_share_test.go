@@ -40,7 +40,7 @@ func (v *addressed) wantServed(when string) {
 }
 
 // A call that AnyFrame refuses while it takes the key is the failure of that call: the
-// visitor is told, and nobody else notices.
+// visitor is told, and no other notices.
 func TestUpstream_OneCallForbidden_OnlyItsVisitorTold(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
@@ -152,8 +152,8 @@ func TestUpstream_OneVisitorsOrNetworksCallsFail_OthersServed(t *testing.T) {
 	}
 }
 
-// A call of the same kind that fails for visitors at three networks fails for
-// everybody, although AnyFrame says that all is well.
+// A call of the same kind that fails for visitors at three networks fails for all
+// visitors, although AnyFrame says that all is well.
 func TestUpstream_VisitorsAtThreeNetworksFail_BreakerOpens(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, behindProxy, anyframetest.WithAgent(1, speak))

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
 )
 
 func TestUpstream_NobodyListensAndIdle_StreamClosed(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		g := gated{gate: make(chan struct{})}
-		r := via.newHarness(t, nil, anyframetest.WithAgent(1, g.speak))
-		r.srv.SetLinger(50 * time.Millisecond)
+		r := via.newHarness(t, func(c *relay.Config) { c.Tune(lingering(50 * time.Millisecond)) }, anyframetest.WithAgent(1, g.speak))
 		v := r.visitor()
 		x := v.open("")
 		v.say("before", "k1")
@@ -24,7 +24,7 @@ func TestUpstream_NobodyListensAndIdle_StreamClosed(t *testing.T) {
 		}
 		x.close()
 		r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 0 })
-		// While a turn runs it stays, although nobody listens.
+		// While a turn runs it stays, although there is no listener.
 		v.say("now", "k2")
 		quiet := time.After(500 * time.Millisecond)
 		for waiting := true; waiting; {

@@ -20,8 +20,11 @@ func TestVisitor_TokenVoidedWhileStreamOpens_StreamEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			disk := sqliteFile(t)
-			r := newHarness(t, func(c *relay.Config) { disk(c); siteKey(c) })
-			r.srv.SetWatch(time.Hour, time.Hour)
+			r := newHarness(t, func(c *relay.Config) {
+				disk(c)
+				siteKey(c)
+				c.Tune(unwatching())
+			})
 			for range 25 {
 				v := meet(r)
 				var wg sync.WaitGroup
@@ -64,7 +67,7 @@ func TestVisitor_Forgotten_StreamsEndFatally(t *testing.T) {
 		}
 	}
 	a := v.do("GET", "/v1/events", "")
-	wantProblem(t, "whoever comes back", a, http.StatusUnauthorized, "visitor_unknown")
+	wantProblem(t, "a visitor who comes back", a, http.StatusUnauthorized, "visitor_unknown")
 	if a.header.Get("Location") != "" {
 		t.Error("a redirect is no answer to a script")
 	}
@@ -148,7 +151,7 @@ func TestVisitor_ForgottenWhileConfirming_StaysForgotten(t *testing.T) {
 		for range 12 {
 			wg.Go(func() {
 				if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`, bearer(token)...); a.status != http.StatusOK {
-					t.Errorf("a tab that confirms it: got %d %s, want 200, as somebody new if need be", a.status, a.body)
+					t.Errorf("a tab that confirms it: got %d %s, want 200, as a new visitor if need be", a.status, a.body)
 				}
 			})
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
-// A page that is opened makes a visitor, and so does whoever wants to fill the
-// store with them.
+// A page that is opened makes a visitor, and so does an attacker who wants to fill
+// the store with them.
 func TestVisitor_NeverSentTurn_ExpiresAfterAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newOffline(t, nil)

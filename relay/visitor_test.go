@@ -61,11 +61,14 @@ func TestVisitor_Introduce_TokenCarrierFitsCaller(t *testing.T) {
 
 func TestVisitor_Introduce_TellsWidgetSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newOffline(t, func(c *relay.Config) { c.VisitorTTL, c.MaxMessage, c.MaxAttachments = 100*time.Hour, 99, 2 })
+		d := newOffline(t, func(c *relay.Config) {
+			c.VisitorTTL, c.MaxMessage, c.MaxAttachments, c.MaxContext = 100*time.Hour, 99, 2, 77
+		})
 		a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`)
 		want := fmt.Sprintf(`{"token":%q,"expires_at":%q,"session":{"status":"none","epoch":0,"agent_busy":false,"last_event_id":null},`+
 			`"limits":{"max_message":99,"max_attachment":4194304,"max_attachments":2,`+
-			`"attachment_types":["image/png","image/jpeg","image/gif","image/webp","text/*"]}}`+"\n",
+			`"attachment_types":["image/png","image/jpeg","image/gif","image/webp","text/*"],"max_context":77},`+
+			`"notice":{"text":null,"privacy_url":null},"consent":null,"feedback":false}`+"\n",
 			a.token(), time.Now().Add(100*time.Hour).UTC().Format(time.RFC3339))
 		if a.body != want {
 			t.Errorf("got %s, want %s", a.body, want)

@@ -92,7 +92,7 @@ func TestVisitor_BearerScheme_CaseInsensitive(t *testing.T) {
 func TestVisitor_MalformedToken_NotLookedUp(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()
-	if err := d.srv.Close(); err != nil { // from here on, whoever asks the store hears that it is closed
+	if err := d.srv.Close(); err != nil { // from here on, every call to the store fails, as it is closed
 		t.Fatal(err)
 	}
 	refused(t, "a token of the right shape", d.ask("GET", "/v1/transcript", "", bearer(token)...), 500, "internal")

@@ -65,7 +65,7 @@ func TestWakeRequest_SandboxLost_NoSandboxMade(t *testing.T) {
 			for range 3 {
 				v.do("POST", "/v1/session", "")
 			}
-			eventually(t, "nobody wakes it any more", func() bool {
+			eventually(t, "no request wakes it any more", func() bool {
 				status, _ := v.session()
 				return status == "failed" || status == "ended" || status == "sleeping"
 			})

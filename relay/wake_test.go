@@ -8,18 +8,19 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 // A sandbox can stop while its event stream stays open and silent. The relay
 // notices.
 func TestSandbox_StopsBehindOpenStream_StatusSleeping(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+	r := newHarness(t, func(c *relay.Config) {
+		c.Tune(relay.Tuning{Session: session.Tuning{Resync: 20 * time.Millisecond, ProbeAfter: 50 * time.Millisecond}})
+	}, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 		c.Say("Wait.")
 		<-c.Context().Done()
 	}))
-	r.srv.SetWatch(20*time.Millisecond, 20*time.Millisecond)
-	r.srv.SetSilent(50 * time.Millisecond)
 	v := r.visitor()
 	x := v.open("")
 	v.say("hi", "a")
@@ -86,7 +87,7 @@ func TestWake_SandboxGone_NewEpoch(t *testing.T) {
 		"resume fails":         func(p *anyframetest.Server, id string) { p.Sleep(id); p.FailBoots(1) },
 		"deleted while asleep": func(p *anyframetest.Server, id string) { p.Sleep(id); p.Delete(id) },
 		"deleted and a turn sent": func(p *anyframetest.Server, id string) {
-			p.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpEvents, Times: 1}) // so nobody notices
+			p.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpEvents, Times: 1}) // so the relay does not notice
 			p.CutStreams()
 			p.Delete(id)
 		},
@@ -95,7 +96,7 @@ func TestWake_SandboxGone_NewEpoch(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, restarted %t", name, restarted), func(t *testing.T) {
 				t.Parallel()
 				disk := sqliteFile(t)
-				r := newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = 2 * time.Second }, anyframetest.WithAgent(1, speak))
+				r := newHarness(t, func(c *relay.Config) { disk(c); c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
 				v := r.visitor()
 				x := v.open("")
 				v.say("one", "k1")

@@ -90,7 +90,7 @@ func TestWidget_PageAndAssets_Served(t *testing.T) {
 				old := hashIn.ReplaceAllString(file, ".0123456789ab.")
 				b := d.ask("GET", base+"/"+old, "")
 				if b.status != http.StatusOK || b.body != a.body || b.header.Get("Cache-Control") != "no-store" {
-					t.Errorf("%s: got %d, Cache-Control %q, want today's content, kept by nobody", old, b.status, b.header.Get("Cache-Control"))
+					t.Errorf("%s: got %d, Cache-Control %q, want today's content, not cached", old, b.status, b.header.Get("Cache-Control"))
 				}
 				if c := d.ask("GET", base+"/"+file, "", "If-None-Match", a.header.Get("ETag")); c.status != http.StatusNotModified {
 					t.Errorf("%s, asked for again: got %d, want 304", file, c.status)

@@ -1,5 +1,5 @@
 // Package web holds the chat widget as the relay serves it. The sources are in
-// src; static is built from them, but for the HTML, and committed, so that
+// src, on top of clients/js; static is built from them, except for the HTML, and committed, so that
 // building the relay needs no Node.
 package web
 
@@ -14,9 +14,10 @@ import (
 // don't have are made short: they are a fiftieth of what a visitor loads.
 //
 //go:generate go tool esbuild src/loader.js --bundle --minify --mangle-props=^own$|^act$ --format=iife --target=es2022 --charset=utf8 --outfile=static/widget.js
-//go:generate go tool esbuild src/mount.js --bundle --minify --mangle-props=^(acts|announcer|awake|bannerText|begun|busy|caughtUp|client|complain|conversation|errorText|follow|frame|keepPending|lastEventId|meet|msg|news|nodes|onChange|onDraft|onEvent|onFiles|onFrame|onLink|onOpen|onRetry|onSend|onStarter|onState|onView|onVisitor|polite|reconnected|regions|render|retryAfter|row|sameOrigin|seq|shell|space|started|storage|stuck|targetBusy|tell|tick|toEnd|transcript|turns|unask|welcome)$ --format=esm --target=es2022 --charset=utf8 --outfile=static/panel.js
+//go:generate go tool esbuild src/mount.js --bundle --minify --mangle-props=^(acts|announcer|awake|bannerText|begun|busy|caughtUp|complain|conversation|errorText|follow|frame|lastEventId|msg|news|nodes|onChange|onDraft|onEvent|onFiles|onFrame|onLink|onOpen|onRetry|onSend|onStarter|onState|onView|onVisitor|polite|reconnected|regions|render|retryAfter|row|sameOrigin|seq|shell|space|started|stuck|targetBusy|tell|tick|toEnd|transcript|turns|welcome)$ --format=esm --target=es2022 --charset=utf8 --outfile=static/panel.js
 //go:generate go tool esbuild src/markdown.js --bundle --minify --mangle-props=^(above|aligns|autolink|bareLink|below|blocks|bracket|brackets|budget|closeBracket|closeOpen|codeSpan|emphasis|entity|fence|insideLink|kids|len|level|literal|node|opens|orig|pos|prev|runs|saw|tail|takes|ticks|ticksKnown)$ --format=esm --target=es2022 --charset=utf8 --outfile=static/markdown.js
-//go:generate go tool esbuild src/brand.js src/cards.js src/encoding.js src/files.js src/fresh.js src/sound.js src/trouble.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
+//go:generate go tool esbuild src/brand.js src/cards.js src/consent.js src/encoding.js src/files.js src/fresh.js src/menu.js src/rate.js src/sound.js src/trouble.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
+//go:generate go tool esbuild ../clients/js/src/challenge.js ../clients/js/src/more.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --outdir=static
 //go:generate go tool esbuild src/lang/ar.js src/lang/de.js src/lang/es.js src/lang/fr.js src/lang/ja.js src/lang/pt.js src/lang/zh.js --minify --format=esm --target=es2022 --charset=utf8 --entry-names=[name] --outdir=static
 //go:generate go tool esbuild src/page.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --outfile=static/page.js
 //go:generate go tool esbuild src/page.css --minify --charset=utf8 --outfile=static/page.css
@@ -29,8 +30,9 @@ var static embed.FS
 // Files returns the built widget: widget.js, panel.js, what it loads for the
 // agent's first words (markdown.js), the first question (cards.js), attachment
 // (files.js), attached text that is not UTF-8 (encoding.js), sound
-// (sound.js), a website's own signs (brand.js), a new conversation (fresh.js) and
-// to find out what is wrong (trouble.js), a pack for each language but English, and of
+// (sound.js), a website's own signs (brand.js), a new conversation (fresh.js), what
+// few visitors do (more.js, menu.js), a rating (rate.js), consent (consent.js), proof of
+// work (challenge.js) and to find out what is wrong (trouble.js), a pack for each language but English, and of
 // the full page and of the demo's playground the HTML (a html/template), the
 // style sheet and the script.
 func Files() fs.FS {

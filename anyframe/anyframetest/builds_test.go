@@ -78,7 +78,7 @@ func TestBuild_SameConfiguration_ImageShared(t *testing.T) {
 	}
 	alone := createAgent(t, cp, map[string]any{})
 	build(t, cp, alone, nil)
-	build(t, cp, createAgent(t, cp, map[string]any{}), nil) // no repository, so it shares with nobody
+	build(t, cp, createAgent(t, cp, map[string]any{}), nil) // no repository, so it shares with no other agent
 }
 
 func TestBuild_List_DefaultsToTwenty(t *testing.T) {

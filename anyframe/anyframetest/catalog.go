@@ -6,7 +6,7 @@ import (
 )
 
 // A catalogEntry is an MCP server that AnyFrame knows. Their hosts are under
-// example, where nobody ever is.
+// the reserved domain example, where no server can be.
 type catalogEntry struct {
 	slug, displayName, category, description string
 	mcpURL, transport, setupKind             string

@@ -154,7 +154,8 @@ func (c *Chat) Emit(payload any) { c.append(true, encode(payload)) }
 // It is in no transcript and no replay.
 func (c *Chat) EmitUnnumbered(payload any) { c.append(false, encode(payload)) }
 
-// append logs payloads, a few at a time so that a long answer holds up nobody.
+// append logs payloads, a few at a time so that a long answer does not block
+// other calls.
 func (c *Chat) append(numbered bool, payloads ...[]byte) {
 	for chunk := range slices.Chunk(payloads, 256) {
 		c.locked(func() {

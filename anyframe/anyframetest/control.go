@@ -39,7 +39,7 @@ func (s *Server) on(id string, fn func(*session)) {
 }
 
 // look runs fn, which only looks, with the session of that id, if there is one.
-// It wakes nobody, so that what is waited for may look as well.
+// It wakes no waiter, so that the condition that is waited for may call it.
 func (s *Server) look(id string, fn func(*session)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,13 +150,10 @@ func (s *Server) EndStreams() { s.stopStreams(false) }
 // the HTTP/2 streams and leaves their connection open.
 func (s *Server) CutStreams() { s.stopStreams(true) }
 
-// CutConnections resets every connection that has a request in hand, with all
+// CutConnections resets every connection that has an open request, with all
 // the requests on it. New connections are accepted.
 func (s *Server) CutConnections() {
-	s.mu.Lock()
-	conns := slices.Collect(maps.Keys(s.conns))
-	s.mu.Unlock()
-	for _, conn := range conns {
+	for _, conn := range s.busyConns() {
 		resetConn(conn)
 	}
 }

@@ -29,7 +29,12 @@ var tricks = []trick{
 	{Trigger{"permission", "the agent asking whether it may"}, demoPermission},
 	{Trigger{"fail", "a turn that fails halfway"}, demoFail},
 	{Trigger{"long", "an answer of several screens, with headings, lists, links and a quote"}, demoLong},
+	{Trigger{"context", "what the page and the website told the agent about you"}, demoContext},
 	{Trigger{"think", "the agent thinking before it speaks"}, demoThink},
+	{Trigger{"count", "an answer that goes on for minutes, for you to stop"}, demoCount},
+	{Trigger{"rate", "an answer that you can rate"}, demoRate},
+	{Trigger{"history", "where earlier conversations are, and how to keep or delete them"}, demoHistory},
+	{Trigger{"consent", "how visitors are told what this is, and asked whether they agree"}, demoConsent},
 }
 
 // DemoTriggers returns the words that [Demo] listens for, in the order in which
@@ -147,7 +152,48 @@ func demoFail(c *Chat) {
 	c.Fail("The scripted sandbox failed, as asked.")
 }
 
+// demoContext shows what came with the message about the visitor, fenced so that nothing
+// in it is taken for the answer's own markup.
+func demoContext(c *Chat) {
+	for _, a := range c.Attachments() {
+		if a.Name == "visitor-context.json" {
+			c.Say("This came with your message, and only I can see it:\n\n````\n" + string(a.Data) + "\n````")
+			return
+		}
+	}
+	c.Say("Nothing new came with your message about you. A page tells me with `RelayChat.setContext({ plan: \"pro\" })`, a website with " +
+		"the claim `context` of its sign-in tokens. I am told with the first message and when something has changed.")
+}
+
 func demoLong(c *Chat) { c.Say(longAnswer) }
+
+func demoCount(c *Chat) {
+	c.Say("I am counting to two hundred. Stop me whenever you like.")
+	for n := 1; n <= 200 && c.Context().Err() == nil; n++ {
+		c.Say(fmt.Sprint(n))
+		beat(c)
+	}
+}
+
+func demoRate(c *Chat) {
+	c.Say("Was this of any use? The thumbs below say so, and a thumb can be changed or taken back. Every tab shows it, " +
+		"and the operator's console counts it. The thumbs are there with `RELAY_FEEDBACK=on`.")
+}
+
+func demoHistory(c *Chat) {
+	c.Say("The menu at the top of this chat has your earlier conversations: begin a new one there, and this one is kept " +
+		"for you to read. To read it wakes nothing and costs nothing. The same menu gives you a copy of everything, and deletes a " +
+		"conversation, here and at AnyFrame.")
+}
+
+func demoConsent(c *Chat) {
+	c.Say("Below the box where you type, a line says that I am an AI and may be wrong. To ask for agreement before the first " +
+		"message, start the demo once more with\n\n" +
+		"```sh\n" +
+		"RELAY_CONSENT=\"Your messages are sent to an AI agent.\" relay demo\n" +
+		"```\n\n" +
+		"What a visitor has typed by then stays, and is sent when they agree. The relay itself refuses messages before that.")
+}
 
 func demoThink(c *Chat) {
 	c.Think("The visitor wants to see me think. Three pots, two lids: one pot stays open whatever I do.")

@@ -18,7 +18,12 @@ var shows = map[string]string{
 	"permission": `"type":"permission_request"`,
 	"fail":       `"type":"_error"`,
 	"long":       `## Where to go from here`,
+	"context":    "RelayChat.setContext",
 	"think":      `"type":"thinking"`,
+	"count":      `Stop me whenever you like`,
+	"rate":       `RELAY_FEEDBACK=on`,
+	"history":    `deletes a conversation, here and at AnyFrame`,
+	"consent":    `RELAY_CONSENT=`,
 }
 
 func TestDemo_EveryTrigger_ShowsWhatItPromises(t *testing.T) {

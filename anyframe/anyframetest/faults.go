@@ -67,7 +67,7 @@ const (
 	// InsertGarbage adds a frame without id behind Fault.N events, whose data
 	// is Fault.Body; default a piece of JSON that can't be parsed.
 	InsertGarbage
-	// InsertUnknown is the same with an event of a type that nobody knows.
+	// InsertUnknown is the same with an event of an unknown type.
 	InsertUnknown
 	// InsertUnnumbered is the same with an assistant delta.
 	InsertUnnumbered
@@ -231,7 +231,7 @@ func (s *Server) wait(r *http.Request, d time.Duration) {
 }
 
 // reset ends the connection with a TCP reset, so that the client sees an error
-// at once. Where the connection can't be had, as with HTTP/2, the handler is
+// at once. Where the connection cannot be hijacked, as with HTTP/2, the handler is
 // aborted, which resets the HTTP/2 stream.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -53,8 +55,9 @@ type Server struct {
 	secrets     []string
 	awake       int               // sessions with a sandbox, one on its way up or down included
 	mostAwake   int               // the most there ever were
-	conns       map[net.Conn]bool // those with a request in hand
-	changed     chan struct{}     // closed on the next change; nil while nobody waits
+	connMu      sync.Mutex        // guards conns; may be taken with mu held, and mu never with it
+	conns       map[net.Conn]bool // those with an open request
+	changed     chan struct{}     // closed on the next change; nil while no goroutine waits
 }
 
 // New returns a server that listens nowhere. The caller closes it.
@@ -195,25 +198,32 @@ func (s *Server) Close() {
 	// before the port goes.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = s.Wait(ctx, func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return len(s.conns) == 0
-	})
+	_ = s.Wait(ctx, func() bool { return len(s.busyConns()) == 0 })
 	s.Down()
 	s.work.Wait()
 }
 
-// connState keeps account of the connections that have a request in hand.
+// connState keeps track of the connections that have an open request. HTTP/2 calls it on
+// the goroutine that a deadline is set by, which is done with mu held.
 func (s *Server) connState(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
 	if state == http.StateActive {
 		s.conns[c] = true
 		return
 	}
 	delete(s.conns, c)
-	s.notify()
+	go func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.notify()
+	}()
+}
+
+func (s *Server) busyConns() []net.Conn {
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
 }
 
 // enter counts a request in; it reports false once the server is closed. The
@@ -229,7 +239,7 @@ func (s *Server) enter() bool {
 }
 
 // after runs fn after d with mu held, unless it is stopped before or the
-// server closes. Both after and the stop it returns want mu held.
+// server closes. The caller of after, and of the stop it returns, holds mu.
 func (s *Server) after(d time.Duration, fn func()) (stop func()) {
 	if s.closed {
 		return func() {}
@@ -252,7 +262,7 @@ func (s *Server) after(d time.Duration, fn func()) (stop func()) {
 	}
 }
 
-// notify wakes all who wait for a change. It wants mu held.
+// notify wakes all goroutines that wait for a change. The caller holds mu.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)
@@ -260,8 +270,8 @@ func (s *Server) notify() {
 	}
 }
 
-// secret notes v as something no visitor may see, and returns it. It wants mu
-// held.
+// secret notes v as something no visitor may see, and returns it. The caller
+// holds mu.
 func (s *Server) secret(v string) string {
 	s.secrets = append(s.secrets, v)
 	return v

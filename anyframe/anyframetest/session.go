@@ -246,7 +246,7 @@ func (sess *session) live() bool {
 	return true
 }
 
-// touch marks the session active and starts its idleness anew.
+// touch marks the session active and restarts its idle time.
 func (sess *session) touch() {
 	sess.lastActive = time.Now().UTC()
 	box := sess.box

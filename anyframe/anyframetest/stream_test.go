@@ -117,7 +117,7 @@ func TestStream_SessionBoots_Opens(t *testing.T) {
 	id := create(t, cp)
 	l := listen(t, cp, id, "")
 	cp.SetStatus(id, "running")
-	cp.SetStatus(id, "defragmenting") // no status that anyone has heard of
+	cp.SetStatus(id, "defragmenting") // an unknown status
 	note(cp, id, 1)
 	wantSeqs(t, l.take(1), []int64{1})
 }

@@ -31,7 +31,7 @@ type fleet struct {
 	latency histogram
 
 	got, lost, repeated atomic.Int64
-	broken              atomic.Int64 // streams that ended though nobody asked for that
+	broken              atomic.Int64 // streams that ended though the client did not end them
 }
 
 // tab is one stream.

@@ -9,7 +9,7 @@ import (
 const firstByte = "first byte ms"
 
 // runCold starts the relay once more and asks it for a first byte.
-func runCold(ctx context.Context, s *stage, _ bool) (result, error) {
+func runCold(ctx context.Context, s *stage, _ options) (result, error) {
 	s.proc.stop()
 	begun := time.Now()
 	var err error

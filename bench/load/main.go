@@ -27,28 +27,38 @@ func main() {
 	}
 }
 
-const usage = `load quick|full [scenario,…] [peer,…]   measures and prints tables, JSON to results.json
-                                       full, with nothing left out, also writes ../docs/benchmarks.md
-load plane|naive|reverse LISTEN [PLANE]  plays one of the parts; the above starts these`
+const usage = `load [flag…] quick|full [scenario,…] [peer,…]   measures and prints tables, JSON to results.json
+load [flag…] plane|naive|reverse|floor …            plays one of the parts; the above starts these`
 
 func run(ctx context.Context, args []string) error {
-	if len(args) < 1 {
-		return fmt.Errorf("say what to do:\n%s", usage)
+	var o options
+	flags := o.flags()
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	args = append(args, "", "")
+	if err := o.check(); err != nil {
+		return err
+	}
+	args = append(flags.Args(), "", "", "", "")
+	padding = text(o.bytes)
 	switch args[0] {
 	case "quick", "full":
-		return measure(ctx, args[0] == "full", list(args[1]), list(args[2]))
+		o.full = args[0] == "full"
+		return measure(ctx, o, list(args[1]), list(args[2]))
 	case "plane":
-		return servePlane(args[1])
+		return servePlane(args[1], args[2], args[3], o.shape)
 	case "naive":
 		settleOnSignal()
-		return serveNaive(args[1], args[2])
+		return serveNaive(args[1], o.proto.base(args[2]))
 	case "reverse":
 		settleOnSignal()
-		return serveReverse(args[1], args[2])
+		return serveReverse(args[1], o.proto.base(args[2]))
+	case "floor":
+		settleOnSignal()
+		return serveFloor(args[1], args[2])
 	}
-	return fmt.Errorf("cannot %s:\n%s", args[0], usage)
+	flags.Usage()
+	return fmt.Errorf("cannot %q", args[0])
 }
 
 func list(s string) []string {

@@ -17,10 +17,10 @@ func newTransport() *http.Transport {
 
 // serveNaive is the relay that one writes first: a stream upstream for every
 // tab, copied as it comes.
-func serveNaive(addr, upstream string) error {
+func serveNaive(addr string, upstream *url.URL) error {
 	client := &http.Client{Transport: newTransport()}
 	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // loopback, for minutes
-		req, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+upstream+r.URL.RequestURI(), nil)
+		req, err := http.NewRequestWithContext(r.Context(), r.Method, upstream.String()+r.URL.RequestURI(), nil)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
@@ -55,11 +55,11 @@ func (f flusher) Write(p []byte) (int, error) {
 }
 
 // serveReverse is the standard library's proxy, unbuffered.
-func serveReverse(addr, upstream string) error {
+func serveReverse(addr string, upstream *url.URL) error {
 	return http.ListenAndServe(addr, &httputil.ReverseProxy{ //nolint:gosec // loopback, for minutes
 		Transport: newTransport(), FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: upstream})
+			r.SetURL(upstream)
 			r.Out.Header.Set("Authorization", "Bearer "+planeKey)
 		},
 	})

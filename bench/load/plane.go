@@ -2,22 +2,23 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
 const planeKey = "afm_bench"
 
 // plane is a control plane that does nothing but play events: as little work as
-// can be, for it shares the machine with whoever is measured.
+// can be, for it shares the machine with the program that is measured.
 type plane struct {
 	mu       sync.Mutex
 	sessions map[string]*talk
@@ -29,17 +30,24 @@ type talk struct {
 	id string
 
 	mu      sync.Mutex
-	frames  [][]byte // as chunks of HTTP/1.1; frames[i] has the seq first+i
+	frames  [][]byte // frames[i] has the seq first+i
 	first   int64
 	texts   int64 // text events so far
-	streams map[net.Conn]bool
+	streams map[sink]bool
+}
+
+// sink is an event stream with a reader.
+type sink interface {
+	// send sends an event, or some. With the first call comes what to call when the
+	// reader has gone.
+	send(event []byte, left func()) error
 }
 
 // keptFrames bounds what a session can replay.
 const keptFrames = 4096
 
-func servePlane(addr string) error {
-	p := &plane{sessions: map[string]*talk{}}
+// handler serves the API and, for the client, what makes sessions speak.
+func (p *plane) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/me", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]any{"id": 1, "email": "bench@example.com"})
@@ -52,12 +60,49 @@ func servePlane(addr string) error {
 	mux.HandleFunc("POST /bench/sessions", p.createMany)
 	mux.HandleFunc("POST /bench/play", p.play)
 	mux.HandleFunc("POST /bench/end", p.end)
-	return http.ListenAndServe(addr, mux) //nolint:gosec // loopback, for minutes
+	return mux
+}
+
+// servePlane serves the client on one address and the peers on another, in the shape
+// that is measured.
+func servePlane(addr, upstream, dir string, sh shape) error {
+	p := &plane{sessions: map[string]*talk{}}
+	failed := make(chan error, 2)
+	go func() { failed <- http.ListenAndServe(addr, p.handler()) }() //nolint:gosec // loopback, for minutes
+	if sh.proto != protoPlain {
+		go func() { failed <- p.serveTLS(upstream, dir, sh) }()
+	}
+	return <-failed
+}
+
+func (p *plane) serveTLS(addr, dir string, sh shape) error {
+	srv := &http.Server{Addr: addr, Handler: p.handler()} //nolint:gosec // loopback, for minutes
+	srv.TLSConfig = &tls.Config{NextProtos: []string{"http/1.1"}}
+	srv.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	if sh.proto == protoH2 {
+		srv.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
+		srv.TLSNextProto["h2"] = func(_ *http.Server, conn *tls.Conn, h http.Handler) {
+			serveH2(conn, h, sh.streams, p.listening)
+		}
+	}
+	return srv.ListenAndServeTLS(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+}
+
+// listening returns the session whose events a path is of, and after which seq.
+func (p *plane) listening(path, lastEventID string) (*talk, int64) {
+	rest, ok := strings.CutSuffix(path, "/events")
+	if !ok {
+		return nil, 0
+	}
+	since, _ := strconv.ParseInt(lastEventID, 10, 64)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sessions[strings.TrimPrefix(rest, "/api/sessions/")], since
 }
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // whoever asked sees that it is cut off
+	_ = json.NewEncoder(w).Encode(v) // the client sees that it is cut off
 }
 
 func (p *plane) with(h func(http.ResponseWriter, *http.Request, *talk)) http.HandlerFunc {
@@ -76,7 +121,7 @@ func (p *plane) with(h func(http.ResponseWriter, *http.Request, *talk)) http.Han
 func (p *plane) create() *talk {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &talk{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", len(p.order)+1), first: 1, streams: map[net.Conn]bool{}}
+	t := &talk{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", len(p.order)+1), first: 1, streams: map[sink]bool{}}
 	p.sessions[t.id] = t
 	p.order = append(p.order, t)
 	return t
@@ -132,24 +177,47 @@ func stream(w http.ResponseWriter, r *http.Request, t *talk) {
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})
-	head := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n:ok\n\n\r\n"
+	head := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n"
+	if _, err := io.WriteString(conn, head); err != nil {
+		_ = conn.Close()
+		return
+	}
+	t.listen(&h1stream{conn}, since)
+}
+
+// h1stream is an event stream over HTTP/1.1.
+type h1stream struct{ conn net.Conn }
+
+func (h *h1stream) send(event []byte, left func()) error {
+	chunk := append(strconv.AppendInt(make([]byte, 0, len(event)+12), int64(len(event)), 16), '\r', '\n')
+	_, err := h.conn.Write(append(append(chunk, event...), '\r', '\n'))
+	if left != nil {
+		go func() { // notices that the other side has gone
+			_, _ = h.conn.Read(make([]byte, 1))
+			left()
+			_ = h.conn.Close()
+		}()
+	}
+	return err
+}
+
+// listen sends what came after since to a stream, and then what comes.
+func (t *talk) listen(st sink, since int64) {
 	t.mu.Lock()
-	replay := [][]byte{[]byte(head)}
+	defer t.mu.Unlock()
+	replay := [][]byte{[]byte(":ok\n\n")}
 	if i := max(since+1-t.first, 0); i < int64(len(t.frames)) {
 		replay = append(replay, t.frames[i:]...)
 	}
-	_, err = conn.Write(bytes.Join(replay, nil))
-	if err == nil {
-		t.streams[conn] = true
-	}
-	t.mu.Unlock()
-	go func() { // notices that the other side has gone
-		_, _ = conn.Read(make([]byte, 1))
+	t.streams[st] = true
+	left := func() {
 		t.mu.Lock()
-		delete(t.streams, conn)
-		t.mu.Unlock()
-		_ = conn.Close()
-	}()
+		defer t.mu.Unlock()
+		delete(t.streams, st)
+	}
+	if st.send(bytes.Join(replay, nil), left) != nil {
+		delete(t.streams, st)
+	}
 }
 
 // emit numbers an event and sends it to every stream.
@@ -161,22 +229,25 @@ func (t *talk) emit(payload string) int64 {
 
 func (t *talk) send(payload string) int64 {
 	seq := t.first + int64(len(t.frames))
-	event := "id: " + strconv.FormatInt(seq, 10) + "\ndata: " + payload + "\n\n"
-	frame := []byte(strconv.FormatInt(int64(len(event)), 16) + "\r\n" + event + "\r\n")
+	frame := []byte("id: " + strconv.FormatInt(seq, 10) + "\ndata: " + payload + "\n\n")
 	if len(t.frames) == 2*keptFrames {
 		t.frames = append([][]byte(nil), t.frames[keptFrames:]...)
 		t.first += keptFrames
 	}
 	t.frames = append(t.frames, frame)
-	for conn := range t.streams {
-		if _, err := conn.Write(frame); err != nil && !errors.Is(err, syscall.EAGAIN) {
-			delete(t.streams, conn)
+	for st := range t.streams {
+		if st.send(frame, nil) != nil {
+			delete(t.streams, st)
 		}
 	}
 	return seq
 }
 
-var padding = strings.Repeat("lorem ipsum dolor ", 8)[:80]
+// padding makes an event as long as those that are measured.
+var padding = text(80)
+
+// text is n bytes of words.
+func text(n int) string { return strings.Repeat("lorem ipsum dolor ", 1+n/18)[:n] }
 
 // block is how many deltas make a block that is then told whole.
 const block = 40

@@ -22,8 +22,8 @@ type process struct {
 	done chan struct{}
 }
 
-// start runs a program and waits until it listens.
-func start(ctx context.Context, dir, listen string, env []string, name string, args ...string) (*process, error) {
+// start runs a program and waits until it listens on all addresses.
+func start(ctx context.Context, dir string, listen, env []string, name string, args ...string) (*process, error) {
 	log := filepath.Join(dir, filepath.Base(name)+".log")
 	out, err := os.Create(log) //nolint:gosec // a folder of our own
 	if err != nil {
@@ -48,9 +48,11 @@ func start(ctx context.Context, dir, listen string, env []string, name string, a
 			return nil, fmt.Errorf("%s ended:\n%s", name, p.tail())
 		default:
 		}
-		if c, err := net.DialTimeout("tcp", listen, time.Second); err == nil {
+		if c, err := net.DialTimeout("tcp", listen[0], time.Second); err == nil {
 			_ = c.Close()
-			return p, nil
+			if listen = listen[1:]; len(listen) == 0 {
+				return p, nil
+			}
 		}
 	}
 	p.stop()

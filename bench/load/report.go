@@ -20,9 +20,8 @@ const (
 // unavailable are peers that are never there, and why.
 const unavailable = "Mercure and Centrifugo are left out: their programs are in no package that the benchmark can install."
 
-// report prints the tables and writes them where they are kept, those of the
-// whole full run into the document too.
-func report(facts map[string]string, whole bool, all []measured, missing map[string]bool, failed []string) error {
+// report prints the tables, and with write puts them into the document, too.
+func report(facts map[string]string, write bool, all []measured, missing map[string]bool, failed []string) error {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(facts)) {
 		if facts[k] != "" {
@@ -43,14 +42,14 @@ func report(facts map[string]string, whole bool, all []measured, missing map[str
 		b.WriteString(line + "\n")
 	}
 	fmt.Print(b.String())
-	out, err := json.MarshalIndent(map[string]any{"facts": facts, "full": whole, "runs": all}, "", " ")
+	out, err := json.MarshalIndent(map[string]any{"facts": facts, "runs": all}, "", " ")
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile("results.json", append(out, '\n'), 0o600); err != nil {
 		return err
 	}
-	if !whole {
+	if !write {
 		return nil
 	}
 	text, err := os.ReadFile(document)

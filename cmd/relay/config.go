@@ -108,6 +108,11 @@ func (e environment) read(s *settings) error {
 			errs = append(errs, fmt.Errorf("%s must be an address with a port, such as :8080 or 127.0.0.1:8080", name))
 		}
 	}
+	if host, _, err := net.SplitHostPort(s.admin); err == nil && len(s.relay.AdminTokens) == 0 && !loopbackHost(host) {
+		if v, _, _ := e.get("RELAY_ADMIN_TOKEN"); v == "" { // else what is wrong with it is said
+			errs = append(errs, fmt.Errorf("RELAY_ADMIN_TOKEN is needed, for RELAY_ADMIN_ADDR %s is not on loopback: name:token, the token of 16 bytes or more (openssl rand -hex 32 makes one)", s.admin))
+		}
+	}
 	if levels[s.logLevel] == nil {
 		errs = append(errs, errors.New("RELAY_LOG_LEVEL must be debug, info, warn or error"))
 	}
@@ -118,6 +123,12 @@ func (e environment) read(s *settings) error {
 		errs = append(errs, errors.New("RELAY_LOG_FORMAT must be text or json"))
 	}
 	return errors.Join(errs...)
+}
+
+// loopbackHost reports whether only this machine reaches a listener on host.
+func loopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // strangers returns, of .env and of the process's environment (NAME=value), the

@@ -14,8 +14,9 @@ func diagnose(ctx context.Context, asJSON bool, lookup func(string) (string, boo
 	s := defaults()
 	env, envErr := readEnvironment(lookup, envFile)
 	readErr := env.read(s)
+	fileErr := places(env.readSites(s))
 	report := doctor.Examine(ctx, doctor.Deployment{
-		Config: s.relay, Problems: problems(envErr, readErr, s.relay.Validate()), Strangers: env.strangers(os.Environ()),
+		Config: s.relay, Problems: problems(fileErr, envErr, readErr, s.relay.Validate()), Strangers: env.strangers(os.Environ()),
 		Exposed: exposed(envFile, s.relay.Store),
 	})
 	if err := report.Print(stdout, asJSON); err != nil {

@@ -17,8 +17,8 @@ import (
 const healthTimeout = 3 * time.Second
 
 // health asks the relay that runs on this machine with the same settings
-// whether it is alive, which is what the exit code says, and tells why it is
-// not ready if it isn't: to start it anew would not make it so.
+// whether it is alive, which is what the exit code says. If the relay is not
+// ready, it only prints why: a restart would not make it ready.
 func health(ctx context.Context, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	s := defaults()
 	env, err := readEnvironment(lookup, envFile)

@@ -5,19 +5,30 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/operate"
 )
 
-const usage = `relay lets visitors of a website chat with an AnyFrame agent, and keeps the key.
+var usage = `relay lets visitors of a website chat with an AnyFrame agent, and keeps the key.
 
   relay, relay serve   serve; needs ANYFRAME_API_KEY and ANYFRAME_AGENT_ID
   relay demo           serve a scripted agent, with no key and from memory
   relay doctor         check the deployment and say what to do about each
                        finding; --json prints it for programs; exit 1 on a finding
+  relay config check   read the file of sites, RELAY_CONFIG or the one that is named,
+                       and list all that is wrong with it; exit 2 if something is
+  relay config schema  print the JSON schema of that file, for editors
   relay health         ask the relay on this machine whether it is alive, for a
                        container's health check; exit 1 when it is not
   relay version        what this is
+  relay licenses       the licences of what is linked into this program
   relay help           this
 
+On a relay that runs, through its admin address. Each takes --admin URL (of RELAY_ADMIN_ADDR
+unless given), --json and --help, sends RELAY_ADMIN_TOKEN, and exits with 0 when it is
+done, 1 when it is refused or no relay is reached, 2 when it is used wrongly:
+
+` + operate.Usage() + `
 Settings are environment variables, or lines of a file .env in the working
 directory for those that the environment does not have.
 

@@ -10,6 +10,9 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/operate"
+	"github.com/anyframe-relay/relay/cmd/relay/licenses"
 )
 
 func main() {
@@ -38,6 +41,12 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if len(args) > 0 {
 		command = args[0]
 	}
+	if operate.Known(command) {
+		return act(ctx, args, lookup, stdout, stderr)
+	}
+	if command == "config" {
+		return config(args[1:], lookup, stdout, stderr)
+	}
 	asJSON := command == "doctor" && slices.Equal(args[1:], []string{"--json"})
 	if len(args) > 1 && !asJSON {
 		takes := "no arguments"
@@ -56,6 +65,9 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		return health(ctx, lookup, stdout, stderr)
 	case "version", "-v", "--version":
 		fmt.Fprintln(stdout, "relay", version())
+		return exitOK
+	case "licenses":
+		fmt.Fprint(stdout, licenses.ThirdParty)
 		return exitOK
 	case "help", "-h", "--help":
 		help(stdout)

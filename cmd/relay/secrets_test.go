@@ -38,8 +38,8 @@ func forms(secret string) []string {
 	return out
 }
 
-// TestSecrets_Program_NothingLeaks runs the program with keys that nobody may
-// learn and looks for them in every byte that comes out of it: answers, pages,
+// TestSecrets_Program_NothingLeaks runs the program with keys that must stay
+// secret and looks for them in every byte that comes out of it: answers, pages,
 // streams, metrics, profiles, the log at its loudest, and what Go writes when
 // the program is made to die.
 func TestSecrets_Program_NothingLeaks(t *testing.T) {

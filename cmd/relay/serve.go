@@ -12,8 +12,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -44,13 +42,22 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	s := defaults()
 	env, envErr := readEnvironment(lookup, envFile)
 	readErr := env.read(s)
+	again := &reloader{lookup: lookup}
 	if demo {
-		plane, err := startDemo(s, env)
+		plane, err := startDemo()
 		if err != nil {
 			fmt.Fprintln(stderr, "relay:", err)
 			return exitError
 		}
 		defer plane.Close()
+		again.adjust = func(s *settings, env environment) { forDemo(s, env, plane) }
+		again.adjust(s, env)
+	}
+	signals, stop := hangups(s)
+	defer stop()
+	fileErr := env.readSites(s)
+	if fileErr != nil {
+		fmt.Fprintln(stderr, fileErr)
 	}
 	if wrong := problems(envErr, readErr, s.relay.Validate()); len(wrong) > 0 {
 		fmt.Fprintln(stderr, "relay: the settings are not right:")
@@ -60,10 +67,15 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 		fmt.Fprintln(stderr, "relay help lists them all; relay demo needs none.")
 		return exitUsage
 	}
+	if fileErr != nil {
+		return exitUsage
+	}
 	log := newLogger(stderr, s, s.logLevel)
+	again.log = log
 	if s.traces != "" {
 		s.relay.UpstreamLog = newLogger(stderr, s, s.traces)
 	}
+	limitMemory(lookup, os.DirFS("/"), log)
 	for _, path := range exposed(envFile, s.relay.Store) {
 		log.Warn("others can read a file with secrets", "path", path, "do", doctor.Restrict(path))
 	}
@@ -72,7 +84,7 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 		if traces != nil {
 			s.relay.Traces = traces
 		}
-		err = listenAndServe(ctx, s, demo, log, stdout)
+		err = listenAndServe(ctx, s, demo, again, signals, stdout)
 		endTraces(ctx, traces)
 	}
 	if err != nil {
@@ -82,9 +94,8 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	return exitOK
 }
 
-// startDemo starts the scripted control plane in this process and points the
-// settings at it.
-func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
+// startDemo starts the scripted control plane in this process.
+func startDemo() (*anyframetest.Server, error) {
 	plane := anyframetest.New(
 		anyframetest.WithAgent(1, anyframetest.Demo()),
 		anyframetest.WithBootDelay(1500*time.Millisecond),
@@ -93,6 +104,11 @@ func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
 	if err := plane.Listen("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start the scripted control plane: %w", err)
 	}
+	return plane, nil
+}
+
+// forDemo points the settings at the scripted control plane.
+func forDemo(s *settings, env environment, plane *anyframetest.Server) {
 	c := &s.relay
 	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
 	if v, _, _ := env.get("RELAY_STORE"); v == "" {
@@ -104,6 +120,9 @@ func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
 	if v, _, _ := env.get("RELAY_APPROVALS"); v == "" {
 		c.VisitorApprovals = true // nor a permission prompt to decide
 	}
+	if v, _, _ := env.get("RELAY_FEEDBACK"); v == "" {
+		c.Feedback = true // nor an answer to rate
+	}
 	for _, t := range anyframetest.DemoTriggers() {
 		c.Triggers = append(c.Triggers, relay.Trigger{Word: t.Word, Shows: t.Shows})
 	}
@@ -114,7 +133,6 @@ func startDemo(s *settings, env environment) (*anyframetest.Server, error) {
 		c.Look.Greeting = "Hello! I am a script that plays an agent. Say anything, or try one of these."
 		c.Look.Starters = []string{"Show me a table", "Use a tool", "Ask me a question", "Write something long"}
 	}
-	return plane, nil
 }
 
 func newLogger(w io.Writer, s *settings, level string) *slog.Logger {
@@ -142,7 +160,8 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 	return l, nil
 }
 
-func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logger, stdout io.Writer) error {
+func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader, signals <-chan os.Signal, stdout io.Writer) error {
+	log := again.log
 	public, err := listen(ctx, s.addr, "RELAY_ADDR")
 	if err != nil {
 		return err
@@ -159,6 +178,9 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	again.server = srv
+	srv.OnReload(again.reload)
+	console := "" // where it is, for the demo
 	web := publicServer(srv, log)
 	servers := map[*http.Server]net.Listener{web: public}
 	if s.admin != "" {
@@ -167,8 +189,9 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 			_ = srv.Close() // the first error is the one to tell
 			return err
 		}
-		servers[adminServer(reg, s.adminHosts)] = l
+		servers[adminServer(srv, reg)] = l
 		log.Info("admin", "addr", l.Addr().String())
+		console = fmt.Sprintf("\nThe operators' console is at %s/.", browserURL(l.Addr()))
 	}
 
 	failed := make(chan error, len(servers))
@@ -176,6 +199,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	wg.Go(func() { srv.Run(running) })
+	wg.Go(func() { again.follow(running, signals) })
 	for server, l := range servers {
 		wg.Go(func() {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -185,7 +209,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, log *slog.Logge
 	}
 	log.Info("listening", "addr", public.Addr().String(), "version", version())
 	if demo {
-		fmt.Fprintf(stdout, "\nOpen %s in a browser and say hello. Ctrl-C ends the demo.\n\n", url)
+		fmt.Fprintf(stdout, "%s\nOpen %s in a browser and say hello. Ctrl-C ends the demo.\n\n", console, url)
 	}
 
 	select {
@@ -231,43 +255,22 @@ func buildInfo() prometheus.Collector {
 }
 
 // adminServer serves what is for operators only.
-func adminServer(reg *prometheus.Registry, hosts []string) *http.Server {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+func adminServer(srv *relay.Server, reg *prometheus.Registry) *http.Server {
+	open, debugging := http.NewServeMux(), http.NewServeMux()
+	open.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	debugging.HandleFunc("GET /debug/pprof/", pprof.Index)
+	debugging.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	debugging.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	debugging.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	debugging.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	// Gives unused memory back to the system, to see what the rest amounts to.
-	mux.HandleFunc("POST /debug/free", func(http.ResponseWriter, *http.Request) {
+	debugging.HandleFunc("POST /debug/free", func(http.ResponseWriter, *http.Request) {
 		runtime.GC() // what pools hold is garbage after the second
 		debug.FreeOSMemory()
 	})
-	return &http.Server{Handler: forOperators(mux, hosts), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout}
-}
-
-// forOperators refuses what a website makes an operator's browser ask: requests
-// across origins, and those to a name that is not meant for the admin listener.
-// Only IP addresses, localhost and the listed hosts are.
-func forOperators(next http.Handler, hosts []string) http.Handler {
-	next = http.NewCrossOriginProtection().Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		host = strings.ToLower(strings.Trim(host, "[]"))
-		if host != "" && host != "localhost" && net.ParseIP(host) == nil && !slices.Contains(hosts, host) {
-			http.Error(w, "misdirected: add this name to RELAY_ADMIN_HOSTS if it is meant", http.StatusMisdirectedRequest)
-			return
-		}
-		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-			http.Error(w, "for operators only", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return &http.Server{
+		Handler: srv.AdminHandler(open, debugging), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout,
+	}
 }
 
 // loopback reports whether only this machine reaches addr.

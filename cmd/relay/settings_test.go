@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anyframe-relay/relay/relay"
 )
@@ -161,17 +162,34 @@ func TestSettings_InvalidValue_RefusedByName(t *testing.T) {
 	}
 }
 
+func TestSettings_BadRates_Refused(t *testing.T) {
+	for _, name := range []string{"RELAY_RATE_MESSAGES", "RELAY_RATE_IP", "RELAY_RATE_SESSIONS"} {
+		for _, value := range []string{
+			"0/d", "-1/m", "20/m,", ",20/m", "20/m,,300/d", "20/w", "20/", "20", "/d", "20/m,30/m", "1/d,2/h,3/d", "off,20/m", "20/M", "99999999999999999999/d",
+		} {
+			if err := from(t, map[string]string{name: value}, "").read(defaults()); err == nil || !strings.HasPrefix(err.Error(), name) {
+				t.Errorf("%s=%s: got error %v, want it refused by name", name, value, err)
+			}
+		}
+	}
+	for _, value := range []string{"0", "-1", "many", "10/d"} {
+		if err := from(t, map[string]string{"RELAY_TURNS_PER_DAY": value}, "").read(defaults()); err == nil {
+			t.Errorf("RELAY_TURNS_PER_DAY=%s: got it taken, want it refused", value)
+		}
+	}
+}
+
 func TestSettings_ValidValues_Read(t *testing.T) {
 	s := defaults()
 	err := from(t, map[string]string{
-		"PORT": "9000", "RELAY_RATE_MESSAGES": "off", "RELAY_RATE_SESSIONS": "3/s", "RELAY_MAX_MESSAGE": "2MiB", "RELAY_REPLAY_BYTES": "4096",
+		"PORT": "9000", "RELAY_RATE_MESSAGES": "off", "RELAY_RATE_SESSIONS": "3/s, 50/d", "RELAY_MAX_MESSAGE": "2MiB", "RELAY_REPLAY_BYTES": "4096",
 		"RELAY_TRUSTED_PROXIES": "header:Fly-Client-IP, 172.16.0.0/12 fd00::1", "RELAY_STARTERS": "One? | Two, three?", "RELAY_APPROVALS": "visitor",
 	}, "").read(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := s.relay
-	if s.addr != ":9000" || c.RateMessages != (relay.Rate{}) || c.RateSessions.Limit != 3 || c.MaxMessage != 2<<20 || c.ReplayBytes != 4096 || !c.VisitorApprovals {
+	if s.addr != ":9000" || c.RateMessages != nil || !reflect.DeepEqual(c.RateSessions, relay.Rates{{Limit: 3, Window: time.Second}, {Limit: 50, Window: 24 * time.Hour}}) || c.MaxMessage != 2<<20 || c.ReplayBytes != 4096 || !c.VisitorApprovals {
 		t.Errorf("got %q %v %v %d %d %v", s.addr, c.RateMessages, c.RateSessions, c.MaxMessage, c.ReplayBytes, c.VisitorApprovals)
 	}
 	if p := c.TrustedProxies; p.Header != "Fly-Client-IP" || len(p.Prefixes) != 2 || p.Prefixes[1].String() != "fd00::1/128" {

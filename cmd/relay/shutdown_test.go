@@ -128,7 +128,7 @@ func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
 	}
 	wantClosed(t, path)
 
-	// The next one has the turn, and the answer for whoever sends it again.
+	// The next relay has the turn, and the answer for a client that sends it again.
 	next := launch(t, "serve", append(upstream(plane), "RELAY_STORE=sqlite:"+path)...)
 	if r := ask(t, "POST", next.url+"/v1/messages", token, `{"text":"in flight"}`, "Idempotency-Key", "k1"); r.code != http.StatusAccepted {
 		t.Errorf("sent again: got %d %s, %v, want 202", r.code, r.body, r.err)

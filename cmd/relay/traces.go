@@ -29,8 +29,8 @@ func readOTLP(s *settings, v string) error {
 }
 
 // startTraces sets traces up as the standard variables say, all of which the
-// libraries read from the process's environment. It returns nil when nobody
-// said where to. The caller shuts it down.
+// libraries read from the process's environment. It returns nil when they name
+// no receiver. The caller shuts it down.
 func startTraces(ctx context.Context, s *settings, lookup func(string) (string, bool), log *slog.Logger) (*sdktrace.TracerProvider, error) {
 	get := func(name string) string { v, _ := lookup(name); return strings.TrimSpace(v) }
 	if (s.otlp == "" && get(tracesEndpoint) == "") || get("OTEL_TRACES_EXPORTER") == "none" || strings.EqualFold(get("OTEL_SDK_DISABLED"), "true") {

@@ -14,7 +14,7 @@ const bom = "\ufeff"
 
 // words are the settings that people read: quotation marks and invisible
 // characters, such as those that turn the direction of writing, may be meant.
-var words = []string{"RELAY_TITLE", "RELAY_GREETING", "RELAY_STARTERS"}
+var words = []string{"RELAY_TITLE", "RELAY_GREETING", "RELAY_STARTERS", "RELAY_NOTICE", "RELAY_CONSENT"}
 
 // checkValue refuses a value with something around it that cannot be meant. A
 // key in quotation marks looks right to a person, and AnyFrame refuses it. The

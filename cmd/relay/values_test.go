@@ -13,11 +13,13 @@ import (
 
 // samples are values of the settings that have no default.
 var samples = map[string]string{
+	"RELAY_CONFIG":     "relay.yaml",
 	"ANYFRAME_API_KEY": "afm_sample", "ANYFRAME_AGENT_ID": "7", "ANYFRAME_LOG_LEVEL": "debug", "PORT": "8081", "RELAY_BASE_PATH": "/chat",
 	"RELAY_PUBLIC_URL": "https://chat.example.com", "RELAY_ALLOWED_ORIGINS": "https://www.example.com", "RELAY_TRUSTED_PROXIES": "10.0.0.0/8",
 	"RELAY_IDENTITY_KEY": strings.Repeat("sample", 6), "RELAY_IDENTITY_AUDIENCE": "relay", "RELAY_LOG_FORMAT": "json",
 	"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "RELAY_TITLE": "Help", "RELAY_GREETING": "Hello", "RELAY_STARTERS": "Hi",
-	"RELAY_ACCENT": "#0b6bcb", "RELAY_ADMIN_HOSTS": "relay.internal", "RELAY_LOCALE": "en",
+	"RELAY_ACCENT": "#0b6bcb", "RELAY_WEBHOOK_URL": "https://hooks.example.com/relay", "RELAY_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "RELAY_WEBHOOK_EVENTS": "turn.failed", "RELAY_ADMIN_HOSTS": "relay.internal", "RELAY_ADMIN_TOKEN": "ann:0123456789abcdef", "RELAY_LOCALE": "en",
+	"RELAY_PRIVACY_URL": "https://www.example.com/privacy", "RELAY_CONSENT": "May we?",
 }
 
 func TestSettings_MarksAroundAValue(t *testing.T) {

@@ -32,7 +32,10 @@ type plan struct {
 	out      io.Writer
 }
 
-// settleLimit is how long it may take until everybody has everything once
+// secondSite is the site of every second visitor; the others are at the default one.
+const secondSite = "second"
+
+// settleLimit is how long it may take until every visitor has every event once
 // nothing goes wrong any more.
 const settleLimit = 3 * time.Minute
 
@@ -81,7 +84,14 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 			}
 		})
 	}
-	if err := c.await(ctx, settleLimit, "all tabs have a word of the agent's", func() bool {
+	erased := 0
+	talks.Go(func() {
+		n, err := c.guests(ctx, stop)
+		if erased = n; err != nil {
+			cancel(err)
+		}
+	})
+	if err := c.await(ctx, "all tabs have a word of the agent's", func() bool {
 		for _, v := range c.visitors {
 			for _, t := range v.tabs {
 				if t.seen() == 0 {
@@ -122,7 +132,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := c.await(ctx, settleLimit, "the agents are idle", func() bool {
+	if err := c.await(ctx, "the agents are idle", func() bool {
 		for _, s := range c.plane.Sessions() {
 			if s.Busy {
 				return false
@@ -132,8 +142,10 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	}); err != nil {
 		return nil, err
 	}
+	// What is left then is counted.
+	_ = c.await(ctx, "nothing of the guests is left", func() bool { return c.leftOfGuests() == 0 })
 	wants := c.oracle()
-	settledErr := c.await(ctx, settleLimit, "all tabs have everything", func() bool {
+	settledErr := c.await(ctx, "all tabs have everything", func() bool {
 		for _, v := range c.visitors {
 			for _, t := range v.tabs {
 				if t.seen() < len(wants[v.n]) {
@@ -144,9 +156,18 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 		return true
 	})
 	c.say("all has settled")
+	misrated := 0
+	for _, v := range c.visitors {
+		n, err := v.misrated(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("visitor %d: export: %w", v.n, err)
+		}
+		misrated += n
+	}
 	cancel(nil)
 	tabs.Wait()
 	r = c.judge(wants)
+	r.erased, r.erasedLeft, r.misrated = erased, c.leftOfGuests(), misrated
 	if settledErr != nil && r.lost == 0 {
 		return r, settledErr
 	}
@@ -176,12 +197,16 @@ func (c *chaos) start(ctx context.Context) error {
 	if c.redis, url, err = newRedis(ctx, filepath.Join(c.dir, "redis")); err != nil {
 		return err
 	}
+	sites := filepath.Join(c.dir, "relay.yaml")
+	if err := os.WriteFile(sites, []byte("sites:\n  "+secondSite+":\n    title: Another\n"), 0o600); err != nil {
+		return err
+	}
 	var addrs []string
 	for n := range c.plan.relays {
 		p, addr, err := newReplica(ctx, n, program, c.dir,
 			"ANYFRAME_API_KEY="+c.plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", c.plane.AgentID()), "ANYFRAME_BASE_URL="+c.plane.URL(),
-			"RELAY_STORE="+url, "RELAY_TRUSTED_PROXIES=127.0.0.1", "RELAY_RATE_MESSAGES=off", "RELAY_RATE_IP=off", "RELAY_RATE_SESSIONS=off",
-			"RELAY_STREAMS_PER_IP=50000", "RELAY_STREAMS_PER_VISITOR=1000", "RELAY_MAX_SESSIONS=50000", "RELAY_STREAM_LIFETIME=1m")
+			"RELAY_STORE="+url, "RELAY_CONFIG="+sites, "RELAY_TRUSTED_PROXIES=127.0.0.1", "RELAY_RATE_MESSAGES=off", "RELAY_RATE_IP=off", "RELAY_RATE_SESSIONS=off",
+			"RELAY_FEEDBACK=on", "RELAY_STREAMS_PER_IP=50000", "RELAY_STREAMS_PER_VISITOR=1000", "RELAY_MAX_SESSIONS=50000", "RELAY_STREAM_LIFETIME=1m")
 		if p != nil { // to be ended even if it is not ready
 			c.relays, addrs = append(c.relays, p), append(addrs, addr)
 		}
@@ -239,14 +264,14 @@ func (c *chaos) end() error {
 	return err
 }
 
-// await waits until cond holds, at most for limit.
-func (c *chaos) await(ctx context.Context, limit time.Duration, what string, cond func() bool) error {
-	for deadline := time.Now().Add(limit); !cond(); rest(ctx, 50*time.Millisecond) {
+// await waits until cond holds, at most for [settleLimit].
+func (c *chaos) await(ctx context.Context, what string, cond func() bool) error {
+	for deadline := time.Now().Add(settleLimit); !cond(); rest(ctx, 50*time.Millisecond) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("got not within %v: %s", limit, what)
+			return fmt.Errorf("got not within %v: %s", settleLimit, what)
 		}
 	}
 	return nil

@@ -35,10 +35,13 @@ func TestChaosLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !r.flawless() {
-		t.Error("events or turns were lost, repeated or out of order")
+		t.Error("events, turns or ratings were lost, repeated or out of order, or something erased is left")
 	}
 	if r.breaks == 0 || r.turns < r.visitors {
 		t.Errorf("got %d streams broken and %d turns, want some: the run shows nothing", r.breaks, r.turns)
+	}
+	if r.rated == 0 || r.erased == 0 {
+		t.Errorf("got %d turns rated and %d guests, want some: the run shows nothing", r.rated, r.erased)
 	}
 }
 

@@ -21,7 +21,7 @@ func some(pick *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(pick.Int64N(int64(to-from)+1))
 }
 
-// The faults of the relays. One happens at a time, so that somebody is there.
+// The faults of the relays. One happens at a time, so that another relay serves.
 var relayFaults = []fault{
 	{"kill a relay", func(ctx context.Context, c *chaos, pick *rand.Rand) error {
 		p := c.relays[pick.IntN(len(c.relays))]

@@ -1,10 +1,10 @@
 //go:build unix
 
-// Command chaos runs several relays on one Redis behind nginx and Caddy, opens a
+// Command chaos runs several relays with two sites on one Redis behind nginx and Caddy, opens a
 // thousand event streams, and lets relays and Redis be killed, frozen, ended and
-// replaced while visitors talk. In the end the control plane's own log says
-// whether any event or turn was lost, repeated or out of order. It prints the
-// figures, and exits with 1 if it finds fault.
+// replaced while visitors talk, stop, rate and erase. In the end the control plane's own
+// log says whether any event or turn was lost, repeated or out of order, and whether
+// anything erased is left. It prints the figures, and exits with 1 if it finds fault.
 //
 // RELAY_CHAOS is for how long things go wrong, and RELAY_SEED the seed of what
 // does.
@@ -52,7 +52,7 @@ func serve(ctx context.Context) error {
 	if r != nil {
 		r.print(os.Stdout)
 		if err == nil && !r.flawless() {
-			err = errors.New("events or turns were lost, repeated or out of order")
+			err = errors.New("events, turns or ratings were lost, repeated or out of order, or something erased is left")
 		}
 	}
 	return err

@@ -30,8 +30,8 @@ type process struct {
 	args []string
 	env  []string
 	dir  string
-	// ready is what the program prints once it can do its work. Nobody else does,
-	// whereas another program might answer on the same address.
+	// ready is what the program prints once it can do its work. Only this program
+	// prints it, whereas another might answer on the same address.
 	ready string
 
 	mu   sync.Mutex // held while it is started, ended or looked at

@@ -21,15 +21,18 @@ type report struct {
 	lost, repeated, wrong     int // of those
 	sentAway                  int // tabs that were refused for good
 	turns, turnsLost, doubled int
+	stopped, stoppedSent      int // turns that were stopped while they waited; those that were sent all the same
+	rated, misrated           int // turns that were rated; those whose last word is another
+	erased, erasedLeft        int // guests who had all erased; conversations of theirs that are left
 	disordered                int // visitors whose turns AnyFrame got in another order
 	again                     int // tries of turns beyond the first
 	sandboxes, visitors       int
-	idle                      int // sandboxes that run and have heard nothing
+	idle                      int // sandboxes that run and were sent nothing
 	took, catchUps            []time.Duration
 	examples                  []string
 }
 
-// judge compares what everybody got with what the control plane has.
+// judge compares what each visitor got with what the control plane has.
 func (c *chaos) judge(wants map[int][]seen) *report {
 	r := &report{faced: c.faced, visitors: len(c.visitors), sandboxes: len(c.plane.Sessions())}
 	taken := map[int][]string{}
@@ -52,6 +55,14 @@ func (c *chaos) judge(wants map[int][]seen) *report {
 			if times[text] == 0 {
 				r.turnsLost++
 				r.example("%s was accepted and is not there", text)
+			}
+		}
+		r.rated += len(v.rated)
+		r.stopped += len(v.never)
+		for _, text := range v.never {
+			if times[text] > 0 {
+				r.stoppedSent++
+				r.example("%s was stopped before it was sent and is there", text)
 			}
 		}
 		for text, n := range times {
@@ -110,7 +121,7 @@ func (r *report) example(format string, args ...any) {
 
 // flawless reports whether nothing was lost, repeated or made up.
 func (r *report) flawless() bool {
-	return r.lost+r.repeated+r.wrong+r.resets+r.sentAway+r.turnsLost+r.doubled+r.disordered == 0
+	return r.lost+r.repeated+r.wrong+r.resets+r.sentAway+r.turnsLost+r.stoppedSent+r.misrated+r.erasedLeft+r.doubled+r.disordered == 0
 }
 
 // quantiles are the median, the 99th of a hundred and the most.
@@ -144,9 +155,15 @@ func (r *report) print(w io.Writer) {
 		{"turns accepted", r.turns},
 		{"turns lost", r.turnsLost},
 		{"turns sent twice", r.doubled},
+		{"turns stopped before they were sent", r.stopped},
+		{"of these, sent all the same", r.stoppedSent},
+		{"turns rated", r.rated},
+		{"of these, with another last word", r.misrated},
+		{"guests who had all erased", r.erased},
+		{"conversations of theirs left", r.erasedLeft},
 		{"visitors with turns out of order", r.disordered},
 		{"turns posted again until accepted", r.again},
-		{"sandboxes", fmt.Sprintf("%d for %d visitors, %d run for nobody", r.sandboxes, r.visitors, r.idle)},
+		{"sandboxes", fmt.Sprintf("%d for %d visitors, %d running without a visitor", r.sandboxes, r.visitors, r.idle)},
 		{"time until a turn was accepted", quantiles(r.took)},
 		{"time to catch up", quantiles(r.catchUps)},
 	} {

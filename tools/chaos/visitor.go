@@ -45,12 +45,15 @@ func newSeen(epoch, seq int64, kind, text string) seen {
 // visitor has tabs, sends turns, and does nothing that a browser would not do.
 type visitor struct {
 	n      int
+	base   string         // of the site's routes
 	fronts []*http.Client // with their URLs, a connection of its own to each
 	urls   []string
 	token  string
 	tabs   []*tab
 	head   atomic.Int64 // the last seq that any tab has seen
 	turns  []string     // texts that were accepted, in order
+	never  []string     // texts of turns that were stopped before they were sent
+	rated  map[string]string
 
 	mu    sync.Mutex
 	took  []time.Duration // until a turn was accepted
@@ -58,7 +61,10 @@ type visitor struct {
 }
 
 func newVisitor(n, tabs int, proxies []*proxytest.Proxy) *visitor {
-	v := &visitor{n: n}
+	v := &visitor{n: n, rated: map[string]string{}}
+	if n%2 == 1 {
+		v.base = "/s/" + secondSite
+	}
 	for _, p := range proxies {
 		// As browsers do, all tabs of one share a connection to each front.
 		v.fronts = append(v.fronts, &http.Client{Transport: p.Transport("127.0.0.1")})
@@ -78,7 +84,7 @@ func (v *visitor) close() {
 
 // ask makes a request through one of the fronts.
 func (v *visitor) ask(ctx context.Context, front int, method, path, body string, header map[string]string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, v.urls[front]+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, v.urls[front]+v.base+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +128,7 @@ func pause(ctx context.Context, err error) {
 
 // jitter is a time between the two, at random.
 func jitter(from, to time.Duration) time.Duration {
-	return from + rand.N(to-from) //nolint:gosec // when somebody comes back is no secret
+	return from + rand.N(to-from) //nolint:gosec // when a visitor comes back is no secret
 }
 
 func rest(ctx context.Context, d time.Duration) {
@@ -198,6 +204,16 @@ func (v *visitor) talk(ctx context.Context, stop <-chan struct{}) error {
 			return err
 		}
 		v.turns = append(v.turns, text)
+		if i%2 == 1 {
+			if err := v.rate(ctx, fmt.Sprint("turn-", rand.N(i+1))); err != nil { //nolint:gosec // which is no secret
+				return err
+			}
+		}
+		if i%4 == 3 {
+			if err := v.stop(ctx, i); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-stop:
 			return nil

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownGroup lets what a shell starts be told to end with it, as a terminal does.
+// ownGroup lets one signal end a shell and what it has started, as a terminal does.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // interrupt is Ctrl-C.

@@ -1,7 +1,6 @@
-// Command newcomer does what README.md says, literally, as somebody who has just
-// heard of the project: in a fresh clone, with a fresh home, block by block. It
-// fails when a step does. What runs until it is told to end is asked for its
-// page and told to end.
+// Command newcomer does what README.md says, literally, as a new user would: in
+// a fresh clone, with a fresh home, block by block. It fails when a step does.
+// A command that serves until a signal is asked for its page, and then gets the signal.
 //
 // With arguments, only the sections with these headings are done.
 package main
@@ -69,7 +68,7 @@ func run(ctx context.Context, sections []string) error {
 	if len(blocks) == 0 {
 		return errors.New("README.md has no commands")
 	}
-	// Whoever follows README has an account at AnyFrame; this is ours.
+	// README assumes an account at AnyFrame; this takes its place.
 	plane := anyframetest.New(anyframetest.WithAgent(7, nil), anyframetest.WithKey("afm_test_newcomer"))
 	if err := plane.Listen("127.0.0.1:0"); err != nil {
 		return err
@@ -133,7 +132,7 @@ func commands(text string) []block {
 	return blocks
 }
 
-// serves is a command that runs until it is told to end.
+// serves matches a command that runs until it gets a signal.
 var serves = regexp.MustCompile(`(?m)^go run \./cmd/relay( demo)?$|^make (demo|run)$`)
 
 type newcomer struct {
@@ -142,7 +141,7 @@ type newcomer struct {
 	key   string
 }
 
-// follow types a block. Where it says afm_…, whoever follows it types a key.
+// follow types a block. Where it says afm_…, it types the key.
 func (n newcomer) follow(ctx context.Context, b block) error {
 	text := strings.ReplaceAll(b.text, "afm_…", n.key)
 	ctx, cancel := context.WithCancel(ctx)

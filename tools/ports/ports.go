@@ -1,5 +1,5 @@
 // Package ports finds addresses for programs that cannot listen on port 0 and
-// say which they got: whoever starts them has to choose.
+// say which they got: their caller has to choose.
 package ports
 
 import (

@@ -94,7 +94,7 @@ func (f Front) start(ctx context.Context, prepare func(context.Context, *Proxy) 
 		if err = prepare(ctx, p); err != nil {
 			return err
 		}
-		return p.run(ctx, f.roots)
+		return p.run(ctx, f.Roots)
 	})
 	if err != nil {
 		return nil, err
@@ -114,9 +114,10 @@ func (f Front) nginx(ctx context.Context, p *Proxy) error {
 	if err := selfSigned(certificate, key); err != nil {
 		return err
 	}
-	var relays strings.Builder
+	var relays, streams strings.Builder
 	for _, addr := range f.Relays {
 		fmt.Fprintf(&relays, "        server %s;\n", addr)
+		fmt.Fprintf(&streams, "        server %s max_fails=0;\n", addr)
 	}
 	var temp strings.Builder
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -128,6 +129,7 @@ func (f Front) nginx(ctx context.Context, p *Proxy) error {
 		old, new string
 	}{
 		{1, "        server 127.0.0.1:8081;\n        server 127.0.0.1:8082;\n", relays.String()},
+		{1, "        server 127.0.0.1:8081 max_fails=0;\n        server 127.0.0.1:8082 max_fails=0;\n", streams.String()},
 		{1, "listen 80;", "listen " + p.plain + ";"},
 		{2, "listen 443 ", "listen " + p.secure + " "},
 		{1, "https://$host$request_uri", "https://$host:" + port(p.secure) + "$request_uri"},
@@ -183,8 +185,9 @@ func (f Front) makeSite() error {
 	return os.WriteFile(filepath.Join(f.site(), "index.html"), []byte("the site\n"), 0o644) //nolint:gosec // so it does this
 }
 
-// roots returns what the proxy's certificate is known by, once it is there.
-func (f Front) roots() ([]byte, error) {
+// Roots returns the certificates, as PEM, by which the proxy of this folder is known,
+// once they are there; before, an error that matches [fs.ErrNotExist].
+func (f Front) Roots() ([]byte, error) {
 	for _, name := range []string{"front.pem", "caddy/pki/authorities/local/root.crt"} {
 		b, err := os.ReadFile(filepath.Join(f.Dir, filepath.FromSlash(name)))
 		if !errors.Is(err, fs.ErrNotExist) {

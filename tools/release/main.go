@@ -3,11 +3,16 @@
 // materials for each, checksums of all, and the notes from CHANGELOG.md.
 //
 //	go run ./tools/release v1.2.3 dist
+//
+// It also writes the licences of what is linked into the program, which are committed:
+//
+//	go run ./tools/release notices
 package main
 
 import (
 	"archive/tar"
 	"archive/zip"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -51,6 +56,13 @@ func main() {
 var versionPattern = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
 func run(ctx context.Context, args []string) error {
+	if slices.Equal(args, []string{"notices"}) {
+		text, err := notices(ctx, ".")
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(noticesFile, text, 0o644) //nolint:gosec // for everyone to read
+	}
 	if len(args) != 2 || !versionPattern.MatchString(args[0]) {
 		return errors.New("want a version such as v1.2.3 and a folder")
 	}
@@ -70,6 +82,9 @@ func run(ctx context.Context, args []string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil { //nolint:gosec // the caller's own choice of folder
 		return err
 	}
+	if err := checkNotices(ctx); err != nil {
+		return err
+	}
 	var made []string
 	for _, p := range platforms {
 		files, err := p.make(ctx, version, dir, when)
@@ -86,6 +101,19 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "NOTES.md"), []byte(notes), 0o600) //nolint:gosec // in that folder
+}
+
+// checkNotices reports whether the committed licences are those of what is linked.
+func checkNotices(ctx context.Context) error {
+	want, err := notices(ctx, ".")
+	if err != nil {
+		return err
+	}
+	got, err := os.ReadFile(noticesFile)
+	if err == nil && !bytes.Equal(got, want) {
+		err = fmt.Errorf("%s is not what is linked: go run ./tools/release notices", noticesFile)
+	}
+	return err
 }
 
 // notesOf returns what the changelog says of a version. A release without it is
@@ -124,7 +152,7 @@ func (p platform) make(ctx context.Context, version, dir string, when time.Time)
 	}
 	defer os.Remove(program)
 	sbom := name + ".cdx.json"
-	if err := goDo(ctx, nil, "run", bill, "bin", "-json", "-licenses=false", "-noserial", "-output", filepath.Join(dir, sbom), program); err != nil {
+	if err := goDo(ctx, nil, "run", bill, "bin", "-json", "-licenses", "-noserial", "-output", filepath.Join(dir, sbom), program); err != nil {
 		return nil, err
 	}
 	archive, pack := name+".tar.gz", tarball
@@ -135,6 +163,7 @@ func (p platform) make(ctx context.Context, version, dir string, when time.Time)
 	for _, f := range beside {
 		files = append(files, entry{f, f, 0o644})
 	}
+	files = append(files, entry{"THIRD-PARTY-NOTICES.txt", noticesFile, 0o644})
 	out, err := os.Create(filepath.Join(dir, archive)) //nolint:gosec // the caller's own choice of folder
 	if err != nil {
 		return nil, err

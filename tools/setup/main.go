@@ -2,6 +2,9 @@
 // compiler for the race detector, Node, Chromium, Firefox, WebKitGTK, nginx,
 // Caddy, Redis, Prometheus, PHP, curl, and the widget's development dependencies. On Debian,
 // as root, it installs what is missing; elsewhere it says which command does.
+//
+// With arguments it installs the npm packages of these folders and nothing else,
+// for which Node is all that must be there.
 package main
 
 import (
@@ -25,7 +28,12 @@ const minNode = 20
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
+	var err error
+	if folders := os.Args[1:]; len(folders) > 0 {
+		err = modules(ctx, folders)
+	} else {
+		err = run(ctx)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "setup:", err)
@@ -44,10 +52,19 @@ func run(ctx context.Context) error {
 	if len(missing) > 0 {
 		return errors.New(advice(missing, found))
 	}
+	return modules(ctx, []string{"web", "clients/js", "clients/others", "examples/react", "examples/vue", "tools/openapi"})
+}
+
+// modules installs the npm packages of each folder.
+func modules(ctx context.Context, folders []string) error {
 	if err := checkNode(ctx); err != nil {
 		return err
 	}
-	return errors.Join(installModules(ctx, "web"), installModules(ctx, "examples/react"))
+	var errs []error
+	for _, folder := range folders {
+		errs = append(errs, installModules(ctx, folder))
+	}
+	return errors.Join(errs...)
 }
 
 // A need is something that a package manager provides.
@@ -64,7 +81,7 @@ const (
 	metrics  need = "Prometheus"
 	php      need = "PHP"
 	http     need = "curl"
-	systemd  need = "systemd" // Debian without it can have it; who cannot, need not
+	systemd  need = "systemd" // Debian without it can install it; other systems need not
 )
 
 // programs are the needs that are there when a program is.
@@ -188,18 +205,18 @@ func checkNode(ctx context.Context) error {
 // installModules installs what the lock file of folder names, unless that has
 // been done. A mark among the modules tells, which goes when they go.
 func installModules(ctx context.Context, folder string) error {
-	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
+	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json")) //nolint:gosec // the caller's own choice of folder
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(lock)
 	want := []byte(hex.EncodeToString(sum[:]) + "\n")
 	mark := filepath.Join(folder, "node_modules", ".installed")
-	if got, err := os.ReadFile(mark); err == nil && bytes.Equal(got, want) {
+	if got, err := os.ReadFile(mark); err == nil && bytes.Equal(got, want) { //nolint:gosec // as above
 		return nil
 	}
 	if err = show(ctx, folder, "npm", "ci", "--no-audit", "--no-fund"); err != nil {
 		return err
 	}
-	return os.WriteFile(mark, want, 0o600) //nolint:gosec // the caller's own choice of folder
+	return os.WriteFile(mark, want, 0o600) //nolint:gosec // as above
 }

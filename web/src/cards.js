@@ -4,7 +4,7 @@
 
 import { cardWords } from "./words.js";
 
-/** @typedef {import("./reduce.js").Item} Item */
+/** @typedef {import("../../clients/js/src/reduce.js").Item} Item */
 
 /**
  * @typedef {object} Kit
@@ -98,7 +98,7 @@ function question(el, first, { h, say, plain, markdown, respond }) {
     form.hidden = settled && (!item.mine || !!chosen);
     if (item.mine !== undefined && !chosen) field.value = item.mine;
     el.classList.toggle("settled", settled);
-    outcome.textContent = !settled ? "" : item.mine !== undefined ? say("answered", { answer: item.mine }) : say(item.elsewhere ? "answeredElsewhere" : "settled");
+    outcome.textContent = !settled ? "" : item.outcome === "stopped" ? say("interrupted") : item.mine !== undefined ? say("answered", { answer: item.mine }) : say(item.elsewhere ? "answeredElsewhere" : "settled");
   };
 }
 
@@ -161,7 +161,7 @@ function approval(el, { text, input, truncated }, { h, say, plain, respond }) {
     for (const b of buttons.children) b.setAttribute("aria-disabled", String(settled));
     el.classList.toggle("settled", settled);
     const said = item.mine ?? item.outcome ?? "";
-    outcome.textContent = !settled ? "" : /appro|allow/.test(said) ? say("approved") : /den|reject|refus/.test(said) ? say("denied") : say(item.elsewhere ? "decidedElsewhere" : "decided");
+    outcome.textContent = !settled ? "" : said === "stopped" ? say("interrupted") : /appro|allow/.test(said) ? say("approved") : /den|reject|refus/.test(said) ? say("denied") : say(item.elsewhere ? "decidedElsewhere" : "decided");
   };
 }
 

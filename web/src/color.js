@@ -1,6 +1,6 @@
 // @ts-check
 // Contrast that holds for whatever accent an owner picks (WCAG 2.2, 1.4.3).
-import { doc } from "./doc.js";
+import { doc } from "../../clients/js/src/doc.js";
 
 /** @typedef {[number, number, number]} RGB 0 to 255 each */
 

@@ -18,6 +18,7 @@ export class Composer {
    * @param {(text: string, files: Attached[]) => void} to.onSend
    * @param {(text: string) => void} to.onDraft
    * @param {(files: Iterable<File>) => void} to.onFiles
+   * @param {() => void} to.onStop
    */
   constructor(to) {
     this.to = to;
@@ -28,6 +29,7 @@ export class Composer {
       autocomplete: "off",
       dir: "auto",
       "aria-label": say("composer"),
+      "aria-describedby": "notice",
       placeholder: say("placeholder"),
       onkeydown: (/** @type {KeyboardEvent} */ e) => this.#key(e),
       oninput: () => this.#changed(),
@@ -45,7 +47,8 @@ export class Composer {
     this.attach = h("button", { type: "button", class: "icon", part: "attach", hidden: true, "aria-label": say("attach"), title: say("attach"), onclick: () => input.click() }, icon("attach"));
     this.chips = h("div", { class: "files chips" });
     this.button = h("button", { type: "submit", class: "send", part: "send", "aria-label": say("send"), title: say("send") }, icon("send"));
-    this.el = h("form", { class: "composer", part: "composer", onsubmit: (/** @type {Event} */ e) => this.#submit(e) }, this.chips, this.attach, input, this.field, this.button);
+    this.stop = h("button", { type: "button", class: "icon", part: "stop", hidden: true, onclick: () => to.onStop() }, icon("stop"));
+    this.el = h("form", { class: "composer", part: "composer", onsubmit: (/** @type {Event} */ e) => this.#submit(e) }, this.chips, this.attach, input, this.field, this.stop, this.button);
     // A click beside the field means the field.
     this.el.addEventListener("mousedown", (e) => {
       if (e.target !== this.el) return;
@@ -77,6 +80,20 @@ export class Composer {
     if (field.scrollHeight) field.style.height = `${Math.min(field.scrollHeight, maxHeight)}px`;
     field.style.overflowY = field.scrollHeight > maxHeight ? "auto" : "hidden";
     this.el.classList.toggle("empty", !field.value.trim() && !this.files.length);
+  }
+
+  /**
+   * Shows what can be stopped: nothing, something, or what is to stop already.
+   * @param {boolean} runs @param {boolean} stopping
+   */
+  running(runs, stopping) {
+    const label = say(stopping ? "stopping" : "stop");
+    if (this.stop.title !== label) {
+      this.stop.title = this.stop.ariaLabel = label;
+      this.stop.ariaDisabled = String(stopping);
+    }
+    this.stop.hidden = !runs;
+    this.el.classList.toggle("runs", runs);
   }
 
   #changed() {

@@ -1,8 +1,8 @@
 // @ts-check
 // Attachments: choosing, keeping, encoding and sending files. The panel loads
 // this with a visitor's first file and lends it what it has.
-import { doc } from "./doc.js";
-import { Native } from "./native.js";
+import { doc } from "../../clients/js/src/doc.js";
+import { Native } from "../../clients/js/src/native.js";
 import { fileWords } from "./words.js";
 
 /** Loads what reads a text in another encoding. @returns {Promise<typeof import("./encoding.js")>} */
@@ -50,7 +50,7 @@ sheet.replaceSync(`
 /**
  * Attaches files that may be sent; returns what is wrong with the others.
  * @param {Iterable<File>} files
- * @param {import("./client.js").Limits} limits
+ * @param {import("../../clients/js/src/client.js").Limits} limits
  * @param {Kit} kit
  */
 export async function attach(files, limits, kit) {
@@ -97,7 +97,7 @@ export async function show(files, { composer, h, icon, say, teach, plain, short 
  * Sorts out which files may be sent, by the relay's limits.
  * @param {Iterable<File>} files
  * @param {number} have how many there are already
- * @param {import("./client.js").Limits} limits
+ * @param {import("../../clients/js/src/client.js").Limits} limits
  */
 export async function choose(files, have, { max_attachments: most = 0, max_attachment: largest = 0, attachment_types: types = [] }) {
   /** @type {Attached[]} */

@@ -16,18 +16,24 @@ export class Frame {
    * @param {() => void} acts.ask whether to start a new conversation
    * @param {() => void} acts.retryNow
    * @param {() => void} acts.jump
+   * @param {() => void} acts.more opens the menu
    */
   constructor(mode, parts, acts) {
     const popup = mode === "popup";
     this.title = h("h2", { id: "title" });
     this.dot = h("span", { class: "dot", "aria-hidden": "true" });
     this.fresh = iconButton("fresh", "new", say("fresh"), acts.ask);
+    this.more = iconButton("more", "menu", say("more"), acts.more);
+    this.more.ariaHasPopup = "true";
     const shut = popup ? iconButton("close", "close", say("close"), acts.close) : null;
-    const head = h("div", { class: "head", part: "header" }, this.dot, this.title, this.fresh, shut);
+    const head = h("div", { class: "head", part: "header" }, this.dot, this.title, this.fresh, this.more, shut);
 
     this.bannerText = h("span");
     this.retry = h("button", { class: "link", onclick: acts.retryNow }, say("retryNow"));
     this.banner = h("div", { class: "banner", part: "banner", hidden: true }, this.bannerText, this.retry);
+
+    this.told = h("div", { class: "told", part: "banner", dir: "auto", hidden: true });
+    this.notice = h("p", { class: "notice", part: "notice", id: "notice", hidden: true });
 
     this.errorText = h("span");
     const ok = h("button", { class: "link", onclick: () => this.complain("") }, say("ok"));
@@ -36,16 +42,51 @@ export class Frame {
     this.confirm = h("div", { class: "confirm", role: "group", "aria-labelledby": "ask", hidden: true });
 
     this.jump = h("button", { class: "jump", part: "jump", hidden: true, onclick: acts.jump }, icon("down"), say("jump"));
-    const dock = h("div", { class: "dock" }, this.jump, parts.composer);
+    const dock = h("div", { class: "dock" }, this.jump, parts.composer, this.notice);
 
     // An empty title keeps the element's own from popping up over everything.
     const attrs = { class: `shell ${mode}`, part: "panel", role: popup ? "dialog" : "region", "aria-labelledby": "title", title: "", hidden: popup };
-    this.root = h("div", attrs, head, this.banner, parts.log, this.error, this.confirm, dock, ...parts.regions);
+    this.root = h("div", attrs, head, this.banner, this.told, parts.log, this.error, this.confirm, dock, ...parts.regions);
   }
 
-  unask() {
-    this.confirm.hidden = true;
-    this.fresh.focus();
+  /** Takes away what lies over the conversation, if something does. @type {(() => void)|null} */
+  layer = null;
+
+  /** Puts a layer over the conversation instead of the one that is there. @param {() => void} close */
+  cover(close) {
+    this.layer?.();
+    this.layer = close;
+  }
+
+  /**
+   * Asks above the composer.
+   * @param {string} style a class
+   * @param {() => void} no called when the question goes without an answer
+   * @param {...Node} nodes
+   * @returns {() => void} takes the question away
+   */
+  question(style, no, ...nodes) {
+    const close = () => {
+      this.confirm.hidden = true;
+      this.layer = null;
+    };
+    this.cover(() => {
+      close();
+      no();
+    });
+    this.confirm.className = `confirm ${style}`;
+    this.confirm.replaceChildren(...nodes);
+    this.confirm.hidden = false;
+    return close;
+  }
+
+  /** Shows what the operator wants said below the composer. @param {import("../../clients/js/src/client.js").Introduction["notice"]} notice */
+  note(notice) {
+    const { privacy_url: url = null } = notice ?? {};
+    const words = notice ? (notice.text ?? say("notice")) : "";
+    const privacy = url && h("a", { class: "link", href: url, target: "_blank", rel: "noopener" }, say("privacy"));
+    this.notice.replaceChildren(words, words && url ? " " : "", privacy || "");
+    this.notice.hidden = !words && !url;
   }
 
   /** @param {string} text "" takes the last complaint away */

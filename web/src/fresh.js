@@ -3,29 +3,31 @@
 // when a visitor asks for a new one.
 import { freshWords } from "./words.js";
 
+/** @typedef {import("./strings.js").Word} Word */
+
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
-.confirm{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}
-.confirm p{margin:0 0 10px}
+.sure{background:var(--soft);color:var(--text);border-top:1px solid var(--line);padding:12px 18px}
+.sure p{margin:0 0 10px}
 `);
 
 /**
  * Asks; the answer that changes nothing has the focus.
- * @param {HTMLElement} place
+ * @param {import("./frame.js").Frame} frame
  * @param {Pick<import("./files.js").Kit, "h"|"say"|"teach">} kit
  * @param {() => void} yes
- * @param {() => void} no
+ * @param {HTMLElement} from what gets the focus back
+ * @param {{ask: Word, yes: Word}} [words] of another question
  */
-export function ask(place, { h, say, teach }, yes, no) {
+export function ask(frame, { h, say, teach }, yes, from, words = { ask: "freshAsk", yes: "freshYes" }) {
   teach(freshWords);
-  const root = place.getRootNode();
+  const root = frame.root.getRootNode();
   if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
-  const keep = h("button", { class: "small", onclick: no }, say("cancel"));
+  const keep = h("button", { class: "small", onclick: () => frame.layer?.() }, say("cancel"));
   const end = h("button", { class: "small strong", onclick: () => {
-    place.hidden = true;
+    close();
     yes();
-  } }, say("freshYes"));
-  place.replaceChildren(h("p", { id: "ask" }, say("freshAsk")), h("div", { class: "decide" }, end, keep));
-  place.hidden = false;
+  } }, say(words.yes));
+  const close = frame.question("sure", () => from.focus(), h("p", { id: "ask" }, say(words.ask)), h("div", { class: "decide" }, end, keep));
   keep.focus();
 }

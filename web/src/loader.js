@@ -4,7 +4,7 @@
 // A second relay on the page defines <relay-chat-2>, a third <relay-chat-3>;
 // the global RelayChat is the first one's.
 
-import { doc } from "./doc.js";
+import { doc } from "../../clients/js/src/doc.js";
 
 /** @typedef {import("./mount.js").Controller} Controller */
 
@@ -13,7 +13,7 @@ import { doc } from "./doc.js";
 const config = { __proto__: null, .../** @type {any} */ ("__RELAY_CONFIG__") };
 
 const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound icon avatar strings label width height".split(" ");
-const methods = "open close toggle send setDraft newConversation identify logout update on off destroy".split(" ");
+const methods = "open close toggle send setDraft setContext newConversation identify logout update on off destroy".split(" ");
 
 // A module, a bundle or a script in a shadow root does not know its tag. Then the
 // relay is where it says that it is, else where the engine says that we are from.
@@ -155,7 +155,7 @@ class RelayChatElement extends HTMLElement {
     svg.append(bubble);
     button.append(svg);
     root.append(button);
-    // Whoever comes near will probably open it.
+    // A visitor whose pointer or focus reaches the button will probably open it.
     button.onpointerenter = button.onfocus = () => this.#fetch().catch(() => failures++);
     const toggle = () => this.act("toggle", []);
     button.onclick = toggle;
@@ -236,12 +236,12 @@ class RelayChatElement extends HTMLElement {
 
   /** @param {string} name @param {any} detail @param {boolean} [cancelable] @returns {boolean} false when cancelled */
   emit(name, detail, cancelable) {
-    for (const fn of listeners[name] ?? []) queueMicrotask(() => fn(detail)); // what they throw is theirs
+    for (const fn of listeners[name] ?? []) queueMicrotask(() => fn(detail)); // their exceptions must not stop the widget
     return this.dispatchEvent(new CustomEvent("relay-chat:" + name, { detail, bubbles: true, composed: true, cancelable }));
   }
 }
 
-/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] who is meant, if somebody is @returns {any} */
+/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] the one that is meant, if any @returns {any} */
 function run(name, args, el) {
   if (name === "on" || name === "off") {
     const [event, fn] = args;

@@ -30,7 +30,7 @@ test("bombs are defused: however they nest, the tree stays shallow", () => {
 test("eight times the text is at most eight times the work, whatever it is", async () => {
   const counts = async () => (await inspector.post("Profiler.takePreciseCoverage")).result;
   const cost = async (text) => {
-    await counts(); // begins anew
+    await counts(); // starts counting again
     parse(text);
     const ours = (await counts()).filter((file) => file.url.includes("/web/src/"));
     return ours.flatMap((file) => file.functions).flatMap((f) => f.ranges).reduce((sum, range) => sum + range.count, 0);

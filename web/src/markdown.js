@@ -5,7 +5,7 @@
 import { parseBlocks } from "./markdown-blocks.js";
 import { inline } from "./markdown-inline.js";
 import { plain } from "./plain.js";
-import { doc } from "./doc.js";
+import { doc } from "../../clients/js/src/doc.js";
 
 /** @typedef {import("./markdown-inline.js").Node} Node */
 /** @typedef {import("./markdown-inline.js").Branch} Branch */

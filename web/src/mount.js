@@ -1,7 +1,7 @@
 // @ts-check
 // What the loader loads: it puts the panel into the element, in the right
 // language, and takes it away again.
-import { doc } from "./doc.js";
+import { doc } from "../../clients/js/src/doc.js";
 import { Panel } from "./panel.js";
 import { learn } from "./strings.js";
 

@@ -4,8 +4,8 @@
 import { markdownPart } from "./part.js";
 import { reason, say } from "./strings.js";
 
-/** @typedef {import("./reduce.js").View} View */
-/** @typedef {import("./reduce.js").RelayEvent} RelayEvent */
+/** @typedef {import("../../clients/js/src/reduce.js").View} View */
+/** @typedef {import("../../clients/js/src/reduce.js").RelayEvent} RelayEvent */
 
 export class News {
   /** @type {Set<string>} */
@@ -55,11 +55,24 @@ export class News {
         this.announcer.warn(last?.text ?? "");
         this.emit("error", { code: event.data.code, message: last?.text ?? "" });
         return false;
+      case "stopping":
+        if (event.data.on) this.announcer.say(say("stopping"));
+        return false;
+      case "notice":
+        this.announcer.say(now.banner ?? "");
+        this.emit("notice", { text: now.banner });
+        return false;
+      case "feedback":
+        this.emit("feedback", event.data);
+        return false;
       case "skipped":
         this.announcer.warn(reason({ code: "event_skipped", detail: "" }));
         return false;
       case "pending":
-        if (event.data.state === "failed") this.announcer.warn(say("notSent"));
+        if (event.data.state === "failed") {
+          const why = event.data.code !== "unreachable" && reason(event.data);
+          this.announcer.warn(why ? say("notSentWhy", { why }) : say("notSent"));
+        }
         return false;
       default:
         return false;
@@ -69,7 +82,8 @@ export class News {
   /** @param {View} now @param {RelayEvent} event */
   #ended(now, event) {
     const last = now.items.at(-1);
-    if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
+    if (last?.text === "stopped" && last.kind === "end") this.announcer.say(say("interrupted"));
+    else if (last?.kind === "end") this.announcer.warn(say(last.text === "failed" ? "failed" : "interrupted"));
     const text = answer(now);
     if (text) {
       this.#read(text);
@@ -79,7 +93,7 @@ export class News {
     return text !== "";
   }
 
-  /** Reads an agent's words aloud, without their markup if that can be had. @param {string} text */
+  /** Announces an agent's words, without their markup if the parser can be loaded. @param {string} text */
   #read(text) {
     void markdownPart().then((m) => m.spoken(text), () => text).then((words) => this.announcer.say(words));
   }

@@ -3,7 +3,10 @@
 const guide = /** @type {HTMLDetailsElement} */ (document.getElementById("guide"));
 const narrow = matchMedia("(max-width: 860px)");
 
-/** On a phone the guide would stand in the chat's way; elsewhere it stays. */
+/**
+ * On a phone the guide would stand in the chat's way; elsewhere it stays. The page comes
+ * with it closed: closed later, it would move the chat, while opened it moves nothing.
+ */
 function fit() {
   guide.open = !narrow.matches;
 }

@@ -5,9 +5,10 @@ import { h, icon } from "./h.js";
 import { markdownPart, part } from "./part.js";
 import { plain, short } from "./plain.js";
 import { locale, reason, say, teach } from "./strings.js";
+import { stamp } from "./times.js";
 
-/** @typedef {import("./reduce.js").Item} Item */
-/** @typedef {import("./reduce.js").Pending} Pending */
+/** @typedef {import("../../clients/js/src/reduce.js").Item} Item */
+/** @typedef {import("../../clients/js/src/reduce.js").Pending} Pending */
 
 /**
  * What a visitor can do in the transcript.
@@ -18,6 +19,8 @@ import { locale, reason, say, teach } from "./strings.js";
  * @property {(turn: Pending) => void} edit
  * @property {(turn: Pending) => void} discard
  * @property {() => void} again
+ * @property {() => boolean} rates whether answers may be rated
+ * @property {(turn: string, rating: "up"|"down"|null, place: HTMLElement) => void} rate
  * @property {() => void} renew updates every row once more
  * @property {() => string} name the agent's
  * @property {(key: string) => string} time when an item was said, "" if that is not known
@@ -89,12 +92,23 @@ function agentRow(acts) {
   let shown = 0;
   const copy = h("button", { class: "copy", "aria-label": say("copyMessage"), onclick: () => acts.copy(copy, said, text) }, say("copy"));
   const time = h("span");
-  const tools = h("div", { class: "tools" }, copy, time);
+  /** @type {Item|undefined} */
+  let now;
+  const thumbs = /** @type {const} */ (["up", "down"]).map((rating) => {
+    const label = say(rating === "up" ? "good" : "poor");
+    return h("button", { class: "thumb", part: "rate", "aria-label": label, title: label, hidden: true, onclick: () => now?.answers && acts.rate(now.answers, now.rating === rating ? null : rating, tools) }, icon(rating === "up" ? "up" : "poor"));
+  });
+  const tools = h("div", { class: "tools" }, copy, ...thumbs, time);
   const el = h("article", { "data-role": "agent", class: "msg agent", part: "message message-agent", "aria-label": acts.name() }, text, tools);
   return {
     el,
     update(/** @type {Item} */ item, late) {
       said = item.text;
+      now = item;
+      thumbs.forEach((thumb, down) => {
+        thumb.hidden = !item.answers || !acts.rates();
+        thumb.ariaPressed = String(item.rating === (down ? "down" : "up"));
+      });
       time.textContent = acts.time(item.key);
       text.classList.toggle("raw", !words);
       if (!words) {
@@ -135,6 +149,7 @@ function userRow(acts) {
   const words = () => {
     if (pending?.state !== "waiting") return "";
     const s = Math.max(1, Math.ceil((pending.until - Date.now()) / 1000));
+    if (pending.code === "paused") return say("downWhy", { why: pending.detail, s });
     return say(pending.code === "session_booting" ? "waitBooting" : pending.code === "rate_limited" ? "waitRate" : "waitOther", { s });
   };
   const line = h("span");
@@ -150,8 +165,11 @@ function userRow(acts) {
       if (p?.state === "failed") {
         // A proxy that refuses a large body often closes the connection, or its answer can't be read from another origin.
         const why = reason(p.code !== "unreachable" ? p : { code: p.attachments.length ? "upload_failed" : "", detail: "" });
-        line.textContent = p.code === "files_lost" ? say("filesLost") : why ? say("notSentWhy", { why }) : say("notSent");
+        line.textContent = p.until > Date.now() + 60_000 ? say("later", { why, when: stamp(p.until / 1000, 0) }) : p.code === "files_lost" ? say("filesLost") : why ? say("notSentWhy", { why }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
+      } else if (p?.state === "stopped") {
+        line.textContent = say("unsent");
+        meta.replaceChildren(line, link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
       } else if (p?.state === "waiting") {
         line.textContent = words();
         meta.replaceChildren(line, link(say("retryNow"), acts.retryNow));

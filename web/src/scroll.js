@@ -36,7 +36,7 @@ export class Follow {
 
   /** Goes to the end if it is followed. */
   keep() {
-    const { scrollHeight } = this.log; // lays out, which belongs to the time of who asks
+    const { scrollHeight } = this.log; // lays out, which belongs to the caller's time
     if (this.stuck) this.log.scrollTop = scrollHeight;
   }
 

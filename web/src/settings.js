@@ -1,12 +1,12 @@
 // @ts-check
 // The settings of an element, as its owner wrote them.
-import { parse, write } from "./native.js";
+import { parse, write } from "../../clients/js/src/native.js";
 
 /** @type {Set<string>} settings that were wondered about */
 const wondered = new Set();
 
 /**
- * Names settings that nobody knows, each once: a typing mistake is silent else.
+ * Names unknown settings, each once: a typing mistake would be silent otherwise.
  * @param {HTMLElement} el
  */
 export function wonder(el) {

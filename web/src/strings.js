@@ -47,10 +47,19 @@ export const en = {
   ok: "OK",
   actionFailed: "That did not work: {why}",
   attach: "Attach files",
+  stop: "Stop",
+  stopping: "Stopping…",
+  unsent: "Stopped before it was sent.",
+  later: "{why} It goes on: {when}",
+  more: "More",
+  notice: "You are talking to an AI. It may be wrong.",
+  privacy: "Privacy",
+  good: "Good answer",
+  poor: "Poor answer",
   filesLost: "The attachments are gone. Please attach them again.",
 };
 
-/** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords & typeof import("./words.js").troubleWords & typeof import("./words.js").freshWords} Words */
+/** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords & typeof import("./words.js").troubleWords & typeof import("./words.js").freshWords & typeof import("./words.js").consentWords & typeof import("./words.js").rateWords & typeof import("./words.js").menuWords} Words */
 /** @typedef {keyof Words} Word */
 /** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each form of {n} */
 
@@ -108,7 +117,7 @@ async function choose(tags) {
       locale = now;
       return;
     } catch {
-      // No language, or its pack can't be had: the next will do.
+      // No language, or its pack cannot be loaded: try the next.
     }
   }
 }

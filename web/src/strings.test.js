@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { en, reason, say } from "./strings.js";
-import { cardWords, fileWords, freshWords, troubleWords } from "./words.js";
+import { cardWords, consentWords, fileWords, freshWords, menuWords, rateWords, troubleWords } from "./words.js";
 
-const english = { ...en, ...cardWords, ...fileWords, ...troubleWords, ...freshWords };
+const english = { ...en, ...cardWords, ...fileWords, ...troubleWords, ...freshWords, ...consentWords, ...rateWords, ...menuWords };
 
 const blanks = (phrase) => [...new Set((typeof phrase === "string" ? phrase : phrase.other).match(/\{\w+\}/g) ?? [])].sort();
 const packs = await Promise.all(

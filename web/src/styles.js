@@ -8,7 +8,7 @@
 //
 //   launcher panel header new close banner log greeting starter status
 //   message message-user message-agent message-text code tool card question
-//   approval note error jump composer input send
+//   approval note error jump composer input send stop notice menu rate
 //
 // These names stay; classes do not. The backslashes keep the ends of lines out
 // of the bundle.
@@ -47,7 +47,7 @@ button{all:unset;box-sizing:border-box;cursor:pointer;-webkit-tap-highlight-colo
 .icon svg,.send svg{width:19px;height:19px}\
 .page .head{border-bottom-color:transparent}\
 \
-.banner,.confirm,.error{flex:none;font-size:.9em;padding:9px 18px;background:light-dark(#fff6e0,#3a3220);color:light-dark(#5c4300,#f4dfae);animation:in .2s}\
+.banner,.told,.confirm,.error{flex:none;font-size:.9em;padding:9px 18px;background:light-dark(#fff6e0,#3a3220);color:light-dark(#5c4300,#f4dfae);animation:in .2s}\
 .banner.bad,.error{background:light-dark(#fdeceb,#40211f);color:light-dark(#8c1d18,#ffc9c4)}\
 .banner,.error,.meta{display:flex;flex-wrap:wrap;gap:2px 10px}\
 .meta{justify-content:flex-end}\
@@ -109,8 +109,8 @@ code,pre{font-family:ui-monospace,Menlo,monospace;font-size:.88em}\
 .text .math{display:block;padding:8px 12px;overflow-x:auto;white-space:pre}\
 .code{border:1px solid var(--line);border-radius:12px;overflow:hidden;background:var(--soft)}\
 .bar{display:flex;justify-content:space-between;align-items:center;padding-block:4px;padding-inline:14px 6px;font-size:.8em;color:var(--muted);min-height:32px}\
-.copy{padding:4px 9px;border-radius:7px;font-weight:500}\
-.copy:hover{background:var(--line);color:var(--text)}\
+.copy,.thumb{padding:4px 9px;border-radius:7px;font-weight:500}\
+.copy:hover,.thumb:hover{background:var(--line);color:var(--text)}\
 .code pre{margin:0;padding:2px 14px 13px;overflow-x:auto;white-space:pre;tab-size:4;line-height:1.5;scrollbar-width:thin;overflow-wrap:normal}\
 .code pre code{font-size:1em}\
 .table{overflow-x:auto;border:1px solid var(--line);border-radius:12px;scrollbar-width:thin;max-width:100%;width:fit-content}\
@@ -145,6 +145,14 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}\
 .composer textarea{all:unset;box-sizing:border-box;flex:1;min-width:0;font:inherit;font-size:max(16px,1em);line-height:1.45;padding:5px 0 6px;max-height:180px;white-space:pre-wrap;overflow-wrap:anywhere;scrollbar-width:thin;unicode-bidi:plaintext;text-align:start}\
 .shell ::placeholder{color:var(--muted);opacity:1}\
 .send{background:var(--accent);color:var(--ink);transition:.15s}\
+.composer .icon[part=stop]{margin:0;background:var(--soft);color:var(--text)}\
+[part=stop] path{fill:currentColor}[part=stop][aria-disabled=true]{opacity:.5;cursor:default}\
+.runs.empty .send{display:none}\
+.notice{margin:7px 4px 0;font-size:.8em;line-height:1.4;color:var(--muted);text-align:center;text-wrap:balance}\
+.notice .link{color:inherit}\
+.told.told{background:var(--soft);color:inherit;white-space:pre-line}\
+.thumb{display:grid;place-items:center}.thumb svg{width:15px;height:15px}.thumb[aria-pressed=true]{color:var(--link)}.thumb[aria-pressed=true] path{fill:color-mix(in oklab,currentColor 30%,transparent)}\
+[part=menu] svg{stroke-width:3}\
 .empty .send{background:var(--soft);color:var(--muted)}\
 \
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}\

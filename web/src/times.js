@@ -1,7 +1,7 @@
 // @ts-check
 // When things were said. The relay's events carry no times, so these are when
 // this browser saw them; what it did not see happen has none.
-import { parse, write } from "./native.js";
+import { parse, write } from "../../clients/js/src/native.js";
 import { locale } from "./strings.js";
 
 /** Messages that are this far apart, in s, have the time between them. */
@@ -13,7 +13,7 @@ export class Times {
   /** @type {Map<string, number>} s since 1970, by the key of an item */
   #times;
 
-  /** @param {import("./storage.js").Storage} storage */
+  /** @param {import("../../clients/js/src/storage.js").Storage} storage */
   constructor(storage) {
     this.storage = storage;
     try {
@@ -21,7 +21,7 @@ export class Times {
     } catch {
       this.#times = new Map();
     }
-    setTimeout(clock, 300, 0); // a browser's first takes long, and the first message shall not wait for it
+    setTimeout(clock, 300, 0); // a browser's first takes long, and the first message must not wait for it
   }
 
   /** Notes that something is said now. @param {string} key */
@@ -45,7 +45,7 @@ export class Times {
 /**
  * Says when something began, if that was long after what came before it.
  * @param {number} at s since 1970
- * @param {number|undefined} before
+ * @param {number|undefined} before 0: nothing did
  */
 export function stamp(at, before) {
   const date = new Date(at * 1000);

@@ -1,17 +1,17 @@
 // @ts-check
 // The view as rows. Rows are kept by key: what did not change is not touched.
 import { h } from "./h.js";
-import { isHidden } from "./doc.js";
+import { isHidden } from "../../clients/js/src/doc.js";
 import { row } from "./rows.js";
 import { say } from "./strings.js";
 import { stamp } from "./times.js";
 
 /** @typedef {import("./rows.js").Row} Row */
-/** @typedef {import("./reduce.js").View} View */
+/** @typedef {import("../../clients/js/src/reduce.js").View} View */
 
 /** What is built at once, in ms; laying it out takes about twice as long. */
 const budget = 4;
-/** The same where nobody looks: above what is on the screen already. */
+/** The same outside the view: above what is on the screen already. */
 const above = 30;
 
 export class Transcript {
@@ -137,6 +137,7 @@ function stampRow() {
 export function statusOf(view) {
   const under = view.pending.some((p) => p.state === "sent" || p.state === "sending" || (p.state === "waiting" && p.code === "session_booting"));
   if (!view.busy && !under) return null;
+  if ([...view.items, ...view.pending].some((i) => i.stopping)) return say("stopping");
   if (view.status === "booting") return say("waking");
   const last = view.items.at(-1);
   if (!under && last && (last.open || (last.outcome === null && last.mine === undefined))) return null;

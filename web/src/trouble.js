@@ -1,7 +1,7 @@
 // @ts-check
 // Why the relay can't be asked, found out when it can't. Browsers tell scripts
 // only that a request failed.
-import { doc } from "./doc.js";
+import { doc } from "../../clients/js/src/doc.js";
 import { troubleWords } from "./words.js";
 
 /** How long each question may take, in ms. */
@@ -17,6 +17,7 @@ const patience = 10_000;
  */
 export async function examine({ code, status }, base, own, { say, teach }) {
   const { origin } = self; // "null" in a sandboxed frame, whatever its address
+  if (status && code !== "origin_not_allowed" && code !== "http_403") return {}; // the relay says it well
   if (status === 0) {
     const found = new URL(base).origin === origin ? null : await diagnose(base, own);
     if (!found) return {};

@@ -48,3 +48,27 @@ export const freshWords = {
   freshYes: "Start new",
   cancel: "Keep this one",
 };
+
+export const consentWords = {
+  consent: "Before you begin",
+  agree: "Agree and send",
+  notNow: "Not now",
+};
+
+export const rateWords = {
+  comment: "What was good or wrong? (optional)",
+  rateSend: "Send comment",
+  thanks: "Thank you.",
+};
+
+export const menuWords = {
+  earlier: "Earlier conversations",
+  download: "Download my conversations",
+  erase: "Delete this conversation",
+  eraseAsk: "Delete this conversation? It can't be had back.",
+  eraseYes: "Delete",
+  erased: "The conversation is being deleted.",
+  noEarlier: "There are no earlier conversations.",
+  untitled: "Without words",
+  back: "Back",
+};

@@ -118,7 +118,7 @@ test("what goes wrong is announced at once, and only once however long it lasts"
   const reader = await listen(page);
   relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 413, "message_too_large"), true);
   await say(page, "hello");
-  await reader.hears("alert: Not sent.");
+  await reader.hears("alert: Not sent: Refused: message_too_large.");
   relay.fault = (req, res, path) => path.startsWith("/v1/") && (problem(res, 503, "upstream_unavailable", 30), true);
   relay.cut(relay.only);
   const banner = page.locator("relay-chat .banner");

@@ -87,7 +87,7 @@ everywhere("what a frame on another site stores is not what the site itself has"
   await page.shows(answered);
   const outer = await site(`<iframe src="${own.url}" width="600" height="700"></iframe>`);
   await visit(outer.url.replace("127.0.0.1", "localhost"));
-  await eventually(() => assert.equal(relay.visitors.size, 2, "it is somebody else there"));
+  await eventually(() => assert.equal(relay.visitors.size, 2, "it is another visitor there"));
   assert.deepEqual([...relay.visitors.values()].map((v) => v.events.filter((e) => e.type === "user").length), [1, 0]);
 });
 

@@ -33,6 +33,11 @@ export class FakeRelay {
     relay.emit(v, "turn_end", { reason: "done" });
   };
   settings = {};
+  /** What its introduction says besides: notice, feedback. */
+  says = {};
+  consent = null; // {version, text} that visitors agree to before the first message
+  /** Earlier conversations by epoch: their title and events. @type {Record<number, {title: string, events: any[]}>} */
+  past = {};
   refuses = false; // whether the origins of websites are on its list
   varies = true; // whether the stream says that no two requests for it are alike
   policy = strictPolicy; // of its page
@@ -89,7 +94,7 @@ export class FakeRelay {
     if (foreign && this.refuses && path.startsWith("/v1/")) return problem(res, 403, "origin_not_allowed");
     if (foreign) {
       res.setHeader("access-control-allow-origin", req.headers.origin);
-      res.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key, last-event-id, traceparent");
+      res.setHeader("access-control-allow-headers", "authorization, content-type, idempotency-key, last-event-id, relay-challenge, traceparent");
       res.setHeader("access-control-allow-methods", "GET, POST, DELETE");
       res.setHeader("access-control-expose-headers", "Retry-After");
       res.setHeader("vary", "Origin");
@@ -103,10 +108,35 @@ export class FakeRelay {
     res.setHeader("cache-control", "no-store");
     const route = `${req.method} ${path}`;
     const token = /^Bearer (.+)$/i.exec(req.headers.authorization ?? "")?.[1] ?? /relay_visitor=([^;]+)/.exec(req.headers.cookie ?? "")?.[1] ?? "";
-    if (route === "POST /v1/visitor") return this.introduce(res, token, !!foreign);
+    if (route === "POST /v1/visitor") return this.introduce(res, token, !!foreign, body ? JSON.parse(body) : {});
     const v = this.visitors.get(token);
     if (!v) return problem(res, 401, "visitor_unknown");
+    const stop = /^POST \/v1\/turns\/([^/]+)\/stop$/.exec(route)?.[1];
+    if (stop) return this.stopTurn(res, v, stop);
+    const erased = /^DELETE \/v1\/conversations\/(\d+)$/.exec(route)?.[1];
+    if (erased) {
+      delete this.past[erased];
+      if (Number(erased) === v.epoch) this.status(v, "ended");
+      return json(res, 202, { erasure: "e1" });
+    }
     switch (route) {
+      case "POST /v1/feedback": {
+        const { turn, rating, comment } = JSON.parse(body);
+        v.comments = [...(v.comments ?? []), comment];
+        json(res, 202, {});
+        return this.emit(v, "feedback", { turn, rating }, false);
+      }
+      case "GET /v1/conversations": {
+        const at = new Date().toISOString();
+        const row = (epoch, title, current) => ({ epoch, title, started_at: at, last_active_at: at, current });
+        return json(res, 200, { conversations: [row(v.epoch, "now", true), ...Object.entries(this.past).map(([epoch, { title }]) => row(Number(epoch), title, false))] });
+      }
+      case "GET /v1/transcript": {
+        const then = this.past[url.searchParams.get("epoch")];
+        return then ? json(res, 200, { events: then.events, next_since: null }) : problem(res, 404, "not_found");
+      }
+      case "GET /v1/export":
+        return json(res, 200, { conversations: [] }, { "content-disposition": 'attachment; filename="conversations.json"' });
       case "GET /v1/events":
         return this.stream(req, res, v);
       case "POST /v1/messages":
@@ -132,7 +162,16 @@ export class FakeRelay {
     }
   }
 
-  introduce(res, token, foreign) {
+  /** Ends a turn that runs; one that it never got is unknown. */
+  stopTurn(res, v, turn) {
+    if (!v.turns.has(turn)) return problem(res, 404, "turn_unknown");
+    json(res, 202, {});
+    if (!v.busy) return;
+    this.emit(v, "turn_end", { reason: "stopped", code: null, turn });
+    this.status(v, "sleeping");
+  }
+
+  introduce(res, token, foreign, { consent } = {}) {
     let v = this.visitors.get(token);
     if (!v) {
       token = randomBytes(32).toString("base64url");
@@ -140,8 +179,11 @@ export class FakeRelay {
       this.visitors.set(token, v);
       if (!foreign) res.setHeader("set-cookie", `relay_visitor=${token}; HttpOnly; SameSite=Lax; Path=${this.base || "/"}`);
     }
+    if (consent && consent === this.consent?.version) v.agreed = new Date().toISOString();
     const last = v.events.findLast((e) => e.id)?.id ?? null;
     json(res, 200, {
+      ...this.says,
+      ...(this.consent ? { consent: { ...this.consent, given_at: v.agreed ?? null } } : {}),
       token: foreign ? token : null,
       expires_at: new Date(Date.now() + 864e5).toISOString(),
       session: { status: v.status, epoch: v.epoch, agent_busy: v.busy, last_event_id: last },
@@ -167,6 +209,7 @@ export class FakeRelay {
 
   message(req, res, v, { text, attachments = [] }) {
     const key = req.headers["idempotency-key"];
+    if (this.consent && !v.agreed) return problem(res, 403, "consent_required");
     const known = v.turns.get(key);
     if (known) return json(res, 202, known);
     if (v.epoch === 0 || v.status === "ended") {

@@ -10,7 +10,7 @@ import { chromium } from "playwright-core";
 
 const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-/** @param {any} [more] what playwright shall do besides */
+/** @param {any} [more] further options of playwright */
 export function launch(more = {}) {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags, ...more });
 }

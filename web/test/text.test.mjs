@@ -1,4 +1,4 @@
-// Everybody's writing: what an agent says in six scripts, as it is shown.
+// Writing systems: what an agent says in six scripts, as it is shown.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";

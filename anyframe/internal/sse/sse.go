@@ -16,13 +16,16 @@ import (
 // ErrTooLarge is returned for a frame over the decoder's limit.
 var ErrTooLarge = errors.New("sse: frame too large")
 
+// ErrWait is what a decoder's reader returns, with no bytes, in place of waiting for
+// more, and [Decoder.Next] then too. It is not final: Next goes on where it was.
+var ErrWait = errors.New("sse: no more bytes yet")
+
 // Buffer sizes of a decoder, in bytes. Most streams are idle, so a decoder owns
 // only a small buffer. A busy one borrows a larger buffer from a pool. A buffer
 // that a single large event has grown is dropped after that event.
 const (
 	ownBuffer  = 1 << 10
 	lentBuffer = 16 << 10
-	keptData   = 4 << 10
 )
 
 var lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
@@ -46,6 +49,7 @@ type Decoder struct {
 	got        int   // bytes of the last read
 	scanned    int   // bytes after start known to hold no line end
 	readErr    error // from r, returned once buf is used up
+	shared     bool  // it was released once, and from then on has only borrowed buffers
 
 	begun      bool // past the place of a byte order mark
 	skipLF     bool // the last line ended in CR: an LF now belongs to it
@@ -81,7 +85,7 @@ func (d *Decoder) Retry() (delay time.Duration, ok bool) { return d.retry, d.ret
 
 // Next returns the next event. It returns [io.EOF] at the end of the stream,
 // [io.ErrUnexpectedEOF] when that cuts a frame in half, and [ErrTooLarge]; any
-// of these and any error of the reader is final.
+// of these and any error of the reader but [ErrWait] is final.
 func (d *Decoder) Next() (Frame, error) {
 	for {
 		line, err := d.line()
@@ -128,7 +132,9 @@ func (d *Decoder) line() ([]byte, error) {
 		if d.readErr != nil {
 			return nil, d.finalError()
 		}
-		d.fill()
+		if !d.fill() {
+			return nil, ErrWait
+		}
 	}
 }
 
@@ -169,24 +175,25 @@ func (d *Decoder) skip() {
 	}
 }
 
-// fill reads once, after making room.
-func (d *Decoder) fill() {
+// fill reads once, after making room. It reports false when the reader would have to
+// wait.
+func (d *Decoder) fill() bool {
 	if d.start > 0 {
 		copy(d.buf, d.buf[d.start:d.end])
 		d.end -= d.start
 		d.start = 0
 	}
 	switch {
+	case len(d.buf) == 0 && d.shared:
+		d.borrow()
 	case len(d.buf) == 0:
 		d.own = make([]byte, ownBuffer)
 		d.buf = d.own
 	case len(d.buf) < lentBuffer && (d.end == len(d.buf) || d.got == len(d.buf)): // there was more
-		lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
-		d.move(lent[:])
-		d.lent = lent
+		d.borrow()
 	case d.end == len(d.buf):
 		d.move(make([]byte, 2*len(d.buf)))
-	case len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame:
+	case !d.shared && len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame:
 		d.move(d.own)
 	}
 	// A reader may return no bytes and no error, but not for ever.
@@ -194,12 +201,37 @@ func (d *Decoder) fill() {
 	for range mostEmptyReads {
 		n, err := d.r.Read(d.buf[d.end:])
 		d.end += n
+		if n == 0 && err == ErrWait { //nolint:errorlint // an own reader's, which never wraps it
+			return false
+		}
 		d.got, d.readErr = n, err
 		if n > 0 || err != nil {
-			return
+			return true
 		}
 	}
 	d.readErr = io.ErrNoProgress
+	return true
+}
+
+// Release gives back all memory that is not needed to wait, after [ErrWait].
+func (d *Decoder) Release() {
+	d.shared = true
+	switch left := d.buf[d.start:d.end]; {
+	case len(left) == 0:
+		d.start, d.end = 0, 0
+		d.move(nil)
+		d.own = nil
+	case d.lent != nil && len(left) <= ownBuffer:
+		d.start, d.end = 0, copy(d.buf, left)
+		d.move(make([]byte, ownBuffer))
+	}
+}
+
+// borrow continues in a buffer from the pool.
+func (d *Decoder) borrow() {
+	lent, _ := lentBuffers.Get().(*[lentBuffer]byte)
+	d.move(lent[:])
+	d.lent = lent
 }
 
 // move continues in another buffer, and gives a borrowed one back.
@@ -274,16 +306,10 @@ func (d *Decoder) dispatch() (Frame, bool) {
 		f.ID, d.lastID = d.id, d.id
 	}
 	event := d.hasData
-	switch {
-	case cap(d.data) > keptData:
-		if len(d.data) > 0 {
-			f.Data = d.data
-		}
-		d.data = nil
-	case len(d.data) > 0:
-		f.Data = bytes.Clone(d.data)
+	if len(d.data) > 0 {
+		f.Data = d.data
 	}
-	d.data, d.hasData = d.data[:0], false
+	d.data, d.hasData = nil, false
 	d.name, d.id, d.hasID = "", "", false
 	d.inFrame, d.size = false, 0
 	return f, event

@@ -20,7 +20,7 @@ func identity(key []byte, sub string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(key)
 }
 
-// signedIn is whoever is signed in; yours comes from your own session.
+// signedIn is the user who is signed in; yours comes from your own session.
 func signedIn(*http.Request) string { return "user-42" }
 
 func main() {

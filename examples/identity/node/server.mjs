@@ -13,7 +13,7 @@ function identity(sub) {
   return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`;
 }
 
-/** Whoever is signed in; yours comes from your own session. */
+/** The user who is signed in; yours comes from your own session. */
 const signedIn = () => "user-42";
 
 const server = createServer(async (req, res) => {

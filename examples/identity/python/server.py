@@ -27,7 +27,7 @@ def identity(sub):
 
 class Site(BaseHTTPRequestHandler):
     def signed_in(self):
-        """Whoever is signed in; yours comes from your own session."""
+        """The user who is signed in; yours comes from your own session."""
         return "user-42"
 
     def do_GET(self):

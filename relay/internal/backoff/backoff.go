@@ -17,7 +17,7 @@ func Delay(attempt int, limit time.Duration) time.Duration {
 
 // Jitter is a random time from nothing to limit.
 func Jitter(limit time.Duration) time.Duration {
-	return rand.N(limit + 1) //nolint:gosec // nobody gains by guessing it
+	return rand.N(limit + 1) //nolint:gosec // an attacker gains nothing by guessing it
 }
 
 // Sleep waits for d or until ctx ends.

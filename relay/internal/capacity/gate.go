@@ -20,8 +20,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Sandboxes rank by the millisecond in which they were last used, those that
-// somebody listens to after all others, and those whose agent is at work after these.
+// Sandboxes rank by the millisecond in which they were last used, those with an open
+// event stream after all others, and those whose agent is at work after these.
 const (
 	Listening = 1 << 42
 	Busy      = 1 << 43
@@ -55,8 +55,10 @@ var makingBounds = limits.Bounds{Total: maxMaking, PerVisitor: 1, PerAddr: maxMa
 // Options are what a Gate needs.
 type Options struct {
 	Store store.AdmissionStore
-	// Max is how many sandboxes may be awake at once.
+	// Max is how many sandboxes may be awake at once, of all sites.
 	Max int
+	// Own is how many of them may be of this site. 0 is no limit of its own.
+	Own int
 	// CountFor is how long a sandbox is counted unless that is renewed.
 	CountFor time.Duration
 	// Sleep puts a sandbox to sleep unless it is in use, and reports whether it did.
@@ -74,6 +76,7 @@ type Gate struct {
 	members *group.Group
 	making  *limits.Share // a slot for each sandbox that room is made for
 
+	own       atomic.Int64 // as Options.Own
 	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
 
 	mu       sync.Mutex // while unranked is not empty, a call of RankNow is due
@@ -82,10 +85,19 @@ type Gate struct {
 
 // New returns a gate. What it does by itself ends with ctx and is a member of g.
 func New(ctx context.Context, g *group.Group, o Options) *Gate {
-	return &Gate{Options: o, ctx: ctx, members: g, making: limits.NewShare(makingBounds), unranked: map[*Seat]bool{}}
+	gate := &Gate{Options: o, ctx: ctx, members: g, making: limits.NewShare(makingBounds), unranked: map[*Seat]bool{}}
+	gate.SetOwn(o.Own)
+	return gate
 }
 
-// CountStray counts a sandbox that may be awake and that nobody can answer for.
+// SetOwn changes how many sandboxes of this site may be awake at once; 0 is no limit of
+// its own. Those that are awake stay so.
+func (g *Gate) SetOwn(n int) {
+	g.own.Store(int64(n))
+	g.fullUntil.Store(0)
+}
+
+// CountStray counts a sandbox that may be awake and that belongs to no session.
 func (g *Gate) CountStray(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -103,10 +115,31 @@ func (g *Gate) MayBegin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	n, err := g.Store.CountAwake(ctx)
-	if err != nil || n < g.Max {
+	if err != nil {
+		return err
+	}
+	over, err := g.ownFull(ctx)
+	if err != nil || n < g.Max && !over {
 		return err
 	}
 	return g.anyIdle(ctx)
+}
+
+// Short reports whether so many sandboxes are awake, of all or of this site, that a new
+// session takes a challenge.
+func (g *Gate) Short(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	n, err := g.Store.CountAwake(ctx)
+	if err != nil || limits.Short(n, g.Max) {
+		return err == nil, err
+	}
+	own := int(g.own.Load())
+	if own == 0 {
+		return false, nil
+	}
+	ours, err := g.awakeOwn(ctx)
+	return err == nil && limits.Short(len(ours), own), err
 }
 
 // anyIdle returns the refusal if no sandbox can be put to sleep to make room.
@@ -114,7 +147,7 @@ func (g *Gate) anyIdle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	g.RankNow()
-	idle, err := g.Store.Idlest(ctx, Busy, 1)
+	idle, err := g.idlest(ctx, 1)
 	if err != nil || len(idle) > 0 {
 		return err
 	}
@@ -135,13 +168,13 @@ func (g *Gate) evictIdlest(ctx context.Context, who limits.Who) bool {
 	}
 	defer g.making.Give(who, 1)
 	g.RankNow()
-	idle, err := g.Store.Idlest(ctx, Busy, maxIdlest)
+	idle, err := g.idlest(ctx, maxIdlest)
 	if err != nil {
 		g.Log.Warn("find idle sandboxes", "error", err)
 		return false
 	}
 	for _, a := range idle {
-		if a.Visitor == who.Visitor {
+		if a.Visitor == who.Visitor && !a.Foreign {
 			continue
 		}
 		slept, err := g.Sleep(ctx, a)
@@ -197,9 +230,23 @@ func (g *Gate) RankNow() {
 	}
 }
 
-// rankAll renews many seats whose rank is another than the store was told, in one call.
-// It leaves out and returns those of which the store is being told just now: who holds
-// several must not wait for one.
+// RenewDue keeps those of n seats counted that have not been renewed for a while, with one
+// call to the store for many of them.
+func (g *Gate) RenewDue(n int, seat func(i int) *Seat) {
+	var due []*Seat
+	for i := range n {
+		if s := seat(i); s.due() && s.running() {
+			due = append(due, s)
+		}
+	}
+	for some := range slices.Chunk(due, maxRanks) {
+		g.rankAll(some) // a seat whose rank is being written just now needs no more
+	}
+}
+
+// rankAll renews, in one call, many seats that are due or whose rank differs from the
+// store's. It leaves out and returns those that are being written just now: a caller that
+// holds several must not wait for one.
 func (g *Gate) rankAll(seats []*Seat) (left []*Seat) {
 	held := make([]*Seat, 0, len(seats))
 	all := make([]store.Awake, 0, len(seats))
@@ -211,7 +258,7 @@ func (g *Gate) rankAll(seats []*Seat) (left []*Seat) {
 		// Also one that was and is at work: another process may have told the store
 		// otherwise since, and it would be put to sleep in its turn.
 		rank := s.rank()
-		if rank == s.lastRank() || !s.running() {
+		if rank == s.lastRank() && !s.due() || !s.running() {
 			s.told()
 			continue
 		}

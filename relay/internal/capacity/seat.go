@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -17,8 +18,8 @@ type Seat struct {
 	rank    func() int64 // how late the sandbox is put to sleep to make room
 	running func() bool
 
-	// telling has one slot: whoever has it tells the store how the sandbox counts, so
-	// that the last word is the newest. It is held for one call to the store.
+	// telling has one slot: its holder writes to the store how the sandbox counts, so
+	// that the last write is the newest. It is held for one call to the store.
 	telling chan struct{}
 
 	mu      sync.Mutex // these are what the store was told last
@@ -50,6 +51,13 @@ func (s *Seat) note(ticket, rank int64) {
 	s.ticket, s.counted, s.ranked = ticket, time.Now(), rank
 }
 
+// has reports whether the sandbox is counted under this ticket already.
+func (s *Seat) has(ticket int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ticket == ticket
+}
+
 func (s *Seat) lastRank() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,6 +71,12 @@ func (s *Seat) admit(ctx context.Context, limit int) (ok bool, err error) {
 	defer cancel()
 	rank := s.rank()
 	ticket, ok, err := s.gate.Store.Admit(ctx, s.visitor, rank, limit, s.gate.CountFor)
+	if ok && limit > 0 && !s.has(ticket) {
+		var over bool
+		if over, err = s.gate.overOwn(ctx, ticket); over || err != nil {
+			return false, errors.Join(err, s.gate.Store.Leave(ctx, s.visitor, ticket))
+		}
+	}
 	if ok {
 		s.note(ticket, rank)
 	}
@@ -129,12 +143,16 @@ func (s *Seat) Renew(ctx context.Context) {
 
 // RenewIfDue is Renew, but not more often than needed to be counted.
 func (s *Seat) RenewIfDue(ctx context.Context) {
-	s.mu.Lock()
-	due := time.Since(s.counted) > renewAfter
-	s.mu.Unlock()
-	if due {
+	if s.due() {
 		s.Renew(ctx)
 	}
+}
+
+// due reports whether the count has to be renewed.
+func (s *Seat) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.counted) > renewAfter
 }
 
 // RankLater tells the store of the seat's rank in a while.

@@ -51,7 +51,7 @@ func (p TrustedProxies) Trusts(r *http.Request) bool {
 }
 
 // Of is what an address is counted by: IPv6 by its /64, since that is
-// what one household or one machine has. A proxy that names nobody is counted
+// what one household or one machine has. A proxy that names no client is counted
 // itself.
 func Of(r *http.Request) string {
 	ip := middleware.GetClientIP(r.Context())

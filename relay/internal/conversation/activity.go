@@ -14,13 +14,14 @@ type Activity struct {
 
 type activity struct {
 	// mu: these change together with the ledger's state of the turn that is begun, so
-	// that whoever goes by both never finds a turn accepted and the agent idle.
+	// that a reader of both never finds a turn accepted and the agent idle.
 	mu sync.Mutex
 	Activity
 
 	asked   time.Time // when the running turn was accepted; zero once the agent answered
 	began   time.Time // when the running turn was accepted
 	unheard bool      // nothing came yet since the stream was opened
+	ours    int       // turns that this process sent and that have not ended
 }
 
 // begin notes that a turn was accepted. Enter is called in the same step, and told
@@ -34,6 +35,7 @@ func (a *activity) begin(now time.Time, enter func(first bool)) {
 		a.asked, a.began = now, now
 	}
 	a.Busy = true
+	a.ours++
 	enter(first)
 }
 
@@ -55,6 +57,10 @@ func (a *activity) note(out *step, now time.Time, e *Effect) {
 		if a.Busy && !a.began.IsZero() {
 			e.Took = max(now.Sub(a.began), 1)
 		}
+		if a.ours > 0 {
+			e.Ours = true
+			a.ours--
+		}
 		a.Busy, a.Midway, a.began = false, false, time.Time{}
 	case out.active:
 		a.Busy = true
@@ -67,7 +73,7 @@ func (a *activity) stop() (busy bool) {
 	defer a.mu.Unlock()
 	busy = a.Busy
 	a.Busy, a.Midway = false, false
-	a.asked, a.began = time.Time{}, time.Time{}
+	a.asked, a.began, a.ours = time.Time{}, time.Time{}, 0
 	return busy
 }
 
@@ -103,8 +109,16 @@ func (c *Conversation) Joined() (unsure bool) {
 	return c.activity.Busy || c.activity.Midway || inFlight
 }
 
-// TakeUnheard reports whether nothing has come yet on a stream that was opened while
-// the agent may have been at work, for somebody nobody here knows of. It does so once.
+// Unheard reports what TakeUnheard would.
+func (c *Conversation) Unheard() bool {
+	c.activity.mu.Lock()
+	defer c.activity.mu.Unlock()
+	return c.activity.unheard
+}
+
+// TakeUnheard reports whether nothing has come yet on a stream that was opened while the
+// agent may have been at work for a client that this process does not know. It then
+// clears that: the next call returns false.
 func (c *Conversation) TakeUnheard() bool {
 	c.activity.mu.Lock()
 	defer c.activity.mu.Unlock()

@@ -38,6 +38,9 @@ type Conversation struct {
 	tr     *translator
 	live   *live
 	frames []eventlog.Entry // what append works with
+	// interrupted is where the log ended when what AnyFrame had not finished was last
+	// interrupted.
+	interrupted int64
 
 	activity activity
 }
@@ -52,6 +55,11 @@ func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notif
 	for _, p := range l.SettledBetween(base, 1<<62) { // unnumbered, so not in AnyFrame's log
 		if p.Seq <= base && c.tr.visible(&p) { // one that comes after the log begins is settled after its prompt
 			c.log.Append(settledItem(p.ID, p.Outcome).Entry(epoch))
+		}
+	}
+	for _, end := range l.EndsBetween(base, 1<<62) {
+		if turn, known := l.Turn(end.Key); end.Reason == event.ReasonStopped && (!known || turn.Place() < base) { // likewise
+			c.log.Append(stoppedItem(end.Key).Entry(epoch))
 		}
 	}
 	return c
@@ -73,7 +81,7 @@ func (c *Conversation) Ledger() *ledger.Ledger { return c.ledger }
 func (c *Conversation) Close() { c.log.Close() }
 
 // Apply translates one event and appends what it comes to. An event that the log has
-// seen does nothing. A prompt is stored first, because somebody may answer it as soon
+// seen does nothing. A prompt is stored first, because a visitor may answer it as soon
 // as it can be seen; that is the only I/O.
 func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 	if isPrompt(ev) {
@@ -95,10 +103,15 @@ func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 	if ev.Seq != 0 {
 		c.log.Advance(ev.Seq) // past what nothing shows of
 	}
+	e := Effect{Seq: ev.Seq, Ended: out.ended, Turns: out.turns, Prompts: out.prompts, Unfinished: len(c.tr.running) > 0}
+	for _, end := range out.ends {
+		if c.ledger.EndTurn(end) {
+			e.Ends = append(e.Ends, end)
+		}
+	}
 	c.mu.Unlock()
-	e := Effect{Seq: ev.Seq, Ended: out.ended, Turns: out.turns, Prompts: out.prompts}
 	if out.ended {
-		e.Reason = endReason(out.items)
+		e.Reason, e.Turn = endReason(out.items), out.over
 	}
 	c.activity.note(&out, ev.ReadAt, &e)
 	clear(out.items)
@@ -150,23 +163,18 @@ func (c *Conversation) append(items []event.Item) {
 	c.frames = frames[:0]
 }
 
-// Interrupt says that the turn that ran will not go on.
-func (c *Conversation) Interrupt() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	busy := c.activity.stop()
-	c.tr.pending.Reset() // no block will come of it
-	if busy {
-		c.append([]event.Item{{Kind: "turn_end", Data: event.TurnEndData{Reason: "interrupted"}}})
-	}
-}
-
-// ShowSettled shows every stream that a prompt was settled here, and returns the seq
+// ShowSettled shows every stream whose visitor knows of it that a prompt was settled here, and returns the seq
 // after which.
 func (c *Conversation) ShowSettled(id, outcome string) (after int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.append([]event.Item{settledItem(id, outcome)})
+	p, known := c.ledger.Prompt(id)
+	if known && p.State == ledger.Settled {
+		return p.After // and shown: its turn has ended meanwhile
+	}
+	if !known || c.tr.visible(&p) {
+		c.append([]event.Item{settledItem(id, outcome)})
+	}
 	return c.log.Head()
 }
 
@@ -178,7 +186,7 @@ func (c *Conversation) OpenGap(seq int64) {
 	c.tr.openGap(seq)
 }
 
-// GapUnknown opens a gap of which nobody knows where it ends.
+// GapUnknown opens a gap whose end is not known.
 const GapUnknown = gapUnknown
 
 // Refresh reads what other processes noted since the last time, and shows the prompts that were settled
@@ -263,6 +271,10 @@ func (c *Conversation) Base() int64 { return c.tr.start }
 // Accepted enters that AnyFrame has a turn, at now.
 func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) {
 	t.State = ledger.Sent
+	if _, over := c.ledger.End(t.Key); over { // it was stopped while it was on its way
+		c.ledger.Set(t)
+		return
+	}
 	c.activity.begin(now, func(first bool) {
 		if first {
 			c.answer.Begin(ctx)

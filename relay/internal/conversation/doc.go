@@ -5,8 +5,8 @@
 //	                                        ─► merger (what AnyFrame's log lacks) ─► eventlog.Log
 //
 // A [Conversation] belongs to one session of AnyFrame's and is replaced, never
-// changed, when the visitor gets another: whoever still holds an old one appends
-// to a closed log, which does nothing. Only this package appends to a log.
+// changed, when the visitor gets another: a caller that still holds an old one
+// appends to a closed log, which does nothing. Only this package appends to a log.
 //
 // The package does no network call. The one store call on an event's way is that
 // for a prompt, which is stored before it can be seen, with nothing locked.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
 )
 
 // Effect is what the caller must do about an event, after it is in the log. The
@@ -15,7 +16,11 @@ type Effect struct {
 	// if this process saw it begin.
 	Ended  bool
 	Reason string
+	Turn   string // which one it was, "" if that is not known
 	Took   time.Duration
+	// Ours: the turn that is over was sent by this process, so that no other counts
+	// what it cost.
+	Ours bool
 	// Answered is how long the agent took to its first sign of life after a turn
 	// was accepted; 0 when this was not it.
 	Answered time.Duration
@@ -23,10 +28,17 @@ type Effect struct {
 	Turns []string
 	// Prompts are the ids of prompts that turn out to be answered, to be stored.
 	Prompts []string
+	// Ends are how turns ended, to be stored before anything says that the log has been
+	// read so far.
+	Ends []ledger.End
+	// Unfinished: AnyFrame has turns that have not ended.
+	Unfinished bool
 }
 
 // Empty reports whether there is nothing to store.
-func (e *Effect) Empty() bool { return !e.Ended && len(e.Turns) == 0 && len(e.Prompts) == 0 }
+func (e *Effect) Empty() bool {
+	return !e.Ended && len(e.Turns) == 0 && len(e.Prompts) == 0 && len(e.Ends) == 0
+}
 
 // step is what translating one event comes to.
 type step struct {
@@ -35,7 +47,9 @@ type step struct {
 	speaks  bool // the agent's own words or acts
 	turns   []string
 	prompts []string // that turn out to be answered
-	asked   string   // the prompt that the event is, by our id
+	ends    []ledger.End
+	over    string // the turn that the event ends, "" if that is not known
+	asked   string // the prompt that the event is, by our id
 }
 
 // outcome is what an event says about the turn.

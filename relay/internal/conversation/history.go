@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -12,20 +13,6 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
-)
-
-// RowReader reads at most limit rows of AnyFrame's transcript after the one numbered
-// since.
-type RowReader func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error)
-
-// HistoryPage is how many rows of AnyFrame's transcript are asked for at once.
-const HistoryPage = 1000
-
-// A page of a transcript is read from AnyFrame piece by piece, so that no more is in memory
-// than is shown: first pageRows rows, then as many as have about pageBytes together.
-const (
-	pageRows  = 64
-	pageBytes = 512 << 10
 )
 
 // keyRows is over how many rows of the past one key may be spread.
@@ -38,22 +25,20 @@ func (c *Conversation) past(ctx context.Context, after int64) (*translator, *pas
 
 // History yields what visitors see of the events after the one numbered after, up to
 // upto, with the visitor's messages and the answers to prompts in their places. After each
-// page it yields an item that has only a Seq: everything up to there was yielded. An error
-// is the last thing it yields.
+// piece of the transcript it yields an item that has only a Seq: everything up to there was
+// yielded. A message that AnyFrame's answer told us of too late for its place is left out until
+// the log has it. An error is the last thing it yields.
 func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto int64) iter.Seq2[event.Item, error] {
 	return func(yield func(event.Item, error) bool) {
 		t, merge := c.past(ctx, after)
-		for {
-			page, err := rows(ctx, t.last, HistoryPage)
-			if err == nil && t.last == t.start {
-				err = t.joinText(ctx, page, rows)
-			}
+		merge.joins = true
+		for piece, err := range t.pieces(ctx, rows, math.MaxInt) {
 			if err != nil {
 				yield(event.Item{}, err)
 				return
 			}
-			more := len(page) == HistoryPage
-			for _, row := range page {
+			more := !piece.Last
+			for _, row := range piece.Rows {
 				if row.Seq > upto {
 					more = false
 					break
@@ -71,9 +56,25 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 				return
 			}
 			if !more {
-				if yieldAll(merge.finish(t, upto), yield) && merge.err != nil {
-					yield(event.Item{}, merge.err)
-				}
+				break
+			}
+		}
+		if yieldAll(merge.finish(t, upto), yield) && merge.err != nil {
+			yield(event.Item{}, merge.err)
+		}
+	}
+}
+
+// pieces is [Pieces] from where t begins, at most limit rows of it, and makes t go on from
+// what came before them.
+func (t *translator) pieces(ctx context.Context, rows RowReader, limit int) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		joined := false
+		for piece, err := range Pieces(ctx, rows, t.start, limit) {
+			if err == nil && !joined {
+				joined, err = true, t.joinText(ctx, piece.Rows, rows)
+			}
+			if !yield(piece, err) || err != nil {
 				return
 			}
 		}
@@ -98,44 +99,32 @@ func (c *Conversation) Page(
 	ctx context.Context, rows RowReader, since int64, limit int, show func(row []event.Item) bool,
 ) (next *int64, err error) {
 	t, merge := c.past(ctx, since)
-	for want := pageRows; limit > 0; {
-		want = min(want, limit)
-		page, err := rows(ctx, t.last, want)
-		if errors.Is(err, anyframe.ErrResponseTooLarge) && want > 1 {
-			want = max(want/8, 1)
-			continue
-		}
-		if err == nil && t.last == t.start {
-			err = t.joinText(ctx, page, rows)
-		}
+	for piece, err := range t.pieces(ctx, rows, limit) {
 		if err != nil {
 			return nil, err
 		}
-		size := 0
-		for _, row := range page {
-			last := t.last
+		for _, row := range piece.Rows {
+			before := t.last
 			items := t.decode(row)
 			if merge.err != nil {
 				return nil, merge.err
 			}
 			if len(items) > 0 && !show(items) {
-				return &last, nil
+				return &before, nil
 			}
-			size += len(row.Payload)
 		}
-		if len(page) < want {
-			last := t.last
-			items := merge.finish(t, 1<<62)
-			if merge.err != nil {
-				return nil, merge.err
-			}
-			if len(items) > 0 && !show(items) {
-				return &last, nil
-			}
-			return nil, nil
+		if !piece.Last {
+			continue
 		}
-		limit -= len(page)
-		want = max(1, min(HistoryPage, pageBytes*len(page)/max(size, 1)))
+		before := t.last
+		items := merge.finish(t, 1<<62)
+		if merge.err != nil {
+			return nil, merge.err
+		}
+		if len(items) > 0 && !show(items) {
+			return &before, nil
+		}
+		return nil, nil
 	}
 	last := t.last
 	return &last, nil
@@ -155,6 +144,16 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	text := deltaText(page[0].Event())
 	if text == "" && !large(page[0]) || text != "" && t.joinLarge(page) {
 		return nil
+	}
+	if text != "" && len(page) < MaxRows {
+		// The block may end after this piece.
+		further, err := rows(ctx, t.start, MaxRows)
+		if err != nil && !errors.Is(err, anyframe.ErrResponseTooLarge) && (!errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil) {
+			return err
+		}
+		if t.joinLarge(further) {
+			return nil
+		}
 	}
 	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)
 	if err != nil {
@@ -179,7 +178,7 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 
 // joinLarge makes a translator that begins with page in the middle of a block that comes
 // as several go on from what was said of it, so that it is cut at the same places as for
-// those who began before. It reports whether it did: the block must be on the page.
+// readers that began before. It reports whether it did: the block must be on the page.
 func (t *translator) joinLarge(page []anyframe.ChatEvent) bool {
 	var said strings.Builder
 	for _, row := range page {

@@ -7,7 +7,7 @@ import (
 )
 
 // What another agent says inwardly, and user text that no person wrote, is not shown
-// below full, where it comes as AnyFrame sent it and never as somebody's words.
+// below full, where it comes as AnyFrame sent it and never as a person's message.
 func TestSubagents_InnerTalk_ShownInFullOnly(t *testing.T) {
 	for name, payload := range map[string]string{
 		"text":                  `{"type":"assistant","parent_tool_use_id":"toolu_1","message":{"content":[{"type":"text","text":"psst"}]}}`,

@@ -1,3 +1,5 @@
+//go:build !race
+
 package conversation
 
 import (
@@ -14,37 +16,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// shownText is what a client shows of the agent's text that follows the rule in
-// docs/http-api.md. It fails the test if a frame is larger than one may be.
-func shownText(t *testing.T, items []event.Item) string {
-	t.Helper()
-	var blocks, deltas strings.Builder
-	for _, it := range items {
-		if n := len(it.Entry(1).Frame); n > event.MaxFrame {
-			t.Errorf("got a frame of %d bytes, want %d at most", n, event.MaxFrame)
-		}
-		d, ok := it.Payload().(event.TextData)
-		switch {
-		case !ok:
-		case d.Delta:
-			deltas.WriteString(d.Text)
-		default:
-			if deltas.String() != d.Text {
-				blocks.WriteString(deltas.String())
-			}
-			deltas.Reset()
-			blocks.WriteString(d.Text)
-		}
-	}
-	return blocks.String() + deltas.String()
-}
-
-func textEvent(delta bool, text string) string {
-	b, _ := json.Marshal(map[string]any{"type": "assistant", "delta": delta, "content": []map[string]any{{"type": "text", "text": text}}})
-	return string(b)
-}
-
 func TestText_Large_SeveralBlocksSameText(t *testing.T) {
+	if testing.Short() {
+		t.Skip("goes through a hundred megabytes")
+	}
 	patterns := redact.KeyPatterns("afm_test")
 	texts := map[string]string{
 		"5 MiB":   strings.Repeat("the quick brown fox ", 5<<20/20),
@@ -205,8 +180,8 @@ func TestOwnMessage_Large_Truncated(t *testing.T) {
 	}
 }
 
-// What a log holds of a large block that nobody numbered is no more than its text.
-func TestCompact_BlockOfDeltas_HeldOnce(t *testing.T) {
+// What a log holds of a large unnumbered block is no more than its text.
+func TestCompact_LargeBlock_HeldOnce(t *testing.T) {
 	c := newTestConversation(chatOptions.Limits)
 	text := strings.Repeat("z", 3<<20+1<<18)
 	for at := 0; at < len(text); at += 1 << 14 {

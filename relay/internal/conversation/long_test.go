@@ -187,7 +187,7 @@ func (s *lastNote) Note(context.Context, string, string, string) (store.Note, er
 	return s.note, nil
 }
 
-// What is no longer in memory comes from the store for those who read the past.
+// What is no longer in memory comes from the store for readers of the past.
 func TestHistory_TurnsNotInMemory_ReadFromStore(t *testing.T) {
 	const n = 300
 	for name, silent := range map[string]bool{"AnyFrame shows messages": false, "AnyFrame shows no messages": true} {

@@ -17,11 +17,25 @@ type live struct {
 	due map[string]int64
 	// echoed: AnyFrame shows messages.
 	echoed bool
+	// strange are the last messages that AnyFrame showed and that no turn was known for yet.
+	// A turn may be known later, if another process sent it and the store is slow.
+	strange []int64
 }
+
+// maxStrange bounds them.
+const maxStrange = 32
 
 func (l *live) before(t *translator, out *step, ev *upstream.Event, mine string) {
 	if mine != "" {
 		l.echoed = true
+	} else if ev.User {
+		if len(l.strange) == maxStrange {
+			l.strange = l.strange[1:]
+		}
+		l.strange = append(l.strange, ev.Seq)
+	}
+	if len(t.running) > 0 {
+		l.stopped(t, out, ev.Seq)
 	}
 	if t.ledger.AllShown() {
 		return
@@ -36,8 +50,41 @@ func (l *live) before(t *translator, out *step, ev *upstream.Event, mine string)
 func (l *live) recognize(seq int64, text string) (ledger.Turn, bool) { return l.Recognize(seq, text) }
 func (l *live) prompt(id string) (ledger.Prompt, bool)               { return l.Prompt(id) }
 
-// show shows a turn, and notes that.
+func (l *live) ending(seq int64) (key string, ok bool) {
+	if seq == 0 {
+		return "", false
+	}
+	for _, end := range l.EndsBetween(seq-1, seq) {
+		if end.Seq == seq {
+			return end.Key, true
+		}
+	}
+	return "", false
+}
+
+// stopped shows the ends before the event numbered seq of turns that ended without one,
+// which this process has read again since.
+func (l *live) stopped(t *translator, out *step, seq int64) {
+	for _, key := range slices.Clone(t.running) {
+		end, ok := l.End(key)
+		if !ok || end.Seq != 0 || end.After >= seq {
+			continue
+		}
+		t.forget(key)
+		if end.Reason == event.ReasonStopped {
+			t.showStopped(out, key)
+		}
+	}
+}
+
+// show shows a turn, and notes that, unless its event was shown before this process knew it.
 func (l *live) show(t *translator, out *step, own *ledger.Turn) {
+	if own.Seq != 0 && slices.Contains(l.strange, own.Seq) {
+		if l.Place(own.Key, own.Seq) {
+			out.turns = append(out.turns, own.Key)
+		}
+		return
+	}
 	if t.ledger.Show(own.Key, t.last) {
 		out.turns = append(out.turns, own.Key)
 	}
@@ -57,6 +104,9 @@ type past struct {
 	err    error // that kept notes from being read; what was translated since lacks them
 
 	shown map[string]bool // turns, by key
+	// joins: the reader goes on with the log from where the past ends. A turn that is shown
+	// there is none of the past.
+	joins bool
 }
 
 func newPast(ctx context.Context, l *ledger.Ledger) *past {
@@ -77,6 +127,12 @@ func (p *past) prompt(id string) (ledger.Prompt, bool) {
 	return prompt, ok
 }
 
+func (p *past) ending(seq int64) (key string, ok bool) {
+	end, ok, err := p.notes.Ending(p.ctx, seq)
+	p.failed(err)
+	return end.Key, ok
+}
+
 func (p *past) failed(err error) {
 	if p.err == nil {
 		p.err = err
@@ -90,12 +146,7 @@ func (p *past) between(from, to int64) []ledger.Turn {
 }
 
 func (p *past) before(t *translator, out *step, ev *upstream.Event, mine string) {
-	p.settled(t, out, ev.Seq)
-	for _, own := range p.between(t.last, ev.Seq) {
-		if !isTurn(ev, &own) {
-			p.show(t, out, &own)
-		}
-	}
+	p.merge(t, out, ev.Seq, func(own *ledger.Turn) bool { return isTurn(ev, own) })
 	if mine != "" {
 		p.note(mine)
 	}
@@ -115,6 +166,37 @@ func (p *past) show(t *translator, out *step, own *ledger.Turn) {
 	}
 }
 
+// merge merges in what belongs between the last event and the one numbered to: prompts
+// that were settled, turns that AnyFrame has no event for, and the ends of turns that it
+// has none for. Of one place, turns that began earlier end before others begin.
+func (p *past) merge(t *translator, out *step, to int64, isEvent func(*ledger.Turn) bool) {
+	ends, err := p.notes.Ends(p.ctx, t.last, to)
+	p.failed(err)
+	ends = slices.DeleteFunc(ends, func(end ledger.End) bool { return end.Reason != event.ReasonStopped })
+	p.settled(t, out, to)
+	turns := p.between(t.last, to)
+	finish := func(before int64, key string) {
+		ends = slices.DeleteFunc(ends, func(end ledger.End) bool {
+			mine := end.Key == key || end.After < before && !slices.ContainsFunc(turns, func(own ledger.Turn) bool { return own.Key == end.Key && !p.shown[own.Key] })
+			if mine {
+				t.showStopped(out, end.Key)
+			}
+			return mine
+		})
+	}
+	for _, own := range turns {
+		if isEvent(&own) || p.joins && p.ledger.Awaited(&own) {
+			continue
+		}
+		finish(own.Place()+1, "")
+		p.show(t, out, &own)
+		if i := slices.IndexFunc(ends, func(end ledger.End) bool { return end.Key == own.Key && end.After <= own.Place() }); i >= 0 {
+			finish(0, own.Key)
+		}
+	}
+	finish(1<<62, "")
+}
+
 // settled shows which prompts were settled before the event numbered to.
 func (p *past) settled(t *translator, out *step, to int64) {
 	prompts, err := p.notes.Settled(p.ctx, t.last, to)
@@ -129,10 +211,7 @@ func (p *past) settled(t *translator, out *step, to int64) {
 // of the past.
 func (p *past) finish(t *translator, seq int64) []event.Item {
 	out := step{items: t.scratch[:0]}
-	for _, own := range p.between(t.last, seq) {
-		p.show(t, &out, &own)
-	}
-	p.settled(t, &out, seq)
+	p.merge(t, &out, seq, func(*ledger.Turn) bool { return false })
 	t.last = max(t.last, seq)
 	return out.items
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// gapUnknown is a gap of which nobody knows up to where deltas may be missing.
+// gapUnknown is the end of a gap whose end is not known.
 const gapUnknown = 1 << 62
 
-// projector turns AnyFrame's events into what a visitor may see, whoever asks:
-// the live stream, a reader who catches up, or the transcript. It drops everything
+// projector turns AnyFrame's events into what a visitor may see. The same holds for
+// the live stream, for a reader who catches up, and for the transcript. It drops everything
 // that is not named here. It knows nothing of turns and prompts but what events say.
 type projector struct {
 	visibility event.Visibility
@@ -28,7 +28,7 @@ type projector struct {
 	pending pendingText
 	tools   map[string]string // names of the tools in use, by AnyFrame's id of their use
 	// gapUntil: the stream was joined while the agent may have been in the middle of
-	// a block whose first deltas nobody numbered. Such deltas are left out until a
+	// a block whose first deltas had no number. Such deltas are left out until a
 	// whole block after this seq; -1 when the stream has no gap.
 	gapUntil int64
 
@@ -39,7 +39,8 @@ type projector struct {
 // maxTools is of how many tools the names are kept for their results.
 const maxTools = 1024
 
-// message is who wrote a message: one of the visitor's turns, or nobody known.
+// message is who wrote a message: one of the visitor's turns, or an unknown client ("").
+// Of what ends a turn it is the turn.
 type message struct {
 	turn  string
 	files []event.Attachment // as the visitor sent them: AnyFrame need not name them
@@ -68,7 +69,7 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 	p.out, p.seq = items, ev.Seq
 	m := ev.Members
 	switch {
-	case ev.Inner: // a subagent's, or not written by anybody
+	case ev.Inner: // a subagent's, or not written by a person
 		o.active = Speaks(ev.Kind)
 		p.raw(ev)
 	case ev.Kind == "assistant":
@@ -99,10 +100,12 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 		p.prompt(ev)
 	case ev.Kind == "result":
 		o.ended = true
-		p.end(resultEnd(m))
+		end := resultEnd(m)
+		end.Turn = who.turn
+		p.end(end)
 	case ev.Kind == "_error":
 		o.ended = true
-		p.end(event.TurnEndData{Reason: "failed", Code: new("agent_error")})
+		p.end(event.TurnEndData{Reason: "failed", Code: new("agent_error"), Turn: who.turn})
 	default:
 		p.raw(ev)
 	}
@@ -194,7 +197,7 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 	return hidden
 }
 
-// openGap says that the stream was joined anew and that deltas may be missing
+// openGap says that the stream was joined again and that deltas may be missing
 // until a whole block numbered above seq.
 func (p *projector) openGap(seq int64) { p.gapUntil, p.pending.half = max(seq, 0), "" }
 
@@ -206,7 +209,7 @@ func (p *projector) closeGap(seq int64) {
 }
 
 // dropDeltas says that the deltas since the last whole block are not kept, so that
-// nobody can get all of them. Those that come are masked on from them.
+// no reader can get all of them. Those that come are masked on from them.
 func (p *projector) dropDeltas(seq int64) {
 	p.pending.drop()
 	p.openGap(seq)
@@ -222,6 +225,9 @@ const (
 func isPrompt(ev *upstream.Event) bool {
 	return !ev.Inner && (ev.Kind == kindPermission || ev.Kind == kindQuestion)
 }
+
+// Asks reports whether an event waits for a person, and so is stored by Apply.
+func Asks(ev *upstream.Event) bool { return isPrompt(ev) }
 
 // promptID is what visitors know the prompt by that an event is.
 func promptID(epoch int64, ev *upstream.Event) string {
@@ -249,11 +255,16 @@ func resultEnd(m upstream.Object) event.TurnEndData {
 	subtype := m.Str("subtype")
 	switch {
 	case strings.Contains(subtype, "interrupt"):
-		return event.TurnEndData{Reason: "interrupted"}
+		return event.TurnEndData{Reason: event.ReasonInterrupted}
 	case m.Flag("is_error") || strings.HasPrefix(subtype, "error"):
 		return event.TurnEndData{Reason: "failed", Code: new("agent_error")}
 	}
 	return event.TurnEndData{Reason: "done"}
+}
+
+// endsTurn reports whether an event is the end of a turn.
+func endsTurn(ev *upstream.Event) bool {
+	return !ev.Inner && (ev.Kind == "result" || ev.Kind == "_error")
 }
 
 // speaks reports whether an event is the agent's own words or acts.
@@ -275,6 +286,9 @@ func attachmentsOf(m upstream.Object) []event.Attachment {
 	}
 	out := make([]event.Attachment, 0, len(rows))
 	for _, r := range rows {
+		if r.Str("name") == event.ContextAttachment {
+			continue
+		}
 		out = append(out, event.Attachment{Name: r.Str("name"), MIME: cmp.Or(r.Str("mime"), r.Str("mime_type"))})
 	}
 	return out

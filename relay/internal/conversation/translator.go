@@ -20,6 +20,7 @@ type translator struct {
 	start   int64    // seq of the event it began after
 	last    int64    // seq of the last numbered event
 	waiting []string // prompts that are open, by our id
+	running running  // turns that have begun and not ended
 	scratch []event.Item
 }
 
@@ -33,6 +34,8 @@ type merger interface {
 	// recognize returns the turn that a message is, and prompt the prompt with our id.
 	recognize(seq int64, text string) (ledger.Turn, bool)
 	prompt(id string) (ledger.Prompt, bool)
+	// ending returns the turn that the event numbered seq ended, if that was noted before.
+	ending(seq int64) (key string, ok bool)
 }
 
 // newTranslator begins after the event numbered seq.
@@ -77,13 +80,27 @@ func (t *translator) merge(ev *upstream.Event) step {
 			who = message{turn.Key, turn.Attachments}
 		}
 	}
+	ends := endsTurn(ev)
 	if ev.Seq != 0 {
 		t.before(t, &out, ev, who.turn)
 	}
 	if out.speaks {
 		t.settleElsewhere(&out, ev.Seq)
 	}
-	if who.turn != "" && ev.Seq != 0 {
+	if ev.User {
+		t.begins(who.turn)
+	}
+	if ends {
+		who.turn = t.ends(ev.Seq)
+		if turn, known := t.ledger.Turn(who.turn); known && turn.Stop && t.ledger.StoppedPrompt(turn.Place()) {
+			// The agent ended because a prompt was denied for the stop.
+			out.ends = append(out.ends, ledger.End{Key: turn.Key, Reason: event.ReasonStopped, After: max(t.last, ev.Seq-1)})
+			t.stopPrompts(&out, max(t.last, ev.Seq-1))
+			out.items = append(out.items, stoppedItem(turn.Key))
+			who.turn = ""
+		}
+	}
+	if !ends && who.turn != "" && ev.Seq != 0 {
 		out.turns = t.placed(out.turns, who.turn, ev.Seq)
 	}
 	if isPrompt(ev) {
@@ -94,6 +111,10 @@ func (t *translator) merge(ev *upstream.Event) step {
 		}
 	}
 	out.items, out.outcome = t.project(ev, who, out.items)
+	if ends && who.turn != "" {
+		out.over = who.turn
+		out.ends = append(out.ends, ledger.End{Key: who.turn, Reason: endReason(out.items), Seq: ev.Seq, After: max(t.last, ev.Seq-1)})
+	}
 	t.last = max(t.last, ev.Seq)
 	t.scratch = out.items[:0]
 	return out
@@ -116,9 +137,10 @@ func (t *translator) showOwn(out *step, own *ledger.Turn) {
 	out.items = append(out.items, event.Item{Kind: "user", Data: event.Fit(event.Mask(t.patterns, event.UserData{
 		Text: own.Text, Attachments: orEmpty(own.Attachments), Turn: own.Key,
 	}))})
+	t.begins(own.Key)
 }
 
-// showSettled shows how a prompt was settled, to those who may see the prompt.
+// showSettled shows how a prompt was settled, if visitors may see the prompt.
 func (t *translator) showSettled(out *step, p *ledger.Prompt, outcome string) {
 	if t.visible(p) {
 		out.items = append(out.items, settledItem(p.ID, outcome))
@@ -133,7 +155,7 @@ func settledItem(id, outcome string) event.Item {
 func (t *translator) visible(p *ledger.Prompt) bool { return !p.Approval || t.approvals }
 
 // settleElsewhere ends the prompts that were open: an agent that goes on has its
-// answer, from somebody who did not ask the relay, or by an answer of the relay's of
+// answer, either from a client other than the relay, or by an answer of the relay's of
 // which it is not known that it arrived.
 func (t *translator) settleElsewhere(out *step, seq int64) {
 	if len(t.waiting) == 0 {

@@ -185,7 +185,11 @@ func TestThePastTellsWhatWasToldLive(t *testing.T) {
 	at := map[int64]int{0: 0} // seq → how much had been told when it was done
 	tr := newTestTranslator(event.VisibilityChat, false, book)
 	for _, ev := range events {
-		live = append(live, said(tr.step(ev).items)...)
+		out := tr.step(ev)
+		live = append(live, said(out.items)...)
+		for _, end := range out.ends {
+			book.EndTurn(end)
+		}
 		at[ev.Seq] = len(live)
 	}
 	for _, want := range []string{

@@ -71,10 +71,11 @@ type (
 		ID      string `json:"id"`
 		Outcome string `json:"outcome"`
 	}
-	// TurnEndData is the data of "turn_end".
+	// TurnEndData is the data of "turn_end". Turn is the key of the request with which the turn came, "" if that is not known.
 	TurnEndData struct {
 		Reason string  `json:"reason"`
 		Code   *string `json:"code"`
+		Turn   string  `json:"turn,omitempty"`
 	}
 	// UpstreamData is the data of "upstream": an event of AnyFrame's as it came, keys masked.
 	UpstreamData struct {
@@ -82,14 +83,48 @@ type (
 
 		Truncated bool `json:"truncated,omitempty"`
 	}
+	// NoticeData is the data of "notice": the operators' line for every visitor, null without one.
+	NoticeData struct {
+		Text *string `json:"text"`
+	}
+	// FeedbackData is the data of "feedback": how the visitor rates the answer to a turn, null if no longer.
+	FeedbackData struct {
+		Turn   string  `json:"turn"`
+		Rating *string `json:"rating"`
+	}
 	// ResetData is the data of "reset".
 	ResetData struct {
 		Reason string `json:"reason"`
 	}
 )
 
-// OutcomeElsewhere is the outcome of a prompt that was answered on AnyFrame's own console.
-const OutcomeElsewhere = "elsewhere"
+// The reasons of a "turn_end" that are the relay's own.
+const (
+	ReasonInterrupted = "interrupted" // the sandbox went to sleep, or its session was lost
+	ReasonStopped     = "stopped"     // the visitor or an operator stopped the turn
+)
+
+// The outcomes of a prompt that was not answered through the relay.
+const (
+	OutcomeElsewhere = "elsewhere" // it was answered on AnyFrame's own console
+	OutcomeStopped   = "stopped"   // its turn was stopped
+)
+
+// FeedbackOf is the data of feedback with this rating, "" being none.
+func FeedbackOf(turn, rating string) FeedbackData {
+	if rating == "" {
+		return FeedbackData{Turn: turn}
+	}
+	return FeedbackData{turn, &rating}
+}
+
+// NoticeOf is the data of a notice with this text, "" being none.
+func NoticeOf(text string) NoticeData {
+	if text == "" {
+		return NoticeData{}
+	}
+	return NoticeData{&text}
+}
 
 // Visibility is how much of what the agent does a visitor sees.
 type Visibility string
@@ -100,3 +135,7 @@ const (
 	VisibilityTools Visibility = "tools" // also tool names and a short summary of their input
 	VisibilityFull  Visibility = "full"  // everything; for private deployments
 )
+
+// ContextAttachment is the name of the attachment by which AnyFrame gets what the website
+// tells the agent about a visitor. No visitor sees it.
+const ContextAttachment = "visitor-context.json"

@@ -18,8 +18,8 @@ var ErrTrimmed = errors.New("eventlog: trimmed")
 // ErrClosed says that the log is over and all of it has been read.
 var ErrClosed = errors.New("eventlog: closed")
 
-// Entry is one event, framed once and shared by every subscriber; nobody may
-// change its bytes.
+// Entry is one event, framed once and shared by every subscriber. Its bytes must
+// not be changed.
 type Entry struct {
 	// Seq is AnyFrame's number for the event, 0 when it has none. An event
 	// without a number belongs to the numbered one before it.
@@ -31,10 +31,10 @@ type Entry struct {
 type Limits struct {
 	Events int
 	Bytes  int
-	// Compact makes a run of unnumbered entries shorter without changing what
-	// they say to somebody who reads all of them. It is asked when such a run
-	// alone is more than the log may keep. Nil, and a run that stays over four
-	// times as large as the log may be, make the log forget the run.
+	// Compact merges a run of unnumbered entries into an equivalent shorter one.
+	// It is called when such a run alone exceeds the log's limits. If Compact is
+	// nil, or the result is still more than four times as large as the log may
+	// be, the log drops the run.
 	Compact func(run []Entry) []Entry
 }
 
@@ -58,7 +58,7 @@ type Log struct {
 	unheard       bool // something was appended since
 	woken         bool // the watcher is to be told of a change
 
-	watch func() // nil when nobody watches
+	watch func() // nil when there is no watcher
 }
 
 // New returns an empty log that begins right after the event numbered base.
@@ -67,7 +67,7 @@ func New(base int64, limits Limits) *Log {
 }
 
 // Watch makes the log call f after each change, in the goroutine that made it
-// and with nothing locked. It must be called before anybody else has the log.
+// and with nothing locked. It must be called before the log is shared.
 func (l *Log) Watch(f func()) { l.watch = f }
 
 // unlock is what ends a method that may wake.
@@ -81,7 +81,7 @@ func (l *Log) unlock() {
 }
 
 // Append adds the entries that tell one upstream event and wakes the readers.
-// Only the last of them may carry a seq, so that nobody resumes in between. It
+// Only the last of them may carry a seq, so that no reader resumes in between. It
 // reports false, and adds nothing, when that seq is not above the head: the
 // pump may reconnect freely. It also reports false when the entries belong to a
 // run of unnumbered ones that is more than the log can hold: then the run is
@@ -133,7 +133,7 @@ func (l *Log) Advance(seq int64) {
 	if seq > l.head {
 		l.head = seq
 		if l.unheard = l.held; !l.held {
-			l.wake() // somebody may be waiting for the head to pass
+			l.wake() // a reader may be waiting for the head to pass
 		}
 	}
 }
@@ -171,9 +171,9 @@ func (l *Log) Cursor(seq int64) (int64, error) {
 }
 
 // Read copies entries from position pos on into buf and returns how many, and
-// the position after them. With none to read it returns 0 at once; whoever watches
-// the log then learns of the next change. The error is [ErrTrimmed] when pos is no
-// longer kept, [ErrClosed] at the end of a closed log.
+// the position after them. With none to read it returns 0 at once; the log's watcher
+// then learns of the next change. The error is [ErrTrimmed] when pos is no longer
+// kept, [ErrClosed] at the end of a closed log.
 func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,7 +228,7 @@ func (l *Log) over() bool {
 
 // trim drops the oldest events until the rest is within the limits. Unnumbered
 // events go together with the numbered one that ends their run or not at all,
-// so that nobody who starts to read here gets half of a run. The newest event,
+// so that no reader that starts here gets half of a run. The newest event,
 // which is the last few entries, is kept whatever its size, unless its run is
 // forgotten: then trim reports false.
 func (l *Log) trim(newest int) bool {
@@ -267,7 +267,7 @@ func (l *Log) drop(end int) {
 }
 
 // compact shortens a log that holds one run of unnumbered events and nothing
-// else, but for the newest entries, which nobody has read yet. Readers inside
+// else, except for the newest entries, which no reader has read yet. Readers inside
 // the run fall behind; readers at its end notice nothing. A run that stays too
 // large is forgotten, and then all fall behind and compact reports false.
 func (l *Log) compact(newest int) bool {

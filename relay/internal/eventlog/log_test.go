@@ -94,8 +94,8 @@ func TestARepeatedSeqAddsNothing(t *testing.T) {
 }
 
 // TestTrimmingNeverTearsAGroup looks at every log that three kinds of events in
-// any order can make, at several limits: whoever starts right behind the base
-// gets every entry since, and nobody gets less without being told.
+// any order can make, at several limits: a reader that starts right behind the
+// base gets every entry since, and a reader that gets less gets ErrTrimmed.
 func TestTrimmingNeverTearsAGroup(t *testing.T) {
 	const length = 7
 	kinds := [][]string{{"u"}, {"N"}, {"u", "N"}}
@@ -189,7 +189,7 @@ func TestReadersAtTheEndOfACompactedRunNoticeNothing(t *testing.T) {
 		places = append(places, pos)
 		pos = next
 		mustRest(t, l, mustCursor(t, l, 1), all.String())
-		// Whoever stopped at an earlier step gets all since then, or is told.
+		// A reader that stopped at an earlier step gets all since then, or ErrTrimmed.
 		for at, old := range places {
 			got, _, err := rest(l, old)
 			if want := all.String()[len(all.String())-len(rejoin(at, i)):]; err == nil && got != want {

@@ -1,5 +1,5 @@
-// Package group ties the life of goroutines to that of their owner: whoever
-// closes a group waits for its members, and nobody joins it any more.
+// Package group ties the life of goroutines to that of their owner: closing a
+// group waits for its members, and no goroutine can join it any more.
 //
 // A [sync.WaitGroup] alone leaves a race between Add and Wait, which every owner
 // would have to close with a lock and a flag of its own.

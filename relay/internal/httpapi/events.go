@@ -3,13 +3,17 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
+	"github.com/anyframe-relay/relay/relay/internal/control"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/feedback"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/stream"
@@ -42,13 +46,21 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
 		return err
 	}
 	undo = append(undo, sess.Close, sess.Listen())
-	src := &source{api: a, session: sess}
+	src := &source{api: a, session: sess, addr: clientip.Of(r)}
+	if a.options.Feedback {
+		board, leave, err := a.feedback.Watch(r.Context(), v.ID, sess.Watchers().Notify)
+		if err != nil {
+			return err
+		}
+		src.ratings = board
+		undo = append(undo, leave)
+	}
 	if v.Identified {
 		token := v.Token
-		src.device = sess.Attach(token)
-		undo = append(undo, func() { sess.Detach(token) })
+		src.device = sess.Devices().Attach(token)
+		undo = append(undo, func() { sess.Devices().Detach(token) })
 		if _, err := a.visitor(r); err != nil {
-			return err // logged out before anybody could tell this stream
+			return err // logged out before this stream could be told
 		}
 	}
 	return a.streams.Serve(w, r, src, lastEventID(r), done)
@@ -67,11 +79,42 @@ type source struct {
 	api     *api
 	session *session.Session
 	device  *session.Device // nil unless the website said who the visitor is
+	addr    string
+	ratings *feedback.Board // nil where answers are not rated
+
+	decided atomic.Pointer[decided]
+}
+
+// decided is what operators have decided about a stream's visitor and address.
+type decided struct {
+	state   *control.State
+	refused *problem.Problem // until it is over, which ends no stream
+}
+
+// decision asks about the visitor and the address only if something was decided since
+// it last did: it is called for every event.
+func (s *source) decision() *decided {
+	state := s.api.control.State()
+	if d := s.decided.Load(); d != nil && d.state == state {
+		return d
+	}
+	d := &decided{state: state}
+	err := cmp.Or(state.BlockedAddr(s.addr), state.BlockedVisitor(s.session.Visitor()))
+	d.refused, _ = errors.AsType[*problem.Problem](err)
+	s.decided.Store(d)
+	return d
 }
 
 func (s *source) View() stream.View {
-	v := s.session.View()
-	return stream.View{Status: v.Status, Epoch: v.Epoch, Log: v.Log, Revoked: v.Revoked || s.device.Void()}
+	v, d := s.session.View(), s.decision()
+	refused := d.refused
+	if s.api.hub.Retired() {
+		refused = problem.NotFound
+	}
+	return stream.View{
+		Status: v.Status, Epoch: v.Epoch, Log: v.Log, Revoked: v.Revoked || s.device.Void(), Erased: v.Erased,
+		Refused: refused, Notice: d.state.Notice(), Ratings: s.ratings.Ratings(),
+	}
 }
 
 func (s *source) Watchers() *eventlog.Watchers { return s.session.Watchers() }

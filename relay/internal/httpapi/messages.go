@@ -11,15 +11,17 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/anyframe-relay/relay/relay/internal/body"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// traceTurn begins the trace of a turn: a new one, for what a browser says of
-// traces is anybody's word.
+// traceTurn begins the trace of a turn. It is always a new one, as the trace context
+// that a browser sends cannot be trusted.
 func (a *api) traceTurn(r *http.Request) (*http.Request, trace.Span) {
 	if a.options.Traces == nil {
 		return r, trace.SpanFromContext(context.Background())
@@ -55,11 +57,11 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	}
 	room := a.limits.Body(limits.Who{Visitor: v.ID, Addr: clientip.Of(r)})
 	defer room.Release()
-	body, err := readBody(w, r, a.options.maxMessageBody(), room)
+	data, err := body.Read(w, r, a.options.Limits.MaxBody(), room)
 	if err != nil {
 		return err
 	}
-	m, err := a.options.decodeMessage(body)
+	m, err := a.options.Decode(data)
 	if err != nil {
 		return err
 	}
@@ -79,8 +81,14 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 		return err
 	}
 	defer sess.Close()
+	context := visitorctx.Both{Page: m.Context}
+	if v.Identified && a.options.Context && a.options.MaxContext > 0 {
+		if context.Verified, err = a.contexts.Verified(r.Context(), v.Token); err != nil {
+			return err
+		}
+	}
 	got, repeated, err := sess.Send(r.Context(), ticket, clientip.Of(r), key, session.Message{
-		Text: m.text, Attachments: m.attachments, Names: m.names(), Hash: m.hash(),
+		Text: m.Text, Attachments: m.Attachments, Names: m.Names(), Hash: m.Hash(), Context: context, Solution: r.Header.Get(solutionHeader),
 	})
 	if _, keepErr := a.promote(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
 		a.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
@@ -96,7 +104,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	}
 	a.metrics.Turns.WithLabelValues(result).Inc()
 	if err != nil {
-		return err
+		return a.ask(v.ID, err)
 	}
 	return WriteJSON(w, http.StatusAccepted, got)
 }
@@ -104,7 +112,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 // admitBody refuses a message before its body is read, if the body is large and the
 // visitor has sent too many messages. A repeated key is read: its answer is known.
 func (a *api) admitBody(r *http.Request, visitor, key string) error {
-	size := a.options.maxMessageBody() // what is larger is refused as it is
+	size := a.options.Limits.MaxBody() // what is larger is refused as it is
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}

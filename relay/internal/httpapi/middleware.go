@@ -26,7 +26,7 @@ func (a *api) handle(h func(http.ResponseWriter, *http.Request) error) http.Hand
 	}
 }
 
-// refuse answers with the problem that err is. What nobody foresaw is logged:
+// refuse answers with the problem that err is. An unexpected error is logged:
 // the visitor is told nothing of it.
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && !errors.Is(err, problem.RequestTimeout) { // net/http takes a body that is late for a client that is gone
@@ -87,7 +87,7 @@ func (a *api) noteRequest(t *telemetry.RequestInfo, route string, code, bytes in
 // routeOf names a request by what was matched, from a closed set.
 func (a *api) routeOf(r *http.Request) string {
 	pattern := chi.RouteContext(r.Context()).RoutePattern()
-	pattern = strings.TrimPrefix(pattern, a.options.BasePath)
+	pattern = strings.TrimPrefix(pattern, a.options.root())
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete:
 	default:

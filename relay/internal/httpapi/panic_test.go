@@ -18,7 +18,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// A key as AnyFrame makes them, and what of it nobody may see.
+// A key as AnyFrame makes them, and the part of it that must stay secret.
 const (
 	testSecret = "Zq7Kp2Vw9XtB4nRmD6sL"
 	testMarked = "afm_canary_" + testSecret

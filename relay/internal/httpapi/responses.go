@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/anyframe-relay/relay/relay/internal/body"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/strictjson"
 )
 
 // answerPrompt answers a question or decides a permission prompt, once:
@@ -19,12 +21,12 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	}
 	room := a.limits.Body(limits.Who{Visitor: v.ID, Addr: clientip.Of(r)})
 	defer room.Release()
-	body, err := readBody(w, r, maxSmallBody+6*int64(a.options.MaxMessage), room)
+	data, err := body.Read(w, r, maxSmallBody+6*int64(a.options.MaxMessage), room)
 	if err != nil {
 		return err
 	}
 	var id, text, decision string
-	if err := decodeObject(body, "", fields{"id": &id, "answer": &text, "decision": &decision}); err != nil {
+	if err := strictjson.Decode(data, "", strictjson.Fields{"id": &id, "answer": &text, "decision": &decision}); err != nil {
 		return err
 	}
 	switch {
@@ -41,7 +43,7 @@ func (a *api) answerPrompt(w http.ResponseWriter, r *http.Request) error {
 	case len(text) > a.options.MaxMessage:
 		return problem.TooLarge.With("The answer is longer than %d bytes.", a.options.MaxMessage)
 	}
-	if err := a.limits.Message(r.Context(), v.ID); err != nil {
+	if _, err := a.limits.Message(r.Context(), v.ID); err != nil {
 		return err
 	}
 	sess, err := a.hub.Open(r.Context(), v.ID)

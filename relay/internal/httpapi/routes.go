@@ -21,7 +21,7 @@ func (a *api) routes() http.Handler {
 	root.MethodNotAllowed(a.handle(methodNotAllowed))
 
 	r := chi.Router(root)
-	if base := a.options.BasePath; base != "" {
+	if base := a.options.root(); base != "" {
 		root.Get(base, a.redirectToPage)
 		root.Head(base, a.redirectToPage)
 		r = chi.NewRouter()
@@ -30,8 +30,22 @@ func (a *api) routes() http.Handler {
 		root.Mount(base+"/", r)
 	}
 
+	if a.hub != nil {
+		a.siteRoutes(r)
+	}
+	if a.ready != nil {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			r.Method(method, "/healthz", a.dropBody(a.alive))
+			r.Method(method, "/readyz", a.dropBody(a.ready))
+		}
+	}
+	return root
+}
+
+// siteRoutes are what visitors of a site use.
+func (a *api) siteRoutes(r chi.Router) {
 	r.Route("/v1", func(r chi.Router) {
-		r.Use(private, a.checkOrigin, a.limitAddr)
+		r.Use(private, a.checkOrigin, a.checkBlock, a.limitAddr)
 		r.NotFound(a.dropBody(a.handle(notFound)).ServeHTTP)
 		r.MethodNotAllowed(a.dropBody(a.handle(methodNotAllowed)).ServeHTTP)
 		r.Post("/visitor", a.handle(a.introduce))
@@ -42,9 +56,14 @@ func (a *api) routes() http.Handler {
 			r.Post("/session", a.handle(a.wakeSession))
 			r.Delete("/session", a.handle(a.endSession))
 			r.Post("/messages", a.handle(a.startTurn))
+			r.Post("/turns/{turn}/stop", a.handle(a.stopTurn))
+			r.Post("/feedback", a.handle(a.giveFeedback))
 			r.Post("/responses", a.handle(a.answerPrompt))
 			r.Get("/events", a.handle(a.streamEvents))
 			r.Get("/transcript", a.handle(a.showTranscript))
+			r.Get("/conversations", a.handle(a.listConversations))
+			r.Delete("/conversations/{epoch}", a.handle(a.eraseConversation))
+			r.Get("/export", a.handle(a.export))
 		})
 	})
 
@@ -56,10 +75,7 @@ func (a *api) routes() http.Handler {
 		}
 		r.Method(method, "/widget.js", http.HandlerFunc(a.widget.Loader))
 		r.Method(method, "/assets/{file}", a.handle(a.widget.Asset))
-		r.Method(method, "/healthz", a.alive)
-		r.Method(method, "/readyz", a.ready)
 	}
-	return root
 }
 
 func notFound(http.ResponseWriter, *http.Request) error { return problem.NotFound }
@@ -101,11 +117,25 @@ func (a *api) limitAddr(next http.Handler) http.Handler {
 	})
 }
 
+// checkBlock refuses addresses that an operator has blocked.
+func (a *api) checkBlock(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.control.State().BlockedAddr(clientip.Of(r)); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // requireVisitor refuses requests without a valid token before anything else of
 // them is looked at. Handlers get the visitor from [visitorOf].
 func (a *api) requireVisitor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, err := a.visitor(r)
+		if err == nil {
+			err = a.control.State().BlockedVisitor(v.ID)
+		}
 		if err != nil {
 			a.refuse(w, r, err)
 			return
@@ -124,6 +154,6 @@ func visitorOf(r *http.Request) visitor.Visitor {
 }
 
 func (a *api) redirectToPage(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Location", a.options.BasePath+"/")
+	w.Header().Set("Location", a.options.root()+"/")
 	w.WriteHeader(http.StatusPermanentRedirect)
 }

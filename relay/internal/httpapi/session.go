@@ -6,9 +6,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/admission"
+	"github.com/anyframe-relay/relay/relay/internal/body"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/strictjson"
 )
 
 // lookWait is how long a visitor waits for AnyFrame to say where its session
@@ -23,7 +26,7 @@ func WriteJSON(w http.ResponseWriter, code int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(body, '\n')) // the client is gone: nobody to tell
+	_, _ = w.Write(append(body, '\n')) // the client is gone: the error has no receiver
 	return nil
 }
 
@@ -36,7 +39,7 @@ func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 	}
 }
 
-// open finds the visitor's session for a request. Whoever gets it must close it.
+// open finds the visitor's session for a request. The caller must close it.
 func (a *api) open(r *http.Request) (*session.Session, error) {
 	return a.hub.Open(r.Context(), visitorOf(r).ID)
 }
@@ -59,15 +62,18 @@ func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 		return problem.Draining
 	}
 	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
-		body, err := readBody(w, r, maxSmallBody, uncounted{})
+		data, err := body.Read(w, r, maxSmallBody, body.Uncounted{})
 		if err != nil {
 			return err
 		}
-		if len(body) > 0 {
-			if err := decodeObject(body, "", fields{}); err != nil {
+		if len(data) > 0 {
+			if err := strictjson.Decode(data, "", strictjson.Fields{}); err != nil {
 				return err
 			}
 		}
+	}
+	if err := a.consent.Check(r.Context(), visitorOf(r).ID); err != nil {
+		return err
 	}
 	sess, err := a.open(r)
 	if err != nil {
@@ -77,12 +83,12 @@ func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	a.lookBriefly(r.Context(), sess)
 	var call *session.Call
 	if a.options.BootOnOpen {
-		call, err = sess.Ensure(r.Context(), clientip.Of(r))
+		call, err = sess.Ensure(r.Context(), admission.Claim{Addr: clientip.Of(r), Solution: r.Header.Get(solutionHeader)})
 	} else {
 		call, err = sess.Wake(r.Context())
 	}
 	if err != nil {
-		return err
+		return a.ask(visitorOf(r).ID, err)
 	}
 	if call == nil {
 		return WriteJSON(w, http.StatusOK, sess.State())
@@ -90,7 +96,7 @@ func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case <-call.Done():
 		if err := call.Err(); err != nil {
-			return err
+			return a.ask(visitorOf(r).ID, err)
 		}
 		return WriteJSON(w, http.StatusOK, sess.State())
 	default:

@@ -1,8 +1,8 @@
 package httpapi
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,27 +10,17 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/past"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 const (
 	defaultRows = 200
 	maxRows     = 1000
-	// maxPage is how many bytes of events one answer holds. An event that is larger is
-	// alone on its page.
-	maxPage = 1 << 20
-	// pageOverhead is what an answer has besides its events, in bytes.
-	pageOverhead = 64
 	// answerTimeout is how long a client may take to read an answer.
 	answerTimeout = 10 * time.Second
 )
-
-// pastEvent is one event of the past, as it would come on the stream.
-type pastEvent struct {
-	ID    *string `json:"id"`
-	Event string  `json:"event"`
-	Data  any     `json:"data"`
-}
 
 // showTranscript tells the session's past: GET /v1/transcript.
 func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
@@ -43,72 +33,57 @@ func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	epoch, err := queryInt(r, "epoch", 0, 1, 1<<62)
+	if err != nil {
+		return err
+	}
 	release, err := a.limits.Answer(r.Context(), visitor, clientip.Of(r))
 	if err != nil {
 		return err
 	}
 	defer release()
-	body, err := a.transcript(r, visitor, since, int(limit))
+	body, err := a.transcript(r, visitor, epoch, since, int(limit))
 	if err != nil {
 		return err
 	}
 	return writeInTime(w, body)
 }
 
-// transcript is the answer with at most limit rows of a visitor's session after the one
-// numbered since, as many as fit.
-func (a *api) transcript(r *http.Request, visitor string, since int64, limit int) ([]byte, error) {
+// transcript is the answer with at most limit rows of a visitor's epoch, 0 being the
+// present one, after the one numbered since, as many as fit.
+func (a *api) transcript(r *http.Request, visitor string, epoch, since int64, limit int) ([]byte, error) {
 	sess, err := a.hub.Open(r.Context(), visitor)
 	if err != nil {
 		return nil, err
 	}
 	defer sess.Close()
-	p := page{body: []byte(`{"events":[`)}
-	next, err := sess.Page(r.Context(), since, limit, p.add)
-	if err = errors.Join(err, p.err); err != nil {
+	var p past.Page
+	var next *int64
+	if epoch == 0 || epoch == sess.View().Epoch && sess.Conversation().ID() != "" {
+		next, err = sess.Page(r.Context(), since, limit, p.Add)
+	} else {
+		next, err = a.past.Page(r.Context(), sess, epoch, since, limit, func(row []event.Item) bool { return p.Add(epoch, row) })
+	}
+	if errors.Is(err, past.ErrUnknown) {
+		err = errNoConversation
+	}
+	if err == nil && next == nil {
+		next, err = a.addRatings(r.Context(), sess, cmp.Or(epoch, sess.View().Epoch), since, &p)
+	}
+	if err != nil {
 		return nil, err
 	}
-	p.body = append(p.body, `],"next_since":`...)
-	if next == nil {
-		p.body = append(p.body, "null}\n"...)
-	} else {
-		p.body = append(strconv.AppendInt(p.body, *next, 10), "}\n"...)
-	}
-	return bytes.Clone(p.body), nil // no larger than need be, for as long as the client reads
+	return p.Close(next)
 }
 
-// page is an answer that is being put together.
-type page struct {
-	body  []byte
-	shown bool         // it has an event
-	row   bytes.Buffer // scratch
-	err   error        // the row that could not be encoded
-}
-
-// add adds what a row comes to, and reports whether it fits. The first always does.
-func (p *page) add(epoch int64, row []event.Item) bool {
-	p.row.Reset()
-	for i, it := range row {
-		if p.shown || i > 0 {
-			p.row.WriteByte(',')
-		}
-		e := pastEvent{Event: it.Kind, Data: it.Payload()}
-		if it.Seq != 0 {
-			e.ID = new(event.ID{Epoch: epoch, Seq: it.Seq}.String())
-		}
-		encoded, err := json.Marshal(e)
-		if err != nil {
-			p.err = err
-			return false
-		}
-		p.row.Write(encoded)
+// addRatings adds the ratings of an epoch to its last page, behind the answers. If they
+// don't fit, they are on a page of their own, after the last number of this one.
+func (a *api) addRatings(ctx context.Context, sess *session.Session, epoch, since int64, p *past.Page) (next *int64, err error) {
+	items, err := a.ratings(ctx, sess.Visitor(), epoch)
+	if err != nil {
+		return nil, err
 	}
-	if p.shown && len(p.body)+p.row.Len() > maxPage-pageOverhead {
-		return false
-	}
-	p.body = append(p.body, p.row.Bytes()...)
-	p.shown = true
-	return true
+	return p.AddLast(epoch, since, items), nil
 }
 
 // writeInTime writes a JSON answer that may be large. A client that does not read it in

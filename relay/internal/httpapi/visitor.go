@@ -6,9 +6,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/anyframe-relay/relay/relay/internal/body"
+	"github.com/anyframe-relay/relay/relay/internal/caller"
+	"github.com/anyframe-relay/relay/relay/internal/challenge"
+	"github.com/anyframe-relay/relay/relay/internal/erasure"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/strictjson"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
+	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
 // allowances are the limits that the widget tells a visitor of beforehand.
@@ -17,19 +25,24 @@ type allowances struct {
 	MaxAttachment   int      `json:"max_attachment"`
 	MaxAttachments  int      `json:"max_attachments"`
 	AttachmentTypes []string `json:"attachment_types"`
+	MaxContext      int      `json:"max_context"` // 0: none is taken
 }
 
 // introduce tells a browser who it is: POST /v1/visitor.
 func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r, maxSmallBody, uncounted{})
+	data, err := body.Read(w, r, maxSmallBody, body.Uncounted{})
 	if err != nil {
 		return err
 	}
 	var identity, carrier string
-	if err := decodeObject(body, "", fields{"identity": &identity, "carrier": &carrier}); err != nil {
+	var agreed *string
+	if err := strictjson.Decode(data, "", strictjson.Fields{"identity": &identity, "carrier": &carrier, "consent": &agreed}); err != nil {
 		return err
 	}
-	foreign := a.originOf(r) == originAllowed
+	if _, version := a.consent.Text(); agreed != nil && (*agreed != version || version == "") {
+		return problem.BadRequest.With(`"consent" is not the version of what is asked.`)
+	}
+	foreign := a.caller.Whence(r) == caller.Allowed
 	switch {
 	case carrier == "" && foreign:
 		carrier = "bearer"
@@ -41,13 +54,14 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 		return problem.BadRequest.With(`"carrier" must be "cookie" or "bearer".`)
 	}
 	var subject string
+	var verified visitorctx.Object
 	if identity != "" {
-		if subject, err = a.verify(w, identity); err != nil {
+		if subject, verified, err = a.verify(w, identity); err != nil {
 			return err
 		}
 	}
 	presented, err := a.visitor(r)
-	if _, byBearer := bearer(r); err == nil && carrier == "bearer" && !byBearer {
+	if _, byBearer := caller.Bearer(r); err == nil && carrier == "bearer" && !byBearer {
 		// Known by its cookie, which no script may read: a bearer token is
 		// another visitor's.
 		err = problem.VisitorUnknown
@@ -55,32 +69,60 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, problem.VisitorUnknown) {
 		return err
 	}
+	if err == nil {
+		if err := a.control.State().BlockedVisitor(presented.ID); err != nil {
+			return err
+		}
+	}
 	v, sess, err := a.resolve(r.Context(), presented, err == nil, subject)
 	if errors.Is(err, problem.VisitorUnknown) {
-		// Forgotten by another tab meanwhile: a new visitor, as if a moment later.
+		// Forgotten by another tab meanwhile, or erased with all that the website's own name
+		// led to: a new visitor, as if a moment later.
+		if subject != "" {
+			if err := a.tokens.Reassign(r.Context(), subject, v.ID); err != nil {
+				return err
+			}
+		}
 		v, sess, err = a.resolve(r.Context(), visitor.Visitor{}, false, subject)
 	}
 	if err != nil {
 		return err
 	}
 	defer sess.Close()
+	if subject != "" && a.options.Context {
+		if err := a.contexts.Verify(r.Context(), v.ID, v.Token, verified); err != nil {
+			return err
+		}
+	}
+	asked, err := a.askConsent(r.Context(), v.ID, agreed != nil)
+	if err != nil {
+		return err
+	}
 	if v.Provisional {
 		// Its cookie must outlive the first turn, which moves the deadline.
 		v.ExpiresAt = time.Now().Add(a.tokens.TTL())
 	}
 	a.lookBriefly(r.Context(), sess)
+	ahead, err := a.askAhead(r, v.ID, sess)
+	if err != nil {
+		return err
+	}
 	out := struct {
-		Token     *string       `json:"token"`
-		ExpiresAt time.Time     `json:"expires_at"`
-		Session   session.State `json:"session"`
-		Limits    allowances    `json:"limits"`
+		Token     *string              `json:"token"`
+		ExpiresAt time.Time            `json:"expires_at"`
+		Session   session.State        `json:"session"`
+		Limits    allowances           `json:"limits"`
+		Notice    *notice              `json:"notice"`
+		Consent   *agreement           `json:"consent"`
+		Feedback  bool                 `json:"feedback"`
+		Challenge *challenge.Challenge `json:"challenge,omitempty"`
 	}{nil, v.ExpiresAt.UTC().Truncate(time.Second), sess.State(), allowances{
-		a.options.MaxMessage, a.options.MaxAttachment, a.options.MaxAttachments, append([]string{}, a.options.AttachmentTypes...),
-	}}
+		a.options.MaxMessage, a.options.MaxAttachment, a.options.MaxAttachments, append([]string{}, a.options.AttachmentTypes...), a.options.MaxContext,
+	}, a.notice(), asked, a.options.Feedback, ahead}
 	if carrier == "bearer" {
 		out.Token = &v.Token
 	} else {
-		a.setCookie(w, r, v.Token, v.ExpiresAt)
+		a.caller.SetCookie(w, r, v.Token, v.ExpiresAt)
 	}
 	return WriteJSON(w, http.StatusOK, out)
 }
@@ -97,7 +139,10 @@ func (a *api) resolve(ctx context.Context, presented visitor.Visitor, known bool
 		return v, nil, err
 	}
 	if v, err = a.promote(ctx, v, sess); err == nil {
-		err = sess.ExtendTTL(ctx, v.ExpiresAt)
+		var extended bool
+		if extended, err = sess.ExtendTTL(ctx, v.ExpiresAt); extended && err == nil {
+			err = a.book.Extend(ctx, v.ID)
+		}
 	}
 	if err != nil {
 		sess.Close()
@@ -114,23 +159,43 @@ func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Sess
 	return a.tokens.Promote(ctx, v)
 }
 
-// forget makes a visitor's token void and ends its streams: DELETE /v1/visitor.
+// forget makes a visitor's token void and ends its streams: DELETE /v1/visitor. With
+// erase=true everything of the visitor is erased.
 func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r)
-	if err := a.logout(r.Context(), v); err != nil {
-		return err
+	var id string
+	switch erase := r.URL.Query().Get("erase"); erase {
+	case "", "false":
+		if err := a.logout(r.Context(), v); err != nil {
+			return err
+		}
+	case "true":
+		var err error
+		if id, err = a.erasures.Visitor(context.WithoutCancel(r.Context()), v.ID, erasure.ByVisitor); err != nil {
+			return err
+		}
+	default:
+		return problem.BadRequest.With(`"erase" must be true or false.`)
 	}
-	name, _, _ := a.cookie(r)
+	name, _, _ := a.caller.Cookie(r)
 	if len(r.CookiesNamed(name)) > 0 {
-		a.setCookie(w, r, "", time.Unix(0, 0))
+		a.caller.SetCookie(w, r, "", time.Unix(0, 0))
+	}
+	if id != "" {
+		return WriteJSON(w, http.StatusAccepted, erasing{id})
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// logout makes a token void and ends the streams that were opened with it. A
-// visitor whom nobody else knows is forgotten; one of whom the website said who
-// it is stays, for its other devices and the next time.
+// erasing is the answer to a request for an erasure.
+type erasing struct {
+	Erasure string `json:"erasure"`
+}
+
+// logout makes a token void and ends the streams that were opened with it. An
+// anonymous visitor is forgotten, as no other token leads to it; an identified one
+// stays, for its other devices and the next time.
 func (a *api) logout(ctx context.Context, v visitor.Visitor) error {
 	ctx = context.WithoutCancel(ctx)
 	if err := a.tokens.Revoke(ctx, v.Token); err != nil {
@@ -149,34 +214,43 @@ func (a *api) logout(ctx context.Context, v visitor.Visitor) error {
 	return nil
 }
 
-// verify returns whom the website says the visitor is, or the refusal. Why a
-// token was refused is the operator's to know; nothing of it is logged.
-func (a *api) verify(w http.ResponseWriter, token string) (subject string, err error) {
+// verify returns the subject that the website's token names and what it says of the
+// visitor, or the refusal. Only the operator learns why a token was refused; nothing of
+// the token is logged but the name of a member that is wrong.
+func (a *api) verify(w http.ResponseWriter, token string) (subject string, verified visitorctx.Object, err error) {
 	if a.identities == nil {
-		return "", problem.Identity.With("Sign-in is not enabled for this chat.")
+		return "", "", problem.Identity.With("Sign-in is not enabled for this chat.")
 	}
-	subject, reason := a.identities.Subject(token)
+	id, reason := a.identities.Identity(token)
+	if reason == "" && id.Context != nil && a.options.MaxContext > 0 {
+		if verified, err = visitorctx.Parse(id.Context, a.options.MaxContext); err != nil {
+			reason = err.Error()
+		}
+	}
 	switch reason {
 	case "":
-		return subject, nil
+		return id.Subject, verified, nil
 	case visitor.ReasonExpired:
 		err = problem.Identity.With("Your sign-in has expired. Sign in again.")
 	default:
 		err = problem.Identity
 	}
 	a.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
-	return "", err
+	return "", "", err
 }
 
-// authenticate returns whom a request is to be taken for: presented is the visitor
-// whose token it carries, if it is known, and subject whom the website says it
-// is, if it says so. A token goes with one visitor for good: whoever turns out
-// to be another gets another token, and the old one is void.
+// authenticate returns the visitor that makes a request: presented is the visitor
+// whose token it carries, if it is known, and subject the website's name for the
+// visitor, if there is one. A token belongs to one visitor for good: if the subject
+// is another visitor, that visitor gets another token, and the old one is void.
 func (a *api) authenticate(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, error) {
 	id := presented.ID
 	if subject != "" {
 		var err error
-		if id, err = a.tokens.Identified(ctx, subject); err != nil {
+		if id, err = a.tokens.Identified(ctx, subject); err == nil {
+			err = a.control.State().BlockedVisitor(id)
+		}
+		if err != nil {
 			return visitor.Visitor{}, err
 		}
 	}
@@ -200,4 +274,19 @@ func (a *api) authenticate(ctx context.Context, presented visitor.Visitor, known
 		err = a.logout(ctx, presented)
 	}
 	return v, err
+}
+
+// visitor returns who is asking, or [problem.VisitorUnknown].
+func (a *api) visitor(r *http.Request) (visitor.Visitor, error) {
+	for _, token := range a.caller.Tokens(r) {
+		v, err := a.tokens.Resolve(r.Context(), token)
+		if errors.Is(err, problem.VisitorUnknown) {
+			continue
+		}
+		if err == nil {
+			telemetry.FromContext(r.Context()).Visitor = redact.ID(v.ID)
+		}
+		return v, err
+	}
+	return visitor.Visitor{}, problem.VisitorUnknown
 }

@@ -22,7 +22,7 @@ type Intake struct {
 
 	// Log returns a logger that names the session.
 	Log func() *slog.Logger
-	// Guard runs do and reports whether it came to its end: a panic is caught.
+	// Guard runs do and reports whether it completed: a panic is caught.
 	Guard func(do func()) (ended bool)
 	// Slot takes the visitor's place for one upstream read under way, so that a storm of
 	// returning tabs does not become AnyFrame's, and returns what gives it back.
@@ -37,11 +37,36 @@ func (in *Intake) apply(ctx context.Context, c *conversation.Conversation, ev *u
 	if e.Answered > 0 {
 		in.Metrics.FirstEvent.Observe(e.Answered.Seconds())
 	}
+	if e.Ended {
+		in.Metrics.TurnEnds.WithLabelValues(e.Reason).Inc()
+	}
 	if e.Took > 0 {
 		in.Metrics.TurnSeconds.Observe(e.Took.Seconds())
 		in.Log().Info("turn ended", "reason", e.Reason, "ms", e.Took.Milliseconds())
 	}
+	if e.Ours {
+		in.countUsage(ev.Members)
+	}
 	if !e.Empty() {
 		in.Learned(c, e)
+	}
+}
+
+// usageKinds are the members of a result's usage that are counted, as the metrics name
+// them.
+var usageKinds = map[string]string{
+	"input_tokens": "input", "output_tokens": "output", "cache_read_input_tokens": "cache_read", "cache_creation_input_tokens": "cache_write",
+}
+
+// countUsage counts what a turn cost, if the event that ended it says so.
+func (in *Intake) countUsage(result upstream.Object) {
+	usage := result.Sub("usage")
+	for member, kind := range usageKinds {
+		if n, ok := usage.Amount(member); ok {
+			in.Metrics.AgentTokens.WithLabelValues(kind).Add(n)
+		}
+	}
+	if cost, ok := result.Amount("total_cost_usd"); ok {
+		in.Metrics.AgentCost.WithLabelValues().Add(cost)
 	}
 }

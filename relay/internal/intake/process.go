@@ -16,12 +16,42 @@ const (
 	// trustSkips is after how many holes of one width that AnyFrame left itself its
 	// transcript is no longer asked for what is missing in others like them.
 	trustSkips = 16
+	// quickBytes is the largest event that is read by the goroutine that brings its
+	// bytes, and that brings those of other sessions too.
+	quickBytes = 16 << 10
 )
 
-// process is what happens to one event from the stream before the conversation gets it:
-// holes before it are filled, one that came garbled is read again, and a message that is
-// on its way goes first.
-func (f *follower) process(ctx context.Context, ev *upstream.Event) error {
+// process gives the conversation an event from the stream, after all that has to happen
+// first.
+func (f *Follower) process(ctx context.Context, ev *upstream.Event) error {
+	if !f.quick(ev) {
+		if err := f.prepare(ctx, ev); err != nil {
+			return err
+		}
+	}
+	f.append(ctx, ev)
+	return nil
+}
+
+// quick reports whether nothing has to be read, stored or waited for before the
+// conversation gets an event.
+func (f *Follower) quick(ev *upstream.Event) bool {
+	c, l := f.conv, f.conv.Ledger()
+	switch {
+	case !ev.Valid, ev.User, conversation.Asks(ev), l.Expected(false), c.Unheard():
+		return false
+	case ev.Seq == 0 && !l.AllShown(), ev.Seq != 0 && f.holes.before(ev.Seq, c.Log()):
+		return false
+	case conversation.Speaks(ev.Kind):
+		return c.Activity().Busy && !l.AnyWaiting()
+	}
+	return true
+}
+
+// prepare is what may have to happen before the conversation gets an event: holes before
+// it are filled, one that came garbled is read again, and a message that is on its way
+// goes first.
+func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 	c, log := f.conv, f.conv.Log()
 	if ev.Delta == "" {
 		log.Release() // it may take time, and what came before it need not wait
@@ -35,7 +65,6 @@ func (f *follower) process(ctx context.Context, ev *upstream.Event) error {
 		if !ev.Valid { // part of an answer, for all we know
 			c.OpenGap(log.Head())
 		}
-		f.append(ctx, ev)
 		return nil
 	}
 	if head := log.Head(); f.holes.before(ev.Seq, log) {
@@ -60,15 +89,17 @@ func (f *follower) process(ctx context.Context, ev *upstream.Event) error {
 			*ev = upstream.Decode(rows[0].Event())
 		}
 	}
-	f.append(ctx, ev)
 	return nil
 }
 
 // append gives an event to the conversation. Deltas wait for each other, until all that
-// have come are in the log, so that streams are written to once for all of them.
-func (f *follower) append(ctx context.Context, ev *upstream.Event) {
-	if ev.Delta != "" {
-		f.conv.Log().Hold()
+// have come are in the log, so that streams are written to once for all of them. Others do
+// not: readers would fall behind a log that keeps little.
+func (f *Follower) append(ctx context.Context, ev *upstream.Event) {
+	if log := f.conv.Log(); ev.Delta != "" {
+		log.Hold()
+	} else {
+		log.Release()
 	}
 	f.apply(ctx, f.conv, ev)
 }
@@ -104,7 +135,7 @@ func (h *holes) before(seq int64, log *eventlog.Log) bool {
 // joined is called whenever the stream has been opened. If the agent may be in the
 // middle of something, deltas without a number may be missing, and AnyFrame's transcript
 // tells up to where. A stream that was open before may have missed the beginning of a
-// turn that nobody here knows of.
+// turn that this process does not know of.
 func (in *Intake) joined(ctx context.Context, c *conversation.Conversation, again bool) {
 	in.ShowMissing(ctx, c)
 	if unsure := c.Joined(); !unsure && !again {
@@ -126,7 +157,7 @@ func (in *Intake) ShowMissing(ctx context.Context, c *conversation.Conversation)
 	if len(turns) == 0 {
 		return
 	}
-	rows, err := in.rows(ctx, c, after, conversation.HistoryPage)
+	rows, err := in.rows(ctx, c, after, conversation.MaxRows)
 	if err != nil {
 		in.Log().Warn("look for a message", "error", err)
 		return // not shown yet is better than shown twice

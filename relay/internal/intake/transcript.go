@@ -3,6 +3,8 @@ package intake
 import (
 	"context"
 	"errors"
+	"iter"
+	"math"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -10,20 +12,28 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// ReadWait is how long a page of AnyFrame's transcript may take.
-const ReadWait = 10 * time.Second
+// readWait is how long a page of AnyFrame's transcript may take, and how long a reader waits
+// for its slot before that.
+const readWait = 10 * time.Second
 
-// rows reads a page of AnyFrame's transcript. A session that AnyFrame no longer knows
-// has none.
-func (in *Intake) rows(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
-	ctx, cancel := context.WithTimeout(ctx, ReadWait)
+// page reads a page of AnyFrame's transcript, when the visitor has a slot for it.
+func (in *Intake) page(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
+	waiting, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
-	done, err := in.Slot(ctx)
+	done, err := in.Slot(waiting)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	rows, err := in.Client.Sessions.Transcript(ctx, c.ID(), since, limit)
+	ctx, cancel = context.WithTimeout(ctx, readWait)
+	defer cancel()
+	return in.Client.Sessions.Transcript(ctx, c.ID(), since, limit)
+}
+
+// rows is a page of AnyFrame's transcript. A session that AnyFrame no longer knows has
+// none.
+func (in *Intake) rows(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
+	rows, err := in.page(ctx, c, since, limit)
 	if errors.Is(err, anyframe.ErrNotFound) {
 		return nil, nil
 	}
@@ -37,10 +47,39 @@ func (in *Intake) Rows(c *conversation.Conversation) conversation.RowReader {
 	}
 }
 
+// Known is Rows for callers that must know whether AnyFrame has the session: if not, it
+// returns [anyframe.ErrNotFound].
+func (in *Intake) Known(c *conversation.Conversation) conversation.RowReader {
+	return func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
+		return in.page(ctx, c, since, limit)
+	}
+}
+
+// after yields all of AnyFrame's transcript after the row numbered since. An error, such as
+// [anyframe.ErrNotFound], is the last thing it yields.
+func (in *Intake) after(ctx context.Context, c *conversation.Conversation, since int64) iter.Seq2[anyframe.ChatEvent, error] {
+	read := func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
+		return in.page(ctx, c, since, limit)
+	}
+	return func(yield func(anyframe.ChatEvent, error) bool) {
+		for piece, err := range conversation.Pieces(ctx, read, since, math.MaxInt) {
+			if err != nil {
+				yield(anyframe.ChatEvent{}, err)
+				return
+			}
+			for _, row := range piece.Rows {
+				if !yield(row, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // fill gives the conversation the events between two seqs that the stream left out, as
 // far as AnyFrame's transcript has them: seqs may also be skipped.
 func (in *Intake) fill(ctx context.Context, c *conversation.Conversation, from, to int64) (filled int, err error) {
-	for row, err := range in.Client.Sessions.TranscriptAll(ctx, c.ID(), from) {
+	for row, err := range in.after(ctx, c, from) {
 		if err != nil {
 			return filled, err
 		}
@@ -58,7 +97,7 @@ func (in *Intake) fill(ctx context.Context, c *conversation.Conversation, from, 
 // Sync reads what AnyFrame's log has beyond ours, for a session whose stream there is no
 // reason to open.
 func (in *Intake) Sync(ctx context.Context, c *conversation.Conversation) error {
-	for row, err := range in.Client.Sessions.TranscriptAll(ctx, c.ID(), c.Log().Head()) {
+	for row, err := range in.after(ctx, c, c.Log().Head()) {
 		if err != nil {
 			return err
 		}
@@ -71,10 +110,10 @@ func (in *Intake) Sync(ctx context.Context, c *conversation.Conversation) error 
 }
 
 // Tail reads AnyFrame's transcript after head, and says where it ends and whether the
-// agent is done with all that it was told.
+// agent is done with all that it was told, or will not go on with it.
 func (in *Intake) Tail(ctx context.Context, c *conversation.Conversation, head int64) (tail int64, idle bool, err error) {
 	tail, idle = head, head == 0
-	for row, err := range in.Client.Sessions.TranscriptAll(ctx, c.ID(), max(head-1, 0)) {
+	for row, err := range in.after(ctx, c, max(head-1, 0)) {
 		if err != nil {
 			return tail, false, err
 		}
@@ -82,5 +121,6 @@ func (in *Intake) Tail(ctx context.Context, c *conversation.Conversation, head i
 		kind := row.Event().Type()
 		idle = kind == "result" || kind == "_error"
 	}
+	idle = idle || c.Interrupted(tail)
 	return tail, idle && !c.Ledger().Unanswered(tail), nil
 }

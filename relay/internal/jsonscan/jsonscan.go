@@ -31,7 +31,7 @@ func Plain(b []byte) int {
 	return n
 }
 
-// skipBlanks leaves out what JSON takes for space.
+// skipBlanks skips JSON whitespace.
 func skipBlanks(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
 		b = b[1:]
@@ -41,7 +41,7 @@ func skipBlanks(b []byte) []byte {
 
 // EachMember calls f with the members of an object that is written plainly,
 // until f says no. It reports whether f took all of them. The values are found
-// by their brackets and quotes and not checked, but for strings, in which
+// by their brackets and quotes and not checked, except for strings, in which
 // nothing is that JSON forbids save a wrong escape.
 func EachMember(data []byte, f func(key, value []byte) bool) bool {
 	data = bytes.TrimRight(skipBlanks(data), " \t\r\n")

@@ -36,8 +36,8 @@ func (h *Holder) Wait(ctx context.Context, name string) (release func(), err err
 	}
 }
 
-// Try takes the named lease if nobody has it. It is renewed until release is called.
-// This process counts as one owner, whoever in it asks.
+// Try takes the named lease if it is free. It is renewed until release is called.
+// All callers in this process count as one owner.
 func (h *Holder) Try(ctx context.Context, name string) (release func(), ok bool, err error) {
 	_, ok, err = h.Store.Acquire(ctx, name, h.Owner, h.TTL)
 	if err != nil || !ok {
@@ -56,8 +56,8 @@ type held struct {
 	name   string
 	ctx    context.Context
 
-	// turn has one slot: whoever has it calls the store, so that the release comes
-	// after a renewal that is under way.
+	// turn has one slot: its holder calls the store, so that the release comes after
+	// a renewal that is under way.
 	turn chan struct{}
 
 	mu       sync.Mutex // released and timer change together

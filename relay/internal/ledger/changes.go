@@ -35,6 +35,13 @@ func (l *Ledger) Fetch(ctx context.Context) (c Changes, err error) {
 	return c, err
 }
 
+// Cursor returns up to where the store's changes are known, for [store.Mark].
+func (l *Ledger) Cursor() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return min(l.turnCursor, l.promptCursor)
+}
+
 // lost returns those of the turns in memory that the store has lost. A store that loses
 // writes loses its last ones, so this looks at the last turn that this process has
 // stored, and at the others only if that is not as it was stored. What is no longer in
@@ -116,11 +123,14 @@ func (l *Ledger) mergeTurn(t Turn, stored int64) {
 	old := l.byKey[t.Key]
 	if old == nil {
 		final := t.State == Sent && (t.Seq != 0 || stored == t.Place())
-		if t.State == Held || final && (t.Place() < l.base || l.kept.past(&t)) {
+		if t.State == Held || t.State == Stopped || final && (t.Place() < l.base || l.kept.past(&t)) {
 			return // belongs to what was shown before
 		}
 		l.set(t)
 		return
+	}
+	if t.Stop && !old.Stop { // its sender
+		old.Stop = true
 	}
 	if old.here || old.State.inFlight() || old.version == t.version {
 		return

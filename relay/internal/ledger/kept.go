@@ -12,8 +12,8 @@ const (
 	keepPrompts = 64
 	// keepText is how many bytes of the text of those turns.
 	keepText = 256 << 10
-	// keepOpen is how many turns are kept of which it is not known what became of
-	// them, or which could not be stored.
+	// keepOpen is how many turns are kept whose outcome is not known, or which could not
+	// be stored.
 	keepOpen = 4 * keepTurns
 )
 

@@ -20,8 +20,8 @@ type Ledger struct {
 	log     *slog.Logger
 	base    int64 // the conversation's log begins after this seq
 
-	// saving has one slot: whoever has it writes one note as memory has it, so that
-	// the store's version of a note is never older than one it had before.
+	// saving has one slot: its holder writes one note as memory has it, so that the
+	// store's version of a note is never older than one it had before.
 	saving chan struct{}
 
 	// quiet is true while no turn is in flight and no prompt is open, so that an
@@ -40,11 +40,12 @@ type Ledger struct {
 	prompts      map[string]*Prompt
 	promptOrder  []*Prompt          // in the order they were opened
 	waiting      map[string]*Prompt // not Settled
+	ends         ends
 	kept         kept
 	turnCursor   int64 // of the store: its changes up to there are known
 	promptCursor int64
 	newest       mark          // the last turn that this process has stored
-	changed      chan struct{} // closed at the next change of a turn; nil while nobody waits
+	changed      chan struct{} // closed at the next change of a turn; nil while no goroutine waits
 	// echoes: AnyFrame has shown one of our messages before or without telling
 	// its seq. It shows the others too then, and the relay need not.
 	echoes bool
@@ -62,6 +63,7 @@ type Options struct {
 func New(o Options, visitor string, epoch, base int64, log *slog.Logger) *Ledger {
 	l := &Ledger{
 		kept:  kept{turns: base, prompts: base, highest: -1, gone: -1},
+		ends:  ends{from: base, byKey: map[string]*End{}},
 		notes: o.Notes, visitor: visitor, epoch: epoch, ttl: o.TTL, log: log, base: base, saving: make(chan struct{}, 1),
 		byKey: map[string]*Turn{}, bySeq: map[int64]*Turn{}, open: map[string]*Turn{}, pending: map[string]*Turn{},
 		prompts: map[string]*Prompt{}, waiting: map[string]*Prompt{},
@@ -108,7 +110,7 @@ func (l *Ledger) Update(key string, change func(*Turn)) (Turn, bool) {
 	return t, true
 }
 
-// wake wakes those who wait for a change. The caller holds mu.
+// wake wakes the goroutines that wait for a change. The caller holds mu.
 func (l *Ledger) wake() {
 	if l.changed != nil {
 		close(l.changed)
@@ -122,6 +124,7 @@ func (l *Ledger) set(t Turn) {
 	if known {
 		// What was shown stays so, whatever copy of the turn its sender goes by.
 		t.shown, t.echoed, t.order = t.shown || p.shown, t.echoed || p.echoed, p.order
+		t.Stop = t.Stop || p.Stop
 		l.unindex(p)
 		l.kept.text -= len(p.Text)
 		t.revision = p.revision + 1
@@ -154,7 +157,7 @@ func (l *Ledger) index(t *Turn) {
 	l.kept.highest = max(l.kept.highest, t.Place())
 	i, _ := slices.BinarySearchFunc(l.byPlace, t.Place()+1, byPlace) // behind those of the same place
 	l.byPlace = slices.Insert(l.byPlace, i, t)
-	if !t.echoed && !t.shown && t.Place() >= l.base {
+	if l.awaits(t) {
 		l.pending[t.Key] = t
 	}
 }

@@ -13,8 +13,8 @@ import (
 const storeTimeout = 5 * time.Second
 
 // Load fills an empty ledger from the store: with the turns and prompts whose place is
-// not final or after the beginning of the log. What is older is read when somebody asks
-// for it, see [Past].
+// not final or after the beginning of the log. What is older is read on demand, see
+// [Past].
 func (l *Ledger) Load(ctx context.Context) error {
 	turns, turnCursor, err := l.load(ctx, kindTurn)
 	if err != nil {
@@ -24,8 +24,15 @@ func (l *Ledger) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ends, _, err := l.load(ctx, kindEnd)
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, n := range ends {
+		l.ends.enter(readEnd(n))
+	}
 	for _, n := range turns {
 		t := readTurn(n)
 		t.loaded = true
@@ -105,6 +112,9 @@ func (l *Ledger) Persist(ctx context.Context, key string) error {
 		return store.ErrNotFound
 	}
 	saved, err := l.notes.SaveNote(ctx, l.noteOf(&t))
+	if errors.Is(err, store.ErrConflict) && l.wantedStopped(ctx, &t) {
+		saved, err = l.notes.SaveNote(ctx, l.noteOf(&t))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {

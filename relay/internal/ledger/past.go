@@ -33,8 +33,8 @@ func (l *Ledger) readAt(ctx context.Context, kind string, from, to int64) (notes
 // Past reads the epoch's notes in the order of their places: from memory what that has,
 // the rest from the store, a page at a time. It is used by one goroutine at a time.
 type Past struct {
-	ledger         *Ledger
-	turns, prompts page
+	ledger               *Ledger
+	turns, prompts, ends page
 }
 
 // page is the notes from one place up to another.

@@ -12,7 +12,7 @@ type PromptState uint8
 
 // The states of a prompt.
 const (
-	// Open: nobody has answered.
+	// Open: not answered yet.
 	Open PromptState = iota
 	// Answering: a request of this process carries an answer to AnyFrame.
 	Answering

@@ -1,5 +1,11 @@
 package ledger
 
+import (
+	"slices"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+)
+
 // SetPrompt puts a prompt in, or puts a newer state of it in its place.
 func (l *Ledger) SetPrompt(p Prompt) {
 	l.mu.Lock()
@@ -46,6 +52,14 @@ func (l *Ledger) Prompt(id string) (Prompt, bool) {
 		return Prompt{}, false
 	}
 	return *p, true
+}
+
+// StoppedPrompt reports whether a prompt that came after the event numbered after was
+// settled, or is being settled, because its turn is stopped.
+func (l *Ledger) StoppedPrompt(after int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.promptOrder, func(p *Prompt) bool { return p.Seq > after && p.Outcome == event.OutcomeStopped })
 }
 
 // AnyWaiting reports whether a prompt is not settled.

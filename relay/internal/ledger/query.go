@@ -58,6 +58,17 @@ func (l *Ledger) Unshown(seq int64) []Turn {
 	return all
 }
 
+// Awaited reports whether the live stream has yet to show a turn, as it was when it was
+// returned.
+func (l *Ledger) Awaited(t *Turn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return t.order > 0 && t.State == Sent && l.awaits(t) && !l.needless(t)
+}
+
+// awaits reports whether the live stream has to show a turn that AnyFrame has.
+func (l *Ledger) awaits(t *Turn) bool { return !t.echoed && !t.shown && t.Place() >= l.base }
+
 // between returns those of the turns in memory that AnyFrame has and whose place is in
 // [from, to), in the order of their places. The caller holds mu.
 func (l *Ledger) between(from, to int64) []Turn {
@@ -70,8 +81,8 @@ func (l *Ledger) between(from, to int64) []Turn {
 }
 
 // Show notes that the live stream has shown a turn, after the event numbered
-// after. A turn that was shown later than its place is moved there, for those who
-// read the past; then news is true and the turn is to be stored, as is one whose place
+// after. A turn that was shown later than its place is moved there, for readers of
+// the past; then news is true and the turn is to be stored, as is one whose place
 // was not final before.
 func (l *Ledger) Show(key string, after int64) (news bool) {
 	l.mu.Lock()
@@ -105,7 +116,7 @@ func (l *Ledger) Place(key string, seq int64) (news bool) {
 	if old.Seq == seq && old.State == Sent {
 		t.echoed = true
 	}
-	switch { // one that is on its way is left to whoever sends it, who hears the seq
+	switch { // one that is on its way is left to its sender, which gets the seq
 	case t.State.inFlight(), !t.unplaced(), t.State.unsure() && !t.here:
 	case t.State == Unresolved: // AnyFrame's answer was lost, and here it is
 		t.State, t.Seq, t.Answered, t.echoed, news = Sent, seq, seq, true, true

@@ -12,13 +12,15 @@ import (
 const (
 	kindTurn   = "turn"
 	kindPrompt = "prompt"
+	kindEnd    = "end" // of a turn, under the turn's key
 )
 
 // TurnState is where a turn stands, as this process knows it.
 type TurnState uint8
 
 // The states of a turn. It goes from Held over one of the sending states to
-// Sent, and back to Held when AnyFrame provably did not take it.
+// Sent, and back to Held when AnyFrame provably did not take it. From Held, and from
+// nowhere else but where it was sent to a session that is no more, it may become Stopped.
 const (
 	// Held: the relay has it and AnyFrame has not been asked.
 	Held TurnState = iota
@@ -36,6 +38,8 @@ const (
 	Abandoned
 	// Sent: AnyFrame has it.
 	Sent
+	// Stopped: the visitor stopped it before AnyFrame was asked. It is never sent.
+	Stopped
 )
 
 // What the store calls the states: other processes need to know no more.
@@ -43,6 +47,7 @@ const (
 	storedHeld    = "held"
 	storedSending = "sending"
 	storedSent    = "sent"
+	storedStopped = "stopped"
 )
 
 // stored is the state's name in the store.
@@ -54,6 +59,8 @@ func (s TurnState) stored() string {
 		return storedSending
 	case Sent:
 		return storedSent
+	case Stopped:
+		return storedStopped
 	}
 	return ""
 }
@@ -61,7 +68,7 @@ func (s TurnState) stored() string {
 // inFlight reports whether a request of this process carries the turn.
 func (s TurnState) inFlight() bool { return s == SendingHere || s == SendingLate }
 
-// unsure reports whether AnyFrame may have the turn without anybody knowing it.
+// unsure reports whether it is unknown if AnyFrame has the turn.
 func (s TurnState) unsure() bool { return s.stored() == storedSending }
 
 // Turn is one message of the visitor.
@@ -83,6 +90,16 @@ type Turn struct {
 	Answered int64
 	// Busy says that the agent was at work when the message was sent.
 	Busy bool
+	// Stop says that a stop of the turn was requested. AnyFrame may have the turn.
+	Stop bool
+	// Day is the day on whose budget the turn counts, as the Unix time at which that
+	// began; 0 while it counts on none.
+	Day int64
+	// Solved says that a challenge was solved for the turn.
+	Solved bool
+	// Page and Verified are the context that came with the turn first; dropped once
+	// AnyFrame has it.
+	Page, Verified string
 
 	// here: this process sent the turn, and is the one to write what becomes of it.
 	here bool
@@ -107,6 +124,11 @@ type turnBody struct {
 	After       int64              `json:"after"`
 	Answered    int64              `json:"answered,omitempty"`
 	Busy        bool               `json:"busy,omitempty"`
+	Stop        bool               `json:"stop,omitempty"`
+	Day         int64              `json:"day,omitempty"`
+	Solved      bool               `json:"solved,omitempty"`
+	Page        string             `json:"page,omitempty"`
+	Verified    string             `json:"verified,omitempty"`
 }
 
 // Place is the seq after which the turn belongs, before the next event.
@@ -116,7 +138,7 @@ func (t *Turn) Place() int64 { return max(t.Seq-1, t.After) }
 // something may still become of the turn.
 func (t *Turn) storedPlace() int64 {
 	switch {
-	case t.State == Held:
+	case t.State == Held, t.State == Stopped:
 		return -1 // belongs nowhere yet, and is looked for by its key
 	case t.State != Sent, t.Seq == 0 && !t.shown:
 		return store.Unplaced
@@ -132,19 +154,24 @@ func readTurn(n store.Note) Turn {
 	_ = json.Unmarshal([]byte(n.Body), &body) // this package wrote it; a note of another form has no text to show
 	t := Turn{
 		Key: n.Key, Epoch: n.Epoch, Seq: n.Seq, Hash: n.Hash, Text: body.Text, Attachments: body.Attachments,
-		After: body.After, Answered: body.Answered, Busy: body.Busy, expires: n.ExpiresAt, version: n.Version,
+		After: body.After, Answered: body.Answered, Busy: body.Busy, Stop: body.Stop, Day: body.Day,
+		Solved: body.Solved, Page: body.Page, Verified: body.Verified, expires: n.ExpiresAt, version: n.Version,
 	}
 	switch n.State {
 	case storedSending:
 		t.State = SendingElsewhere
 	case storedSent:
 		t.State = Sent
+	case storedStopped:
+		t.State = Stopped
 	}
 	return t
 }
 
 func (l *Ledger) noteOf(t *Turn) store.Note {
-	body, _ := json.Marshal(turnBody{t.Text, t.Attachments, t.After, t.Answered, t.Busy}) // strings and numbers: cannot fail
+	body, _ := json.Marshal(turnBody{ // strings and numbers: cannot fail
+		t.Text, t.Attachments, t.After, t.Answered, t.Busy, t.Stop, t.Day, t.Solved, t.Page, t.Verified,
+	})
 	return store.Note{
 		Visitor: l.visitor, Kind: kindTurn, Key: t.Key, Epoch: t.Epoch, Seq: t.Seq, Place: t.storedPlace(), State: t.State.stored(),
 		Hash: t.Hash, Body: string(body), ExpiresAt: t.expires, Version: t.version,

@@ -28,24 +28,23 @@ const (
 	answerRetry = 2 * time.Second
 )
 
-// Rate is so many times per window. The zero Rate is no limit.
-type Rate struct {
-	Limit  int
-	Window time.Duration
-}
-
 // Options are the limits' values.
 type Options struct {
-	RateMessages Rate // per visitor
-	RateIP       Rate // requests per address
-	RateSessions Rate // new sessions per address
+	RateMessages Rates // per visitor
+	RateIP       Rates // requests per address
+	RateSessions Rates // new sessions per address
 
+	TurnsPerDay       int // of all visitors; 0 is no limit
 	SessionsPerDay    int // new ones; 0 is no limit
 	MaxStreams        int
 	StreamsPerVisitor int
 	StreamsPerIP      int
 
 	MaxBody int // bytes of the largest body
+
+	// Spent is told how much of a day's budget, turns or sessions, is used whenever that was
+	// counted or looked up. It may be nil.
+	Spent func(ctx context.Context, budget string, used, limit int)
 
 	// Secret makes the store's keys unguessable, so that no address can be read
 	// from them. All processes that share a store have the same.
@@ -57,6 +56,7 @@ type Store interface {
 	Take(ctx context.Context, key string, n, limit int, window time.Duration) (wait time.Duration, err error)
 	Look(ctx context.Context, key string, n, limit int, window time.Duration) (wait time.Duration, err error)
 	GiveBack(ctx context.Context, key string, n int, window time.Duration) error
+	Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error)
 	Shared() bool
 }
 
@@ -65,11 +65,13 @@ type Limits struct {
 	options    Options
 	metrics    *telemetry.Metrics
 	quotas     *quotas
-	shared     bool    // requests are counted in the store too
-	perAddr    *window // requests, by address
-	perNetwork *window // requests, by network
+	turns      *budget
+	shared     bool      // requests are counted in the store too
+	perAddr    []*window // requests, by address
+	perNetwork []*window // requests, by network
 
-	streams *Share // event streams that are open
+	streams *Share // event streams that are open, of all sites
+	own     *Share // those of this site
 	bodies  *Share // bytes of large bodies in memory
 	readers *Share // transcripts, by visitor
 	answers *Share // transcripts, by address and in all
@@ -77,118 +79,113 @@ type Limits struct {
 
 // New returns limits that count in st what must hold for all processes.
 func New(o Options, st Store, m *telemetry.Metrics) *Limits {
+	q := newQuotas(o.Secret, st)
+	q.of(&o)
 	return &Limits{
-		options: o, metrics: m, quotas: newQuotas(o.Secret, st), shared: st.Shared(),
-		perAddr: newWindow(o.RateIP), perNetwork: newWindow(widened(o.RateIP)),
-		streams: NewShare(Bounds{o.MaxStreams, o.StreamsPerVisitor, o.StreamsPerIP, wideFactor * o.StreamsPerIP}),
+		options: o, metrics: m, quotas: q, turns: &budget{quotas: q, limit: o.TurnsPerDay}, shared: st.Shared(),
+		perAddr: newWindows(o.RateIP, 1), perNetwork: newWindows(o.RateIP, wideFactor),
+		streams: NewShare(Bounds{Total: o.MaxStreams, PerAddr: o.StreamsPerIP, PerNetwork: wideFactor * o.StreamsPerIP}),
+		own:     NewShare(Bounds{Total: o.MaxStreams, PerVisitor: o.StreamsPerVisitor}),
 		bodies:  NewShare(bodyBounds(o.MaxBody)),
 		readers: NewShare(Bounds{PerVisitor: readsPerVisitor}),
 		answers: NewShare(Bounds{Total: maxAnswers, PerAddr: maxAnswers / 4, PerNetwork: maxAnswers / 2}),
 	}
 }
 
-func widened(r Rate) Rate { return Rate{wideFactor * r.Limit, r.Window} }
+// ForSite returns the limits of another site. What one address may ask for, and what the
+// process has room for, both have together; the rest is counted in st for this site.
+func (l *Limits) ForSite(o Options, st Store, m *telemetry.Metrics) *Limits {
+	of := l.with(o, st)
+	of.metrics = m
+	of.own = NewShare(Bounds{Total: o.MaxStreams, PerVisitor: o.StreamsPerVisitor})
+	return of
+}
+
+// With returns the limits of the same site with other values. What is in use counts on.
+func (l *Limits) With(o Options, st Store) *Limits {
+	of := l.with(o, st)
+	of.own.rebound(Bounds{Total: o.MaxStreams, PerVisitor: o.StreamsPerVisitor})
+	return of
+}
+
+func (l *Limits) with(o Options, st Store) *Limits {
+	of, q := *l, newQuotas(o.Secret, st)
+	q.of(&o)
+	of.options, of.quotas, of.turns = o, q, &budget{quotas: q, limit: o.TurnsPerDay}
+	of.options.RateIP, of.options.StreamsPerIP = l.options.RateIP, l.options.StreamsPerIP
+	of.bodies.widen(bodyBounds(o.MaxBody))
+	return &of
+}
 
 // Request counts one more request of addr. What this process knows to be too
-// much costs no call; a store that cannot be asked refuses nobody.
+// much costs no call; if the store fails, no request is refused. What a day may bring
+// is counted in every store, as it must outlive the process.
 func (l *Limits) Request(ctx context.Context, addr string) error {
-	network := clientip.Network(addr)
-	if err := l.perAddr.take(addr); err != nil {
+	undo, err := takeAll(l.perAddr, addr)
+	if err != nil {
 		return err
 	}
-	if network != "" {
-		if err := l.perNetwork.take(network); err != nil {
+	undoNetwork := func() {}
+	if network := clientip.Network(addr); network != "" {
+		if undoNetwork, err = takeAll(l.perNetwork, network); err != nil {
+			undo()
 			return err
 		}
 	}
-	if !l.shared {
-		return nil
-	}
-	for _, q := range l.byAddress("requests", addr, l.options.RateIP, problem.RateLimited) {
-		if p, full := errors.AsType[*problem.Problem](l.quotas.ask(ctx, q, true)); full {
-			return p
+	var all []quota
+	for _, q := range l.byAddress("requests", addr, l.options.RateIP, whole, problem.RateLimited) {
+		if l.shared || q.rate.daily() {
+			all = append(all, q)
 		}
+	}
+	_, err = l.quotas.take(ctx, all...)
+	if p, full := errors.AsType[*problem.Problem](err); full {
+		undoNetwork()
+		undo()
+		return p
 	}
 	return nil
 }
 
-// Message counts one more turn or answer of the visitor.
-func (l *Limits) Message(ctx context.Context, visitor string) error {
-	return l.quotas.ask(ctx, l.messages(visitor), true)
-}
-
-// GiveBackMessage undoes one Message that came to nothing.
-func (l *Limits) GiveBackMessage(ctx context.Context, visitor string) error {
-	return l.quotas.giveBack(ctx, l.messages(visitor))
+// Message counts one more turn or answer of the visitor. The caller calls undo if it came
+// to nothing.
+func (l *Limits) Message(ctx context.Context, visitor string) (undo func() error, err error) {
+	return l.quotas.take(ctx, l.messages(visitor)...)
 }
 
 // MayMessage returns the refusal that Message would, and counts nothing.
 func (l *Limits) MayMessage(ctx context.Context, visitor string) error {
-	return l.quotas.ask(ctx, l.messages(visitor), false)
+	return l.quotas.look(ctx, l.messages(visitor)...)
 }
 
-func (l *Limits) messages(visitor string) quota {
-	return quota{"messages", l.options.RateMessages, visitor, problem.RateLimited}
-}
-
-// byAddress is what addr and its network may do at that rate.
-func (l *Limits) byAddress(name, addr string, r Rate, refusal *problem.Problem) []quota {
-	all := []quota{{name, r, addr, refusal}}
-	if network := clientip.Network(addr); network != "" {
-		all = append(all, quota{name, widened(r), network, refusal})
+func (l *Limits) messages(visitor string) (all []quota) {
+	for _, r := range l.options.RateMessages.longestFirst(whole) {
+		all = append(all, quota{"messages", r, visitor, problem.RateLimited})
 	}
 	return all
 }
 
-// sessions are the quotas that a new session of addr counts against.
-func (l *Limits) sessions(addr string) []quota {
-	return append(l.byAddress("sessions", addr, l.options.RateSessions, problem.SessionQuota),
-		quota{"sessions", Rate{l.options.SessionsPerDay, 24 * time.Hour}, "", problem.Budget})
-}
-
-// NewSession returns the refusal if addr, or everybody together, has begun as
-// many sessions as it may. A store that cannot be asked is one too.
-func (l *Limits) NewSession(ctx context.Context, addr string) error {
-	for _, q := range l.sessions(addr) {
-		if err := l.quotas.ask(ctx, q, false); err != nil {
-			return l.spent(err)
+// byAddress is what addr and its network may do at that part of these rates.
+func (l *Limits) byAddress(name, addr string, rs Rates, p part, refusal *problem.Problem) (all []quota) {
+	for _, r := range rs.longestFirst(p) {
+		all = append(all, quota{name, r, addr, refusal})
+	}
+	if network := clientip.Network(addr); network != "" {
+		for _, r := range rs.longestFirst(p.times(wideFactor)) {
+			all = append(all, quota{name, r, network, refusal})
 		}
 	}
-	return nil
-}
-
-// BeginSession counts a session that addr is about to begin, before it is made,
-// so that many at once cannot slip past. The caller calls undo if none was made.
-func (l *Limits) BeginSession(ctx context.Context, addr string) (undo func() error, err error) {
-	var taken []quota
-	undo = func() error {
-		var errs []error
-		for _, q := range taken {
-			errs = append(errs, l.quotas.giveBack(ctx, q))
-		}
-		return errors.Join(errs...)
-	}
-	for _, q := range l.sessions(addr) {
-		if err := l.quotas.ask(ctx, q, true); err != nil {
-			return nil, errors.Join(l.spent(err), undo())
-		}
-		taken = append(taken, q)
-	}
-	return undo, nil
-}
-
-// spent counts a refusal for want of budget.
-func (l *Limits) spent(err error) error {
-	if errors.Is(err, problem.Budget) {
-		l.metrics.Capacity.WithLabelValues("budget").Inc()
-	}
-	return err
+	return all
 }
 
 // Stream counts one more event stream, until release is called.
 func (l *Limits) Stream(visitor, addr string) (release func(), err error) {
 	who := Who{visitor, addr}
-	err = l.streams.Take(who, 1)
+	if err = l.own.Take(who, 1); err == nil {
+		if err = l.streams.Take(who, 1); err != nil {
+			l.own.Give(who, 1)
+		}
+	}
 	full, isFull := errors.AsType[*Full](err)
 	switch {
 	case isFull && full.Bound == OfAll:
@@ -197,7 +194,10 @@ func (l *Limits) Stream(visitor, addr string) (release func(), err error) {
 	case isFull:
 		return nil, problem.Streams
 	}
-	return func() { l.streams.Give(who, 1) }, nil
+	return func() {
+		l.streams.Give(who, 1)
+		l.own.Give(who, 1)
+	}, nil
 }
 
 // Answer counts one more transcript, from before it is read until release is called, when
@@ -227,12 +227,12 @@ func (l *Limits) Answer(ctx context.Context, visitor, addr string) (release func
 	}, nil
 }
 
-// OpenStreams is how many event streams are open.
+// OpenStreams is how many event streams are open, of all sites.
 func (l *Limits) OpenStreams() int { return l.streams.Used() }
 
 // Counted is how many visitors, addresses and refusals something is kept for.
 func (l *Limits) Counted() int {
-	n := l.streams.Counted() + l.bodies.Counted() + l.readers.Counted() + l.answers.Counted()
+	n := l.streams.Counted() + l.own.Counted() + l.bodies.Counted() + l.readers.Counted() + l.answers.Counted()
 	l.quotas.mu.Lock()
 	defer l.quotas.mu.Unlock()
 	return n + len(l.quotas.refused)

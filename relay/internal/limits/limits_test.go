@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/anyframe-relay/relay/relay/internal/challenge"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
@@ -43,7 +44,7 @@ func TestAFloodFromAMillionAddressesCostsNoMemory(t *testing.T) {
 	if grown > 8<<20 {
 		t.Errorf("got %d bytes in use for %d addresses, want no more than for one", grown, addresses)
 	}
-	// Who has done little is not taken for who floods, and who does is found.
+	// A client that sends little is not taken for one that floods, which is found.
 	for i := range limit / 4 {
 		if err := l.take("192.0.2.1"); err != nil {
 			t.Fatalf("request %d of one among a million: got %v, want it let through", limit/2+i+1, err)
@@ -65,10 +66,10 @@ func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 	q := newQuotas("afm_test", st)
 	for i := range 2*maxRefused + 10 {
 		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), problem.RateLimited}
-		if err := q.ask(t.Context(), of, true); err != nil {
+		if _, err := q.take(t.Context(), of); err != nil {
 			t.Fatal(err)
 		}
-		if err := q.ask(t.Context(), of, true); !errors.Is(err, problem.RateLimited) {
+		if _, err := q.take(t.Context(), of); !errors.Is(err, problem.RateLimited) {
 			t.Fatalf("visitor %d: got %v, want its second refused", i, err)
 		}
 		if n := len(q.refused); n > maxRefused {
@@ -81,19 +82,21 @@ func TestARepeatedRefusalAsksTheStoreNoMore(t *testing.T) {
 	st := memory.New()
 	q := newQuotas("afm_test", st)
 	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", problem.SessionQuota}
-	for range 2 {
-		_ = q.ask(t.Context(), of, true) // the second is refused
+	undo, err := q.take(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, _ = q.take(t.Context(), of) // is refused
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.ask(t.Context(), of, true); !errors.Is(err, problem.SessionQuota) {
+	if _, err := q.take(t.Context(), of); !errors.Is(err, problem.SessionQuota) {
 		t.Errorf("got %v, want the refusal again, without the store", err)
 	}
-	if err := q.giveBack(t.Context(), of); !errors.Is(err, store.ErrClosed) {
+	if err := undo(); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("got %v, want the store asked", err)
 	}
-	if err := q.ask(t.Context(), of, true); !errors.Is(err, store.ErrClosed) {
+	if _, err := q.take(t.Context(), of); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("after one was given back: got %v, want the store asked", err)
 	}
 }
@@ -108,7 +111,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 		st := remote{memory.New()}
 		c := Options{Secret: "afm_test", MaxStreams: 1, StreamsPerVisitor: 1, StreamsPerIP: 1}
 		if limited {
-			c.RateIP, c.RateMessages, c.RateSessions, c.SessionsPerDay = Rate{3, time.Hour}, Rate{9, time.Hour}, Rate{9, time.Hour}, 9
+			c.RateIP, c.RateMessages, c.RateSessions, c.SessionsPerDay = Rates{{3, time.Hour}}, Rates{{9, time.Hour}}, Rates{{9, time.Hour}}, 9
 		}
 		l := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
 		if err := st.Close(); err != nil {
@@ -121,13 +124,13 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 		if limited {
 			want = store.ErrClosed
 		}
-		if err := l.Message(t.Context(), "v"); !errors.Is(err, want) {
+		if _, err := l.Message(t.Context(), "v"); !errors.Is(err, want) {
 			t.Errorf("a message: got %v, want %v", err, want)
 		}
-		if err := l.NewSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
+		if err := l.NewSession(t.Context(), "192.0.2.1", challenge.Free); !errors.Is(err, want) {
 			t.Errorf("a session: got %v, want %v", err, want)
 		}
-		if _, err := l.BeginSession(t.Context(), "192.0.2.1"); !errors.Is(err, want) {
+		if _, err := l.BeginSession(t.Context(), "192.0.2.1", challenge.Free); !errors.Is(err, want) {
 			t.Errorf("a session begun: got %v, want %v", err, want)
 		}
 		for i := range 5 {
@@ -141,7 +144,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 
 func TestRequestsAreCountedForAllMachines(t *testing.T) {
 	st := remote{memory.New()}
-	c := Options{Secret: "afm_test", RateIP: Rate{3, time.Hour}}
+	c := Options{Secret: "afm_test", RateIP: Rates{{3, time.Hour}}}
 	here := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
 	there := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
 	for i, l := range []*Limits{here, there, here, there, here} {
@@ -152,21 +155,22 @@ func TestRequestsAreCountedForAllMachines(t *testing.T) {
 }
 
 func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
+	now := time.Now()
 	q, other := newQuotas("afm_one", nil), newQuotas("afm_two", nil)
 	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1"}
-	if q.key(of) == other.key(of) {
+	if q.key(of, now) == other.key(of, now) {
 		t.Error("got the same key under another secret, want one that cannot be guessed from the address")
 	}
 	seen := map[string]bool{}
 	for _, of := range []quota{
 		of, {name: "requests", rate: of.rate, who: of.who}, {name: of.name, rate: Rate{1, time.Minute}, who: of.who}, {name: of.name, rate: of.rate, who: "192.0.2.2"},
 	} {
-		seen[q.key(of)] = true
+		seen[q.key(of, now)] = true
 	}
 	if len(seen) != 4 {
 		t.Errorf("got %d keys, want one for each", len(seen))
 	}
-	if q.key(of) != newQuotas("afm_one", nil).key(of) {
+	if q.key(of, now) != newQuotas("afm_one", nil).key(of, now) {
 		t.Error("got another key in another process, want the same")
 	}
 }

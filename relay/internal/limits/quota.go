@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -20,9 +21,12 @@ const (
 	// maxRefused bounds how many refusals are remembered. It saves calls to the
 	// store and decides nothing, so that all are forgotten when it is full.
 	maxRefused = 10_000
+	// keepDay is how much longer than its day a day's counter is kept, for what is
+	// given back late.
+	keepDay = time.Hour
 )
 
-// quota is what somebody may do so often, over all processes and restarts.
+// quota is how often a key may do something, over all processes and restarts.
 type quota struct {
 	name    string
 	rate    Rate
@@ -33,69 +37,171 @@ type quota struct {
 // quotas count what must hold in total, in the store.
 type quotas struct {
 	store  Store
-	secret []byte // so that addresses cannot be read from the store
+	secret []byte                                                    // so that addresses cannot be read from the store
+	spent  func(ctx context.Context, budget string, used, limit int) // may be nil
+	daily  map[string]int                                            // the budgets of a day, by the quotas' names; 0 is none
 
 	mu      sync.Mutex // guards refused; never held across a call of the store
 	refused map[string]refused
 }
 
-// refused is a refusal that is repeated until until; there is room again at retryAt.
-type refused struct{ until, retryAt time.Time }
+// refused is a refusal at a limit that is repeated until until; there is room again at
+// retryAt. The same key may be asked with other limits.
+type refused struct {
+	limit          int
+	until, retryAt time.Time
+}
 
 func newQuotas(secret string, st Store) *quotas {
 	return &quotas{store: st, secret: []byte("quotas " + secret), refused: map[string]refused{}}
 }
 
+// of makes q tell how much of the budgets of o is used.
+func (q *quotas) of(o *Options) {
+	q.spent, q.daily = o.Spent, map[string]int{"turns": o.TurnsPerDay, "sessions": o.SessionsPerDay}
+}
+
+// tell tells how much of a day's budget is used, of which a quota may be a part.
+func (q *quotas) tell(ctx context.Context, of quota, used int) {
+	if limit := q.daily[of.name]; q.spent != nil && limit > 0 && of.who == "" {
+		q.spent(ctx, of.name, used, limit)
+	}
+}
+
 // key is what the store knows the quota by. All processes with the same
-// secret make the same of it.
-func (q *quotas) key(of quota) string {
+// secret make the same of it. A quota of a day has another every day.
+func (q *quotas) key(of quota, now time.Time) string {
 	mac := hmac.New(sha256.New, q.secret)
 	_, _ = fmt.Fprintf(mac, "%s %d %s", of.name, of.rate.Window.Milliseconds(), of.who) // a hash takes everything
+	if of.rate.daily() {
+		began, _ := dayOf(now)
+		_, _ = fmt.Fprintf(mac, " %d", began.Unix())
+	}
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:18])
 }
 
-// ask returns the refusal if the quota is used up, and with take counts one
-// more if it is not. A refusal that is repeated costs no call to the store.
-func (q *quotas) ask(ctx context.Context, of quota, take bool) error {
+// nothing undoes nothing.
+func nothing() error { return nil }
+
+// take counts one more of every quota, or of none if one refuses. A refusal that is
+// repeated costs no call to the store.
+func (q *quotas) take(ctx context.Context, all ...quota) (undo func() error, err error) {
+	now := time.Now()
+	for _, of := range all {
+		if err := q.repeat(of, now); err != nil {
+			return nil, err
+		}
+	}
+	var undoes []func() error
+	undo = func() error {
+		var errs []error
+		for _, u := range undoes {
+			errs = append(errs, u())
+		}
+		return errors.Join(errs...)
+	}
+	for _, of := range all {
+		u, err := q.ask(ctx, of, 1)
+		if err != nil {
+			return nil, errors.Join(err, undo())
+		}
+		undoes = append(undoes, u)
+	}
+	return undo, nil
+}
+
+// look returns the refusal that take would, and counts nothing.
+func (q *quotas) look(ctx context.Context, all ...quota) error {
+	for _, of := range all {
+		if _, err := q.ask(ctx, of, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeat returns the refusal of a quota that is known to be used up.
+func (q *quotas) repeat(of quota, now time.Time) error {
 	if of.rate.Limit <= 0 {
 		return nil
 	}
-	key, now := q.key(of), time.Now()
 	q.mu.Lock()
-	r, known := q.refused[key]
+	r, known := q.refused[q.key(of, now)]
 	q.mu.Unlock()
-	if known && now.Before(r.until) {
+	if known && r.limit == of.rate.Limit && now.Before(r.until) {
 		return of.refusal.After(r.retryAt.Sub(now))
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	return nil
+}
+
+// ask returns the refusal if the quota is used up, else counts n more, one or none, and
+// returns what undoes that.
+func (q *quotas) ask(ctx context.Context, of quota, n int) (undo func() error, err error) {
+	if of.rate.Limit <= 0 {
+		return nothing, nil
+	}
+	now := time.Now()
+	if err := q.repeat(of, now); err != nil {
+		return nil, err
+	}
+	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	call := q.store.Look
-	if take {
-		call = q.store.Take
+	key := q.key(of, now)
+	wait, err := q.call(asking, key, of, n, now)
+	if err != nil {
+		return nil, err
 	}
-	wait, err := call(ctx, key, 1, of.rate.Limit, of.rate.Window)
-	if err != nil || wait == 0 {
-		return err
+	if wait == 0 {
+		return func() error { return q.giveBack(ctx, key, of, n, now) }, nil
 	}
-	now = time.Now()
+	return nil, q.refuse(of, key, wait)
+}
+
+// refuse returns the refusal of a quota that has room after wait, and remembers it.
+func (q *quotas) refuse(of quota, key string, wait time.Duration) error {
+	now := time.Now()
 	q.mu.Lock()
 	if len(q.refused) >= maxRefused {
 		clear(q.refused)
 	}
-	q.refused[key] = refused{now.Add(min(wait, repeatFor)), now.Add(wait)}
+	q.refused[key] = refused{of.rate.Limit, now.Add(min(wait, repeatFor)), now.Add(wait)}
 	q.mu.Unlock()
 	return of.refusal.After(wait)
 }
 
-// giveBack undoes one take that came to nothing.
-func (q *quotas) giveBack(ctx context.Context, of quota) error {
-	if of.rate.Limit <= 0 {
+// call asks the store, and returns how long to wait if there is no room.
+func (q *quotas) call(ctx context.Context, key string, of quota, n int, now time.Time) (wait time.Duration, err error) {
+	switch {
+	case of.rate.daily():
+		_, over := dayOf(now)
+		total, ok, err := q.store.Count(ctx, key, n, of.rate.Limit, over.Add(keepDay))
+		if err == nil {
+			q.tell(ctx, of, total)
+		}
+		if err == nil && (!ok || n == 0 && total >= of.rate.Limit) {
+			wait = max(over.Sub(now), time.Millisecond)
+		}
+		return wait, err
+	case n == 0:
+		return q.store.Look(ctx, key, 1, of.rate.Limit, of.rate.Window)
+	default:
+		return q.store.Take(ctx, key, n, of.rate.Limit, of.rate.Window)
+	}
+}
+
+// giveBack undoes one ask of n at the given time.
+func (q *quotas) giveBack(ctx context.Context, key string, of quota, n int, at time.Time) (err error) {
+	if n == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	key := q.key(of)
-	err := q.store.GiveBack(ctx, key, 1, of.rate.Window)
+	if of.rate.daily() {
+		_, over := dayOf(at)
+		_, _, err = q.store.Count(ctx, key, -n, 0, over.Add(keepDay))
+	} else {
+		err = q.store.GiveBack(ctx, key, n, of.rate.Window)
+	}
 	q.mu.Lock()
 	delete(q.refused, key)
 	q.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// Who is on whose account something is taken. An empty field counts for nobody.
+// Who is on whose account something is taken. An empty field is not counted.
 type Who struct {
 	Visitor string
 	Addr    string // as [clientip.Of] returns it: IPv6 by its /64
@@ -62,8 +62,9 @@ func (e *Full) Problem(retry time.Duration) *problem.Problem {
 }
 
 // Share is a counted semaphore that several visitors share. It bounds what is in use in
-// all, and what one visitor, one address and one network may use of that, so that nobody
-// uses up what others need. Units are whatever the caller counts: slots, streams, bytes.
+// all, and what one visitor, one address and one network may use of that, so that one of
+// them cannot use up what others need. Units are whatever the caller counts: slots,
+// streams, bytes.
 // It is safe for concurrent use.
 type Share struct {
 	bounds Bounds
@@ -95,7 +96,7 @@ func NewShare(b Bounds) *Share {
 }
 
 // Take takes n units on who's account. It returns [*Full], and takes nothing, if fewer
-// are left. Whoever takes them gives them back.
+// are left. The caller must give them back.
 func (s *Share) Take(who Who, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +108,7 @@ func (s *Share) Take(who Who, n int) error {
 }
 
 // Wait takes one unit on who's account as soon as one is left, in the order of the calls.
-// Whoever waits because its own bound is reached holds up no other. If ctx ends first,
+// A call that waits because its own bound is reached holds up no other. If ctx ends first,
 // Wait returns [*Full].
 func (s *Share) Wait(ctx context.Context, who Who) error {
 	s.mu.Lock()
@@ -153,6 +154,24 @@ func (s *Share) Give(who Who, n int) {
 	}
 }
 
+// rebound changes the bounds. A bound that is 0 must stay 0, and one that is not must stay
+// above 0: what is in use was counted by them.
+func (s *Share) rebound(b Bounds) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bounds = b
+}
+
+// widen makes the bounds at least as wide as b.
+func (s *Share) widen(b Bounds) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bounds = Bounds{
+		Total: max(s.bounds.Total, b.Total), PerVisitor: max(s.bounds.PerVisitor, b.PerVisitor),
+		PerAddr: max(s.bounds.PerAddr, b.PerAddr), PerNetwork: max(s.bounds.PerNetwork, b.PerNetwork),
+	}
+}
+
 // Used returns how many units are taken in all.
 func (s *Share) Used() int {
 	s.mu.Lock()
@@ -171,8 +190,8 @@ func (s *Share) Counted() int {
 	return n
 }
 
-// accounts yields what who's units count against. All together come first: whoever waits
-// there has waited for a unit of anybody's.
+// accounts yields what who's units count against. The total comes first: a call that waits
+// for it waits for a unit of any holder.
 func (s *Share) accounts(who Who) iter.Seq[account] {
 	return func(yield func(account) bool) {
 		if !yield(account{OfAll, ""}) {

@@ -46,7 +46,7 @@ func TestShare_Bounds_EachRefusesByName(t *testing.T) {
 	}
 }
 
-// Whoever waits for its own visitor, address or network holds up nobody else.
+// A call that waits for its own visitor, address or network holds up no other.
 func TestShare_OwnBoundReached_OthersServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewShare(Bounds{Total: 4, PerVisitor: 1, PerAddr: 2, PerNetwork: 3})

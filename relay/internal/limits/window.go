@@ -10,11 +10,11 @@ import (
 )
 
 // window lets so many through per window of time and key. It slides: what came
-// in the previous window counts by the part of it that is still in sight. A nil
-// window lets everything through.
+// in the previous window counts by the part of it that is still in sight. One of a
+// [Day] does not.
 //
 // Its memory is the same for a million keys as for one. Every key has one cell
-// in each of a few rows, by a hash that nobody outside can know, and counts for
+// in each of a few rows, by a hash that no client can know, and counts for
 // as much as the least of its cells: too much for keys whose cells are all
 // shared, which takes a flood from very many addresses, and never too little.
 type window struct {
@@ -34,11 +34,32 @@ const (
 
 type sketch [sketchRows][]uint32
 
-// newWindow returns nil for a rate without a limit.
-func newWindow(r Rate) *window {
-	if r.Limit <= 0 {
-		return nil
+// newWindows returns a window for each of the rates, times as wide.
+func newWindows(rs Rates, times int) (all []*window) {
+	for _, r := range rs.longestFirst(whole.times(times)) {
+		all = append(all, newWindow(r))
 	}
+	return all
+}
+
+// takeAll counts one more of key in every window, or in none if one refuses.
+func takeAll(all []*window, key string) (undo func(), err error) {
+	for i, w := range all {
+		if err := w.take(key); err != nil {
+			giveAll(all[:i], key)
+			return nil, err
+		}
+	}
+	return func() { giveAll(all, key) }, nil
+}
+
+func giveAll(all []*window, key string) {
+	for _, w := range all {
+		w.give(key)
+	}
+}
+
+func newWindow(r Rate) *window {
 	w := &window{limit: r.Limit, length: r.Window}
 	for row := range sketchRows {
 		w.seeds[row] = maphash.MakeSeed()
@@ -50,9 +71,6 @@ func newWindow(r Rate) *window {
 // take counts one more of key, or returns the refusal, which says when there is
 // room again.
 func (w *window) take(key string) error {
-	if w == nil {
-		return nil
-	}
 	if wait := w.takeAt(key, time.Now()); wait > 0 {
 		return problem.RateLimited.After(wait)
 	}
@@ -76,12 +94,27 @@ func (w *window) takeAt(key string, at time.Time) (wait time.Duration) {
 	return 0
 }
 
+// give undoes a take that was refused elsewhere. If the next window has begun since, one
+// too much stays counted for a while.
+func (w *window) give(key string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for row, seed := range w.seeds {
+		if cell := &w.now[row][maphash.String(seed, key)%sketchCells]; *cell > 0 {
+			*cell--
+		}
+	}
+}
+
 // count is what key counts for in the present window and in the previous one.
 func (w *window) count(key string) (now, last int) {
 	now, last = math.MaxInt, math.MaxInt
 	for row, seed := range w.seeds {
 		cell := maphash.String(seed, key) % sketchCells
 		now, last = min(now, int(w.now[row][cell])), min(last, int(w.last[row][cell]))
+	}
+	if w.length == Day {
+		last = 0
 	}
 	return now, last
 }
@@ -106,6 +139,9 @@ func (w *window) turn(began time.Time) {
 func (w *window) wait(now, last float64, at time.Time) time.Duration {
 	room := float64(w.limit) - 0.5 // counts are rounded, so there is room below this
 	gone := at.Sub(w.began)
+	if w.length == Day {
+		return max(w.length-gone, 0) + time.Millisecond
+	}
 	until := func(old, left float64) time.Duration { // of a window, until no more than left of old counts
 		return time.Duration((1 - min(left/old, 1)) * float64(w.length))
 	}

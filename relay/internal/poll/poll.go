@@ -4,8 +4,8 @@
 // The runtime's own poller wakes a goroutine, and a goroutine that waits costs
 // some KB of stack and a turn of the scheduler for each event. Here a few
 // goroutines, as many as there are processors, wait for all connections and call
-// whoever one belongs to. It belongs to the process, as the runtime's poller
-// does, and begins with the first connection.
+// the owner of one. The poller belongs to the process, as the runtime's does, and
+// begins with the first connection.
 //
 // Where the system has no such thing [Supported] is false and [Of] fails with
 // [ErrUnsupported].

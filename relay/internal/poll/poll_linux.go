@@ -70,8 +70,8 @@ func (l *loop) run(raw syscall.RawConn) {
 	})
 }
 
-// tell calls whoever the events are for. A descriptor may belong to another
-// connection by now, which then looks and finds nothing.
+// tell calls the owners of the events' connections. A descriptor may belong to
+// another connection by now, whose owner then looks and finds nothing.
 func (l *loop) tell(events []syscall.EpollEvent) {
 	l.mu.Lock()
 	for i := range events {
@@ -126,8 +126,8 @@ func (w *Watch) Remove() {
 	_ = syscall.EpollCtl(w.loop.epoll, syscall.EPOLL_CTL_DEL, w.fd, nil) // the watch is over either way
 }
 
-// Of watches a connection that stays net's: whoever owns it may read and write as
-// ever, and must call Remove before it is closed.
+// Of watches a connection that stays net's: its owner may read and write as before,
+// and must call Remove before it is closed.
 func Of(conn net.Conn, owner Waiter) (*Watch, error) {
 	w := &Watch{waiter: owner}
 	if err := control(conn, w.watch); err != nil {

@@ -13,6 +13,6 @@ type loop struct{}
 // but is not called again.
 func (w *Watch) Remove() {}
 
-// Of watches a connection that stays net's: whoever owns it may read and write as
-// ever, and must call Remove before it is closed.
+// Of watches a connection that stays net's: its owner may read and write as before,
+// and must call Remove before it is closed.
 func Of(net.Conn, Waiter) (*Watch, error) { return nil, ErrUnsupported }

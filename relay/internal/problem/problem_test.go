@@ -1,6 +1,8 @@
 package problem
 
 import (
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -8,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // Titles and details are shown to visitors.
@@ -46,6 +50,16 @@ func TestProblem_Texts_ReadLikeASupportPage(t *testing.T) {
 	})
 	if found < 25 {
 		t.Errorf("got %d problems, want the whole table", found)
+	}
+}
+
+// What the store could not do for the moment is asked for again.
+func TestOf_StoreAwayOrFaster_MayBeRepeated(t *testing.T) {
+	for _, err := range []error{store.ErrUnavailable, store.ErrConflict, errors.New("anything else")} {
+		p := Of(fmt.Errorf("save the turn: %w", err))
+		if want := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrConflict); want != (p.Status == 503 && p.RetryAfter > 0) {
+			t.Errorf("%v: got %d, after %v", err, p.Status, p.RetryAfter)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ const maxHead = 16
 // patternsOf are the patterns for AnyFrame's keys and for our own.
 func patternsOf(own string) []pattern {
 	all := append(escaped(anyKey, plain), numbers(anyKey)...)
-	if len(own) < 8 {
+	if len(own) < 8 && own != anyKey {
 		return all
 	}
 	head := own[:min(len(anyKey)+2, len(own))] // what all keys begin with, and as much as makes it ours

@@ -111,7 +111,7 @@ func TestAKeyIsMaskedInEveryWritingOfItsCharacters(t *testing.T) {
 	for name, w := range writings {
 		t.Run(name, func(t *testing.T) {
 			for own, heads := range map[string][2]string{
-				"":                         {canary, "afm_"}, // anybody's
+				"":                         {canary, "afm_"}, // another account's key
 				canary:                     {canary, "afm_"},
 				"sk-live_" + canarySecret:  {"sk-live_" + canarySecret, "sk-live_Zq7Kp2"},
 				"sk-live_Zq7-Kp_" + canary: {"sk-live_Zq7-Kp_" + canary, "sk-live_Zq7-Kp_a"},

@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// No key of AnyFrame's reaches a visitor in the agent's words, or in anybody's: of what
-// begins with afm_ only that is shown. The words come in pieces, and what a masker makes
-// of a byte depends only on the bytes before it. So a block that equals its deltas still
-// does when both are masked, wherever those were cut. What stands between the numbers of
-// a key is held back until it is known whether the key goes on; nothing else is.
+// Text shown to visitors, from the agent or anyone else, never contains an AnyFrame key:
+// only the prefix afm_ of it is kept. The text comes in chunks, and what a masker emits for
+// a byte depends only on the bytes before it. So a block that equals its deltas still does
+// when both are masked, wherever those were cut. What stands between the numbers of a key
+// is held back until it is known whether the key goes on; nothing else is.
 
 // masked stands for what is not shown of a key.
 const masked = "…"
@@ -44,6 +44,16 @@ func KeyPatterns(key Secret) *Patterns {
 	p := &Patterns{compile(patternsOf(string(key)))}
 	compiled.byKey[key] = p
 	return p
+}
+
+// SitePatterns are [KeyPatterns] for one of many keys: those of AnyFrame's have the same
+// patterns, which take what begins as any of them does for one, also in codes. They are
+// much to keep for each of a thousand sites.
+func SitePatterns(key Secret) *Patterns {
+	if strings.HasPrefix(string(key), anyKey) {
+		return KeyPatterns(anyKey)
+	}
+	return KeyPatterns(key)
 }
 
 // Masker is how far into a key a text is. The zero masker is at the beginning of a text.

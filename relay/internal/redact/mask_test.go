@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A key as AnyFrame makes them, and what of it nobody may see.
+// A key as AnyFrame makes them, and the part of it that must stay secret.
 const (
 	canarySecret = "Zq7Kp2Vw9XtB4nRmD6sL"
 	canary       = "afm_canary_" + canarySecret

@@ -2,32 +2,37 @@
 // prompts and their answers, and what other replicas do to the same chat.
 //
 // A [Session] owns no conversation. It decides which [conversation.Conversation] is the
-// present one, and lets its parts work, each with a lock of its own:
+// present one, and lets its parts work, each of which has a lock of its own:
 //
-//	record    the stored row                      record.go, repair.go
-//	sandbox   status, and the view of it          sandbox.go, wake.go
-//	reader    at most one pump, and its wake call reader.go, pump.go
-//	queue     one turn at a time, in order        queue.go, turns.go
-//	devices   tokens that have streams open       devices.go
-//	writer    what events taught, to be stored    writer.go
-//	seat      admission                           package capacity
+//	record    the stored row, and its repair        package record; takeover.go
+//	standing  status, and the view of it            standing.go, look.go
+//	reader    at most one pump, and its wake call   package pump; wake.go, pump.go
+//	queue     one turn at a time, in order          package turnqueue; turns.go
+//	courier   what is said to AnyFrame, once        package delivery; turns.go, prompts.go
+//	intake    what AnyFrame says                    package intake; history.go
+//	devices   tokens that have streams open         package device
+//	writer    what events taught, to be stored      package writer
+//	seat      admission                             package capacity
+//	entry     how long it stays in memory           package roster
+//	place     when its rows are looked at           package resync
 //
-// [Hub] holds the sessions in memory and owns their goroutines.
+// What this package alone knows is how they work together: which of them may do something
+// when another is at it. [Hub] has the sessions of a site, and owns their goroutines.
 //
 // # Locks
 //
 // No lock is held across I/O. What must happen once at a time and takes I/O has a
-// slot, a channel of one: record.io, sandbox.looking, sandbox.waking. The order:
+// slot, a channel of one: the record's, standing.Looking, standing.Waking. The order:
 //
-//	slots: waking → io; looking is taken alone
-//	Hub.mu and the parts' locks (record.mu, sandbox.mu, reader.mu, queue.mu, devices.mu,
-//	writer.mu) are leaves: never two at once, and nothing is called under them but what
-//	only sets or reads memory. reader.mu is the exception: it may be held to join the
-//	Hub's group.
+//	slots: waking → the record's; looking is taken alone
+//	the roster's and the parts' locks are leaves: never two at once, and nothing is called
+//	under them but what only sets or reads memory. There are two exceptions: the reader's
+//	may be held to join the Hub's group, and to look at the view; the roster's, to join or
+//	leave the Hub's resync.Loop.
 //	Conversation.mu → Watchers.mu → a stream's own lock → the log's; see those packages
 //
 // A stream looks at a session by [Session.View], one atomic load.
 //
-// The package does not know HTTP, streams or tokens: who may ask, and how an answer
-// travels, is decided by who calls it.
+// The package does not know HTTP, streams or tokens: its caller decides who may ask and
+// how an answer travels.
 package session

@@ -7,7 +7,6 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/store"
-	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
 // End terminates the sandbox; the next turn begins another epoch. Turns on their way
@@ -30,31 +29,29 @@ func (s *Session) End(ctx context.Context) error {
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}
-	if _, call := s.reader.current(); call != nil {
+	if _, call := s.reader.Current(); call != nil {
 		select {
-		case <-call.done:
+		case <-call.Done():
 		case <-wait.Done():
 			return problem.Booting
 		}
 	}
-	c := s.conv.Load()
+	c := s.standing.Conversation()
 	if c.ID() == "" || s.View().Status == event.StatusEnded {
 		return nil
 	}
 	if err := s.seat.Count(ctx); err != nil { // maybe another process did
 		return err
 	}
-	s.setStatus(event.StatusEnded) // first, so that nobody starts another pump
-	s.stopPump()
-	c.Interrupt()
+	s.setStatus(c, event.StatusEnded) // first, so that no request starts another pump
+	s.reader.Stop()
+	s.interrupt(ctx, c, false)
 	err = s.save(ctx, c.Epoch(), func(rec *store.Session) { rec.State = string(event.StatusEnded) })
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
 	s.hub.Publish(ctx, s.visitor)
-	calling, done := context.WithTimeout(ctx, s.hub.UpstreamTimeout)
-	defer done()
-	if _, err := s.hub.Client.Sessions.Terminate(calling, c.ID()); err != nil && !alreadyDown(err) {
+	if err := s.hub.sandboxes.Terminate(ctx, c.ID()); err != nil {
 		s.hub.members.Go(func() { // the conversation is over all the same
 			if s.terminate(c.ID()) {
 				s.releaseOnceDown(s.hub.ctx, c.ID())
@@ -62,20 +59,14 @@ func (s *Session) End(ctx context.Context) error {
 		})
 		return nil
 	}
-	s.releaseOnceDown(calling, c.ID())
+	s.releaseOnceDown(ctx, c.ID())
 	return nil
 }
 
 // terminate ends a sandbox, trying again while AnyFrame is in trouble, and reports
 // whether it could. One that cannot be ended goes to sleep by itself after its idle time.
 func (s *Session) terminate(id string) (ended bool) {
-	ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
-	defer cancel()
-	err := upstream.Retry(ctx, func() error {
-		_, err := s.hub.Client.Sessions.Terminate(ctx, id)
-		return err
-	})
-	if err != nil && !alreadyDown(err) {
+	if err := s.hub.sandboxes.TerminateSoon(s.calls(s.hub.ctx), id); err != nil {
 		s.logger().Warn("terminate the session", "error", err)
 		return false
 	}

@@ -3,127 +3,52 @@ package session
 import (
 	"context"
 	"crypto/rand"
-	"log/slog"
-	"maps"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/capacity"
 	"github.com/anyframe-relay/relay/relay/internal/clientip"
-	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/group"
 	"github.com/anyframe-relay/relay/relay/internal/intake"
 	"github.com/anyframe-relay/relay/relay/internal/lease"
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
-	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/resync"
+	"github.com/anyframe-relay/relay/relay/internal/roster"
+	"github.com/anyframe-relay/relay/relay/internal/sandbox"
+	"github.com/anyframe-relay/relay/relay/internal/stop"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
 const (
-	// countedFor is how much longer than its idle time a sandbox is counted if nobody
-	// renews that: the process that woke it may have died.
+	// countedFor is how much longer than its idle time a sandbox is counted if no
+	// process renews that: the process that woke it may have died.
 	countedFor   = time.Minute
 	storeTimeout = 5 * time.Second
 )
-
-// Store is what the engine needs of the store.
-type Store interface {
-	store.SessionStore
-	store.NoteStore
-	store.LeaseStore
-	store.AdmissionStore
-}
-
-// Quota limits what visitors may do. A refusal is a [problem.Problem].
-type Quota interface {
-	// NewSession returns the refusal if addr, or everybody together, has begun as many
-	// sessions as it may.
-	NewSession(ctx context.Context, addr string) error
-	// BeginSession counts a session that addr is about to begin. The caller calls undo
-	// if none was made.
-	BeginSession(ctx context.Context, addr string) (undo func() error, err error)
-	// Message counts one more turn of the visitor.
-	Message(ctx context.Context, visitor string) error
-	// GiveBackMessage undoes one Message that came to nothing.
-	GiveBackMessage(ctx context.Context, visitor string) error
-}
-
-// Options are what a Hub needs.
-type Options struct {
-	AgentID int64
-
-	IdleTimeout     time.Duration // AnyFrame's, after which a sandbox sleeps
-	BootTimeout     time.Duration // of one attempt to get a sandbox running
-	SendWait        time.Duration // how long a turn is held
-	UpstreamTimeout time.Duration // of one call to AnyFrame
-	VisitorTTL      time.Duration // how long records and notes are kept
-	StreamLifetime  time.Duration // of visitors' event streams
-	MaxSessions     int           // awake at once
-
-	Conversation conversation.Options
-	Store        Store
-	Notifier     store.Notifier // nil where the store has none
-	Client       *anyframe.Client
-	Quota        Quota
-	// TokenValid reports whether a token that was good still is.
-	TokenValid func(ctx context.Context, token string) (bool, error)
-
-	Metrics *telemetry.Metrics
-	Log     *slog.Logger
-	Tuning  Tuning
-}
-
-// Tuning are times that only tests change. Zero is the default.
-type Tuning struct {
-	// Linger is how long a session stays in memory, and its upstream stream open, when
-	// nobody listens and no turn runs. Default 30s.
-	Linger time.Duration
-	// Lease is how long a replica that died keeps others from going on. Default 15s.
-	Lease time.Duration
-	// ResyncQuiet is after how long a session that somebody listens to is read from the
-	// store again while nothing comes from AnyFrame for it. Default 10s.
-	ResyncQuiet time.Duration
-	// ResyncLive is the same for a session whose stream is open upstream. Default 15s.
-	ResyncLive time.Duration
-	// ProbeAfter is after how long without a word from AnyFrame it is asked whether the
-	// sandbox still runs: its stream may stay open when it does not. Default 1m.
-	ProbeAfter time.Duration
-}
-
-func (t Tuning) withDefaults() Tuning {
-	for d, preset := range map[*time.Duration]time.Duration{
-		&t.Linger: 30 * time.Second, &t.Lease: 15 * time.Second, &t.ResyncQuiet: 10 * time.Second,
-		&t.ResyncLive: 15 * time.Second, &t.ProbeAfter: time.Minute,
-	} {
-		if *d == 0 {
-			*d = preset
-		}
-	}
-	return t
-}
 
 // Hub holds all live sessions, by visitor. It owns their goroutines.
 type Hub struct {
 	Options
 
-	leases lease.Holder
-	gate   *capacity.Gate
+	leases    lease.Holder
+	gate      *capacity.Gate
+	sandboxes sandbox.Operator
+	stops     stop.Desk
+	live      atomic.Pointer[Live]
+	retired   atomic.Bool // the site is gone
 
 	ctx      context.Context // of every pump; not of the request that happened to need it
 	cancel   context.CancelFunc
 	members  group.Group
 	intake   intake.Options
-	reads    *limits.Share // a slot for each upstream read under way
-	checks   *limits.Share // a slot for each session that is read again
-	draining chan struct{} // closed when the relay begins to end
+	reads    *limits.Share          // a slot for each upstream read under way
+	resync   *resync.Loop[*Session] // of the sessions that are held
+	draining chan struct{}          // closed when the relay begins to end
 	drain    sync.Once
 
-	mu       sync.Mutex // which sessions are held, and by how many, is one consistent picture
-	closed   bool
-	sessions map[string]*Session
+	sessions *roster.Roster[*Session] // by visitor
 }
 
 // NewHub returns a hub that holds no session. It starts nothing; the caller closes it.
@@ -131,13 +56,28 @@ func NewHub(o Options) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		Options: o, ctx: ctx, cancel: cancel, intake: intake.Options{Client: o.Client, Metrics: o.Metrics},
-		reads: limits.NewShare(readBounds), checks: limits.NewShare(checkBounds), draining: make(chan struct{}),
-		sessions: map[string]*Session{},
+		reads: limits.NewShare(limits.ReadBounds), draining: make(chan struct{}),
 	}
 	h.Tuning = o.Tuning.withDefaults()
+	h.live.Store(&Live{AgentID: o.AgentID, MaxOwn: o.MaxOwn, Conversation: o.Conversation})
 	h.leases = lease.Holder{Store: o.Store, Owner: rand.Text(), TTL: h.Tuning.Lease, Log: o.Log}
+	h.sandboxes = sandbox.Operator{Client: o.Client, AgentID: h.agent, IdleTimeout: o.IdleTimeout, Timeout: o.UpstreamTimeout}
+	h.stops = stop.Desk{
+		Store: o.Store, Fulfil: h.fulfil, Hold: h.holdStop, Go: h.members.Go, Context: ctx, Log: o.Log,
+		Seconds: o.Metrics.StopSeconds, Failed: o.Metrics.StopsFailed,
+	}
 	h.gate = capacity.New(ctx, &h.members, capacity.Options{
-		Store: o.Store, Max: o.MaxSessions, CountFor: h.countFor(), Sleep: h.putToSleep, Metrics: o.Metrics, Log: o.Log,
+		Store: o.Store, Max: o.MaxSessions, Own: o.MaxOwn, CountFor: h.countFor(), Sleep: h.putToSleep, Metrics: o.Metrics, Log: o.Log,
+	})
+	h.resync = resync.New(ctx, &h.members, resync.Options[*Session]{
+		Store: o.Store, Every: h.Tuning.Resync, Log: o.Log,
+		Swept: func(all []*Session) {
+			h.gate.RenewDue(len(all), func(i int) *capacity.Seat { return all[i].seat })
+		},
+	})
+	h.sessions = roster.New(roster.Options[*Session]{
+		Linger: h.Tuning.Linger, New: func(visitor string) *Session { return newSession(h, visitor) },
+		Held: h.resync.Join, Free: h.resync.Leave, Size: func(n int) { h.Metrics.SessionsLive.Set(float64(n)) },
 	})
 	return h
 }
@@ -148,24 +88,9 @@ func (h *Hub) countFor() time.Duration { return max(h.IdleTimeout, h.BootTimeout
 // hold returns the visitor's session and keeps it in memory until it is closed. It
 // makes no call.
 func (h *Hub) hold(visitor string) (*Session, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
+	s, ok := h.sessions.Hold(visitor)
+	if !ok {
 		return nil, problem.Draining
-	}
-	s := h.sessions[visitor]
-	if s == nil {
-		s = newSession(h, visitor)
-		h.sessions[visitor] = s
-		h.Metrics.SessionsLive.Set(float64(len(h.sessions)))
-	}
-	s.life.refs++
-	if s.life.refs == 1 {
-		s.life.resync = time.AfterFunc(s.untilResync(), s.resyncTick)
-	}
-	if s.life.idle != nil {
-		s.life.idle.Stop()
-		s.life.idle = nil
 	}
 	return s, nil
 }
@@ -190,61 +115,27 @@ func (h *Hub) Open(ctx context.Context, visitor string) (*Session, error) {
 	return s, nil
 }
 
-// life is how long a session stays in memory. Guarded by Hub.mu.
-type life struct {
-	refs      int         // holders
-	listeners int         // event streams
-	idle      *time.Timer // until it is forgotten; nil while it has a holder
-	resync    *time.Timer // until it is read from the store again
-}
-
 // Close undoes one Open.
-func (s *Session) Close() {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if s.life.refs--; s.life.refs > 0 {
-		return
-	}
-	s.life.resync.Stop()
-	if !s.hub.closed {
-		s.life.idle = time.AfterFunc(s.hub.Tuning.Linger, s.retire)
-	}
-}
+func (s *Session) Close() { s.hub.sessions.Release(s) }
 
-// retire forgets a session that nobody holds: its row in the store is all that stays.
-// One whose turn runs is kept until AnyFrame would have put it to sleep.
-func (s *Session) retire() {
-	h, works := s.hub, s.works()
-	h.mu.Lock()
-	if s.life.refs > 0 || h.closed {
-		h.mu.Unlock()
-		return
-	}
-	if works {
-		s.life.idle = time.AfterFunc(h.Tuning.Linger, s.retire)
-		h.mu.Unlock()
-		s.seat.RenewIfDue(h.ctx)
-		return
-	}
-	if h.sessions[s.visitor] == s {
-		delete(h.sessions, s.visitor)
-		h.Metrics.SessionsLive.Set(float64(len(h.sessions)))
-	}
-	h.mu.Unlock()
+// Entry implements [roster.Member], as do the methods below.
+func (s *Session) Entry() *roster.Entry { return &s.entry }
+
+// Kept implements [roster.Member]: a session whose turn runs is kept until AnyFrame would
+// have put it to sleep.
+func (s *Session) Kept() { s.seat.RenewIfDue(s.hub.ctx) }
+
+// Dropped implements [roster.Member]: the session's row in the store is all that stays.
+func (s *Session) Dropped() {
 	s.answer.End("unsent")
-	s.stopPump()
+	s.reader.Stop()
 }
 
 // Listen counts one more event stream of the session, until the function that it
 // returns is called.
 func (s *Session) Listen() (leave func()) {
 	change := func(n int) {
-		s.hub.mu.Lock()
-		was := s.life.listeners
-		s.life.listeners += n
-		edge := was == 0 || s.life.listeners == 0
-		s.hub.mu.Unlock()
-		if edge {
+		if s.hub.sessions.Listen(s, n) {
 			s.seat.RankLater()
 		}
 	}
@@ -252,30 +143,19 @@ func (s *Session) Listen() (leave func()) {
 	return func() { change(-1) }
 }
 
-// listened reports whether somebody listens.
-func (s *Session) listened() bool {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return s.life.listeners > 0
-}
-
 // Revoke ends the visitor's streams: the token is no longer good.
-func (h *Hub) Revoke(visitor string) {
-	h.mu.Lock()
-	s := h.sessions[visitor]
-	delete(h.sessions, visitor) // the next of that name is another visitor
-	h.mu.Unlock()
-	if s != nil {
-		s.revoke()
-		s.stopPump()
-	}
-}
+func (h *Hub) Revoke(visitor string) { h.revoke(visitor, false) }
 
-// live returns the sessions in memory.
-func (h *Hub) live() []*Session {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Collect(maps.Values(h.sessions))
+// revoke is Revoke, also of a visitor of whom everything was erased.
+func (h *Hub) revoke(visitor string, erased bool) {
+	if s, ok := h.sessions.Remove(visitor); ok { // the next of that name is another visitor
+		if erased {
+			s.showErased()
+		}
+		s.standing.Revoke()
+		s.reader.Stop()
+		s.seat.RankLater()
+	}
 }
 
 // BeginDrain refuses new work.
@@ -295,22 +175,15 @@ func (h *Hub) Draining() bool {
 // sleep by themselves.
 func (h *Hub) Close() {
 	h.BeginDrain()
-	h.mu.Lock()
-	h.closed = true
-	for _, s := range h.sessions {
-		if s.life.idle != nil {
-			s.life.idle.Stop()
-		}
-		s.life.resync.Stop()
-	}
-	h.mu.Unlock()
+	h.sessions.Close()
+	h.resync.Close()
 	h.cancel()
 	h.members.Close()
 }
 
 // Kept returns how many events and bytes all logs keep together.
 func (h *Hub) Kept() (events, bytes int) {
-	for _, s := range h.live() {
+	for _, s := range h.sessions.All() {
 		n, size := s.View().Log.Size()
 		events, bytes = events+n, bytes+size
 	}
@@ -324,17 +197,20 @@ func (h *Hub) InMemory() int {
 	for _, seat := range h.gate.Unranked() {
 		all[seat] = true
 	}
-	for _, s := range h.live() {
+	for _, s := range h.sessions.All() {
 		all[s.seat] = true
 	}
 	return len(all)
 }
 
-// SetStore makes the hub use another store. It must be called before the first Open.
-func (h *Hub) SetStore(st Store) { h.Store, h.gate.Store, h.leases.Store = st, st, st }
-
-// SetLease makes leases hold for another time. It must be called before the first Open.
-func (h *Hub) SetLease(d time.Duration) { h.leases.TTL = d }
+// Run fulfils wishes to stop that other processes left, until ctx ends or the hub is
+// closed.
+func (h *Hub) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(h.ctx, cancel)()
+	h.stops.Run(ctx)
+	cancel()
+}
 
 // RankNow tells the store at once of the ranks that have changed.
 func (h *Hub) RankNow() { h.gate.RankNow() }

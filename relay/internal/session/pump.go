@@ -3,68 +3,28 @@ package session
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/pump"
 )
 
-// pump gets the sandbox running and reads its stream into the conversation's log. It is
-// one goroutine, a member of the hub's group, and the only reader of AnyFrame's stream.
-type pump struct {
-	sess      *Session
-	ctx       context.Context
-	cancel    context.CancelFunc
-	done      chan struct{} // closed when it has ended
-	connected chan struct{} // closed once the stream is open for the first time
-}
-
-// stop ends the pump and waits for it.
-func (p *pump) stop() {
-	p.cancel()
-	<-p.done
-}
-
-// work is the pump's goroutine. A fault of the relay's own makes it begin again.
-func (p *pump) work() {
-	for faults := 0; !p.sess.guard(p.run); faults++ {
-		backoff.Sleep(p.ctx, backoff.Delay(faults, 10*time.Second))
-	}
-	p.cancel()
-	close(p.done)
-}
-
-// run gets the sandbox running when somebody asked for that, reads its stream as long
-// as it runs, and ends when it sleeps or nobody needs it.
-func (p *pump) run() {
-	s := p.sess
-	defer s.persist(p.ctx)
-	for first := true; ; first = false {
-		call, ok := s.goesOn(p, first)
-		if !ok {
-			return
-		}
-		if call != nil {
-			err := s.wake(p.ctx, call)
-			s.reader.called(call, err)
-			if err != nil {
-				continue
-			}
-		}
-		c := s.conv.Load()
-		s.intake.Follow(p.ctx, c, p.opened, func(err error) bool { return s.ended(p.ctx, c, err) })
-	}
-}
-
-// opened says that a stream is open. Only the pump's own goroutine calls it.
-func (p *pump) opened() {
-	select {
-	case <-p.connected:
-	default:
-		close(p.connected)
-	}
+// newReader returns who gets the sandbox running and reads its stream.
+func (s *Session) newReader() *pump.Reader {
+	return pump.NewReader(pump.Hooks{
+		Join:    s.hub.members.Add,
+		Leave:   s.hub.members.Done,
+		Context: func() context.Context { return s.calls(s.hub.ctx) },
+		Running: func() bool { return s.View().Status == event.StatusRunning },
+		Guard:   s.guard,
+		Wake:    s.wake,
+		Follow: func(ctx context.Context, opened func()) pump.Follower {
+			c := s.standing.Conversation()
+			return s.intake.Follow(ctx, c, opened, func(err error) bool { return s.ended(ctx, c, err) })
+		},
+		Left: s.persist,
+	})
 }
 
 // ended sets the session's status by how its stream ended. It reports false when the
@@ -87,8 +47,11 @@ func (s *Session) ended(ctx context.Context, c *conversation.Conversation, err e
 	case !ok && !errors.Is(err, anyframe.ErrStreamEnded):
 		return false
 	}
-	c.Interrupt()
-	s.setStatus(status)
+	if _, err := c.Refresh(ctx); err != nil { // another replica may know that it was stopped
+		s.logger().Warn("read the notes again", "error", err)
+	}
+	s.interrupt(ctx, c, false)
+	s.setStatus(c, status)
 	s.releaseOnceDown(ctx, c.ID())
 	return true
 }

@@ -6,121 +6,134 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/resync"
+	"github.com/anyframe-relay/relay/relay/internal/sandbox"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // Replicas share nothing but the store. What another one did to a visitor's session is
-// read from there: at each request, at intervals for as long as a stream is open, when
-// AnyFrame's stream shows a turn or an answer that nobody here knows of, and at once when
-// the store can pass on a hint.
+// read from there: at each request, when the hub's [resync.Loop] finds that the visitor's
+// rows have changed, when AnyFrame's stream shows a turn or an answer that this replica
+// does not know of, and at once when the store can pass on a hint.
 
-// untilResync is when the session's record is to be read again, less up to a fifth so that
-// sessions do not move together.
-func (s *Session) untilResync() time.Duration {
-	d := s.hub.Tuning.ResyncQuiet
-	if s.reader.busy() {
-		d = s.hub.Tuning.ResyncLive
-	}
-	return d - backoff.Jitter(d/5)
-}
-
-// resyncTick reads the session's record again and takes over what changed, as long as
-// somebody holds the session.
-func (s *Session) resyncTick() {
-	h := s.hub
-	if !s.held() || !h.members.Add() {
-		return
-	}
-	defer h.members.Done()
-	if who := s.who(h.ctx); h.checks.Take(who, 1) == nil { // else the store has enough to do
-		s.resync()
-		h.checks.Give(who, 1)
-	}
-	next := s.untilResync()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s.life.refs > 0 && !h.closed {
-		s.life.resync.Reset(next)
-	}
-}
-
-// held reports whether somebody holds the session.
-func (s *Session) held() bool {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return s.life.refs > 0 && !s.hub.closed
-}
-
-// Publish gives other replicas a hint that something of the visitor's has changed. If
-// that fails they find out when they read it again.
+// Publish gives other replicas a hint that something of the visitor's has changed.
 func (h *Hub) Publish(ctx context.Context, visitor string) {
-	if h.Notifier == nil {
-		return
-	}
-	if err := h.Notifier.Publish(context.WithoutCancel(ctx), visitor); err != nil {
-		h.Log.Debug("publish a hint", "error", err)
+	resync.Hints{Notifier: h.Notifier, Log: h.Log}.Publish(ctx, visitor)
+}
+
+// Hinted lets the visitor's session be read again now, if it is held here: another
+// replica has changed something.
+func (h *Hub) Hinted(visitor string) {
+	if s, ok := h.sessions.Get(visitor); ok {
+		h.resync.Hint(s)
 	}
 }
 
-// Subscribe takes other replicas' hints until ctx ends.
-func (h *Hub) Subscribe(ctx context.Context) {
-	if h.Notifier != nil {
-		h.Notifier.Subscribe(ctx, h.hinted)
+// CloseDevice ends the streams of this process that were opened with the visitor's token.
+// Other replicas find out when they check.
+func (h *Hub) CloseDevice(visitor, token string) {
+	if s, ok := h.sessions.Get(visitor); ok && s.devices.Revoke(token) {
+		s.View().Log.Notify()
 	}
 }
 
-// hinted lets the visitor's session be read again now, if somebody holds it.
-func (h *Hub) hinted(visitor string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s := h.sessions[visitor]; s != nil && s.life.refs > 0 && !h.closed {
-		s.life.resync.Reset(0)
+// Place implements [resync.Member], as do the methods below.
+func (s *Session) Place() *resync.Place { return &s.place }
+
+// Who returns on whose account the session is read.
+func (s *Session) Who() limits.Who { return s.who(s.hub.ctx) }
+
+// Mark returns what this process knows of the visitor's rows. Notes matter while the agent
+// waits for an answer, which may be given elsewhere; all else that they tell shows in
+// AnyFrame's stream, too.
+func (s *Session) Mark() store.Mark {
+	row, _ := s.record.Row()
+	m := store.Mark{Visitor: s.visitor, Version: row.Version, Notes: -1, Tokens: s.devices.Tokens()}
+	for i, token := range m.Tokens {
+		m.Tokens[i] = s.hub.TokenKey(token)
 	}
+	if l := s.standing.Conversation().Ledger(); l.AnyWaiting() {
+		m.Notes = l.Cursor()
+	}
+	return m
 }
 
-// resync takes over what other replicas did to the session.
-func (s *Session) resync() {
-	ctx, cancel := context.WithTimeout(s.hub.ctx, storeTimeout)
-	s.checkDevices(ctx)
-	err := s.refresh(ctx)
-	if c := s.conv.Load(); err == nil && c.Ledger().AnyWaiting() {
+// Reread takes over what other replicas did to the session.
+func (s *Session) Reread(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	waking := s.reader.Waking()
+	revoked, err := s.devices.Check(ctx, s.hub.TokenValid)
+	if revoked {
+		s.View().Log.Notify()
+	}
+	err = errors.Join(err, s.refresh(ctx))
+	if err == nil && waking {
+		err = problem.Booting // nothing was taken over, and what the waking goroutine read may be older
+	}
+	if c := s.standing.Conversation(); err == nil && c.Ledger().AnyWaiting() {
 		_, err = c.Refresh(ctx) // answered elsewhere, and the agent is silent
-	}
-	cancel()
-	if err == nil {
-		ctx, cancel = context.WithTimeout(s.hub.ctx, s.hub.UpstreamTimeout)
-		if err = s.Look(ctx); err == nil {
-			err = s.probe(ctx)
-		}
-		s.seat.RenewIfDue(ctx)
-		cancel()
 	}
 	if err != nil {
 		s.logger().Debug("read the session again", "error", err)
 	}
+	return err
+}
+
+// Due reports whether AnyFrame is to be asked where the session stands, or its stream is
+// to be read.
+func (s *Session) Due() bool {
+	v, c := s.View(), s.standing.Conversation()
+	p, call := s.reader.Current()
+	switch {
+	case c.ID() == "" || v.Revoked || v.Status == event.StatusEnded || call != nil:
+		return false
+	case p == nil:
+		return v.Status == event.StatusRunning || !s.standing.Looked()
+	default:
+		return s.probeDue()
+	}
+}
+
+// Tend implements [resync.Member].
+func (s *Session) Tend(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.hub.UpstreamTimeout)
+	defer cancel()
+	if err := errors.Join(s.Look(ctx), s.probe(ctx)); err != nil {
+		s.logger().Debug("look where the session stands", "error", err)
+	}
+}
+
+// probeDue reports whether AnyFrame is to be asked about a sandbox that runs in silence.
+func (s *Session) probeDue() bool {
+	a := s.standing.Conversation().Activity()
+	after := sandbox.ProbeAfter(s.hub.Tuning.ProbeAfter, a.Busy, time.Since(a.Active))
+	return s.View().Status == event.StatusRunning && time.Since(s.standing.Confirmed()) > after
 }
 
 // probe asks AnyFrame whether the sandbox of a silent session still runs, and ends the
 // pump of one that does not.
 func (s *Session) probe(ctx context.Context) error {
 	ctx = s.calls(ctx)
-	p, call := s.reader.current()
-	c := s.conv.Load()
-	if p == nil || call != nil || s.View().Status != event.StatusRunning || time.Since(s.confirmed()) <= s.hub.Tuning.ProbeAfter {
+	p, call := s.reader.Current()
+	c := s.standing.Conversation()
+	if p == nil || call != nil || !s.probeDue() {
 		return nil
 	}
 	up, err := s.hub.Client.Sessions.Get(ctx, c.ID())
 	switch {
 	case err == nil && (up.Status == anyframe.StatusRunning || up.Status == anyframe.StatusBooting):
-		s.sandbox.confirm()
+		s.standing.Confirm()
 		return nil
 	case err == nil:
 		err = &anyframe.SessionStateError{Session: up}
 	case !errors.Is(err, anyframe.ErrNotFound):
 		return err
 	}
-	p.stop()
+	p.Stop()
 	s.ended(ctx, c, err)
 	s.persist(ctx)
 	return nil

@@ -9,15 +9,24 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/capacity"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/delivery"
+	"github.com/anyframe-relay/relay/relay/internal/device"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/intake"
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/pump"
+	"github.com/anyframe-relay/relay/relay/internal/record"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/resync"
+	"github.com/anyframe-relay/relay/relay/internal/roster"
+	"github.com/anyframe-relay/relay/relay/internal/standing"
+	"github.com/anyframe-relay/relay/relay/internal/stop"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/turnqueue"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/writer"
 )
 
 // Session is one visitor's chat: at most one session of AnyFrame's at a time, and the
@@ -30,44 +39,84 @@ type Session struct {
 
 	addr atomic.Pointer[string] // from which the visitor last came; nil before
 
-	conv atomic.Pointer[conversation.Conversation] // the present one; replaced, never changed
-	view atomic.Pointer[View]                      // of the present moment; set under sandbox.mu
-
 	watchers eventlog.Watchers // the streams that are told of changes; they outlive epochs
 	answer   telemetry.AnswerSpan
 
-	record  record
-	sandbox sandbox
-	reader  reader
-	reach   reach
-	queue   turnqueue.Queue
-	devices devices
-	writer  writer
-	seat    *capacity.Seat
-	intake  intake.Intake
-	life    life
+	record   *record.Record
+	standing standing.Standing
+	reader   *pump.Reader
+	reach    *intake.Reach
+	queue    turnqueue.Queue
+	devices  device.Set
+	writer   *writer.Writer
+	seat     *capacity.Seat
+	intake   intake.Intake
+	courier  delivery.Courier
+	stopper  stop.Stopper
+	entry    roster.Entry // in the hub's roster
+	place    resync.Place // in its loop
 }
+
+// Call is one attempt to get the sandbox running, shared by all requests that wait for it.
+type Call = pump.Call
+
+// Device is one of the visitor's tokens that has streams open.
+type Device = device.Device
 
 func newSession(h *Hub, visitor string) *Session {
 	s := &Session{hub: h, visitor: visitor, caller: upstream.NewCaller(visitor), opened: time.Now()}
-	s.record.io = make(chan struct{}, 1)
+	s.record = record.New(h.Store, visitor, h.VisitorTTL)
+	s.reader, s.writer = s.newReader(), s.newWriter()
+	s.reach = intake.NewReach(s.Rows)
 	s.intake = intake.Intake{
 		Options: &h.intake, Log: s.logger, Guard: s.guard,
-		Slot:    func(ctx context.Context) (func(), error) { return h.reading(ctx, s.who(ctx)) },
-		Learned: func(c *conversation.Conversation, e conversation.Effect) { s.writer.add(s, c, e) },
+		Slot:    func(ctx context.Context) (func(), error) { return h.reads.Hold(ctx, s.who(ctx)) },
+		Learned: s.writer.Add,
 	}
-	s.sandbox.init()
-	s.reach.init()
+	s.courier = delivery.Courier{Visitor: visitor, Client: h.Client, Contexts: h.Contexts, Budget: h.Quota, Log: s.logger, Rows: s.intake.Rows, Accepted: s.accepted}
+	s.stopper = s.newStopper()
 	s.seat = h.gate.Seat(visitor, s.rank, func() bool { return s.View().Status == event.StatusRunning })
-	c := s.newConversation(store.Session{})
-	s.become(c, event.StatusNone)
+	s.standing.Init(s.newConversation(store.Session{}))
 	return s
+}
+
+// View is what a stream looks at.
+type View = standing.View
+
+// View returns where the session stands.
+func (s *Session) View() View { return s.standing.View() }
+
+// setStatus shows every stream where the sandbox of c stands. If c is no longer the present
+// conversation, or has ended, nothing changes.
+func (s *Session) setStatus(c *conversation.Conversation, status event.Status) {
+	if s.standing.Set(c, status) {
+		v := s.View()
+		s.logger().Info("session", "status", status, "epoch", v.Epoch)
+		v.Log.Notify()
+	}
+}
+
+// newWriter returns who stores what events taught.
+func (s *Session) newWriter() *writer.Writer {
+	return writer.New(writer.Hooks{
+		Go: s.hub.members.Go, Guard: s.guard, Context: s.hub.ctx, Log: s.logger,
+		Ended: func(ctx context.Context, epoch, seq int64) error {
+			return s.save(ctx, epoch, func(rec *store.Session) { rec.LastSeq = max(rec.LastSeq, seq) })
+		},
+		Failed: func(ctx context.Context, epoch, seq int64, turn string) {
+			if s.hub.TurnFailed != nil {
+				s.hub.TurnFailed(ctx, s.visitor, epoch, seq, turn)
+			}
+		},
+		Rest: s.noteRest,
+		Idle: func(ctx context.Context) { s.seat.Renew(ctx) },
+	})
 }
 
 // newConversation returns the conversation of an epoch, with an empty ledger.
 func (s *Session) newConversation(rec store.Session) *conversation.Conversation {
 	l := s.newLedger(rec)
-	return conversation.New(&s.hub.Conversation, rec.Epoch, rec.UpstreamID, rec.LastSeq, l, s.watchers.Notify, &s.answer)
+	return conversation.New(&s.hub.live.Load().Conversation, rec.Epoch, rec.UpstreamID, rec.LastSeq, l, s.watchers.Notify, &s.answer)
 }
 
 func (s *Session) newLedger(rec store.Session) *ledger.Ledger {
@@ -75,26 +124,31 @@ func (s *Session) newLedger(rec store.Session) *ledger.Ledger {
 }
 
 // adopt makes rec the present epoch: another conversation, and all streams start over.
-// The caller has the slot record.io.
+// The caller has the record's slot.
 func (s *Session) adopt(ctx context.Context, rec store.Session, status event.Status, midway bool) error {
 	l := s.newLedger(rec)
 	if err := l.Load(ctx); err != nil {
 		return err
 	}
-	c := conversation.New(&s.hub.Conversation, rec.Epoch, rec.UpstreamID, rec.LastSeq, l, s.watchers.Notify, &s.answer)
+	c := conversation.New(&s.hub.live.Load().Conversation, rec.Epoch, rec.UpstreamID, rec.LastSeq, l, s.watchers.Notify, &s.answer)
 	c.SetMidway(midway)
-	s.record.set(rec)
-	old := s.become(c, status)
-	old.Close() // last: whoever is woken by it finds the new one
+	s.record.Set(rec)
+	old := s.standing.Become(c, status)
+	// A pump that was begun while the rows were read fills the conversation that is over.
+	// While the sandbox is being woken the pump is the caller's own, and reads nothing yet.
+	if p, ok := s.reader.TakeAway(true); ok && p != nil {
+		p.Stop()
+	}
+	old.Close() // last: a reader that is woken by it finds the new one
 	return nil
 }
 
-// Watchers returns those who are told when something changes that [Session.View] or a
-// log's reader shows.
+// Watchers returns the watchers that are notified when something changes that
+// [Session.View] or a log's reader shows.
 func (s *Session) Watchers() *eventlog.Watchers { return &s.watchers }
 
 // Conversation returns the present conversation.
-func (s *Session) Conversation() *conversation.Conversation { return s.conv.Load() }
+func (s *Session) Conversation() *conversation.Conversation { return s.standing.Conversation() }
 
 // calls returns a context for calls to AnyFrame that are made for the visitor.
 func (s *Session) calls(ctx context.Context) context.Context { return upstream.For(ctx, s.caller) }
@@ -104,6 +158,9 @@ func (s *Session) Visitor() string { return s.visitor }
 
 // Answered says that a stream was written to, for the trace of the turn that runs.
 func (s *Session) Answered() { s.answer.Sent() }
+
+// Devices returns the visitor's tokens that have streams open here.
+func (s *Session) Devices() *device.Set { return &s.devices }
 
 // State is a session as GET /v1/session shows it.
 type State struct {
@@ -115,9 +172,9 @@ type State struct {
 
 // State returns where the session stands.
 func (s *Session) State() State {
-	v, c := s.View(), s.conv.Load()
+	v, c := s.View(), s.standing.Conversation()
 	st := State{Status: v.Status, Epoch: v.Epoch, AgentBusy: c.Activity().Busy}
-	if st.Status != event.StatusRunning && s.reader.waking() {
+	if st.Status != event.StatusRunning && s.reader.Waking() {
 		st.Status = event.StatusBooting // or about to be
 	}
 	if head := v.Log.Head(); st.Epoch > 0 && head > 0 {
@@ -126,22 +183,27 @@ func (s *Session) State() State {
 	return st
 }
 
-// works reports whether a turn runs, or the sandbox is being woken for one. An agent
+// Works reports whether a turn runs, or the sandbox is being woken for one. An agent
 // that has shown no sign of life for as long as AnyFrame leaves a sandbox awake is not
 // at work any more.
-func (s *Session) works() bool {
-	return s.reader.waking() || s.conv.Load().Works(s.hub.IdleTimeout+countedFor)
+func (s *Session) Works() bool {
+	return s.reader.Waking() || s.standing.Conversation().Works(s.hub.IdleTimeout+countedFor)
 }
 
-// rank is how late the session's sandbox is put to sleep to make room.
+// rank is how late the session's sandbox is put to sleep to make room: that of a visitor
+// who was forgotten before all others, for it cannot be used any more, whatever its agent
+// does.
 func (s *Session) rank() int64 {
-	listened, a := s.listened(), s.conv.Load().Activity()
+	if s.View().Revoked {
+		return 0
+	}
+	listened, a := s.hub.sessions.Listeners(s) > 0, s.standing.Conversation().Activity()
 	used := s.opened
 	if a.Active.After(used) {
 		used = a.Active
 	}
 	switch rank := used.UnixMilli(); {
-	case a.Busy || s.reader.waking():
+	case a.Busy || s.reader.Waking():
 		return rank + capacity.Busy
 	case listened:
 		return rank + capacity.Listening
@@ -150,7 +212,7 @@ func (s *Session) rank() int64 {
 	}
 }
 
-// logger adds who a line is about, as nobody outside can recognize.
+// logger adds to each line the visitor it is about, in a form that does not reveal its id.
 func (s *Session) logger() *slog.Logger {
 	log := s.hub.Log.With("visitor", redact.ID(s.visitor))
 	if hash := s.hash(); hash != "" {
@@ -161,7 +223,7 @@ func (s *Session) logger() *slog.Logger {
 
 // hash is how AnyFrame's session appears in logs, "" when there is none.
 func (s *Session) hash() string {
-	if c := s.conv.Load(); c != nil && c.ID() != "" {
+	if c := s.standing.Conversation(); c != nil && c.ID() != "" {
 		return redact.ID(c.ID())
 	}
 	return ""

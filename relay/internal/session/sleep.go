@@ -2,14 +2,13 @@ package session
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
-	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/record"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
@@ -20,13 +19,22 @@ const sleepWait = 3 * time.Second
 // putToSleep puts a sandbox to sleep unless it is in use, and reports whether it did. The
 // turn that comes next resumes it.
 func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err error) {
+	if a.Foreign {
+		return h.SleepForeign(ctx, a)
+	}
+	return h.PutToSleep(ctx, a)
+}
+
+// PutToSleep puts a sandbox of the hub's own site to sleep unless it is in use, and
+// reports whether it did.
+func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err error) {
 	rec, err := h.Store.Session(ctx, a.Visitor)
 	if err != nil {
 		return false, err
 	}
-	if rec.State == stateVoid && rec.UpstreamID != "" { // nobody can use it any more
+	if rec.State == record.StateVoid && rec.UpstreamID != "" { // no session can use it any more
 		ctx := upstream.For(ctx, upstream.NewCaller(a.Visitor))
-		if err := h.down(ctx, rec.UpstreamID); err != nil {
+		if err := h.sandboxes.Down(ctx, rec.UpstreamID); err != nil {
 			return false, err
 		}
 		return true, h.Store.Leave(ctx, a.Visitor, a.Ticket)
@@ -45,25 +53,25 @@ func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 	if err := s.refresh(ctx); err != nil {
 		return false, err
 	}
-	c := s.conv.Load()
+	c := s.standing.Conversation()
 	if c.ID() == "" {
 		return false, nil // it was about to be made by a process that died
 	}
-	p, _ := s.reader.current()
+	p, _ := s.reader.Current()
 	if s.View().Status != event.StatusEnded {
-		if idle, err := s.idle(ctx, c); err != nil || !idle {
+		if idle, err := s.Idle(ctx, c); err != nil || !idle {
 			return false, err
 		}
 	}
-	if err := h.down(ctx, c.ID()); err != nil {
+	if err := h.sandboxes.Down(ctx, c.ID()); err != nil {
 		return false, err
 	}
 	s.logger().Info("put to sleep to make room")
 	if p != nil { // it finds out by itself; one that wakes the sandbox is another, and waits for us
 		select {
-		case <-p.done:
+		case <-p.Done():
 		case <-time.After(sleepWait):
-			p.stop()
+			p.Stop()
 		}
 	}
 	if s.View().Status == event.StatusRunning {
@@ -73,8 +81,8 @@ func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 	return true, h.Store.Leave(ctx, a.Visitor, a.Ticket)
 }
 
-// reserve keeps everybody from sending the session a turn or waking it, here and
-// elsewhere, until release is called. It reports false if somebody does just now.
+// reserve keeps all replicas, this one included, from sending the session a turn or
+// waking it, until release is called. It reports false if one of them does so just now.
 func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err error) {
 	var undo []func()
 	giveBack := func() {
@@ -93,8 +101,8 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 	}
 	undo = append(undo, t.Leave)
 	select {
-	case s.sandbox.waking <- struct{}{}:
-		undo = append(undo, func() { <-s.sandbox.waking })
+	case s.standing.Waking <- struct{}{}:
+		undo = append(undo, func() { <-s.standing.Waking })
 	default:
 		return nil, false, nil
 	}
@@ -108,13 +116,13 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 	return giveBack, true, nil
 }
 
-// idle reports whether the agent is done with all that it was told. What is in its
+// Idle reports whether the agent is done with all that it was told. What is in its
 // transcript decides: another process may have sent the last turn, or the operator.
-func (s *Session) idle(ctx context.Context, c *conversation.Conversation) (bool, error) {
+func (s *Session) Idle(ctx context.Context, c *conversation.Conversation) (bool, error) {
 	if _, err := c.Refresh(ctx); err != nil {
 		return false, err
 	}
-	if s.works() {
+	if s.Works() {
 		return false, nil
 	}
 	_, idle, err := s.intake.Tail(ctx, c, c.Log().Head())
@@ -128,52 +136,15 @@ func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 	if !held {
 		return
 	}
-	if down, err := s.hub.isDown(ctx, id); err == nil && down {
+	if down, err := s.hub.sandboxes.IsDown(ctx, id); err == nil && down {
 		s.seat.Release(since)
 		return
 	}
 	s.hub.members.Go(func() {
 		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 		defer cancel()
-		if err := s.hub.waitDown(ctx, id); err == nil {
+		if err := s.hub.sandboxes.WaitDown(ctx, id); err == nil {
 			s.seat.Release(since)
 		}
 	})
-}
-
-// isDown reports whether AnyFrame has no sandbox up for this session.
-func (h *Hub) isDown(ctx context.Context, id string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.UpstreamTimeout)
-	defer cancel()
-	up, err := h.Client.Sessions.Get(ctx, id)
-	if errors.Is(err, anyframe.ErrNotFound) {
-		return true, nil
-	}
-	return err == nil && (up.Status.Resumable() || up.Status == anyframe.StatusError), err
-}
-
-// waitDown returns nil once the sandbox is down.
-func (h *Hub) waitDown(ctx context.Context, id string) error {
-	for attempt := 0; ; attempt++ {
-		if down, err := h.isDown(ctx, id); down || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		backoff.Sleep(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
-	}
-}
-
-// down terminates a sandbox and returns nil once AnyFrame says that it is down.
-func (h *Hub) down(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, h.UpstreamTimeout)
-	defer cancel()
-	if _, err := h.Client.Sessions.Terminate(ctx, id); err != nil && !alreadyDown(err) {
-		return err
-	}
-	return h.waitDown(ctx, id)
-}
-
-// alreadyDown reports whether AnyFrame refused to terminate a sandbox because there is
-// nothing to terminate.
-func alreadyDown(err error) bool {
-	return errors.Is(err, anyframe.ErrNotFound) || errors.Is(err, anyframe.ErrConflict)
 }

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/admission"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/pump"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -19,7 +21,7 @@ const oldWait = 5 * time.Second
 
 // wake gets the visitor a running sandbox: the one there is, or a new one. Over all
 // replicas only one does that at a time.
-func (s *Session) wake(ctx context.Context, call *Call) (err error) {
+func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 	started, kind := time.Now(), telemetry.BootResume
 	ctx, cancel := context.WithTimeout(ctx, s.hub.BootTimeout)
 	defer cancel()
@@ -36,8 +38,8 @@ func (s *Session) wake(ctx context.Context, call *Call) (err error) {
 	}()
 
 	select {
-	case s.sandbox.waking <- struct{}{}: // or it is being put to sleep
-		defer func() { <-s.sandbox.waking }()
+	case s.standing.Waking <- struct{}{}: // or it is being put to sleep
+		defer func() { <-s.standing.Waking }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -64,112 +66,95 @@ func (s *Session) wake(ctx context.Context, call *Call) (err error) {
 		}
 		s.logger().Info("session lost", "epoch", rec.Epoch, "error", cause)
 	}
-	addr := s.reader.decide(call)
-	if addr == "" { // nobody has asked for a sandbox: the one there was would have done
+	claim := s.reader.Decide(call)
+	if claim.Addr == "" { // no new sandbox was asked for: the one there was would have done
 		return cause
 	}
 	kind = telemetry.BootNew
-	return s.create(ctx, rec, addr)
+	return s.create(ctx, rec, claim)
 }
 
 // resume gets the sandbox that there is running.
 func (s *Session) resume(ctx context.Context, id string) error {
-	s.setStatus(event.StatusBooting)
-	var found anyframe.SessionStatus
-	err := upstream.Retry(ctx, func() error {
-		_, err := s.hub.Client.Sessions.EnsureRunning(ctx, id, anyframe.WaitOptions{
-			OnPoll: func(status string, _ time.Duration) {
-				if found == "" {
-					found = anyframe.SessionStatus(status)
-				}
-			},
-		})
-		return err
-	})
+	c := s.standing.Conversation()
+	s.setStatus(c, event.StatusBooting)
+	wasDown, err := s.hub.sandboxes.Resume(ctx, id)
 	if err == nil {
-		s.conv.Load().SetMidway(!found.Resumable()) // somebody else woke it, to a turn maybe
+		c.SetMidway(!wasDown) // if it was up, another client woke it, perhaps for a turn
 	}
 	return err
 }
 
 // reread reads the record under the lease: another replica may have been here.
 func (s *Session) reread(ctx context.Context) (store.Session, error) {
-	unlock, err := s.record.lock(ctx)
+	unlock, err := s.record.Lock(ctx)
 	if err != nil {
 		return store.Session{}, err
 	}
 	defer unlock()
-	rec, err := s.hub.Store.Session(ctx, s.visitor)
-	switch {
-	case err != nil:
+	rec, err := s.record.Read(ctx)
+	if err != nil {
 		return rec, err
-	case rec.State == stateVoid:
-		return rec, problem.VisitorUnknown
 	}
-	if rec, err = s.reconcile(ctx, rec); err == nil && rec.Epoch != s.conv.Load().Epoch() {
+	if rec, err = s.reconcile(ctx, rec); err == nil && rec.Epoch != s.standing.Conversation().Epoch() {
 		err = s.adopt(ctx, rec, event.Status(rec.State), true)
 	}
 	return rec, err
 }
 
 // create starts the visitor's next epoch on a new sandbox, which counts against those
-// that addr may have unless it came to nothing.
-func (s *Session) create(ctx context.Context, rec store.Session, addr string) error {
-	undo, err := s.hub.Quota.BeginSession(ctx, addr)
+// that the claim's address may have unless it could not be created.
+func (s *Session) create(ctx context.Context, rec store.Session, claim admission.Claim) error {
+	if err := s.hub.History.Keep(ctx, s.visitor, rec); err != nil { // or nothing would name it any more
+		return err
+	}
+	undo, err := s.hub.Admission.Count(ctx, s.visitor, claim)
 	if err != nil {
 		return err
 	}
 	if rec.UpstreamID != "" { // the sandbox before it may still be up
 		waiting, cancel := context.WithTimeout(ctx, oldWait)
-		if err := s.hub.waitDown(waiting, rec.UpstreamID); err != nil {
+		if err := s.hub.sandboxes.WaitDown(waiting, rec.UpstreamID); err != nil {
 			s.hub.gate.CountStray(ctx)
 		}
 		cancel()
 	}
-	var up *anyframe.Session
-	err = upstream.Retry(ctx, func() (err error) {
-		up, err = s.hub.Client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: s.hub.AgentID, IdleTimeout: new(s.hub.IdleTimeout)})
-		if err != nil && !upstream.NeverSent(err) {
-			return upstream.DoNotRetry(err) // it may exist: asking again could make a second one
-		}
-		return err
-	})
+	id, unsure, err := s.hub.sandboxes.Create(ctx)
 	if err != nil {
-		if _, unsure := errors.AsType[upstream.Permanent](err); unsure {
+		if unsure {
 			s.hub.gate.CountStray(ctx)
 		} else if undoErr := undo(); undoErr != nil {
 			s.logger().Warn("give back to a quota", "error", undoErr)
 		}
 		return err
 	}
-	if err := s.begin(ctx, rec, up.ID); err != nil {
+	if err := s.begin(ctx, rec, id); err != nil {
 		return err
 	}
 	s.hub.Publish(ctx, s.visitor)
-	err = upstream.Retry(ctx, func() error {
-		_, err := s.hub.Client.Sessions.WaitUntilRunning(ctx, up.ID, anyframe.WaitOptions{})
-		return err
-	})
-	if err != nil {
+	if err := s.hub.sandboxes.AwaitRunning(ctx, id); err != nil {
 		return err
 	}
 	return s.running(ctx)
 }
 
 // begin saves the epoch after rec's and adopts it. The id is saved before anything else
-// can go wrong: a sandbox that nobody remembers would stay awake for nothing.
+// can go wrong: a sandbox that no record names would stay awake for nothing.
 func (s *Session) begin(ctx context.Context, rec store.Session, id string) error {
-	rec.Epoch++
-	rec.UpstreamID, rec.State, rec.LastSeq = id, string(event.StatusBooting), 0
-	rec.ExpiresAt = time.Now().Add(s.hub.VisitorTTL)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	unlock, err := s.record.lock(ctx)
+	unlock, err := s.record.Lock(ctx)
 	if err != nil {
 		s.discard(id)
 		return err
 	}
-	saved, err := s.hub.Store.SaveSession(ctx, rec)
+	if rec.Epoch == 0 { // or its row has expired before what is known of its conversations
+		rec.Epoch, err = s.hub.History.Newest(ctx, s.visitor)
+	}
+	var saved store.Session
+	if err == nil {
+		saved, err = s.record.Begin(ctx, rec, id)
+	}
 	if err != nil {
 		unlock()
 		s.discard(id)
@@ -179,30 +164,32 @@ func (s *Session) begin(ctx context.Context, rec store.Session, id string) error
 		return err
 	}
 	defer unlock()
+	s.noteHistory(s.hub.History.Keep(ctx, s.visitor, saved))
 	s.hub.Log.Info("session created", "visitor", redact.ID(s.visitor), "session", redact.ID(id), "epoch", saved.Epoch)
 	return s.adopt(ctx, saved, event.StatusBooting, false)
 }
 
 func (s *Session) running(ctx context.Context) error {
-	err := s.save(ctx, s.conv.Load().Epoch(), func(rec *store.Session) { rec.State = string(event.StatusRunning) })
+	c := s.standing.Conversation()
+	err := s.save(ctx, c.Epoch(), func(rec *store.Session) { rec.State = string(event.StatusRunning) })
 	if errors.Is(err, store.ErrConflict) {
 		return problem.Booting // ended meanwhile by another replica
 	}
 	if err != nil {
 		return err
 	}
-	s.sandbox.setLooked(true)
-	s.setStatus(event.StatusRunning)
+	s.standing.SetLooked(c, true)
+	s.setStatus(c, event.StatusRunning)
 	s.hub.Publish(ctx, s.visitor)
 	s.seat.Renew(ctx)
 	return nil
 }
 
-// discard terminates a sandbox that is nobody's.
+// discard terminates a sandbox that no session has.
 func (s *Session) discard(id string) {
 	ctx, cancel := context.WithTimeout(s.calls(context.Background()), s.hub.UpstreamTimeout)
 	defer cancel()
-	if err := s.hub.down(ctx, id); err != nil {
+	if err := s.hub.sandboxes.Down(ctx, id); err != nil {
 		s.logger().Warn("terminate a sandbox", "error", err)
 		s.hub.gate.CountStray(ctx)
 	}
@@ -210,7 +197,7 @@ func (s *Session) discard(id string) {
 
 // afterFailedWake leaves the session so that the next try does better.
 func (s *Session) afterFailedWake(err error) {
-	v := s.View()
+	v, c := s.View(), s.standing.Conversation()
 	if v.Epoch == 0 || v.Status != event.StatusBooting {
 		if v.Status != event.StatusRunning {
 			s.seat.Release(time.Now())
@@ -219,8 +206,8 @@ func (s *Session) afterFailedWake(err error) {
 	}
 	_, timedOut := errors.AsType[*anyframe.WaitTimeoutError](err)
 	if timedOut || upstream.Lost(err) {
-		s.discard(s.conv.Load().ID()) // it never came up, and would stay awake for nothing
+		s.discard(c.ID()) // it never came up, and would stay awake for nothing
 		s.seat.Release(time.Now())
 	} // else it may come up yet, and counts
-	s.setStatus(event.StatusFailed)
+	s.setStatus(c, event.StatusFailed)
 }

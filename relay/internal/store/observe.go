@@ -79,6 +79,11 @@ func (o *observed) Forget(ctx context.Context, visitor string) (err error) {
 	return o.Store.Forget(ctx, visitor)
 }
 
+func (o *observed) ForgetEpoch(ctx context.Context, visitor string, epoch int64) (err error) {
+	defer o.end("forget_epoch", time.Now(), &err)
+	return o.Store.ForgetEpoch(ctx, visitor, epoch)
+}
+
 func (o *observed) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (fence int64, ok bool, err error) {
 	defer o.end("acquire", time.Now(), &err)
 	return o.Store.Acquire(ctx, name, owner, ttl)
@@ -102,6 +107,11 @@ func (o *observed) Look(ctx context.Context, key string, n, limit int, window ti
 func (o *observed) GiveBack(ctx context.Context, key string, n int, window time.Duration) (err error) {
 	defer o.end("give_back", time.Now(), &err)
 	return o.Store.GiveBack(ctx, key, n, window)
+}
+
+func (o *observed) Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error) {
+	defer o.end("count", time.Now(), &err)
+	return o.Store.Count(ctx, key, n, limit, until)
 }
 
 func (o *observed) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
@@ -129,7 +139,67 @@ func (o *observed) CountAwake(ctx context.Context) (n int, err error) {
 	return o.Store.CountAwake(ctx)
 }
 
+func (o *observed) Generation(ctx context.Context) (n int64, err error) {
+	defer o.end("generation", time.Now(), &err)
+	return o.Store.Generation(ctx)
+}
+
+func (o *observed) Changed(ctx context.Context, marks []Mark) (_ []int, err error) {
+	defer o.end("changed", time.Now(), &err)
+	return o.Store.Changed(ctx, marks)
+}
+
 func (o *observed) Ping(ctx context.Context) (err error) {
 	defer o.end("ping", time.Now(), &err)
 	return o.Store.Ping(ctx)
+}
+
+func (o *observed) Scrub(ctx context.Context) (err error) {
+	defer o.end("scrub", time.Now(), &err)
+	return o.Store.Scrub(ctx)
+}
+
+func (o *observed) Record(ctx context.Context, kind, key string) (_ Record, err error) {
+	defer o.end("record", time.Now(), &err)
+	return o.Store.Record(ctx, kind, key)
+}
+
+func (o *observed) SaveRecord(ctx context.Context, r Record) (_ Record, err error) {
+	defer o.end("save_record", time.Now(), &err)
+	return o.Store.SaveRecord(ctx, r)
+}
+
+func (o *observed) DeleteRecord(ctx context.Context, kind, key string, version int64) (err error) {
+	defer o.end("delete_record", time.Now(), &err)
+	return o.Store.DeleteRecord(ctx, kind, key, version)
+}
+
+func (o *observed) Records(ctx context.Context, kind, after string, limit int) (_ []Record, err error) {
+	defer o.end("records", time.Now(), &err)
+	return o.Store.Records(ctx, kind, after, limit)
+}
+
+func (o *observed) RecordsOf(ctx context.Context, kind, owner, after string, limit int) (_ []Record, err error) {
+	defer o.end("records_of", time.Now(), &err)
+	return o.Store.RecordsOf(ctx, kind, owner, after, limit)
+}
+
+func (o *observed) RecordsDue(ctx context.Context, kind string, until time.Time, limit int) (_ []Record, err error) {
+	defer o.end("records_due", time.Now(), &err)
+	return o.Store.RecordsDue(ctx, kind, until, limit)
+}
+
+func (o *observed) RecordsLatest(ctx context.Context, kind string, due time.Time, key string, limit int) (_ []Record, err error) {
+	defer o.end("records_latest", time.Now(), &err)
+	return o.Store.RecordsLatest(ctx, kind, due, key, limit)
+}
+
+func (o *observed) CountRecords(ctx context.Context, kind string, until time.Time) (n int, err error) {
+	defer o.end("count_records", time.Now(), &err)
+	return o.Store.CountRecords(ctx, kind, until)
+}
+
+func (o *observed) RecordsRevision(ctx context.Context, kind string) (n int64, err error) {
+	defer o.end("records_revision", time.Now(), &err)
+	return o.Store.RecordsRevision(ctx, kind)
 }

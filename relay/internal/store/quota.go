@@ -58,3 +58,11 @@ func (q *Quota) Give(n int) {
 
 // Expires returns when none of q's usage counts any more.
 func (q Quota) Expires() time.Time { return time.UnixMilli(q.Start + 2*q.Length) }
+
+// Sum is total with n added as [LimitStore.Count] has it, and whether it was.
+func Sum(total, n, limit int) (int, bool) {
+	if n > 0 && limit > 0 && total+n > limit {
+		return total, false
+	}
+	return max(total+n, 0), true
+}

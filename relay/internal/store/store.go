@@ -1,11 +1,12 @@
 // Package store defines how the relay persists visitor tokens, each visitor's
-// AnyFrame session, notes on conversations, leases, counters of limits, and the
-// set of sandboxes that are awake. The packages memory, sqlite and redis
-// implement it; package stores opens one by its URL.
+// AnyFrame session, notes on conversations, records of other kinds, leases,
+// counters of limits, and the set of sandboxes that are awake. The packages
+// memory, sqlite and redis implement it; package stores opens one by its URL.
 //
 // Every operation is one read or one compare-and-set, so replicas that share a
-// store need no other coordination. Every row has an expiry. An expired row is
-// invisible at once, and a later write deletes it.
+// store need no other coordination. Every row has an expiry, unless it is a
+// [Record] that is kept until it is deleted. An expired row is invisible at once,
+// and a later write deletes it.
 package store
 
 import (
@@ -74,6 +75,7 @@ type Awake struct {
 	Visitor string
 	Rank    int64 // the lowest rank is put to sleep first
 	Ticket  int64 // identifies its admission
+	Foreign bool  // belongs to another site than the one that asks, see [ForSite]
 }
 
 // Store is everything that a backend implements. Consumers should take the
@@ -85,13 +87,21 @@ type Store interface {
 	TokenStore
 	SessionStore
 	NoteStore
+	RecordStore
 	LeaseStore
 	LimitStore
 	AdmissionStore
+	ChangeStore
 
 	// Ping writes to the backend, so that it detects a full disk or a
 	// read-only folder. It costs one write.
 	Ping(ctx context.Context) error
+
+	// Scrub sees to it that what has been deleted is in no file of this backend
+	// any more. It is for the end of an erasure, and costs about as much as all
+	// the writes since the last one. [ErrUnavailable] means that a reader was in
+	// the way: try again.
+	Scrub(ctx context.Context) error
 
 	// Close waits for running calls and releases the backend.
 	Close() error
@@ -114,7 +124,8 @@ type SessionStore interface {
 	// [ErrConflict], or [ErrExpired].
 	SaveSession(ctx context.Context, s Session) (Session, error)
 
-	// Forget deletes the visitor's session and notes. Tokens and leases stay.
+	// Forget deletes the visitor's session and notes. Tokens, records and leases
+	// stay.
 	Forget(ctx context.Context, visitor string) error
 }
 
@@ -159,6 +170,9 @@ type NoteStore interface {
 	// visitor's notes do not change. It returns [ErrConflict], [ErrNotFound],
 	// or [ErrExpired].
 	SaveNote(ctx context.Context, n Note) (Note, error)
+
+	// ForgetEpoch deletes the visitor's notes of one epoch, of every kind.
+	ForgetEpoch(ctx context.Context, visitor string, epoch int64) error
 }
 
 // LeaseStore grants exclusive leases by name.
@@ -174,7 +188,8 @@ type LeaseStore interface {
 	Release(ctx context.Context, name, owner string) error
 }
 
-// LimitStore counts usage against limits. Use each key with one window only.
+// LimitStore counts usage against limits. Use each key with one window only, or
+// only with Count, which does not slide: what counts per day has a key per day.
 //
 // Windows begin at multiples of their length since 1970 and slide: usage in
 // the previous window counts in proportion to how much of it still overlaps.
@@ -190,6 +205,13 @@ type LimitStore interface {
 
 	// GiveBack undoes one Take of n.
 	GiveBack(ctx context.Context, key string, n int, window time.Duration) error
+
+	// Count adds n to a counter and returns its total, and whether n was added. A
+	// positive n is not if the total would exceed limit; a limit of 0 means no
+	// limit. A negative n takes away, down to 0, and an n of 0 only reads. The
+	// counter is kept until until. Returns [ErrExpired] if that is not in the
+	// future.
+	Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error)
 
 	// Shared reports whether processes on several machines use the store. Only
 	// then is it worth counting every request there.
@@ -218,6 +240,35 @@ type AdmissionStore interface {
 
 	// CountAwake returns how many sandboxes are counted as awake.
 	CountAwake(ctx context.Context) (int, error)
+}
+
+// Mark is what a process has last seen of a visitor's rows.
+type Mark struct {
+	Visitor string
+	Version int64 // of the session; 0 means that there was none
+
+	// Notes is a cursor of the visitor's notes, see [NoteStore.NotesSince]. A negative
+	// one means that notes do not matter.
+	Notes int64
+
+	// Tokens are the keys of tokens that were there.
+	Tokens []string
+}
+
+// ChangeStore tells which visitors' rows have changed, in one call for many of them.
+type ChangeStore interface {
+	// Generation returns a number that is not the one of an earlier call if another
+	// process may have written between the two calls. What was written through this
+	// Store does not change it. A backend that cannot know returns another number with
+	// each call.
+	Generation(ctx context.Context) (int64, error)
+
+	// Changed returns the indices in marks of those that no longer hold, in rising
+	// order: the session is at another version, a note was begun or saved after the
+	// cursor, the cursor is higher than any, or a token is gone. It may also return one
+	// that holds, and never leaves out one that did not hold when the call began. The
+	// cost for the backend is a few commands for hundreds of marks.
+	Changed(ctx context.Context, marks []Mark) ([]int, error)
 }
 
 // Notifier is implemented by a backend through which processes can notify each

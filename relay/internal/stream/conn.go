@@ -252,7 +252,7 @@ var scratches = sync.Pool{New: func() any {
 }}
 
 func (s *scratch) giveBack() {
-	clear(s.entries[:]) // for they hold on to frames
+	clear(s.entries[:]) // as they keep frames in memory
 	s.data, s.out = nil, s.out[:0]
 	if cap(s.out) > 64<<10 {
 		s.out = nil

@@ -16,6 +16,8 @@ var (
 	errWrite = errors.New("write to the stream")
 	// errRevoked says that the visitor may no longer see the conversation.
 	errRevoked = errors.New("the visitor's access was revoked")
+	// errRefused says that the visitor is not to be served any more.
+	errRefused = errors.New("the visitor is refused")
 )
 
 // cursor is where a stream stands: what the browser has been sent, and what it named.
@@ -29,6 +31,7 @@ type cursor struct {
 	resume event.ID
 	asked  bool // the browser named a last event id that was not looked at yet
 	warned bool // the browser was told that something is missing
+	went   bool // the browser went on from the event that it named, with what it knew then
 }
 
 // newCursor reads the browser's last event id. One that cannot be ours counts as one
@@ -48,22 +51,31 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 	s.view = s.src.View()
 	v := s.view
 	if v.Revoked {
+		if v.Erased && s.told.Log != nil {
+			if err := s.tell(); err != nil {
+				return false, err
+			}
+		}
 		doc := problem.VisitorUnknown.Document()
 		doc.Fatal = new(true)
 		return true, errors.Join(s.sendEvent("problem", doc), errRevoked)
 	}
-	first := s.told.Log == nil
-	if first || v.Status != s.told.Status || v.Epoch != s.told.Epoch {
-		if err := s.sendEvent("session", event.SessionData{Status: v.Status, Epoch: v.Epoch}); err != nil {
+	if v.Refused != nil {
+		doc := v.Refused.Document()
+		doc.Fatal = new(true)
+		return true, errors.Join(s.sendEvent("problem", doc), errRefused)
+	}
+	if s.told.Log == nil || v.Status != s.told.Status || v.Epoch != s.told.Epoch || v.Erased != s.told.Erased {
+		if err := s.tell(); err != nil {
 			return false, err
 		}
-		if !first && v.Epoch != s.told.Epoch {
-			s.asked = false
-			if err := s.restart("new_session", s.told.Epoch != 0); err != nil {
-				return false, err
-			}
+		wrote = true
+	}
+	if v.Notice != s.told.Notice {
+		if err := s.sendEvent("notice", event.NoticeOf(v.Notice)); err != nil {
+			return false, err
 		}
-		s.told = v
+		s.told.Notice = v.Notice
 		wrote = true
 	}
 	if s.asked {
@@ -73,7 +85,7 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 		wrote = true
 	}
 	if s.pos < 0 {
-		pos, err := v.Log.Cursor(s.seq)
+		pos, err := s.position(v.Log)
 		if errors.Is(err, eventlog.ErrTrimmed) {
 			return true, s.catchUp(ctx)
 		}
@@ -92,11 +104,50 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 	case err != nil: // the epoch is over: the next View has the new one
 		return wrote, nil
 	case n == 0:
-		return wrote, nil
+		rated, err := s.tellRatings()
+		return wrote || rated, err
 	}
 	some := oneWrite(entries[:n])
 	s.pos = next - int64(n-len(some))
 	return true, s.writeEntries(some)
+}
+
+// tell sends the session's state, and resets the browser if what it shows is no more.
+func (s *stream) tell() error {
+	v := s.view
+	first, anew := s.told.Log == nil, v.Epoch != s.told.Epoch
+	if first || anew || v.Status != s.told.Status {
+		if err := s.sendEvent("session", event.SessionData{Status: v.Status, Epoch: v.Epoch}); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch {
+	case first:
+	case anew:
+		s.asked = false
+		err = s.restart("new_session", s.told.Epoch != 0)
+	case v.Erased && !s.told.Erased:
+		s.asked = false
+		err = s.restart("erased", true)
+	}
+	notice, ratings := s.told.Notice, s.told.Ratings
+	s.told = v
+	s.told.Notice, s.told.Ratings = notice, ratings
+	return err
+}
+
+// position returns where the stream goes on in the log, and whether the browser is ahead
+// of it there: the log may reach what the browser has seen while that is looked at.
+func (c *cursor) position(log *eventlog.Log) (pos int64, err error) {
+	for {
+		reached := log.Head() >= c.seq
+		pos, err = log.Cursor(c.seq)
+		if reached == (log.Head() >= c.seq) {
+			c.ahead = c.ahead && !reached
+			return pos, err
+		}
+	}
 }
 
 // oneWrite returns as many of entries as may be held on to while they are written: a
@@ -117,7 +168,8 @@ func oneWrite(entries []eventlog.Entry) []eventlog.Entry {
 // restart goes back to the conversation's first event. With tell, the browser is told
 // to forget what it shows.
 func (s *stream) restart(reason string, tell bool) error {
-	s.pos, s.seq, s.dirty, s.ahead = -1, 0, false, false
+	s.pos, s.seq, s.dirty, s.ahead, s.went = -1, 0, false, false, false
+	s.told.Ratings = nil
 	if !tell {
 		return nil
 	}
@@ -145,6 +197,7 @@ func (s *stream) place(ctx context.Context) error {
 	}
 	s.asked = false
 	if known {
+		s.went = true
 		s.seq = s.resume.Seq
 		from := telemetry.FromMemory
 		if s.seq < v.Log.Base() || s.ahead {
@@ -155,8 +208,11 @@ func (s *stream) place(ctx context.Context) error {
 	}
 	s.countResume(telemetry.FromReset)
 	reason := "unknown_event_id"
-	if 0 < s.resume.Epoch && s.resume.Epoch < v.Epoch {
+	switch {
+	case 0 < s.resume.Epoch && s.resume.Epoch < v.Epoch:
 		reason = "new_session"
+	case v.Erased && s.resume.Epoch == v.Epoch:
+		reason = "erased"
 	}
 	return s.restart(reason, true)
 }

@@ -13,15 +13,15 @@
 // its connection over from net/http, and the buffers, the request and the goroutine
 // of net/http go with the handler. While such a stream is idle it is a struct without
 // a goroutine, timer or buffer. Others write to its connection, as long as that does
-// not block: whoever appends to the log writes the event, the wheel's goroutine writes
-// the heartbeat. The process's poller reports when the browser leaves. Whatever may
-// block is done by a step, in a goroutine that ends with the step. On other
+// not block: the goroutine that appends to the log writes the event, the wheel's
+// goroutine writes the heartbeat. The process's poller reports when the browser leaves.
+// Whatever may block is done by a step, in a goroutine that ends with the step. On other
 // connections the same steps run in the request's goroutine, which waits in between.
 //
 // # Locks
 //
 //	eventlog.Watchers.mu → stream.mu → {eventlog.Log.mu | timerWheel.mu | locks of the Source}
 //
-// Nobody blocks on I/O while holding one of them: the writes under stream.mu take what
-// the socket's buffer has room for. A step does its own I/O with nothing locked.
+// No goroutine blocks on I/O while it holds one of them: the writes under stream.mu take
+// what the socket's buffer has room for. A step does its own I/O with nothing locked.
 package stream

@@ -2,8 +2,8 @@ package stream
 
 import "time"
 
-// What is done for a stream in goroutines that are not its own: those of whoever
-// appends, of the wheel, and of the poller. None of it blocks.
+// What is done for a stream in goroutines that are not its own: the one that appends
+// to the log, the wheel's, and the poller's. None of it blocks.
 
 // OnAppend implements [eventlog.Watcher]. It writes what is new in the log if there
 // is nothing else to do and the connection takes it at once, else it begins a step.
@@ -63,7 +63,7 @@ var heartbeat = []byte(":\n")
 // tooQuiet reports whether a heartbeat is due, or would be late at the next tick.
 func (s *stream) tooQuiet(now time.Time) bool { return now.Sub(s.conn.wrote) > s.silence-tick }
 
-// nextDue is when somebody must look after the stream while it waits.
+// nextDue is when the wheel must look after the stream while it waits.
 func (s *stream) nextDue() time.Time { return earlier(s.due, s.conn.wrote.Add(s.silence)) }
 
 // onTick is called by the wheel when nextDue has come, or is less than a tick away;
@@ -94,8 +94,8 @@ func (s *stream) writeHeartbeat() bool {
 	return s.conn.try()
 }
 
-// watchConn makes sure that somebody notices when the browser leaves: the poller, or
-// where that is not possible, a goroutine. For a request, Serve has done so.
+// watchConn makes sure that it is noticed when the browser leaves: by the poller, or
+// where that is not possible, by a goroutine. For a request, Serve has done so.
 func (s *stream) watchConn() {
 	if s.conn.response != nil {
 		return

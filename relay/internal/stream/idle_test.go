@@ -51,8 +51,8 @@ func TestIdle_Append_IsWrittenByWhoeverAppends(t *testing.T) {
 	}
 }
 
-// A browser that takes nothing must not block whoever appends. What its connection
-// took only a part of goes on where it was cut.
+// A browser that takes nothing must not block the goroutine that appends. An event of
+// which its connection took only a part goes on where it was cut.
 func TestIdle_FullConnection_BlocksNobody(t *testing.T) {
 	src, all, browsers := newIdleStreams(t, 1)
 	total := 0

@@ -13,6 +13,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/feedback"
 	"github.com/anyframe-relay/relay/relay/internal/group"
 	"github.com/anyframe-relay/relay/relay/internal/poll"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
@@ -32,12 +33,12 @@ const (
 // Source is the conversation that a stream shows.
 //
 // View and Wrote are also called while the stream's lock and that of the Watchers are
-// held, in the goroutine of whoever appends. So they must not block, nor take a lock
-// under which anybody appends or notifies. The other methods are called with nothing
+// held, in the goroutine that appends. So they must not block, nor take a lock that is
+// held while a goroutine appends or notifies. The other methods are called with nothing
 // locked, and may block until ctx ends.
 type Source interface {
-	// View returns what the stream should show now. Whoever changes it notifies the
-	// Watchers.
+	// View returns what the stream should show now. The Source notifies the Watchers
+	// when it changes.
 	View() View
 	Watchers() *eventlog.Watchers
 	// Known reports whether the conversation has an event numbered seq or above, of
@@ -62,6 +63,14 @@ type View struct {
 	Log *eventlog.Log
 	// Revoked says that the visitor may no longer see the conversation.
 	Revoked bool
+	// Erased says that the epoch was: the log has nothing of it any more.
+	Erased bool
+	// Refused is why the visitor may not be served any more, nil while that is not so.
+	Refused *problem.Problem
+	// Notice is the operators' line for every visitor, "" without one.
+	Notice string
+	// Ratings are the visitor's of the answers, nil where there are none.
+	Ratings *feedback.Ratings
 }
 
 // Options are the settings of a [Server]. Zero values mean the defaults.
@@ -77,8 +86,13 @@ type Options struct {
 
 // Server serves event streams. It owns all of them until they end.
 type Server struct {
+	*core
+	metrics *telemetry.Metrics // of the site whose streams it serves
+}
+
+// core is what the servers of all sites have together.
+type core struct {
 	options Options
-	metrics *telemetry.Metrics
 	log     *slog.Logger
 
 	ctx    context.Context // ends with Close; that of every stream without a request
@@ -97,11 +111,15 @@ func New(o Options, m *telemetry.Metrics, log *slog.Logger) *Server {
 	if o.Watch == nil {
 		o.Watch = poll.Of
 	}
-	s := &Server{options: o, metrics: m, log: log}
+	s := &core{options: o, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wheel.init(s.ctx, &s.group)
-	return s
+	return &Server{s, m}
 }
+
+// ForSite returns a server that counts its streams in m. All else it has together with
+// s: draining or closing one of them drains or closes both.
+func (s *Server) ForSite(m *telemetry.Metrics) *Server { return &Server{s.core, m} }
 
 // Serve answers r with an event stream that shows src, after the event that
 // lastEventID names, if it is not empty. It calls done once, when the stream has
@@ -109,7 +127,7 @@ func New(o Options, m *telemetry.Metrics, log *slog.Logger) *Server {
 // once, else when the stream has ended. After an error nothing was written and done
 // is not called.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, src Source, lastEventID string, done func(reason string)) error {
-	s.open.Add(1) // first: who drains then either sees it or is seen
+	s.open.Add(1) // first: Drain sees this, or Serve sees that the server drains
 	if s.draining.Load() != nil || !s.group.Add() {
 		s.open.Add(-1)
 		return problem.Draining
@@ -123,7 +141,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, src Source, lastE
 	st := &stream{server: s, src: src, info: telemetry.FromContext(r.Context()), done: done, cursor: newCursor(lastEventID)}
 	taken, err := st.conn.hijack(w, r)
 	if err != nil {
-		st.end(telemetry.EndGone) // nobody is left to be told
+		st.end(telemetry.EndGone) // no client is left to be told
 		return nil
 	}
 	src.Watchers().Add(&st.watch, st)
@@ -174,5 +192,5 @@ func (s *Server) Close() {
 
 // jitter is a random time from nothing to limit.
 func jitter(limit time.Duration) time.Duration {
-	return rand.N(max(limit, 0) + 1) //nolint:gosec // nobody gains by guessing it
+	return rand.N(max(limit, 0) + 1) //nolint:gosec // an attacker gains nothing by guessing it
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
@@ -20,11 +21,11 @@ type state uint8
 const (
 	running    state = iota // a step is under way, or was the last; it owns the stream
 	backingOff              // the stream waits for its time, whatever changes
-	idle                    // the stream waits for any change; whoever holds mu owns it
+	idle                    // the stream waits for any change; the holder of mu owns it
 )
 
 // stream is one open event stream. Its fields belong to the step under way; while
-// there is none, to whoever holds mu.
+// there is none, to the holder of mu.
 type stream struct {
 	cursor
 	server   *Server
@@ -163,6 +164,8 @@ func (s *stream) round(ctx context.Context) (next state, due time.Time, ended st
 		return 0, due, endOf(err)
 	case errors.Is(err, errRevoked):
 		return 0, due, s.finish(telemetry.EndVoided)
+	case errors.Is(err, errRefused):
+		return 0, due, s.finish(s.refusal())
 	case ctx.Err() != nil, s.server.ctx.Err() != nil:
 		return 0, due, telemetry.EndGone
 	case err != nil: // what is missing cannot be read at the moment
@@ -192,6 +195,14 @@ func (s *stream) round(ctx context.Context) (next state, due time.Time, ended st
 		due = earlier(due, s.drained)
 	}
 	return next, due, ""
+}
+
+// refusal is the reason of a stream that ends because its visitor is not served any more.
+func (s *stream) refusal() string {
+	if errors.Is(s.view.Refused, problem.NotFound) {
+		return telemetry.EndRemoved
+	}
+	return telemetry.EndBlocked
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -230,8 +241,8 @@ func (s *stream) suspend(next state, due time.Time) bool {
 }
 
 // putInWheel reports false when the server drains or closes and the stream does not
-// know it yet. The caller holds mu. Whoever drains or closes says so first and fires
-// the wheel then, so a stream that checks after put cannot miss both.
+// know it yet. The caller holds mu. Drain and Close say so first and fire the wheel
+// then, so a stream that checks after put cannot miss both.
 func (s *stream) putInWheel() bool {
 	s.server.wheel.put(s, s.nextDue())
 	return s.server.ctx.Err() == nil && (!s.drained.IsZero() || s.server.draining.Load() == nil)

@@ -34,7 +34,7 @@ type fakeSource struct {
 }
 
 func newFakeSource() *fakeSource {
-	f := &fakeSource{log: eventlog.New(0, eventlog.Limits{Events: 2000, Bytes: 1 << 20}), look: func() {}}
+	f := &fakeSource{log: eventlog.New(0, eventlog.Limits{Events: 2000, Bytes: 4 << 20}), look: func() {}}
 	f.log.Watch(f.watchers.Notify)
 	return f
 }

@@ -88,7 +88,7 @@ func (w *timerWheel) run() {
 	for {
 		select {
 		case <-ticker.C:
-		case <-w.ctx.Done(): // whoever closes the server fires what is left
+		case <-w.ctx.Done(): // Close fires what is left
 			return
 		}
 		called = w.takeUntil(called[:0], false)

@@ -64,7 +64,7 @@ func TestWheel_SeveralTimes_KeepsTheEarliest(t *testing.T) {
 		t.Errorf("got %d in the wheel, want none", w.count)
 	}
 	w.mu.Unlock()
-	soon(t, "the wheel stops while nobody waits", func() bool {
+	soon(t, "the wheel stops while no stream waits", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return !w.running

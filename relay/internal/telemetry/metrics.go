@@ -13,6 +13,19 @@ import (
 
 // Metrics are the collectors. Labels come from closed sets only.
 type Metrics struct {
+	streamsOpen                *prometheus.GaugeVec   // site
+	sessionsLive               *prometheus.GaugeVec   // site
+	slept                      *prometheus.CounterVec // site
+	turnsOf                    *prometheus.CounterVec // result, site
+	bootsOf                    *prometheus.CounterVec // kind, result, site
+	endedOf                    *prometheus.CounterVec // reason, site
+	refusalsOf                 *prometheus.CounterVec // code, site
+	capacityOf                 *prometheus.CounterVec // cause, site
+	requestsOf                 *prometheus.CounterVec // route, status, site
+	challengesOf               *prometheus.CounterVec // result, site
+	webhookWaiting, webhookOff *prometheus.GaugeVec   // site
+
+	// Those with a site in the label are one site's: see [Metrics.ForSite].
 	StreamsOpen    prometheus.Gauge
 	StreamsLimit   prometheus.Gauge
 	AwakeLimit     prometheus.Gauge
@@ -24,13 +37,23 @@ type Metrics struct {
 	AcceptSeconds  prometheus.Histogram
 	FirstEvent     prometheus.Histogram
 	TurnSeconds    prometheus.Histogram
+	TurnEnds       *prometheus.CounterVec
+	Stops          *prometheus.CounterVec
+	Feedback       *prometheus.CounterVec // rating
+	StopSeconds    prometheus.Histogram
+	StopsFailed    prometheus.Counter
+	AgentTokens    *prometheus.CounterVec // kind; only if AnyFrame tells
+	AgentCost      *prometheus.CounterVec // no label; only if AnyFrame tells
 	SessionsLive   prometheus.Gauge
 	Slept          prometheus.Counter
 	Boots          *prometheus.CounterVec   // kind, result
 	BootSeconds    *prometheus.HistogramVec // kind
 	Capacity       *prometheus.CounterVec   // cause
 	Refusals       *prometheus.CounterVec   // code
+	Challenges     *prometheus.CounterVec   // result
 	Panics         prometheus.Counter
+	Erasures       *prometheus.CounterVec // reason
+	EraseFailures  prometheus.Counter
 	requests       *prometheus.CounterVec   // route, status
 	upstreamCalls  *prometheus.CounterVec   // op, status
 	upstreamTime   *prometheus.HistogramVec // op
@@ -42,6 +65,13 @@ type Metrics struct {
 	KeyRefused     prometheus.Gauge
 	storeTime      *prometheus.HistogramVec // op
 	storeErrors    *prometheus.CounterVec   // op
+	adminRequests  *prometheus.CounterVec   // code
+	adminActions   *prometheus.CounterVec   // action
+	webhooks       *prometheus.CounterVec   // result
+	WebhookWaiting prometheus.Gauge
+	WebhookOff     prometheus.Gauge
+	Paused         prometheus.Gauge
+	Blocks         prometheus.Gauge
 }
 
 // The labels that are not from a table elsewhere. Every one is there from the
@@ -52,10 +82,12 @@ const (
 	EndLifetime = "lifetime" // RELAY_STREAM_LIFETIME was over
 	EndDrained  = "drained"  // the relay ends
 	EndVoided   = "voided"   // the visitor was forgotten
+	EndRemoved  = "removed"  // the site is no longer there
+	EndBlocked  = "blocked"  // an operator blocked the visitor or the address
 
 	FromMemory   = "memory"   // the log had what was asked for
 	FromUpstream = "upstream" // AnyFrame's transcript had
-	FromReset    = "reset"    // nobody had: the browser began anew
+	FromReset    = "reset"    // neither had: the browser started again
 
 	BrokeEnded  = "ended"  // AnyFrame ended it
 	BrokeSilent = "silent" // not even a heartbeat came
@@ -64,6 +96,11 @@ const (
 	BootNew    = "new"    // a sandbox was made
 	BootResume = "resume" // the one there was ran, or was woken
 	BootOK     = "ok"     // else the problem's code
+
+	WebhookDelivered = "delivered"
+	WebhookRetried   = "retried" // it is tried again later
+	WebhookRefused   = "refused" // given up
+	WebhookDropped   = "dropped" // given up, for too many waited
 
 	TurnAccepted = "accepted" // else the problem's code
 	TurnRepeated = "repeated"
@@ -99,26 +136,41 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(h)
 		return h
 	}
+	gauges := func(name, help string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"site"})
+		reg.MustRegister(g)
+		return g
+	}
 	m := &Metrics{
-		StreamsOpen:    gauge("relay_streams_open", "Event streams open now."),
+		streamsOpen:    gauges("relay_streams_open", "Event streams open now, by site."),
 		StreamsLimit:   gauge("relay_streams_limit", "How many event streams may be open, as RELAY_MAX_STREAMS says."),
 		AwakeLimit:     gauge("relay_sessions_awake_limit", "How many sandboxes may be awake, as RELAY_MAX_SESSIONS says."),
-		StreamsEnded:   counters("relay_streams_ended_total", "Event streams ended, by reason.", "reason"),
+		endedOf:        counters("relay_streams_ended_total", "Event streams ended, by reason and site.", "reason", "site"),
 		Resumes:        counters("relay_resumes_total", "Where the events that a returning stream asked for came from.", "from"),
 		EventsSent:     counter("relay_events_sent_total", "Events written to event streams."),
 		BytesSent:      counter("relay_event_bytes_sent_total", "Bytes of events written to event streams."),
-		Turns:          counters("relay_turns_total", "Turns posted, by result: accepted, repeated or the problem's code.", "result"),
+		turnsOf:        counters("relay_turns_total", "Turns posted, by result (accepted, repeated or the problem's code) and site.", "result", "site"),
 		AcceptSeconds:  histogram("relay_turn_accept_seconds", "From a turn's request to its acceptance, a boot included.", seconds),
 		FirstEvent:     histogram("relay_turn_first_event_seconds", "From accepting a turn to the agent's first event.", turns),
+		TurnEnds:       counters("relay_turn_ends_total", "Turns that ended, by reason: done, failed, interrupted or stopped.", "reason"),
+		Stops:          counters("relay_stops_total", "Requests to stop a turn, by result: accepted or the problem's code.", "result"),
+		Feedback:       counters("relay_feedback_total", "Ratings of answers, by rating: up, down, or none for one that was taken back.", "rating"),
+		StopSeconds:    histogram("relay_stop_seconds", "From a wish to stop an agent until AnyFrame was told, or the turn had ended.", turns),
+		StopsFailed:    counter("relay_stops_failed_total", "Tries to stop an agent that failed. Each is repeated."),
 		TurnSeconds:    histogram("relay_turn_seconds", "From accepting a turn to its end.", turns),
-		SessionsLive:   gauge("relay_sessions_live", "Sessions held in memory."),
-		Slept:          counter("relay_sessions_put_to_sleep_total", "Sandboxes put to sleep to make room for others."),
-		Boots:          counters("relay_session_wakes_total", "Times a sandbox was made sure to run, by kind (new, resume) and result.", "kind", "result"),
+		AgentTokens:    counters("relay_agent_tokens_total", "Tokens that turns of this process used, by kind, as far as AnyFrame tells.", "kind"),
+		AgentCost:      counters("relay_agent_cost_usd_total", "US dollars that turns of this process cost, as far as AnyFrame tells."),
+		sessionsLive:   gauges("relay_sessions_live", "Sessions held in memory, by site."),
+		slept:          counters("relay_sessions_put_to_sleep_total", "Sandboxes put to sleep to make room for others, by site.", "site"),
+		bootsOf:        counters("relay_session_wakes_total", "Times a sandbox was made sure to run, by kind (new, resume), result and site.", "kind", "result", "site"),
 		BootSeconds:    histograms("relay_session_wake_seconds", "Time until the sandbox ran, by kind.", seconds, "kind"),
-		Refusals:       counters("relay_refusals_total", "Requests refused, by the problem's code.", "code"),
+		refusalsOf:     counters("relay_refusals_total", "Requests refused, by the problem's code and site.", "code", "site"),
 		Panics:         counter("relay_panics_total", "Faults in the relay's own code that were caught."),
-		Capacity:       counters("relay_capacity_refusals_total", "Refusals at_capacity, by what there is no more of: answers (transcripts being read), awake (sandboxes), bodies (memory for large ones), budget (new sessions of the day) or streams.", "cause"),
-		requests:       counters("relay_requests_total", "Requests answered, by route and status.", "route", "status"),
+		Erasures:       counters("relay_erasures_total", "Erasures done, by who wanted them: visitor, operator or retention.", "reason"),
+		EraseFailures:  counter("relay_erasure_failures_total", "Tries to erase that failed and are made again."),
+		capacityOf:     counters("relay_capacity_refusals_total", "Refusals at_capacity, by what there is no more of: answers (transcripts being read), awake (sandboxes), bodies (memory for large ones), budget (new sessions of the day) or streams; and by site.", "cause", "site"),
+		requestsOf:     counters("relay_requests_total", "Requests answered, by route, status and site.", "route", "status", "site"),
+		challengesOf:   counters("relay_challenges_total", "Challenges given out, and solutions passed or refused, by result and site.", "result", "site"),
 		upstreamCalls:  counters("relay_upstream_requests_total", "Requests to AnyFrame, by operation and status.", "op", "status"),
 		upstreamTime:   histograms("relay_upstream_request_seconds", "Time until AnyFrame answered, by operation.", seconds, "op"),
 		UpstreamOpen:   gauge("relay_upstream_streams", "AnyFrame event streams that are followed now."),
@@ -129,22 +181,81 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		KeyRefused:     gauge("relay_upstream_key_refused", "1 while AnyFrame refuses the key."),
 		storeTime:      histograms("relay_store_seconds", "Time that the store took, by operation.", short, "op"),
 		storeErrors:    counters("relay_store_errors_total", "Store operations that failed, by operation.", "op"),
+		adminRequests:  counters("relay_admin_refusals_total", "Operators' requests refused, by the problem's code.", "code"),
+		adminActions:   counters("relay_admin_actions_total", "Changes that operators made, by action.", "action"),
+		webhooks:       counters("relay_webhook_deliveries_total", "Attempts to deliver an event, by result: delivered, retried, refused, or dropped for want of room.", "result"),
+		webhookWaiting: gauges("relay_webhook_waiting", "Events that wait in the webhook's outbox, by site."),
+		webhookOff:     gauges("relay_webhook_off", "1 while nothing is sent because the webhook's receiver answered 410, by site."),
+		Paused:         gauge("relay_paused", "1 while operators have paused new turns."),
+		Blocks:         gauge("relay_blocks", "Visitors and addresses that operators have blocked."),
 	}
-	for label, values := range map[*prometheus.CounterVec][]string{
-		m.StreamsEnded:   {EndGone, EndSlow, EndLifetime, EndDrained, EndVoided},
+	begin(map[*prometheus.CounterVec][]string{
 		m.Resumes:        {FromMemory, FromUpstream, FromReset},
-		m.Turns:          {TurnAccepted, TurnRepeated},
+		m.Erasures:       {"visitor", "operator", "retention"},
 		m.UpstreamReopen: {BrokeEnded, BrokeSilent, BrokeBroken},
+		m.adminRequests:  {"admin_unauthorized"},
+		m.adminActions:   {"pause", "unpause"},
+		m.TurnEnds:       {"done", "failed", "interrupted", "stopped"},
+		m.Stops:          {"accepted"},
+		m.Feedback:       {"up", "down", "none"},
+		m.webhooks:       {WebhookDelivered, WebhookRetried, WebhookRefused, WebhookDropped},
+	})
+	return m.ForSite(DefaultSite)
+}
+
+// DefaultSite is the label of the site that has no name.
+const DefaultSite = "default"
+
+// ForSite returns the metrics in which what concerns one site's visitors has the site as
+// a label. The others are the same for all.
+func (m *Metrics) ForSite(site string) *Metrics {
+	of := *m
+	label := prometheus.Labels{"site": site}
+	of.WebhookWaiting, of.WebhookOff = m.webhookWaiting.With(label), m.webhookOff.With(label)
+	of.StreamsOpen, of.SessionsLive, of.Slept = m.streamsOpen.With(label), m.sessionsLive.With(label), m.slept.With(label)
+	for to, from := range map[**prometheus.CounterVec]*prometheus.CounterVec{
+		&of.Turns: m.turnsOf, &of.Boots: m.bootsOf, &of.StreamsEnded: m.endedOf, &of.Refusals: m.refusalsOf,
+		&of.Capacity: m.capacityOf, &of.requests: m.requestsOf, &of.Challenges: m.challengesOf,
 	} {
+		*to = from.MustCurryWith(label)
+	}
+	begin(map[*prometheus.CounterVec][]string{
+		of.StreamsEnded: {EndGone, EndSlow, EndLifetime, EndDrained, EndVoided, EndRemoved, EndBlocked},
+		of.Turns:        {TurnAccepted, TurnRepeated},
+	})
+	for _, kind := range []string{BootNew, BootResume} {
+		of.Boots.WithLabelValues(kind, BootOK)
+	}
+	return &of
+}
+
+// ForgetSite removes what is counted of a site that is gone.
+func (m *Metrics) ForgetSite(site string) {
+	label := prometheus.Labels{"site": site}
+	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		m.streamsOpen, m.sessionsLive, m.slept, m.webhookWaiting, m.webhookOff, m.turnsOf, m.bootsOf, m.endedOf, m.refusalsOf, m.capacityOf, m.requestsOf, m.challengesOf,
+	} {
+		vec.DeletePartialMatch(label)
+	}
+}
+
+// begin makes the values of labels be there, at zero.
+func begin(all map[*prometheus.CounterVec][]string) {
+	for label, values := range all {
 		for _, v := range values {
 			label.WithLabelValues(v)
 		}
 	}
-	for _, kind := range []string{BootNew, BootResume} {
-		m.Boots.WithLabelValues(kind, BootOK)
-	}
-	return m
 }
+
+// Webhook counts an attempt to deliver an event.
+func (m *Metrics) Webhook(result string) { m.webhooks.WithLabelValues(result).Inc() }
+
+// AdminRefusal counts a request of an operator's that was refused.
+func (m *Metrics) AdminRefusal(code string) { m.adminRequests.WithLabelValues(code).Inc() }
+
+// AdminAction counts a change that an operator made.
+func (m *Metrics) AdminAction(action string) { m.adminActions.WithLabelValues(action).Inc() }
 
 // Upstream counts a request to AnyFrame.
 func (m *Metrics) Upstream(op, status string, took time.Duration) {
@@ -152,7 +263,7 @@ func (m *Metrics) Upstream(op, status string, took time.Duration) {
 	m.upstreamTime.WithLabelValues(op).Observe(took.Seconds())
 }
 
-// Stored notes a call to the store. A row that is gone or that somebody else
+// Stored notes a call to the store. A row that is gone or that another process
 // has changed is an answer, and a caller who left is no failure.
 func (m *Metrics) Stored(op string, took time.Duration, err error) {
 	m.storeTime.WithLabelValues(op).Observe(took.Seconds())

@@ -15,7 +15,7 @@ import (
 
 // RequestInfo is what is learned about a request on its way, for its line in the
 // access log. It belongs to the request's goroutine, and after [RequestInfo.Detach] to
-// whoever finishes the request.
+// the goroutine that finishes the request.
 type RequestInfo struct {
 	ID      string
 	Visitor string // as logs show it
@@ -31,8 +31,8 @@ type RequestInfo struct {
 	detached bool
 }
 
-// Subject is something that log lines name: its attributes, which identify
-// nobody to an outsider.
+// Subject is something that log lines name: its attributes, which do not reveal to
+// an outsider who a visitor is.
 type Subject interface{ LogAttrs() []slog.Attr }
 
 type requestKey struct{}
@@ -73,10 +73,12 @@ func (t *RequestInfo) Describe(x Subject) { t.about = x }
 // when its handler has returned. The caller calls it once.
 func (t *RequestInfo) Detach() (finish func()) {
 	t.detached = true
-	if t.line == nil {
+	line := t.line
+	if line == nil {
 		return func() {}
 	}
-	return t.line()
+	t.line = nil // it holds the request and all that net/http has for it, for as long as the stream lives
+	return line()
 }
 
 // Attrs is what the log shows of it.

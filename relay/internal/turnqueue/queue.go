@@ -79,7 +79,7 @@ func (t *Ticket) Wait(ctx context.Context, draining <-chan struct{}) error {
 	case <-t.first:
 		return nil
 	case <-ctx.Done():
-		return problem.Booting
+		return problem.OfWait(ctx)
 	case <-draining:
 		return problem.Draining
 	}

@@ -47,7 +47,7 @@ func TestQueue_TryEnter_OnlyWhenEmpty(t *testing.T) {
 	var q turnqueue.Queue
 	ticket := q.Enter(func() {})
 	if q.TryEnter() != nil {
-		t.Error("entered a queue in which somebody waits")
+		t.Error("entered a queue in which a turn waits")
 	}
 	ticket.Leave()
 	held := q.TryEnter()

@@ -9,11 +9,11 @@ import (
 const (
 	breakerVisitors = 3               // at as many networks
 	breakerWindow   = time.Minute     // within which their calls fail
-	breakerInRow    = 5               // failures of anybody's until AnyFrame is asked for GET /api/me
+	breakerInRow    = 5               // failures of any visitors until AnyFrame is asked for GET /api/me
 	breakerOpenFor  = 5 * time.Second // until GET /api/me is tried
 )
 
-// breaker decides whether AnyFrame is down for everybody.
+// breaker decides whether AnyFrame is down for all visitors.
 type breaker struct {
 	changed func(open bool) // called with mu held
 	now     func() time.Time
@@ -23,7 +23,7 @@ type breaker struct {
 	trial  time.Time // when the next call may find out whether AnyFrame is back
 	rows   []failure // at most one for each operation and visitor, and operation and network
 	inRow  int       // failures since the last success
-	asked  time.Time // when the failures in a row last made somebody ask
+	asked  time.Time // when the failures in a row last led to a GET /api/me
 	lostAt time.Time // when a connection was lost, zero after a success
 }
 

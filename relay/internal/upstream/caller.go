@@ -9,6 +9,7 @@ import (
 // concurrent use.
 type Caller struct {
 	visitor string
+	account atomic.Pointer[pin]    // of the visitor's session; nil while that is not known
 	network atomic.Pointer[string] // of the visitor's last request; nil before the first
 }
 
@@ -27,7 +28,7 @@ func For(ctx context.Context, c *Caller) context.Context {
 }
 
 // callerOf returns for whom a call is made, and from where. Both are empty for a
-// call that is made for nobody, the network also if it is not known.
+// call that is made for no visitor, the network also if it is not known.
 func callerOf(ctx context.Context) (visitor, network string) {
 	c, _ := ctx.Value(callerKey{}).(*Caller)
 	if c == nil {

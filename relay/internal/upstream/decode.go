@@ -13,7 +13,7 @@ import (
 // MaxEventBytes is the largest event the relay reads. A larger one is left out.
 const MaxEventBytes = 16 << 20
 
-// Event is one of AnyFrame's events, read once for all who ask about it.
+// Event is one of AnyFrame's events, read once for all its users.
 type Event struct {
 	anyframe.Event
 	Kind  string // its type, or the name that it was sent under
@@ -22,7 +22,7 @@ type Event struct {
 	// Inner marks what is not meant for the reader of the conversation: words and acts
 	// of a subagent (parent_tool_use_id), and user text that no person wrote.
 	Inner  bool
-	ReadAt time.Time // when it came; zero when nobody looked
+	ReadAt time.Time // when it came; zero when that was not noted
 	// Delta or whole is all that the event says when it is a piece of the
 	// agent's text, or a whole block of it, and nothing else, which is what a
 	// stream consists of. Then the members are not read.

@@ -7,13 +7,13 @@
 //
 // Is the key refused? A 401 or 403 is the failure of its own call until
 // GET /api/me, which depends on the key alone, is refused as well. One caller
-// asks it for all who want to know at that moment.
+// makes that call for all that need the answer at that moment.
 //
 // Is AnyFrame down? The circuit breaker opens when failures to connect, timeouts
-// or 5xx befall three visitors at three networks within a minute, without a
-// success of the same kind of call in between, or befall GET /api/me, which the
-// guard also asks when any five calls have failed in a row. A connection that was
-// lost is no such failure unless it was made after another had been lost. The
+// or 5xx happen to three visitors at three networks within a minute, without a
+// success of the same kind of call in between, or happen to GET /api/me, which
+// the guard also calls when any five calls have failed in a row. A connection that
+// was lost is no such failure unless it was made after another had been lost. The
 // breaker closes when GET /api/me is answered.
 //
 // The breaker is the relay's own: a library's decides by the results of calls

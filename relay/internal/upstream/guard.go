@@ -33,26 +33,27 @@ var (
 // of all that a call goes through, so a call that it stops has provably not been
 // made.
 type Guard struct {
-	metrics  *telemetry.Metrics
-	log      *slog.Logger
-	breaker  breaker
-	refused  atomic.Bool   // GET /api/me was answered 401 or 403
-	refusals chan struct{} // receives when that begins
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+	breaker breaker
+	refused atomic.Bool // GET /api/me was answered 401 or 403
+	begun   func()      // is called when that begins; may be nil
 
 	mu     sync.Mutex // so that one asks GET /api/me for all
-	asking *question  // nil while nobody asks
+	asking *question  // nil while no call asks
 }
 
 // NewGuard returns a guard that lets every call through.
 func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
-	g := &Guard{metrics: m, log: log, refusals: make(chan struct{}, 1)}
+	g := &Guard{metrics: m, log: log}
 	g.breaker.now = time.Now
 	g.breaker.changed = func(open bool) {
 		state := "closed"
-		m.BreakerOpen.Set(0)
 		if open {
 			state = "open"
-			m.BreakerOpen.Set(1)
+			m.BreakerOpen.Inc()
+		} else {
+			m.BreakerOpen.Dec()
 		}
 		log.Warn("circuit breaker", "state", state)
 	}
@@ -61,9 +62,6 @@ func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
 
 // KeyRefused reports whether AnyFrame refuses our key.
 func (g *Guard) KeyRefused() bool { return g.refused.Load() }
-
-// Refusals returns a channel that receives when AnyFrame has begun to refuse our key.
-func (g *Guard) Refusals() <-chan struct{} { return g.refusals }
 
 // BreakerWait reports whether err comes from the open breaker, and how long to
 // stay away.
@@ -126,7 +124,7 @@ func (g *Guard) Middleware(next http.RoundTripper) http.RoundTripper {
 }
 
 // send makes a call and notes how it went. Doubtful says that AnyFrame may be down
-// for everybody.
+// for all visitors.
 func (g *Guard) send(next http.RoundTripper, r *http.Request, op string) (res *http.Response, doubtful bool, err error) {
 	ctx, span := telemetry.StartSpan(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
@@ -175,7 +173,7 @@ func (c *connection) trace(ctx context.Context) context.Context {
 type failureKind int
 
 const (
-	failedAlone    failureKind = iota // whoever made it has given up
+	failedAlone    failureKind = iota // its caller has given up
 	failedUsed                        // the connection was lost, and had served other calls
 	failedLost                        // the connection was lost, and had served no other call before
 	failedAnyFrame                    // there was no connection, or no answer in time

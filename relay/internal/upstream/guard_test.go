@@ -77,7 +77,7 @@ func (p *plane) is(change func(*plane)) {
 	change(p)
 }
 
-// call makes a call for a visitor at a network; for nobody without them.
+// call makes a call for a visitor at a network; for no visitor without them.
 func (p *plane) call(t *testing.T, method, path, visitor, network string) error {
 	t.Helper()
 	ctx := t.Context()

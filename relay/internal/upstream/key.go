@@ -20,7 +20,7 @@ const (
 	keyRefused
 )
 
-// question is one call of GET /api/me, for all who want to know at that moment.
+// question is one call of GET /api/me, for all callers that need it at that moment.
 type question struct {
 	done   chan struct{} // closed when answer is set
 	answer keyState
@@ -40,7 +40,7 @@ func stateOf(status int) keyState {
 	return keyUnknown
 }
 
-// ask calls GET /api/me as r calls AnyFrame, or waits for somebody's call of it.
+// ask calls GET /api/me as r calls AnyFrame, or waits for such a call under way.
 func (g *Guard) ask(next http.RoundTripper, r *http.Request) keyState {
 	g.mu.Lock()
 	q := g.asking
@@ -95,16 +95,15 @@ func (g *Guard) noteKey(status int) {
 	case keyUnknown:
 	case keyGood:
 		if g.refused.Swap(false) {
-			g.metrics.KeyRefused.Set(0)
+			g.metrics.KeyRefused.Dec()
 			g.log.Info("AnyFrame accepts the key again")
 		}
 	case keyRefused:
 		if !g.refused.Swap(true) {
-			g.metrics.KeyRefused.Set(1)
+			g.metrics.KeyRefused.Inc()
 			g.log.Error("AnyFrame refuses the key; check ANYFRAME_API_KEY", "status", status)
-			select {
-			case g.refusals <- struct{}{}:
-			default:
+			if g.begun != nil {
+				g.begun()
 			}
 		}
 	}

@@ -34,6 +34,15 @@ func (m Object) Flag(key string) bool {
 	return json.Unmarshal(m[key], &b) == nil && b
 }
 
+// Amount returns a member that is a number from 0 to 10^12, and false if it is not.
+func (m Object) Amount(key string) (n float64, ok bool) {
+	raw := m[key]
+	if raw == nil || string(raw) == "null" || json.Unmarshal(raw, &n) != nil || n < 0 || n > 1e12 {
+		return 0, false
+	}
+	return n, true
+}
+
 // Sub returns a member that is an object, nil if it is not.
 func (m Object) Sub(key string) Object { return ParseObject(m[key]) }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Codec writes what the store has of a visitor's token in few bytes: there is
-// such a row for everybody who ever came. It is the format, what is known of the
+// such a row for every visitor. It is the format, what is known of the
 // visitor, the deadline in milliseconds, and the id. A row of another format is
 // that of an unknown visitor.
 type Codec struct{}

@@ -1,4 +1,4 @@
-// Package visitor knows who is asking: it makes, resolves, extends and revokes
+// Package visitor authenticates visitors: it makes, resolves, extends and revokes
 // visitor tokens, and verifies the website's own JWTs, whose sub names a visitor
 // on every device.
 //

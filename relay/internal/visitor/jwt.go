@@ -57,8 +57,11 @@ var errCritical = errors.New("critical header parameters are not understood")
 
 // claims are those of a JWT that matter here. encoding/json would take SUB for sub,
 // the last of two, and any invalid UTF-8 for the same character; the website's
-// library may not, and would then have signed for somebody else.
-type claims struct{ jwt.RegisteredClaims }
+// library may not, and would then have signed for another user.
+type claims struct {
+	jwt.RegisteredClaims
+	context json.RawMessage // nil: there is none
+}
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (c *claims) UnmarshalJSON(data []byte) error {
@@ -74,6 +77,7 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 		}
 	}
 	c.Subject = subjectOf(all["sub"])
+	c.context = all["context"]
 	return nil
 }
 
@@ -123,18 +127,30 @@ func members(data []byte) (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-// Subject returns whom a token is about, or why it does not count.
+// Subject returns the subject of a token, or why the token is not valid.
 func (v *Verifier) Subject(token string) (subject, reason string) {
+	id, reason := v.Identity(token)
+	return id.Subject, reason
+}
+
+// Identity is what a token says of a visitor.
+type Identity struct {
+	Subject string
+	Context json.RawMessage // of any form; nil if there is none
+}
+
+// Identity returns what a token says, or why it does not count.
+func (v *Verifier) Identity(token string) (id Identity, reason string) {
 	if len(token) > maxIdentityBytes {
-		return "", "too long"
+		return id, "too long"
 	}
 	header, _, _ := strings.Cut(token, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(header)
 	if err != nil {
-		return "", "malformed"
+		return id, "malformed"
 	}
 	if _, err := members(raw); err != nil {
-		return "", "malformed"
+		return id, "malformed"
 	}
 	var c claims
 	_, err = v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
@@ -145,23 +161,23 @@ func (v *Verifier) Subject(token string) (subject, reason string) {
 	})
 	switch {
 	case errors.Is(err, jwt.ErrTokenMalformed):
-		return "", "malformed"
+		return id, "malformed"
 	case errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return "", "signature"
+		return id, "signature"
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return "", ReasonExpired
+		return id, ReasonExpired
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return "", "not valid yet"
+		return id, "not valid yet"
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return "", "another audience"
+		return id, "another audience"
 	case err != nil:
-		return "", "claims"
+		return id, "claims"
 	case v.audience == "" && strings.Join(c.Audience, "") != "": // RFC 7519 section 4.1.3
-		return "", "meant for an audience, and RELAY_IDENTITY_AUDIENCE is not set"
+		return id, "meant for an audience, and RELAY_IDENTITY_AUDIENCE is not set"
 	case c.Subject == "":
-		return "", "sub"
+		return id, "sub"
 	}
-	return c.Subject, ""
+	return Identity{c.Subject, c.context}, ""
 }
 
 // ReasonExpired says that a token was good once.

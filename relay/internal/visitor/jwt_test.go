@@ -70,7 +70,7 @@ func FuzzIdentity(f *testing.F) {
 				t.Errorf("%q: got subject %q and reason %q, want one of them", token, subject, reason)
 			}
 			if subject != "" && !slices.Contains(good, token) {
-				t.Errorf("%q: taken for %q, and nobody signed it", token, subject)
+				t.Errorf("%q: taken for %q, which was not signed", token, subject)
 			}
 		}
 	})

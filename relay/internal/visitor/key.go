@@ -22,7 +22,7 @@ import (
 
 // parseIdentityKey reads a PEM public key, whose line ends may be written \n, or
 // else a secret. The kind of the key fixes the one method that tokens may be
-// signed by, so that nobody can sign with a public key as if it were a secret.
+// signed by, so that an attacker cannot sign with a public key as if it were a secret.
 func parseIdentityKey(s string) (key any, method string, err error) {
 	if !strings.Contains(s, "-----BEGIN ") {
 		switch {
@@ -66,7 +66,7 @@ func parseIdentityKey(s string) (key any, method string, err error) {
 }
 
 // looksLikeKey reports a key or a certificate that is not in PEM form. A public
-// one taken for a secret would let everybody sign, and a private one does not
+// one taken for a secret would let anyone sign, and a private one does not
 // belong here.
 func looksLikeKey(s string) bool {
 	text := strings.TrimSpace(strings.NewReplacer(`\r`, "\n", `\n`, "\n").Replace(s))

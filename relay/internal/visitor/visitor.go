@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"regexp"
@@ -44,7 +45,7 @@ var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 // ValidToken reports whether s looks like a token.
 func ValidToken(s string) bool { return tokenPattern.MatchString(s) }
 
-// NewID returns the id of a visitor whom nobody named.
+// NewID returns the id of an anonymous visitor.
 func NewID() string { return rand.Text() }
 
 // Visitor is a visitor that a request has proved to be.
@@ -75,8 +76,8 @@ type Tokens struct {
 
 // NewTokens returns the tokens in st. A visitor is remembered for ttl.
 func NewTokens(st Store, ttl time.Duration) *Tokens {
-	// Not scs.New: that starts a goroutine, for a store of its own, which nobody
-	// could stop. No IdleTimeout: with one, every request would rewrite the session.
+	// Not scs.New: that starts a goroutine, for a store of its own, which could not
+	// be stopped. No IdleTimeout: with one, every request would rewrite the session.
 	return &Tokens{
 		store: st, ttl: ttl,
 		manager: &scs.SessionManager{Store: st, Codec: Codec{}, HashTokenInStore: true, Lifetime: ttl},
@@ -112,7 +113,13 @@ func (t *Tokens) Valid(ctx context.Context, token string) (bool, error) {
 	return err == nil, err
 }
 
-// Mint makes a new token for a visitor. One whom nobody named is provisional.
+// Key returns under which key the store has a token: scs stores its SHA-256.
+func Key(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Mint makes a new token for a visitor. That of an anonymous visitor is provisional.
 func (t *Tokens) Mint(ctx context.Context, id string, identified bool) (Visitor, error) {
 	ctx, err := t.manager.Load(context.WithoutCancel(ctx), "")
 	if err != nil {
@@ -180,14 +187,40 @@ func (t *Tokens) Revoke(ctx context.Context, token string) error {
 	return t.manager.Destroy(ctx)
 }
 
-// Identified returns the id of the visitor whom the website calls subject, the
+// Reassign gives the website's user subject another id than old, whose visitor was erased.
+func (t *Tokens) Reassign(ctx context.Context, subject, old string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	row := t.identity(subject)
+	for {
+		stored, fresh, err := t.store.BeginNote(ctx, row)
+		if err != nil || fresh || stored.Body != old {
+			return err
+		}
+		stored.Body, stored.ExpiresAt = row.Body, row.ExpiresAt
+		_, err = t.store.SaveNote(ctx, stored)
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+}
+
+// identity is the row of the website's user subject, with a new id.
+func (t *Tokens) identity(subject string) store.Note {
+	sum := sha256.Sum256([]byte("identity\x00" + subject))
+	return store.Note{
+		Visitor: "identity:" + hex.EncodeToString(sum[:]), Kind: noteIdentity, Key: idKey, Body: NewID(),
+		ExpiresAt: time.Now().Add(t.ttl + t.ttl/5),
+	}
+}
+
+// Identified returns the visitor id of the website's user subject, the
 // same one on every device and at every replica. The store knows the subject by
 // a hash only. Its row outlives every token that was given out by it.
 func (t *Tokens) Identified(ctx context.Context, subject string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	sum := sha256.Sum256([]byte("identity\x00" + subject))
-	row := store.Note{Visitor: "identity:" + hex.EncodeToString(sum[:]), Kind: noteIdentity, Key: idKey, Body: NewID()}
+	row := t.identity(subject)
 	for {
 		row.ExpiresAt = time.Now().Add(t.ttl + t.ttl/5)
 		stored, fresh, err := t.store.BeginNote(ctx, row)

@@ -3,7 +3,7 @@
 //
 // It owns how these files are named, cached, compressed and embedded. It knows
 // nothing of visitors, sessions or tokens: what it serves is public and the same
-// for everybody.
+// for all visitors.
 package widget
 
 import (
@@ -43,6 +43,9 @@ type Trigger struct{ Word, Shows string }
 type Options struct {
 	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
 	BasePath string
+	// SitePath is where the site's routes are below BasePath, such as /s/support. Empty:
+	// it is the default site.
+	SitePath string
 	// PublicURL is where browsers find the relay. Empty: the page shows an example.
 	PublicURL string
 	// AllowedOrigins may show the page in a frame.
@@ -55,14 +58,22 @@ type Options struct {
 	BootOnOpen bool
 }
 
-// Files are the widget and the page, made ready once at start.
+// Files are the widget and the page of one site.
 type Files struct {
+	*Assets
 	policy     string // of the page
 	loader     asset
 	index      asset
-	playground asset             // the demo's; empty otherwise
-	files      map[string]asset  // by name with its hash
-	current    map[string]string // by name without: what it is called now
+	playground asset // the demo's; empty otherwise
+}
+
+// Assets are the files that are the same for all sites, made ready once.
+type Assets struct {
+	source  fs.FS
+	files   map[string]asset  // by name with its hash
+	current map[string]string // by name without: what it is called now
+	urls    map[string]string // by name without: relative to the page and to the loader
+	loader  []byte            // without its configuration
 }
 
 type asset struct {
@@ -87,12 +98,20 @@ func newAsset(name string, content []byte) asset {
 // configMark is what the loader holds where its configuration goes.
 const configMark = `"__RELAY_CONFIG__"`
 
-// Load reads the widget's files. Each gets a name with the hash of their
+// Load reads the widget's files and makes those of one site.
+func Load(o Options, files fs.FS) (*Files, error) {
+	assets, err := LoadAssets(files)
+	if err != nil {
+		return nil, err
+	}
+	return assets.ForSite(o)
+}
+
+// LoadAssets reads the widget's files. Each gets a name with the hash of their
 // content, so that it can be cached for good; only the loader's name is stable.
 // One hash serves all, for by its own the panel finds what it loads later.
-func Load(o Options, files fs.FS) (*Files, error) {
-	a := &Files{policy: o.pagePolicy(), files: map[string]asset{}, current: map[string]string{}}
-	urls := map[string]string{} // relative to the page and to the loader
+func LoadAssets(files fs.FS) (*Assets, error) {
+	a := &Assets{source: files, files: map[string]asset{}, current: map[string]string{}, urls: map[string]string{}}
 	content := map[string][]byte{}
 	sum := sha256.New()
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -110,16 +129,21 @@ func Load(o Options, files fs.FS) (*Files, error) {
 	for name, data := range content {
 		ext := path.Ext(name)
 		hashed := strings.TrimSuffix(name, ext) + "." + hash + ext
-		a.files[hashed], a.current[name], urls[name] = newAsset(name, data), hashed, "assets/"+hashed
+		a.files[hashed], a.current[name], a.urls[name] = newAsset(name, data), hashed, "assets/"+hashed
 	}
 
-	loader, err := fs.ReadFile(files, "widget.js")
-	if err != nil {
+	if a.loader, err = fs.ReadFile(files, "widget.js"); err != nil {
 		return nil, err
 	}
-	if n := bytes.Count(loader, []byte(configMark)); n != 1 {
+	if n := bytes.Count(a.loader, []byte(configMark)); n != 1 {
 		return nil, fmt.Errorf("widget.js holds %s %d times, want once", configMark, n)
 	}
+	return a, nil
+}
+
+// ForSite makes the files of one site.
+func (s *Assets) ForSite(o Options) (*Files, error) {
+	a := &Files{Assets: s, policy: o.pagePolicy()}
 	settings := struct { // what is not set is left out: the loader must stay small
 		Panel    string   `json:"panel"`
 		Src      string   `json:"src,omitempty"` // for a loader that does not know its tag
@@ -129,7 +153,7 @@ func Load(o Options, files fs.FS) (*Files, error) {
 		Starters []string `json:"starters,omitempty"`
 		Accent   string   `json:"accent,omitempty"`
 		Locale   string   `json:"locale,omitempty"`
-	}{urls["panel.js"], "", "", o.Look.Title, o.Look.Greeting, o.Look.Starters, o.Look.Accent, o.Look.Locale}
+	}{s.urls["panel.js"], "", "", o.Look.Title, o.Look.Greeting, o.Look.Starters, o.Look.Accent, o.Look.Locale}
 	if o.BootOnOpen {
 		settings.Boot = "open"
 	}
@@ -140,17 +164,17 @@ func Load(o Options, files fs.FS) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.loader = newAsset("widget.js", bytes.Replace(loader, []byte(configMark), config, 1))
+	a.loader = newAsset("widget.js", bytes.Replace(s.loader, []byte(configMark), config, 1))
 
 	page := map[string]any{
-		"Base": o.BasePath, "Assets": urls, "Demo": len(o.Triggers) > 0, "Triggers": o.Triggers, "Widget": o.widgetURL(), "Embed": o.embedTag(),
+		"Base": o.BasePath + o.SitePath, "Assets": s.urls, "Demo": len(o.Triggers) > 0, "Triggers": o.Triggers, "Widget": o.widgetURL(), "Embed": o.embedTag(),
 		"Title": o.Look.Title, "Greeting": o.Look.Greeting, "Starters": o.Look.Starters, "Accent": o.Look.Accent, "Locale": o.Look.Locale,
 	}
-	if a.index, err = renderPage(files, "index.html", page); err != nil {
+	if a.index, err = renderPage(s.source, "index.html", page); err != nil {
 		return nil, err
 	}
 	if len(o.Triggers) > 0 {
-		a.playground, err = renderPage(files, "playground.html", page)
+		a.playground, err = renderPage(s.source, "playground.html", page)
 	}
 	return a, err
 }
@@ -172,14 +196,14 @@ func (o *Options) embedTag() string {
 	return `<script async src="` + o.widgetURL() + `"></script>`
 }
 
-// widgetURL names the public URL: what a request says of our host is anybody's
-// to choose.
+// widgetURL names the public URL, not the request's Host header, which any client
+// can choose.
 func (o *Options) widgetURL() string {
 	base := strings.TrimSuffix(o.PublicURL, "/")
 	if base == "" {
 		base = "https://relay.example.com" + o.BasePath
 	}
-	return base + "/widget.js"
+	return base + o.SitePath + "/widget.js"
 }
 
 // pagePolicy lets the full page run the widget and nothing else, in frames of

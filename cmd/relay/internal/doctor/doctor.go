@@ -23,17 +23,19 @@ const (
 	ResultOK        = "ok"
 	ResultFinding   = "finding"   // something to mend
 	ResultUnchecked = "unchecked" // not known, and why
+	ResultNote      = "note"      // worth knowing, and nothing to mend
 )
 
-// Finding is what one check came to.
+// Finding is the result of one check.
 type Finding struct {
+	Site   string `json:"site,omitempty"` // empty for the default site and for all together
 	Check  string `json:"check"`
 	Result string `json:"result"`
 	Says   string `json:"says"`
 	Do     string `json:"do,omitempty"` // what to do about a finding
 }
 
-// Report is what all checks came to. It is OK if there is nothing to mend.
+// Report is the result of all checks. It is OK if nothing needs to be fixed.
 type Report struct {
 	OK     bool      `json:"ok"`
 	Checks []Finding `json:"checks"`
@@ -52,6 +54,7 @@ type Deployment struct {
 // doctor makes one check after the other.
 type doctor struct {
 	config   relay.Config
+	site     string // whose config that is; empty for the default site
 	patience time.Duration
 	findings []Finding
 }
@@ -60,10 +63,18 @@ type doctor struct {
 func Examine(ctx context.Context, on Deployment) Report {
 	d := &doctor{config: on.Config, patience: cmp.Or(on.Patience, 10*time.Second)}
 	d.settings(on)
+	d.notice()
 	d.files(on.Exposed)
-	d.anyframe(ctx)
+	if on.Config.AgentID != 0 || len(on.Config.Sites) == 0 { // else there is no default site
+		d.anyframe(ctx)
+	}
 	d.store(ctx)
+	d.webhook(ctx)
 	d.public(ctx)
+	for _, site := range on.Config.Sites {
+		d.site, d.config = site.Name, site.Config
+		d.anyframe(ctx)
+	}
 	r := Report{OK: true, Checks: d.findings}
 	for _, f := range d.findings {
 		r.OK = r.OK && f.Result != ResultFinding
@@ -82,6 +93,9 @@ func (r Report) Print(w io.Writer, asJSON bool) error {
 	var b strings.Builder
 	for _, f := range r.Checks {
 		mark := map[string]string{ResultOK: "ok", ResultFinding: "FINDING", ResultUnchecked: "?"}[f.Result]
+		if f.Site != "" {
+			f.Says = "site " + f.Site + ": " + f.Says
+		}
 		fmt.Fprintf(&b, "%-8s  %-11s %s\n", mark, f.Check, f.Says)
 		if f.Do != "" {
 			fmt.Fprintf(&b, "%-8s  %-11s → %s\n", "", "", f.Do)
@@ -94,7 +108,7 @@ func (r Report) Print(w io.Writer, asJSON bool) error {
 // add notes a result. What AnyFrame, a store or a proxy said is in it, so that
 // every line is made printable here.
 func (d *doctor) add(check, result, do, format string, args ...any) {
-	d.findings = append(d.findings, Finding{check, result, probe.Printable(fmt.Sprintf(format, args...)), probe.Printable(do)})
+	d.findings = append(d.findings, Finding{d.site, check, result, probe.Printable(fmt.Sprintf(format, args...)), probe.Printable(do)})
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
@@ -116,8 +130,15 @@ func (d *doctor) settings(on Deployment) {
 	if len(on.Problems) == 0 {
 		d.ok("settings", "all can be read")
 	}
-	if len(on.Strangers) > 0 { // perhaps somebody else's, such as those that Kubernetes makes of a service's name
+	if len(on.Strangers) > 0 { // perhaps not meant for the relay, such as those that Kubernetes makes of a service's name
 		d.unchecked("settings", "not the relay's, or misspelt: %s", strings.Join(on.Strangers, ", "))
+	}
+}
+
+// notice says what the law requires of operators who show no notice.
+func (d *doctor) notice() {
+	if d.config.NoNotice {
+		d.add("notice", ResultNote, "", "RELAY_NOTICE is off. Article 50 of the EU AI Act asks that people are told that they talk to an AI, unless that is obvious: see to it that your page says so")
 	}
 }
 
@@ -274,4 +295,33 @@ func (d *doctor) store(ctx context.Context) {
 	default:
 		d.ok("store", "writable")
 	}
+	if err == nil && d.config.Retention > 0 {
+		d.retention(ctx)
+	}
+}
+
+// retention says how much would go.
+func (d *doctor) retention(ctx context.Context) {
+	switch n, err := d.config.RetentionDue(ctx); {
+	case err != nil:
+		d.finding("retention", "see what is wrong with the store", "it is not known what would be deleted: %v", err)
+	case n == 0:
+		d.ok("retention", "no conversation is idle for %v", d.config.Retention)
+	default:
+		d.ok("retention", "the relay would delete %d conversations, at AnyFrame and here, which are idle for %v", n, d.config.Retention)
+	}
+}
+
+// webhook sends a test event to the receiver, if there is one.
+func (d *doctor) webhook(ctx context.Context) {
+	if d.config.Webhook.URL == "" || d.config.Webhook.Validate() != nil { // else the settings tell
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.patience)
+	defer cancel()
+	if err := d.config.CheckWebhook(ctx); err != nil {
+		d.finding("webhook", "see that RELAY_WEBHOOK_URL leads to the receiver and that it takes POST requests signed with RELAY_WEBHOOK_SECRET", "the test event was not taken: %v", err)
+		return
+	}
+	d.ok("webhook", "took a test event")
 }

@@ -18,7 +18,7 @@ import (
 func (d *doctor) public(ctx context.Context) {
 	base := strings.TrimSuffix(d.config.PublicURL, "/")
 	if base == "" {
-		d.unchecked("public URL", "RELAY_PUBLIC_URL is not set, so nobody can say how browsers reach the relay")
+		d.unchecked("public URL", "RELAY_PUBLIC_URL is not set, so doctor does not know how browsers reach the relay")
 		d.unchecked("events", "whether a proxy holds them back: RELAY_PUBLIC_URL is not set")
 		return
 	}

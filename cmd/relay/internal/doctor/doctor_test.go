@@ -113,3 +113,46 @@ func TestRestrict(t *testing.T) {
 		}
 	}
 }
+
+func TestExamine_Webhook_GetsATestEvent(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]string{http.StatusNoContent: doctor.ResultOK, http.StatusForbidden: doctor.ResultFinding, http.StatusGone: doctor.ResultFinding} {
+		signed := false
+		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			signed = r.Header.Get("Webhook-Signature") != ""
+			w.WriteHeader(status)
+		}))
+		c := relay.DefaultConfig()
+		c.Store, c.Webhook.URL, c.Webhook.Secret = "memory:", relay.Secret(receiver.URL), "0123456789abcdef01234567"
+		var got []doctor.Finding
+		for _, f := range doctor.Examine(t.Context(), doctor.Deployment{Config: c}).Checks {
+			if f.Check == "webhook" {
+				got = append(got, f)
+			}
+		}
+		receiver.Close()
+		if len(got) != 1 || got[0].Result != want || !signed || strings.Contains(got[0].Says+got[0].Do, receiver.URL) {
+			t.Errorf("%d: got %+v, signed %v, want %s without the URL", status, got, signed, want)
+		}
+	}
+}
+
+func TestExamine_NoticeOff_NotedAndNoFinding(t *testing.T) {
+	t.Parallel()
+	for off, want := range map[bool]int{true: 1, false: 0} {
+		c := relay.DefaultConfig()
+		c.NoNotice, c.Store, c.BaseURL = off, "memory:", "http://127.0.0.1:1"
+		n := 0
+		for _, f := range doctor.Examine(t.Context(), doctor.Deployment{Config: c}).Checks {
+			if f.Check == "notice" {
+				n++
+				if f.Result != doctor.ResultNote || !strings.Contains(f.Says, "Article 50") {
+					t.Errorf("got %+v, want a note about the law", f)
+				}
+			}
+		}
+		if n != want {
+			t.Errorf("notice off %v: got %d notes, want %d", off, n, want)
+		}
+	}
+}

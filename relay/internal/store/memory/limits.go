@@ -48,6 +48,24 @@ func (m *Store) GiveBack(ctx context.Context, key string, n int, window time.Dur
 	return nil
 }
 
+// Count implements [store.Store].
+func (m *Store) Count(ctx context.Context, key string, n, limit int, until time.Time) (int, bool, error) {
+	if err := m.begin(ctx); err != nil {
+		return 0, false, err
+	}
+	defer m.mu.Unlock()
+	now := time.Now()
+	if !until.After(now) {
+		return 0, false, store.ErrExpired
+	}
+	was, _ := m.counters.get(key, now)
+	total, ok := store.Sum(was, n, limit)
+	if total != was {
+		m.counters.put(key, total, until, now)
+	}
+	return total, ok, nil
+}
+
 func (m *Store) quota(key string, window time.Duration, now time.Time) (store.Quota, int64) {
 	q, _ := m.quotas.get(key, now)
 	return q.At(now, window)

@@ -18,11 +18,14 @@ type Store struct {
 	tokens   table[string, []byte]
 	sessions table[string, store.Session]
 	notes    table[noteKey, *noteRow]
+	records  table[recordKey, store.Record]
 	leases   table[string, lease]
 	quotas   table[string, store.Quota]
+	counters table[string, int]
 	awake    table[string, store.Awake]
 
 	lists   map[string]map[noteList]*noteIndex // the rows of notes, by visitor
+	kinds   map[string]*recordKind             // the rows of records, by kind
 	changes int64                              // notes begun or saved so far
 	fence   int64                              // the last fence given out
 	ticket  int64                              // the last ticket given out
@@ -34,12 +37,16 @@ func New() *Store {
 		tokens:   newTable[string, []byte](),
 		sessions: newTable[string, store.Session](),
 		notes:    newTable[noteKey, *noteRow](),
+		records:  newTable[recordKey, store.Record](),
 		leases:   newTable[string, lease](),
 		quotas:   newTable[string, store.Quota](),
+		counters: newTable[string, int](),
 		awake:    newTable[string, store.Awake](),
 		lists:    make(map[string]map[noteList]*noteIndex),
+		kinds:    make(map[string]*recordKind),
 	}
 	m.notes.removed = m.unlist
+	m.records.removed = m.unlistRecord
 	return m
 }
 
@@ -157,6 +164,9 @@ func (m *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Scrub implements [store.Store]: there are no files.
+func (m *Store) Scrub(ctx context.Context) error { return m.Ping(ctx) }
+
 // Close implements [store.Store]. It drops all rows.
 func (m *Store) Close() error {
 	m.mu.Lock()
@@ -164,6 +174,7 @@ func (m *Store) Close() error {
 	m.closed = true
 	m.tokens, m.sessions, m.leases = newTable[string, []byte](), newTable[string, store.Session](), newTable[string, lease]()
 	m.notes, m.lists = newTable[noteKey, *noteRow](), nil
+	m.records, m.kinds = newTable[recordKey, store.Record](), nil
 	m.quotas, m.awake = newTable[string, store.Quota](), newTable[string, store.Awake]()
 	return nil
 }

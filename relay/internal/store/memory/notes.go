@@ -204,10 +204,28 @@ func (m *Store) unlist(row *noteRow) {
 // forgetNotes deletes the visitor's notes.
 func (m *Store) forgetNotes(visitor string) {
 	for _, l := range m.lists[visitor] {
-		for e := l.changes.Front(); e != nil; {
-			row := e.Value.(*noteRow)
-			e = e.Next()
-			m.notes.remove(noteKey{row.Visitor, row.Kind, row.Key})
+		m.removeNotes(l)
+	}
+}
+
+// ForgetEpoch implements [store.Store].
+func (m *Store) ForgetEpoch(ctx context.Context, visitor string, epoch int64) error {
+	if err := m.begin(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	for list, l := range m.lists[visitor] {
+		if list.epoch == epoch {
+			m.removeNotes(l)
 		}
+	}
+	return nil
+}
+
+func (m *Store) removeNotes(l *noteIndex) {
+	for e := l.changes.Front(); e != nil; {
+		row := e.Value.(*noteRow)
+		e = e.Next()
+		m.notes.remove(noteKey{row.Visitor, row.Kind, row.Key})
 	}
 }

@@ -63,6 +63,19 @@ redis.call('SET', KEYS[1], string.format('%.0f %.0f %.0f', start, now, last), 'P
 return 0
 `)
 
+// KEYS: counter. ARGV: n, limit, expiry. Returns the total, and 1 if n was added.
+var luaCount = redis.NewScript(`
+local total, n, limit = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1]), tonumber(ARGV[2])
+if n > 0 and limit > 0 and total + n > limit then
+	return {total, 0}
+end
+if n ~= 0 then
+	total = math.max(total + n, 0)
+	redis.call('SET', KEYS[1], string.format('%.0f', total), 'PXAT', ARGV[3])
+end
+return {total, 1}
+`)
+
 // luaAwake removes expired sandboxes. Two sorted sets hold expiry and rank of
 // the sandboxes that are awake, a hash their tickets.
 const luaAwake = luaClock + `
@@ -155,6 +168,25 @@ func (s *Store) Look(ctx context.Context, key string, n, limit int, window time.
 func (s *Store) GiveBack(ctx context.Context, key string, n int, window time.Duration) error {
 	_, err := s.quota(ctx, "give back to a quota", "give", key, n, 0, window)
 	return err
+}
+
+// Count implements [store.Store].
+func (s *Store) Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error) {
+	if !until.After(time.Now()) {
+		return 0, false, store.ErrExpired
+	}
+	var got []int64
+	err = s.call(ctx, "count", func() error {
+		got, err = luaCount.Run(ctx, s.client, []string{s.prefix + "n:" + key}, n, max(limit, 0), until.UnixMilli()).Int64Slice()
+		return err
+	})
+	if err == nil && len(got) != 2 {
+		err = fmt.Errorf("store: count: got %d numbers, want 2", len(got))
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	return int(got[0]), got[1] == 1, nil
 }
 
 // Admit implements [store.Store].

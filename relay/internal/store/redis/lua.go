@@ -197,15 +197,38 @@ end
 return found
 `)
 
-// KEYS: as above, session. ARGV: as above.
-var luaForget = redis.NewScript(luaLists + `
-adopt()
-for _, list in ipairs(redis.call('ZRANGE', lists, 0, -1)) do
-	local kind = string.match(list, '^[^:]*:')
+// luaDropList deletes a list and its notes. A note that has moved to another epoch
+// stays.
+const luaDropList = `
+local function dropList(list)
+	local kind, epoch = string.match(list, '^([^:]*:)(.*)$')
 	for _, key in ipairs(redis.call('ZRANGE', prefix .. list, 0, -1)) do
-		redis.call('DEL', notes .. kind .. key)
+		local have = redis.call('GET', notes .. kind .. key)
+		if have and string.match(have, '^%d+ %d+ 0*(%-?%d+) ') == epoch then
+			redis.call('DEL', notes .. kind .. key)
+		end
 	end
 	redis.call('DEL', prefix .. list, places .. list)
+end
+`
+
+// KEYS: as above. ARGV: as above, epoch. The list of lists keeps its entry, with
+// the visitor's last cursor.
+var luaForgetEpoch = redis.NewScript(luaLists + luaDropList + `
+adopt()
+for _, list in ipairs(redis.call('ZRANGE', lists, 0, -1)) do
+	if string.match(list, ':(.*)$') == ARGV[3] then
+		dropList(list)
+	end
+end
+return 0
+`)
+
+// KEYS: as above, session. ARGV: as above.
+var luaForget = redis.NewScript(luaLists + luaDropList + `
+adopt()
+for _, list in ipairs(redis.call('ZRANGE', lists, 0, -1)) do
+	dropList(list)
 end
 return redis.call('DEL', lists, KEYS[4])
 `)

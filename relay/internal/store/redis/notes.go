@@ -216,3 +216,9 @@ func (s *Store) Forget(ctx context.Context, visitor string) error {
 	_, err := s.run(ctx, "forget visitor", luaForget, s.notesKeys(visitor, s.sessionKey(visitor)), s.notesArgs(visitor)...)
 	return err
 }
+
+// ForgetEpoch implements [store.Store].
+func (s *Store) ForgetEpoch(ctx context.Context, visitor string, epoch int64) error {
+	_, err := s.run(ctx, "forget epoch", luaForgetEpoch, s.notesKeys(visitor), s.notesArgs(visitor, epoch)...)
+	return err
+}

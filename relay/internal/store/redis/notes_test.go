@@ -209,8 +209,8 @@ func TestFormat_Newer_Refused(t *testing.T) {
 	}
 	must(t, client.Set(t.Context(), "p:format", 1, time.Hour).Err())
 	must(t, s.Ping(t.Context()))
-	if got := client.Get(t.Context(), "p:format").Val(); got != "2" {
-		t.Errorf("got format %q, want 2", got)
+	if got := client.Get(t.Context(), "p:format").Val(); got != "3" {
+		t.Errorf("got format %q, want 3", got)
 	}
 }
 

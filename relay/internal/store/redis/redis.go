@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/store"
@@ -13,15 +14,16 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// fenceMemory is how long the last fence, ticket and format are kept. Leases and
+// fenceMemory is how long the last fence and ticket are kept. Leases and
 // admissions are shorter.
 const fenceMemory = 30 * 24 * time.Hour
 
 // Store is a [store.Store] in a Redis or Valkey server that relays on several
 // machines share.
 //
-// Every key has a prefix and a TTL. The keys of one visitor share a hash tag,
-// as do those of all leases. Rows expire by the server's clock, which should be
+// Every key has a prefix and, except those of records, a TTL. The keys of one
+// visitor share a hash tag, as do those of all leases, and those of all records of
+// a kind. Rows expire by the server's clock, which should be
 // within a second or two of ours; leases depend on the server's clock alone.
 //
 // A call takes hardly longer than the timeouts of the connection. While the
@@ -31,6 +33,8 @@ type Store struct {
 	prefix  string
 	self    string // identifies this process to other subscribers
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
+
+	generation atomic.Int64 // how often it was asked for
 
 	mu     sync.RWMutex // read-locked while a call runs, so that Close waits for it
 	closed bool
@@ -96,28 +100,34 @@ func (s *Store) run(ctx context.Context, doing string, script *redis.Script, key
 }
 
 // format numbers the way in which rows are stored. It changes when a relay of an
-// earlier build could not read them; builds before 2 did not store it.
-const format = 2
+// earlier build could not read them, or would work beside rows that it does not
+// know: format 3 brought records. Builds before 2 did not store it.
+const format = 3
 
-// KEYS: format. ARGV: our format, ttl. Returns the stored format if that is newer.
+// KEYS: format. ARGV: our format. Returns the stored format if that is newer. Like
+// records, it is kept.
 var luaPing = redis.NewScript(`
 local have = tonumber(redis.call('GET', KEYS[1]) or '0')
 if have > tonumber(ARGV[1]) then
 	return have
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1])
 return 0
 `)
 
 // Ping implements [store.Store]. It also fails if a relay of a newer build has
 // stored rows that this one may not be able to read.
 func (s *Store) Ping(ctx context.Context) error {
-	newer, err := s.run(ctx, "ping", luaPing, []string{s.prefix + "format"}, format, fenceMemory.Milliseconds())
+	newer, err := s.run(ctx, "ping", luaPing, []string{s.prefix + "format"}, format)
 	if err == nil && newer > 0 {
 		err = fmt.Errorf("store: the rows in Redis are of format %d, this relay knows up to %d: run a newer relay", newer, format)
 	}
 	return err
 }
+
+// Scrub implements [store.Store]. What Redis deletes is gone from its memory; its
+// snapshots and append-only files are rewritten by its own schedule.
+func (s *Store) Scrub(ctx context.Context) error { return s.Ping(ctx) }
 
 // Close implements [store.Store].
 func (s *Store) Close() error {

@@ -168,7 +168,7 @@ func (s *Server) Kill() {
 }
 
 // Freeze stops the process without ending it, so that its connections stay open
-// and nobody answers.
+// and are not answered.
 func (s *Server) Freeze() { s.signal("-STOP") }
 
 // Thaw lets a frozen process go on.

@@ -89,7 +89,7 @@ func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Client)) *Server {
 	t.Helper()
 	// By default a node's second port is 10000 above its first, which may be more
-	// than there are. Who is slow is not down.
+	// than there are. A slow node must not count as down.
 	var bus string
 	s := startWith(t, func() []string {
 		free, err := ports.Free(t.Context())

@@ -82,3 +82,29 @@ func writeOnce(ctx context.Context, abs string) (version int, err error) {
 	_, err = db.ExecContext(ctx, writePing, time.Now().UnixMilli())
 	return version, err
 }
+
+// CountDue returns how many records of a kind are due at until in the file at path. It
+// neither creates nor migrates it; a file that is missing or of an older schema has none.
+func CountDue(ctx context.Context, path, kind string, until time.Time) (n int, err error) {
+	if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return 0, err
+	}
+	db, err := sql.Open("sqlite", dsn(abs, "mode", "ro"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var tables int
+	err = db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = 'records'`).Scan(&tables)
+	if err == nil && tables > 0 {
+		err = db.QueryRowContext(ctx, countRecordsQuery, kind, until.UnixMilli()).Scan(&n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("store: %s: %w", path, explain(err))
+	}
+	return n, nil
+}

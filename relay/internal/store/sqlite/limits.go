@@ -58,6 +58,42 @@ func (s *Store) changeQuota(ctx context.Context, key string, window time.Duratio
 	})
 }
 
+// Count implements [store.Store]. A counter is a quota's row without a window.
+func (s *Store) Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error) {
+	now := time.Now()
+	if !until.After(now) {
+		return 0, false, store.ErrExpired
+	}
+	read := func(row *sql.Row) (total int, err error) {
+		var start, last int64
+		if err = row.Scan(&start, &total, &last); errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return total, err
+	}
+	if n == 0 {
+		total, err = read(s.quota.QueryRowContext(ctx, key, now.UnixMilli()))
+		return total, err == nil, s.wrap(ctx, "read a counter", err)
+	}
+	if err := s.sweep(ctx, now); err != nil {
+		return 0, false, s.wrap(ctx, "count", err)
+	}
+	err = s.atomically(ctx, func(tx *sql.Tx) error {
+		if total, err = read(tx.QueryRowContext(ctx, quotaQuery, key, time.Now().UnixMilli())); err != nil {
+			return err
+		}
+		if total, ok = store.Sum(total, n, limit); !ok {
+			return nil
+		}
+		_, err = tx.StmtContext(ctx, s.saveQuota).ExecContext(ctx, key, 0, total, 0, until.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return 0, false, s.wrap(ctx, "count", err)
+	}
+	return total, ok, nil
+}
+
 func readQuota(row *sql.Row, window time.Duration, now time.Time) (store.Quota, int64, error) {
 	var q store.Quota
 	if err := row.Scan(&q.Start, &q.Current, &q.Previous); err != nil && !errors.Is(err, sql.ErrNoRows) {

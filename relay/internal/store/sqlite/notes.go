@@ -164,3 +164,9 @@ func scanNote(row interface{ Scan(dest ...any) error }) (n store.Note, err error
 	n.CreatedAt, n.ExpiresAt = store.FromMillis(created), store.FromMillis(expires)
 	return n, nil
 }
+
+// ForgetEpoch implements [store.Store].
+func (s *Store) ForgetEpoch(ctx context.Context, visitor string, epoch int64) error {
+	_, err := s.write.ExecContext(ctx, `DELETE FROM notes WHERE visitor = ? AND epoch = ?`, visitor, epoch)
+	return s.wrap(ctx, "forget epoch", err)
+}

@@ -130,9 +130,9 @@ func dsn(abs string, more ...string) string {
 		"_defensive":    {"1"},
 		"_dqs":          {"0"},
 		"_error_rc":     {"1"},
-		// The log shrinks after a burst. Deleted text is overwritten where that
-		// costs no extra write.
-		"_pragma": {"journal_size_limit(16777216)", "secure_delete(fast)"},
+		// The log shrinks after a burst. Deleted text is overwritten, also in pages
+		// that become free: what is erased must be in no file (see Scrub).
+		"_pragma": {"journal_size_limit(16777216)", "secure_delete(1)"},
 	}
 	for i := 0; i+1 < len(more); i += 2 {
 		q.Set(more[i], more[i+1])

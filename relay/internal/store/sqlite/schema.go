@@ -92,6 +92,29 @@ var migrations = []string{
 		WHEN state = 'held' THEN -1
 		ELSE 9007199254740991 END;
 	CREATE INDEX notes_by_place ON notes (visitor, kind, epoch, place);`,
+
+	// A record that is never due, or kept until it is deleted, has the highest
+	// integer there.
+	`CREATE TABLE records (
+		id         INTEGER PRIMARY KEY,
+		kind       TEXT NOT NULL,
+		key        TEXT NOT NULL,
+		owner      TEXT NOT NULL,
+		due        INTEGER NOT NULL,
+		body       TEXT NOT NULL,
+		updated_at INTEGER NOT NULL,
+		expires_at INTEGER NOT NULL,
+		version    INTEGER NOT NULL,
+		UNIQUE (kind, key)
+	) STRICT;
+	CREATE INDEX records_by_owner ON records (kind, owner, key);
+	CREATE INDEX records_by_due ON records (kind, due, key);
+	CREATE INDEX records_by_expiry ON records (expires_at);
+
+	CREATE TABLE revisions ( -- of the kinds of records
+		kind     TEXT PRIMARY KEY,
+		revision INTEGER NOT NULL
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // migrate brings the file to the newest schema in one transaction.
@@ -111,6 +134,7 @@ func (s *Store) migrate(ctx context.Context, abs string, migrations []string) er
 			if err := backUp(ctx, abs, version); err != nil {
 				return fmt.Errorf("back up before the schema changes: %w", err)
 			}
+			s.backup = backupPath(abs, version)
 		}
 		for i, script := range migrations[version:] {
 			if _, err := tx.ExecContext(ctx, script); err != nil {

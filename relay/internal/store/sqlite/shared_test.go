@@ -15,6 +15,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/sqlite"
+	"github.com/anyframe-relay/relay/relay/internal/store/storetest"
 )
 
 func TestFile_SeveralHandles_Shared(t *testing.T) {
@@ -186,4 +187,16 @@ func TestFile_ProcessKilled_KeepsAcknowledgedWrites(t *testing.T) {
 		}
 	}
 	must(t, s.Ping(t.Context()))
+}
+
+func TestGeneration_AnotherHandleWrites_OnlyThenAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "relay.db")
+	var handles [2]*sqlite.Store
+	for i := range handles {
+		var err error
+		handles[i], err = sqlite.Open(t.Context(), path)
+		must(t, err)
+		defer func() { must(t, handles[i].Close()) }()
+	}
+	storetest.GenerationTellsOthersWrites(t, handles[0], handles[1], true)
 }

@@ -26,8 +26,11 @@ const (
 // lose the last writes, but it does not corrupt the file.
 type Store struct {
 	path   string
+	backup string // where the file was copied when it was opened, if it was migrated
 	closed atomic.Bool
 	writes atomic.Uint64
+
+	generation generation
 
 	// A single connection writes. Writers of this process queue for it until
 	// their context ends, instead of polling for the lock of the file. Readers
@@ -39,7 +42,11 @@ type Store struct {
 	beginNote, saveNote                   *sql.Stmt
 	note, notes, notesAt, lastChange      *sql.Stmt
 	quota, saveQuota, renewAwake          *sql.Stmt
-	purge                                 [6]*sql.Stmt
+	record, saveRecord, insertRecord      *sql.Stmt
+	countRevision                         *sql.Stmt
+	purge                                 [7]*sql.Stmt
+
+	changedSessions, missingTokens, changedNotes *sql.Stmt
 }
 
 // prepare compiles the statements of the calls that every turn makes.
@@ -87,12 +94,25 @@ func (s *Store) prepare(ctx context.Context) error {
 
 		{&s.renewAwake, s.write, `UPDATE awake SET rank = ?, expires_at = ? WHERE visitor = ? AND expires_at > ? RETURNING ticket`},
 
+		{&s.changedSessions, s.read, changedSessionsQuery},
+		{&s.missingTokens, s.read, missingTokensQuery},
+		{&s.changedNotes, s.read, changedNotesQuery},
+		{&s.record, s.read, `SELECT ` + recordColumns + ` FROM records WHERE kind = ? AND key = ? AND expires_at > ?`},
+		{&s.insertRecord, s.write, `INSERT INTO records (` + recordColumns + `) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+			ON CONFLICT (kind, key) DO UPDATE SET owner = ?3, due = ?4, body = ?5, updated_at = ?6, expires_at = ?7, version = ?8
+			WHERE expires_at <= ?6`},
+		{&s.saveRecord, s.write, `UPDATE records SET owner = ?3, due = ?4, body = ?5, updated_at = ?6, expires_at = ?7, version = ?8
+			WHERE kind = ?1 AND key = ?2 AND version = ?9 AND expires_at > ?6`},
+		{&s.countRevision, s.write, `INSERT INTO revisions (kind, revision) VALUES (?, ?)
+			ON CONFLICT (kind) DO UPDATE SET revision = max(revision + 1, excluded.revision)`},
+
 		{&s.purge[0], s.write, purgeQuery("tokens", "token")},
 		{&s.purge[1], s.write, purgeQuery("sessions", "visitor")},
 		{&s.purge[2], s.write, purgeQuery("notes", "id")},
 		{&s.purge[3], s.write, purgeQuery("leases", "fence")},
 		{&s.purge[4], s.write, purgeQuery("quotas", "key")},
 		{&s.purge[5], s.write, purgeQuery("awake", "ticket")},
+		{&s.purge[6], s.write, purgeQuery("records", "id")},
 	} {
 		var err error
 		if *p.stmt, err = p.db.PrepareContext(ctx, p.query); err != nil {
@@ -155,6 +175,21 @@ const writePing = `INSERT INTO ping (id, at) VALUES (1, ?) ON CONFLICT (id) DO U
 func (s *Store) Ping(ctx context.Context) error {
 	_, err := s.write.ExecContext(ctx, writePing, time.Now().UnixMilli())
 	return s.wrap(ctx, "ping", err)
+}
+
+// Backup returns the path of the copy that was made because opening the file
+// changed its schema, or "". The copy keeps what is deleted later.
+func (s *Store) Backup() string { return s.backup }
+
+// Scrub implements [store.Store]. Deleted text is overwritten when it is deleted;
+// what is left of it is in the write-ahead log, which a checkpoint empties.
+func (s *Store) Scrub(ctx context.Context) error {
+	var busy, pages, moved int
+	err := s.write.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
+	if err == nil && busy != 0 {
+		err = fmt.Errorf("%w: the write-ahead log is being read", store.ErrUnavailable)
+	}
+	return s.wrap(ctx, "scrub", err)
 }
 
 // atomically runs f in a transaction that takes the write lock at its start, so

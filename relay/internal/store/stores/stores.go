@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
@@ -100,4 +101,18 @@ func Check(ctx context.Context, url string, opts ...Option) (note string, err er
 		note = "in memory: visitors and their conversations are forgotten when the relay ends"
 	}
 	return note, errors.Join(s.Ping(ctx), s.Close())
+}
+
+// CountDue returns how many records of a kind are due at until in the store that url names.
+// It creates and migrates no file.
+func CountDue(ctx context.Context, url, kind string, until time.Time, opts ...Option) (int, error) {
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		return sqlite.CountDue(ctx, path, kind, until)
+	}
+	s, err := Open(ctx, url, opts...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.CountRecords(ctx, kind, until)
+	return n, errors.Join(err, s.Close())
 }

@@ -51,6 +51,10 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			return err
 		},
 		"GiveBack": func(ctx context.Context) error { return s.GiveBack(ctx, "q", 1, time.Hour) },
+		"Count": func(ctx context.Context) error {
+			_, _, err := s.Count(ctx, "c", 1, 1, soon())
+			return err
+		},
 		"Admit": func(ctx context.Context) error {
 			_, _, err := s.Admit(ctx, "v1", 1, 1, time.Hour)
 			return err
@@ -59,11 +63,30 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			_, err := s.AdmitAll(ctx, []store.Awake{{Visitor: "v1", Rank: 1}}, time.Hour)
 			return err
 		},
-		"Leave":      func(ctx context.Context) error { return s.Leave(ctx, "v1", 1) },
-		"Idlest":     func(ctx context.Context) error { _, err := s.Idlest(ctx, 1, 1); return err },
-		"CountAwake": func(ctx context.Context) error { _, err := s.CountAwake(ctx); return err },
-		"Release":    func(ctx context.Context) error { return s.Release(ctx, "l", "me") },
-		"Ping":       s.Ping,
+		"Leave":       func(ctx context.Context) error { return s.Leave(ctx, "v1", 1) },
+		"Idlest":      func(ctx context.Context) error { _, err := s.Idlest(ctx, 1, 1); return err },
+		"CountAwake":  func(ctx context.Context) error { _, err := s.CountAwake(ctx); return err },
+		"ForgetEpoch": func(ctx context.Context) error { return s.ForgetEpoch(ctx, "v1", 1) },
+		"Record":      func(ctx context.Context) error { _, err := s.Record(ctx, "k", "a"); return err },
+		"SaveRecord": func(ctx context.Context) error {
+			_, err := s.SaveRecord(ctx, store.Record{Kind: "k", Key: "a"})
+			return err
+		},
+		"DeleteRecord": func(ctx context.Context) error { return s.DeleteRecord(ctx, "k", "a", 1) },
+		"Records":      func(ctx context.Context) error { _, err := s.Records(ctx, "k", "", 1); return err },
+		"RecordsOf":    func(ctx context.Context) error { _, err := s.RecordsOf(ctx, "k", "o", "", 1); return err },
+		"RecordsDue":   func(ctx context.Context) error { _, err := s.RecordsDue(ctx, "k", soon(), 1); return err },
+		"RecordsLatest": func(ctx context.Context) error {
+			_, err := s.RecordsLatest(ctx, "k", time.Time{}, "", 1)
+			return err
+		},
+		"CountRecords":    func(ctx context.Context) error { _, err := s.CountRecords(ctx, "k", soon()); return err },
+		"RecordsRevision": func(ctx context.Context) error { _, err := s.RecordsRevision(ctx, "k"); return err },
+		"Scrub":           s.Scrub,
+		"Release":         func(ctx context.Context) error { return s.Release(ctx, "l", "me") },
+		"Ping":            s.Ping,
+		"Generation":      func(ctx context.Context) error { _, err := s.Generation(ctx); return err },
+		"Changed":         func(ctx context.Context) error { _, err := s.Changed(ctx, []store.Mark{{Visitor: "v1"}}); return err },
 	}
 }
 

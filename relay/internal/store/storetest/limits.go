@@ -66,7 +66,7 @@ func quotaIsLookedAtForNothing(t *testing.T, s store.Store) {
 }
 
 func quotaIsGivenBack(t *testing.T, s store.Store) {
-	must(t, s.GiveBack(t.Context(), "a", 1, long)) // of what nobody took
+	must(t, s.GiveBack(t.Context(), "a", 1, long)) // of what was not taken
 	for range 2 {
 		take(t, s, "a", 1, 2, long)
 	}

@@ -1,0 +1,139 @@
+// @ts-check
+// Requests that are retried until the relay has them: turns, and stopping them.
+// It is loaded with the first turn.
+import { Problem } from "./client.js";
+import { fit } from "./context.js";
+
+/** @typedef {import("./outbox.js").Outbox} Outbox */
+
+/** Attempts at an unreachable relay before the visitor is asked. */
+const maxAttempts = 5;
+/** How long refusals with a wait are waited out by themselves, in ms. */
+const maxPatience = 10 * 60_000;
+/** A wait longer than this, in s, is the visitor's to decide on. */
+const longWait = 15 * 60;
+/** A solution may expire on its way; this often one is computed for a turn. */
+const maxSolutions = 3;
+/** A stop that overtakes its turn on the way to the relay is said again this often. */
+const maxOvertakes = 20;
+
+/**
+ * Sends one turn until it is accepted, stopped or given up.
+ * @param {Outbox} box
+ * @param {string} turn
+ */
+export async function deliver(box, turn) {
+  const began = Date.now();
+  let solution = await ahead(box);
+  for (let attempt = 1, solved = 0; ; attempt++) {
+    box.set(turn, { state: "sending", until: 0 });
+    try {
+      const { headers, ...letter } = await write(box, turn);
+      await box.client.call("POST", "v1/messages", { ...letter, headers: { ...headers, ...(solution && { "relay-challenge": solution }) } });
+      box.set(turn, { state: "sent", code: "", detail: "" });
+      box.drop(turn);
+      return;
+    } catch (err) {
+      const problem = err instanceof Problem ? err : new Problem("unreachable", 0, String(err), null);
+      if (problem.code === "turn_stopped" || box.get(turn)?.stopping) return box.stopped(turn);
+      if (problem.code === "challenge_required" && problem.challenge && solved++ < maxSolutions) {
+        solution = await solve(box, problem.challenge);
+        if (solution) continue;
+      }
+      // A relay that takes less context than we know, or none, still gets the message.
+      if (problem.code === "bad_request" && problem.detail.includes("context") && box.contexts.delete(turn)) {
+        console.warn(`relay-chat: sent without its context: ${problem.detail}`);
+        continue;
+      }
+      const wait = box.closed ? null : delay(problem, attempt, Date.now() - began);
+      const why = { code: problem.code, detail: problem.detail, status: problem.status };
+      const until = problem.retryAfter ? Date.now() + problem.retryAfter * 1000 : 0;
+      if (wait === null) return box.set(turn, { ...why, state: "failed", stopping: false, until });
+      box.set(turn, { ...why, state: "waiting", until: Date.now() + wait });
+      await box.sleep(wait);
+      if (box.closed || box.get(turn)?.state !== "waiting") return;
+    }
+  }
+}
+
+/** What was solved before there was a turn. @param {Outbox} box @returns {Promise<string>} "" if nothing was asked */
+async function ahead(box) {
+  if (!box.client.introduction?.challenge) return "";
+  try {
+    return await (await box.parts.solver()).take(box);
+  } catch {
+    return "";
+  }
+}
+
+/** @param {Outbox} box @param {any} challenge @returns {Promise<string>} "" if it can't be solved here */
+async function solve(box, challenge) {
+  try {
+    return await (await box.parts.solver()).solve(challenge, () => box.closed);
+  } catch {
+    return "";
+  }
+}
+
+/** What is sent of a turn, and how. @param {Outbox} box @param {string} turn */
+async function write(box, turn) {
+  const { text = "", attachments = [] } = box.get(turn) ?? {};
+  const headers = { "idempotency-key": turn };
+  const body = { text, context: fit(box.contexts.get(turn), box.client.limits.max_context) };
+  if (!attachments.length) return { headers, body };
+  await box.kept;
+  const part = await box.parts.files();
+  const files = await part.recall(turn);
+  if (!files) throw new Problem("files_lost", 400, "", null);
+  const { post } = part;
+  /** @param {number} sent */
+  const progress = (sent) => box.set(turn, { sent });
+  return {
+    headers,
+    body: { ...body, attachments: await part.encode(files) },
+    fetch: post && ((/** @type {URL} */ url, /** @type {any} */ init) => post(url, init, progress)),
+  };
+}
+
+/**
+ * Asks the relay to stop a turn, until the relay has the wish or the turn is over.
+ * @param {import("./conversation.js").Conversation} conversation
+ * @param {string} turn
+ */
+export async function stop(conversation, turn) {
+  const { client, outbox } = conversation;
+  const began = Date.now();
+  for (let attempt = 1; !conversation.closed; attempt++) {
+    try {
+      await client.call("POST", `v1/turns/${encodeURIComponent(turn)}/stop`);
+      return;
+    } catch (err) {
+      if (!(err instanceof Problem)) throw err;
+      const { code } = err;
+      const ahead = code === "turn_unknown" && attempt < maxOvertakes && outbox.get(turn)?.state === "sending";
+      if (/^turn_/.test(code) && !ahead) return conversation.stopping(turn, false);
+      const wait = ahead ? 200 * attempt : delay(err, Math.min(attempt, 4), Date.now() - began);
+      if (wait === null) {
+        conversation.stopping(turn, false);
+        throw err;
+      }
+      await new Promise((done) => setTimeout(done, wait));
+      if (conversation.view.items.some((i) => i.turn === turn && i.ended)) return;
+    }
+  }
+}
+
+/**
+ * Returns how long to wait before sending again, null when it is of no use.
+ * @param {Problem} problem
+ * @param {number} attempt
+ * @param {number} spent ms since the first attempt
+ */
+export function delay(problem, attempt, spent) {
+  const backoff = Math.min(20_000, 1000 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
+  if (problem.status === 0) return attempt < maxAttempts ? backoff : null;
+  const passes = [408, 429, 500, 502, 503, 504].includes(problem.status);
+  if (!passes || problem.code === "upstream_refused" || spent > maxPatience || (problem.retryAfter ?? 0) > longWait) return null;
+  if (problem.retryAfter !== null) return problem.retryAfter * 1000 + Math.random() * 400;
+  return problem.status === 503 || problem.status === 429 || attempt < maxAttempts ? backoff : null;
+}

@@ -1,0 +1,172 @@
+// @ts-check
+// What few visitors do with a conversation, and is loaded when they do.
+import { Problem } from "./client.js";
+import { unfinished } from "./turns.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+/** @typedef {import("./reduce.js").View} View */
+
+/**
+ * One of a visitor's conversations.
+ * @typedef {object} Past
+ * @property {number} epoch
+ * @property {string} title the beginning of its first message
+ * @property {string} started_at RFC 3339
+ * @property {string} last_active_at RFC 3339
+ * @property {boolean} current whether the next turn goes into it
+ */
+
+/**
+ * Rates an answer; the last word counts.
+ * @param {Conversation} conversation
+ * @param {string} turn
+ * @param {"up"|"down"|null} rating null takes it back
+ * @param {string} [comment]
+ */
+export async function feedback(conversation, turn, rating, comment) {
+  const before = conversation.view.ratings[turn] ?? null;
+  conversation.apply({ type: "feedback", data: { turn, rating } });
+  try {
+    await conversation.client.call("POST", "v1/feedback", { body: { turn, rating, comment: comment || undefined } });
+  } catch (err) {
+    conversation.apply({ type: "feedback", data: { turn, rating: before } });
+    throw err;
+  }
+}
+
+/**
+ * Answers a question or a permission prompt.
+ * @param {Conversation} conversation
+ * @param {string} id
+ * @param {{answer: string}|{decision: "approve"|"deny"}} answer
+ */
+export async function respond(conversation, id, answer) {
+  const mine = "answer" in answer ? answer.answer : answer.decision;
+  conversation.apply({ type: "chosen", data: { id, mine } });
+  try {
+    await conversation.client.call("POST", "v1/responses", { body: { id, ...answer } });
+  } catch (err) {
+    if (err instanceof Error && "code" in err && /^prompt_(settled|unknown)$/.test(String(err.code))) {
+      conversation.apply({ type: "settled", data: { id, outcome: "settled" } });
+    }
+    conversation.apply({ type: "chosen", data: { id, mine: undefined } });
+    throw err;
+  }
+}
+
+/** @param {Conversation} conversation @returns {Promise<Past[]>} newest first */
+export async function conversations({ client }) {
+  return (await (await client.call("GET", "v1/conversations")).json()).conversations;
+}
+
+/** All that is known of the visitor, as a JSON document. @param {Conversation} conversation @returns {Promise<Blob>} */
+export async function download({ client }) {
+  return (await client.call("GET", "v1/export", { stream: true })).blob();
+}
+
+/**
+ * Has one conversation deleted, here and at the agent's; the present one ends.
+ * @param {Conversation} conversation
+ * @param {number} epoch
+ */
+export async function erase(conversation, epoch) {
+  await conversation.client.call("DELETE", `v1/conversations/${epoch}`);
+  if (epoch === conversation.view.epoch) conversation.ended();
+}
+
+/**
+ * Agrees to the present text of the consent, and sends what waited for it.
+ * @param {Conversation} conversation
+ * @returns {Promise<import("./client.js").Introduction>}
+ */
+export async function agree({ client, storage, stream, outbox, view }) {
+  // Where another tab was agreed to meanwhile, this one becomes the same visitor.
+  const theirs = storage.elsewhere("token");
+  const before = storage.get("token");
+  if (theirs) storage.set("token", theirs);
+  await client.meet();
+  const answer = await client.agree(client.introduction?.consent?.version ?? "");
+  if (before !== storage.get("token")) stream.restart();
+  stream.settle();
+  for (const { turn, code } of view.pending) if (code === "consent_required") outbox.retry(turn);
+  return answer;
+}
+
+/** Ends the conversation; the next turn begins another. @param {Conversation} conversation */
+export async function newConversation(conversation) {
+  await conversation.client.call("DELETE", "v1/session");
+  conversation.ended();
+}
+
+/**
+ * Has the website say who the visitor is.
+ * @param {Conversation} conversation
+ * @param {string|(() => string|Promise<string>)} identity
+ */
+export async function identify({ client, stream }, identity) {
+  client.identify(identity);
+  await client.meet();
+  stream.restart();
+}
+
+/**
+ * Forgets the visitor, here and at the relay.
+ * @param {Conversation} conversation
+ * @param {{erase?: boolean}} [how] erase: and has all conversations deleted
+ */
+export async function logout(conversation, { erase = false } = {}) {
+  const { client, outbox, stream } = conversation;
+  outbox.clear();
+  try {
+    await client.call("DELETE", `v1/visitor${erase ? "?erase=true" : ""}`);
+  } finally {
+    client.forget(true);
+    client.identify(null);
+    conversation.apply({ type: "forget", data: { keepPending: false } });
+    stream.restart();
+  }
+}
+
+/**
+ * Waits for the end of a turn.
+ * @param {{subscribe: (listener: (view: View) => void) => () => void}} messages
+ * @param {string} turn
+ * @returns {Promise<{reason: string, text: string}>}
+ */
+export async function finished(messages, turn) {
+  let leave = () => {};
+  try {
+    return await new Promise((done, fail) => {
+      /** @type {number|undefined} */
+      let epoch; // in which it was seen
+      leave = messages.subscribe((view) => {
+        const item = view.items.find((i) => i.turn === turn);
+        const waits = view.pending.find((p) => p.turn === turn);
+        if (item?.ended) done({ reason: item.ended, text: answerOf(view, turn) });
+        else if (waits?.state === "stopped") done({ reason: "stopped", text: "" });
+        else if (waits?.state === "failed") fail(new Problem(waits.code, waits.status ?? 0, waits.detail, waits.until ? Math.ceil((waits.until - Date.now()) / 1000) : null));
+        else if (epoch !== undefined && !item && !waits && (view.epoch > epoch || view.status === "ended")) fail(new Problem("aborted", 0, "The conversation is over.", null));
+        if (item || waits) epoch = view.epoch;
+      });
+    });
+  } finally {
+    leave();
+  }
+}
+
+/**
+ * What the agent said in a turn, as Markdown.
+ * @param {View} view
+ * @param {string} turn
+ */
+export function answerOf({ items }, turn) {
+  const from = items.findIndex((i) => i.turn === turn) + 1;
+  const rest = from ? items.slice(from) : [];
+  const to = rest.findIndex((i) => i.kind === "user");
+  return (to < 0 ? rest : rest.slice(0, to)).filter((i) => i.kind === "agent").map((i) => i.text).join("\n\n");
+}
+
+/** Stops all that is not over yet. @param {Conversation} conversation */
+export async function stopAll(conversation) {
+  await Promise.all(unfinished(conversation.view).map((turn) => conversation.stop(turn)));
+}

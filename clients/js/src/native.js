@@ -1,0 +1,35 @@
+// @ts-check
+// What libraries of the page replace or extend, as it was before or without them.
+import { inPage } from "./doc.js";
+
+/** The engine's own Promise, which no page can replace. @type {PromiseConstructor} */
+export const Native = /** @type {any} */ ((async () => {})().constructor);
+
+/** Web Locks; none where there is no page, or a frame that may store nothing, for they would be refused. */
+export function locks() {
+  try {
+    return inPage && localStorage ? navigator.locks : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Makes a unique key: 122 random bits or more. Only secure pages and programs have `randomUUID`. */
+export function newKey() {
+  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
+
+const { stringify } = JSON;
+export const { parse } = JSON;
+
+/**
+ * Writes JSON without asking prototypes for `toJSON`, which some libraries give
+ * to arrays to write them as strings.
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function write(value) {
+  if (Array.isArray(value)) return `[${value.map((v) => write(v))}]`;
+  if (!value || typeof value !== "object") return stringify(value) ?? "null";
+  return `{${Object.entries(value).filter((e) => e[1] !== undefined).map(([k, v]) => `${stringify(k)}:${write(v)}`)}}`;
+}

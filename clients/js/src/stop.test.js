@@ -1,0 +1,176 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { createRelayClient, Problem } from "./index.js";
+import { emptyView, reduce } from "./reduce.js";
+import { unfinished } from "./turns.js";
+
+/** @param {any[][]} events type, data, id */
+const view = (...events) => events.reduce((v, [type, data, id = null]) => reduce(v, { type, data, id }), emptyView);
+const said = (/** @type {string} */ turn, /** @type {string} */ id) => ["user", { text: turn, turn, attachments: [] }, id];
+const open = ["session", { status: "running", epoch: 1 }];
+
+test("a turn that was stopped ends once, and what is logged later takes nothing back", () => {
+  const stopped = view(open, said("a", "1-1"), ["text", { text: "Let", delta: true }], ["turn_end", { reason: "stopped", turn: "a" }]);
+  assert.equal(stopped.busy, false);
+  assert.deepEqual(stopped.items.map((i) => [i.kind, i.text]), [["user", "a"], ["agent", "Let"], ["end", "stopped"]]);
+  const next = [said("b", "1-5"), ["turn_end", { reason: "interrupted", turn: "a" }, "1-6"]].reduce((v, [type, data, id]) => reduce(v, { type, data, id }), stopped);
+  assert.equal(next.busy, true, "the next turn goes on");
+  assert.equal(next.items[0].ended, "stopped");
+  assert.deepEqual(unfinished(next), ["b"]);
+});
+
+test("a turn that is to stop says so until it ends, also after a cut", () => {
+  const asked = view(open, said("a", "1-1"), ["stopping", { turn: "a", on: true }], ["connected", null], open);
+  assert.equal(asked.items[0].stopping, true);
+  assert.equal(reduce(asked, { type: "turn_end", data: { reason: "stopped", turn: "a" } }).items[0].stopping, false);
+  assert.equal(reduce(asked, { type: "stopping", data: { turn: "a", on: false } }).items[0].stopping, false);
+});
+
+test("an answer that ended may be rated, and the last word counts", () => {
+  const done = view(open, said("a", "1-1"), ["text", { text: "Yes.", delta: false }, "1-2"], ["turn_end", { reason: "done", turn: "a" }, "1-3"]);
+  assert.equal(done.items[1].answers, "a");
+  const rated = [["feedback", { turn: "a", rating: "up" }], ["connected", null], ["feedback", { turn: "a", rating: "down" }]].reduce((v, [type, data]) => reduce(v, { type: String(type), data }), done);
+  assert.deepEqual([rated.ratings, rated.items[1].rating], [{ a: "down" }, "down"]);
+  const taken = reduce(rated, { type: "feedback", data: { turn: "a", rating: null } });
+  assert.deepEqual([taken.ratings, taken.items[1].rating], [{}, undefined]);
+});
+
+test("what the operator tells everybody is no part of the conversation", () => {
+  const told = view(open, ["notice", { text: "Back at noon." }], said("a", "1-1"), ["reset", { reason: "new_session" }]);
+  assert.equal(told.banner, "Back at noon.");
+  assert.equal(reduce(told, { type: "connected", data: null }).banner, null, "the next stream sends it again");
+  assert.equal(reduce(told, { type: "notice", data: { text: null } }).banner, null);
+});
+
+/** @type {(() => void)[]} */
+const ends = [];
+after(() => ends.forEach((end) => end()));
+/** An answer that does not come before the tests are over. */
+const never = () => new Promise((_, fail) => ends.push(() => fail(new Error("over"))));
+
+/**
+ * A relay of one visitor, which answers as a script says.
+ * @param {(route: string, init: any) => any} script a status, or a problem, or a body; a promise of it
+ */
+function relay(script) {
+  /** @type {string[]} */
+  const asked = [];
+  /** @type {any} */
+  const fetch = async (/** @type {URL} */ url, /** @type {any} */ init) => {
+    const route = `${init.method} ${url.pathname.slice(1)}`;
+    if (route === "POST v1/visitor") return Response.json({ token: "t", session: { status: "none", epoch: 0, agent_busy: false, last_event_id: null }, limits: {} });
+    if (route === "GET v1/events") return new Response(new ReadableStream({ start: (c) => {
+      c.enqueue(new TextEncoder().encode('event: session\ndata: {"status":"none","epoch":0}\n\n'));
+      if (init.signal.aborted) return c.error(init.signal.reason);
+      init.signal.addEventListener("abort", () => c.error(init.signal.reason));
+    } }), { headers: { "content-type": "text/event-stream" } });
+    asked.push(route);
+    const answer = await script(route, init);
+    if (answer instanceof Error) throw answer;
+    return Response.json(answer, { status: answer.status ?? 202 });
+  };
+  return { asked, fetch };
+}
+
+test("a turn that waits at the relay is stopped there, and says that it was not sent", async () => {
+  /** @type {(answer: any) => void} */
+  let release = () => {};
+  const held = new Promise((done) => {
+    release = done;
+  });
+  const { fetch, asked } = relay((route) => (route === "POST v1/messages" ? held : (release({ status: 409, code: "turn_stopped" }), {})));
+  const client = createRelayClient({ relay: "http://relay.test", fetch });
+  const turn = client.send("hi");
+  while (!asked.includes("POST v1/messages")) await new Promise((done) => setTimeout(done, 1));
+  await turn.stop();
+  assert.deepEqual(await turn.finished(), { reason: "stopped", text: "" });
+  assert.deepEqual(asked, ["POST v1/messages", `POST v1/turns/${turn.key}/stop`]);
+  assert.equal(client.messages.get().pending[0].state, "stopped");
+  client.close();
+});
+
+test("a turn behind another is stopped without a word to the relay", async () => {
+  const { fetch, asked } = relay(() => never());
+  const client = createRelayClient({ relay: "http://relay.test", fetch });
+  client.send("one");
+  const two = client.send("two");
+  await two.stop();
+  assert.deepEqual(await two.finished(), { reason: "stopped", text: "" });
+  assert.deepEqual(asked.filter((a) => a.includes("stop")), []);
+  client.close();
+});
+
+test("a stop whose request fails is retried, and one that is refused is not", async () => {
+  let attempts = 0;
+  const { fetch } = relay((route) => (route === "POST v1/messages" ? never() : attempts++ ? {} : { status: 503, code: "draining", retry_after: 0 }));
+  const client = createRelayClient({ relay: "http://relay.test", fetch });
+  const turn = client.send("hi");
+  await new Promise((done) => setTimeout(done, 20));
+  await turn.stop();
+  assert.equal(attempts, 2);
+  client.close();
+
+  const other = relay((route) => (route === "POST v1/messages" ? never() : { status: 403, code: "blocked" }));
+  const blocked = createRelayClient({ relay: "http://relay.test", fetch: other.fetch });
+  const mine = blocked.send("hi");
+  await new Promise((done) => setTimeout(done, 20));
+  await assert.rejects(mine.stop(), (err) => err instanceof Problem && err.code === "blocked");
+  assert.equal(blocked.messages.get().pending[0].stopping, false);
+  blocked.close();
+});
+
+test("a message is sent again with the challenge solved, and with the context that it began with", async () => {
+  /** @type {any[]} */
+  const sent = [];
+  const { fetch } = relay((route, { headers, body }) => {
+    sent.push({ solution: headers["relay-challenge"], key: headers["idempotency-key"], context: JSON.parse(body).context });
+    // SHA-256 of "s&3"
+    return sent.length > 1 ? {} : { status: 428, code: "challenge_required", challenge: { algorithm: "SHA-256", salt: "s&", challenge: "5ed2d946b61935917e597937dede4805396dccf380bed281a58633ee476f6d5b", signature: "x", maxnumber: 10 } };
+  });
+  const client = createRelayClient({ relay: "http://relay.test", fetch });
+  let page = "one";
+  client.setContext(() => ({ page }));
+  const turn = client.send("hi");
+  page = "two";
+  while (sent.length < 2) await new Promise((done) => setTimeout(done, 1));
+  assert.deepEqual(sent.map((s) => s.context), [{ page: "one" }, { page: "one" }]);
+  assert.deepEqual(sent.map((s) => s.key), [turn.key, turn.key]);
+  assert.equal(JSON.parse(atob(sent[1].solution)).number, 3);
+  client.close();
+});
+
+test("a message whose context the relay does not take is sent without", async () => {
+  /** @type {any[]} */
+  const sent = [];
+  const { fetch } = relay((_, { headers, body }) => {
+    sent.push([headers["idempotency-key"], JSON.parse(body).context]);
+    return sent.length > 1 ? {} : { status: 400, code: "bad_request", detail: "No context is taken here." };
+  });
+  const client = createRelayClient({ relay: "http://relay.test", fetch });
+  const warn = console.warn;
+  console.warn = () => {};
+  client.setContext({ page: "one" });
+  const { key } = client.send("hi");
+  while (sent.length < 2) await new Promise((done) => setTimeout(done, 1));
+  console.warn = warn;
+  assert.deepEqual(sent, [[key, { page: "one" }], [key, undefined]]);
+  client.close();
+});
+
+test("a refusal, a lost answer and a subscriber's mistake are three things", async () => {
+  const { fetch } = relay(() => ({ status: 429, code: "turn_budget", retry_after: 7200 }));
+  const client = createRelayClient({ relay: "http://relay.test", fetch });
+  const log = console.error;
+  console.error = () => {};
+  client.messages.subscribe(() => {
+    throw new Error("theirs");
+  });
+  const turn = client.send("hi");
+  await assert.rejects(turn.finished(), (err) => err instanceof Problem && err.code === "turn_budget" && err.status === 429 && err.retryAfter === 7200);
+  console.error = log;
+  client.close();
+  const lost = createRelayClient({ relay: "http://relay.test", fetch: async () => { throw new TypeError("no route"); } });
+  await assert.rejects(lost.conversations(), (err) => err instanceof Problem && err.code === "unreachable" && err.status === 0);
+  lost.close();
+});

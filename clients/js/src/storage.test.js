@@ -1,0 +1,45 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Storage } from "./storage.js";
+
+/** Somewhere to keep things. */
+function area() {
+  const map = new Map();
+  return { map, getItem: (/** @type {string} */ k) => map.get(k) ?? null, setItem: (/** @type {string} */ k, /** @type {string} */ v) => void map.set(k, v), removeItem: (/** @type {string} */ k) => void map.delete(k) };
+}
+
+test("nothing is kept before the visitor agreed, and all that was said after", () => {
+  const kept = area();
+  const storage = new Storage("r", kept);
+  storage.set("draft", "typed before the relay was asked");
+  storage.hold();
+  assert.equal(kept.map.size, 0, "what was kept is taken away");
+  storage.set("token", "t");
+  assert.equal(kept.map.size, 0);
+  assert.deepEqual([storage.get("token"), storage.get("draft")], ["t", "typed before the relay was asked"]);
+  storage.set("draft", null);
+  storage.release();
+  assert.deepEqual([...kept.map], [["relay-chat:r:token", "t"]]);
+});
+
+test("a tab that holds sees what another has kept", () => {
+  const kept = area();
+  const one = new Storage("r", kept);
+  const two = new Storage("r", kept);
+  for (const s of [one, two]) s.hold();
+  one.set("token", "one");
+  two.set("token", "two");
+  one.release();
+  assert.deepEqual([two.get("token"), two.elsewhere("token")], ["two", "one"]);
+});
+
+test("what can't be kept is kept in memory", () => {
+  const full = { ...area(), setItem: () => { throw new Error("full"); } };
+  for (const storage of [new Storage("r", full), new Storage("r", null), new Storage("r")]) {
+    storage.set("token", "t");
+    assert.equal(storage.get("token"), "t");
+    storage.set("token", null);
+    assert.equal(storage.get("token"), null);
+  }
+});

@@ -1,0 +1,112 @@
+package operate
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
+)
+
+// said is an event of a transcript.
+type said struct {
+	Event string
+	Data  struct {
+		Text        *string
+		Delta       bool
+		Attachments []struct{ Name string }
+
+		Name, State, Summary  string
+		Question, Tool        string
+		Options               []string
+		Input                 json.RawMessage
+		Outcome, Reason, Code string
+		Rating                string
+	}
+}
+
+// transcript shows a page of what was said.
+func transcript(ctx context.Context, c *client, args []string, o *options) (json.RawMessage, string, error) {
+	q := url.Values{"since": {strconv.FormatInt(o.since, 10)}, "limit": {strconv.Itoa(o.limit)}}
+	answer, err := c.call(ctx, "GET", of(args[0])+"/transcript?"+q.Encode(), nil)
+	if err != nil {
+		return answer, "", err
+	}
+	var page struct {
+		Events []said
+		Next   *int64 `json:"next_since"`
+	}
+	if err := json.Unmarshal(answer, &page); err != nil {
+		return answer, "", fmt.Errorf("read the answer: %w", err)
+	}
+	var b strings.Builder
+	pieces := "" // of the block that comes
+	flush := func() {
+		if pieces != "" {
+			line(&b, "agent", pieces)
+		}
+		pieces = ""
+	}
+	for _, e := range page.Events {
+		if e.Event == "text" && e.Data.Text != nil {
+			if e.Data.Delta {
+				pieces += *e.Data.Text
+				continue
+			}
+			pieces = *e.Data.Text // the whole block, which the pieces were of
+		}
+		flush()
+		who, what := e.words()
+		if what != "" {
+			line(&b, who, what)
+		}
+	}
+	flush()
+	if page.Next != nil {
+		fmt.Fprintf(&b, "There is more: --since %d\n", *page.Next)
+	}
+	return answer, strings.TrimRight(b.String(), "\n"), nil
+}
+
+// words is an event in words, "" for one that has none.
+func (e *said) words() (who, what string) {
+	d := &e.Data
+	switch e.Event {
+	case "user":
+		if d.Text != nil {
+			what = *d.Text
+		}
+		for _, a := range d.Attachments {
+			what += "\n[" + a.Name + "]"
+		}
+		return "visitor", strings.TrimPrefix(what, "\n")
+	case "tool":
+		return "tool", strings.TrimSpace(d.Name + " " + d.State + " " + d.Summary)
+	case "question":
+		return "question", strings.Join(append([]string{d.Question}, d.Options...), "\n- ")
+	case "approval":
+		return "permission", strings.TrimSpace(cmp.Or(d.Tool, "asked of the operator") + " " + string(d.Input))
+	case "settled":
+		return "answer", d.Outcome
+	case "turn_end":
+		return "turn", strings.TrimSpace(d.Reason + " " + d.Code)
+	case "feedback":
+		return "rated", d.Rating
+	}
+	return "", ""
+}
+
+// line writes a message, with further lines below it. Its author has chosen
+// the characters, so none that a terminal would obey is written.
+func line(b *strings.Builder, who, what string) {
+	for i, part := range strings.Split(strings.TrimRight(what, "\n"), "\n") {
+		if i > 0 {
+			who = ""
+		}
+		fmt.Fprintln(b, strings.TrimRight(fmt.Sprintf("%-12s%s", who, probe.Printable(part)), " "))
+	}
+}

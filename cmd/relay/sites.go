@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/anyframe-relay/relay/cmd/relay/internal/sitefile"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// maxSiteFile bounds the file of sites: a thousand sites take a few hundred KiB.
+const maxSiteFile = 16 << 20
+
+// wrongFile is all that is wrong with the file of sites, as it is shown to people.
+type wrongFile struct{ lines []string }
+
+func (e *wrongFile) Error() string { return strings.Join(e.lines, "\n") }
+
+// places is err without the excerpts of the file: a line for each problem.
+func places(err error) error {
+	if wrong, ok := errors.AsType[*wrongFile](err); ok {
+		return &wrongFile{slices.DeleteFunc(slices.Clone(wrong.lines), func(line string) bool { return strings.HasPrefix(line, " ") })}
+	}
+	return err
+}
+
+// readSites adds the sites of the file that RELAY_CONFIG names to the settings, if there
+// is one. All that is wrong with the file comes back at once, as a [*wrongFile].
+func (e environment) readSites(s *settings) error {
+	s.relay.Sites = nil
+	if s.config == "" {
+		return nil
+	}
+	file, err := os.Open(s.config)
+	var source []byte
+	if err == nil {
+		source, err = io.ReadAll(io.LimitReader(file, maxSiteFile+1))
+		_ = file.Close() // it was only read
+	}
+	switch {
+	case err != nil:
+		return &wrongFile{[]string{fmt.Sprintf("%s: cannot be read, and RELAY_CONFIG names it: %v", s.config, errors.Unwrap(err))}}
+	case len(source) > maxSiteFile:
+		return &wrongFile{[]string{fmt.Sprintf("%s: is larger than %d MiB", s.config, maxSiteFile>>20)}}
+	}
+	sites, wrong := sitefile.Parse(source, siteKeys())
+	for _, site := range sites {
+		s.relay.Sites = append(s.relay.Sites, relay.Site{Name: site.Name})
+	}
+	common := problems(s.relay.Validate()) // said of the environment already
+	for i, site := range sites {
+		own, more := e.site(s, site, common)
+		wrong = append(wrong, more...)
+		s.relay.Sites[i].Config = own
+	}
+	if len(wrong) > 0 {
+		return &wrongFile{sitefile.Describe(s.config, source, wrong)}
+	}
+	return nil
+}
+
+// site is what a site's settings are: the default site's, except for what the file says.
+// What is wrong is returned unless it is in common.
+func (e environment) site(s *settings, site sitefile.Site, common []string) (relay.Config, []sitefile.Problem) {
+	own := settings{relay: s.relay.ForSite()}
+	var wrong []sitefile.Problem
+	refused := map[string]bool{} // settings of which something is wrong
+	for _, set := range table() {
+		v, ok := site.Values[set.key()]
+		if !ok || !set.scope.site {
+			continue
+		}
+		if err := e.readValue(&own, set, v); err != nil {
+			wrong = append(wrong, sitefile.Problem{Place: v.Place, Text: inFile(set.name + " " + err.Error())})
+			refused[set.name] = true
+		}
+	}
+	for _, line := range problems(own.relay.ValidateSite(&s.relay)) {
+		name := variable.FindString(line)
+		if !refused[name] && !slices.Contains(common, line) {
+			wrong = append(wrong, sitefile.Problem{Place: placeOf(site, name, line), Text: inFile(line)})
+		}
+	}
+	return own.relay, wrong
+}
+
+// placeOf is where the file has what line says is wrong with a setting.
+func placeOf(site sitefile.Site, name, line string) sitefile.Place {
+	for _, set := range table() {
+		v, ok := site.Values[set.key()]
+		if !ok || set.name != name || !set.scope.site {
+			continue
+		}
+		for _, item := range v.Items {
+			if strings.Contains(line, strconv.Quote(item.Scalar)) {
+				return item.Place
+			}
+		}
+		return v.Place
+	}
+	return site.Place
+}
+
+// readValue reads one value of a site as it would be read from the environment.
+func (e environment) readValue(own *settings, set setting, v sitefile.Value) error {
+	value := v.Scalar
+	switch {
+	case set.scope.secret:
+		name := v.Scalar
+		if !variableName.MatchString(name) {
+			return errors.New("must be the name of an environment variable")
+		}
+		if value, _, _ = e.get(name); value == "" {
+			return fmt.Errorf("names %s, which is not set in the environment", name)
+		}
+	case v.IsList:
+		all := make([]string, len(v.Items))
+		for i, item := range v.Items {
+			if all[i] = item.Scalar; strings.Contains(item.Scalar, set.scope.parts) {
+				return fmt.Errorf("takes no value with %q in it", set.scope.parts)
+			}
+		}
+		value = strings.Join(all, set.scope.parts)
+	}
+	if err := checkValue(set.name, value); err != nil {
+		return err
+	}
+	return set.read(own, value)
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// inFile writes settings in a sentence as they are called in the file.
+func inFile(line string) string {
+	return anyVariable.ReplaceAllStringFunc(line, func(name string) string {
+		for _, s := range table() {
+			if s.name == name && s.scope.site {
+				return s.key()
+			}
+		}
+		return name
+	})
+}
+
+var anyVariable = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)+\b`)
+
+// config is relay config: it checks the file of sites, or prints its schema.
+func config(args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	switch {
+	case len(args) == 1 && args[0] == "schema":
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(schema()) // strings: only writing can fail
+		return exitOK
+	case len(args) == 0, args[0] != "check", len(args) > 2:
+		fmt.Fprintln(stderr, "relay: config takes check [FILE], which reads the file of sites, or schema, which prints its JSON schema")
+		return exitUsage
+	}
+	s := defaults()
+	env, envErr := readEnvironment(lookup, envFile)
+	_ = env.read(s) // what is wrong with the rest is not asked here
+	if len(args) == 2 {
+		s.config = args[1]
+	}
+	if s.config == "" {
+		fmt.Fprintln(stderr, "relay: config check needs a file: name one, or set RELAY_CONFIG")
+		return exitUsage
+	}
+	if err := errors.Join(envErr, env.readSites(s)); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	fmt.Fprintf(stdout, "%s: %d sites, nothing wrong\n", s.config, len(s.relay.Sites))
+	return exitOK
+}

@@ -1,0 +1,64 @@
+package relay
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+// budgets shows how much of each site's daily budget of turns is used, of the sites that were
+// visited. It is read from the store whenever it is asked for, and NaN if that fails.
+type budgets struct {
+	server *Server
+	store  store.Store // as it is: reading it for the metrics is not itself observed
+
+	today, budget, used *prometheus.Desc
+}
+
+// budgetWait bounds what the metrics of all sites together wait for the store.
+const budgetWait = time.Second
+
+func newBudgets(s *Server, st store.Store) *budgets {
+	gauge := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, []string{"site"}, nil) }
+	return &budgets{
+		s, st,
+		gauge("relay_turns_today", "Turns that AnyFrame accepted on this day of UTC, over all processes with the same store, by site."),
+		gauge("relay_turns_budget", "How many turns a day AnyFrame may be sent, as RELAY_TURNS_PER_DAY says; 0 is no limit; by site."),
+		gauge("relay_budget_used_ratio", "How much of RELAY_TURNS_PER_DAY is used, from 0 to 1; 0 without a budget; by site."),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (b *budgets) Describe(to chan<- *prometheus.Desc) {
+	to <- b.today
+	to <- b.budget
+	to <- b.used
+}
+
+// Collect implements [prometheus.Collector].
+func (b *budgets) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), budgetWait)
+	defer cancel()
+	for _, site := range *b.server.sites.Load() {
+		w := site.current()
+		if w == nil {
+			continue
+		}
+		l := w.limits.Load()
+		n, err := l.TurnsToday(ctx, store.ForSite(b.store, site.name))
+		today, budget, used := float64(n), float64(l.TurnsPerDay()), 0.0
+		if err != nil {
+			today = math.NaN()
+		}
+		if budget > 0 {
+			used = today / budget
+		}
+		for desc, value := range map[*prometheus.Desc]float64{b.today: today, b.budget: budget, b.used: used} {
+			to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, site.label())
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package relay_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// consentOf is what an introduction says that a visitor must agree to.
+func consentOf(a answer) (version, text string, given bool) {
+	c, _ := a.json["consent"].(map[string]any)
+	version, _ = c["version"].(string)
+	text, _ = c["text"].(string)
+	return version, text, c["given_at"] != nil
+}
+
+func agreement(version string) string {
+	return `{"carrier":"bearer","consent":` + quote(version) + `}`
+}
+
+func TestConsent_NotGiven_RefusedUntilIs(t *testing.T) {
+	t.Parallel()
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) { disk(c); c.Consent, c.BootOnOpen = "May we?", true }, anyframetest.WithAgent(1, talk))
+	v := r.visitor()
+	introduced := v.do("POST", "/v1/visitor", `{"carrier":"bearer"}`)
+	version, text, given := consentOf(introduced)
+	if version == "" || text != "May we?" || given {
+		t.Fatalf("got %s, want the text with a version, not agreed to", introduced.body)
+	}
+	v.refused("hi", "k1", 403, "consent_required")
+	refused(t, "a sandbox", v.do("POST", "/v1/session", ""), 403, "consent_required")
+	refused(t, "another version", v.do("POST", "/v1/visitor", agreement("x")), 400, "bad_request")
+	refused(t, "no version", v.do("POST", "/v1/visitor", agreement("")), 400, "bad_request")
+	for _, path := range []string{"/v1/session", "/v1/transcript"} {
+		if a := v.do("GET", path, ""); a.status != http.StatusOK {
+			t.Errorf("GET %s: got %d %s, want 200 without consent", path, a.status, a.body)
+		}
+	}
+	if n := r.plane.Count(anyframetest.OpCreate); n != 0 {
+		t.Errorf("sessions created: got %d, want none", n)
+	}
+	r.counts(map[string]float64{"relay_turns_today": 0})
+	a := v.do("POST", "/v1/visitor", agreement(version))
+	if _, _, given := consentOf(a); a.status != http.StatusOK || !given {
+		t.Fatalf("agreed: got %d %s, want given_at", a.status, a.body)
+	}
+	want := v.say("hi", "k1").body
+	r.restart()
+	if got := v.say("hi", "k1").body; got != want {
+		t.Errorf("after a restart: got %s, want %s", got, want)
+	}
+	r.visitor().refused("hi", "k1", 403, "consent_required")
+
+	// Another text asks again; what was accepted is answered as before.
+	r.stop()
+	r.conf.Consent = "May we still?"
+	r.start()
+	v.say("hi", "k1")
+	v.refused("more", "k2", 403, "consent_required")
+	refused(t, "the old version", v.do("POST", "/v1/visitor", agreement(version)), 400, "bad_request")
+}
+
+func TestConsent_OfPerson_HoldsOnAllDevices(t *testing.T) {
+	t.Parallel()
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { siteKey(c); c.Consent = "May we?" }, anyframetest.WithAgent(1, talk))
+		phone := a.signedIn("ann")
+		phone.refused("hi", "k1", 403, "consent_required")
+		version, _, _ := consentOf(phone.do("POST", "/v1/visitor", `{"carrier":"bearer"}`))
+		identity := `{"carrier":"bearer","identity":` + quote(signIn(t, of("ann"))) + `,"consent":` + quote(version) + `}`
+		if _, _, given := consentOf(phone.do("POST", "/v1/visitor", identity)); !given {
+			t.Fatal("got no consent given, want it")
+		}
+		laptop := b.signedIn("ann")
+		laptop.say("hi", "k2")
+		b.signedIn("bob").refused("hi", "k1", 403, "consent_required")
+	})
+}
+
+func TestNotice_OnOffOrOwn_Told(t *testing.T) {
+	for want, change := range map[string]func(*relay.Config){
+		`"notice":{"text":null,"privacy_url":null},"consent":null`:                        nil,
+		`"notice":null,"consent":null`:                                                    func(c *relay.Config) { c.NoNotice = true },
+		`"notice":{"text":"A robot.","privacy_url":"https://x.example/p"},"consent":null`: func(c *relay.Config) { c.Notice, c.PrivacyURL = "A robot.", "https://x.example/p" },
+	} {
+		d := newOffline(t, change)
+		if a := d.ask("POST", "/v1/visitor", `{"carrier":"bearer"}`); !strings.Contains(a.body, want) {
+			t.Errorf("got %s, want %s", a.body, want)
+		}
+	}
+	d := newOffline(t, nil)
+	refused(t, "consent that the relay did not ask for", d.ask("POST", "/v1/visitor", agreement("x")), 400, "bad_request")
+}
+
+// TestAdmission_SeveralRefusals_InOrder sends what is refused for several reasons, and
+// takes away one after the other.
+func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {
+	t.Parallel()
+	awayFromMidnight(t)
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) {
+		disk(c)
+		c.Consent, c.TurnsPerDay = "May we?", 1
+		c.RateMessages, c.RateSessions = rate(1, relay.Day), rate(1, relay.Day)
+	}, anyframetest.WithAgent(1, atWork))
+	agree := func(v *browser) *browser {
+		version, _, _ := consentOf(v.do("POST", "/v1/visitor", `{"carrier":"bearer"}`))
+		v.do("POST", "/v1/visitor", agreement(version))
+		return v
+	}
+	first := agree(r.visitor())
+	first.say("hi", "k1")
+	v := r.visitor()
+	send := func(what string, status int, code string) {
+		t.Helper()
+		for range 2 { // what is refused costs nothing: the same refusal comes again
+			refused(t, what, v.do("POST", "/v1/messages", `{"text":"hi"}`), status, code)
+		}
+	}
+	refused(t, "a bad body", v.do("POST", "/v1/messages", `{"text":1}`), 400, "bad_request")
+	send("no consent", 403, "consent_required")
+	agree(v)
+	if a := r.admin("PUT", "/api/pause", `{}`); a.status != http.StatusOK {
+		t.Fatalf("pause: got %d %s, want 200", a.status, a.body)
+	}
+	send("a pause", 503, "paused")
+	refused(t, "no consent, before the pause", r.visitor().do("POST", "/v1/messages", `{"text":"hi"}`), 403, "consent_required")
+	first.say("hi", "k1") // whatever else holds
+	if a := r.admin("DELETE", "/api/pause", ""); a.status >= 300 {
+		t.Fatalf("unpause: got %d %s", a.status, a.body)
+	}
+	first.refused("more", "k2", 429, "rate_limited") // before the budget
+	send("the day's budget", 429, "turn_budget")
+	r.stop()
+	r.conf.TurnsPerDay = 2
+	r.start()
+	send("new sessions", 429, "session_quota")
+	r.stop()
+	r.conf.RateSessions = nil
+	r.start()
+	v.say("hi", "k1") // nothing of all that was counted
+	r.counts(map[string]float64{"relay_turns_today": 2})
+}

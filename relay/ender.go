@@ -1,0 +1,69 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/history"
+	"github.com/anyframe-relay/relay/relay/internal/journal"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/record"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+)
+
+// ender ends what goes on with what is erased. It implements [erasure.Ender].
+type ender struct {
+	hub   *session.Hub
+	store *journal.Store
+	book  *history.Book
+	// void is how long a visitor who was erased is known to have been: longer than any
+	// token lives, than the hash of a name, and than a sandbox is counted as awake.
+	void time.Duration
+}
+
+// EraseEpoch ends the visitor's epoch, if that is the present one, and makes its row and
+// streams forget it.
+func (e ender) EraseEpoch(ctx context.Context, visitor string, epoch int64, idle bool) (busy bool, err error) {
+	s, err := e.hub.Open(ctx, visitor)
+	if errors.Is(err, problem.VisitorUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	if s.View().Epoch != epoch {
+		return false, nil
+	}
+	if idle {
+		if err := s.Look(ctx); err != nil {
+			return false, err
+		}
+		if status := s.View().Status; status == event.StatusRunning || status == event.StatusBooting {
+			if done, err := s.Idle(ctx, s.Conversation()); err != nil || !done {
+				return true, err
+			}
+		}
+	}
+	if err := s.End(ctx); err != nil {
+		return false, err
+	}
+	return false, s.Blank(ctx, epoch)
+}
+
+// EraseVisitor makes every token of the visitor's void, ends the streams and deletes the
+// visitor's notes.
+func (e ender) EraseVisitor(ctx context.Context, visitor string) error {
+	err := record.Erase(ctx, e.store, visitor, e.void, func(epoch int64, id string) error {
+		e.store.VisitorErased(ctx, visitor, epoch)
+		return e.book.Begin(ctx, visitor, epoch, id)
+	})
+	if err != nil {
+		return err
+	}
+	e.hub.RevokeErased(visitor)
+	e.hub.Publish(ctx, visitor)
+	return nil
+}

@@ -1,0 +1,172 @@
+package admin
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/control"
+	"github.com/anyframe-relay/relay/relay/internal/erasure"
+	"github.com/anyframe-relay/relay/relay/internal/feedback"
+	"github.com/anyframe-relay/relay/relay/internal/history"
+	"github.com/anyframe-relay/relay/relay/internal/journal"
+	"github.com/anyframe-relay/relay/relay/internal/past"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+)
+
+// Options are the settings of the admin listener.
+type Options struct {
+	// Tokens identify the operators. Without any, every client that reaches the listener is one.
+	Tokens []Token
+	// Hosts are the names by which it may be asked, besides localhost and IP addresses.
+	Hosts []string
+	// Read lets operators read what was said.
+	Read bool
+}
+
+// Parts are what the handlers call.
+type Parts struct {
+	Control *control.Control
+	// Sites returns the sites that have conversations: the default site first, then the
+	// others by name.
+	Sites func(context.Context) ([]Site, error)
+	// Rows returns what the store has of each site, whether it has conversations or not.
+	Rows func() []store.RecordStore
+	// Usage returns what was counted at each site, in the order of Sites.
+	Usage func(context.Context) ([]Usage, error)
+	// Reload reads the settings again and returns what is wrong with them, a line each.
+	// Nil where they cannot be reloaded.
+	Reload  func() []string
+	Records store.RecordStore // of the operators' decisions
+	Page    fs.FS             // of the console
+	// Draining is closed when the relay begins to end.
+	Draining <-chan struct{}
+	Metrics  *telemetry.Metrics
+	Log      *slog.Logger
+}
+
+// Site is a site as an operator sees it.
+type Site struct {
+	Name     string // "default" for the one without
+	Hub      *session.Hub
+	Book     *history.Book
+	Erasures *erasure.Worker
+	Prompts  *journal.Prompts
+	Sessions store.SessionStore
+	Client   *anyframe.Client
+	Past     *past.Reader
+	Feedback *feedback.Book // nil where visitors may not rate answers
+}
+
+// Admin answers operators.
+type Admin struct {
+	options Options
+	streams atomic.Int32  // of changes, open now
+	reads   chan struct{} // has an element for each transcript that is read
+	Parts
+}
+
+// New returns the operators' side of a relay.
+func New(o Options, p Parts) *Admin {
+	return &Admin{options: o, reads: make(chan struct{}, maxReads), Parts: p}
+}
+
+// Handler serves the API. What it does not have goes to open, which any client that reaches
+// the listener may ask, and under /debug to debug, for which a token is needed.
+func (a *Admin) Handler(open, debug http.Handler) http.Handler {
+	r := chi.NewRouter()
+	r.NotFound(open.ServeHTTP)
+	a.page(r)
+	r.Handle("/debug/*", a.requireToken(debug))
+	r.Route("/api", func(r chi.Router) {
+		r.Use(private, a.requireToken)
+		r.NotFound(a.handle(func(http.ResponseWriter, *http.Request) error { return problem.NotFound }))
+		r.MethodNotAllowed(a.handle(func(http.ResponseWriter, *http.Request) error { return problem.Method }))
+		r.Get("/conversations", a.handle(a.listConversations))
+		r.Post("/conversations/{id}/stop", a.handle(a.stop))
+		r.Post("/conversations/{id}/end", a.handle(a.end))
+		r.Post("/conversations/{id}/erase", a.handle(a.erase))
+		r.Get("/conversations/{id}/transcript", a.handle(a.showTranscript))
+		r.Get("/erasures/{id}", a.handle(a.showErasure))
+		r.Post("/conversations/{id}/prompts/{prompt}", a.handle(a.decide))
+		r.Get("/usage", a.handle(a.showUsage))
+		r.Get("/events", a.handle(a.streamChanges))
+		r.Post("/reload", a.handle(a.reload))
+		r.Get("/pause", a.handle(a.showPause))
+		r.Put("/pause", a.handle(a.pause))
+		r.Delete("/pause", a.handle(a.unpause))
+		r.Get("/banner", a.handle(a.showBanner))
+		r.Put("/banner", a.handle(a.setBanner))
+		r.Delete("/banner", a.handle(a.removeBanner))
+		r.Get("/blocks", a.handle(a.listBlocks))
+		r.Get("/blocks/{subject}", a.handle(a.showBlock))
+		r.Put("/blocks/{subject}", a.handle(a.block))
+		r.Delete("/blocks/{subject}", a.handle(a.unblock))
+	})
+	return guard(r, a.options.Hosts)
+}
+
+// private keeps answers out of caches and frames.
+func private(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+type operatorKey struct{}
+
+// operator is the name of the operator who sends the request.
+func operator(r *http.Request) string {
+	name, _ := r.Context().Value(operatorKey{}).(string)
+	return name
+}
+
+// requireToken refuses requests without an operator's token before anything else of
+// them is looked at.
+func (a *Admin) requireToken(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, err := identify(a.options.Tokens, r)
+		if err != nil {
+			if r.Header.Get("Authorization") != "" {
+				a.Log.Warn("operator refused", "peer", r.RemoteAddr)
+			}
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			a.refuse(w, r, problem.AdminToken)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), operatorKey{}, name)))
+	})
+}
+
+// handle makes a handler that returns its refusal one that writes it.
+func (a *Admin) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			a.refuse(w, r, err)
+		}
+	}
+}
+
+func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := problem.Write(w, err)
+	a.Metrics.AdminRefusal(p.Code)
+	if p.Status >= http.StatusInternalServerError {
+		a.Log.Warn("operator's request failed", "code", p.Code, "route", chi.RouteContext(r.Context()).RoutePattern(), "error", err)
+	}
+}
+
+// audit writes who changed what, or read what was said. It is called when that is done.
+func (a *Admin) audit(r *http.Request, action string, attrs ...any) {
+	a.Metrics.AdminAction(action)
+	a.Log.Info("audit", append([]any{"operator", operator(r), "action", action}, attrs...)...)
+}

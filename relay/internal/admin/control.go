@@ -1,0 +1,190 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/anyframe-relay/relay/relay/internal/control"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+)
+
+// defaultPause is what visitors are told by a pause without a text of its own.
+const defaultPause = "This chat is paused for the moment. Please try again later."
+
+const (
+	defaultBlock = 24 * time.Hour
+	maxBlock     = 366 * 24 * time.Hour
+)
+
+var badText = problem.BadRequest.With(`"text" must be one line of 1 to 500 characters.`)
+
+// showPause answers whether new turns are refused: GET /api/pause.
+func (a *Admin) showPause(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, pauseOf(a.Control.State()))
+}
+
+func pauseOf(s *control.State) any {
+	return struct {
+		Paused bool           `json:"paused"`
+		Pause  *control.Pause `json:"pause"`
+	}{s.Pause() != nil, s.Pause()}
+}
+
+// pause refuses new turns and sandboxes: PUT /api/pause.
+func (a *Admin) pause(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Text *string `json:"text"`
+		Stop bool    `json:"stop"`
+	}
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	text := defaultPause
+	if body.Text != nil {
+		text = *body.Text
+	}
+	if !control.ValidText(text) {
+		return badText
+	}
+	if err := a.Control.SetPause(r.Context(), text, operator(r), body.Stop); err != nil {
+		return err
+	}
+	a.audit(r, "pause", "stop", body.Stop)
+	return answer(w, pauseOf(a.Control.State()))
+}
+
+// unpause ends a pause: DELETE /api/pause.
+func (a *Admin) unpause(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Control.Unpause(r.Context()); err != nil {
+		return err
+	}
+	a.audit(r, "unpause")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func bannerOf(s *control.State) any {
+	return struct {
+		Banner *control.Banner `json:"banner"`
+	}{s.Banner()}
+}
+
+// showBanner answers what every widget shows: GET /api/banner.
+func (a *Admin) showBanner(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, bannerOf(a.Control.State()))
+}
+
+// setBanner makes every widget show a line: PUT /api/banner.
+func (a *Admin) setBanner(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Text string `json:"text"`
+	}
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	if !control.ValidText(body.Text) {
+		return badText
+	}
+	if err := a.Control.SetBanner(r.Context(), body.Text, operator(r)); err != nil {
+		return err
+	}
+	a.audit(r, "banner")
+	return answer(w, bannerOf(a.Control.State()))
+}
+
+// removeBanner ends a banner: DELETE /api/banner.
+func (a *Admin) removeBanner(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Control.RemoveBanner(r.Context()); err != nil {
+		return err
+	}
+	a.audit(r, "unbanner")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// listBlocks answers who is blocked: GET /api/blocks.
+func (a *Admin) listBlocks(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, struct {
+		Blocks []control.Block `json:"blocks"`
+	}{a.Control.State().Blocks()})
+}
+
+// subject is who a block's route names. Addresses are percent-encoded there, for a CIDR
+// has a slash.
+func subject(r *http.Request) (string, error) {
+	raw, err := url.PathUnescape(chi.URLParam(r, "subject"))
+	if err == nil {
+		if s, ok := control.Subject(raw); ok {
+			return s, nil
+		}
+	}
+	return "", problem.BadRequest.With("A block is of a visitor's hash (16 hex digits), an IP address or a CIDR, percent-encoded.")
+}
+
+func (a *Admin) blockOf(subject string) (control.Block, error) {
+	for _, b := range a.Control.State().Blocks() {
+		if b.Subject == subject {
+			return b, nil
+		}
+	}
+	return control.Block{}, problem.NotFound.With("There is no such block.")
+}
+
+// showBlock answers one block: GET /api/blocks/{subject}.
+func (a *Admin) showBlock(w http.ResponseWriter, r *http.Request) error {
+	who, err := subject(r)
+	if err != nil {
+		return err
+	}
+	b, err := a.blockOf(who)
+	if err != nil {
+		return err
+	}
+	return answer(w, b)
+}
+
+// block refuses a visitor or an address for a time: PUT /api/blocks/{subject}.
+func (a *Admin) block(w http.ResponseWriter, r *http.Request) error {
+	who, err := subject(r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		For *string `json:"for"`
+	}
+	if err := decode(w, r, &body); err != nil {
+		return err
+	}
+	d := defaultBlock
+	if body.For != nil {
+		if d, err = time.ParseDuration(*body.For); err != nil || d < time.Second || d > maxBlock {
+			return problem.BadRequest.With(`"for" must be a duration such as 90m or 24h, from 1s to 366 days (8784h).`)
+		}
+	}
+	b, err := a.Control.Block(r.Context(), who, operator(r), d)
+	if err != nil {
+		return err
+	}
+	a.audit(r, "block", "subject", who, "for", d)
+	return answer(w, b)
+}
+
+// unblock ends a block: DELETE /api/blocks/{subject}.
+func (a *Admin) unblock(w http.ResponseWriter, r *http.Request) error {
+	who, err := subject(r)
+	if err != nil {
+		return err
+	}
+	if _, err := a.blockOf(who); err != nil {
+		return err
+	}
+	if err := a.Control.Unblock(r.Context(), who); err != nil {
+		return err
+	}
+	a.audit(r, "unblock", "subject", who)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+)
+
+const (
+	maxBody     = 16 << 10
+	bodyTimeout = 15 * time.Second
+)
+
+// decode reads a JSON object with known members only. An absent body leaves into as
+// it is.
+func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return problem.MediaType
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the caller bounds it
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return problem.TooLarge
+		}
+		if _, wrong := errors.AsType[*json.SyntaxError](err); wrong || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			return problem.BadJSON
+		}
+		return problem.BadRequest.With("The body has a member that is not known or of the wrong type.")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return problem.BadJSON
+	}
+	return nil
+}
+
+// answer writes a JSON document with 200.
+func answer(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = w.Write(append(body, '\n')) // the client is gone: the error has no receiver
+	return nil
+}

@@ -1,0 +1,134 @@
+package capacity
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+)
+
+// slowStore is a store in memory whose calls wait as long as the test wants: AdmitAll,
+// and Admit for one visitor.
+type slowStore struct {
+	*memory.Store
+	all, one chan struct{} // to be closed for the calls to go on; nil does not hold them up
+	visitor  string
+}
+
+func (s *slowStore) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
+	if s.one != nil && visitor == s.visitor {
+		<-s.one
+	}
+	return s.Store.Admit(ctx, visitor, rank, limit, ttl)
+}
+
+func (s *slowStore) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Duration) ([]int64, error) {
+	if s.all != nil {
+		<-s.all
+	}
+	return s.Store.AdmitAll(ctx, all, ttl)
+}
+
+// ranked is a seat whose sandbox runs and ranks as the test says.
+type ranked struct {
+	*Seat
+	rank atomic.Int64
+}
+
+// withSlowStore runs a test with a gate whose store can be slow.
+func withSlowStore(t *testing.T, test func(t *testing.T, st *slowStore, gate *Gate)) {
+	synctest.Test(t, func(t *testing.T) {
+		var g group.Group
+		ctx, cancel := context.WithCancel(t.Context())
+		defer g.Close()
+		defer cancel()
+		st := &slowStore{Store: memory.New()}
+		defer st.Close()
+		test(t, st, New(ctx, &g, Options{
+			Store: st, Max: 10, CountFor: time.Hour, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		}))
+	})
+}
+
+// awake is a seat whose sandbox is counted with a rank.
+func awake(t *testing.T, gate *Gate, visitor string, rank int64) *ranked {
+	t.Helper()
+	r := &ranked{}
+	r.rank.Store(rank)
+	r.Seat = gate.Seat(visitor, r.rank.Load, func() bool { return true })
+	if err := r.Count(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// wantRank fails the test unless the store has been told the visitor's rank.
+func wantRank(t *testing.T, st *slowStore, visitor string, want int64) {
+	t.Helper()
+	all, err := st.Idlest(t.Context(), 1<<62, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if a.Visitor == visitor {
+			if a.Rank != want {
+				t.Errorf("%s: got rank %d, want %d", visitor, a.Rank, want)
+			}
+			return
+		}
+	}
+	t.Errorf("%s: not counted", visitor)
+}
+
+// A turn begins while the store is being told that its sandbox is idle.
+func TestSeat_BusyWhileToldIdle_StoreKnowsBusy(t *testing.T) {
+	withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
+		seat := awake(t, gate, "v", 1)
+		st.all = make(chan struct{})
+		seat.rank.Store(2)
+		seat.RankLater()
+		var wg sync.WaitGroup
+		wg.Go(gate.RankNow)
+		synctest.Wait()
+		seat.rank.Store(Busy + 1)
+		wg.Go(func() { seat.Renew(t.Context()) })
+		synctest.Wait()
+		close(st.all)
+		wg.Wait()
+		wantRank(t, st, "v", Busy+1)
+	})
+}
+
+// The store takes long to be told of one sandbox; it is told of the others meanwhile, and
+// of that one again afterwards.
+func TestGate_StoreSlowForOneSandbox_OthersTold(t *testing.T) {
+	withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
+		slow, other := awake(t, gate, "slow", 1), awake(t, gate, "other", 1)
+		st.visitor, st.one = "slow", make(chan struct{})
+		slow.rank.Store(2)
+		var wg sync.WaitGroup
+		wg.Go(func() { slow.Renew(t.Context()) })
+		synctest.Wait()
+		slow.rank.Store(Listening + 3)
+		other.rank.Store(Listening + 4)
+		slow.RankLater()
+		other.RankLater()
+		wg.Go(gate.RankNow)
+		synctest.Wait()
+		wantRank(t, st, "slow", 1)
+		wantRank(t, st, "other", Listening+4)
+		close(st.one)
+		wg.Wait()
+		wantRank(t, st, "slow", Listening+3)
+	})
+}

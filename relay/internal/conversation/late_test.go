@@ -1,0 +1,117 @@
+package conversation
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+)
+
+// AnyFrame's answer to a message may come after all that its agent did about it. Where it
+// shows no messages, the log has the message late then. A stream that reads what the log has
+// dropped before that, and goes on with the log, is shown the message once.
+func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
+	for name, looksFirst := range map[string]bool{"that reads before the log has it": true, "that reads after it": false} {
+		t.Run(name, func(t *testing.T) {
+			was := chatOptions.Limits
+			chatOptions.Limits = eventlog.Limits{Events: 3, Bytes: 1 << 20, Compact: event.CompactDeltas}
+			t.Cleanup(func() { chatOptions.Limits = was })
+			c := newChat(t, memory.New(), 1)
+			c.silent, c.rows = true, []anyframe.ChatEvent{}
+			c.turn("first")
+
+			ctx, l := t.Context(), c.c.Ledger()
+			_, err := l.Begin(ctx, ledger.Turn{Key: "late", Hash: "late", Text: "late"})
+			c.must(err)
+			_, err = c.c.Refresh(ctx)
+			c.must(err)
+			turn, err := l.Stored(ctx, "late")
+			c.must(err)
+			turn.After, turn.Busy = c.c.Log().Head(), true // so that nothing waits for AnyFrame's answer
+			c.must(l.Send(ctx, &turn))
+			c.seq++ // of the message
+			turn.Seq, turn.Answered = c.seq, c.seq
+			for range 3 {
+				c.event(`{"type":"assistant","content":[{"type":"text","text":"yes"}]}`)
+			}
+			c.event(`{"type":"result","subtype":"success"}`)
+			c.c.Accepted(ctx, turn, time.Now())
+
+			var got []string
+			shows := func(it event.Item) {
+				if u, ok := it.Payload().(event.UserData); ok {
+					got = append(got, u.Text)
+				}
+			}
+			seq := int64(0) // where the stream stands
+			catchUp := func() {
+				upto := c.c.Log().Base()
+				for it, err := range c.c.History(ctx, c.read, seq, upto) {
+					c.must(err)
+					if it.Kind != "" {
+						shows(it)
+					}
+				}
+				seq = upto
+			}
+			if looksFirst {
+				catchUp()
+			}
+			turns, _ := c.c.Unshown()
+			c.c.ShowMissing(turns, nil)
+			pos, err := c.c.Log().Cursor(seq)
+			for errors.Is(err, eventlog.ErrTrimmed) {
+				catchUp()
+				pos, err = c.c.Log().Cursor(seq)
+			}
+			c.must(err)
+			entries := make([]eventlog.Entry, 10)
+			n, _, err := c.c.Log().Read(pos, entries)
+			c.must(err)
+			for _, e := range entries[:n] {
+				if e.Seq == 0 {
+					got = append(got, "late") // the log has nothing else without a number
+				}
+			}
+			if want := []string{"xfirst", "late"}; !slices.Equal(got, want) {
+				t.Errorf("got messages %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// Where AnyFrame shows messages, one that another process sent may come before this process
+// knows the turn. It is not shown once more when the turn is known.
+func TestLive_TurnKnownAfterItsMessage_NotShownAgain(t *testing.T) {
+	c := newChat(t, memory.New(), 1)
+	c.turn("first")
+	c.event(`{"type":"user","text":"hello"}`)
+	ctx, l := t.Context(), c.c.Ledger()
+	_, err := l.Begin(ctx, ledger.Turn{Key: "k", Hash: "k", Text: "hello"})
+	c.must(err)
+	turn, err := l.Stored(ctx, "k")
+	c.must(err)
+	c.must(l.Send(ctx, &turn))
+	turn.Seq, turn.Answered = c.seq, c.seq
+	c.c.Accepted(ctx, turn, time.Now())
+	turns, _ := c.c.Unshown()
+	c.c.ShowMissing(turns, nil)
+	c.event(`{"type":"assistant","content":[{"type":"text","text":"yes"}]}`)
+	entries := make([]eventlog.Entry, 20)
+	n, _, err := c.c.Log().Read(0, entries)
+	c.must(err)
+	for _, e := range entries[:n] {
+		if e.Seq == 0 {
+			t.Errorf("got %s beside AnyFrame's event, want nothing", e.Frame)
+		}
+	}
+	if turns, _ := c.c.Unshown(); len(turns) != 0 {
+		t.Errorf("got %v yet to be shown, want none", turns)
+	}
+}

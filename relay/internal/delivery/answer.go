@@ -1,0 +1,119 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// claimFor is how long an answer on its way keeps others out. After it, one who died on
+// the way no longer does.
+const claimFor = time.Minute
+
+// Answer sends a visitor's answer to AnyFrame, at most once over all tabs and replicas:
+// the call that gets the prompt's note from open to claimed sends it. It returns how the
+// prompt was settled, and "" if it was not, by this call.
+func (d *Courier) Answer(ctx context.Context, c *conversation.Conversation, id, text, decision string) (outcome string, err error) {
+	outcome = "answered"
+	if decision != "" {
+		outcome = map[string]string{"approve": "approved", "deny": "denied"}[decision]
+	}
+	return d.answer(ctx, c, id, text, decision, outcome)
+}
+
+// Decide is Answer for an operator: visitors are told that it was answered elsewhere.
+func (d *Courier) Decide(ctx context.Context, c *conversation.Conversation, id, text, decision string) (outcome string, err error) {
+	return d.answer(ctx, c, id, text, decision, event.OutcomeElsewhere)
+}
+
+// Deny denies a permission prompt because its turn is stopped.
+func (d *Courier) Deny(ctx context.Context, c *conversation.Conversation, id string) error {
+	_, err := d.answer(ctx, c, id, "", "deny", event.OutcomeStopped)
+	return err
+}
+
+func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, text, decision, outcome string) (settled string, err error) {
+	l := c.Ledger()
+	p, err := l.StoredPrompt(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || (err == nil && p.Epoch != c.Epoch()) {
+		return "", problem.PromptUnknown
+	}
+	if err != nil {
+		return "", err
+	}
+	claimed := time.Since(p.ClaimedAt)
+	switch {
+	case p.Approval && decision == "", !p.Approval && decision != "":
+		return "", problem.PromptUnknown // there is one of that id, and it is of the other kind
+	case p.State == ledger.Settled, p.State == ledger.Claimed && claimed < claimFor:
+		return "", problem.PromptSettled
+	case p.State == ledger.Unsure && claimed < claimFor: // it is not known yet whether it is settled
+		return "", problem.Upstream.After(claimFor - claimed)
+	}
+	body := map[string]any{"prompt_id": p.PromptID, "answer": text}
+	if p.Approval {
+		// Two forms of the answer are known, and which one AnyFrame takes is not: this is
+		// both.
+		body = map[string]any{"prompt_id": p.PromptID, "tool_use_id": p.ToolUseID, "decision": decision, "approve": decision == "approve"}
+	}
+	p.Outcome, p.ClaimedAt = outcome, time.Now()
+	if err := l.Claim(ctx, &p); errors.Is(err, store.ErrConflict) {
+		return "", problem.PromptSettled
+	} else if err != nil {
+		return "", err
+	}
+	_, err = d.Client.Sessions.Respond(ctx, c.ID(), body)
+	switch {
+	case err == nil:
+	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
+		outcome, err = event.OutcomeElsewhere, problem.PromptSettled // no longer open there
+	case upstream.NeverSent(err):
+		p.State, p.Outcome = ledger.Open, "" // may be tried again
+		l.PersistPrompt(ctx, p)
+		return "", err
+	case d.goneOn(ctx, c, p.Seq):
+		err = nil // it had arrived
+	default:
+		// It may have arrived, and must not arrive twice. If it did, that shows when the
+		// agent goes on. If it did not, the agent still waits; the claim ends and the
+		// visitor may try again.
+		p.State = ledger.Unsure
+		l.PersistPrompt(ctx, p)
+		return "", problem.Of(err).After(claimFor)
+	}
+	p.State, p.Outcome = ledger.Settled, outcome
+	p.After = max(c.ShowSettled(id, outcome), p.Seq)
+	l.PersistPrompt(ctx, p)
+	d.Log().Info("prompt", "outcome", outcome)
+	return outcome, err
+}
+
+// goneOn reports whether the agent went on after the prompt numbered seq, so that it has
+// its answer. It is given a little time for that.
+func (d *Courier) goneOn(ctx context.Context, c *conversation.Conversation, seq int64) bool {
+	if seq == 0 {
+		return false
+	}
+	for deadline := time.Now().Add(proofWait); ; backoff.Sleep(ctx, proofWait/6) {
+		rows, err := d.Rows(c)(ctx, seq, conversation.MaxRows)
+		if err != nil {
+			return false
+		}
+		if slices.ContainsFunc(rows, func(row anyframe.ChatEvent) bool { return conversation.Speaks(row.Event().Type()) }) {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}

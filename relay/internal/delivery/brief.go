@@ -1,0 +1,33 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
+)
+
+// brief adds to a message, as its last attachment, what the agent is told about the
+// visitor if that is new to it. What came with the turn first counts.
+func (d *Courier) brief(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn, m *anyframe.Message) error {
+	if d.Contexts == nil {
+		return nil
+	}
+	now := visitorctx.Both{Verified: visitorctx.Object(turn.Verified), Page: visitorctx.Object(turn.Page)}
+	more, err := d.Contexts.Attach(ctx, d.Visitor, c.Epoch(), turn.Key, now, func(ctx context.Context, key string) (bool, error) {
+		t, err := c.Ledger().Stored(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			return true, nil // so long ago that it is forgotten
+		}
+		return t.State == ledger.Sent, err
+	})
+	if err == nil && more != nil {
+		m.Attachments = append(slices.Clip(m.Attachments), *more)
+	}
+	return err
+}

@@ -1,0 +1,265 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/delivery"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// desk is a courier for one conversation with a running sandbox of the scripted control
+// plane's. Nothing reads AnyFrame's stream.
+type desk struct {
+	*delivery.Courier
+	t        *testing.T
+	plane    *anyframetest.Server
+	notes    store.NoteStore
+	c        *conversation.Conversation
+	accepted []ledger.Turn
+}
+
+// unlimited is a budget that counts nothing.
+type unlimited struct{}
+
+func (unlimited) CountTurn(context.Context, bool) (int64, error) { return 1, nil }
+func (unlimited) UncountTurn(context.Context, int64) error       { return nil }
+
+func newDesk(t *testing.T, opts ...anyframetest.Option) *desk {
+	t.Helper()
+	d := &desk{t: t, plane: anyframetest.Start(t, opts...), notes: memory.New()}
+	client, err := anyframe.New(
+		anyframe.WithAPIKey(d.plane.Key()), anyframe.WithBaseURL(d.plane.URL()), anyframe.WithDotEnv(""), anyframe.WithTimeout(5*time.Second),
+	)
+	d.must(err)
+	t.Cleanup(client.CloseIdleConnections)
+	up, err := client.Sessions.Create(t.Context(), anyframe.CreateSessionParams{AgentID: d.plane.AgentID()})
+	d.must(err)
+	_, err = client.Sessions.WaitUntilRunning(t.Context(), up.ID, anyframe.WaitOptions{})
+	d.must(err)
+	log := slog.New(slog.DiscardHandler)
+	l := ledger.New(ledger.Options{Notes: d.notes, TTL: time.Hour}, "visitor", 1, 0, log)
+	d.c = conversation.New(&conversation.Options{
+		Visibility: event.VisibilityChat, Approvals: true, Patterns: redact.KeyPatterns("afm_key_of_nobody"), Limits: eventlog.Limits{Events: 100, Bytes: 1 << 20},
+	}, 1, up.ID, 0, l, func() {}, &telemetry.AnswerSpan{})
+	d.Courier = &delivery.Courier{
+		Client: client, Budget: unlimited{},
+		Log: func() *slog.Logger { return log },
+		Rows: func(c *conversation.Conversation) conversation.RowReader {
+			return func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
+				return client.Sessions.Transcript(ctx, c.ID(), since, limit)
+			}
+		},
+		Accepted: func(_ context.Context, _ *conversation.Conversation, turn *ledger.Turn) {
+			d.accepted = append(d.accepted, *turn)
+		},
+	}
+	return d
+}
+
+func (d *desk) must(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// note stores a turn that is new.
+func (d *desk) note(key, text string) *ledger.Turn {
+	d.t.Helper()
+	turn, err := d.c.Ledger().Begin(d.t.Context(), ledger.Turn{Key: key, Text: text, Hash: text})
+	d.must(err)
+	return &turn
+}
+
+func (d *desk) post(turn *ledger.Turn) error {
+	return d.Post(d.t.Context(), d.c, turn, anyframe.Message{Prompt: turn.Text})
+}
+
+// want fails the test unless the store says this of the turn k1, and AnyFrame has so many
+// messages.
+func (d *desk) want(state ledger.TurnState, messages int) {
+	d.t.Helper()
+	turn, err := d.c.Ledger().Stored(d.t.Context(), "k1")
+	d.must(err)
+	if turn.State != state {
+		d.t.Errorf("got state %v in the store, want %v", turn.State, state)
+	}
+	if got := len(d.plane.Messages(d.c.ID())); got != messages {
+		d.t.Errorf("got %d messages at AnyFrame, want %d", got, messages)
+	}
+}
+
+func TestPost_Answered_SentWithItsSeq(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	turn := d.note("k1", "hello")
+	d.must(d.post(turn))
+	d.want(ledger.Sent, 1)
+	if len(d.accepted) != 1 || d.accepted[0].Seq == 0 || turn.Answered != d.accepted[0].Seq {
+		t.Errorf("got %+v accepted, want the turn with AnyFrame's seq, once", d.accepted)
+	}
+}
+
+func TestPost_NeverArrived_HeldAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	turn := d.note("k1", "hello")
+	d.c.Log().Advance(1) // so that AnyFrame is not asked for the end of its log first
+	d.plane.Down()
+	d.Client.CloseIdleConnections() // else a request may be half sent on one that has broken
+	if err := d.post(turn); !upstream.NeverSent(err) {
+		t.Fatalf("got %v, want an error that says that nothing was sent", err)
+	}
+	d.must(d.plane.Up())
+	d.want(ledger.Held, 0)
+	if len(d.accepted) != 0 {
+		t.Errorf("got %+v accepted, want nothing", d.accepted)
+	}
+}
+
+// AnyFrame's answer is lost: its transcript has the message.
+func TestPost_AnswerLost_FoundInTranscript(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.plane.Inject(anyframetest.Fault{Kind: anyframetest.LoseAnswer, Op: anyframetest.OpMessage, Times: 1})
+	d.must(d.post(d.note("k1", "hello")))
+	d.want(ledger.Sent, 1)
+}
+
+// The message was lost instead: nothing says that AnyFrame has it, and a later look may.
+func TestPost_MessageLost_UnresolvedUntilProven(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.plane.Inject(anyframetest.Fault{Kind: anyframetest.Refuse, Op: anyframetest.OpMessage, Times: 1})
+	turn := d.note("k1", "hello")
+	if err := d.post(turn); err == nil {
+		t.Fatal("got no error, want AnyFrame's")
+	}
+	if turn.State != ledger.Unresolved {
+		t.Errorf("got state %v, want it not resolved", turn.State)
+	}
+	d.want(ledger.SendingElsewhere, 0) // as others see it
+	if found, err := d.Prove(t.Context(), d.c, turn, 0); found || err != nil {
+		t.Errorf("got found %v, %v, want no message there", found, err)
+	}
+	d.plane.UserMessage(d.c.ID(), "hello") // it arrives late
+	if found, err := d.Prove(t.Context(), d.c, turn, 0); !found || err != nil {
+		t.Errorf("got found %v, %v, want the message that came late", found, err)
+	}
+	d.want(ledger.Sent, 0) // it is in the transcript, by another way
+}
+
+// A message with the same words as another turn's proves nothing.
+func TestProve_SameWordsOfAnotherTurn_NotTaken(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(d.post(d.note("k1", "yes")))
+	second := d.note("k2", "yes")
+	second.After = 0
+	if found, err := d.Prove(t.Context(), d.c, second, 0); found || err != nil {
+		t.Errorf("got found %v, %v, want the other turn's message left to it", found, err)
+	}
+}
+
+// prompted is a desk whose agent waits for an answer, and our id of its prompt.
+func prompted(t *testing.T, say anyframetest.Script) (d *desk, id string) {
+	t.Helper()
+	d = newDesk(t, anyframetest.WithAgent(1, say))
+	d.must(d.post(d.note("k1", "go")))
+	d.plane.WaitFor(t, func() bool { info, _ := d.plane.Session(d.c.ID()); return info.Waiting })
+	for row, err := range d.Client.Sessions.TranscriptAll(t.Context(), d.c.ID(), 0) {
+		d.must(err)
+		ev := upstream.Decode(row.Event())
+		d.c.Apply(t.Context(), &ev)
+	}
+	for _, p := range d.c.Ledger().WaitingBy(1 << 62) {
+		id = p.ID
+	}
+	if id == "" {
+		t.Fatal("got no prompt that waits")
+	}
+	return d, id
+}
+
+func ask(c *anyframetest.Chat) { c.Say("You said " + c.Ask("Which?", "this", "that")) }
+
+func permit(c *anyframetest.Chat) {
+	if c.Permit("Bash", map[string]any{"command": "ls"}) {
+		c.Say("Done.")
+	}
+}
+
+func TestAnswer_Question_AtMostOnce(t *testing.T) {
+	t.Parallel()
+	d, id := prompted(t, ask)
+	outcome, err := d.Answer(t.Context(), d.c, id, "this", "")
+	d.must(err)
+	if outcome != "answered" {
+		t.Errorf("got outcome %q, want answered", outcome)
+	}
+	if outcome, err := d.Answer(t.Context(), d.c, id, "that", ""); outcome != "" || !errors.Is(err, problem.PromptSettled) {
+		t.Errorf("the second time: got %q, %v, want it settled", outcome, err)
+	}
+	if n := d.plane.Count(anyframetest.OpRespond); n != 1 {
+		t.Errorf("got %d answers at AnyFrame, want 1", n)
+	}
+}
+
+func TestAnswer_WrongKindOrUnknown_PromptUnknown(t *testing.T) {
+	t.Parallel()
+	d, id := prompted(t, permit)
+	for name, try := range map[string][3]string{
+		"text for a permission": {id, "yes", ""},
+		"an id that nobody has": {"nobody's", "", "deny"},
+	} {
+		if _, err := d.Answer(t.Context(), d.c, try[0], try[1], try[2]); !errors.Is(err, problem.PromptUnknown) {
+			t.Errorf("%s: got %v, want %v", name, err, problem.PromptUnknown)
+		}
+	}
+	outcome, err := d.Answer(t.Context(), d.c, id, "", "deny")
+	d.must(err)
+	if outcome != "denied" {
+		t.Errorf("got outcome %q, want denied", outcome)
+	}
+}
+
+func TestAnswer_SettledAtAnyFrame_Elsewhere(t *testing.T) {
+	t.Parallel()
+	d, id := prompted(t, ask)
+	d.plane.Answer(d.c.ID(), "that")
+	outcome, err := d.Answer(t.Context(), d.c, id, "this", "")
+	if outcome != event.OutcomeElsewhere || !errors.Is(err, problem.PromptSettled) {
+		t.Errorf("got %q, %v, want it settled elsewhere", outcome, err)
+	}
+}
+
+func TestAnswer_NeverArrived_OpenAgain(t *testing.T) {
+	t.Parallel()
+	d, id := prompted(t, ask)
+	d.plane.Down()
+	d.Client.CloseIdleConnections() // else a request may be half sent on one that has broken
+	if _, err := d.Answer(t.Context(), d.c, id, "this", ""); !upstream.NeverSent(err) {
+		t.Fatalf("got %v, want an error that says that nothing was sent", err)
+	}
+	d.must(d.plane.Up())
+	outcome, err := d.Answer(t.Context(), d.c, id, "this", "")
+	d.must(err)
+	if outcome != "answered" {
+		t.Errorf("got outcome %q, want answered", outcome)
+	}
+}

@@ -1,0 +1,237 @@
+package feedback
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxShown is how many ratings of a visitor a board has: the latest.
+	maxShown = 2000
+	// lookEvery is how often it is looked for what other processes took, where a hint of
+	// theirs was lost or the store has none.
+	lookEvery = time.Second
+	// skew is how far the clocks of processes may differ.
+	skew = 15 * time.Second
+	// maxLook is how many words one look reads.
+	maxLook = 1000
+)
+
+// Ratings are what is known of a visitor's at one moment. They are never changed: when
+// there is news, the [Board] has others.
+type Ratings struct {
+	words []Word // the earliest first, without their comments
+	of    map[string]Word
+}
+
+// Rated is a turn with its rating.
+type Rated struct{ Turn, Rating string }
+
+// News returns those of an epoch whose rating is another than in before, the earliest
+// first. Before may be nil, as may r.
+func (r *Ratings) News(before *Ratings, epoch int64) (news []Rated) {
+	if r == nil {
+		return nil
+	}
+	for _, w := range r.words {
+		if w.Epoch != epoch {
+			continue
+		}
+		if before != nil {
+			if was, known := before.of[w.Turn]; known && was.Rating == w.Rating {
+				continue
+			}
+		}
+		news = append(news, Rated{w.Turn, w.Rating})
+	}
+	return news
+}
+
+// Board shows a visitor's ratings to the streams of this process.
+type Board struct {
+	book    *Book
+	visitor string
+	now     atomic.Pointer[Ratings]
+
+	mu      sync.Mutex // what was read last, and which streams are notified
+	begun   int64      // reads so far
+	shown   int64      // the read that now comes from
+	readers map[*func()]struct{}
+}
+
+// Watch returns the board of a visitor, as the store has it now. Notify is called after
+// every change, until leave is.
+func (b *Book) Watch(ctx context.Context, visitor string, notify func()) (board *Board, leave func(), err error) {
+	b.mu.Lock()
+	board = b.boards[visitor]
+	fresh := board == nil
+	if fresh {
+		board = &Board{book: b, visitor: visitor, readers: map[*func()]struct{}{}}
+		b.boards[visitor] = board
+	}
+	board.mu.Lock()
+	board.readers[&notify] = struct{}{}
+	board.mu.Unlock()
+	if !b.looking {
+		b.looking = b.members.Go(b.look)
+	}
+	b.mu.Unlock()
+	leave = func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		board.mu.Lock()
+		defer board.mu.Unlock()
+		delete(board.readers, &notify)
+		if len(board.readers) == 0 && b.boards[visitor] == board {
+			delete(b.boards, visitor)
+		}
+	}
+	if board.Ratings() == nil {
+		if err := board.read(ctx); err != nil {
+			leave()
+			return nil, nil, err
+		}
+	}
+	return board, leave, nil
+}
+
+// Ratings returns what is known now. It never blocks.
+func (d *Board) Ratings() *Ratings {
+	if d == nil {
+		return nil
+	}
+	return d.now.Load()
+}
+
+// read reads the visitor's words. Of reads that overlap, the one that was begun last
+// counts: every change begins a read after it.
+func (d *Board) read(ctx context.Context) error {
+	d.mu.Lock()
+	d.begun++
+	mine := d.begun
+	d.mu.Unlock()
+	words, err := d.book.List(ctx, d.visitor)
+	if err != nil {
+		return err
+	}
+	words = words[max(len(words)-maxShown, 0):]
+	r := &Ratings{words, make(map[string]Word, len(words))}
+	for i := range words {
+		words[i].Comment = ""
+		r.of[words[i].Turn] = words[i]
+	}
+	d.mu.Lock()
+	if mine < d.shown {
+		d.mu.Unlock()
+		return nil
+	}
+	d.shown = mine
+	d.now.Store(r)
+	var tell []func()
+	for notify := range d.readers {
+		tell = append(tell, *notify)
+	}
+	d.mu.Unlock()
+	for _, notify := range tell {
+		notify()
+	}
+	return nil
+}
+
+// Changed reads a visitor's words again, if a stream watches them.
+func (b *Book) Changed(ctx context.Context, visitor string) {
+	b.mu.Lock()
+	board := b.boards[visitor]
+	b.mu.Unlock()
+	if board == nil {
+		return
+	}
+	if err := board.read(ctx); err != nil {
+		b.Log.Debug("read feedback", "error", err)
+	}
+}
+
+// Hinted is Changed without waiting: another process has changed something of a visitor's.
+func (b *Book) Hinted(visitor string) {
+	b.mu.Lock()
+	watched := b.boards[visitor] != nil
+	b.mu.Unlock()
+	if watched {
+		b.members.Go(func() { b.Changed(b.ctx, visitor) })
+	}
+}
+
+// look has boards read again that other processes have changed, while there are any. What
+// it costs does not depend on how many there are, but on what has changed.
+func (b *Book) look() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	revision, since := int64(-1), time.Now()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		b.mu.Lock()
+		if len(b.boards) == 0 {
+			b.looking = false
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		begun := time.Now()
+		now, err := b.Store.RecordsRevision(b.ctx, kind)
+		if err == nil && now != revision {
+			err = b.changedSince(since.Add(-skew))
+		}
+		if err != nil {
+			b.Log.Debug("look for feedback", "error", err)
+			continue
+		}
+		revision, since = now, begun
+	}
+}
+
+// changedSince reads the boards again of the visitors who said something after a time.
+func (b *Book) changedSince(since time.Time) error {
+	due, key := time.Time{}, ""
+	stale := map[string]bool{}
+	for n := 0; n < maxLook; n += pageSize {
+		page, err := b.Store.RecordsLatest(b.ctx, kind, due, key, pageSize)
+		if err != nil {
+			return err
+		}
+		for _, r := range page {
+			due, key = r.Due, r.Key
+			if r.Due.Before(since) {
+				break
+			}
+			stale[r.Owner] = stale[r.Owner] || !b.knows(r.Owner, r.Key, r.Version)
+		}
+		if len(page) < pageSize || due.Before(since) {
+			break
+		}
+	}
+	for visitor, is := range stale {
+		if is {
+			b.Changed(b.ctx, visitor)
+		}
+	}
+	return nil
+}
+
+// knows reports whether the visitor's words need not be read again: this process shows
+// none of them, or has the one at key in that version.
+func (b *Book) knows(visitor, key string, version int64) bool {
+	b.mu.Lock()
+	board := b.boards[visitor]
+	b.mu.Unlock()
+	if board == nil {
+		return true
+	}
+	r := board.Ratings()
+	return r != nil && r.of[key[len(keyOf(visitor, "")):]].version == version
+}

@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+)
+
+// notice is what the widget says under its composer: nil if nothing, and with its own
+// words where there is no text.
+type notice struct {
+	Text       *string `json:"text"`
+	PrivacyURL *string `json:"privacy_url"`
+}
+
+func (a *api) notice() *notice {
+	if a.options.NoNotice {
+		return nil
+	}
+	return &notice{orNull(a.options.Notice), orNull(a.options.PrivacyURL)}
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// agreement is what a visitor must agree to before the first message.
+type agreement struct {
+	Version string     `json:"version"`
+	Text    string     `json:"text"`
+	GivenAt *time.Time `json:"given_at"`
+}
+
+// askConsent returns what a visitor is asked, nil if nothing, and when that was agreed to:
+// now, if agrees says so.
+func (a *api) askConsent(ctx context.Context, visitor string, agrees bool) (*agreement, error) {
+	text, version := a.consent.Text()
+	if text == "" {
+		return nil, nil
+	}
+	ask := a.consent.Given
+	if agrees {
+		ask = a.consent.Give
+	}
+	at, err := ask(ctx, visitor)
+	if err != nil {
+		return nil, err
+	}
+	out := &agreement{Version: version, Text: text}
+	if !at.IsZero() {
+		out.GivenAt = &at
+	}
+	return out, nil
+}

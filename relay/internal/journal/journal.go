@@ -1,0 +1,210 @@
+// Package journal turns what the engine stores into the operators' events. What happens to
+// a conversation is written to the store by one process, by compare-and-set: so a watcher
+// of the writes learns of each thing once, whichever process does it, and learns only
+// what is true.
+//
+// It must not know sessions or HTTP. What becomes of an event is package webhook's.
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/control"
+	"github.com/anyframe-relay/relay/relay/internal/history"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/webhook"
+)
+
+// Engine is the part of the store that the engine writes to.
+type Engine interface {
+	store.SessionStore
+	store.NoteStore
+	store.LeaseStore
+	store.AdmissionStore
+	store.ChangeStore
+	store.RecordStore
+}
+
+// Watch returns s with every write watched: what it means is put into the outbox, which
+// may be nil, and the prompts that wait are listed in prompts.
+func Watch(s Engine, out *webhook.Outbox, prompts *Prompts, log *slog.Logger) *Store {
+	w := &Store{Engine: s, prompts: prompts, log: log, told: map[string]bool{}}
+	w.Use(out)
+	return w
+}
+
+// Use makes out, which may be nil, the outbox.
+func (s *Store) Use(out *webhook.Outbox) { s.out.Store(out) }
+
+// Store is an [Engine] whose writes are watched.
+type Store struct {
+	Engine
+	out     atomic.Pointer[webhook.Outbox]
+	prompts *Prompts
+	log     *slog.Logger
+
+	mu   sync.Mutex // guards told, which saves calls and decides nothing
+	told map[string]bool
+}
+
+// maxTold is how many things are remembered as told. All are forgotten when it is full.
+const maxTold = 10_000
+
+// The states of a stored session that the journal knows.
+const (
+	stateEnded = "ended"
+	stateVoid  = "void"
+)
+
+// What the journal knows of the notes of prompts.
+const (
+	kindPrompt   = "prompt"
+	stateSettled = "settled"
+)
+
+// about is what every event of a conversation says.
+func about(visitor string, epoch int64) webhook.Data {
+	return webhook.Data{Conversation: history.ID(visitor, epoch), Epoch: epoch, Visitor: control.VisitorHash(visitor)}
+}
+
+// SaveSession implements [store.SessionStore]. A conversation starts with the first record
+// of its epoch, and ends when that says so, or when the next epoch takes its place.
+func (s *Store) SaveSession(ctx context.Context, row store.Session) (store.Session, error) {
+	saved, err := s.Engine.SaveSession(ctx, row)
+	if err != nil || s.out.Load() == nil || row.Epoch == 0 || row.State == stateVoid {
+		return saved, err
+	}
+	d := about(row.Visitor, row.Epoch)
+	if row.Epoch > 1 {
+		before := about(row.Visitor, row.Epoch-1)
+		before.Reason = "lost"
+		s.put(ctx, webhook.ConversationEnded, before, "") // unless it was said to have ended
+	}
+	s.put(ctx, webhook.ConversationStarted, d, "")
+	if row.State == stateEnded {
+		d.Reason = "ended"
+		s.put(ctx, webhook.ConversationEnded, d, "")
+	}
+	return saved, nil
+}
+
+// BeginNote implements [store.NoteStore]. A prompt is reported before it is stored: if the
+// process dies in between, the event is there, and a later process that stores the prompt
+// reports the same event, which counts once.
+func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, error) {
+	if n.Kind != kindPrompt {
+		return s.Engine.BeginNote(ctx, n)
+	}
+	var body struct {
+		Approval bool `json:"approval"`
+	}
+	_ = json.Unmarshal([]byte(n.Body), &body) // one that cannot be read is a question
+	d := about(n.Visitor, n.Epoch)
+	d.Prompt, d.Kind = n.Key, "question"
+	if body.Approval {
+		d.Kind = "permission"
+	}
+	s.put(ctx, webhook.PromptWaiting, d, "")
+	stored, fresh, err := s.Engine.BeginNote(ctx, n)
+	if err == nil && stored.State != stateSettled {
+		s.list(ctx, s.prompts.add(ctx, Prompt{Conversation: d.Conversation, ID: n.Key, Permission: body.Approval, Seq: n.Seq}, n.ExpiresAt))
+	}
+	return stored, fresh, err
+}
+
+// SaveNote implements [store.NoteStore].
+func (s *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) {
+	saved, err := s.Engine.SaveNote(ctx, n)
+	if err == nil && n.Kind == kindPrompt && n.State == stateSettled {
+		s.list(ctx, s.prompts.remove(ctx, history.ID(n.Visitor, n.Epoch), n.Key))
+	}
+	return saved, err
+}
+
+func (s *Store) list(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("list the prompts that wait", "error", err)
+	}
+}
+
+// TurnFailed tells that a turn of a conversation, "" if it is not known, failed with the
+// event numbered seq.
+func (s *Store) TurnFailed(ctx context.Context, visitor string, epoch, seq int64, turn string) {
+	d := about(visitor, epoch)
+	d.Reason, d.Turn = "agent_error", turn
+	s.put(ctx, webhook.TurnFailed, d, strconv.FormatInt(seq, 10))
+}
+
+// VisitorErased tells that a visitor's present conversation has ended, because everything
+// of the visitor is erased.
+func (s *Store) VisitorErased(ctx context.Context, visitor string, epoch int64) {
+	d := about(visitor, epoch)
+	d.Reason = "erased"
+	s.put(ctx, webhook.ConversationEnded, d, "")
+}
+
+// ErasureDone tells that nothing is left of what an erasure was about. It returns an error
+// if it could not be stored that it is to be told.
+func (s *Store) ErasureDone(ctx context.Context, id, visitor string) error {
+	return s.out.Load().Put(ctx, webhook.Event{
+		Type: webhook.ErasureDone, Time: time.Now(), Data: webhook.Data{Visitor: control.VisitorHash(visitor), Erasure: id},
+	})
+}
+
+// FeedbackGiven tells that a visitor rates the answer to a turn. Before is the version of
+// what the visitor said of it until then. It is told before it is stored, so that a process
+// that dies in between tells it.
+func (s *Store) FeedbackGiven(ctx context.Context, visitor string, epoch int64, turn, rating string, before int64) {
+	d := about(visitor, epoch)
+	d.Turn, d.Rating = turn, rating
+	s.put(ctx, webhook.FeedbackGiven, d, fmt.Sprintf("%s %s %d", turn, rating, before))
+}
+
+// BudgetUsed tells of a day's budget that is four fifths used, or used up, once on each day
+// of UTC over all processes.
+func (s *Store) BudgetUsed(ctx context.Context, budget string, used, limit int) {
+	d, today := webhook.Data{Budget: budget, Used: used, Limit: limit}, time.Now().UTC().Format(time.DateOnly)
+	if used >= limit-limit/5 {
+		s.put(ctx, webhook.BudgetNear, d, budget+" "+today)
+	}
+	if used >= limit {
+		s.put(ctx, webhook.BudgetReached, d, budget+" "+today)
+	}
+}
+
+// KeyRefused tells that AnyFrame refuses the key since a time.
+func (s *Store) KeyRefused(ctx context.Context, since time.Time) {
+	s.put(ctx, webhook.KeyRefused, webhook.Data{}, since.UTC().Truncate(time.Hour).Format(time.RFC3339)) // once an hour, over all processes
+}
+
+// put puts an event into the outbox, unless this process did just now.
+func (s *Store) put(ctx context.Context, kind string, d webhook.Data, about string) {
+	out := s.out.Load()
+	if out == nil {
+		return
+	}
+	key := kind + " " + d.Conversation + " " + d.Prompt + " " + d.Turn + " " + about
+	s.mu.Lock()
+	told := s.told[key]
+	s.mu.Unlock()
+	if told {
+		return
+	}
+	if err := out.Put(ctx, webhook.Event{Type: kind, Time: time.Now(), Data: d, About: about}); err != nil {
+		s.log.Warn("put an event into the outbox", "type", kind, "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.told) >= maxTold {
+		clear(s.told)
+	}
+	s.told[key] = true
+}

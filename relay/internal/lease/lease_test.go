@@ -1,0 +1,125 @@
+package lease_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/lease"
+	"github.com/anyframe-relay/relay/relay/internal/store/memory"
+)
+
+const ttl = 15 * time.Second
+
+// holders runs a test with two processes that share a store.
+func holders(t *testing.T, test func(t *testing.T, a, b *lease.Holder)) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		defer st.Close()
+		log := slog.New(slog.DiscardHandler)
+		test(t, &lease.Holder{Store: st, Owner: "a", TTL: ttl, Log: log}, &lease.Holder{Store: st, Owner: "b", TTL: ttl, Log: log})
+	})
+}
+
+// try takes a lease that must be free, or must not be.
+func try(t *testing.T, h *lease.Holder, name string, want bool) (release func()) {
+	t.Helper()
+	release, ok, err := h.Try(t.Context(), name)
+	if err != nil || ok != want {
+		t.Fatalf("%s tries for %s: got %v, %v, want %v", h.Owner, name, ok, err, want)
+	}
+	return release
+}
+
+func TestTry_HeldByAnother_RefusedUntilReleased(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		release := try(t, a, "x", true)
+		try(t, b, "x", false)
+		try(t, b, "y", true)()
+		release()
+		try(t, b, "x", true)()
+	})
+}
+
+// A lease holds for as long as its work takes, whatever its time to live.
+func TestTry_WorkTakesLong_Renewed(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		release := try(t, a, "x", true)
+		time.Sleep(10 * ttl)
+		try(t, b, "x", false)
+		release()
+		time.Sleep(10 * ttl) // and is not taken again by a renewal that was on its way
+		try(t, b, "x", true)()
+	})
+}
+
+// What began the work may end first: the lease does not.
+func TestTry_ContextEnds_LeaseStays(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		ctx, cancel := context.WithCancel(t.Context())
+		release, ok, err := a.Try(ctx, "x")
+		if !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		cancel()
+		time.Sleep(3 * ttl)
+		try(t, b, "x", false)
+		release()
+		try(t, b, "x", true)()
+	})
+}
+
+func TestWait_HeldByAnother_TakenWhenReleased(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		release := try(t, a, "x", true)
+		got := make(chan func(), 1)
+		go func() {
+			release, err := b.Wait(t.Context(), "x")
+			if err != nil {
+				t.Error(err)
+			}
+			got <- release
+		}()
+		time.Sleep(ttl)
+		if len(got) != 0 {
+			t.Fatal("got the lease of another, want to wait for it")
+		}
+		release()
+		(<-got)()
+	})
+}
+
+// A process that died keeps the others out for its lease's time, and no longer.
+func TestWait_HolderDied_TakenAfterItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		defer st.Close()
+		if _, ok, err := st.Acquire(t.Context(), "x", "dead", ttl); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		h := &lease.Holder{Store: st, Owner: "b", TTL: ttl, Log: slog.New(slog.DiscardHandler)}
+		began := time.Now()
+		release, err := h.Wait(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if took := time.Since(began); took < ttl || took > ttl+time.Second {
+			t.Errorf("got it after %v, want it after %v", took, ttl)
+		}
+	})
+}
+
+func TestWait_ContextEnds_Error(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		defer try(t, a, "x", true)()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := b.Wait(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+	})
+}

@@ -1,0 +1,263 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+// keepEnds is how many ends of turns are in memory. It is more than that of turns, since
+// a turn may be forgotten and its end not.
+const keepEnds = 4 * keepTurns
+
+// End is how a turn that AnyFrame had ended.
+type End struct {
+	Key    string // the turn's
+	Reason string // as visitors are told
+	// Seq is the event that ended the turn, 0 when AnyFrame has none: its sandbox went to
+	// sleep meanwhile.
+	Seq int64
+	// After is the last seq before the turn ended.
+	After int64
+}
+
+// ends are those in memory. They are guarded by Ledger.mu.
+type ends struct {
+	from  int64 // those after the event of this seq, or one that comes later, are all here
+	order []*End
+	byKey map[string]*End
+}
+
+// enter adds an end, unless the turn's is known. It reports whether it was not.
+func (e *ends) enter(end End) bool {
+	if e.byKey[end.Key] != nil {
+		return false
+	}
+	e.byKey[end.Key] = &end
+	i := len(e.order)
+	for i > 0 && e.order[i-1].After > end.After {
+		i--
+	}
+	e.order = slices.Insert(e.order, i, &end)
+	if len(e.order) > keepEnds {
+		oldest := e.order[0]
+		delete(e.byKey, oldest.Key)
+		e.order = slices.Delete(e.order, 0, 1)
+		e.from = max(e.from, oldest.After+1)
+	}
+	return true
+}
+
+// between returns the ends in [from, to), in their order.
+func (e *ends) between(from, to int64) (all []End) {
+	for _, end := range e.order {
+		if from <= end.After && end.After < to {
+			all = append(all, *end)
+		}
+	}
+	return all
+}
+
+func readEnd(n store.Note) End { return End{Key: n.Key, Reason: n.State, Seq: n.Seq, After: n.Place} }
+
+// EndTurn enters how a turn ended, unless that is known. It reports whether it was not,
+// and so is to be stored by [Ledger.PersistEnd].
+func (l *Ledger) EndTurn(end End) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ends.enter(end)
+}
+
+// End returns how the turn with this key ended, if that is in memory.
+func (l *Ledger) End(key string) (End, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end, ok := l.ends.byKey[key]
+	if !ok {
+		return End{}, false
+	}
+	return *end, true
+}
+
+// StoredEnd returns how the turn with this key ended, of whatever epoch, or
+// [store.ErrNotFound].
+func (l *Ledger) StoredEnd(ctx context.Context, key string) (End, error) {
+	if end, ok := l.End(key); ok {
+		return end, nil
+	}
+	n, err := l.notes.Note(ctx, l.visitor, kindEnd, key)
+	return readEnd(n), err
+}
+
+// PersistEnd stores how a turn ended. What another process has stored stays.
+func (l *Ledger) PersistEnd(ctx context.Context, end End) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, _, err := l.notes.BeginNote(ctx, store.Note{
+		Visitor: l.visitor, Kind: kindEnd, Key: end.Key, Epoch: l.epoch, Seq: end.Seq, Place: min(end.After, store.Unplaced-1), State: end.Reason,
+		ExpiresAt: time.Now().Add(l.ttl),
+	})
+	return err
+}
+
+// EndsBetween returns those of the ends in memory that came after an event in [from, to),
+// in their order.
+func (l *Ledger) EndsBetween(from, to int64) []End {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ends.between(from, to)
+}
+
+// Ends returns the ends of turns after an event in [from, to), in their order.
+func (p *Past) Ends(ctx context.Context, from, to int64) ([]End, error) {
+	l := p.ledger
+	l.mu.Lock()
+	all, all0 := l.ends.between(from, to), l.ends.from
+	l.mu.Unlock()
+	if from >= all0 {
+		return all, nil
+	}
+	notes, err := p.between(ctx, kindEnd, &p.ends, from, min(to, all0))
+	if err != nil {
+		return nil, err
+	}
+	var stored []End
+	for _, n := range notes {
+		if !slices.ContainsFunc(all, func(e End) bool { return e.Key == n.Key }) {
+			stored = append(stored, readEnd(n))
+		}
+	}
+	all = append(stored, all...)
+	slices.SortStableFunc(all, func(a, b End) int { return cmp.Compare(a.After, b.After) })
+	return all, nil
+}
+
+// Ending returns the turn that AnyFrame's event seq ended, if that is known.
+func (p *Past) Ending(ctx context.Context, seq int64) (End, bool, error) {
+	ends, err := p.Ends(ctx, seq-1, seq)
+	i := slices.IndexFunc(ends, func(e End) bool { return e.Seq == seq })
+	if i < 0 {
+		return End{}, false, err
+	}
+	return ends[i], true, nil
+}
+
+// RequestStop stores that a turn is to be stopped, and returns the turn as the store has it
+// then, or [store.ErrNotFound]. One that AnyFrame was never asked to take becomes Stopped;
+// so does one that may have gone to a session that is no more, which its epoch tells.
+func (l *Ledger) RequestStop(ctx context.Context, key string) (Turn, error) {
+	for {
+		n, err := l.notes.Note(ctx, l.visitor, kindTurn, key)
+		if err != nil {
+			return Turn{}, err
+		}
+		t := readTurn(n)
+		switch {
+		case t.State == Stopped, t.Stop && t.State != Held:
+			return t, nil
+		case t.State == Held, t.State.unsure() && t.Epoch != l.epoch:
+			t.State = Stopped
+		default:
+			t.Stop = true
+		}
+		changed := l.noteOf(&t)
+		if t.State == Sent {
+			changed.Place = n.Place // which of the places is final, its sender knows
+		}
+		saved, err := l.notes.SaveNote(ctx, changed)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return t, err
+		}
+		t.version = saved.Version
+		l.stopRequested(t)
+		return t, nil
+	}
+}
+
+// NeverSend stores that a turn, which AnyFrame does not have and which no process is
+// sending, is never sent, and returns it.
+func (l *Ledger) NeverSend(ctx context.Context, key string) (Turn, error) {
+	for {
+		n, err := l.notes.Note(ctx, l.visitor, kindTurn, key)
+		if err != nil {
+			return Turn{}, err
+		}
+		t := readTurn(n)
+		if t.State == Stopped || t.State == Sent {
+			return t, nil
+		}
+		t.State, t.Day = Stopped, 0
+		saved, err := l.notes.SaveNote(ctx, l.noteOf(&t))
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return t, err
+		}
+		t.version = saved.Version
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.byKey[key] != nil {
+			l.set(t)
+			l.wake()
+		}
+		return t, nil
+	}
+}
+
+// WantedStopped returns the turns that are to be stopped and that AnyFrame may or may not
+// have.
+func (l *Ledger) WantedStopped() (unsure []Turn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.open {
+		if t.Stop && t.State.unsure() {
+			unsure = append(unsure, *t)
+		}
+	}
+	return unsure
+}
+
+// stopRequested enters in memory what RequestStop stored.
+func (l *Ledger) stopRequested(t Turn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.byKey[t.Key]
+	if old == nil {
+		return
+	}
+	old.Stop = t.Stop
+	if t.State == Stopped && !old.State.inFlight() {
+		changed := *old
+		changed.State, changed.version = Stopped, t.version
+		l.set(changed)
+	}
+	l.wake()
+}
+
+// wantedStopped brings a turn that could not be stored up to date, if that is because it
+// is to be stopped. It reports whether it may be stored then.
+func (l *Ledger) wantedStopped(ctx context.Context, t *Turn) bool {
+	n, err := l.notes.Note(ctx, l.visitor, kindTurn, t.Key)
+	if err != nil || n.Version == t.version {
+		return false
+	}
+	stored := readTurn(n)
+	if !stored.Stop || stored.State == Stopped {
+		return false
+	}
+	t.Stop, t.version = true, n.Version
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.byKey[t.Key]; p != nil {
+		p.Stop = true
+	}
+	return true
+}

@@ -1,0 +1,115 @@
+package limits
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+)
+
+// budget bounds the turns of all visitors per day of UTC. The store counts a turn just
+// before it goes to AnyFrame, so that no more than the budget get there whatever
+// processes die, and the count is taken back if AnyFrame provably did not take it. A turn
+// that still waits for its sandbox is reserved in this process only: what would be
+// refused later is refused now, and no sandbox boots for it.
+type budget struct {
+	quotas *quotas
+	limit  int // turns a day; 0 is no limit
+
+	mu       sync.Mutex // guards reserved
+	reserved int
+}
+
+// of is the quota that the turns of all count against. It is counted without a limit,
+// too: the metrics tell how many there were.
+func (b *budget) of() quota {
+	return quota{"turns", Rate{max(b.limit, 1), Day}, "", problem.TurnBudget}
+}
+
+// ReserveTurn returns the refusal if the day's turns are used up, with those that wait to
+// be sent. The caller calls release when its turn is counted or has failed; more than
+// once does no harm.
+func (l *Limits) ReserveTurn(ctx context.Context) (release func(), err error) {
+	b := l.turns
+	if b.limit <= 0 {
+		return func() {}, nil
+	}
+	now := time.Now()
+	if err := b.quotas.repeat(b.of(), now); err != nil {
+		return nil, err
+	}
+	used, err := l.TurnsToday(ctx, b.quotas.store)
+	if err != nil {
+		return nil, err
+	}
+	if used >= b.limit {
+		b.quotas.tell(ctx, b.of(), used)
+		return nil, b.quotas.refuse(b.of(), b.quotas.key(b.of(), now), untilTomorrow())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if used+b.reserved >= b.limit {
+		// Those that wait may come to nothing: told is the time when there is room for sure.
+		return nil, problem.TurnBudget.After(untilTomorrow())
+	}
+	b.reserved++
+	return sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.reserved--
+	}), nil
+}
+
+// CountTurn counts a turn that is about to be sent, and returns the day that it counts
+// on: the Unix time at which it began. It returns the refusal if the budget is used up,
+// unless the turn has been sent already.
+func (l *Limits) CountTurn(ctx context.Context, sent bool) (day int64, err error) {
+	b := l.turns
+	limit := b.limit
+	if sent {
+		limit = 0
+	}
+	now := time.Now()
+	began, over := dayOf(now)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	used, ok, err := b.quotas.store.Count(ctx, b.quotas.key(b.of(), now), 1, limit, over.Add(keepDay))
+	if err != nil {
+		return 0, err
+	}
+	b.quotas.tell(ctx, b.of(), used)
+	if !ok {
+		return 0, problem.TurnBudget.After(untilTomorrow())
+	}
+	return began.Unix(), nil
+}
+
+// UncountTurn undoes a CountTurn that returned day.
+func (l *Limits) UncountTurn(ctx context.Context, day int64) error {
+	if day == 0 {
+		return nil
+	}
+	b := l.turns
+	at := time.Unix(day, 0)
+	return b.quotas.giveBack(ctx, b.quotas.key(b.of(), at), b.of(), 1, at)
+}
+
+// TurnsToday returns how many turns were counted on this day of UTC, in the store that l
+// counts in: as it is, or as it is observed.
+func (l *Limits) TurnsToday(ctx context.Context, st Store) (int, error) {
+	b := l.turns
+	now := time.Now()
+	_, over := dayOf(now)
+	total, _, err := st.Count(ctx, b.quotas.key(b.of(), now), 0, 0, over.Add(keepDay))
+	return total, err
+}
+
+// TurnsPerDay returns the budget, 0 when there is none.
+func (l *Limits) TurnsPerDay() int { return l.turns.limit }
+
+func untilTomorrow() time.Duration {
+	now := time.Now()
+	_, over := dayOf(now)
+	return max(over.Sub(now), time.Millisecond)
+}

@@ -1,0 +1,60 @@
+package message
+
+import (
+	"bytes"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestHasMarkup_PageOrScriptInAnImage_Found(t *testing.T) {
+	for _, text := range []string{
+		"<html>", "<HTML lang=en>", "<head>", "<body onload=x>", "<script>", "<script src=//x>", "<ScRiPt/x>", "</script>", "<style>", "<iframe src=x>",
+		"<object data=x>", "<embed src=x>", "<link rel=x>", "<meta http-equiv=x>", "<base href=x>", "<title>x", "<form action=x>", "<img src=x onerror=alert(1)>",
+		"<image href=x>", "<video src=x>", "<audio src=x>", "<table background=x>", "<div style=x>", "<svg>", "<svg/onload=alert(1)>", "<SVG\nxmlns=x>",
+		"<math>", "<foreignObject>", "<animate attributeName=x>", "<template>", "<noscript>", "<x onfocus=alert(1) tabindex=1>", "<a href=\"javascript:x\">",
+		"<a/b/onclick=x>", "<p id='x'>", "<custom-element id='b'>", "<xhtml:script>", "<svg:script >", "<!DOCTYPE html>", "<!doctype svg>", "<!ENTITY x SYSTEM>",
+		"<![CDATA[x]]>", "<!-- x -->", "<?php phpinfo();", "<?PHP\n", "<?xml version=\"1.0\"?>", "<?xml-stylesheet href=x?>", "<?= system('id') ?>", "<% eval request %>", "<%@ page import=x %>",
+	} {
+		for _, at := range []int{0, 1, 4000} {
+			b := bytes.Repeat([]byte{0x00, '<', 0xff, '<', '<'}, 800)
+			b = append(append(append([]byte("\x89PNG\r\n\x1a\n"), b[:at]...), text...), b...)
+			if !hasMarkup(b) {
+				t.Errorf("%q at %d: not found", text, at)
+			}
+		}
+	}
+}
+
+// An ordinary photo must get through, whatever its bytes happen to be.
+func TestHasMarkup_OrdinaryImage_NotFound(t *testing.T) {
+	const xmp = `<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 5.4.0">` +
+		`<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Camera">` +
+		`<dc:title><rdf:Alt><rdf:li xml:lang="x-default">a &lt; b</rdf:li></rdf:Alt></dc:title></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>`
+	for _, text := range []string{"", "<", "<<", "a < b > c", "1<2", "<3", "<b", "<scripted", "<htm", "<?", "<%", "<!", "<!-", "if (a<b) {", xmp} {
+		if hasMarkup([]byte("\xff\xd8\xff" + text + "\x00\x01")) {
+			t.Errorf("%q: taken for markup", text)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	for i := range 12 {
+		m := image.NewNRGBA(image.Rect(0, 0, 512, 512))
+		for j := range m.Pix {
+			m.Pix[j] = byte(random.Uint32())
+		}
+		var asPNG, asJPEG bytes.Buffer
+		if err := png.Encode(&asPNG, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := jpeg.Encode(&asJPEG, m, nil); err != nil {
+			t.Fatal(err)
+		}
+		for kind, b := range map[string][]byte{"PNG": asPNG.Bytes(), "JPEG": asJPEG.Bytes()} {
+			if hasMarkup(b) {
+				t.Errorf("%s %d of noise, %d bytes: taken for markup", kind, i, len(b))
+			}
+		}
+	}
+}

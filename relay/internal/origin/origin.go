@@ -1,0 +1,106 @@
+// Package origin reads what browsers say of where a request comes from and for which host
+// it is: origins, patterns of them, and hosts. It must not know HTTP requests: which of
+// these count, package httpapi decides.
+package origin
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// appOrigin is the origin of a page that an app shell or a browser extension
+// serves by a scheme of its own, such as capacitor://localhost or
+// chrome-extension://<id>. Browsers leave the case of such a host as it is.
+var appOrigin = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// webSchemes are those whose pages have other origins: their own kind, or null.
+var webSchemes = []string{"http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about", "javascript", "filesystem"}
+
+// ValidPattern accepts https://www.example.com, https://*.example.com,
+// the same with a port, with http, the origins of app shells, and *.
+func ValidPattern(p string) bool {
+	if p == "*" {
+		return true
+	}
+	if scheme, _, _ := strings.Cut(p, "://"); appOrigin.MatchString(p) && !slices.Contains(webSchemes, scheme) {
+		return true
+	}
+	o := strings.Replace(p, "://*.", "://wildcard.", 1)
+	return o != "" && o == OfURL(o) && !strings.Contains(o, "*")
+}
+
+// Allowed reports whether a list of patterns has the origin, exactly or as a subdomain.
+func Allowed(patterns []string, from string) bool {
+	for _, p := range patterns {
+		scheme, domain, wild := strings.Cut(p, "://*.")
+		switch {
+		case wild:
+			rest, ok := strings.CutPrefix(from, scheme+"://")
+			if sub, found := strings.CutSuffix(rest, "."+domain); ok && found && validSubdomain(sub) {
+				return true
+			}
+		case p == from, p == "*" && strings.Contains(from, "://"): // "null" is no origin
+			return true
+		}
+	}
+	return false
+}
+
+func validSubdomain(s string) bool {
+	if s == "" || strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// Same reports whether an origin is of this host. The scheme counts only
+// when it is known: a proxy that ends TLS speaks plain HTTP to us.
+func Same(o, scheme, host string) bool {
+	known, rest, _ := strings.Cut(o, "://")
+	return rest != "" && strings.EqualFold(rest, host) && (known == scheme || scheme == "")
+}
+
+// OfURL returns the origin of a URL as a browser writes it, "" when it
+// has none.
+func OfURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || !hostPattern.MatchString(u.Host) {
+		return ""
+	}
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	default:
+		return ""
+	}
+	return u.Scheme + "://" + host
+}
+
+// hostPattern is a host as browsers write it: names outside ASCII are encoded.
+var hostPattern = regexp.MustCompile(`^([A-Za-z0-9._-]*[A-Za-z0-9]|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
+
+// HostName is the name or address in a Host header, without port and brackets.
+func HostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// IsAddress reports whether a Host header names an IP address.
+func IsAddress(host string) bool {
+	_, err := netip.ParseAddr(HostName(host))
+	return err == nil
+}

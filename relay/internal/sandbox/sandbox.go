@@ -1,0 +1,122 @@
+// Package sandbox is what AnyFrame does with a visitor's sandbox when it is told to: make,
+// resume, terminate, and say whether it is down. An [Operator] knows the calls, what their
+// errors mean and which of them may be repeated; it does not know whose the sandbox is, who
+// may want it, or what else goes on in it: package session decides that.
+//
+// Who is to answer for a call is in its context (see [upstream.For]).
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// Operator makes the calls. It has no state.
+type Operator struct {
+	Client  *anyframe.Client
+	AgentID func() int64
+	// IdleTimeout is AnyFrame's, after which a sandbox sleeps by itself.
+	IdleTimeout time.Duration
+	// Timeout is how long one call may take.
+	Timeout time.Duration
+}
+
+// Create makes a sandbox, which then boots. With unsure there is an error and perhaps a
+// sandbox all the same, whose id is unknown: asking again could make a second one.
+func (o *Operator) Create(ctx context.Context) (id string, unsure bool, err error) {
+	err = upstream.Retry(ctx, func() error {
+		up, err := o.Client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: o.AgentID(), IdleTimeout: new(o.IdleTimeout)})
+		if err != nil && !upstream.NeverSent(err) {
+			return upstream.DoNotRetry(err)
+		}
+		if err == nil {
+			id = up.ID
+		}
+		return err
+	})
+	_, unsure = errors.AsType[upstream.Permanent](err)
+	return id, unsure, err
+}
+
+// AwaitRunning waits until a sandbox that boots runs.
+func (o *Operator) AwaitRunning(ctx context.Context, id string) error {
+	return upstream.Retry(ctx, func() error {
+		_, err := o.Client.Sessions.WaitUntilRunning(ctx, id, anyframe.WaitOptions{})
+		return err
+	})
+}
+
+// Resume gets a sandbox running, and reports whether it was down, so that no other client
+// had it running and at work.
+func (o *Operator) Resume(ctx context.Context, id string) (wasDown bool, err error) {
+	var found anyframe.SessionStatus
+	err = upstream.Retry(ctx, func() error {
+		_, err := o.Client.Sessions.EnsureRunning(ctx, id, anyframe.WaitOptions{
+			OnPoll: func(status string, _ time.Duration) {
+				if found == "" {
+					found = anyframe.SessionStatus(status)
+				}
+			},
+		})
+		return err
+	})
+	return found.Resumable(), err
+}
+
+// IsDown reports whether AnyFrame has no sandbox up.
+func (o *Operator) IsDown(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	up, err := o.Client.Sessions.Get(ctx, id)
+	if errors.Is(err, anyframe.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && (up.Status.Resumable() || up.Status == anyframe.StatusError), err
+}
+
+// WaitDown returns nil once the sandbox is down, which takes as long as its snapshot, or
+// the error with which ctx ended.
+func (o *Operator) WaitDown(ctx context.Context, id string) error {
+	for attempt := 0; ; attempt++ {
+		if down, err := o.IsDown(ctx, id); down || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		backoff.Sleep(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
+	}
+}
+
+// Terminate asks AnyFrame once to put a sandbox to sleep. It returns nil when that is under
+// way, or there is nothing to terminate.
+func (o *Operator) Terminate(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	_, err := o.Client.Sessions.Terminate(ctx, id)
+	if errors.Is(err, anyframe.ErrNotFound) || errors.Is(err, anyframe.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// TerminateSoon is Terminate for an unneeded sandbox, retried while AnyFrame fails for as
+// long as the sandbox stays awake unused: after that it sleeps by itself.
+func (o *Operator) TerminateSoon(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, o.IdleTimeout)
+	defer cancel()
+	return upstream.Retry(ctx, func() error { return o.Terminate(ctx, id) })
+}
+
+// Down terminates a sandbox and returns nil once it is down. Both together take as long as
+// one call may.
+func (o *Operator) Down(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	if err := o.Terminate(ctx, id); err != nil {
+		return err
+	}
+	return o.WaitDown(ctx, id)
+}

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/admission"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/pump"
+)
+
+// freshFor is how long a sign of life of the sandbox is taken for granted.
+const freshFor = 5 * time.Second
+
+// Look asks AnyFrame where the session stands, once, and starts to read its stream if
+// it is awake. It never wakes it.
+func (s *Session) Look(ctx context.Context) error {
+	ctx = s.calls(ctx)
+	select {
+	case s.standing.Looking <- struct{}{}:
+		defer func() { <-s.standing.Looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c, status := s.standing.Conversation(), s.View().Status
+	if s.reader.Busy() || c.ID() == "" || status == event.StatusEnded {
+		return nil
+	}
+	if s.standing.Looked() {
+		if status == event.StatusRunning {
+			s.reader.Follow()
+		}
+		return nil
+	}
+	up, err := s.hub.Client.Sessions.Get(ctx, c.ID())
+	if c != s.standing.Conversation() {
+		return nil // another epoch has begun, and this is not about it
+	}
+	switch {
+	case errors.Is(err, anyframe.ErrNotFound):
+		s.setStatus(c, event.StatusEnded)
+		s.seat.Release(time.Now())
+	case err != nil:
+		if status == event.StatusRunning || status == event.StatusBooting {
+			s.reader.Follow() // it was awake when we last knew; the pump finds out
+		}
+		return err
+	case up.Status == anyframe.StatusRunning:
+		s.setStatus(c, event.StatusRunning)
+		s.seat.Renew(ctx)
+		s.reader.Follow()
+	case up.Status == anyframe.StatusBooting:
+		s.setStatus(c, event.StatusBooting)
+		if err := s.seat.Count(ctx); err != nil {
+			return err
+		}
+		s.reader.Wake(admission.Claim{}) // it comes up anyway: wait for it
+	case up.Status == anyframe.StatusError:
+		s.setStatus(c, event.StatusFailed)
+		s.seat.Release(time.Now())
+	default:
+		if err := s.intake.Sync(ctx, c); err != nil {
+			return err
+		}
+		if _, err := c.Refresh(ctx); err != nil { // another replica may know that it was stopped
+			return err
+		}
+		s.interrupt(ctx, c, false)
+		s.setStatus(c, event.StatusSleeping)
+		s.releaseOnceDown(ctx, c.ID())
+	}
+	s.standing.SetLooked(c, true)
+	return nil
+}
+
+// Ensure returns nil when the sandbox runs, else the call that gets it running. A new
+// session counts against those that the claim's address may have. What can be refused at once is.
+func (s *Session) Ensure(ctx context.Context, claim admission.Claim) (call *pump.Call, err error) {
+	ctx = s.calls(ctx)
+	if call := s.reader.Join(claim); call != nil {
+		return call, nil
+	}
+	if s.none() {
+		if err := s.hub.Pause.Paused(); err != nil {
+			return nil, err
+		}
+		// That it returns nil is no promise.
+		claim.Solved, err = s.hub.Admission.Begin(ctx, admission.Turn{Visitor: s.visitor, Claim: claim, Room: s.hub.gate})
+		if err != nil {
+			return nil, err
+		}
+		return s.reader.Wake(claim), nil
+	}
+	if runs, err := s.runs(ctx); runs || err != nil {
+		return nil, err
+	}
+	if err := s.hub.Pause.Paused(); err != nil {
+		return nil, err
+	}
+	if err := s.seat.MayWake(ctx); err != nil {
+		return nil, err
+	}
+	return s.reader.Wake(claim), nil
+}
+
+// Wake is Ensure for a visitor who has sent nothing: it makes no sandbox, and to wake the
+// one there is counts as a message. It returns nil also when there is nothing to wake.
+func (s *Session) Wake(ctx context.Context) (*pump.Call, error) {
+	if call := s.reader.Join(admission.Claim{}); call != nil || s.none() {
+		return call, nil
+	}
+	if runs, err := s.runs(ctx); runs || err != nil {
+		return nil, err
+	}
+	if err := s.hub.Pause.Paused(); err != nil {
+		return nil, err
+	}
+	undo, err := s.hub.Quota.Message(ctx, s.visitor)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.seat.MayWake(ctx); err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	return s.reader.Wake(admission.Claim{}), nil
+}
+
+// none reports whether there is no session, or none any more, whose sandbox could run.
+func (s *Session) none() bool {
+	return s.standing.Conversation().ID() == "" || s.View().Status == event.StatusEnded
+}
+
+// runs reports whether the sandbox runs. AnyFrame is asked if that was not seen just now.
+func (s *Session) runs(ctx context.Context) (bool, error) {
+	if s.View().Status != event.StatusRunning {
+		return false, nil
+	}
+	if c := s.standing.Conversation(); time.Since(s.standing.Confirmed()) >= freshFor {
+		up, err := s.hub.Client.Sessions.Get(ctx, c.ID())
+		switch {
+		case errors.Is(err, anyframe.ErrNotFound):
+			return false, nil
+		case err != nil:
+			return false, err
+		case up.Status != anyframe.StatusRunning:
+			return false, nil
+		}
+		s.setStatus(c, event.StatusRunning)
+	}
+	s.reader.Follow()
+	return true, nil
+}

@@ -1,0 +1,139 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/record"
+	"github.com/anyframe-relay/relay/relay/internal/stop"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+)
+
+// newStopper returns who stops the visitor's turns.
+func (s *Session) newStopper() stop.Stopper {
+	return stop.Stopper{
+		Visitor: s.visitor, Desk: &s.hub.stops, Sandboxes: &s.hub.sandboxes, Courier: &s.courier, Intake: &s.intake, Log: s.logger,
+		Status: func() event.Status { return s.View().Status },
+		Look:   s.Look, Still: s.holdWaking,
+		Alone: func(ctx context.Context) (func(), bool, error) {
+			release, ok, err := s.hub.leases.Try(ctx, leaseTurn+s.visitor)
+			if ok && s.standing.Conversation().Ledger().InFlight() { // this process counts as one owner
+				release()
+				return nil, false, nil
+			}
+			return release, ok, err
+		},
+		Deaf: func() {
+			if p, call := s.reader.Current(); p != nil && call == nil {
+				p.Stop()
+			}
+		},
+		Stopped: func(ctx context.Context, c *conversation.Conversation) {
+			s.interrupt(ctx, c, true)
+			s.setStatus(c, event.StatusSleeping)
+			s.releaseOnceDown(ctx, c.ID())
+			s.persist(ctx)
+			s.hub.Publish(ctx, s.visitor)
+		},
+	}
+}
+
+// Stop stops a turn, as far as it still runs. It returns nil when the wish is in the store:
+// a turn that waits is never sent then, and what AnyFrame has unfinished is stopped, by this
+// process or another. A turn that ended otherwise is [problem.TurnOver], and one that is not
+// known [problem.TurnUnknown].
+func (s *Session) Stop(ctx context.Context, key string) error {
+	ctx = s.calls(context.WithoutCancel(ctx))
+	err := s.stopper.Stop(ctx, s.standing.Conversation(), key)
+	result := "accepted"
+	if err != nil {
+		result = problem.CodeOf(err)
+	}
+	s.hub.Metrics.Stops.WithLabelValues(result).Inc()
+	if err == nil {
+		s.hub.Publish(ctx, s.visitor)
+	}
+	return err
+}
+
+// StopAll stops all that AnyFrame has unfinished of an epoch, including turns that the
+// relay did not send. It returns nil when the wish is in the store, also when nothing runs.
+func (h *Hub) StopAll(ctx context.Context, visitor string, epoch int64) error {
+	if err := h.stops.Request(ctx, stop.Wish{Visitor: visitor, Epoch: epoch, All: true}); err != nil {
+		return err
+	}
+	h.Publish(ctx, visitor)
+	return nil
+}
+
+// StopLive is StopAll for each visitor of whose agent this process knows that it is at work,
+// or is about to be.
+func (h *Hub) StopLive(ctx context.Context) error {
+	var errs []error
+	for _, s := range h.sessions.All() {
+		c := s.standing.Conversation()
+		keys, others := c.Unfinished()
+		if len(keys) > 0 || others || c.Ledger().InFlight() {
+			errs = append(errs, h.StopAll(ctx, s.visitor, c.Epoch()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fulfil does what a wish to stop says.
+func (h *Hub) fulfil(ctx context.Context, w stop.Wish) error {
+	s, err := h.Open(ctx, w.Visitor)
+	if errors.Is(err, problem.VisitorUnknown) { // forgotten meanwhile
+		rec, err := h.Store.Session(ctx, w.Visitor)
+		if err != nil || rec.State != record.StateVoid || rec.UpstreamID == "" {
+			return err
+		}
+		return h.sandboxes.Terminate(upstream.For(ctx, upstream.NewCaller(w.Visitor)), rec.UpstreamID)
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.stopper.Fulfil(s.calls(ctx), s.standing.Conversation(), w)
+}
+
+// holdStop keeps other replicas from a visitor's wish to stop.
+func (h *Hub) holdStop(ctx context.Context, visitor string) (release func(), ok bool, err error) {
+	return h.leases.Try(ctx, leaseStop+visitor)
+}
+
+// holdWaking keeps all replicas from waking the sandbox or putting it to sleep.
+func (s *Session) holdWaking(ctx context.Context) (release func(), err error) {
+	select {
+	case s.standing.Waking <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	free, err := s.hub.leases.Wait(ctx, leaseWake+s.visitor)
+	if err != nil {
+		<-s.standing.Waking
+		return nil, err
+	}
+	return func() {
+		free()
+		<-s.standing.Waking
+	}, nil
+}
+
+// interrupt ends what AnyFrame has unfinished of a conversation: it will not go on. The
+// reason is "stopped" with stopped, and for turns that are to be stopped.
+func (s *Session) interrupt(ctx context.Context, c *conversation.Conversation, stopped bool) {
+	e := c.Interrupt(stopped)
+	for _, end := range e.Ends {
+		s.hub.Metrics.TurnEnds.WithLabelValues(end.Reason).Inc()
+		if err := c.Ledger().PersistEnd(context.WithoutCancel(ctx), end); err != nil {
+			s.logger().Warn("keep a turn's end", "error", err)
+		}
+	}
+	if e.Ends = nil; !e.Empty() {
+		s.writer.Add(c, e)
+	}
+}

@@ -1,0 +1,47 @@
+package stop
+
+import "sync"
+
+// Waiting are turns that are held. The zero Waiting is empty; it is safe for concurrent
+// use.
+type Waiting struct {
+	mu  sync.Mutex // a request's entry is there exactly while it waits
+	all map[string][]*entry
+}
+
+type entry struct{ stop func() }
+
+// Add enters a request that waits with a turn, by the turn's key: stop ends its waiting.
+// The caller calls leave in the end.
+func (w *Waiting) Add(key string, stop func()) (leave func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all == nil {
+		w.all = map[string][]*entry{}
+	}
+	e := &entry{stop}
+	w.all[key] = append(w.all[key], e)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		var rest []*entry
+		for _, other := range w.all[key] {
+			if other != e {
+				rest = append(rest, other)
+			}
+		}
+		if w.all[key] = rest; rest == nil {
+			delete(w.all, key)
+		}
+	}
+}
+
+// Stop ends the waiting of all requests with a turn's key.
+func (w *Waiting) Stop(key string) {
+	w.mu.Lock()
+	all := w.all[key]
+	w.mu.Unlock()
+	for _, e := range all {
+		e.stop()
+	}
+}

@@ -1,0 +1,185 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
+	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+)
+
+// Account is where AnyFrame is, and the key that it takes there.
+type Account struct{ BaseURL, Key string }
+
+// PoolOptions are what a Pool needs.
+type PoolOptions struct {
+	// Transport makes the calls, over connections that all accounts share.
+	Transport interface {
+		http.RoundTripper
+		Close()
+	}
+	Timeout time.Duration // of one call
+	Calls   *slog.Logger  // gets a line for every call
+	Metrics *telemetry.Metrics
+	Log     *slog.Logger
+	// Refused is called each time that AnyFrame is seen to refuse the key of an account.
+	// It may be nil.
+	Refused func(context.Context, Account)
+}
+
+// Pool has a guard for each account that a site of the process uses, and the connections,
+// which all sites with the same base URL have together. It is safe for concurrent use.
+type Pool struct {
+	PoolOptions
+	refused chan *endpoint // whose key AnyFrame has begun to refuse
+
+	mu  sync.Mutex // an account has one endpoint
+	all map[Account]*endpoint
+}
+
+// endpoint is an account, and all that is known of how it is served.
+type endpoint struct {
+	account Account
+	base    *url.URL
+	guard   *Guard
+	send    http.RoundTripper
+	client  *anyframe.Client // for what concerns the account and no site
+	watched bool             // guarded by Pool.mu
+}
+
+// NewPool returns a pool without connections. It starts nothing.
+func NewPool(o PoolOptions) *Pool {
+	return &Pool{PoolOptions: o, refused: make(chan *endpoint, 16), all: map[Account]*endpoint{}}
+}
+
+// client returns a client whose calls go through wrap.
+func (p *Pool) client(a Account, wrap func(http.RoundTripper) http.RoundTripper) (*anyframe.Client, error) {
+	return anyframe.New(
+		anyframe.WithAPIKey(a.Key),
+		anyframe.WithBaseURL(a.BaseURL),
+		anyframe.WithDotEnv(""), // the program has read it
+		anyframe.WithTimeout(p.Timeout),
+		anyframe.WithUserAgent("anyframe-relay"),
+		anyframe.WithHTTPClient(&http.Client{Transport: p.Transport}),
+		anyframe.WithMiddleware(wrap),
+		anyframe.WithLogger(p.Calls),
+	)
+}
+
+// endpoint returns the endpoint of an account, which is made when it is first asked for.
+func (p *Pool) endpoint(a Account) (*endpoint, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.all[a]; e != nil {
+		return e, nil
+	}
+	e := &endpoint{account: a, guard: NewGuard(p.Metrics, p.Log)}
+	e.guard.begun = func() {
+		select {
+		case p.refused <- e:
+		default: // its next refusal says so again
+		}
+	}
+	e.send = e.guard.Middleware(p.Transport)
+	var err error
+	if e.client, err = p.client(a, func(http.RoundTripper) http.RoundTripper { return e.send }); err != nil {
+		return nil, err
+	}
+	at := a.BaseURL
+	if at == "" {
+		at = anyframe.DefaultBaseURL
+	}
+	if e.base, err = url.Parse(strings.TrimSuffix(at, "/")); err != nil {
+		return nil, fmt.Errorf("base URL: %w", err)
+	}
+	p.all[a] = e
+	return e, nil
+}
+
+// KeyRefused reports whether AnyFrame refuses every key that was used so far.
+func (p *Pool) KeyRefused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.all {
+		if !e.guard.KeyRefused() {
+			return false
+		}
+	}
+	return len(p.all) > 0
+}
+
+// Close closes the connections, as soon as they carry nothing. No call may follow.
+func (p *Pool) Close() { p.Transport.Close() }
+
+// A refused key is tried again every retryKey for the first quickKeyTries times, and
+// every minute after that.
+const (
+	retryKey      = 10 * time.Second
+	quickKeyTries = 30
+)
+
+// Watch asks AnyFrame for first's account, and for that of every key that is refused, for
+// as long as it is, so that mending a key needs no restart. An account whose key works
+// costs nothing. It ends with ctx.
+func (p *Pool) Watch(ctx context.Context, first *Route) {
+	var g group.Group
+	defer g.Close()
+	if first != nil {
+		e := first.newest()
+		p.watch(ctx, &g, e, 0)
+	}
+	for {
+		select {
+		case e := <-p.refused:
+			p.watch(ctx, &g, e, retryKey)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watch begins to ask about an account, after wait, unless that is done already.
+func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time.Duration) {
+	p.mu.Lock()
+	began := !e.watched
+	e.watched = true
+	p.mu.Unlock()
+	if !began {
+		return
+	}
+	g.Go(func() {
+		defer func() { // also when ctx ends before it is known
+			p.mu.Lock()
+			e.watched = false
+			p.mu.Unlock()
+		}()
+		backoff.Sleep(ctx, wait)
+		for attempt := 0; ctx.Err() == nil; attempt++ {
+			_, err := e.client.Me(ctx, anyframe.CallRetries(-1))
+			if e.guard.KeyRefused() && p.Refused != nil {
+				p.Refused(ctx, e.account)
+			}
+			var next time.Duration
+			switch {
+			case e.guard.KeyRefused() && attempt < quickKeyTries:
+				next = retryKey
+			case e.guard.KeyRefused():
+				next = time.Minute
+			case err != nil:
+				next = backoff.Delay(attempt, time.Minute) // AnyFrame is not there yet
+			}
+			if next == 0 {
+				return
+			}
+			backoff.Sleep(ctx, next)
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package upstream
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/anyframe-relay/relay/anyframe"
+)
+
+// maxAccounts is how many accounts a route remembers, the newest included.
+const maxAccounts = 4
+
+// Route is how one site reaches AnyFrame. Its account can be changed while calls are
+// made: what has begun with one account goes on with it, and only a new session of
+// AnyFrame's is made with the newest. It is safe for concurrent use.
+type Route struct {
+	pool *Pool
+
+	mu       sync.Mutex // guards accounts, which is replaced and never changed
+	accounts []*endpoint
+}
+
+// Route returns a route to an account, and the client that uses it.
+func (p *Pool) Route(a Account) (*Route, *anyframe.Client, error) {
+	r := &Route{pool: p}
+	if err := r.Use(a); err != nil {
+		return nil, nil, err
+	}
+	client, err := p.client(a, func(http.RoundTripper) http.RoundTripper { return roundTripper(r.send) })
+	return r, client, err
+}
+
+// Use makes a the account of new sessions.
+func (r *Route) Use(a Account) error {
+	e, err := r.pool.endpoint(a)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := slices.DeleteFunc(slices.Clone(r.accounts), func(old *endpoint) bool { return old == e })
+	all = append([]*endpoint{e}, all...)
+	r.accounts = all[:min(len(all), maxAccounts)]
+	return nil
+}
+
+func (r *Route) known() []*endpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.accounts
+}
+
+// Account returns the account of new sessions.
+func (r *Route) Account() Account { return r.newest().account }
+
+func (r *Route) newest() *endpoint { return r.known()[0] }
+
+// send makes a call with the account to which its session belongs. A session of which
+// that is not known may be of any account there was, the newest first.
+func (r *Route) send(req *http.Request) (*http.Response, error) {
+	all := r.known()
+	id := sessionOf(req.URL.Path)
+	caller, _ := req.Context().Value(callerKey{}).(*Caller)
+	if id == "" || len(all) == 1 && (caller == nil || caller.account.Load() == nil) {
+		return all[0].call(req)
+	}
+	if caller != nil {
+		if pin := caller.account.Load(); pin != nil && pin.session == id {
+			all = []*endpoint{pin.at}
+		}
+	}
+	for i, e := range all {
+		again := req
+		if i > 0 {
+			if again = repeat(req); again == nil {
+				break
+			}
+		}
+		res, err := e.call(again)
+		last := i == len(all)-1
+		if !last && (errors.Is(err, ErrKeyRefused) || err == nil && elsewhere(res.StatusCode)) {
+			if err == nil {
+				_ = res.Body.Close() // it is not read
+			}
+			continue
+		}
+		if caller != nil && err == nil && !elsewhere(res.StatusCode) {
+			caller.account.Store(&pin{id, e})
+		}
+		return res, err
+	}
+	return all[0].call(repeat(req))
+}
+
+// elsewhere reports whether an answer may mean that the session is another account's.
+func elsewhere(status int) bool { return refusesKey(status) || status == http.StatusNotFound }
+
+// repeat returns a copy of a request whose body can be sent again, or nil.
+func repeat(req *http.Request) *http.Request {
+	again := req.Clone(req.Context())
+	if req.Body == nil || req.Body == http.NoBody {
+		return again
+	}
+	if req.GetBody == nil {
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil
+	}
+	again.Body = body
+	return again
+}
+
+// call makes a call as this account.
+func (e *endpoint) call(req *http.Request) (*http.Response, error) {
+	_, path, _ := strings.Cut(req.URL.Path, "/api/")
+	_, escaped, _ := strings.Cut(req.URL.EscapedPath(), "/api/")
+	mine := req.Clone(req.Context())
+	mine.URL.Scheme, mine.URL.Host, mine.Host = e.base.Scheme, e.base.Host, ""
+	mine.URL.Path, mine.URL.RawPath = e.base.Path+"/api/"+path, e.base.EscapedPath()+"/api/"+escaped
+	mine.Header.Set("Authorization", "Bearer "+e.account.Key)
+	return e.send.RoundTrip(mine)
+}
+
+// sessionOf returns the session that a call is about, or "".
+func sessionOf(path string) string {
+	_, rest, _ := strings.Cut(path, "/api/sessions/")
+	id, _, _ := strings.Cut(rest, "/")
+	return id
+}
+
+// pin says to which account a session of AnyFrame's belongs.
+type pin struct {
+	session string
+	at      *endpoint
+}

@@ -1,0 +1,88 @@
+package webhook
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+)
+
+// Config says which events are sent where. The zero Config sends none.
+type Config struct {
+	URL    redact.Secret // Slack's and Discord's are secrets themselves
+	Secret redact.Secret // signs what is sent
+	Events []string      // types; none is all
+	Format string        // empty is json
+}
+
+// The lengths of secrets in bytes.
+const (
+	minSecret = 24
+	maxSecret = 64
+)
+
+// Validate returns all that is wrong with c, each in terms of the setting. It quotes
+// neither the URL nor the secret.
+func (c *Config) Validate() error {
+	if c.URL == "" {
+		if c.Secret != "" || len(c.Events) > 0 {
+			return errors.New("RELAY_WEBHOOK_SECRET and RELAY_WEBHOOK_EVENTS are of no use without RELAY_WEBHOOK_URL")
+		}
+		return nil
+	}
+	var errs []error
+	if !validURL(string(c.URL)) {
+		errs = append(errs, errors.New("RELAY_WEBHOOK_URL must be https, or http on a loopback address or localhost, with no user or fragment"))
+	}
+	if _, err := c.key(); err != nil {
+		errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_SECRET %w", err))
+	}
+	for _, e := range c.Events {
+		if !known(e) {
+			errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_EVENTS: %q is none of %s", e, strings.Join(Types(), ", ")))
+		}
+	}
+	if c.Format != "" && !slices.Contains(Formats(), c.Format) {
+		errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_FORMAT must be %s", strings.Join(Formats(), ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+func validURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	local := u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && local
+}
+
+// key is the secret's bytes: after whsec_ in base64, else as they are.
+func (c *Config) key() ([]byte, error) {
+	if c.Secret == "" {
+		return nil, errors.New("is needed where RELAY_WEBHOOK_URL is set; echo whsec_$(openssl rand -base64 32) makes one")
+	}
+	text, coded := strings.CutPrefix(string(c.Secret), "whsec_")
+	if !coded {
+		if len(text) < minSecret {
+			return nil, fmt.Errorf("must have at least %d bytes", minSecret)
+		}
+		return []byte(text), nil
+	}
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) < minSecret || len(key) > maxSecret {
+		return nil, fmt.Errorf("must be whsec_ and base64 of %d to %d bytes", minSecret, maxSecret)
+	}
+	return key, nil
+}
+
+// wants reports whether a type of event is sent.
+func (c *Config) wants(name string) bool {
+	return c.URL != "" && (len(c.Events) == 0 || slices.Contains(c.Events, name))
+}

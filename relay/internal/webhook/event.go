@@ -1,0 +1,146 @@
+package webhook
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The types of events.
+const (
+	ConversationStarted = "conversation.started"
+	ConversationEnded   = "conversation.ended"
+	PromptWaiting       = "prompt.waiting"
+	TurnFailed          = "turn.failed"
+	BudgetNear          = "budget.near"
+	BudgetReached       = "budget.reached"
+	KeyRefused          = "key.refused"
+	FeedbackGiven       = "feedback.given"
+	ErasureDone         = "erasure.done"
+	test                = "test" // only [Send] makes one, for relay doctor
+)
+
+// Types lists every type of event.
+func Types() []string {
+	return []string{
+		ConversationStarted, ConversationEnded, PromptWaiting, TurnFailed, BudgetNear, BudgetReached, KeyRefused, FeedbackGiven, ErasureDone,
+	}
+}
+
+// Event is something that happened. It holds no word of a conversation.
+type Event struct {
+	Type string
+	Time time.Time
+	Data Data
+	// About tells events of the same type and data apart that are not the same one. It
+	// is in no message.
+	About string
+}
+
+// Data is what an event is about. What does not apply is left out.
+type Data struct {
+	Site         string `json:"site"`
+	Conversation string `json:"conversation,omitempty"` // as operators name it
+	Epoch        int64  `json:"epoch,omitempty"`
+	Turn         string `json:"turn,omitempty"`
+	Visitor      string `json:"visitor,omitempty"` // its hash
+
+	Prompt  string `json:"prompt,omitempty"`
+	Kind    string `json:"kind,omitempty"` // of the prompt: question or permission
+	Reason  string `json:"reason,omitempty"`
+	Rating  string `json:"rating,omitempty"`
+	Erasure string `json:"erasure,omitempty"`
+	Budget  string `json:"budget,omitempty"`
+	Used    int    `json:"used,omitempty"`
+	Limit   int    `json:"limit,omitempty"`
+}
+
+// id is the same for the same event, whichever process stores it. With an About the turn is no part
+// of it: not every process knows it.
+func (e *Event) id() string {
+	d := e.Data
+	if e.About != "" {
+		d.Turn = ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q %q %q %q", e.Type, d.Site, d.Conversation, d.Epoch, d.Turn, d.Prompt, d.Erasure, e.About))
+	return "evt_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+}
+
+// message is an event as it is sent in the format json, and as it is stored.
+type message struct {
+	Type      string `json:"type"`
+	Timestamp string `json:"timestamp"`
+	Data      Data   `json:"data"`
+}
+
+func (e *Event) message() message {
+	return message{e.Type, e.Time.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano), e.Data}
+}
+
+// The formats in which events are sent.
+const (
+	FormatJSON    = "json"
+	FormatSlack   = "slack"
+	FormatDiscord = "discord"
+)
+
+// Formats lists every format.
+func Formats() []string { return []string{FormatJSON, FormatSlack, FormatDiscord} }
+
+// body returns a message in a format.
+func (m *message) body(format string) ([]byte, error) {
+	switch format {
+	case FormatSlack:
+		// https://docs.slack.dev/messaging/formatting-message-text: these three are control characters.
+		text := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(m.line())
+		return json.Marshal(map[string]any{"text": text})
+	case FormatDiscord:
+		return json.Marshal(map[string]any{"content": m.line(), "allowed_mentions": map[string]any{"parse": []string{}}})
+	default:
+		return json.Marshal(m)
+	}
+}
+
+var words = map[string]string{
+	ConversationStarted: "A conversation began",
+	ConversationEnded:   "A conversation ended",
+	PromptWaiting:       "The agent waits for a person",
+	TurnFailed:          "A turn failed",
+	BudgetNear:          "A budget is four fifths used",
+	BudgetReached:       "A budget is used up",
+	KeyRefused:          "AnyFrame refuses the key",
+	FeedbackGiven:       "A visitor rated an answer",
+	ErasureDone:         "An erasure is done",
+	test:                "This is a test of relay doctor",
+}
+
+// line is a message for people.
+func (m *message) line() string {
+	var facts []string
+	for _, f := range []struct{ name, value string }{
+		{"site", m.Data.Site},
+		{"conversation", m.Data.Conversation},
+		{"turn", m.Data.Turn},
+		{"kind", m.Data.Kind},
+		{"reason", m.Data.Reason},
+		{"rating", m.Data.Rating},
+		{"budget", m.Data.Budget},
+		{"erasure", m.Data.Erasure},
+	} {
+		if f.value != "" {
+			facts = append(facts, f.name+" "+f.value)
+		}
+	}
+	if m.Data.Limit > 0 {
+		facts = append(facts, fmt.Sprintf("%d of %d", m.Data.Used, m.Data.Limit))
+	}
+	return fmt.Sprintf("%s (%s)", cmp.Or(words[m.Type], m.Type), strings.Join(facts, ", "))
+}
+
+// known reports whether there is such a type of event.
+func known(name string) bool { return slices.Contains(Types(), name) }

@@ -1,0 +1,150 @@
+// Package writer stores what events taught, behind the conversation: memory changes at
+// once, and a slow store delays no event.
+//
+// What is waiting is merged, so that it is bounded by the conversation's turns and prompts.
+// A [Writer] has a goroutine only while there is something to write. It knows the ledger's
+// notes; where a session's own record is, it is told by [Hooks].
+package writer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+// Hooks are what a Writer needs of its session.
+type Hooks struct {
+	// Go starts a goroutine of the owner's. It reports false once the owner has closed;
+	// what is waiting then is not stored, and AnyFrame's log teaches it again.
+	Go func(func()) bool
+	// Guard runs do and reports whether it completed: a panic is caught.
+	Guard func(do func()) (ended bool)
+	// Context is what the writes are made in.
+	Context context.Context
+	// Failed tells that a turn, "" if it is not known, failed with the event numbered seq.
+	// It is called before Ended, so that a process that dies in between tells it again.
+	Failed func(ctx context.Context, epoch, seq int64, turn string)
+	// Rest is called after a turn of a conversation has ended, before Ended.
+	Rest func(ctx context.Context, c *conversation.Conversation)
+	// Ended stores that an epoch's log has been read up to the event numbered seq, with
+	// which a turn ended.
+	Ended func(ctx context.Context, epoch, seq int64) error
+	// Idle is called after a turn has ended.
+	Idle func(context.Context)
+	Log  func() *slog.Logger
+}
+
+// Writer stores what the events of one visitor taught. It is safe for concurrent use.
+type Writer struct {
+	hooks Hooks
+
+	mu      sync.Mutex // running is true exactly while a goroutine takes from waiting
+	running bool
+	waiting []*batch // one for each conversation
+}
+
+// New returns a writer that has nothing to write.
+func New(h Hooks) *Writer { return &Writer{hooks: h} }
+
+// batch is what is to be stored of one conversation.
+type batch struct {
+	conv    *conversation.Conversation
+	ended   bool
+	lastSeq int64     // of the last event that ended a turn
+	failed  []failure // of turns
+	turns   []string
+	prompts []string
+	ends    []ledger.End
+}
+
+// failure is a turn that failed, with its last event.
+type failure struct {
+	seq  int64
+	turn string
+}
+
+// Add stores what an event taught, in a while.
+func (w *Writer) Add(c *conversation.Conversation, e conversation.Effect) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var to *batch
+	for _, waiting := range w.waiting {
+		if waiting.conv == c {
+			to = waiting
+		}
+	}
+	if to == nil {
+		to = &batch{conv: c}
+		w.waiting = append(w.waiting, to)
+	}
+	if e.Ended {
+		to.ended = true
+		if !e.Unfinished { // else the next process has to read the turn that goes on
+			to.lastSeq = max(to.lastSeq, e.Seq)
+		}
+		if e.Reason == "failed" {
+			to.failed = append(to.failed, failure{e.Seq, e.Turn})
+		}
+	}
+	to.turns = append(to.turns, e.Turns...)
+	to.prompts = append(to.prompts, e.Prompts...)
+	to.ends = append(to.ends, e.Ends...)
+	if !w.running {
+		w.running = w.hooks.Go(w.run)
+	}
+}
+
+// run writes until nothing is waiting.
+func (w *Writer) run() {
+	for {
+		w.mu.Lock()
+		if len(w.waiting) == 0 {
+			w.running = false
+			w.mu.Unlock()
+			return
+		}
+		next := w.waiting[0]
+		w.waiting = w.waiting[1:]
+		w.mu.Unlock()
+		w.hooks.Guard(func() { w.write(next) })
+	}
+}
+
+// write stores what is waiting of one conversation.
+func (w *Writer) write(b *batch) {
+	ctx, l := w.hooks.Context, b.conv.Ledger()
+	for _, end := range b.ends { // first: what is before the record's seq is not read again
+		if err := l.PersistEnd(context.WithoutCancel(ctx), end); err != nil {
+			w.hooks.Log().Warn("keep a turn's end", "error", err)
+		}
+	}
+	for _, f := range b.failed {
+		w.hooks.Failed(ctx, b.conv.Epoch(), f.seq, f.turn)
+	}
+	if b.ended {
+		w.hooks.Rest(ctx, b.conv)
+	}
+	if b.lastSeq != 0 { // the next process need not read what was before
+		if err := w.hooks.Ended(ctx, b.conv.Epoch(), b.lastSeq); err != nil && !errors.Is(err, store.ErrConflict) {
+			w.hooks.Log().Warn("save the session", "error", err)
+		}
+	}
+	if b.ended {
+		w.hooks.Idle(ctx)
+	}
+	for _, key := range b.turns {
+		if err := l.Persist(context.WithoutCancel(ctx), key); err != nil && !errors.Is(err, store.ErrConflict) {
+			w.hooks.Log().Warn("keep a turn's place", "error", err)
+		}
+	}
+	for _, id := range b.prompts {
+		if p, ok := l.Prompt(id); ok {
+			l.PersistPrompt(context.WithoutCancel(ctx), p)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package relay_test
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The race detector makes code that goes through megabytes byte by byte twenty times as slow,
+// and its own memory counts where memory is measured. Such tests are in files that it leaves
+// out, and make test runs them after the others.
+func TestRace_TestsLeftOut_RunByMake(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := regexp.MustCompile(`&& go test -run '([^']+)' (\./[^&]+) &&`).FindSubmatch(makefile)
+	if step == nil {
+		t.Fatal("Makefile: found no step of make test without the race detector")
+	}
+	run, packages := regexp.MustCompile(string(step[1])), strings.Fields(string(step[2]))
+	leftOut := regexp.MustCompile(`(?m)^//go:build !race$`)
+	test := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	found := 0
+	err = filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return cmp.Or(err, filepath.SkipDir)
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		code, err := os.ReadFile(path)
+		if err != nil || !leftOut.Match(code) {
+			return err
+		}
+		pkg := "./" + filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../"))
+		if !slices.Contains(packages, pkg) {
+			t.Errorf("%s: got %q, want %s among the packages of make test's last step", path, packages, pkg)
+		}
+		for _, name := range test.FindAllSubmatch(code, -1) {
+			if found++; !run.Match(name[1]) {
+				t.Errorf("%s: %s does not match %s of make test's last step", path, name[1], run)
+			}
+		}
+		return nil
+	})
+	if err != nil || found == 0 {
+		t.Errorf("got %d tests and %v, want some", found, err)
+	}
+}

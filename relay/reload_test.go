@@ -1,0 +1,168 @@
+package relay_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+)
+
+// reload reads other settings.
+func (r *harness) reload(change func(*relay.Config)) {
+	r.t.Helper()
+	c := r.conf
+	c.Sites = nil
+	change(&c)
+	if err := r.srv.Reload(c); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestReload_OriginsLimitsAndLooks_CountAtOnceAndBreakNoStream(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil, "b": nil}), anyframetest.WithAgent(1, asking))
+	who, other := r.visitorOf("a"), r.visitorOf("b")
+	x, y := who.openAt("/s/a/v1/events"), other.openAt("/s/b/v1/events")
+	who.sayAt("a", "one", "k1")
+	x.turnEnds(1)
+	r.reload(func(c *relay.Config) {
+		c.Look.Title = "Anew"
+		withSites(map[string]func(*relay.Config){"b": nil, "c": nil, "a": func(c *relay.Config) {
+			c.Look.Title, c.AllowedOrigins, c.MaxMessage = "Changed", []string{"https://new.example"}, 5
+			c.StreamsPerVisitor = 1
+		}})(c)
+	})
+	nobody := &browser{r: r}
+	for site, title := range map[string]string{"": "Anew", "a": "Changed", "b": "Anew", "c": "Anew"} {
+		if page := nobody.do("GET", at(site, "/"), ""); !strings.Contains(page.body, title) {
+			t.Errorf("site %q does not show the title %q: got %d", site, title, page.status)
+		}
+	}
+	if a := nobody.do("POST", "/s/a/v1/visitor", "{}", "Origin", "https://new.example"); a.status != 200 {
+		t.Errorf("an origin that is new: got %d %s, want 200", a.status, a.body)
+	}
+	wantProblem(t, "a message that is too long now", who.do("POST", "/s/a/v1/messages", `{"text":"too long"}`), 413, "message_too_large")
+	if _, refusal := who.tryOpenAt("/s/a/v1/events"); refusal.code() != "too_many_streams" {
+		t.Errorf("a second stream, of which one is allowed now: got %q", refusal.code())
+	}
+	who.sayAt("a", "two", "k2")
+	x.turnEnds(2)
+	other.sayAt("b", "hello", "k1")
+	y.turnEnds(1)
+}
+
+func TestReload_SiteThatIsGone_EndsItsStreamsWithNotFound(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil, "b": nil}), anyframetest.WithAgent(1, asking))
+	gone, stays := r.visitorOf("a"), r.visitorOf("b")
+	x, y := gone.openAt("/s/a/v1/events"), stays.openAt("/s/b/v1/events")
+	gone.sayAt("a", "hello", "k1")
+	x.turnEnds(1)
+	r.reload(withSites(map[string]func(*relay.Config){"b": nil}))
+	es := x.ended()
+	if last := es[len(es)-1]; last.kind != "problem" || last.str("code") != "not_found" || last.json["fatal"] != true {
+		t.Errorf("the last event: got %s, want a fatal problem not_found", last)
+	}
+	wantProblem(t, "its visitor", gone.do("GET", "/s/a/v1/session", ""), 404, "not_found")
+	stays.sayAt("b", "hello", "k1")
+	y.turnEnds(1)
+	r.reload(withSites(map[string]func(*relay.Config){"a": nil, "b": nil}))
+	if a := gone.do("GET", "/s/a/v1/session", ""); a.status != 200 || a.json["epoch"] != 1.0 {
+		t.Errorf("the site is back: got %d %s, want its visitors back", a.status, a.body)
+	}
+}
+
+func TestReload_WrongSettings_ChangeNothing(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
+	c := r.conf
+	c.Sites = nil
+	withSites(map[string]func(*relay.Config){"b": nil, "c": func(c *relay.Config) { c.Visibility = "some" }})(&c)
+	if err := r.srv.Reload(c); err == nil || !strings.Contains(err.Error(), "site c: RELAY_VISIBILITY") {
+		t.Fatalf("got %v, want the site and the setting", err)
+	}
+	r.visitorOf("a")
+	wantProblem(t, "a site that was to be added", (&browser{r: r}).do("GET", "/s/b/", ""), 404, "not_found")
+}
+
+// Two control planes: what has begun at the first goes on there.
+func TestReload_AgentAndKey_CountForNewEpochsOnly(t *testing.T) {
+	t.Parallel()
+	second := anyframetest.Start(t, anyframetest.WithAgent(5, func(c *anyframetest.Chat) { c.Say("I am the second.") }))
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
+	who, away := r.visitorOf("a"), r.visitorOf("a")
+	x := who.openAt("/s/a/v1/events")
+	who.sayAt("a", "one", "k1")
+	x.turnEnds(1)
+	away.sayAt("a", "one", "k1")
+	r.plane.WaitFor(t, func() bool {
+		for _, s := range r.plane.Sessions() {
+			if s.Busy {
+				return false
+			}
+		}
+		return true
+	})
+	r.reload(withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) {
+		c.AgentID, c.BaseURL, c.APIKey = second.AgentID(), second.URL(), relay.Secret(second.Key())
+	}}))
+	who.sayAt("a", "two", "k2")
+	x.turnEnds(2)
+	if !strings.Contains(x.text(), "You said two.") {
+		t.Errorf("the epoch that had begun: got %s, want its own agent", x.text())
+	}
+	away.sayAt("a", "two", "k2")
+	if n := len(second.Sessions()); n != 0 {
+		t.Errorf("the second control plane has %d sessions, want none yet", n)
+	}
+	if a := who.do("DELETE", "/s/a/v1/session", ""); a.status != 204 {
+		t.Fatalf("end: got %d %s", a.status, a.body)
+	}
+	who.sayAt("a", "three", "k3")
+	x.until("the new agent", func([]event) bool { return strings.Contains(x.text(), "I am the second.") })
+	if n := len(second.Sessions()); n != 1 {
+		t.Errorf("the second control plane has %d sessions, want the new epoch's", n)
+	}
+}
+
+// Settings change under everything that visitors do.
+func TestReload_UnderLoad_BreaksNothing(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil, "b": nil}), anyframetest.WithAgent(1, asking))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			r.reload(withSites(map[string]func(*relay.Config){
+				"a":                  func(c *relay.Config) { c.Look.Title = fmt.Sprint("Title ", i) },
+				"b":                  func(c *relay.Config) { c.AllowedOrigins = []string{fmt.Sprintf("https://n%d.example", i)} },
+				fmt.Sprint("c", i%2): nil,
+			}))
+			(&browser{r: r}).do("GET", fmt.Sprintf("/s/c%d/widget.js", i%2), "")
+		}
+	})
+	parallel(8, func(i int) {
+		site := []string{"", "a", "b"}[i%3]
+		who := r.visitorOf(site)
+		x := who.openAt(at(site, "/v1/events"))
+		for turn := range 5 {
+			who.sayAt(site, fmt.Sprint("turn ", turn), fmt.Sprint("k", turn))
+			who.do("GET", at(site, "/v1/transcript"), "")
+			who.do("GET", at(site, "/widget.js"), "")
+		}
+		if es := x.turnEnds(5); count(es, "reset")+count(es, "problem") != 0 {
+			t.Errorf("site %q: got a reset or a problem in\n%s", site, lines(es))
+		}
+		x.close()
+	})
+	close(stop)
+	wg.Wait()
+}

@@ -1,0 +1,312 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/admission"
+	"github.com/anyframe-relay/relay/relay/internal/challenge"
+	"github.com/anyframe-relay/relay/relay/internal/consent"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/eventlog"
+	"github.com/anyframe-relay/relay/relay/internal/feedback"
+	"github.com/anyframe-relay/relay/relay/internal/history"
+	"github.com/anyframe-relay/relay/relay/internal/httpapi"
+	"github.com/anyframe-relay/relay/relay/internal/journal"
+	"github.com/anyframe-relay/relay/relay/internal/limits"
+	"github.com/anyframe-relay/relay/relay/internal/past"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
+	"github.com/anyframe-relay/relay/relay/internal/redact"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/telemetry"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/usage"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
+)
+
+// site is an agent and its visitors. What it takes to serve them is made with the first
+// request, so that a site without visitors is little more than its settings.
+type site struct {
+	server *Server
+	name   string // empty for the default site
+	usage  *usage.Counter
+
+	mu     sync.Mutex // config is what wired goes by, and a site that is gone is not wired
+	config Config
+	wired  *wired // nil before the first request
+	gone   bool
+}
+
+// wired is what serves a site.
+type wired struct {
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	store    store.Store // the site's view of it
+	route    *upstream.Route
+	client   *anyframe.Client
+	tokens   *visitor.Tokens
+	contexts *visitorctx.Keeper
+	feedback *feedback.Book
+	usage    *usage.Counter
+	// These are others after the settings were read again.
+	consent   atomic.Pointer[consent.Gate]
+	challenge atomic.Pointer[challenge.Booth]
+	hub       *session.Hub
+	journal   *journal.Store
+	prompts   *journal.Prompts // that wait for a person
+	sending   sending
+	book      *history.Book
+	past      *past.Reader
+	erasing   erasing
+
+	limits  atomic.Pointer[limits.Limits] // replaced when settings change
+	handler atomic.Pointer[http.Handler]  // likewise
+}
+
+// newSite returns a site that serves no visitor yet.
+func (s *Server) newSite(name string, c Config) *site {
+	return &site{server: s, name: name, config: c, usage: usage.New(store.ForSite(s.store, name), s.siteLog(name, &c))}
+}
+
+// label names the site in metrics and logs.
+func (s *site) label() string {
+	if s.name == "" {
+		return defaultSite
+	}
+	return s.name
+}
+
+// use returns what serves the site, or [problem.NotFound] when it is gone.
+func (s *site) use() (*wired, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return nil, problem.NotFound
+	case s.wired == nil && s.server.closed.Load():
+		return nil, problem.Draining
+	case s.wired == nil:
+		w, err := s.wire()
+		if err != nil {
+			return nil, err
+		}
+		s.wired = w
+	}
+	return s.wired, nil
+}
+
+// current returns what serves the site if that was made already, else nil.
+func (s *site) current() *wired {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wired
+}
+
+// wire makes what serves the site. The caller holds mu.
+func (s *site) wire() (*wired, error) {
+	c, server := &s.config, s.server
+	w := &wired{metrics: server.metrics, store: store.ForSite(server.store, s.name), log: server.siteLog(s.name, c), usage: s.usage}
+	if s.name != "" {
+		w.metrics = server.metrics.ForSite(s.name)
+	}
+	route, client, err := server.pool.Route(c.account())
+	if err != nil {
+		return nil, err
+	}
+	w.route, w.client = route, client
+	l := server.limits
+	if s.name != "" {
+		l = l.ForSite(w.limitsOf(c), w.store, w.metrics)
+	} else {
+		l = l.With(w.limitsOf(c), w.store)
+	}
+	w.limits.Store(l)
+	w.tokens = visitor.NewTokens(w.store, c.VisitorTTL)
+	w.contexts = &visitorctx.Keeper{Store: w.store, TTL: c.VisitorTTL}
+	engineStore := session.Store(w.store)
+	if c.tuning.Store != nil {
+		engineStore = c.tuning.Store(w.store)
+	}
+	outbox, err := c.outbox(s.label(), w.store, w.metrics, w.log)
+	if err != nil {
+		return nil, err
+	}
+	w.prompts = &journal.Prompts{Store: w.store}
+	w.journal = journal.Watch(engineStore, outbox, w.prompts, w.log)
+	w.book = &history.Book{Store: w.store, TTL: c.VisitorTTL, Forever: c.Retention > 0}
+	w.hub = session.NewHub(session.Options{
+		AgentID: c.AgentID, IdleTimeout: c.IdleTimeout, BootTimeout: c.BootTimeout, SendWait: c.SendWait,
+		UpstreamTimeout: c.UpstreamTimeout, VisitorTTL: c.VisitorTTL, StreamLifetime: c.StreamLifetime,
+		MaxSessions: server.config.MaxSessions, MaxOwn: c.maxOwn(&server.config), SleepForeign: server.sleep,
+		Conversation: c.conversation(), Store: w.journal, Notifier: server.notifierOf(s.name), Client: client, Quota: quota{w},
+		Admission: &admission.Desk{Quota: quota{w}, Pause: server.control, Consent: agreed{w}, Challenge: w.challenge.Load}, Contexts: c.agentContexts(w.contexts),
+		Pause: server.control, History: w.book, TokenValid: w.tokens.Valid, TokenKey: visitor.Key, TurnFailed: w.journal.TurnFailed,
+		Metrics: w.metrics, Log: w.log, Tuning: c.tuning.Session,
+	})
+	w.feedback = feedback.New(feedback.Options{
+		Store: w.store, TTL: c.VisitorTTL, Hint: w.hub.Publish, Log: w.log,
+		Rates: w.rates, Rated: w.rated,
+	})
+	w.past = past.New(past.Options{Book: w.book, Notes: w.store, Contexts: w.contexts, TTL: c.VisitorTTL, Conversation: w.hub.ConversationOptions, Log: w.log})
+	w.erasing.worker = s.eraser(w, client)
+	if err := s.serveWith(w); err != nil {
+		w.close()
+		return nil, err
+	}
+	server.send(w, outbox)
+	server.erase(w)
+	if server.draining.Load() {
+		w.hub.BeginDrain()
+	}
+	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
+		w.log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
+	}
+	return w, nil
+}
+
+// close ends what the site does.
+func (w *wired) close() {
+	w.feedback.Close()
+	w.hub.Close()
+}
+
+// agreed is the consent that the site asks for now.
+type agreed struct{ *wired }
+
+// Check implements [admission.Consent].
+func (a agreed) Check(ctx context.Context, visitor string) error {
+	return a.consent.Load().Check(ctx, visitor)
+}
+
+// serveWith makes the site's handler. The caller holds mu.
+func (s *site) serveWith(w *wired) error {
+	c := &s.config
+	identities, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience)
+	if err != nil {
+		return err
+	}
+	w.consent.Store(consent.New(c.Consent, w.store, c.VisitorTTL))
+	w.challenge.Store(challenge.New(challenge.Options{
+		Mode: c.Challenge, Secret: string(c.APIKey), Site: s.name, Store: w.store,
+		Count: func(result string) { w.metrics.Challenges.WithLabelValues(result).Inc() },
+	}))
+	if c.Challenge != challenge.Off { // each is there from the start, at zero
+		for _, result := range challenge.Results() {
+			w.metrics.Challenges.WithLabelValues(result)
+		}
+	}
+	files, err := s.server.assets.ForSite(c.widget(s.name))
+	if err != nil {
+		return err
+	}
+	parts := httpapi.Parts{
+		Hub: w.hub, Tokens: w.tokens, Identities: identities, Contexts: w.contexts, Consent: w.consent.Load(), Challenge: w.challenge.Load(), Feedback: w.feedback, Limits: w.limits.Load(), Control: s.server.control, Book: w.book, Past: w.past, Erasures: w.erasing.worker, Widget: files, Streams: s.server.streams.ForSite(w.metrics),
+		Metrics: w.metrics, Log: w.log,
+	}
+	if s.name == "" {
+		parts.Alive, parts.Ready = s.server.alive, s.server.ready
+	}
+	handler := httpapi.New(c.api(s.name), parts)
+	w.handler.Store(&handler)
+	return nil
+}
+
+// change makes other settings count: at once, except for the agent and its account, which
+// count for new epochs. What is there goes on.
+func (s *site) change(c Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.config
+	s.config = c
+	w := s.wired
+	if w == nil {
+		return nil
+	}
+	if err := w.route.Use(c.account()); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(c.Webhook, was.Webhook) {
+		outbox, err := c.outbox(s.label(), w.store, w.metrics, w.log)
+		if err != nil {
+			return err
+		}
+		w.journal.Use(outbox)
+		s.server.send(w, outbox)
+	}
+	w.limits.Store(w.limits.Load().With(w.limitsOf(&c), w.store))
+	w.hub.Change(session.Live{AgentID: c.AgentID, MaxOwn: c.maxOwn(&s.server.config), Conversation: c.conversation()})
+	return s.serveWith(w)
+}
+
+// retire ends a site that is gone: its streams with a problem, and then all else.
+func (s *site) retire() {
+	s.mu.Lock()
+	s.gone = true
+	w := s.wired
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	w.hub.Retire()
+	s.server.send(w, nil)
+	s.server.stopErasing(w)
+	s.server.members.Go(func() {
+		w.close()
+		w.metrics.ForgetSite(s.label())
+	})
+}
+
+// siteNotifier passes on hints about the visitors of one site.
+type siteNotifier struct {
+	store.Notifier
+	prefix string
+}
+
+func (n siteNotifier) Publish(ctx context.Context, visitor string) error {
+	return n.Notifier.Publish(ctx, n.prefix+visitor)
+}
+
+func (s *Server) notifierOf(name string) store.Notifier {
+	if s.notifier == nil || name == "" {
+		return s.notifier
+	}
+	return siteNotifier{s.notifier, name + "/"}
+}
+
+// account is where the site's agent is.
+func (c *Config) account() upstream.Account {
+	return upstream.Account{BaseURL: c.BaseURL, Key: string(c.APIKey)}
+}
+
+// conversation is what the site's visitors see of the agent.
+func (c *Config) conversation() conversation.Options {
+	return conversation.Options{
+		Visibility: c.Visibility, Approvals: c.VisitorApprovals, Patterns: c.patterns(),
+		Limits: eventlog.Limits{Events: c.ReplayEvents, Bytes: c.ReplayBytes, Compact: event.CompactDeltas},
+	}
+}
+
+// patterns are those of the site's key, which nothing that is shown or logged contains.
+func (c *Config) patterns() *redact.Patterns {
+	if len(c.Sites) > 0 || c.ofMany {
+		return redact.SitePatterns(c.APIKey)
+	}
+	return redact.KeyPatterns(c.APIKey)
+}
+
+// maxOwn is how many sandboxes of the site may be awake, 0 if only the limit on all
+// sites counts.
+func (c *Config) maxOwn(main *Config) int {
+	if c.MaxSessions < main.MaxSessions {
+		return c.MaxSessions
+	}
+	return 0
+}

@@ -1,0 +1,443 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+)
+
+// stop asks to stop a turn.
+func (b *browser) stop(key string) answer {
+	b.r.t.Helper()
+	return b.do("POST", "/v1/turns/"+key+"/stop", "")
+}
+
+// stops asks to stop a turn and wants it accepted.
+func (b *browser) stops(key string) {
+	b.r.t.Helper()
+	if a := b.stop(key); a.status != http.StatusAccepted || strings.TrimSpace(a.body) != "{}" {
+		b.r.t.Fatalf("stop %s: got %d %s, want 202 {}", key, a.status, a.body)
+	}
+}
+
+// ends are how turns ended, in the order in which that was shown, and whose.
+func ends(events []event) (all []string) {
+	for _, e := range lastLife(events) {
+		if e.kind == "turn_end" {
+			all = append(all, strings.TrimSpace(e.str("turn")+" "+e.str("reason")))
+		}
+	}
+	return all
+}
+
+// wantEnds waits for as many ends of turns and fails the test unless they are these.
+func (x *stream) wantEnds(what string, want ...string) []event {
+	x.t.Helper()
+	es := x.until(fmt.Sprintf("%s: %d ends of turns", what, len(want)), func(es []event) bool { return len(ends(es)) >= len(want) })
+	if got := ends(es); !slices.Equal(got, want) {
+		x.t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+	return es
+}
+
+// prompts are the texts of the messages that AnyFrame has taken, over all sessions.
+func (r *harness) prompts() (all []string) {
+	for _, info := range r.plane.Sessions() {
+		for _, body := range r.plane.Messages(info.ID) {
+			_, text, _ := strings.Cut(string(body), `"prompt":"`)
+			text, _, _ = strings.Cut(text, `"`)
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// held posts a message that waits, and returns when the relay has noted it, with what
+// waits for the answer.
+func (b *browser) held(text, key string) (answered func() answer) {
+	b.r.t.Helper()
+	var a answer
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() { a, err = b.try(b.r.t.Context(), text, key) })
+	return func() answer {
+		b.r.t.Helper()
+		wg.Wait()
+		if err != nil {
+			b.r.t.Fatal(err)
+		}
+		return a
+	}
+}
+
+// stopsHeld stops a turn as soon as the relay has noted it.
+func (b *browser) stopsHeld(key string) {
+	b.r.t.Helper()
+	eventually(b.r.t, "the turn is known", func() bool { return b.stop(key).status == http.StatusAccepted })
+}
+
+func TestStop_RunningTurn_SandboxSleepsAndEpochStays(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, atWork))
+		v := r.visitor()
+		x, other := v.open(""), v.open("")
+		v.say("work", "k1")
+		x.until("the agent's words", func(es []event) bool { return shown(es) == "On it." })
+		v.stops("k1")
+		v.stops("k1")
+		for _, x := range []*stream{x, other} {
+			es := x.wantEnds("live", "k1 stopped")
+			wantAnswers(t, "what was said so far", es, "On it.")
+			x.status("sleeping")
+		}
+		if status, epoch := v.session(); status != "sleeping" || epoch != 1 {
+			t.Errorf("got %s in epoch %d, want it sleeping in the first", status, epoch)
+		}
+		v.stops("k1")
+		v.say("hi", "k2") // the next one wakes the sandbox
+		x.wantEnds("after the next turn", "k1 stopped", "k2 done")
+		if status, epoch := v.session(); status != "running" || epoch != 1 {
+			t.Errorf("got %s in epoch %d, want it running in the first", status, epoch)
+		}
+		v.open("").wantEnds("a reload", "k1 stopped", "k2 done")
+		r.restart()
+		v.open("").wantEnds("after a restart", "k1 stopped", "k2 done")
+		if got := ends(transcriptEvents(t, v)); !slices.Equal(got, []string{"k1 stopped", "k2 done"}) {
+			t.Errorf("transcript: got %q", got)
+		}
+		v.stops("k1")
+		wantProblem(t, "a turn that was done", v.stop("k2"), http.StatusConflict, "turn_over")
+		if a := v.say("work", "k1"); a.status != http.StatusAccepted {
+			t.Errorf("the key again: got %d %s, want it answered as before", a.status, a.body)
+		}
+		if got := r.prompts(); !slices.Equal(got, []string{"work", "hi"}) {
+			t.Errorf("got %q at AnyFrame, want each message once", got)
+		}
+	})
+}
+
+// transcriptEvents are all events that GET /v1/transcript has.
+func transcriptEvents(t *testing.T, v *browser) (all []event) {
+	t.Helper()
+	a := v.do("GET", "/v1/transcript?limit=1000", "")
+	rows, _ := a.json["events"].([]any)
+	for _, row := range rows {
+		m, _ := row.(map[string]any)
+		data, _ := m["data"].(map[string]any)
+		kind, _ := m["event"].(string)
+		all = append(all, event{kind: kind, json: data})
+	}
+	return all
+}
+
+func TestStop_UnknownOrOver_Refused(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
+	v, _ := r.begin("hi")
+	for name, key := range map[string]string{"never sent": "nobody", "no key": "a.b", "too long": strings.Repeat("k", 65)} {
+		wantProblem(t, name, v.stop(key), http.StatusNotFound, "turn_unknown")
+	}
+	wantProblem(t, "another visitor's", r.visitor().stop("k1"), http.StatusNotFound, "turn_unknown")
+	wantProblem(t, "without a token", (&browser{r: r}).stop("k1"), http.StatusUnauthorized, "visitor_unknown")
+	wantProblem(t, "over", v.stop("k1"), http.StatusConflict, "turn_over")
+	v.say("work", "k2")
+	v.do("DELETE", "/v1/session", "")
+	wantProblem(t, "ended with its conversation", v.stop("k2"), http.StatusConflict, "turn_over")
+	v.say("hi", "k3")
+	wantProblem(t, "of an epoch before", v.stop("k2"), http.StatusConflict, "turn_over")
+	if got := r.plane.Count(anyframetest.OpTerminate); got != 1 {
+		t.Errorf("got %d sandboxes terminated, want the one that the conversation's end did", got)
+	}
+}
+
+// A stop that comes late does not hit the turn that runs by then.
+func TestStop_NextTurnRuns_NotHit(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
+	v := r.visitor()
+	x := v.open("")
+	v.say("hi", "k1")
+	x.turnEnds(1)
+	v.say("work", "k2")
+	x.until("the agent is at work", func(es []event) bool { return count(es, "user") == 2 })
+	wantProblem(t, "late", v.stop("k1"), http.StatusConflict, "turn_over")
+	if got := r.plane.Count(anyframetest.OpTerminate); got != 0 {
+		t.Errorf("got %d sandboxes terminated, want none", got)
+	}
+	v.stops("k2")
+	x.wantEnds("then", "k1 done", "k2 stopped")
+}
+
+func TestStop_WaitingTurn_IsNeverSent(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak), anyframetest.WithBootDelay(2*time.Second))
+		v := r.visitor()
+		x := v.open("")
+		first, second := v.held("first", "k1"), v.held("second", "k2")
+		v.stopsHeld("k1")
+		wantProblem(t, "the turn", first(), http.StatusConflict, "turn_stopped")
+		v.stops("k1")
+		v.refused("first", "k1", http.StatusConflict, "turn_stopped")
+		v.refused("other", "k1", http.StatusConflict, "turn_conflict")
+		if a := second(); a.status != http.StatusAccepted {
+			t.Errorf("the other turn: got %d %s, want it accepted", a.status, a.body)
+		}
+		x.wantEnds("live", "k2 done")
+		r.restart()
+		v.refused("first", "k1", http.StatusConflict, "turn_stopped")
+		es := v.open("").wantEnds("a reload", "k2 done")
+		for _, e := range es {
+			if e.kind == "user" && e.str("text") != "second" {
+				t.Errorf("got %s, want nothing of the turn that was stopped", e)
+			}
+		}
+		if got := r.prompts(); !slices.Equal(got, []string{"second"}) {
+			t.Errorf("got %q at AnyFrame, want the other message alone", got)
+		}
+		if boots, ended := len(r.plane.Sessions()), r.plane.Count(anyframetest.OpTerminate); boots != 1 || ended != 0 {
+			t.Errorf("got %d sandboxes and %d terminated, want the one kept that was booting", boots, ended)
+		}
+	})
+}
+
+// Turns that AnyFrame has queued are stopped with the one that runs.
+func TestStop_TurnsQueuedAtAnyFrame_AllStopped(t *testing.T) {
+	for name, opts := range map[string][]anyframetest.Option{
+		"AnyFrame shows messages": nil, "AnyFrame does not": {anyframetest.WithoutUserEcho()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newHarness(t, sqliteFile(t), append(opts, anyframetest.WithAgent(1, atWork))...)
+			v := r.visitor()
+			x := v.open("")
+			v.say("work", "k1")
+			v.say("second", "k2")
+			v.stops("k2")
+			x.wantEnds("live", "k1 stopped", "k2 stopped")
+			v.open("").wantEnds("a reload", "k1 stopped", "k2 stopped")
+			v.say("third", "k3")
+			x.wantEnds("and then", "k1 stopped", "k2 stopped", "k3 done")
+			r.restart()
+			v.open("").wantEnds("after a restart", "k1 stopped", "k2 stopped", "k3 done")
+		})
+	}
+}
+
+func TestStop_AgentWaitsForAnswer_PromptSettledStopped(t *testing.T) {
+	for name, tt := range map[string]struct {
+		say, kind string
+		approvals bool
+		outcomes  int
+	}{
+		"a question":                     {"ask", "question", false, 1},
+		"a permission":                   {"permit", "approval", true, 1},
+		"a permission of the operator's": {"permit", "approval", false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newHarness(t, func(c *relay.Config) { c.VisitorApprovals = tt.approvals }, anyframetest.WithAgent(1, asks))
+			v := r.visitor()
+			x := v.open("")
+			v.say(tt.say, "k1")
+			x.until("the prompt", func(es []event) bool { return count(es, tt.kind) == 1 })
+			v.stops("k1")
+			es := x.until("the end", func(es []event) bool { return len(ends(es)) > 0 })
+			if got := ends(es)[0]; got != "k1 stopped" {
+				t.Errorf("got %q, want the turn stopped", got)
+			}
+			x.status("sleeping")
+			// An agent whose permission is denied may come to its end by itself, too.
+			for _, x := range []*stream{x, v.open("")} {
+				es := x.until("the end", func(es []event) bool { return len(ends(es)) > 0 })
+				if all := ends(es); all[0] != "k1 stopped" || len(all) > 1 && (tt.kind != "approval" || !slices.Equal(all[1:], []string{"done"})) {
+					t.Errorf("got %q, want the turn stopped once", all)
+				}
+			}
+			outcomes := 0
+			for _, e := range es {
+				if e.kind == "settled" {
+					outcomes++
+					if e.str("outcome") != "stopped" {
+						t.Errorf("got outcome %q, want stopped", e.str("outcome"))
+					}
+				}
+			}
+			if outcomes != tt.outcomes {
+				t.Errorf("got %d prompts settled, want %d", outcomes, tt.outcomes)
+			}
+			denied := 0
+			for _, req := range r.plane.Requests() {
+				if req.Op == anyframetest.OpRespond {
+					denied++
+					if !strings.Contains(string(req.Body), `"deny"`) {
+						t.Errorf("got %s, want a denial", req.Body)
+					}
+				}
+			}
+			if want := map[string]int{"approval": 1}[tt.kind]; denied != want {
+				t.Errorf("got %d denials at AnyFrame, want %d", denied, want)
+			}
+		})
+	}
+}
+
+// A stop that AnyFrame cannot be told is told again, by another process if need be.
+func TestStop_AnyFrameInTrouble_SeenThrough(t *testing.T) {
+	for name, restart := range map[string]bool{"by the same process": false, "by the next": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, atWork))
+			v := r.visitor()
+			x := v.open("")
+			v.say("work", "k1")
+			x.until("the agent's words", func(es []event) bool { return shown(es) == "On it." })
+			times := 2
+			if restart {
+				times = 0
+			}
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: 503, Op: anyframetest.OpTerminate, Times: times})
+			v.stops("k1")
+			r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpTerminate) > 0 })
+			if restart {
+				x.close()
+				r.restart() // and no client asks for anything
+				r.plane.ClearFaults()
+				var running sync.WaitGroup
+				ctx, cancel := context.WithCancel(t.Context())
+				defer running.Wait()
+				defer cancel()
+				running.Go(func() { r.srv.Run(ctx) })
+				r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.upstream()); return s.Status == anyframetest.StatusTerminated })
+				x = v.open("")
+			}
+			x.wantEnds("in the end", "k1 stopped")
+			x.status("sleeping")
+		})
+	}
+}
+
+func TestReplicas_StopAtOther_StoppedEverywhere(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, atWork), anyframetest.WithBootDelay(time.Second))
+		here := a.visitor()
+		there := here.at(b)
+		x := here.open("")
+		waiting := here.held("never", "k0")
+		there.stopsHeld("k0")
+		wantProblem(t, "a turn that waits at the first", waiting(), http.StatusConflict, "turn_stopped")
+		here.say("work", "k1")
+		y := there.open("")
+		for _, x := range []*stream{x, y} {
+			x.until("the agent's words", func(es []event) bool { return shown(es) == "On it." })
+		}
+		there.stops("k1")
+		for _, x := range []*stream{x, y} {
+			x.wantEnds("live", "k1 stopped")
+			x.status("sleeping")
+		}
+		there.say("hi", "k2")
+		for _, x := range []*stream{x, y, here.open(""), there.open("")} {
+			x.wantEnds("and then", "k1 stopped", "k2 done")
+		}
+	})
+}
+
+// AnyFrame's transcript has no end of a turn that was stopped.
+func TestReplicas_WokenAfterStop_AgentIdleAndNoSecondEnd(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, atWork))
+		here := a.visitor()
+		there := here.at(b)
+		x, y := here.open(""), there.open("")
+		here.say("work", "k1")
+		id := a.upstream()
+		for _, x := range []*stream{x, y} {
+			x.until("the agent's words", func(es []event) bool { return shown(es) == "On it." })
+		}
+		here.stops("k1")
+		for _, x := range []*stream{x, y} {
+			x.wantEnds("live", "k1 stopped")
+			x.status("sleeping")
+		}
+		if got := here.do("POST", "/v1/session", ""); got.status != http.StatusAccepted {
+			t.Fatalf("wake: got %d %s, want 202", got.status, got.body)
+		}
+		a.plane.WaitFor(t, func() bool { return a.plane.OpenStreams(id) == 2 })
+		for name, v := range map[string]*browser{"where it was stopped": here, "at the other": there} {
+			eventually(t, name+": it runs", func() bool { status, _ := v.session(); return status == "running" })
+			if got := v.do("GET", "/v1/session", ""); got.json["agent_busy"] != false {
+				t.Errorf("%s: got %s, want the agent idle", name, got.body)
+			}
+		}
+		a.plane.Sleep(id)
+		for _, x := range []*stream{x, y} {
+			x.until("asleep again", func(es []event) bool {
+				slept := 0
+				for _, e := range es {
+					if e.kind == "session" && e.str("status") == "sleeping" {
+						slept++
+					}
+				}
+				return slept == 2
+			})
+		}
+		there.say("hi", "k2")
+		for name, x := range map[string]*stream{"where it was stopped": x, "at the other": y} {
+			x.wantEnds(name, "k1 stopped", "k2 done")
+		}
+	})
+}
+
+// The message is on its way when it is stopped.
+func TestStop_MessageOnItsWay_StoppedOrNeverSent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault anyframetest.Fault
+		want  []string
+		sent  bool
+	}{
+		"it arrived":         {anyframetest.Fault{Kind: anyframetest.Late, Delay: 3 * time.Second}, []string{"k1 stopped"}, true},
+		"it did not":         {anyframetest.Fault{Kind: anyframetest.Hang}, nil, false},
+		"its answer is lost": {anyframetest.Fault{Kind: anyframetest.HangAfterHeaders}, []string{"k1 stopped"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newHarness(t, func(c *relay.Config) {
+				c.UpstreamTimeout = 5 * time.Second
+				c.Tune(relay.Tuning{Session: session.Tuning{Lease: 3 * time.Second}})
+			}, anyframetest.WithAgent(1, atWork))
+			v, id := r.begin("hi")
+			x := v.open("")
+			tt.fault.Op, tt.fault.Times = anyframetest.OpMessage, 1
+			r.plane.Inject(tt.fault)
+			answered := v.held("work", "k2")
+			r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpMessage) == 2 })
+			v.stops("k2")
+			first := answered()
+			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Status == anyframetest.StatusTerminated })
+			again := v.held("work", "k2")()
+			if tt.sent {
+				if again.status != http.StatusAccepted {
+					t.Errorf("got %d %s, then %d %s, want it accepted", first.status, first.body, again.status, again.body)
+				}
+				x.wantEnds("live", "k1 done", "k2 stopped")
+			} else {
+				wantProblem(t, "the key again", again, http.StatusConflict, "turn_stopped")
+			}
+			v.say("hi", "k3")
+			if got, want := len(r.prompts()), map[bool]int{true: 3, false: 2}[tt.sent]; got != want {
+				t.Errorf("got %d messages at AnyFrame, want %d", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,131 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/origin"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
+)
+
+// Validate returns all that is wrong with c except for its sites, joined, each in terms of
+// the setting that a person would change.
+func (c *Config) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if c.hasDefault() {
+		errs = append(errs, c.validateAgent())
+	}
+	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
+		wrong("RELAY_STORE names no store: %w", err)
+	}
+	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
+		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
+			wrong("RELAY_PUBLIC_URL must be an http or https URL")
+		}
+	}
+	seen := map[string]bool{}
+	for _, site := range c.Sites {
+		if !ValidSiteName(site.Name) || seen[site.Name] {
+			wrong("%q cannot be the name of a site, or not of two", site.Name)
+		}
+		seen[site.Name] = true
+	}
+	errs = append(errs, c.validateVisitors())
+	for name, d := range map[string]time.Duration{
+		"RELAY_IDLE_TIMEOUT": c.IdleTimeout, "RELAY_BOOT_TIMEOUT": c.BootTimeout, "RELAY_SEND_WAIT": c.SendWait,
+		"RELAY_UPSTREAM_TIMEOUT": c.UpstreamTimeout, "RELAY_VISITOR_TTL": c.VisitorTTL, "RELAY_STREAM_LIFETIME": c.StreamLifetime,
+	} {
+		if d < time.Second {
+			wrong("%s must be at least 1s", name)
+		}
+	}
+	for name, n := range map[string]int{
+		"RELAY_STREAMS_PER_IP": c.StreamsPerIP, "RELAY_REPLAY_EVENTS": c.ReplayEvents, "RELAY_REPLAY_BYTES": c.ReplayBytes,
+	} {
+		if n < 1 {
+			wrong("%s must be at least 1", name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateAgent returns what is wrong with how AnyFrame is reached.
+func (c *Config) validateAgent() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.APIKey == "" {
+		wrong("ANYFRAME_API_KEY is not set")
+	}
+	if c.AgentID <= 0 {
+		wrong("ANYFRAME_AGENT_ID is not set: the number of the agent that visitors talk to")
+	}
+	if !validBaseURL(c.BaseURL) {
+		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
+	}
+	return errors.Join(errs...)
+}
+
+// validateVisitors returns what is wrong with what a site does for its visitors.
+func (c *Config) validateVisitors() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, o := range c.AllowedOrigins {
+		if !origin.ValidPattern(o) {
+			wrong("RELAY_ALLOWED_ORIGINS: %q is not an origin such as https://www.example.com, https://*.example.com or capacitor://localhost", o)
+		}
+	}
+	if _, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
+		wrong("RELAY_IDENTITY_KEY %w", err)
+	}
+	if c.IdentityAudience != "" && c.IdentityKey == "" {
+		wrong("RELAY_IDENTITY_AUDIENCE is of no use without RELAY_IDENTITY_KEY")
+	}
+	switch c.Visibility {
+	case VisibilityChat, VisibilityTools, VisibilityFull:
+	default:
+		wrong("RELAY_VISIBILITY must be chat, tools or full")
+	}
+	for name, n := range map[string]int{
+		"RELAY_MAX_SESSIONS": c.MaxSessions, "RELAY_MAX_STREAMS": c.MaxStreams, "RELAY_STREAMS_PER_VISITOR": c.StreamsPerVisitor,
+		"RELAY_MAX_MESSAGE": c.MaxMessage, "RELAY_MAX_ATTACHMENT": c.MaxAttachment,
+	} {
+		if n < 1 {
+			wrong("%s must be at least 1", name)
+		}
+	}
+	if c.Retention != 0 && c.Retention < time.Second {
+		wrong("RELAY_RETENTION must be off, or at least 1s")
+	}
+	c.validatePolicy(wrong)
+	if c.MaxAttachments < 0 {
+		wrong("RELAY_MAX_ATTACHMENTS must not be negative")
+	}
+	for _, t := range c.AttachmentTypes {
+		if major, minor, ok := strings.Cut(t, "/"); !ok || major == "" || minor == "" || (major != "image" && major != "text") {
+			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the kinds that AnyFrame takes", t)
+		}
+	}
+	errs = append(errs, c.Webhook.Validate())
+	return errors.Join(errs...)
+}
+
+// validBaseURL reports whether the client will take u as AnyFrame's address, so
+// that it can be said together with all that is wrong.
+func validBaseURL(u string) bool {
+	if u == "" {
+		return true
+	}
+	_, err := anyframe.New(anyframe.WithAPIKey("afm_placeholder"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
+	return err == nil
+}

@@ -1,0 +1,107 @@
+// @ts-check
+// Whether the visitor has the chat open and looks at it, and what follows from that for
+// the page around it and for the stream.
+import { doc, isHidden } from "../../clients/js/src/doc.js";
+
+const absence = 60_000; // ms that a hidden tab's stream is kept
+
+/** The panel, open or closed. */
+export class Presence {
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #absence;
+  #booted = false;
+  open = false;
+
+  /**
+   * @param {HTMLElement} root the panel's
+   * @param {boolean} popup whether it can be closed
+   * @param {import("./mount.js").Shell} shell
+   * @param {import("../../clients/js/src/conversation.js").Conversation} conversation
+   * @param {import("./unread.js").Unread} unread
+   * @param {AbortSignal} signal ends it
+   */
+  constructor(root, popup, shell, conversation, unread, signal) {
+    this.root = root;
+    this.popup = popup;
+    this.shell = shell;
+    this.conversation = conversation;
+    this.unread = unread;
+    doc.addEventListener("visibilitychange", () => this.#seen(), { signal });
+    addEventListener("resize", () => this.#modal(), { signal });
+    signal.addEventListener("abort", () => clearTimeout(this.#absence));
+  }
+
+  /** Whether what is shown is looked at. */
+  get watched() {
+    return this.open && !isHidden();
+  }
+
+  /** Opens the panel; reports whether the page lets it. */
+  show() {
+    const { popup, shell, conversation } = this;
+    if (popup && !this.open && !shell.emit("open", {}, true)) return false;
+    this.open = true;
+    if (popup) this.#reflect();
+    conversation.start();
+    if (shell.config.boot === "open" && !this.#booted) conversation.client.call("POST", "v1/session").catch(() => {}); // the first turn will say what is wrong
+    this.#booted = true;
+    this.unread.clear();
+    return true;
+  }
+
+  /** @param {boolean} byHand whether the focus goes back to the launcher */
+  hide(byHand) {
+    if (!this.popup || !this.open || !this.shell.emit("close", {}, true)) return;
+    const inside = this.root.contains(this.shell.root.activeElement);
+    this.open = false;
+    this.#reflect();
+    if (byHand || inside) this.shell.launcher?.focus({ preventScroll: true });
+    this.rest();
+  }
+
+  /** Lets the stream go when the panel is closed and nothing is under way. */
+  rest() {
+    if (this.popup && !this.open && this.#idle) this.conversation.stream.stop();
+  }
+
+  get #idle() {
+    const { view } = this.conversation;
+    return !view.busy && !view.pending.length;
+  }
+
+  /** Shows whether the panel is open, and remembers it for the next page. */
+  #reflect() {
+    const { open, shell } = this;
+    this.root.hidden = !open;
+    shell.reflect("open", open ? "" : null);
+    shell.launcher?.setAttribute("aria-expanded", String(open));
+    this.#modal();
+    try {
+      const key = `${this.conversation.storage.space}open`;
+      if (open) sessionStorage.setItem(key, "1");
+      else sessionStorage.removeItem(key);
+    } catch {
+      // Then the next page begins with the chat closed.
+    }
+  }
+
+  /** On a phone the panel covers the page and says so. */
+  #modal() {
+    const covers = this.popup && this.open && matchMedia("(max-width:640px),(max-height:480px)").matches;
+    if (covers) this.root.setAttribute("aria-modal", "true");
+    else this.root.removeAttribute("aria-modal");
+    if (this.shell.launcher) this.shell.launcher.inert = covers;
+  }
+
+  /** A hidden tab holds no stream for long: browsers have few. */
+  #seen() {
+    this.unread.mark();
+    clearTimeout(this.#absence);
+    if (isHidden()) {
+      this.#absence = setTimeout(() => this.#idle && this.conversation.stream.stop(), absence);
+    } else if (this.open) {
+      this.unread.clear();
+      this.conversation.stream.start();
+    }
+  }
+}

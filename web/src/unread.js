@@ -1,0 +1,56 @@
+// @ts-check
+// What came while the visitor looked elsewhere: a number on the launcher, in its
+// name and in the page's title, and a sound.
+import { doc, isHidden, prototype } from "../../clients/js/src/doc.js";
+import { h } from "./h.js";
+import { part } from "./part.js";
+import { say } from "./strings.js";
+
+/** Counts what the visitor has not read. */
+export class Unread {
+  #n = 0;
+  #badge = h("span", { class: "badge", "aria-hidden": "true" });
+
+  /** @param {import("./mount.js").Shell} shell */
+  constructor(shell) {
+    this.shell = shell;
+  }
+
+  /** @param {boolean} sound whether it may be heard */
+  add(sound) {
+    this.#n++;
+    this.#show();
+    if (sound) void part("sound").then((m) => m.chime()).catch(() => {});
+  }
+
+  clear() {
+    if (!this.#n) return;
+    this.#n = 0;
+    this.#show();
+  }
+
+  #show() {
+    const { launcher } = this.shell;
+    this.#badge.textContent = this.#n ? String(Math.min(this.#n, 99)) : "";
+    launcher?.append(this.#badge);
+    const s = this.shell.settings();
+    const title = s.label || s.title || say("title");
+    launcher?.setAttribute("aria-label", this.#n ? say("unread", { title, n: this.#n }) : title);
+    this.mark();
+    this.shell.emit("unread", { count: this.#n });
+  }
+
+  /** Tells those who look at another tab, in the page's title. */
+  mark() {
+    const title = doc.title.replace(/^\(\d+\) /, "");
+    const now = this.#n && isHidden() ? `(${this.#n}) ${title}` : title;
+    if (doc.title !== now) Reflect.set(prototype(), "title", now, document);
+  }
+
+  /** Takes all of it away; the launcher's name stays. */
+  destroy() {
+    this.#badge.replaceWith();
+    this.#n = 0;
+    this.mark();
+  }
+}

@@ -1,0 +1,141 @@
+// @ts-check
+// What visitors ask for besides answers: to attach files, to agree, to rate, to look back,
+// to begin again, to have a copy or to have things deleted. Each part is loaded with its first use.
+import { Problem } from "../../clients/js/src/client.js";
+import { read } from "../../clients/js/src/read.js";
+import { h, icon } from "./h.js";
+import { filesPart, part } from "./part.js";
+import { plain, short } from "./plain.js";
+import { locale, reason, say, teach } from "./strings.js";
+
+/** Does what a visitor wishes, and says what went wrong. */
+export class Wishes {
+  /**
+   * @param {import("../../clients/js/src/conversation.js").Conversation} conversation
+   * @param {import("./composer.js").Composer} composer
+   * @param {import("./frame.js").Frame} frame
+   * @param {import("./announcer.js").Announcer} announcer
+   * @param {() => import("./transcript.js").Transcript} past makes an empty transcript for an earlier conversation
+   */
+  constructor(conversation, composer, frame, announcer, past) {
+    this.conversation = conversation;
+    this.client = conversation.client;
+    this.composer = composer;
+    this.frame = frame;
+    this.announcer = announcer;
+    this.past = past;
+  }
+
+  /** What the parts are lent. */
+  get kit() {
+    return { composer: this.composer, h, icon, say, teach, plain, short };
+  }
+
+  /** @param {string} text "" takes the last complaint away */
+  complain(text) {
+    this.frame.complain(text);
+    if (text) this.announcer.warn(text);
+  }
+
+  /** Tells the visitor what failed. @param {unknown} err */
+  failed(err) {
+    this.complain(say("actionFailed", { why: err instanceof Problem ? reason(err) || err.code : String(err) }));
+  }
+
+  /** Does what few visitors do. @param {string} name @param {any[]} args */
+  async more(name, ...args) {
+    return (await part("more"))[name](this.conversation, ...args);
+  }
+
+  /** The same, with a message to the visitor if it fails; reports whether it succeeded. @param {string} name @param {any[]} args */
+  async act(name, ...args) {
+    try {
+      await this.more(name, ...args);
+      return true;
+    } catch (err) {
+      this.failed(err);
+      return false;
+    }
+  }
+
+  /** Takes files that may be sent, and says what is wrong with the others. @param {Iterable<File>} files */
+  async attach(files) {
+    try {
+      const part = await filesPart();
+      await this.client.meet();
+      this.complain(await part.attach(files, this.client.limits, this.kit));
+    } catch (err) {
+      this.failed(err);
+    }
+  }
+
+  /** Whether the relay wants an agreement that it has not got. */
+  get unagreed() {
+    const { consent } = this.client.introduction ?? {};
+    return !!consent && !consent.given_at;
+  }
+
+  /** Asks for the consent that a message needs. @param {string} [text] the message, kept in the composer; none when the relay has refused it */
+  async consent(text) {
+    if (text !== undefined && text !== this.composer.text.trim()) this.composer.text = text;
+    try {
+      (await part("consent")).ask(this.frame, { ...this.kit, introduction: this.client.introduction }, async () => {
+        if (!(await this.act("agree"))) return false;
+        if (text !== undefined) this.composer.el.requestSubmit();
+        return true;
+      }, () => this.composer.field.focus());
+    } catch (err) {
+      this.failed(err);
+    }
+  }
+
+  /** @param {string} turn @param {"up"|"down"|null} rating @param {HTMLElement} place */
+  async rate(turn, rating, place) {
+    if (!(await this.act("feedback", turn, rating))) return;
+    (await part("rate")).comment(place, { ...this.kit, announce: (/** @type {string} */ text) => this.announcer.say(text) }, rating, (/** @type {string} */ text) => this.act("feedback", turn, rating, text));
+  }
+
+  /** Opens the menu. */
+  async menu() {
+    try {
+      const { view } = this.conversation;
+      (await part("menu")).open(this.frame, {
+        ...this.kit,
+        epoch: view.items.length ? view.epoch : 0,
+        locale,
+        announce: (/** @type {string} */ text) => this.announcer.say(text),
+        act: (/** @type {string} */ name, /** @type {any[]} */ ...args) => this.act(name, ...args),
+        get: (/** @type {string} */ name, /** @type {any[]} */ ...args) => this.more(name, ...args),
+        read: (/** @type {number} */ epoch) => this.#earlier(epoch),
+        ask: async (/** @type {any} */ words, /** @type {() => void} */ yes) => (await part("fresh")).ask(this.frame, this.kit, yes, this.frame.more, words),
+      });
+    } catch (err) {
+      this.failed(err);
+    }
+  }
+
+  /** An earlier conversation as it can be read. @param {number} epoch */
+  async #earlier(epoch) {
+    const view = await read(this.conversation, epoch);
+    const shown = this.past();
+    const paint = () => shown.render(view) && setTimeout(paint, 16);
+    shown.acts.renew = () => {
+      shown.renew();
+      paint();
+    };
+    paint();
+    return shown.log;
+  }
+
+  /** Begins another conversation, once that is confirmed. */
+  async fresh() {
+    try {
+      (await part("fresh")).ask(this.frame, this.kit, () => {
+        this.composer.field.focus({ preventScroll: true });
+        void this.act("newConversation");
+      }, this.frame.fresh);
+    } catch (err) {
+      this.failed(err);
+    }
+  }
+}

@@ -1,0 +1,5 @@
+var l={comment:"What was good or wrong? (optional)",rateSend:"Send comment",thanks:"Thank you."};var r=new CSSStyleSheet;r.replaceSync(`
+.comment{display:flex;flex-wrap:wrap;gap:8px;margin-top:12px}
+.comment textarea{all:unset;box-sizing:border-box;flex:1 0 100%;min-height:3.6em;font:inherit;font-size:max(16px,1em);border:1px solid var(--line);border-radius:11px;padding:8px 12px;background:var(--bg);white-space:pre-wrap;overflow-wrap:anywhere}
+.comment textarea:focus-visible{outline:2px solid var(--link)}
+`);var w=2e3;function g(e,{h:o,say:t,teach:c,announce:a},h,m){c(l);let n=e.getRootNode();if(n instanceof ShadowRoot&&!n.adoptedStyleSheets.includes(r)&&n.adoptedStyleSheets.push(r),e.nextElementSibling?.matches(".comment")&&e.nextElementSibling.remove(),!h)return;let s=o("textarea",{"aria-label":t("comment"),placeholder:t("comment"),maxlength:w,dir:"auto"}),i=o("form",{class:"comment",onsubmit:async p=>{p.preventDefault();let d=s.value.trim();!d||!await m(d)||(i.remove(),a(t("thanks")),e.querySelector("[aria-pressed=true]")?.focus())}},s,o("button",{class:"small"},t("rateSend")));e.after(i),a(t("thanks"))}export{g as comment};
