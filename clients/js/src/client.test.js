@@ -1,7 +1,8 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Problem } from "./client.js";
+import { Client, Problem } from "./client.js";
+import { Storage } from "./storage.js";
 
 /** @param {string} body @param {Record<string, string>} [headers] */
 async function read(body, headers = {}) {
@@ -16,4 +17,28 @@ test("a refusal is read whatever it is written in", async () => {
   assert.deepEqual(await read(told), { code: "at_capacity", status: 503, detail: "Full.", retryAfter: 7 });
   assert.equal((await read(told, { "retry-after": "3" })).retryAfter, 3, "the header is a proxy's last word");
   assert.equal((await read(told, { "retry-after": "Wed, 21 Oct 2037 07:28:00 GMT" })).retryAfter, 7);
+});
+
+test("calls under way that are refused for the old token do not cost the new one", async () => {
+  let minted = 0;
+  let known = "";
+  /** @type {((v: unknown) => void)[]} */
+  const late = [];
+  const fetch = async (/** @type {URL} */ url, /** @type {any} */ { headers }) => {
+    if (url.pathname === "/v1/visitor") return Response.json({ token: (known = `t${++minted}`) });
+    const token = headers.authorization?.slice("Bearer ".length);
+    const good = token === known;
+    if (!good && url.pathname !== "/v1/first") await new Promise((done) => late.push(done));
+    return good ? Response.json({}) : Response.json({ code: "visitor_unknown" }, { status: 401 });
+  };
+  const client = new Client("http://relay.example/", new Storage("r", null), /** @type {any} */ (fetch));
+  await client.meet();
+  known = ""; // the relay has forgotten the visitor
+  const calls = ["v1/second", "v1/third"].map((path) => client.call("GET", path));
+  await client.call("GET", "v1/first");
+  assert.equal(minted, 2);
+  while (late.length < 2) await new Promise((done) => setTimeout(done, 1));
+  for (const go of late) go(null);
+  await Promise.all(calls);
+  assert.equal(minted, 2, "the token that the first of them got is good for all");
 });

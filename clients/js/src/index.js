@@ -148,25 +148,23 @@ export function createRelayClient({ relay, site, token, identity, storage, fetch
  * @param {() => T} get
  */
 function store(get) {
-  /** @type {Set<{listener: (value: T) => void}>} */
+  /** @type {Set<() => void>} one entry for each subscription, also of the same listener */
   const all = new Set();
-  /** @param {(value: T) => void} listener */
-  const call = (listener) => {
-    try {
-      listener(get());
-    } catch (err) {
-      console.error(err); // the listener's error: the next one is called anyway
-    }
-  };
   return {
     get,
-    tell: () => all.forEach(({ listener }) => call(listener)),
+    tell: () => all.forEach((tell) => tell()),
     /** @param {(value: T) => void} listener */
     subscribe(listener) {
-      const entry = { listener };
-      all.add(entry);
-      call(listener);
-      return () => void all.delete(entry);
+      const tell = () => {
+        try {
+          listener(get());
+        } catch (err) {
+          console.error(err); // the listener's error: the next one is called anyway
+        }
+      };
+      all.add(tell);
+      tell();
+      return () => void all.delete(tell);
     },
   };
 }

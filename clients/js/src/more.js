@@ -85,7 +85,7 @@ export async function agree({ client, storage, stream, outbox, view }) {
   const before = storage.get("token");
   if (theirs) storage.set("token", theirs);
   await client.meet();
-  const answer = await client.agree(client.introduction?.consent?.version ?? "");
+  const answer = await client.meet(client.introduction?.consent?.version ?? "");
   if (before !== storage.get("token")) stream.restart();
   stream.settle();
   for (const { turn, code } of view.pending) if (code === "consent_required") outbox.retry(turn);

@@ -14,6 +14,9 @@ export function locks() {
   }
 }
 
+/** @param {number} [ms] @returns {Promise<void>} */
+export const sleep = (ms) => new Native((done) => setTimeout(done, ms));
+
 /** Makes a unique key: 122 random bits or more. Only secure pages and programs have `randomUUID`. */
 export function newKey() {
   return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");

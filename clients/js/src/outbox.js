@@ -68,7 +68,7 @@ export class Outbox {
   /** Takes up what an earlier page left unsent; reports whether there was any. */
   restore() {
     for (const t of this.#stored()) {
-      if (!this.#turns.some((known) => known.turn === t.turn)) this.#enqueue(t);
+      if (!this.get(t.turn)) this.#enqueue(t);
     }
     void this.#run();
     return this.#turns.length > 0;
@@ -93,8 +93,7 @@ export class Outbox {
 
   /** Sends a failed turn again, with its key. @param {string} turn */
   retry(turn) {
-    const t = this.get(turn);
-    if (t?.state === "failed") this.set(t.turn, { state: "sending", code: "", detail: "" });
+    if (this.get(turn)?.state === "failed") this.set(turn, { state: "sending", code: "", detail: "" });
     this.retryNow();
   }
 
@@ -125,8 +124,7 @@ export class Outbox {
 
   /** Notes that a turn is to be stopped, so that it is not sent again. @param {string} turn @param {boolean} on */
   stopping(turn, on) {
-    const t = this.get(turn);
-    if (t && t.state !== "stopped") this.set(t.turn, { stopping: on });
+    if (this.get(turn)?.state !== "stopped") this.set(turn, { stopping: on });
   }
 
   /** Notes that a turn was stopped before the agent had it. @param {string} turn */
@@ -185,20 +183,14 @@ export class Outbox {
         const turn = this.#turns.find((t) => !/^(failed|stopped)$/.test(t.state));
         if (!turn || this.closed) return;
         this.#now = turn.turn;
-        await this.#deliver(turn);
+        try {
+          await (await this.parts.delivery()).deliver(this, turn.turn);
+        } catch (err) {
+          this.set(turn.turn, { state: "failed", stopping: false, code: "unreachable", detail: `${err}` });
+        }
       }
     } finally {
       this.#sending = false;
-    }
-  }
-
-  /** @param {Pending} turn */
-  async #deliver(turn) {
-    try {
-      const { deliver } = await this.parts.delivery();
-      await deliver(this, turn.turn);
-    } catch (err) {
-      this.set(turn.turn, { state: "failed", stopping: false, code: "unreachable", detail: `${err}` });
     }
   }
 

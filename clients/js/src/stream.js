@@ -3,7 +3,7 @@
 // dead connection, coming back. Knows the relay, nothing of the page's looks.
 import { Problem } from "./client.js";
 import { doc, inPage, isHidden } from "./doc.js";
-import { Native, parse } from "./native.js";
+import { Native, parse, sleep } from "./native.js";
 import { Decoder } from "./sse.js";
 
 /** The relay is never silent for longer than 15 s; three times that is dead. */
@@ -92,7 +92,7 @@ export class Stream {
   restart() {
     if (!this.#life) return;
     this.#failures = 0;
-    if (this.#connection) this.#connection.abort("restart");
+    this.#connection?.abort("restart");
     this.#wake?.();
   }
 
@@ -203,12 +203,9 @@ export class Stream {
         for (let at = 0; at < value.length; at += slice) {
           decoder.push(value.subarray(at, at + slice));
           // What has piled up is not read in one go while the page is visible.
-          if (!isHidden()) await new Native((done) => setTimeout(done));
+          if (!isHidden()) await sleep();
         }
       }
-    } catch (err) {
-      if (err instanceof Problem) throw err;
-      throw new Problem("unreachable", 0, String(err), null);
     } finally {
       clearInterval(watchdog);
       cancel();
