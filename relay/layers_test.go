@@ -192,6 +192,29 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestFiles_Scripts_StaySmall holds the sources of the widget, the console and the
+// JavaScript client to the limit of Go's.
+func TestFiles_Scripts_StaySmall(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for _, pattern := range []string{"../web/src/*.js", "../web/console/*.js", "../clients/js/src/*.js"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: got %d files, error %v", pattern, len(found), err)
+		}
+		all = append(all, found...)
+	}
+	for _, file := range all {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(content, []byte("\n")); lines > fileLimit && !strings.HasSuffix(file, ".test.js") {
+			t.Errorf("%s has %d lines, more than %d: split it", file, lines, fileLimit)
+		}
+	}
+}
+
 // readLayers reads what every package of the module imports, on all platforms. It
 // walks the folders itself, since go test would take a cached result for good
 // whatever go list says.

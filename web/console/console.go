@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the page's, by name.
 //
-//go:embed index.html console.css console.js transcript.js usage.js
+//go:embed index.html console.css *.js
 var Files embed.FS

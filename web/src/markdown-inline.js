@@ -5,37 +5,17 @@
 // a line break in a table's cell; images become links, so nothing is ever
 // fetched by looking at it; mathematics keeps its source.
 
+import { closeOpen, flatten, maxOpen, Runs } from "./markdown-emphasis.js";
 import { flanks } from "./markdown-flanks.js";
 import { bareAddress, entityAt, link, linkTarget, maxTarget, safeAddress } from "./markdown-link.js";
 import { formula, maxFormula } from "./markdown-math.js";
 import { plain } from "./plain.js";
 
-/**
- * A piece of the tree. `t` names the element, `c` holds what is inside.
- * @typedef {{t: string, c: Node[], [prop: string]: any}} Branch
- * @typedef {string|Branch} Node
- */
-
-/**
- * A delimiter run or a piece of output, in document order.
- * @typedef {object} Item
- * @property {Node|null} v what to show; null for delimiter runs
- * @property {Item|null} prev
- * @property {Item|null} next
- * @property {string} [ch] the delimiter's character
- * @property {number} [n] its place among the runs
- * @property {number} [len] delimiters left in the run
- * @property {number} [orig] length the run began with
- * @property {boolean} [opens]
- * @property {boolean} [closes]
- * @property {Item|null} [below] the run before this one on the stack
- * @property {Item|null} [above] the run after it
- */
+/** @typedef {import("./markdown-emphasis.js").Node} Node */
+/** @typedef {import("./markdown-emphasis.js").Item} Item */
 
 /** More text than this in one paragraph is shown as plain text. */
 const maxText = 1 << 16;
-/** Runs and brackets that may wait for their partner; it bounds the depth. */
-const maxOpen = 64;
 /** Delimiters and brackets handled in one block; what follows stays text. */
 const maxMarks = 20000;
 
@@ -72,10 +52,7 @@ class Inline {
     /** @type {Item} */
     this.head = { v: null, prev: null, next: null };
     this.tail = this.head;
-    /** @type {Item|null} */
-    this.top = null; // the last delimiter run that may still match
-    this.waiting = 0;
-    this.runs = 0;
+    this.runs = new Runs();
     /** @type {{item: Item, image: boolean, active: boolean, top: Item|null}[]} */
     this.brackets = [];
     /** @type {Map<number, number>} run length to the last place it begins */
@@ -106,8 +83,8 @@ class Inline {
       }
       this.mark(m[0]);
     }
-    this.emphasis(null);
-    if (this.open) this.closeOpen();
+    this.runs.emphasis(null, this.open);
+    if (this.open) closeOpen(this.head, this.tail);
     return flatten(this.head.next);
   }
 
@@ -236,16 +213,10 @@ class Inline {
       return;
     }
     const { opens, closes } = flanks(src, this.pos, end, ch === "_");
-    if ((ch === "~" && len !== 2) || (!opens && !closes) || (!closes && this.waiting >= maxOpen)) {
+    if ((ch === "~" && len !== 2) || (!opens && !closes) || (!closes && this.runs.waiting >= maxOpen)) {
       return this.literal(len);
     }
-    /** @type {Item} */
-    const item = { v: null, prev: this.tail, next: null, ch, n: this.runs++, len, orig: len, opens, closes, below: this.top, above: null };
-    this.tail.next = item;
-    this.tail = item;
-    if (this.top) this.top.above = item;
-    this.top = item;
-    if (opens) this.waiting++;
+    this.tail = this.runs.put(this.tail, ch, len, opens, closes);
     this.pos = end;
   }
 
@@ -254,7 +225,7 @@ class Inline {
     const item = this.push(image ? "![" : "[");
     this.pos += image ? 2 : 1;
     if (this.brackets.length < maxOpen) {
-      this.brackets.push({ item, image, active: true, top: this.top });
+      this.brackets.push({ item, image, active: true, top: this.runs.top });
     }
   }
 
@@ -274,7 +245,7 @@ class Inline {
     }
     const href = safeAddress(target.href);
     if (!href) return this.literal(1);
-    this.emphasis(b.top);
+    this.runs.emphasis(b.top);
     const inner = b.item.next;
     b.item.next = null;
     this.tail = b.item;
@@ -317,127 +288,10 @@ class Inline {
     const close = ahead.indexOf("](");
     return close >= 0 && !/[\n[]/.test(ahead.slice(0, close));
   }
-
-  /**
-   * Pairs the delimiter runs above `bottom` and takes them off the stack.
-   * @param {Item|null} bottom
-   */
-  emphasis(bottom) {
-    /** @type {Map<string, number>} below this run there is no opener of the kind */
-    const floors = new Map();
-    let closer = this.top === bottom ? null : this.top;
-    while (closer && closer.below !== bottom) closer = closer.below ?? null;
-    while (closer) {
-      if (!closer.closes) {
-        closer = closer.above ?? null;
-        continue;
-      }
-      const key = `${closer.ch}${closer.opens}${(closer.orig ?? 0) % 3}`;
-      const floor = Math.max(floors.get(key) ?? -1, bottom?.n ?? -1);
-      let opener = closer.below ?? null;
-      while (opener && (opener.n ?? 0) > floor && !pairs(opener, closer)) opener = opener.below ?? null;
-      if (!opener || (opener.n ?? 0) <= floor) {
-        floors.set(key, closer.below?.n ?? -1);
-        const next = closer.above ?? null;
-        if (!closer.opens) this.drop(closer);
-        closer = next;
-        continue;
-      }
-      while (closer.below && closer.below !== opener) this.drop(closer.below);
-      const n = (opener.len ?? 0) >= 2 && (closer.len ?? 0) >= 2 ? 2 : 1;
-      wrap(opener, closer, closer.ch === "~" ? "del" : n === 2 ? "strong" : "em");
-      opener.len = (opener.len ?? 0) - n;
-      closer.len = (closer.len ?? 0) - n;
-      if (!opener.len) this.drop(opener);
-      if (!closer.len) {
-        const next = closer.above ?? null;
-        this.drop(closer);
-        closer = next;
-      }
-    }
-    while (this.top && this.top !== bottom) this.drop(this.top, this.open && !bottom);
-  }
-
-  /**
-   * Takes a run off the stack. What is left of it becomes text, unless it is
-   * `kept` for closeOpen.
-   * @param {Item} run
-   * @param {boolean} [kept]
-   */
-  drop(run, kept = false) {
-    if (run.below) run.below.above = run.above;
-    if (run.above) run.above.below = run.below;
-    if (this.top === run) this.top = run.below ?? null;
-    if (run.opens) this.waiting--;
-    if (!kept || !run.opens) run.opens = false;
-  }
-
-  /** Shows what is open at the end as if it were closed there. */
-  closeOpen() {
-    for (let item = this.tail; item !== this.head && item.prev; item = item.prev) {
-      if (!item.ch || !item.opens || !item.len) continue;
-      if (item.next) wrap(item, null, item.ch === "~" ? "del" : item.len >= 2 ? "strong" : "em");
-      item.len = 0;
-    }
-  }
 }
 
 /** @param {string} text */
 function codeText(text) {
   const s = text.replace(/\n/g, " ");
   return plain(s.length > 2 && s.startsWith(" ") && s.endsWith(" ") && s.trim() ? s.slice(1, -1) : s);
-}
-
-/**
- * @param {Item} opener
- * @param {Item} closer
- */
-function pairs(opener, closer) {
-  if (!opener.opens || opener.ch !== closer.ch) return false;
-  if (closer.ch === "~") return true;
-  const sum = (opener.orig ?? 0) + (closer.orig ?? 0);
-  const three = (opener.closes || closer.opens) && sum % 3 === 0;
-  return !three || ((opener.orig ?? 0) % 3 === 0 && (closer.orig ?? 0) % 3 === 0);
-}
-
-/**
- * Puts what lies between two runs into one element.
- * @param {Item} opener
- * @param {Item|null} closer null: up to the end
- * @param {string} t
- */
-function wrap(opener, closer, t) {
-  const first = opener.next;
-  if (closer?.prev) closer.prev.next = null;
-  /** @type {Item} */
-  const item = { v: { t, c: flatten(first) }, prev: opener, next: closer };
-  opener.next = item;
-  if (closer) closer.prev = item;
-}
-
-/**
- * @param {Item|null} item
- * @returns {Node[]}
- */
-function flatten(item) {
-  /** @type {Node[]} */
-  const out = [];
-  /** @type {string[]} pieces of the text being joined */
-  let text = [];
-  const flush = () => {
-    const s = plain(text.join(""));
-    if (s) out.push(s);
-    text = [];
-  };
-  for (; item; item = item.next) {
-    const v = item.ch ? item.ch.repeat(item.len ?? 0) : item.v;
-    if (typeof v === "string") {
-      text.push(v);
-    } else if (v) {
-      flush();
-      out.push(v);
-    }
-  }
-  flush();
-  return out;
 }

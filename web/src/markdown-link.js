@@ -1,8 +1,8 @@
 // @ts-check
 // Where links may lead and how their targets are read.
 
-/** @typedef {import("./markdown-inline.js").Node} Node */
-/** @typedef {import("./markdown-inline.js").Branch} Branch */
+/** @typedef {import("./markdown-emphasis.js").Node} Node */
+/** @typedef {import("./markdown-emphasis.js").Branch} Branch */
 
 /** Longest link target in characters; a longer one stays text. */
 export const maxTarget = 2048;

@@ -7,8 +7,8 @@ import { inline } from "./markdown-inline.js";
 import { plain } from "./plain.js";
 import { doc } from "../../clients/js/src/doc.js";
 
-/** @typedef {import("./markdown-inline.js").Node} Node */
-/** @typedef {import("./markdown-inline.js").Branch} Branch */
+/** @typedef {import("./markdown-emphasis.js").Node} Node */
+/** @typedef {import("./markdown-emphasis.js").Branch} Branch */
 /** @typedef {import("./markdown-blocks.js").Block} Block */
 
 /** Longest message shown, in characters; what is beyond is cut. */

@@ -240,6 +240,7 @@ export class Panel {
   /** What the relay wants said, once it has told us. */
   #introduced() {
     this.frame.note(this.client.introduction?.notice);
+    this.transcript.renew(); // another tab may have shown us answers before the relay said whether they are rated
     this.painter.schedule();
   }
 

@@ -111,6 +111,28 @@ test("tabs are one visitor also where what one keeps reaches the other late: ope
   await site.stop();
 });
 
+test("a tab that another one tells first learns from the relay whether answers are rated", async () => {
+  relay.says = { feedback: true };
+  const one = await open(context, relay.url);
+  await say(one, "hello");
+  await shows(one, ["user: hello", "agent: You said: hello"]);
+  const good = (page) => page.locator("relay-chat").getByRole("button", { name: "Good answer" });
+  await good(one).waitFor();
+  let answer;
+  relay.fault = (req, res, path) => {
+    if (path !== "/v1/visitor") return false;
+    answer = () => relay.introduce(res, req.headers.authorization?.slice("Bearer ".length) ?? /relay_visitor=([^;]+)/.exec(req.headers.cookie ?? "")?.[1] ?? "", false);
+    return true;
+  };
+  const two = await open(context, relay.url);
+  await shows(two, ["user: hello", "agent: You said: hello"]);
+  await eventually(() => assert.ok(answer));
+  assert.equal(await good(two).count(), 0, "before");
+  relay.fault = null;
+  answer();
+  await good(two).waitFor();
+});
+
 test("when the tab that reads is closed another goes on where it was", async () => {
   const one = await open(context, relay.url);
   await say(one, "hello");

@@ -134,7 +134,7 @@ export class Client {
 
   /**
    * Introduces this browser to the relay; calls at the same time share one.
-   * @param {string} [agreed] the version of the text that the visitor agrees to, which the relay is told anew
+   * @param {string} [agreed] the version of the text that the visitor agrees to; with it, the relay is asked once more
    * @returns {Promise<any>} the relay's answer
    */
   meet(agreed) {

@@ -16,7 +16,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 
 // page serves the console, which holds nothing that needs a token: it asks for one.
 func (a *Admin) page(r chi.Router) {
-	for _, file := range []string{"index.html", "console.css", "console.js", "transcript.js", "usage.js"} {
+	for _, file := range []string{"index.html", "console.css", "api.js", "console.js", "dom.js", "list.js", "transcript.js", "usage.js"} {
 		path := "/" + file
 		if file == "index.html" {
 			path = "/"
