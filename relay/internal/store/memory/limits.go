@@ -72,16 +72,15 @@ func (m *Store) quota(key string, window time.Duration, now time.Time) (store.Qu
 }
 
 // Admit implements [store.Store].
-func (m *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
+func (m *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (store.Admission, error) {
 	if err := m.begin(ctx); err != nil {
-		return 0, false, err
+		return store.Admission{}, err
 	}
 	defer m.mu.Unlock()
 	if ttl <= 0 {
-		return 0, false, store.ErrExpired
+		return store.Admission{}, store.ErrExpired
 	}
-	ticket := m.admit(visitor, rank, limit, ttl)
-	return ticket, ticket > 0, nil
+	return m.admit(visitor, rank, limit, ttl), nil
 }
 
 // AdmitAll implements [store.Store].
@@ -95,26 +94,26 @@ func (m *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Durati
 	}
 	tickets := make([]int64, len(all))
 	for i, a := range all {
-		tickets[i] = m.admit(a.Visitor, a.Rank, 0, ttl)
+		tickets[i] = m.admit(a.Visitor, a.Rank, 0, ttl).Ticket
 	}
 	return tickets, nil
 }
 
-// admit returns the sandbox's ticket, or 0 if the limit is reached.
-func (m *Store) admit(visitor string, rank int64, limit int, ttl time.Duration) int64 {
+// admit does so in memory. The caller holds mu.
+func (m *Store) admit(visitor string, rank int64, limit int, ttl time.Duration) store.Admission {
 	now := time.Now()
 	m.awake.sweep(now)
 	a, counted := m.awake.get(visitor, now)
-	if !counted {
-		if limit > 0 && len(m.awake.rows) >= limit {
-			return 0
+	if !counted || limit > 0 {
+		if !counted && limit > 0 && len(m.awake.rows) >= limit {
+			return store.Admission{}
 		}
 		m.ticket++
 		a = store.Awake{Visitor: visitor, Ticket: m.ticket}
 	}
 	a.Rank = rank
 	m.awake.put(visitor, a, now.Add(ttl), now)
-	return a.Ticket
+	return store.Admission{Ticket: a.Ticket, Before: counted}
 }
 
 // Leave implements [store.Store].
