@@ -9,7 +9,7 @@ RACE := -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0'
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer js demo run image vuln release
+.PHONY: help check test quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer pages js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ footprint: ## what a visitor costs the store and AnyFrame
 
 structure: ## size, cycles, largest types and imports of each package; PATHS="FROM..TO" also counts a call's files
 	go run ./tools/structure $(foreach path,$(PATHS),-path '$(path)')
+
+pages: ## what Lighthouse and the Nu HTML checker (which takes Java) say of the pages that the relay serves
+	go run ./tools/setup web tools/pages && node tools/pages/check.mjs
 
 newcomer: ## do what README says, in a fresh clone with a fresh home
 	go run ./tools/newcomer

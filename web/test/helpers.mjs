@@ -1,11 +1,12 @@
 // What the browser tests share: processes, pages, and waiting for the truth.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -15,10 +16,17 @@ export function launch(more = {}) {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags, ...more });
 }
 
+const packages = { RELAY_BINARY: "cmd/relay", RELAY_PLANE: "web/test/plane" };
+
+/** The program that a variable names, as go test ./web sets it; else one that is built for this process. */
 function binary(name) {
-  const path = process.env[name];
-  if (!path) throw new Error(`${name} names no program; go test ./web sets it`);
-  return path;
+  if (!process.env[name]) {
+    const dir = mkdtempSync(join(tmpdir(), "relay-"));
+    process.once("exit", () => rmSync(dir, { recursive: true, force: true }));
+    process.env[name] = join(dir, "program");
+    execFileSync("go", ["build", "-o", process.env[name], `./${packages[name]}`], { cwd: fileURLToPath(new URL("../..", import.meta.url)), stdio: "inherit" });
+  }
+  return process.env[name];
 }
 
 /** Lets node end when a test failed before it stopped this program; the relay is killed then, the plane sees its input end. */

@@ -37,6 +37,7 @@ for (const name of ["demo", "playground", "console", "page"]) {
     }).validateString(text);
     const found = report.results.flatMap((r) => r.messages.map((m) => `${m.line}:${m.column} ${m.ruleId}: ${m.message}`));
     assert.deepEqual(found, []);
+    assert.doesNotMatch(text, /(?:href|src)="[^"]*\s[^"]*"/, "no address has a space");
     assert.match(text, /<meta name="description" content="[^"]{10,}">/);
     assert.match(text, /<title>[^<]+<\/title>/);
   });
