@@ -26,6 +26,16 @@ export class Wishes {
     this.past = past;
   }
 
+  /** How many layers were asked for. */
+  #asked = 0;
+
+  /** Loads the part that shows a layer, unless another layer is asked for meanwhile: what comes late is not shown. @param {string} name */
+  async #layer(name) {
+    const asked = ++this.#asked;
+    const loaded = await part(name);
+    return asked === this.#asked ? loaded : null;
+  }
+
   /** What the parts are lent. */
   get kit() {
     return { composer: this.composer, h, icon, say, teach, plain, short };
@@ -79,7 +89,7 @@ export class Wishes {
   async consent(text) {
     if (text !== undefined && text !== this.composer.text.trim()) this.composer.text = text;
     try {
-      (await part("consent")).ask(this.frame, { ...this.kit, introduction: this.client.introduction }, async () => {
+      (await this.#layer("consent"))?.ask(this.frame, { ...this.kit, introduction: this.client.introduction }, async () => {
         if (!(await this.act("agree"))) return false;
         if (text !== undefined) this.composer.el.requestSubmit();
         return true;
@@ -99,7 +109,7 @@ export class Wishes {
   async menu() {
     try {
       const { view } = this.conversation;
-      (await part("menu")).open(this.frame, {
+      (await this.#layer("menu"))?.open(this.frame, {
         ...this.kit,
         epoch: view.items.length ? view.epoch : 0,
         locale,
@@ -107,7 +117,7 @@ export class Wishes {
         act: (/** @type {string} */ name, /** @type {any[]} */ ...args) => this.act(name, ...args),
         get: (/** @type {string} */ name, /** @type {any[]} */ ...args) => this.more(name, ...args),
         read: (/** @type {number} */ epoch) => this.#earlier(epoch),
-        ask: async (/** @type {any} */ words, /** @type {() => void} */ yes) => (await part("fresh")).ask(this.frame, this.kit, yes, this.frame.more, words),
+        ask: async (/** @type {any} */ words, /** @type {() => void} */ yes) => (await this.#layer("fresh"))?.ask(this.frame, this.kit, yes, this.frame.more, words),
       });
     } catch (err) {
       this.failed(err);
@@ -130,7 +140,7 @@ export class Wishes {
   /** Begins another conversation, once that is confirmed. */
   async fresh() {
     try {
-      (await part("fresh")).ask(this.frame, this.kit, () => {
+      (await this.#layer("fresh"))?.ask(this.frame, this.kit, () => {
         this.composer.field.focus({ preventScroll: true });
         void this.act("newConversation");
       }, this.frame.fresh);

@@ -247,9 +247,9 @@ test("one layer lies over the conversation at a time, and what comes late is not
   await page.waitForTimeout(300);
   assert.deepEqual(await layers(), []);
   await menu.click();
-  assert.deepEqual(await layers(), ["menu"]);
+  await eventually(async () => assert.deepEqual(await layers(), ["menu"]));
   await menu.click();
-  assert.deepEqual(await layers(), []);
+  await eventually(async () => assert.deepEqual(await layers(), []));
 
   await hold("**/v1/conversations?*");
   await menu.click();
@@ -262,11 +262,17 @@ test("one layer lies over the conversation at a time, and what comes late is not
 
   await say(page, "hi");
   await settled(page);
+  // The question is loaded with its first use, and comes after the menu.
+  await page.route("**/assets/fresh.*", (route) => held.push(route));
   await part(page, "new").click();
+  await eventually(() => assert.equal(held.length, 3));
   await menu.click();
+  await eventually(async () => assert.deepEqual(await layers(), ["menu"]));
+  await Promise.all([page.waitForResponse(/\/assets\/fresh\./), held[2].continue()]);
+  await page.waitForTimeout(300);
   assert.deepEqual(await layers(), ["menu"]);
   await part(page, "new").click();
-  assert.deepEqual(await layers(), ["confirm"]);
+  await eventually(async () => assert.deepEqual(await layers(), ["confirm"]));
   await page.keyboard.press("Escape");
   assert.deepEqual(await layers(), []);
   assert.equal(await focused(page), "New conversation");
@@ -282,8 +288,8 @@ test("all conversations are downloaded, and this one is deleted once that is con
   assert.equal(file.suggestedFilename(), "conversations.json");
   await part(page, "menu").first().click();
   await page.getByRole("menuitem", { name: "Delete this conversation" }).click();
+  await eventually(async () => assert.equal(await focused(page), "Keep this one", "what changes nothing has the focus"));
   await accessible(page);
-  assert.equal(await focused(page), "Keep this one", "what changes nothing has the focus");
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   await eventually(async () => assert.deepEqual(await transcript(page), []));
   assert.equal(sent("DELETE /v1/conversations/1").length, 1);
