@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client, Problem } from "./client.js";
+import { createRelayClient } from "./index.js";
 import { Storage } from "./storage.js";
 
 /** @param {string} body @param {Record<string, string>} [headers] */
@@ -41,4 +42,19 @@ test("calls under way that are refused for the old token do not cost the new one
   for (const go of late) go(null);
   await Promise.all(calls);
   assert.equal(minted, 2, "the token that the first of them got is good for all");
+});
+
+test("a visitor who logs out is forgotten here although the relay is not reached", async () => {
+  const kept = new Map();
+  const area = { getItem: (/** @type {string} */ k) => kept.get(k) ?? null, setItem: (/** @type {string} */ k, /** @type {string} */ v) => kept.set(k, v), removeItem: (/** @type {string} */ k) => kept.delete(k) };
+  const fetch = async (/** @type {URL} */ url, /** @type {any} */ { method }) => {
+    if (url.pathname !== "/v1/visitor" || method === "DELETE") throw new TypeError("no network");
+    return Response.json({ token: "t" });
+  };
+  const client = createRelayClient({ relay: "http://relay.example/", storage: area, fetch: /** @type {any} */ (fetch) });
+  await client.newConversation().catch(() => {});
+  assert.deepEqual([...kept.values()], ["t"]);
+  await assert.rejects(client.logout(), { code: "unreachable" });
+  client.close();
+  assert.deepEqual([...kept.values()], []);
 });

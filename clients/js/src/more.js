@@ -115,12 +115,13 @@ export async function identify({ client, stream }, identity) {
  * @param {{erase?: boolean}} [how] erase: and has all conversations deleted
  */
 export async function logout(conversation, { erase = false } = {}) {
-  const { client, outbox, stream } = conversation;
+  const { client, outbox, storage, stream } = conversation;
   outbox.clear();
   try {
     await client.call("DELETE", `v1/visitor${erase ? "?erase=true" : ""}`);
   } finally {
     client.forget(true);
+    storage.set("token", null); // also if the relay was not reached, and would still know it
     client.identify(null);
     conversation.apply({ type: "forget", data: { keepPending: false } });
     stream.restart();
