@@ -140,7 +140,7 @@ func TestSeat_WokenElsewhereWhileFoundDown_StaysCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
 				gate.SetOwn(own)
-				here := awake(t, gate, "v", 1)
+				here := awake(t, gate, "v", 7)
 				since, held := here.Held()
 				if !held {
 					t.Fatal("got the sandbox not counted, want it counted")
