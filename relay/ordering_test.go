@@ -79,7 +79,7 @@ func (s *stalling) SaveNote(ctx context.Context, n store.Note) (store.Note, erro
 	return s.Store.SaveNote(ctx, n)
 }
 
-func (s *stalling) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (store.Admission, error) {
+func (s *stalling) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
 	s.begin("Admit")
 	return s.Store.Admit(ctx, visitor, rank, limit, ttl)
 }

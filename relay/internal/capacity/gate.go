@@ -101,7 +101,7 @@ func (g *Gate) SetOwn(n int) {
 func (g *Gate) CountStray(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if _, err := g.Store.Admit(ctx, "stray:"+rand.Text(), Busy, 0, g.CountFor); err != nil {
+	if _, _, err := g.Store.Admit(ctx, "stray:"+rand.Text(), Busy, 0, g.CountFor); err != nil {
 		g.Log.Warn("count a sandbox", "error", err)
 	}
 }

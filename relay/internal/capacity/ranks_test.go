@@ -25,7 +25,7 @@ type slowStore struct {
 	visitor  string
 }
 
-func (s *slowStore) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (store.Admission, error) {
+func (s *slowStore) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
 	if s.one != nil && visitor == s.visitor {
 		<-s.one
 	}
@@ -131,35 +131,4 @@ func TestGate_StoreSlowForOneSandbox_OthersTold(t *testing.T) {
 		wg.Wait()
 		wantRank(t, st, "slow", Listening+3)
 	})
-}
-
-// One replica finds a sandbox down, and another wakes it before the first no longer
-// counts it: here, at once, and with a limit of the site's own.
-func TestSeat_WokenElsewhereWhileFoundDown_StaysCounted(t *testing.T) {
-	for name, own := range map[string]int{"no limit of its own": 0, "limit of its own": 1} {
-		t.Run(name, func(t *testing.T) {
-			withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
-				gate.SetOwn(own)
-				here := awake(t, gate, "v", 7)
-				since, held := here.Held()
-				if !held {
-					t.Fatal("got the sandbox not counted, want it counted")
-				}
-				there := gate.Seat("v", func() int64 { return 1 }, func() bool { return true })
-				for range 2 { // once before the lease is had, once under it
-					if err := there.MayWake(t.Context()); err != nil {
-						t.Fatalf("got %v, want it woken", err)
-					}
-				}
-				here.Release(since)
-				if n, err := st.CountAwake(t.Context()); n != 1 || err != nil {
-					t.Fatalf("got %d awake, error %v, want the one that was woken", n, err)
-				}
-				there.Release(time.Now())
-				if n, err := st.CountAwake(t.Context()); n != 0 || err != nil {
-					t.Errorf("got %d awake, error %v, want none once it is down", n, err)
-				}
-			})
-		})
-	}
 }

@@ -51,6 +51,13 @@ func (s *Seat) note(ticket, rank int64) {
 	s.ticket, s.counted, s.ranked = ticket, time.Now(), rank
 }
 
+// has reports whether the sandbox is counted under this ticket already.
+func (s *Seat) has(ticket int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ticket == ticket
+}
+
 func (s *Seat) lastRank() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,17 +70,17 @@ func (s *Seat) admit(ctx context.Context, limit int) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	rank := s.rank()
-	got, err := s.gate.Store.Admit(ctx, s.visitor, rank, limit, s.gate.CountFor)
-	if err != nil || got.Ticket == 0 {
-		return false, err
-	}
-	if limit > 0 && !got.Before {
-		if over, err := s.gate.overOwn(ctx, got.Ticket); over || err != nil {
-			return false, errors.Join(err, s.gate.Store.Leave(ctx, s.visitor, got.Ticket))
+	ticket, ok, err := s.gate.Store.Admit(ctx, s.visitor, rank, limit, s.gate.CountFor)
+	if ok && limit > 0 && !s.has(ticket) {
+		var over bool
+		if over, err = s.gate.overOwn(ctx, ticket); over || err != nil {
+			return false, errors.Join(err, s.gate.Store.Leave(ctx, s.visitor, ticket))
 		}
 	}
-	s.note(got.Ticket, rank)
-	return true, nil
+	if ok {
+		s.note(ticket, rank)
+	}
+	return ok, err
 }
 
 func (s *Seat) admitOnce(ctx context.Context, limit int) (ok bool, err error) {

@@ -114,7 +114,7 @@ func (o *observed) Count(ctx context.Context, key string, n, limit int, until ti
 	return o.Store.Count(ctx, key, n, limit, until)
 }
 
-func (o *observed) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (a Admission, err error) {
+func (o *observed) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
 	defer o.end("admit", time.Now(), &err)
 	return o.Store.Admit(ctx, visitor, rank, limit, ttl)
 }

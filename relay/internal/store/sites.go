@@ -146,7 +146,7 @@ func (v *siteView) GiveBack(ctx context.Context, key string, n int, window time.
 
 func (v *siteView) Shared() bool { return v.all.Shared() }
 
-func (v *siteView) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (a Admission, err error) {
+func (v *siteView) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
 	return v.all.Admit(ctx, v.in(visitor), rank, limit, ttl)
 }
 

@@ -78,12 +78,6 @@ type Awake struct {
 	Foreign bool  // belongs to another site than the one that asks, see [ForSite]
 }
 
-// Admission is how a sandbox came to be counted as awake.
-type Admission struct {
-	Ticket int64 // identifies it; 0 when the sandbox is not counted, as there are too many
-	Before bool  // it was counted already
-}
-
 // Store is everything that a backend implements. Consumers should take the
 // interface of the part they need. A Store is safe for concurrent use. Times
 // are truncated to milliseconds and returned in UTC. A call that returns
@@ -226,13 +220,11 @@ type LimitStore interface {
 
 // AdmissionStore counts the sandboxes that are awake, one per visitor.
 type AdmissionStore interface {
-	// Admit counts the visitor's sandbox as awake for ttl, unless it is not counted
-	// yet and limit or more others are; then there is no ticket. A limit of 0 means no
-	// limit, and that the sandbox runs: if it is counted already, Admit renews that
-	// with the new rank and keeps its ticket. Otherwise the sandbox is about to be
-	// woken and gets a ticket higher than any before, so that who has found it down
-	// and leaves with the former ticket does not end the new count.
-	Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (Admission, error)
+	// Admit counts the visitor's sandbox as awake for ttl. If it is counted
+	// already, Admit renews it with the new rank and keeps its ticket. If not,
+	// it gets a ticket higher than any before, unless limit or more sandboxes
+	// are counted; then ok is false. A limit of 0 means no limit.
+	Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error)
 
 	// AdmitAll admits many sandboxes without a limit and returns their tickets
 	// in the same order. It ignores the tickets in all.

@@ -72,15 +72,16 @@ func (m *Store) quota(key string, window time.Duration, now time.Time) (store.Qu
 }
 
 // Admit implements [store.Store].
-func (m *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (store.Admission, error) {
+func (m *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
 	if err := m.begin(ctx); err != nil {
-		return store.Admission{}, err
+		return 0, false, err
 	}
 	defer m.mu.Unlock()
 	if ttl <= 0 {
-		return store.Admission{}, store.ErrExpired
+		return 0, false, store.ErrExpired
 	}
-	return m.admit(visitor, rank, limit, ttl), nil
+	ticket := m.admit(visitor, rank, limit, ttl)
+	return ticket, ticket > 0, nil
 }
 
 // AdmitAll implements [store.Store].
@@ -94,26 +95,26 @@ func (m *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Durati
 	}
 	tickets := make([]int64, len(all))
 	for i, a := range all {
-		tickets[i] = m.admit(a.Visitor, a.Rank, 0, ttl).Ticket
+		tickets[i] = m.admit(a.Visitor, a.Rank, 0, ttl)
 	}
 	return tickets, nil
 }
 
-// admit does so in memory. The caller holds mu.
-func (m *Store) admit(visitor string, rank int64, limit int, ttl time.Duration) store.Admission {
+// admit returns the sandbox's ticket, or 0 if the limit is reached.
+func (m *Store) admit(visitor string, rank int64, limit int, ttl time.Duration) int64 {
 	now := time.Now()
 	m.awake.sweep(now)
 	a, counted := m.awake.get(visitor, now)
-	if !counted || limit > 0 {
-		if !counted && limit > 0 && len(m.awake.rows) >= limit {
-			return store.Admission{}
+	if !counted {
+		if limit > 0 && len(m.awake.rows) >= limit {
+			return 0
 		}
 		m.ticket++
 		a = store.Awake{Visitor: visitor, Ticket: m.ticket}
 	}
 	a.Rank = rank
 	m.awake.put(visitor, a, now.Add(ttl), now)
-	return store.Admission{Ticket: a.Ticket, Before: counted}
+	return a.Ticket
 }
 
 // Leave implements [store.Store].

@@ -28,7 +28,7 @@ func TestWrite_ExpiredRows_Deleted(t *testing.T) {
 			if _, _, err := m.Acquire(t.Context(), v, "me", life); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := m.Admit(t.Context(), v, 1, 0, life); err != nil {
+			if _, _, err := m.Admit(t.Context(), v, 1, 0, life); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := m.Take(t.Context(), v, 1, 1, life/2); err != nil {

@@ -88,15 +88,14 @@ end
 `
 
 // KEYS: expiries, ranks, tickets, last ticket. ARGV: limit, ttl, ttl of the last
-// ticket, then alternating visitors and ranks. Returns their tickets, which are new
-// under a limit, or 0 where that is reached, each with 1 if it was counted before. Like a fence, a ticket is at least the server's time.
+// ticket, then alternating visitors and ranks. Returns their tickets, or 0 where
+// the limit is reached. Like a fence, a ticket is at least the server's time.
 var luaAdmit = redis.NewScript(luaAwake + `
 local limit, got = tonumber(ARGV[1]), {}
 for i = 4, #ARGV, 2 do
 	local visitor = ARGV[i]
 	local ticket = redis.call('HGET', tickets, visitor)
-	local before = ticket and 1 or 0
-	if limit == 0 and not ticket or limit > 0 and (ticket or redis.call('ZCARD', expiries) < limit) then
+	if not ticket and (limit == 0 or redis.call('ZCARD', expiries) < limit) then
 		ticket = math.max(t[1] * 1000000 + t[2], tonumber(redis.call('GET', KEYS[4]) or '0') + 1)
 		ticket = string.format('%.0f', ticket)
 		redis.call('SET', KEYS[4], ticket, 'PX', ARGV[3])
@@ -107,7 +106,6 @@ for i = 4, #ARGV, 2 do
 		redis.call('ZADD', ranks, ARGV[i + 1], visitor)
 	end
 	got[#got + 1] = tonumber(ticket or 0)
-	got[#got + 1] = before
 end
 for i = 1, 3 do
 	if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then
@@ -192,28 +190,20 @@ func (s *Store) Count(ctx context.Context, key string, n, limit int, until time.
 }
 
 // Admit implements [store.Store].
-func (s *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (store.Admission, error) {
-	got, err := s.admit(ctx, []store.Awake{{Visitor: visitor, Rank: rank}}, limit, ttl)
+func (s *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
+	tickets, err := s.admit(ctx, []store.Awake{{Visitor: visitor, Rank: rank}}, limit, ttl)
 	if err != nil {
-		return store.Admission{}, err
+		return 0, false, err
 	}
-	return got[0], nil
+	return tickets[0], tickets[0] > 0, nil
 }
 
 // AdmitAll implements [store.Store].
 func (s *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Duration) ([]int64, error) {
-	got, err := s.admit(ctx, all, 0, ttl)
-	if err != nil {
-		return nil, err
-	}
-	tickets := make([]int64, len(got))
-	for i, a := range got {
-		tickets[i] = a.Ticket
-	}
-	return tickets, nil
+	return s.admit(ctx, all, 0, ttl)
 }
 
-func (s *Store) admit(ctx context.Context, all []store.Awake, limit int, ttl time.Duration) ([]store.Admission, error) {
+func (s *Store) admit(ctx context.Context, all []store.Awake, limit int, ttl time.Duration) (tickets []int64, err error) {
 	if ttl <= 0 {
 		return nil, store.ErrExpired
 	}
@@ -221,22 +211,14 @@ func (s *Store) admit(ctx context.Context, all []store.Awake, limit int, ttl tim
 	for _, a := range all {
 		args = append(args, a.Visitor, a.Rank)
 	}
-	var got []int64
-	err := s.call(ctx, "admit", func() (err error) {
-		got, err = luaAdmit.Run(ctx, s.client, s.awakeKeys(), args...).Int64Slice()
+	err = s.call(ctx, "admit", func() error {
+		tickets, err = luaAdmit.Run(ctx, s.client, s.awakeKeys(), args...).Int64Slice()
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && len(tickets) != len(all) {
+		err = fmt.Errorf("store: admit: got %d tickets for %d sandboxes", len(tickets), len(all))
 	}
-	if len(got) != 2*len(all) {
-		return nil, fmt.Errorf("store: admit: got %d numbers for %d sandboxes", len(got), len(all))
-	}
-	admitted := make([]store.Admission, len(all))
-	for i := range admitted {
-		admitted[i] = store.Admission{Ticket: got[2*i], Before: got[2*i+1] == 1}
-	}
-	return admitted, nil
+	return tickets, err
 }
 
 // Leave implements [store.Store].

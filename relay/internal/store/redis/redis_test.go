@@ -187,7 +187,7 @@ func wantWorks(t *testing.T, s *redis.Store) {
 	}
 	_, err = s.Take(t.Context(), "q", 1, 1, time.Hour)
 	must(t, err)
-	_, err = s.Admit(t.Context(), "v1", 1, 1, time.Hour)
+	_, _, err = s.Admit(t.Context(), "v1", 1, 1, time.Hour)
 	must(t, err)
 	if n, err := s.CountAwake(t.Context()); err != nil || n != 1 {
 		t.Errorf("got %d awake error %v, want 1", n, err)

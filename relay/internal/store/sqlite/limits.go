@@ -104,29 +104,26 @@ func readQuota(row *sql.Row, window time.Duration, now time.Time) (store.Quota, 
 }
 
 // Admit implements [store.Store].
-func (s *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (got store.Admission, err error) {
+func (s *Store) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error) {
 	if ttl <= 0 {
-		return got, store.ErrExpired
+		return 0, false, store.ErrExpired
 	}
 	now := time.Now()
 	if err = s.sweep(ctx, now); err != nil {
-		return got, s.wrap(ctx, "admit", err)
+		return 0, false, s.wrap(ctx, "admit", err)
 	}
-	err = sql.ErrNoRows
-	if limit <= 0 { // it runs, and is nearly always counted already; renewing takes one statement
-		got.Before = true
-		err = s.renewAwake.QueryRowContext(ctx, rank, expiry(now, ttl), visitor, now.UnixMilli()).Scan(&got.Ticket)
-	}
+	// It is nearly always counted already; renewing takes one statement.
+	err = s.renewAwake.QueryRowContext(ctx, rank, expiry(now, ttl), visitor, now.UnixMilli()).Scan(&ticket)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = s.atomically(ctx, func(tx *sql.Tx) (err error) {
-			got, err = s.admit(ctx, tx, store.Awake{Visitor: visitor, Rank: rank}, limit, ttl)
+			ticket, err = s.admit(ctx, tx, store.Awake{Visitor: visitor, Rank: rank}, limit, ttl)
 			return err
 		})
 	}
 	if err != nil {
-		return store.Admission{}, s.wrap(ctx, "admit", err)
+		return 0, false, s.wrap(ctx, "admit", err)
 	}
-	return got, nil
+	return ticket, ticket > 0, nil
 }
 
 // AdmitAll implements [store.Store].
@@ -138,13 +135,11 @@ func (s *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Durati
 		return nil, s.wrap(ctx, "admit", err)
 	}
 	tickets := make([]int64, len(all))
-	err := s.atomically(ctx, func(tx *sql.Tx) error {
+	err := s.atomically(ctx, func(tx *sql.Tx) (err error) {
 		for i, a := range all {
-			got, err := s.admit(ctx, tx, a, 0, ttl)
-			if err != nil {
+			if tickets[i], err = s.admit(ctx, tx, a, 0, ttl); err != nil {
 				return err
 			}
-			tickets[i] = got.Ticket
 		}
 		return nil
 	})
@@ -154,28 +149,27 @@ func (s *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Durati
 	return tickets, nil
 }
 
-// admit does so in a transaction.
-func (s *Store) admit(ctx context.Context, tx *sql.Tx, a store.Awake, limit int, ttl time.Duration) (got store.Admission, err error) {
+// admit returns the sandbox's ticket, or 0 if the limit is reached.
+func (s *Store) admit(ctx context.Context, tx *sql.Tx, a store.Awake, limit int, ttl time.Duration) (ticket int64, err error) {
 	now := time.Now() // read after the lock is taken, which may take time
 	expires := expiry(now, ttl)
-	err = tx.StmtContext(ctx, s.renewAwake).QueryRowContext(ctx, a.Rank, expires, a.Visitor, now.UnixMilli()).Scan(&got.Ticket)
-	got.Before = err == nil
-	if got.Before && limit <= 0 || err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return got, err
+	err = tx.StmtContext(ctx, s.renewAwake).QueryRowContext(ctx, a.Rank, expires, a.Visitor, now.UnixMilli()).Scan(&ticket)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return ticket, err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM awake WHERE expires_at <= ? OR visitor = ?`, now.UnixMilli(), a.Visitor); err != nil {
-		return got, err
+	if _, err := tx.ExecContext(ctx, `DELETE FROM awake WHERE expires_at <= ?`, now.UnixMilli()); err != nil {
+		return 0, err
 	}
-	if limit > 0 && !got.Before {
+	if limit > 0 {
 		var n int
 		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM awake`).Scan(&n)
 		if err != nil || n >= limit {
-			return got, err
+			return 0, err
 		}
 	}
 	err = tx.QueryRowContext(ctx, `INSERT INTO awake (visitor, rank, expires_at) VALUES (?, ?, ?) RETURNING ticket`,
-		a.Visitor, a.Rank, expires).Scan(&got.Ticket)
-	return got, err
+		a.Visitor, a.Rank, expires).Scan(&ticket)
+	return ticket, err
 }
 
 // expiry returns when a row that begins at now expires, in milliseconds.

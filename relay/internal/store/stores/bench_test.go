@@ -80,7 +80,7 @@ func BenchmarkSaveNote(b *testing.B) {
 func BenchmarkAdmit(b *testing.B) {
 	each(b, func(b *testing.B, s store.Store) {
 		for i := 0; b.Loop(); i++ {
-			_, err := s.Admit(b.Context(), fmt.Sprint(i%1000), int64(i), 0, time.Hour)
+			_, _, err := s.Admit(b.Context(), fmt.Sprint(i%1000), int64(i), 0, time.Hour)
 			must(b, err)
 		}
 	})

@@ -56,7 +56,7 @@ func calls(s store.Store) map[string]func(context.Context) error {
 			return err
 		},
 		"Admit": func(ctx context.Context) error {
-			_, err := s.Admit(ctx, "v1", 1, 1, time.Hour)
+			_, _, err := s.Admit(ctx, "v1", 1, 1, time.Hour)
 			return err
 		},
 		"AdmitAll": func(ctx context.Context) error {
