@@ -8,10 +8,9 @@ import { join } from "node:path";
 import { launch } from "chrome-launcher";
 import lighthouse, { desktopConfig } from "lighthouse";
 import vnu from "vnu-jar";
-import { startPlane, startRelay } from "../../web/test/helpers.mjs";
+import { flags, startPlane, startRelay } from "../../web/test/helpers.mjs";
 
 const scratch = mkdtempSync(join(tmpdir(), "pages-"));
-const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 let wrong = 0;
 const say = (page, text, bad) => {
