@@ -69,6 +69,36 @@ func TestCapacity_EvictedVisitor_ContinuesWithNextTurn(t *testing.T) {
 	r.atMost(1)
 }
 
+// A replica asks whether the sandbox is down, and the answer is on its way for so long that
+// another has woken it meanwhile.
+func TestCapacity_WokenWhileSeenDown_Counts(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, atWork))
+		there, id := b.begin("hi")
+		b.idle(id)
+		tab := there.open("")
+		defer tab.close()
+		tab.turnEnds(1)
+		tab.status("running")
+		const before = 1 // the stream's end is asked about first
+		asked := b.plane.Count(anyframetest.OpGet)
+		b.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpGet, Session: id, Delay: 500 * time.Millisecond, After: before, Times: 1})
+		b.plane.Sleep(id)
+		b.plane.WaitFor(t, func() bool { return b.plane.Count(anyframetest.OpGet) > asked+before })
+		var wg sync.WaitGroup
+		wg.Go(func() { there.at(a).insist("hi", "k2") })
+		for range 20 { // meanwhile the answer arrives
+			if got, err := b.visitor().try(t.Context(), "hi", "k1"); err != nil || got.status != http.StatusAccepted && got.code() != "at_capacity" {
+				t.Errorf("others: got %d %s, %v, want it accepted or at_capacity", got.status, got.body, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		wg.Wait()
+		a.atMost(1)
+	})
+}
+
 // Many more visitors than sandboxes, on two processes: each is put to sleep and
 // woken all the time, by another process too, and no turn is lost or cut short.
 func TestCapacity_EvictionUnderLoad_LosesNoTurn(t *testing.T) {

@@ -158,25 +158,25 @@ func (s *Seat) due() bool {
 // RankLater tells the store of the seat's rank in a while.
 func (s *Seat) RankLater() { s.gate.rankLater(s) }
 
-// Held reports whether the sandbox is counted here, and since when.
-func (s *Seat) Held() (since time.Time, held bool) {
+// Held reports whether the sandbox is counted here.
+func (s *Seat) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counted, s.ticket != 0
+	return s.ticket != 0
 }
 
-// Release ends the count of a sandbox that is down, unless it was renewed after since.
-func (s *Seat) Release(since time.Time) {
+// Release ends the count of a sandbox that is down. The caller keeps all processes from
+// waking it.
+func (s *Seat) Release() {
 	s.telling <- struct{}{} // held for one call to the store, in bounded time
 	defer s.told()
 	s.mu.Lock()
 	ticket := s.ticket
-	if ticket == 0 || s.counted.After(since) {
-		s.mu.Unlock()
-		return
-	}
 	s.ticket = 0
 	s.mu.Unlock()
+	if ticket == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.gate.ctx), storeTimeout)
 	defer cancel()
 	if err := s.gate.Store.Leave(ctx, s.visitor, ticket); err != nil {

@@ -41,7 +41,7 @@ func (s *Session) Look(ctx context.Context) error {
 	switch {
 	case errors.Is(err, anyframe.ErrNotFound):
 		s.setStatus(c, event.StatusEnded)
-		s.seat.Release(time.Now())
+		s.releaseOnceDown(ctx, c.ID())
 	case err != nil:
 		if status == event.StatusRunning || status == event.StatusBooting {
 			s.reader.Follow() // it was awake when we last knew; the pump finds out
@@ -59,7 +59,7 @@ func (s *Session) Look(ctx context.Context) error {
 		s.reader.Wake(admission.Claim{}) // it comes up anyway: wait for it
 	case up.Status == anyframe.StatusError:
 		s.setStatus(c, event.StatusFailed)
-		s.seat.Release(time.Now())
+		s.releaseOnceDown(ctx, c.ID())
 	default:
 		if err := s.intake.Sync(ctx, c); err != nil {
 			return err

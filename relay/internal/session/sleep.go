@@ -100,19 +100,16 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 		return nil, false, nil
 	}
 	undo = append(undo, t.Leave)
-	select {
-	case s.standing.Waking <- struct{}{}:
-		undo = append(undo, func() { <-s.standing.Waking })
-	default:
-		return nil, false, nil
+	free, got, err := s.tryHoldWaking(ctx)
+	if err != nil || !got {
+		return nil, false, err
 	}
-	for _, name := range []string{leaseTurn, leaseWake} {
-		free, got, err := s.hub.leases.Try(ctx, name+s.visitor)
-		if err != nil || !got {
-			return nil, false, err
-		}
-		undo = append(undo, free)
+	undo = append(undo, free)
+	free, got, err = s.hub.leases.Try(ctx, leaseTurn+s.visitor)
+	if err != nil || !got {
+		return nil, false, err
 	}
+	undo = append(undo, free)
 	return giveBack, true, nil
 }
 
@@ -130,21 +127,48 @@ func (s *Session) Idle(ctx context.Context, c *conversation.Conversation) (bool,
 }
 
 // releaseOnceDown ends the count of the sandbox when AnyFrame says that it is down, which
-// takes as long as its snapshot. It looks once before it returns.
+// takes as long as its snapshot. It looks once before it returns, unless the sandbox is
+// being woken or put to sleep. A caller that holds these, see [Session.holdWaking], calls
+// the seat itself.
 func (s *Session) releaseOnceDown(ctx context.Context, id string) {
-	since, held := s.seat.Held()
-	if !held {
+	if !s.seat.Held() {
 		return
 	}
-	if down, err := s.hub.sandboxes.IsDown(ctx, id); err == nil && down {
-		s.seat.Release(since)
-		return
+	if release, ok, err := s.tryHoldWaking(ctx); err == nil && ok {
+		down := s.releaseIfDown(ctx, id)
+		release()
+		if down {
+			return
+		}
 	}
 	s.hub.members.Go(func() {
 		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 		defer cancel()
-		if err := s.hub.sandboxes.WaitDown(ctx, id); err == nil {
-			s.seat.Release(since)
+		if s.hub.sandboxes.WaitDown(ctx, id) != nil {
+			return // the time of the count ends by itself, as it does below
 		}
+		present, err := s.hub.hold(s.visitor) // which is another object if this one was dropped meanwhile
+		if err != nil {
+			return
+		}
+		defer present.Close()
+		release, err := present.holdWaking(ctx)
+		if err != nil {
+			return
+		}
+		defer release()
+		s.releaseIfDown(ctx, id)
 	})
+}
+
+// releaseIfDown asks AnyFrame once, and reports whether the sandbox was down and is no
+// longer counted. The caller keeps all replicas from waking it: an answer that is older
+// than a wake would end the count of a sandbox that is awake.
+func (s *Session) releaseIfDown(ctx context.Context, id string) bool {
+	down, err := s.hub.sandboxes.IsDown(ctx, id)
+	if err != nil || !down {
+		return false
+	}
+	s.seat.Release()
+	return true
 }

@@ -30,48 +30,52 @@ func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 		if err != nil {
 			result = problem.CodeOf(err)
 			s.logger().Warn("wake", "error", err)
-			s.afterFailedWake(err)
 		} else {
 			s.hub.Metrics.BootSeconds.WithLabelValues(kind).Observe(time.Since(started).Seconds())
 		}
 		s.hub.Metrics.Boots.WithLabelValues(kind, result).Inc()
 	}()
 
-	select {
-	case s.standing.Waking <- struct{}{}: // or it is being put to sleep
-		defer func() { <-s.standing.Waking }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	release, err := s.hub.leases.Wait(ctx, leaseWake+s.visitor)
+	release, err := s.holdWaking(ctx)
 	if err != nil {
+		s.failBooting()
 		return err
 	}
 	defer release()
+	kind, err = s.wakeHeld(ctx, call)
+	if err != nil {
+		s.afterFailedWake(err)
+	}
+	return err
+}
+
+// wakeHeld is wake for a caller that keeps all others from it. It returns what it was about
+// to do, for the metrics.
+func (s *Session) wakeHeld(ctx context.Context, call *pump.Call) (kind string, err error) {
+	kind = telemetry.BootResume
 	rec, err := s.reread(ctx)
 	if err != nil {
-		return err
+		return kind, err
 	}
 	if err := s.seat.Acquire(ctx, s.who(ctx).Addr); err != nil {
-		return err
+		return kind, err
 	}
 	ended := event.Status(rec.State) == event.StatusEnded || s.View().Status == event.StatusEnded
 	cause := error(problem.Booting)
 	if rec.UpstreamID != "" && !ended {
 		if cause = s.resume(ctx, rec.UpstreamID); cause == nil {
-			return s.running(ctx)
+			return kind, s.running(ctx)
 		}
 		if !upstream.Lost(cause) {
-			return cause
+			return kind, cause
 		}
 		s.logger().Info("session lost", "epoch", rec.Epoch, "error", cause)
 	}
 	claim := s.reader.Decide(call)
 	if claim.Addr == "" { // no new sandbox was asked for: the one there was would have done
-		return cause
+		return kind, cause
 	}
-	kind = telemetry.BootNew
-	return s.create(ctx, rec, claim)
+	return telemetry.BootNew, s.create(ctx, rec, claim)
 }
 
 // resume gets the sandbox that there is running.
@@ -195,19 +199,29 @@ func (s *Session) discard(id string) {
 	}
 }
 
-// afterFailedWake leaves the session so that the next try does better.
+// afterFailedWake leaves the session so that the next try does better. The caller keeps
+// all others from waking the sandbox.
 func (s *Session) afterFailedWake(err error) {
-	v, c := s.View(), s.standing.Conversation()
-	if v.Epoch == 0 || v.Status != event.StatusBooting {
-		if v.Status != event.StatusRunning {
-			s.seat.Release(time.Now())
-		}
-		return
-	}
+	v, id := s.View(), s.standing.Conversation().ID()
 	_, timedOut := errors.AsType[*anyframe.WaitTimeoutError](err)
-	if timedOut || upstream.Lost(err) {
-		s.discard(c.ID()) // it never came up, and would stay awake for nothing
-		s.seat.Release(time.Now())
+	switch {
+	case v.Status == event.StatusRunning:
+	case id == "":
+		s.seat.Release()
+	case v.Status != event.StatusBooting: // the sandbox there was may still be up: then who ended it waits for that
+		if s.seat.Held() {
+			s.releaseIfDown(s.calls(s.hub.ctx), id)
+		}
+	case timedOut || upstream.Lost(err):
+		s.discard(id) // it never came up, and would stay awake for nothing
+		s.seat.Release()
 	} // else it may come up yet, and counts
-	s.setStatus(c, event.StatusFailed)
+	s.failBooting()
+}
+
+// failBooting says that a sandbox that was about to come up did not.
+func (s *Session) failBooting() {
+	if v := s.View(); v.Epoch > 0 && v.Status == event.StatusBooting {
+		s.setStatus(s.standing.Conversation(), event.StatusFailed)
+	}
 }
