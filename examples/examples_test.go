@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,8 +162,9 @@ func TestThePagesWorkInABrowser(t *testing.T) {
 	testtools.Need(t, "node", chromium, "../web/node_modules/playwright-core", "react/node_modules/react", "vue/node_modules/vue")
 	reactPage := built(t, "react", "--outfile=%s/main.js", "index.html", "page.css")
 	vuePage := built(t, "vue", "--outDir=%s")
-	var relay string
-	at := func() string { return relay }
+	var relay atomic.Value // its address, once it is known
+	relay.Store("")
+	at := func() string { address, _ := relay.Load().(string); return address }
 	plain, plainURL := listen(t)
 	react, reactURL := listen(t)
 	vue, vueURL := listen(t)
@@ -182,7 +184,7 @@ func TestThePagesWorkInABrowser(t *testing.T) {
 	if err := os.WriteFile(sites, bytes.ReplaceAll(file, []byte("http://localhost:8000"), []byte(twoURL)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	relay = demoOf(t, sites, plainURL, reactURL, vueURL, siteURL)
+	relay.Store(demoOf(t, sites, plainURL, reactURL, vueURL, siteURL))
 
 	cmd := exec.CommandContext(t.Context(), "node", "pages.mjs")
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "PLAIN="+plainURL, "REACT="+reactURL, "VUE="+vueURL, "IDENTITY="+siteURL, "SITES="+twoURL)

@@ -71,6 +71,7 @@ func TestPause_TurnHeldWhileBooting_RefusedAtOnce(t *testing.T) {
 }
 
 func TestPause_WithStop_StopsWhatRunsAtEverySiteAndReplica(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, withSites(map[string]func(*relay.Config){"shop": nil}), anyframetest.WithAgent(1, atWork))
@@ -131,6 +132,7 @@ func TestPause_WithStopAfterARestart_StopsWhatRanBefore(t *testing.T) {
 }
 
 func TestDecisions_AtOneReplica_HoldAtOthersAndAfterRestart(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, speak))

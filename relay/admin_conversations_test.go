@@ -59,6 +59,7 @@ func (r *harness) awaitRow(what, query string, cond func(operated) bool) (row op
 }
 
 func TestConversations_PromptWithApprovalsOff_DecidedAtOtherReplica(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		const private = "a word that operators are not shown"
@@ -111,6 +112,7 @@ func TestConversations_VisitorsPromptAnsweredByOperator_SettledElsewhere(t *test
 }
 
 func TestConversations_StoppedAtOtherReplica_GoesOnWithTheNextMessage(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, atWork))
@@ -137,6 +139,7 @@ func TestConversations_StoppedAtOtherReplica_GoesOnWithTheNextMessage(t *testing
 }
 
 func TestConversations_EndedAndErasedAtOtherReplica_DoneAndLogged(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, speak))
@@ -241,6 +244,7 @@ func TestConsole_Page_StrictPolicyAndNoToken(t *testing.T) {
 }
 
 func TestConversations_ManySites_ListedTogetherAndOperatedAtOtherReplica(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, withSites(map[string]func(*relay.Config){"shop": nil, "unused": nil}), anyframetest.WithAgent(1, asking))

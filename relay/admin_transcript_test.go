@@ -31,6 +31,7 @@ func TestTranscript_ReadingOff_RefusedBeforeAnything(t *testing.T) {
 // TestTranscript_AtOtherReplica_WhatTheVisitorSees reads a conversation that is asleep, one
 // that is over and one whose visitor has left, at a relay that holds none of them.
 func TestTranscript_AtOtherReplica_WhatTheVisitorSees(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.Feedback = true; readable(c) }, anyframetest.WithAgent(1, speak))

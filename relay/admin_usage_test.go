@@ -28,6 +28,7 @@ func (r *harness) usage() []used {
 }
 
 func TestUsage_TwoReplicasAndSites_CountedTogether(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		settings := func(c *relay.Config) {

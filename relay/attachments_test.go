@@ -20,6 +20,7 @@ func withAttachments(rows ...string) string {
 
 // The content of an attachment must match its declared type.
 func TestAttachment_ContentDiffersFromType_Refused(t *testing.T) {
+	t.Parallel()
 	r := newHarness(t, small)
 	v := r.visitor()
 	for name, tt := range map[string]struct {

@@ -32,6 +32,7 @@ func awayFromMidnight(t *testing.T) {
 }
 
 func TestBudget_TurnsOverReplicas_ExactlyAsMany(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		awayFromMidnight(t)

@@ -102,6 +102,7 @@ func TestCapacity_WokenWhileSeenDown_Counts(t *testing.T) {
 // Many more visitors than sandboxes, on two processes: each is put to sleep and
 // woken all the time, by another process too, and no turn is lost or cut short.
 func TestCapacity_EvictionUnderLoad_LosesNoTurn(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		const visitors, turns, limit = 6, 4, 2

@@ -151,6 +151,7 @@ func TestCapacity_SandboxInUse_NotEvicted(t *testing.T) {
 
 // A flood of visitors from many addresses, each of whom wants a sandbox.
 func TestCapacity_FloodOfVisitors_LimitHolds(t *testing.T) {
+	t.Parallel()
 	visitors, addresses := 500, 100
 	if os.Getenv("RELAY_TEST_ALL") != "" {
 		visitors, addresses = 10_000, 1000

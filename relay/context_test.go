@@ -111,6 +111,7 @@ func TestContext_RepeatedKey_FirstCounts(t *testing.T) {
 }
 
 func TestContext_OtherReplica_NeitherRepeatsNorForgets(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, talk))

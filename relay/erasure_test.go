@@ -149,6 +149,7 @@ func TestErase_PresentConversation_StreamsResetAndNextEpoch(t *testing.T) {
 }
 
 func TestErase_Visitor_EverythingGone(t *testing.T) {
+	t.Parallel()
 	for name, meet := range map[string]func(*harness) *browser{
 		"anonymous": (*harness).visitor,
 		"signed in": func(r *harness) *browser { return r.signedIn("ann") },

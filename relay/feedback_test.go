@@ -203,6 +203,7 @@ func TestFeedback_PausedOrNotAgreed_Taken(t *testing.T) {
 }
 
 func TestReplicas_FeedbackAtOther_ToldEverywhere(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, takesFeedback, anyframetest.WithAgent(1, talk))

@@ -92,6 +92,7 @@ func TestIdentity_SignInOnSeveralDevices_SameVisitor(t *testing.T) {
 }
 
 func TestIdentity_FirstSignInsAtOnce_OneVisitor(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, siteKey, anyframetest.WithAgent(1, speak))
@@ -113,6 +114,7 @@ func TestIdentity_FirstSignInsAtOnce_OneVisitor(t *testing.T) {
 }
 
 func TestIdentity_LogoutOnOneDevice_OthersStaySignedIn(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, siteKey, anyframetest.WithAgent(1, talk))

@@ -71,6 +71,7 @@ func TestIdentity_EveryKeyType_Verifies(t *testing.T) {
 }
 
 func TestIdentity_InvalidToken_Refused(t *testing.T) {
+	t.Parallel()
 	r, e, d := siteKeys(t)
 	rsaPEM, ecPEM := pemOf(t, &r.PublicKey), pemOf(t, &e.PublicKey)
 	now := time.Now()
@@ -170,6 +171,7 @@ func TestIdentity_ValidToken_Accepted(t *testing.T) {
 }
 
 func TestIdentity_UnsafeKey_RefusedAtStart(t *testing.T) {
+	t.Parallel()
 	r, e, _ := siteKeys(t)
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 // Forwarded addresses count only if a trusted proxy sent them.
 func TestClientAddress_ForwardedHeaders_TrustedProxiesOnly(t *testing.T) {
+	t.Parallel()
 	const proxy, other = "10.1.2.3:4444", "203.0.113.9:4444"
 	xff, fly := trusting("", "10.0.0.0/8", "fd00::/8"), trusting("Fly-Client-IP", "10.0.0.0/8")
 	for name, tt := range map[string]struct {
@@ -91,6 +92,7 @@ func (b *browser) from(addr, text string) answer {
 }
 
 func TestLimits_IPv6Network_Capped(t *testing.T) {
+	t.Parallel()
 	d := newOffline(t, func(c *relay.Config) { c.RateIP = rate(2, time.Hour) })
 	passed := 0
 	for i := range 1000 {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestLimits_NewSessions_CountedByAddress(t *testing.T) {
+	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) {
 		trusting("", "127.0.0.0/8", "::1/128")(c)
 		c.RateSessions, c.BootOnOpen = rate(2, time.Hour), true
@@ -54,6 +55,7 @@ func TestLimits_NewSessions_CountedByAddress(t *testing.T) {
 }
 
 func TestLimits_NewSessionsAtOnce_QuotaHolds(t *testing.T) {
+	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.RateSessions = rate(2, time.Hour) })
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpCreate, Delay: 200 * time.Millisecond})
 	var wg sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 )
 
 func TestLimits_SeveralProcesses_Shared(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.SessionsPerDay, c.MaxSessions, c.RateMessages = 6, 4, rate(3, time.Hour) },

@@ -16,6 +16,7 @@ func (b *browser) tryStream(headers ...string) (a answer) {
 }
 
 func TestLimits_OpenStreams_CappedByVisitorAndAddress(t *testing.T) {
+	t.Parallel()
 	behind := trusting("", "127.0.0.0/8", "::1/128")
 	for name, tt := range map[string]struct {
 		change func(*relay.Config)

@@ -18,6 +18,7 @@ func pieceOf(text string, delta bool) map[string]any {
 // TestMasking_KeyInAgentText_MaskedFromAnyStart has an agent say the
 // relay's key in pieces, and a browser that comes back after each of them.
 func TestMasking_KeyInAgentText_MaskedFromAnyStart(t *testing.T) {
+	t.Parallel()
 	const text = "The key is " + canary + ", keep it."
 	const want = "The key is afm_…, keep it."
 	for name, numbered := range map[string]bool{"numbered": true, "unnumbered": false} {

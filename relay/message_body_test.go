@@ -151,6 +151,7 @@ func TestMessageBody_ContentTypeNotJSON_Refused(t *testing.T) {
 type chunked struct{ io.Reader }
 
 func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
+	t.Parallel()
 	r := newHarness(t, small)
 	v := r.visitor()
 	limit := 16<<10 + 6*1000 + 6*4096 + 2*(299*4/3+4096) // what the largest message could take

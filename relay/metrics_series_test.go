@@ -9,6 +9,7 @@ import (
 
 // No request can create a new metric series.
 func TestMetrics_ArbitraryRequests_SeriesBounded(t *testing.T) {
+	t.Parallel()
 	d := newOffline(t, nil)
 	token := d.mint()
 	series := func() (n int, labels []string) {

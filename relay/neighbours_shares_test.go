@@ -17,6 +17,7 @@ import (
 )
 
 func TestMessageBody_AnnouncedAndNotSent_NeighbourAttachmentAccepted(t *testing.T) {
+	t.Parallel()
 	for origin, addr := range attackers {
 		t.Run(origin, func(t *testing.T) {
 			t.Parallel()
@@ -44,6 +45,7 @@ func (n *neighbour) attaches(when string) {
 
 // Bodies arrive except for their last byte, as many as the network may hold and more.
 func TestMessageBody_ArrivedAndHeld_NeighbourAttachmentAccepted(t *testing.T) {
+	t.Parallel()
 	for origin, addr := range attackers {
 		t.Run(origin, func(t *testing.T) {
 			n := newNeighbour(t, nil, longTalk)
@@ -65,6 +67,7 @@ func TestMessageBody_ArrivedAndHeld_NeighbourAttachmentAccepted(t *testing.T) {
 }
 
 func TestStreams_OneNetworkOpensAllItMay_NeighbourServed(t *testing.T) {
+	t.Parallel()
 	for origin, addr := range attackers {
 		t.Run(origin, func(t *testing.T) {
 			t.Parallel()
@@ -92,6 +95,7 @@ func TestStreams_OneNetworkOpensAllItMay_NeighbourServed(t *testing.T) {
 // At the limit, each new sandbox takes one that is put to sleep, and AnyFrame does not
 // answer when it is asked for that.
 func TestCapacity_OneNetworkWakesAllItMay_NeighbourServed(t *testing.T) {
+	t.Parallel()
 	for origin, addr := range attackers {
 		t.Run(origin, func(t *testing.T) {
 			t.Parallel()
@@ -182,6 +186,7 @@ func (s *slowSpy) times(which func(visitor string) bool) (n int) {
 
 // Open streams make the relay read their sessions from the store now and then.
 func TestStreams_StoreSlowForOneNetwork_NeighbourSessionStillRead(t *testing.T) {
+	t.Parallel()
 	for origin, most := range map[string]int{"one address": 8, "one /48": 16} {
 		t.Run(origin, func(t *testing.T) {
 			t.Parallel()

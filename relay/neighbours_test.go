@@ -124,6 +124,7 @@ func longTalk(c *anyframetest.Chat) {
 }
 
 func TestTranscript_AgentLogHangs_NeighbourServed(t *testing.T) {
+	t.Parallel()
 	for origin, addr := range attackers {
 		t.Run(origin, func(t *testing.T) {
 			t.Parallel()

@@ -98,6 +98,7 @@ func withStalling(t *testing.T, opts ...anyframetest.Option) (*harness, *stallin
 }
 
 func TestTurn_StoreSlowForTheFirst_SecondDoesNotOvertake(t *testing.T) {
+	t.Parallel()
 	// The store calls of a turn between the reading of its body and its place in
 	// the queue.
 	for _, op := range []string{"Session", "Note", "BeginNote"} {

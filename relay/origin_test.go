@@ -119,6 +119,7 @@ func TestOrigin_AllowList_DecidesWhoMayCall(t *testing.T) {
 }
 
 func TestOrigin_OwnPages_Recognised(t *testing.T) {
+	t.Parallel()
 	public := func(u string) func(*relay.Config) { return func(c *relay.Config) { c.PublicURL = u } }
 	proxied := func(c *relay.Config) {
 		c.TrustedProxies.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}

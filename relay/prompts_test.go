@@ -172,6 +172,7 @@ func TestPrompt_AnswersAtOnce_OneCounts(t *testing.T) {
 
 // An answer that may have arrived is not sent twice.
 func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		fault  anyframetest.Fault
 		status int // of the first answer
@@ -215,6 +216,7 @@ func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 }
 
 func TestPrompt_AnsweredByOperator_SettledElsewhere(t *testing.T) {
+	t.Parallel()
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
 			t.Parallel()

@@ -176,6 +176,7 @@ func canaryHarness(t *testing.T, change func(*relay.Config)) (*witness, *browser
 }
 
 func TestSecrets_Conversation_NothingLeaks(t *testing.T) {
+	t.Parallel()
 	for _, visibility := range []relay.Visibility{relay.VisibilityChat, relay.VisibilityTools} {
 		for _, approvals := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, approvals %v", visibility, approvals), func(t *testing.T) {

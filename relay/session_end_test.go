@@ -26,6 +26,7 @@ func TestSessionEnd_TerminateFails_Retried(t *testing.T) {
 }
 
 func TestSessionEnd_NextTurn_NewEpoch(t *testing.T) {
+	t.Parallel()
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
 			t.Parallel()

@@ -70,6 +70,7 @@ func asking(c *anyframetest.Chat) {
 
 // What belongs to one site is used at each of the others, as an attacker would use it.
 func TestSites_WhatIsOneSites_IsUnknownToTheOthers(t *testing.T) {
+	t.Parallel()
 	secrets := map[string]string{"": siteSecret, "a": strings.Repeat("secret-of-a-", 4), "b": strings.Repeat("secret-of-b-", 4)}
 	stores := map[string]func(*testing.T) func(*relay.Config){
 		"memory": func(*testing.T) func(*relay.Config) { return nil }, "sqlite": sqliteFile, "redis": inRedis,
@@ -257,6 +258,7 @@ func TestSites_SettingsOfTheirOwn_CountForEach(t *testing.T) {
 }
 
 func TestSites_OwnLimitOnSandboxes_SleepsOnlyItsOwn(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		in := share(t)

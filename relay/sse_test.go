@@ -156,6 +156,15 @@ func (x *stream) status(want string) {
 	})
 }
 
+// stands waits until the status that the stream told last is this one.
+func (x *stream) stands(want string) {
+	x.t.Helper()
+	x.until("status "+want+" at last", func(es []event) bool {
+		last := statuses(es)
+		return len(last) > 0 && strings.HasSuffix(last[len(last)-1], " "+want)
+	})
+}
+
 // statuses are those that a stream told, in order.
 func statuses(events []event) []string {
 	var all []string

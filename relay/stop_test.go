@@ -211,6 +211,7 @@ func TestStop_WaitingTurn_IsNeverSent(t *testing.T) {
 
 // Turns that AnyFrame has queued are stopped with the one that runs.
 func TestStop_TurnsQueuedAtAnyFrame_AllStopped(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]anyframetest.Option{
 		"AnyFrame shows messages": nil, "AnyFrame does not": {anyframetest.WithoutUserEcho()},
 	} {
@@ -292,6 +293,7 @@ func TestStop_AgentWaitsForAnswer_PromptSettledStopped(t *testing.T) {
 
 // A stop that AnyFrame cannot be told is told again, by another process if need be.
 func TestStop_AnyFrameInTrouble_SeenThrough(t *testing.T) {
+	t.Parallel()
 	for name, restart := range map[string]bool{"by the same process": false, "by the next": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -326,6 +328,7 @@ func TestStop_AnyFrameInTrouble_SeenThrough(t *testing.T) {
 }
 
 func TestReplicas_StopAtOther_StoppedEverywhere(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, atWork), anyframetest.WithBootDelay(time.Second))
@@ -354,6 +357,7 @@ func TestReplicas_StopAtOther_StoppedEverywhere(t *testing.T) {
 
 // AnyFrame's transcript has no end of a turn that was stopped.
 func TestReplicas_WokenAfterStop_AgentIdleAndNoSecondEnd(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, nil, anyframetest.WithAgent(1, atWork))
@@ -380,17 +384,12 @@ func TestReplicas_WokenAfterStop_AgentIdleAndNoSecondEnd(t *testing.T) {
 				t.Errorf("%s: got %s, want the agent idle", name, got.body)
 			}
 		}
+		for _, x := range []*stream{x, y} {
+			x.stands("running")
+		}
 		a.plane.Sleep(id)
 		for _, x := range []*stream{x, y} {
-			x.until("asleep again", func(es []event) bool {
-				slept := 0
-				for _, e := range es {
-					if e.kind == "session" && e.str("status") == "sleeping" {
-						slept++
-					}
-				}
-				return slept == 2
-			})
+			x.stands("sleeping")
 		}
 		there.say("hi", "k2")
 		for name, x := range map[string]*stream{"where it was stopped": x, "at the other": y} {
@@ -401,6 +400,7 @@ func TestReplicas_WokenAfterStop_AgentIdleAndNoSecondEnd(t *testing.T) {
 
 // The message is on its way when it is stopped.
 func TestStop_MessageOnItsWay_StoppedOrNeverSent(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault anyframetest.Fault
 		want  []string

@@ -62,6 +62,7 @@ func aways() map[string]func(t *testing.T) away {
 // While the store is unreachable, open streams continue and new work is refused
 // with a time to retry.
 func TestStoreOutage_OpenStreams_ContinueAndNewWorkRefused(t *testing.T) {
+	t.Parallel()
 	for name, start := range aways() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -57,6 +57,7 @@ func TestIdleStream_LastEventID_Resumes(t *testing.T) {
 }
 
 func TestIdleStream_Quiet_Heartbeats(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
 		r := newHarness(streams.Options{Heartbeat: time.Second}, nil, anyframetest.WithAgent(1, talk))
 		v := r.visitor()
@@ -97,6 +98,7 @@ func TestIdleStream_BrowserLeaves_Noticed(t *testing.T) {
 
 // A browser has nothing to say on a stream. A little does no harm; more ends it.
 func TestIdleStream_BrowserSendsOnStream_ConnectionClosed(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
 		r := newHarness(streams.Options{Heartbeat: time.Second}, nil)
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://")) //nolint:noctx // loopback
@@ -122,6 +124,7 @@ func TestIdleStream_BrowserSendsOnStream_ConnectionClosed(t *testing.T) {
 }
 
 func TestIdleStream_Drain_Ended(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
 		r := newHarness(streams.Options{}, nil)
 		v := r.visitor()
@@ -145,6 +148,7 @@ func TestIdleStream_Drain_Ended(t *testing.T) {
 }
 
 func TestIdleStream_LifetimeOver_Ended(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
 		r := newHarness(streams.Options{}, func(c *relay.Config) { c.StreamLifetime = 2 * time.Second })
 		v := r.visitor()
@@ -156,6 +160,7 @@ func TestIdleStream_LifetimeOver_Ended(t *testing.T) {
 }
 
 func TestIdleStream_ReaderTakesNothing_Closed(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("many words ", 500_000)
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
 		r := newHarness(streams.Options{}, func(c *relay.Config) { c.ReplayBytes = 64 << 20 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }), anyframetest.WithWordsPerDelta(10_000))

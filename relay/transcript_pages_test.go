@@ -63,6 +63,7 @@ func wholeStory(x *stream) (all []string) {
 // A page ends where the next event would not fit, wherever that is: nothing is left out,
 // told twice or told out of order, whatever belongs to the event that comes next.
 func TestTranscript_LongerThanPage_EveryEventOnce(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]anyframetest.Option{
 		"messages in the log": nil,
 		"messages of ours":    {anyframetest.WithoutUserEcho()},

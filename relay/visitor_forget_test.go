@@ -13,6 +13,7 @@ import (
 // A stream may be on its way in when its visitor leaves. No later look at the
 // store may be needed to end it.
 func TestVisitor_TokenVoidedWhileStreamOpens_StreamEnds(t *testing.T) {
+	t.Parallel()
 	for name, meet := range map[string]func(*harness) *browser{
 		"anonymous": (*harness).visitor,
 		"signed in": func(r *harness) *browser { return r.signedIn("ann") },

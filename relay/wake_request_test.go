@@ -46,6 +46,7 @@ func TestWakeRequest_NoSession_NoSandboxMade(t *testing.T) {
 
 // A sandbox that cannot be brought back is not replaced until there is a turn.
 func TestWakeRequest_SandboxLost_NoSandboxMade(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(p *anyframetest.Server, id string){
 		"deleted":            func(p *anyframetest.Server, id string) { p.Sleep(id); p.Delete(id) },
 		"without a snapshot": func(p *anyframetest.Server, id string) { p.Sleep(id); p.LoseSnapshots(id) },

@@ -37,6 +37,7 @@ func TestSandbox_StopsBehindOpenStream_StatusSleeping(t *testing.T) {
 }
 
 func TestWake_NextTurn_HistoryKept(t *testing.T) {
+	t.Parallel()
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
 			t.Parallel()
@@ -76,6 +77,7 @@ func TestWake_NextTurn_HistoryKept(t *testing.T) {
 
 // A session that AnyFrame cannot bring back is replaced, and the epoch rises.
 func TestWake_SandboxGone_NewEpoch(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(p *anyframetest.Server, id string){
 		"deleted":            (*anyframetest.Server).Delete,
 		"without a snapshot": func(p *anyframetest.Server, id string) { p.Sleep(id); p.LoseSnapshots(id) },

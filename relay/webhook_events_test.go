@@ -14,6 +14,7 @@ import (
 // TestWebhook_Budgets_ToldOnceADayBySiteOverReplicas spends two budgets at two replicas and
 // at a site of its own.
 func TestWebhook_Budgets_ToldOnceADayBySiteOverReplicas(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		h := newHook(t)
@@ -84,6 +85,7 @@ func TestWebhook_BudgetAtWhichChallengesBegin_IsNearNotReached(t *testing.T) {
 }
 
 func TestWebhook_Feedback_EachWordToldOnceWithoutComment(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		h := newHook(t)
@@ -119,6 +121,7 @@ func TestWebhook_Feedback_EachWordToldOnceWithoutComment(t *testing.T) {
 // TestConversations_TurnAtWork_ItsKeyListedAtBothReplicas looks at the list while two turns
 // are at AnyFrame.
 func TestConversations_TurnAtWork_ItsKeyListedAtBothReplicas(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		g := gated{gate: make(chan struct{})}

@@ -67,6 +67,7 @@ func (h *hook) gets(t *testing.T, kind string, n int) []map[string]any {
 }
 
 func TestWebhook_WhatHappens_ToldOnceByWhicheverReplica(t *testing.T) {
+	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
 		h := newHook(t)
