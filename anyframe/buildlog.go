@@ -116,7 +116,7 @@ func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) boo
 	defer st.close()
 	for {
 		raw, err := st.next()
-		t.heard(st.dec)
+		t.heard(&st.dec)
 		if err == io.EOF { //nolint:errorlint // next never wraps it
 			return nil
 		}

@@ -127,7 +127,7 @@ func (f *Follower) read() (e Event, err error) {
 			f.st.body.wait()
 			e, f.failed = f.st.decode()
 		}
-		f.advance(f.st.dec)
+		f.advance(&f.st.dec)
 		switch f.failed {
 		case nil:
 			if f.accept(&e) {
@@ -146,7 +146,7 @@ func (f *Follower) read() (e Event, err error) {
 func (f *Follower) TryNext() (e Event, ok bool) {
 	for f.st != nil && f.st.body.try != nil && f.failed == nil {
 		e, err := f.st.decode()
-		f.advance(f.st.dec)
+		f.advance(&f.st.dec)
 		switch err {
 		case nil:
 			if f.accept(&e) {

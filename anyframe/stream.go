@@ -138,7 +138,7 @@ type stream struct {
 	requestID string // of the answer, "" when it does not say
 	closer    io.Closer
 	body      idleReader // without a reader until the answer is known to be a stream
-	dec       *sse.Decoder
+	dec       sse.Decoder
 	maxEvent  int
 }
 
@@ -217,7 +217,8 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 	st.body.try, _ = resp.Body.(tryReader)
 	st.body.onIdle = o.OnIdle
 	st.body.watch()
-	st.dec, st.maxEvent = sse.NewDecoder(&st.body, o.MaxEventSize), o.MaxEventSize
+	st.dec.Init(&st.body, o.MaxEventSize)
+	st.maxEvent = o.MaxEventSize
 	if o.OnOpen != nil {
 		o.OnOpen()
 	}

@@ -70,8 +70,13 @@ type Decoder struct {
 // NewDecoder returns a decoder that reads r and accepts frames of up to maxFrame
 // bytes as sent.
 func NewDecoder(r io.Reader, maxFrame int) *Decoder {
-	return &Decoder{r: r, max: maxFrame}
+	d := new(Decoder)
+	d.Init(r, maxFrame)
+	return d
 }
+
+// Init makes a decoder that is part of something else what NewDecoder returns.
+func (d *Decoder) Init(r io.Reader, maxFrame int) { d.r, d.max = r, maxFrame }
 
 // LastID returns the id of the last whole frame that had one.
 func (d *Decoder) LastID() string { return d.lastID }

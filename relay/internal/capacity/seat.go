@@ -148,11 +148,16 @@ func (s *Seat) RenewIfDue(ctx context.Context) {
 	}
 }
 
-// due reports whether the count has to be renewed.
+// due reports whether the count has to be renewed. That of a sandbox whose agent is at work
+// is renewed more often, as another process may have told the store that it is not.
 func (s *Seat) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.counted) > renewAfter
+	every := renewAfter
+	if s.ranked < Busy {
+		every = max(every, s.gate.CountFor/5)
+	}
+	return time.Since(s.counted) > every
 }
 
 // RankLater tells the store of the seat's rank in a while.

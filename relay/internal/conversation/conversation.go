@@ -27,7 +27,7 @@ type Conversation struct {
 	opts   *Options
 	epoch  int64
 	id     string // of AnyFrame's session, "" for a visitor who has none yet
-	log    *eventlog.Log
+	log    eventlog.Log
 	ledger *ledger.Ledger
 	answer *telemetry.AnswerSpan // is told when the agent speaks
 
@@ -35,8 +35,8 @@ type Conversation struct {
 	// looking at the log's head and appending something of the relay's own after it.
 	// Never held across I/O.
 	mu     sync.Mutex
-	tr     *translator
-	live   *live
+	tr     translator
+	live   live
 	frames []eventlog.Entry // what append works with
 	// interrupted is where the log ended when what AnyFrame had not finished was last
 	// interrupted.
@@ -49,9 +49,12 @@ type Conversation struct {
 // numbered base. Notify is called after each change of the log, and answer is
 // told when the agent speaks.
 func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notify func(), answer *telemetry.AnswerSpan) *Conversation {
-	c := &Conversation{opts: o, epoch: epoch, id: id, log: eventlog.New(base, o.Limits), ledger: l, answer: answer, live: &live{Ledger: l}}
+	// Its parts are no objects of their own: all of them are needed for each event, and
+	// those of another conversation for the next one.
+	c := &Conversation{opts: o, epoch: epoch, id: id, ledger: l, answer: answer, live: live{Ledger: l}}
+	c.log.Init(base, o.Limits)
 	c.log.Watch(notify)
-	c.tr = newTranslator(o, epoch, base, l, c.live)
+	c.tr.init(o, epoch, base, l, &c.live)
 	for _, p := range l.SettledBetween(base, 1<<62) { // unnumbered, so not in AnyFrame's log
 		if p.Seq <= base && c.tr.visible(&p) { // one that comes after the log begins is settled after its prompt
 			c.log.Append(settledItem(p.ID, p.Outcome).Entry(epoch))
@@ -72,7 +75,7 @@ func (c *Conversation) Epoch() int64 { return c.epoch }
 func (c *Conversation) ID() string { return c.id }
 
 // Log returns the epoch's log.
-func (c *Conversation) Log() *eventlog.Log { return c.log }
+func (c *Conversation) Log() *eventlog.Log { return &c.log }
 
 // Ledger returns the epoch's ledger.
 func (c *Conversation) Ledger() *ledger.Ledger { return c.ledger }
@@ -251,7 +254,7 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 			c.live.due[own.Key] = seq
 		}
 		if missing[own.Key] && c.tr.last >= c.live.due[own.Key] {
-			c.live.show(c.tr, &out, &own)
+			c.live.show(&c.tr, &out, &own)
 		}
 	}
 	c.append(out.items)

@@ -40,14 +40,18 @@ type merger interface {
 
 // newTranslator begins after the event numbered seq.
 func newTranslator(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) *translator {
-	t := &translator{
-		projector: projector{visibility: o.Visibility, approvals: o.Approvals, patterns: o.Patterns, epoch: epoch, gapUntil: -1},
-		merger:    m, ledger: l, start: seq, last: seq,
-	}
+	t := new(translator)
+	t.init(o, epoch, seq, l, m)
+	return t
+}
+
+// init makes t ready; what it is about is the same as for newTranslator.
+func (t *translator) init(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) {
+	t.projector = projector{visibility: o.Visibility, approvals: o.Approvals, patterns: o.Patterns, epoch: epoch, gapUntil: -1}
+	t.merger, t.ledger, t.start, t.last = m, l, seq, seq
 	for _, p := range l.WaitingBy(seq) {
 		t.waiting = append(t.waiting, p.ID)
 	}
-	return t
 }
 
 // step translates one event. Numbered ones must come in order. The items are good

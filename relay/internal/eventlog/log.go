@@ -63,7 +63,14 @@ type Log struct {
 
 // New returns an empty log that begins right after the event numbered base.
 func New(base int64, limits Limits) *Log {
-	return &Log{limits: limits, base: base, head: base, seam: -1}
+	l := new(Log)
+	l.Init(base, limits)
+	return l
+}
+
+// Init makes a log that is part of something else what New returns.
+func (l *Log) Init(base int64, limits Limits) {
+	l.limits, l.base, l.head, l.seam = limits, base, base, -1
 }
 
 // Watch makes the log call f after each change, in the goroutine that made it

@@ -29,7 +29,7 @@ type End struct {
 type ends struct {
 	from  int64 // those after the event of this seq, or one that comes later, are all here
 	order []*End
-	byKey map[string]*End
+	byKey few[*End]
 }
 
 // enter adds an end, unless the turn's is known. It reports whether it was not.
@@ -37,7 +37,7 @@ func (e *ends) enter(end End) bool {
 	if e.byKey[end.Key] != nil {
 		return false
 	}
-	e.byKey[end.Key] = &end
+	e.byKey.put(end.Key, &end)
 	i := len(e.order)
 	for i > 0 && e.order[i-1].After > end.After {
 		i--
@@ -45,7 +45,7 @@ func (e *ends) enter(end End) bool {
 	e.order = slices.Insert(e.order, i, &end)
 	if len(e.order) > keepEnds {
 		oldest := e.order[0]
-		delete(e.byKey, oldest.Key)
+		e.byKey.drop(oldest.Key)
 		e.order = slices.Delete(e.order, 0, 1)
 		e.from = max(e.from, oldest.After+1)
 	}

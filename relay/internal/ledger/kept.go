@@ -100,7 +100,7 @@ func (l *Ledger) forgetPrompts() {
 			continue
 		}
 		l.kept.prompts = max(l.kept.prompts, p.After+1)
-		delete(l.prompts, p.ID)
+		l.prompts.drop(p.ID)
 		copy(l.promptOrder[i:], l.promptOrder[i+1:])
 		l.promptOrder[len(l.promptOrder)-1] = nil
 		l.promptOrder = l.promptOrder[:len(l.promptOrder)-1]

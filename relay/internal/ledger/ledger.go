@@ -35,11 +35,11 @@ type Ledger struct {
 	byKey        map[string]*Turn
 	bySeq        map[int64]*Turn // Sent, and of a seq that is known
 	byPlace      []*Turn         // Sent, in the order of their places
-	open         map[string]*Turn
-	pending      map[string]*Turn // Sent and to be shown by the live stream, unless AnyFrame does
-	prompts      map[string]*Prompt
-	promptOrder  []*Prompt          // in the order they were opened
-	waiting      map[string]*Prompt // not Settled
+	open         few[*Turn]
+	pending      few[*Turn] // Sent and to be shown by the live stream, unless AnyFrame does
+	prompts      few[*Prompt]
+	promptOrder  []*Prompt    // in the order they were opened
+	waiting      few[*Prompt] // not Settled
 	ends         ends
 	kept         kept
 	turnCursor   int64 // of the store: its changes up to there are known
@@ -63,13 +63,29 @@ type Options struct {
 func New(o Options, visitor string, epoch, base int64, log *slog.Logger) *Ledger {
 	l := &Ledger{
 		kept:  kept{turns: base, prompts: base, highest: -1, gone: -1},
-		ends:  ends{from: base, byKey: map[string]*End{}},
+		ends:  ends{from: base},
 		notes: o.Notes, visitor: visitor, epoch: epoch, ttl: o.TTL, log: log, base: base, saving: make(chan struct{}, 1),
-		byKey: map[string]*Turn{}, bySeq: map[int64]*Turn{}, open: map[string]*Turn{}, pending: map[string]*Turn{},
-		prompts: map[string]*Prompt{}, waiting: map[string]*Prompt{},
+		byKey: map[string]*Turn{}, bySeq: map[int64]*Turn{},
 	}
 	l.quiet.Store(true)
 	return l
+}
+
+// few is a map by key that is empty nearly always. Then it takes no memory, which an
+// empty map that had something does.
+type few[V any] map[string]V
+
+func (f *few[V]) put(key string, v V) {
+	if *f == nil {
+		*f = few[V]{}
+	}
+	(*f)[key] = v
+}
+
+func (f *few[V]) drop(key string) {
+	if delete(*f, key); len(*f) == 0 {
+		*f = nil
+	}
 }
 
 // Epoch returns which of the visitor's epochs the ledger is about.
@@ -146,7 +162,7 @@ func (l *Ledger) set(t Turn) {
 // index enters a turn where it is looked for. The caller holds mu.
 func (l *Ledger) index(t *Turn) {
 	if t.unplaced() {
-		l.open[t.Key] = t
+		l.open.put(t.Key, t)
 	}
 	if t.State != Sent {
 		return
@@ -158,14 +174,14 @@ func (l *Ledger) index(t *Turn) {
 	i, _ := slices.BinarySearchFunc(l.byPlace, t.Place()+1, byPlace) // behind those of the same place
 	l.byPlace = slices.Insert(l.byPlace, i, t)
 	if l.awaits(t) {
-		l.pending[t.Key] = t
+		l.pending.put(t.Key, t)
 	}
 }
 
 // unindex undoes index. The caller holds mu, and has not changed the turn since.
 func (l *Ledger) unindex(t *Turn) {
-	delete(l.open, t.Key)
-	delete(l.pending, t.Key)
+	l.open.drop(t.Key)
+	l.pending.drop(t.Key)
 	if t.State != Sent {
 		return
 	}

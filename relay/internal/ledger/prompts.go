@@ -18,14 +18,14 @@ func (l *Ledger) setPrompt(p Prompt) {
 	old, ok := l.prompts[p.ID]
 	if !ok {
 		old = &Prompt{}
-		l.prompts[p.ID] = old
+		l.prompts.put(p.ID, old)
 		l.promptOrder = append(l.promptOrder, old)
 	}
 	*old = p
 	if p.State == Settled {
-		delete(l.waiting, p.ID)
+		l.waiting.drop(p.ID)
 	} else {
-		l.waiting[p.ID] = old
+		l.waiting.put(p.ID, old)
 	}
 	l.forgetPrompts()
 	l.count()

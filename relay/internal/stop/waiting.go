@@ -33,6 +33,9 @@ func (w *Waiting) Add(key string, stop func()) (leave func()) {
 		if w.all[key] = rest; rest == nil {
 			delete(w.all, key)
 		}
+		if len(w.all) == 0 {
+			w.all = nil // an empty map keeps its memory, and nearly all are empty
+		}
 	}
 }
 

@@ -109,7 +109,9 @@ func (w *Writer) run() {
 			return
 		}
 		next := w.waiting[0]
-		w.waiting = w.waiting[1:]
+		if w.waiting = w.waiting[1:]; len(w.waiting) == 0 {
+			w.waiting = nil // or it would keep what was written
+		}
 		w.mu.Unlock()
 		w.hooks.Guard(func() { w.write(next) })
 	}
