@@ -99,6 +99,27 @@ func TestCapacity_WokenWhileSeenDown_Counts(t *testing.T) {
 	})
 }
 
+// The sandbox of a conversation that was ended is down when that of the next one is up
+// already: the visitor's count is the next one's.
+func TestCapacity_NextConversationBegunWhileLastIsStored_Counts(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.MaxSessions, c.RateSessions = 1, nil },
+			anyframetest.WithSnapshotDelay(100*time.Millisecond), anyframetest.WithAgent(1, atWork))
+		here, id := a.begin("hi")
+		a.idle(id)
+		here.do("DELETE", "/v1/session", "")
+		here.at(b).insist("work", "k2")
+		for range 20 {
+			for _, r := range []*harness{a, b} {
+				r.visitor().refused("hi", "k1", http.StatusServiceUnavailable, "at_capacity")
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		a.atMost(1)
+	})
+}
+
 // Many more visitors than sandboxes, on two processes: each is put to sleep and
 // woken all the time, by another process too, and no turn is lost or cut short.
 func TestCapacity_EvictionUnderLoad_LosesNoTurn(t *testing.T) {

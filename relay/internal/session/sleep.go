@@ -2,10 +2,12 @@ package session
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/record"
@@ -144,29 +146,39 @@ func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 	s.hub.members.Go(func() {
 		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 		defer cancel()
-		if s.hub.sandboxes.WaitDown(ctx, id) != nil {
-			return // the time of the count ends by itself, as it does below
-		}
 		present, err := s.hub.hold(s.visitor) // which is another object if this one was dropped meanwhile
 		if err != nil {
-			return
+			return // the time of the count ends by itself, as it does below
 		}
 		defer present.Close()
-		release, err := present.holdWaking(ctx)
-		if err != nil {
-			return
+		for attempt := 0; ; attempt++ {
+			release, err := present.holdWaking(ctx)
+			if err != nil {
+				return
+			}
+			down := s.releaseIfDown(ctx, id)
+			release()
+			if status := s.View().Status; down || status == event.StatusRunning || status == event.StatusBooting {
+				return // or it was woken since, and its next end is another
+			}
+			backoff.Sleep(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
 		}
-		defer release()
-		s.releaseIfDown(ctx, id)
 	})
 }
 
 // releaseIfDown asks AnyFrame once, and reports whether the sandbox was down and is no
-// longer counted. The caller keeps all replicas from waking it: an answer that is older
-// than a wake would end the count of a sandbox that is awake.
+// longer counted, or the count is that of a later one. The caller keeps all replicas from
+// waking it: an answer that is older than a wake would end the count of a sandbox that is
+// awake.
 func (s *Session) releaseIfDown(ctx context.Context, id string) bool {
-	down, err := s.hub.sandboxes.IsDown(ctx, id)
-	if err != nil || !down {
+	rec, err := s.hub.Store.Session(ctx, s.visitor)
+	if err == nil && rec.UpstreamID != "" && rec.UpstreamID != id {
+		return true
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false
+	}
+	if down, err := s.hub.sandboxes.IsDown(ctx, id); err != nil || !down {
 		return false
 	}
 	s.seat.Release()
