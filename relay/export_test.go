@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 
+	"github.com/anyframe-relay/relay/relay/internal/feedback"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
@@ -23,6 +24,13 @@ type Tuning = tuning
 
 // Tune sets how a relay that is built from c differs from others.
 func (c *Config) Tune(t Tuning) { c.tuning = t }
+
+// WatchFeedback puts a store of the test's before that of the feedback. It is called before
+// s serves.
+func (s *Server) WatchFeedback(wrap func(feedback.Store) feedback.Store) {
+	b := s.main().feedback
+	b.Store = wrap(b.Store)
+}
 
 // RankNow makes s write to the store at once the ranks that it has not written yet.
 func (s *Server) RankNow() { s.hub().RankNow() }

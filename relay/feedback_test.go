@@ -1,15 +1,21 @@
 package relay_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/feedback"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 func takesFeedback(c *relay.Config) { c.Feedback = true }
@@ -250,6 +256,56 @@ func TestErase_Feedback_InNoFile(t *testing.T) {
 	v.erases("/v1/visitor?erase=true")
 	r.erased()
 	wantInNoFile(t, path, "second words")
+}
+
+// lateRecords is a store whose answer about feedback is on its way for as long as a test wants.
+type lateRecords struct {
+	feedback.Store
+	armed         atomic.Bool // for the next answer
+	asked, arrive chan struct{}
+}
+
+func (l *lateRecords) RecordsOf(ctx context.Context, kind, owner, after string, n int) ([]store.Record, error) {
+	all, err := l.Store.RecordsOf(ctx, kind, owner, after, n)
+	if l.armed.CompareAndSwap(true, false) {
+		close(l.asked)
+		<-l.arrive
+	}
+	return all, err
+}
+
+// The conversation is erased while an export reads what was said about it.
+func TestErase_WhileExported_FeedbackNotInIt(t *testing.T) {
+	t.Parallel()
+	late := &lateRecords{asked: make(chan struct{}), arrive: make(chan struct{})}
+	r := newHarness(t, func(c *relay.Config) {
+		takesFeedback(c)
+		eraseSoon(c)
+	}, anyframetest.WithAgent(1, talk))
+	r.srv.WatchFeedback(func(s feedback.Store) feedback.Store { late.Store = s; return late })
+	r.runs()
+	v := r.visitor()
+	v.say("hi", "k1")
+	v.rates("k1", `"up"`, `,"comment":"first words"`)
+	v.do("DELETE", "/v1/session", "")
+	v.say("hi", "k2")
+	v.rates("k2", `"up"`, `,"comment":"second words"`)
+	late.armed.Store(true)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got, _ := v.feedback(); got != "2 k2 up second words;" {
+			t.Errorf("got %q, want the other epoch's", got)
+		}
+	})
+	select {
+	case <-late.asked:
+	case <-time.After(patience):
+		t.Fatal("the export asks for no feedback")
+	}
+	v.erases("/v1/conversations/1")
+	r.erased()
+	close(late.arrive)
+	wg.Wait()
 }
 
 func TestExport_Context_AsLastSent(t *testing.T) {

@@ -127,6 +127,12 @@ func (a *api) opinions(ctx context.Context, visitor string) ([]opinion, error) {
 				return nil, err
 			}
 		}
+	}
+	// Again, as of a conversation that was erased in between nothing is known any more.
+	if words, err = a.feedback.List(ctx, visitor); err != nil {
+		return nil, err
+	}
+	for _, w := range words {
 		if w.Rating != feedback.None && !gone[w.Epoch] {
 			all = append(all, opinion{w.Epoch, w.Turn, w.Rating, orNull(w.Comment), past.Instant(w.At)})
 		}
