@@ -17,7 +17,7 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test $(RACE) -p 1 -timeout 40m ./... && go test -run 'Large|Memory|AThousand|AllocatesNothing' ./relay ./relay/internal/conversation ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
+	go run ./tools/setup && RELAY_TEST_ALL=1 CGO_ENABLED=1 go test $(RACE) -p 2 -timeout 40m ./... && go test -run 'Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
 
 quick: ## the tests of the small packages, in about a minute: no race detector, browser, Redis or proxy
 	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')
