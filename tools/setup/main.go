@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // minNode is the oldest major version of Node whose test runner will do.
@@ -60,10 +61,12 @@ func modules(ctx context.Context, folders []string) error {
 	if err := checkNode(ctx); err != nil {
 		return err
 	}
-	var errs []error
-	for _, folder := range folders {
-		errs = append(errs, installModules(ctx, folder))
+	errs := make([]error, len(folders))
+	var all sync.WaitGroup
+	for i, folder := range folders { // at once, as each waits for the network most of the time
+		all.Go(func() { errs[i] = installModules(ctx, folder) })
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
