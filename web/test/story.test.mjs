@@ -58,7 +58,7 @@ for (const unnumbered of ["0", "1"]) {
       const known = (await transcript(page)).length;
       await say(page, "long");
       await eventually(async () => assert.ok((await transcript(page)).at(-1).length > 400, "words appear"));
-      await relay.stop("SIGKILL");
+      await relay.stop();
       await eventually(async () => assert.equal(await page.locator("relay-chat .banner").isVisible(), true, "the visitor is told"));
       relay = await startRelay("serve", { ...plane.env, RELAY_ADDR: relay.addr });
       await settled(page, 2);
@@ -76,7 +76,7 @@ for (const unnumbered of ["0", "1"]) {
       const page = await open(context, relay.url);
       await settled(page, 2);
       const known = (await transcript(page)).length;
-      await relay.stop("SIGKILL");
+      await relay.stop();
       await say(page, "hello");
       await eventually(async () => assert.equal(await page.locator("relay-chat article:is([data-state=waiting], [data-state=failed])").count(), 1));
       await page.close();
@@ -106,7 +106,8 @@ for (const unnumbered of ["0", "1"]) {
   });
 }
 
-describe("the demo", () => {
+// The demo takes its time, as an agent would: its visitors wait side by side.
+describe("the demo", { concurrency: true }, () => {
   let relay;
   before(async () => {
     relay = await startRelay("demo");
