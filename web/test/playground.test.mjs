@@ -41,6 +41,7 @@ test("the knobs turn the widget, and the snippet says the same", async () => {
   const src = await page.locator("#knobs").getAttribute("data-src");
   assert.equal(await snippet(page), `<script async src="${src}"></script>`, "nothing turned, nothing to say");
   await page.locator("relay-chat .launcher").click();
+  await composer(page).waitFor(); // it takes the focus, which is not to happen amid the next words
   await page.getByLabel("Title").fill('Ask "us" & <them>');
   await page.getByLabel("Greeting").fill("Good day!");
   await page.getByLabel("Starters").fill("One\n\n Two ");
