@@ -3,9 +3,11 @@
 package client_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/anyframe-relay/relay/tools/testtools"
@@ -35,13 +37,29 @@ func TestCore_Bundled_StaysSmall(t *testing.T) {
 // at its strictest.
 func TestTypes_StrictConsumers_Compile(t *testing.T) {
 	testtools.Need(t, "node", "node_modules/typescript", "node_modules/@assistant-ui/react")
-	testtools.Run(t, "node", "node_modules/typescript/bin/tsc", "-p", ".")
+	declare(t)
 	projects, err := filepath.Glob("test/types/tsconfig.*.json")
 	if err != nil || len(projects) == 0 {
 		t.Fatalf("got %d consumers, error %v", len(projects), err)
 	}
 	for _, project := range projects {
-		testtools.Run(t, "node", "node_modules/typescript/bin/tsc", "-p", project)
+		t.Run(filepath.Base(project), func(t *testing.T) {
+			t.Parallel()
+			testtools.Run(t, "node", "node_modules/typescript/bin/tsc", "-p", project)
+		})
+	}
+}
+
+var declared = sync.OnceValues(func() ([]byte, error) {
+	return exec.CommandContext(context.Background(), "node", "node_modules/typescript/bin/tsc", "-p", ".").CombinedOutput()
+})
+
+// declare writes the declarations of the client's types, which those of its elements
+// are beside, once for all tests.
+func declare(t *testing.T) {
+	t.Helper()
+	if out, err := declared(); err != nil {
+		t.Fatalf("tsc: %v\n%s", err, out)
 	}
 }
 
@@ -49,13 +67,16 @@ func TestTypes_StrictConsumers_Compile(t *testing.T) {
 // framework that has types for it.
 func TestElements_Components_Compile(t *testing.T) {
 	testtools.Need(t, "node", "node_modules/typescript", "node_modules/vue-tsc", "node_modules/svelte-check")
-	testtools.Run(t, "node", "node_modules/typescript/bin/tsc", "-p", ".") // the elements' types are beside the client's
+	declare(t)
 	for framework, check := range map[string][]string{
 		"react":  {"node_modules/typescript/bin/tsc", "-p", "test/types/elements/tsconfig.react.json"},
 		"vue":    {"node_modules/vue-tsc/bin/vue-tsc.js", "-p", "test/types/elements/tsconfig.vue.json"},
 		"svelte": {"node_modules/svelte-check/bin/svelte-check", "--workspace", "test/types/elements", "--tsconfig", "./tsconfig.svelte.json"},
 	} {
-		t.Run(framework, func(t *testing.T) { testtools.Run(t, "node", check...) })
+		t.Run(framework, func(t *testing.T) {
+			t.Parallel()
+			testtools.Run(t, "node", check...)
+		})
 	}
 }
 
@@ -72,5 +93,5 @@ func TestClient_RealRelay_Works(t *testing.T) {
 	testtools.Run(t, "go", "build", "-o", relay, "../../cmd/relay")
 	t.Setenv("RELAY_BINARY", relay)
 	t.Setenv("CHROMIUM", chromium)
-	testtools.NodeTests(t, "test/")
+	testtools.NodeTests(t, "--test-concurrency=4", "test/") // each waits for an agent most of the time
 }

@@ -3,21 +3,23 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { createRequire } from "node:module";
-import { eventually, launch, open, startRelay } from "./helpers.mjs";
+import { eventually, launch, open, startPlane, startRelay } from "./helpers.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const token = "0123456789abcdef0123456789abcdef";
 const shots = process.env.RELAY_SHOTS; // a folder for pictures to be looked at
-let browser, relay, admin;
+let browser, plane, relay, admin;
 
 before(async () => {
   browser = await launch();
-  relay = await startRelay("demo", { RELAY_ADMIN_ADDR: "127.0.0.1:0", RELAY_ADMIN_TOKEN: `ann:${token}`, RELAY_APPROVALS: "off", RELAY_CONSOLE_READ: "on", RELAY_RATE_MESSAGES: "off", RELAY_RATE_IP: "off", RELAY_RATE_SESSIONS: "off" });
+  plane = await startPlane({ PLANE_TERSE: "1" }); // there is still time to stop what counts to two hundred
+  relay = await startRelay("serve", { ...plane.env, RELAY_ADMIN_ADDR: "127.0.0.1:0", RELAY_ADMIN_TOKEN: `ann:${token}`, RELAY_VISIBILITY: "tools", RELAY_APPROVALS: "off", RELAY_FEEDBACK: "on", RELAY_CONSOLE_READ: "on" });
   admin = `http://${JSON.parse(relay.log().split("\n").find((line) => line.includes('"msg":"admin"'))).addr}/`;
 });
 after(async () => {
   await browser?.close();
   await relay?.stop();
+  await plane?.stop();
 });
 
 async function visit(path, options = {}) {

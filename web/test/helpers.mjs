@@ -12,9 +12,21 @@ import { chromium } from "playwright-core";
 /** How Chromium is started by the tests and by make pages. */
 export const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
+/**
+ * What Chromium does without. The last list of them counts, so this one has Playwright's, too. Those before are
+ * the lists under the address bar: of each window, open or not, each is a process, and together they cost as much
+ * as the page in it.
+ */
+export const features = [
+  "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+  "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding",
+  "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "TcpPortRandomizationWin", "OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled",
+  "PreconnectToSearch", "msForceBrowserSignIn", "msEdgeUpdateLaunchServicesPreferredVersion",
+];
+
 /** @param {any} [more] further options of playwright */
 export function launch(more = {}) {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags, ...more });
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...flags, `--disable-features=${features}`], ...more });
 }
 
 const packages = { RELAY_BINARY: "cmd/relay", RELAY_PLANE: "web/test/plane" };
@@ -60,11 +72,12 @@ export async function startRelay(command, env = {}) {
     addr,
     url: `http://${addr}${env.RELAY_BASE_PATH ?? ""}/`,
     log: () => log,
-    async stop(signal = "SIGTERM") {
+    /** Ends it at once. One that is asked to end takes five seconds for its streams, lest they all come back together. */
+    async stop() {
       if (child.exitCode !== null || child.signalCode) return;
       const ended = once(child, "exit");
       child.ref();
-      child.kill(signal);
+      child.kill("SIGKILL");
       await ended;
     },
   };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
-import { eventually, launch, open, say, settled, startRelay, transcript } from "./helpers.mjs";
+import { eventually, launch, open, say, settled, startPlane, startRelay, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -76,7 +76,8 @@ test("what tracing agents add to every request reaches the relay, which answers"
   site = await startSite("");
   const headers = { traceparent: "00-11111111111111111111111111111111-2222222222222222-01", tracestate: "a=b", baggage: "c=d", "sentry-trace": "1-2-1", newrelic: "e30=" };
   for (const name of ["origin", "parent-id", "sampling-priority", "tags", "trace-id"]) headers[`x-datadog-${name}`] = "1";
-  const real = await startRelay("demo", { RELAY_ALLOWED_ORIGINS: site.url.slice(0, -1) });
+  const plane = await startPlane();
+  const real = await startRelay("serve", { ...plane.env, RELAY_ALLOWED_ORIGINS: site.url.slice(0, -1) });
   try {
     site.html = html(`<script>${agent(headers)}</script>`, real);
     const page = await open(context, site.url);
@@ -88,6 +89,7 @@ test("what tracing agents add to every request reaches the relay, which answers"
     assert.deepEqual(page.wrong, []);
   } finally {
     await real.stop();
+    await plane.stop();
   }
 });
 

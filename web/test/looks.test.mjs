@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, startRelay, transcript } from "./helpers.mjs";
 
@@ -32,8 +32,9 @@ async function send(page, text) {
   if (await composer(page).inputValue()) await button.click(); // on glass, Enter is a new line
 }
 
-for (const { name, ...options } of looks) {
-  test(`the page and the popup fit: ${name}`, async () => {
+// The demo takes its time, as an agent would: its visitors wait side by side.
+describe("the page and the popup fit", { concurrency: true }, () => looks.forEach(({ name, ...options }) => {
+  test(name, async () => {
     const context = await browser.newContext({ ...options, reducedMotion: "reduce" });
     const shot = (page, what) => page.screenshot({ path: `${dir}${what}-${name}.png` });
     /** Nothing may stick out sideways. */
@@ -74,4 +75,4 @@ for (const { name, ...options } of looks) {
     await site.stop();
     await relay.stop();
   });
-}
+}));

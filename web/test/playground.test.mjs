@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, startPlane, startRelay } from "./helpers.mjs";
 
@@ -41,6 +41,7 @@ test("the knobs turn the widget, and the snippet says the same", async () => {
   const src = await page.locator("#knobs").getAttribute("data-src");
   assert.equal(await snippet(page), `<script async src="${src}"></script>`, "nothing turned, nothing to say");
   await page.locator("relay-chat .launcher").click();
+  await composer(page).waitFor(); // it takes the focus, which is not to happen amid the next words
   await page.getByLabel("Title").fill('Ask "us" & <them>');
   await page.getByLabel("Greeting").fill("Good day!");
   await page.getByLabel("Starters").fill("One\n\n Two ");
@@ -105,8 +106,9 @@ test("what was copied works when it is pasted into a website", async () => {
   }
 });
 
-for (const options of [{ colorScheme: "light" }, { colorScheme: "dark", viewport: { width: 390, height: 780 } }]) {
-  test(`the playground passes axe and fits: ${JSON.stringify(options)}`, async () => {
+// The demo takes its time, as an agent would: its visitors wait side by side.
+describe("the playground passes axe and fits", { concurrency: true }, () => [{ colorScheme: "light" }, { colorScheme: "dark", viewport: { width: 390, height: 780 } }].forEach((options) => {
+  test(JSON.stringify(options), async () => {
     const context = await browser.newContext(options);
     const page = await open(context, `${demo.url}playground`);
     await page.locator("relay-chat .launcher").click();
@@ -119,4 +121,4 @@ for (const options of [{ colorScheme: "light" }, { colorScheme: "dark", viewport
     assert.deepEqual(page.wrong, []);
     await context.close();
   });
-}
+}));

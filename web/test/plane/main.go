@@ -24,7 +24,12 @@ func run() error {
 	opts := []anyframetest.Option{
 		anyframetest.WithAgent(1, anyframetest.Demo()),
 		anyframetest.WithBootDelay(300 * time.Millisecond),
-		anyframetest.WithPace(4 * time.Millisecond),
+	}
+	if os.Getenv("PLANE_TERSE") == "1" {
+		// A few long pieces make an answer short, while the pauses between answers are as long as in relay demo.
+		opts = append(opts, anyframetest.WithPace(35*time.Millisecond), anyframetest.WithWordsPerDelta(40))
+	} else {
+		opts = append(opts, anyframetest.WithPace(4*time.Millisecond))
 	}
 	if os.Getenv("PLANE_UNNUMBERED") == "1" {
 		opts = append(opts, anyframetest.WithUnnumberedDeltas())
