@@ -209,8 +209,8 @@ export class Panel {
     this.#paint();
     this.composer.fit();
     this.follow.toEnd();
-    // On glass a focus would call the keyboard up.
-    if (this.presence.popup && !quiet && !matchMedia("(hover: none) and (pointer: coarse)").matches) this.composer.field.focus({ preventScroll: true });
+    // On glass a focus would call the keyboard up, and who has begun to write on the page meanwhile keeps it.
+    if (this.presence.popup && !quiet && !document.activeElement?.matches(":read-write") && !matchMedia("(hover: none) and (pointer: coarse)").matches) this.composer.field.focus({ preventScroll: true });
   }
 
   /** @param {string} text @param {import("./files.js").Attached[]} [files] */

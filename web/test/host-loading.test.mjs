@@ -63,3 +63,26 @@ for (const [way, { pages, title, proxied }] of Object.entries(ways)) {
     assert.deepEqual(tab.wrong, []);
   });
 }
+
+test("a chat that loads late leaves the focus to who has begun to write on the page", async () => {
+  site = await startSite({ "/": `<!doctype html><html lang="en"><title>Site</title><input aria-label="Search"><script async src="${src()}"></script>` });
+  const tab = await open(context, site.url);
+  let arrives = () => {};
+  const held = new Promise((done) => {
+    arrives = done;
+  });
+  await tab.route(/panel[^/]*\.js/, async (route) => {
+    await held;
+    await route.continue();
+  });
+  await tab.locator("relay-chat .launcher").click();
+  await tab.getByLabel("Search").fill("shoes");
+  arrives();
+  await tab.locator("relay-chat textarea").waitFor();
+  await tab.keyboard.type(" and socks");
+  assert.equal(await tab.getByLabel("Search").inputValue(), "shoes and socks");
+  await tab.locator("relay-chat .launcher").click();
+  await tab.locator("relay-chat .launcher").click();
+  await tab.keyboard.type("hello");
+  assert.equal(await tab.locator("relay-chat textarea").inputValue(), "hello", "who opens it and writes nowhere else has it");
+});

@@ -39,6 +39,9 @@ func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 	release, err := s.holdWaking(ctx)
 	if err != nil {
 		s.failBooting()
+		if id := s.standing.Conversation().ID(); id != "" { // which may have been counted for this
+			s.releaseOnceDown(s.calls(s.hub.ctx), id)
+		}
 		return err
 	}
 	defer release()
