@@ -11,6 +11,8 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/capacity"
+	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
 // The agent was found to be done, and its visitor's next turn comes before the
@@ -117,6 +119,30 @@ func TestCapacity_NextConversationBegunWhileLastIsStored_Counts(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		a.atMost(1)
+	})
+}
+
+// A replica that waits for a sandbox to come up, which another wakes, needs no room for it.
+func TestCapacity_NoRoomWhereAnotherWakes_ShownRunning(t *testing.T) {
+	overStores(t, func(t *testing.T, share sharing) {
+		t.Parallel()
+		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.MaxSessions = 1 },
+			anyframetest.WithBootDelay(500*time.Millisecond), anyframetest.WithAgent(1, atWork))
+		here := b.visitor()
+		var wg sync.WaitGroup
+		wg.Go(func() { here.insist("work", "k1") })
+		b.plane.WaitFor(t, func() bool { return b.plane.Count(anyframetest.OpCreate) == 1 })
+		st, err := stores.Open(t.Context(), a.conf.Store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		if _, _, err := st.Admit(t.Context(), "counted by a process that does not know that it is down", capacity.Busy, 0, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		tab := here.at(a).open("")
+		wg.Wait()
+		tab.stands("running")
 	})
 }
 

@@ -125,6 +125,18 @@ func (g *Gate) MayBegin(ctx context.Context) error {
 	return g.anyIdle(ctx)
 }
 
+// over reports whether more sandboxes are counted, of all or of this site, than may be.
+func (g *Gate) over(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	n, err := g.Store.CountAwake(ctx)
+	if own := int(g.own.Load()); err == nil && n <= g.Max && own > 0 {
+		ours, err := g.awakeOwn(ctx)
+		return len(ours) > own, err
+	}
+	return n > g.Max, err
+}
+
 // Short reports whether so many sandboxes are awake, of all or of this site, that a new
 // session takes a challenge.
 func (g *Gate) Short(ctx context.Context) (bool, error) {

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anyframe-relay/relay/relay/internal/group"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
@@ -153,4 +155,37 @@ func TestGate_RenewDue_QuietSeldomAndBusyOften(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A process that has not learned yet that a sandbox is down renews its count. That is no room
+// to wake it in.
+func TestSeat_CountedWithoutRoom_RoomMadeOrRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		max, own int
+		idle     bool
+	}{
+		"another is idle": {max: 1, idle: true}, "none is idle": {max: 1},
+		"another of the site is idle": {max: 9, own: 1, idle: true}, "none of the site is idle": {max: 9, own: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
+				gate.Max = tt.max
+				gate.SetOwn(tt.own)
+				slept := 0
+				gate.Sleep = func(ctx context.Context, a store.Awake) (bool, error) {
+					if tt.idle {
+						slept++
+						return true, st.Leave(ctx, a.Visitor, a.Ticket)
+					}
+					return false, nil
+				}
+				awake(t, gate, "other", 1)
+				asleep := awake(t, gate, "asleep", 2) // as Count and Renew do, whatever the limit
+				err := asleep.Acquire(t.Context(), "192.0.2.1")
+				if tt.idle && (err != nil || slept != 1) || !tt.idle && !errors.Is(err, problem.Capacity) {
+					t.Errorf("got %v and %d put to sleep, want room made or the refusal", err, slept)
+				}
+			})
+		})
+	}
 }

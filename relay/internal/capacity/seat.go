@@ -110,10 +110,16 @@ func (s *Seat) MayWake(ctx context.Context) error {
 }
 
 // Acquire counts a sandbox that is about to be woken, and makes room for it if need be,
-// on the account of addr.
+// on the account of addr. It does so also for one that is counted already: a process that
+// has yet to learn that the sandbox is down may have renewed its count, room or not.
 func (s *Seat) Acquire(ctx context.Context, addr string) error {
 	for range roomTries {
 		ok, err := s.admitOnce(ctx, s.gate.Max)
+		if ok && err == nil {
+			var over bool
+			over, err = s.gate.over(ctx)
+			ok = !over
+		}
 		if ok || err != nil {
 			return err
 		}

@@ -79,6 +79,14 @@ func (o *Operator) IsDown(ctx context.Context, id string) (bool, error) {
 	return err == nil && (up.Status.Resumable() || up.Status == anyframe.StatusError), err
 }
 
+// IsUp reports whether AnyFrame says that a sandbox runs or boots.
+func (o *Operator) IsUp(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	up, err := o.Client.Sessions.Get(ctx, id)
+	return err == nil && (up.Status == anyframe.StatusRunning || up.Status == anyframe.StatusBooting)
+}
+
 // WaitDown returns nil once the sandbox is down, which takes as long as its snapshot, or
 // the error with which ctx ended.
 func (o *Operator) WaitDown(ctx context.Context, id string) error {

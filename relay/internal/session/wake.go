@@ -60,10 +60,15 @@ func (s *Session) wakeHeld(ctx context.Context, call *pump.Call) (kind string, e
 	if err != nil {
 		return kind, err
 	}
-	if err := s.seat.Acquire(ctx, s.who(ctx).Addr); err != nil {
-		return kind, err
-	}
 	ended := event.Status(rec.State) == event.StatusEnded || s.View().Status == event.StatusEnded
+	if err := s.seat.Acquire(ctx, s.who(ctx).Addr); err != nil {
+		if !errors.Is(err, problem.Capacity) || rec.UpstreamID == "" || ended || !s.hub.sandboxes.IsUp(ctx, rec.UpstreamID) {
+			return kind, err
+		}
+		if err := s.seat.Count(ctx); err != nil { // it is up already, room or not
+			return kind, err
+		}
+	}
 	cause := error(problem.Booting)
 	if rec.UpstreamID != "" && !ended {
 		if cause = s.resume(ctx, rec.UpstreamID); cause == nil {
@@ -218,7 +223,9 @@ func (s *Session) afterFailedWake(err error) {
 	case timedOut || upstream.Lost(err):
 		s.discard(id) // it never came up, and would stay awake for nothing
 		s.seat.Release()
-	} // else it may come up yet, and counts
+	default: // it may come up yet, and counts; AnyFrame is asked again
+		s.standing.SetLooked(s.standing.Conversation(), false)
+	}
 	s.failBooting()
 }
 
