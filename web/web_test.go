@@ -216,7 +216,7 @@ func TestBrowser(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
-	testtools.NodeTests(t, append([]string{"--test-concurrency=3"}, files...)...)
+	testtools.NodeTests(t, append([]string{"--test-concurrency=2"}, files...)...)
 }
 
 // otherEngines are the tests in browsers that are not everywhere. What they run

@@ -66,6 +66,7 @@ test("a first message is solved for while it is written, with the keyboard, unde
   await page.keyboard.press("Enter");
   await composer(page).waitFor();
   await eventually(async () => assert.equal(await composer(page).evaluate((el) => el.getRootNode().activeElement === el), true));
+  await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open", "it is known what the relay asks"));
   const solver = page.waitForResponse((res) => res.url().includes("/assets/challenge."));
   await page.evaluate(() => { window.long.length = 0; });
   await page.keyboard.type("hello", { delay: 50 });
