@@ -28,7 +28,7 @@ const (
 )
 
 const (
-	// renewAfter is for how long the count of a sandbox that runs is not renewed, at least.
+	// renewAfter is for how long the count of a sandbox that runs is not renewed.
 	renewAfter = 30 * time.Second
 	// rankAfter is for how long the store is not told that the first stream of a
 	// session was opened, or the last closed.

@@ -135,28 +135,6 @@ func TestGate_StoreSlowForOneSandbox_OthersTold(t *testing.T) {
 	})
 }
 
-// A sandbox stays counted by few calls to the store while it is quiet.
-func TestGate_RenewDue_QuietSeldomAndBusyOften(t *testing.T) {
-	withSlowStore(t, func(t *testing.T, _ *slowStore, gate *Gate) {
-		quiet, busy := awake(t, gate, "quiet", 1), awake(t, gate, "busy", Busy+1)
-		seats := []*ranked{quiet, busy}
-		for after, want := range map[time.Duration][2]bool{renewAfter - time.Second: {}, renewAfter + time.Second: {false, true}, gate.CountFor/5 + time.Second: {true, true}} {
-			now := time.Now()
-			for _, s := range seats {
-				s.mu.Lock()
-				s.counted = now.Add(-after)
-				s.mu.Unlock()
-			}
-			gate.RenewDue(len(seats), func(i int) *Seat { return seats[i].Seat })
-			for i, s := range seats {
-				if renewed := !s.counted.Before(now); renewed != want[i] {
-					t.Errorf("%s, %v after it was counted: got renewed %v, want %v", s.visitor, after, renewed, want[i])
-				}
-			}
-		}
-	})
-}
-
 // A process that has not learned yet that a sandbox is down renews its count. That is no room
 // to wake it in.
 func TestSeat_CountedWithoutRoom_RoomMadeOrRefused(t *testing.T) {

@@ -154,16 +154,11 @@ func (s *Seat) RenewIfDue(ctx context.Context) {
 	}
 }
 
-// due reports whether the count has to be renewed. That of a sandbox whose agent is at work
-// is renewed more often, as another process may have told the store that it is not.
+// due reports whether the count has to be renewed.
 func (s *Seat) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	every := renewAfter
-	if s.ranked < Busy {
-		every = max(every, s.gate.CountFor/5)
-	}
-	return time.Since(s.counted) > every
+	return time.Since(s.counted) > renewAfter
 }
 
 // RankLater tells the store of the seat's rank in a while.
