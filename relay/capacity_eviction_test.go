@@ -1,17 +1,22 @@
 package relay_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/internal/capacity"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
@@ -143,7 +148,79 @@ func TestCapacity_NoRoomWhereAnotherWakes_ShownRunning(t *testing.T) {
 		tab := here.at(a).open("")
 		wg.Wait()
 		tab.stands("running")
+		if all := statuses(tab.all()); slices.Contains(all, "1 failed") {
+			t.Errorf("got %q, want it never failed", all)
+		}
 	})
+}
+
+// refusing is a store that refuses to count one sandbox that is about to be woken.
+type refusing struct {
+	store.Store
+	next atomic.Bool
+}
+
+func (s *refusing) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
+	if limit > 0 && s.next.CompareAndSwap(true, false) {
+		return 0, false, errors.New("the store is away")
+	}
+	return s.Store.Admit(ctx, visitor, rank, limit, ttl)
+}
+
+// The operator wakes a sandbox, and the relay, which waits for that, fails meanwhile.
+func TestCapacity_WaitForBootFails_ShownRunningAllTheSame(t *testing.T) {
+	t.Parallel()
+	disk := sqliteFile(t)
+	spy := new(refusing)
+	r := newHarness(t, func(c *relay.Config) {
+		disk(c)
+		c.Tune(relay.Tuning{
+			Session: session.Tuning{Resync: 100 * time.Millisecond},
+			Store:   func(s store.Store) session.Store { spy.Store = s; return spy },
+		})
+	}, anyframetest.WithBootDelay(500*time.Millisecond), anyframetest.WithAgent(1, speak))
+	v, id := r.begin("hi")
+	r.idle(id)
+	r.plane.Sleep(id)
+	r.restart()
+	spy.next.Store(true)
+	r.plane.Wake(id)
+	tab := v.open("")
+	tab.status("failed")
+	tab.stands("running")
+}
+
+// Another process holds on to the wake, and the sandbox was counted for one that never was.
+func TestCapacity_WakeNeverBegun_NotCounted(t *testing.T) {
+	t.Parallel()
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) {
+		disk(c)
+		c.BootTimeout, c.SendWait = time.Second, time.Second
+	}, anyframetest.WithAgent(1, speak))
+	v, id := r.begin("hi")
+	r.idle(id)
+	counted := func(want float64) {
+		t.Helper()
+		eventually(t, fmt.Sprint(want, " counted"), func() bool { return metric(t, r.reg, "relay_sessions_awake") == want })
+	}
+	r.plane.Sleep(id)
+	counted(0)
+	visitor, err := r.srv.VisitorOf(t.Context(), v.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := stores.Open(t.Context(), r.conf.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, ok, err := st.Acquire(t.Context(), "wake:"+visitor, "another process", 3*time.Second); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	v.refused("hi", "k2", http.StatusServiceUnavailable, "session_booting")
+	counted(1)
+	counted(0)
 }
 
 // Many more visitors than sandboxes, on two processes: each is put to sleep and

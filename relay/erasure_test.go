@@ -302,4 +302,9 @@ func TestRetention_IdleConversations_Erased(t *testing.T) {
 	if got := idle.say("again", "k9"); got.json["epoch"] != 3.0 {
 		t.Errorf("got %s, want the third epoch", got.body)
 	}
+	for _, c := range idle.conversations() { // unless it is idle for long enough by now
+		if c.Epoch != 3 {
+			t.Errorf("got %+v, want the third epoch alone", c)
+		}
+	}
 }

@@ -229,6 +229,16 @@ func TestReplicas_FeedbackAtOther_ToldEverywhere(t *testing.T) {
 	})
 }
 
+// ratesTwo has two conversations and says something about each.
+func (b *browser) ratesTwo() {
+	b.r.t.Helper()
+	b.say("hi", "k1")
+	b.rates("k1", `"up"`, `,"comment":"first words"`)
+	b.do("DELETE", "/v1/session", "")
+	b.say("hi", "k2")
+	b.rates("k2", `"up"`, `,"comment":"second words"`)
+}
+
 func TestErase_Feedback_InNoFile(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
@@ -241,11 +251,7 @@ func TestErase_Feedback_InNoFile(t *testing.T) {
 	}, anyframetest.WithAgent(1, talk))
 	r.runs()
 	v := r.visitor()
-	v.say("hi", "k1")
-	v.rates("k1", `"up"`, `,"comment":"first words"`)
-	v.do("DELETE", "/v1/session", "")
-	v.say("hi", "k2")
-	v.rates("k2", `"up"`, `,"comment":"second words"`)
+	v.ratesTwo()
 	v.erases("/v1/conversations/1")
 	if got, _ := v.feedback(); got != "2 k2 up second words;" {
 		t.Errorf("got %q, want the other epoch's", got)
@@ -285,11 +291,7 @@ func TestErase_WhileExported_FeedbackNotInIt(t *testing.T) {
 	r.srv.WatchFeedback(func(s feedback.Store) feedback.Store { late.Store = s; return late })
 	r.runs()
 	v := r.visitor()
-	v.say("hi", "k1")
-	v.rates("k1", `"up"`, `,"comment":"first words"`)
-	v.do("DELETE", "/v1/session", "")
-	v.say("hi", "k2")
-	v.rates("k2", `"up"`, `,"comment":"second words"`)
+	v.ratesTwo()
 	late.armed.Store(true)
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -105,46 +105,6 @@ func (h *Hub) holdStop(ctx context.Context, visitor string) (release func(), ok 
 	return h.leases.Try(ctx, leaseStop+visitor)
 }
 
-// tryHoldWaking is holdWaking unless the sandbox is being woken or put to sleep just now:
-// then it reports false.
-func (s *Session) tryHoldWaking(ctx context.Context) (release func(), ok bool, err error) {
-	select {
-	case s.standing.Waking <- struct{}{}:
-	default:
-		return nil, false, nil
-	}
-	free, ok, err := s.hub.leases.Try(ctx, leaseWake+s.visitor)
-	if err != nil || !ok {
-		<-s.standing.Waking
-		return nil, false, err
-	}
-	return s.letWake(free), true, nil
-}
-
-// holdWaking keeps all replicas from waking the sandbox or putting it to sleep.
-func (s *Session) holdWaking(ctx context.Context) (release func(), err error) {
-	select {
-	case s.standing.Waking <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	free, err := s.hub.leases.Wait(ctx, leaseWake+s.visitor)
-	if err != nil {
-		<-s.standing.Waking
-		return nil, err
-	}
-	return s.letWake(free), nil
-}
-
-// letWake gives back what holdWaking took: the lease before the slot, as leases count a
-// process as one owner.
-func (s *Session) letWake(free func()) (release func()) {
-	return func() {
-		free()
-		<-s.standing.Waking
-	}
-}
-
 // interrupt ends what AnyFrame has unfinished of a conversation: it will not go on. The
 // reason is "stopped" with stopped, and for turns that are to be stopped.
 func (s *Session) interrupt(ctx context.Context, c *conversation.Conversation, stopped bool) {

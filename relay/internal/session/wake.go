@@ -37,6 +37,9 @@ func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 	}()
 
 	release, err := s.holdWaking(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = problem.Booting // another process is at it, and takes its time
+	}
 	if err != nil {
 		s.failBooting()
 		if id := s.standing.Conversation().ID(); id != "" { // which may have been counted for this

@@ -1,0 +1,144 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/backoff"
+	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/store"
+)
+
+// Over all replicas one goroutine at a time wakes a visitor's sandbox or puts it to sleep.
+// It holds the slot [standing.Standing.Waking] and, as leases count a process as one owner,
+// inside of that the lease leaseWake. Only under both does the count of the sandbox end.
+
+// holdWaking keeps all replicas from waking the sandbox or putting it to sleep.
+func (s *Session) holdWaking(ctx context.Context) (release func(), err error) {
+	select {
+	case s.standing.Waking <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	free, err := s.hub.leases.Wait(ctx, leaseWake+s.visitor)
+	if err != nil {
+		<-s.standing.Waking
+		return nil, err
+	}
+	return s.letWake(free), nil
+}
+
+// tryHoldWaking is holdWaking unless the sandbox is being woken or put to sleep just now:
+// then it reports false.
+func (s *Session) tryHoldWaking(ctx context.Context) (release func(), ok bool, err error) {
+	select {
+	case s.standing.Waking <- struct{}{}:
+	default:
+		return nil, false, nil
+	}
+	free, ok, err := s.hub.leases.Try(ctx, leaseWake+s.visitor)
+	if err != nil || !ok {
+		<-s.standing.Waking
+		return nil, false, err
+	}
+	return s.letWake(free), true, nil
+}
+
+// letWake gives back what holdWaking took.
+func (s *Session) letWake(free func()) (release func()) {
+	return func() {
+		free()
+		<-s.standing.Waking
+	}
+}
+
+// reserve keeps all replicas, this one included, from sending the session a turn or
+// waking it, until release is called. It reports false if one of them does so just now.
+func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err error) {
+	var undo []func()
+	giveBack := func() {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	defer func() {
+		if !ok {
+			giveBack()
+		}
+	}()
+	t := s.queue.TryEnter()
+	if t == nil {
+		return nil, false, nil
+	}
+	undo = append(undo, t.Leave)
+	free, got, err := s.tryHoldWaking(ctx)
+	if err != nil || !got {
+		return nil, false, err
+	}
+	undo = append(undo, free)
+	free, got, err = s.hub.leases.Try(ctx, leaseTurn+s.visitor)
+	if err != nil || !got {
+		return nil, false, err
+	}
+	undo = append(undo, free)
+	return giveBack, true, nil
+}
+
+// releaseOnceDown ends the count of the sandbox when AnyFrame says that it is down, which
+// takes as long as its snapshot. It looks once before it returns, unless the sandbox is
+// being woken or put to sleep. A caller that holds these, see [Session.holdWaking], calls
+// the seat itself.
+func (s *Session) releaseOnceDown(ctx context.Context, id string) {
+	if !s.seat.Held() {
+		return
+	}
+	if release, ok, err := s.tryHoldWaking(ctx); err == nil && ok {
+		down := s.releaseIfDown(ctx, id)
+		release()
+		if down {
+			return
+		}
+	}
+	s.hub.members.Go(func() {
+		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
+		defer cancel()
+		present, err := s.hub.hold(s.visitor) // which is another object if this one was dropped meanwhile
+		if err != nil {
+			return // the time of the count ends by itself, as it does below
+		}
+		defer present.Close()
+		for attempt := 0; ; attempt++ {
+			release, err := present.holdWaking(ctx)
+			if err != nil {
+				return
+			}
+			down := s.releaseIfDown(ctx, id)
+			release()
+			if status := s.View().Status; down || status == event.StatusRunning || status == event.StatusBooting {
+				return // or it was woken since, and its next end is another
+			}
+			backoff.Sleep(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
+		}
+	})
+}
+
+// releaseIfDown asks AnyFrame once, and reports whether the sandbox was down and is no
+// longer counted, or the count is that of a later one. The caller keeps all replicas from
+// waking it: an answer that is older than a wake would end the count of a sandbox that is
+// awake.
+func (s *Session) releaseIfDown(ctx context.Context, id string) bool {
+	rec, err := s.hub.Store.Session(ctx, s.visitor)
+	if err == nil && rec.UpstreamID != "" && rec.UpstreamID != id {
+		return true
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false
+	}
+	if down, err := s.hub.sandboxes.IsDown(ctx, id); err != nil || !down {
+		return false
+	}
+	s.seat.Release()
+	return true
+}
