@@ -178,7 +178,7 @@ func TestCapacity_WaitForBootFails_ShownRunningAllTheSame(t *testing.T) {
 			Session: session.Tuning{Resync: 100 * time.Millisecond},
 			Store:   func(s store.Store) session.Store { spy.Store = s; return spy },
 		})
-	}, anyframetest.WithBootDelay(500*time.Millisecond), anyframetest.WithAgent(1, speak))
+	}, anyframetest.WithBootDelay(2*time.Second), anyframetest.WithAgent(1, speak))
 	v, id := r.begin("hi")
 	r.idle(id)
 	r.plane.Sleep(id)
@@ -186,7 +186,7 @@ func TestCapacity_WaitForBootFails_ShownRunningAllTheSame(t *testing.T) {
 	spy.next.Store(true)
 	r.plane.Wake(id)
 	tab := v.open("")
-	tab.status("failed")
+	eventually(t, "the store refuses", func() bool { return !spy.next.Load() })
 	tab.stands("running")
 }
 
