@@ -11,13 +11,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Quota limits what visitors may do. A refusal is a [problem.Problem].
+// Quota limits what visitors may do. It refuses with a [problem.Problem].
 type Quota interface {
 	admission.Quota
 	delivery.Budget
 }
 
-// Asks reports whether the visitor's next turn takes a solved challenge, as it is now.
+// Asks reports whether the visitor's next turn currently requires a solved challenge.
 func (s *Session) Asks(ctx context.Context, addr string) (bool, error) {
 	if !s.none() || s.reader.Waking() {
 		return false, nil
@@ -25,8 +25,8 @@ func (s *Session) Asks(ctx context.Context, addr string) (bool, error) {
 	return s.hub.Admission.Asks(ctx, admission.Turn{Visitor: s.visitor, Claim: admission.Claim{Addr: addr}, Room: s.hub.gate})
 }
 
-// note stores the turn, or finds it in the store. Only a new one is asked for admission,
-// before it is stored. The caller releases what is granted.
+// note returns the stored turn, or admits and stores a new one. The caller releases the
+// grant.
 func (s *Session) note(ctx context.Context, claim admission.Claim, m Message) (turn ledger.Turn, g *admission.Grant, err error) {
 	l := s.standing.Conversation().Ledger()
 	turn, err = l.Stored(ctx, claim.Turn)

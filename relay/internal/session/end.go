@@ -9,13 +9,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// End terminates the sandbox; the next turn begins another epoch. Turns on their way
-// finish first.
+// End terminates the sandbox; the next turn begins a new epoch. Turns in flight finish
+// first.
 func (s *Session) End(ctx context.Context) error {
 	ctx = s.calls(ctx)
 	t := s.queue.Enter(func() {})
 	defer t.Leave()
-	<-t.First() // each ticket before it is given back in bounded time
+	<-t.First() // every earlier ticket is returned in bounded time
 	wait, cancel := context.WithTimeout(ctx, s.hub.SendWait)
 	defer cancel()
 	release, err := s.hub.leases.Wait(wait, leaseTurn+s.visitor)
@@ -40,7 +40,7 @@ func (s *Session) End(ctx context.Context) error {
 	if c.ID() == "" || s.View().Status == event.StatusEnded {
 		return nil
 	}
-	if err := s.seat.Count(ctx); err != nil { // maybe another process did
+	if err := s.seat.Count(ctx); err != nil { // another process may have taken the seat
 		return err
 	}
 	s.setStatus(c, event.StatusEnded) // first, so that no request starts another pump
@@ -52,7 +52,7 @@ func (s *Session) End(ctx context.Context) error {
 	}
 	s.hub.Publish(ctx, s.visitor)
 	if err := s.hub.sandboxes.Terminate(ctx, c.ID()); err != nil {
-		s.hub.members.Go(func() { // the conversation is over all the same
+		s.hub.members.Go(func() { // the conversation has ended, whether or not the sandbox has
 			if s.terminate(c.ID()) {
 				s.releaseOnceDown(s.hub.ctx, c.ID())
 			}
@@ -63,8 +63,8 @@ func (s *Session) End(ctx context.Context) error {
 	return nil
 }
 
-// terminate ends a sandbox, trying again while AnyFrame is in trouble, and reports
-// whether it could. One that cannot be ended goes to sleep by itself after its idle time.
+// terminate terminates a sandbox, retrying while AnyFrame is failing, and reports whether
+// it succeeded. A sandbox that cannot be terminated falls asleep after its idle timeout.
 func (s *Session) terminate(id string) (ended bool) {
 	if err := s.hub.sandboxes.TerminateSoon(s.calls(s.hub.ctx), id); err != nil {
 		s.logger().Warn("terminate the session", "error", err)

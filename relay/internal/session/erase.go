@@ -8,7 +8,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Blank makes the row of an epoch that has ended, and the streams, forget it.
+// Blank removes an ended epoch's conversation from the visitor's row and from the
+// streams.
 func (s *Session) Blank(ctx context.Context, epoch int64) error {
 	unlock, err := s.record.Lock(ctx)
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Session) Blank(ctx context.Context, epoch int64) error {
 	return s.adoptErased(ctx, row)
 }
 
-// adoptErased shows the streams that the present epoch was erased. The caller has the
+// adoptErased shows the streams that the current epoch was erased. The caller holds the
 // record's slot.
 func (s *Session) adoptErased(ctx context.Context, rec store.Session) error {
 	if c := s.standing.Conversation(); c.Epoch() == rec.Epoch && c.ID() == "" {
@@ -35,8 +36,8 @@ func (s *Session) adoptErased(ctx context.Context, rec store.Session) error {
 	return s.adopt(ctx, rec, event.StatusEnded, false)
 }
 
-// RevokeErased is Revoke for a visitor of whom everything was erased: streams get `reset`
-// `erased` first.
+// RevokeErased is Revoke for a visitor whose data was all erased: streams first receive
+// `reset` `erased`.
 func (h *Hub) RevokeErased(visitor string) { h.revoke(visitor, true) }
 
 // showErased shows the streams that everything was erased, and ends the sandbox.

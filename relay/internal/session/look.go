@@ -11,11 +11,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/pump"
 )
 
-// freshFor is how long a sign of life of the sandbox is taken for granted.
+// freshFor is how long the last sign of life proves that the sandbox runs.
 const freshFor = 5 * time.Second
 
-// Look asks AnyFrame where the session stands, once, and starts to read its stream if
-// it is awake. It never wakes it.
+// Look requests the session's status from AnyFrame, once, and starts reading its stream
+// if the sandbox is awake. It never wakes the sandbox.
 func (s *Session) Look(ctx context.Context) error {
 	ctx = s.calls(ctx)
 	select {
@@ -36,7 +36,7 @@ func (s *Session) Look(ctx context.Context) error {
 	}
 	up, err := s.hub.Client.Sessions.Get(ctx, c.ID())
 	if c != s.standing.Conversation() {
-		return nil // another epoch has begun, and this is not about it
+		return nil // another epoch has begun; the answer does not apply to it
 	}
 	switch {
 	case errors.Is(err, anyframe.ErrNotFound):
@@ -44,7 +44,7 @@ func (s *Session) Look(ctx context.Context) error {
 		s.releaseOnceDown(ctx, c.ID())
 	case err != nil:
 		if status == event.StatusRunning || status == event.StatusBooting {
-			s.reader.Follow() // it was awake when we last knew; the pump finds out
+			s.reader.Follow() // it was awake when last seen; the pump finds out whether it still is
 		}
 		return err
 	case up.Status == anyframe.StatusRunning:
@@ -56,7 +56,7 @@ func (s *Session) Look(ctx context.Context) error {
 		if err := s.seat.Count(ctx); err != nil {
 			return err
 		}
-		s.reader.Wake(admission.Claim{}) // it comes up anyway: wait for it
+		s.reader.Wake(admission.Claim{}) // it is booting anyway: wait for it
 	case up.Status == anyframe.StatusError:
 		s.setStatus(c, event.StatusFailed)
 		s.releaseOnceDown(ctx, c.ID())
@@ -64,7 +64,7 @@ func (s *Session) Look(ctx context.Context) error {
 		if err := s.intake.Sync(ctx, c); err != nil {
 			return err
 		}
-		if _, err := c.Refresh(ctx); err != nil { // another replica may know that it was stopped
+		if _, err := c.Refresh(ctx); err != nil { // another replica may have stored that it was stopped
 			return err
 		}
 		s.interrupt(ctx, c, false)
@@ -75,8 +75,9 @@ func (s *Session) Look(ctx context.Context) error {
 	return nil
 }
 
-// Ensure returns nil when the sandbox runs, else the call that gets it running. A new
-// session counts against those that the claim's address may have. What can be refused at once is.
+// Ensure returns nil if the sandbox runs, else the call that gets it running. A new
+// session counts against the limit of the claim's address. Ensure returns a refusal
+// immediately if one is already known.
 func (s *Session) Ensure(ctx context.Context, claim admission.Claim) (call *pump.Call, err error) {
 	ctx = s.calls(ctx)
 	if call := s.reader.Join(claim); call != nil {
@@ -86,7 +87,7 @@ func (s *Session) Ensure(ctx context.Context, claim admission.Claim) (call *pump
 		if err := s.hub.Pause.Paused(); err != nil {
 			return nil, err
 		}
-		// That it returns nil is no promise.
+		// A nil refusal here is no guarantee that the wake call succeeds.
 		claim.Solved, err = s.hub.Admission.Begin(ctx, admission.Turn{Visitor: s.visitor, Claim: claim, Room: s.hub.gate})
 		if err != nil {
 			return nil, err
@@ -105,8 +106,8 @@ func (s *Session) Ensure(ctx context.Context, claim admission.Claim) (call *pump
 	return s.reader.Wake(claim), nil
 }
 
-// Wake is Ensure for a visitor who has sent nothing: it makes no sandbox, and to wake the
-// one there is counts as a message. It returns nil also when there is nothing to wake.
+// Wake is Ensure for a visitor who has sent nothing. It creates no sandbox, and waking an
+// existing one counts as a message. It also returns nil if there is nothing to wake.
 func (s *Session) Wake(ctx context.Context) (*pump.Call, error) {
 	if call := s.reader.Join(admission.Claim{}); call != nil || s.none() {
 		return call, nil
@@ -127,12 +128,14 @@ func (s *Session) Wake(ctx context.Context) (*pump.Call, error) {
 	return s.reader.Wake(admission.Claim{}), nil
 }
 
-// none reports whether there is no session, or none any more, whose sandbox could run.
+// none reports whether there is no session whose sandbox could run: it never began, or it
+// has ended.
 func (s *Session) none() bool {
 	return s.standing.Conversation().ID() == "" || s.View().Status == event.StatusEnded
 }
 
-// runs reports whether the sandbox runs. AnyFrame is asked if that was not seen just now.
+// runs reports whether the sandbox runs. It asks AnyFrame unless that was confirmed
+// within freshFor.
 func (s *Session) runs(ctx context.Context) (bool, error) {
 	if s.View().Status != event.StatusRunning {
 		return false, nil

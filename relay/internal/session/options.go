@@ -14,7 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// Store is what the engine needs of the store.
+// Store is the part of the store that sessions need.
 type Store interface {
 	store.SessionStore
 	store.NoteStore
@@ -24,35 +24,35 @@ type Store interface {
 	store.RecordStore
 }
 
-// Options are what a Hub needs.
+// Options configures a Hub.
 type Options struct {
 	AgentID int64
 
-	IdleTimeout     time.Duration // AnyFrame's, after which a sandbox sleeps
+	IdleTimeout     time.Duration // after which AnyFrame puts a sandbox to sleep
 	BootTimeout     time.Duration // of one attempt to get a sandbox running
-	SendWait        time.Duration // how long a turn is held
+	SendWait        time.Duration // how long a turn waits
 	UpstreamTimeout time.Duration // of one call to AnyFrame
-	VisitorTTL      time.Duration // how long records and notes are kept
+	VisitorTTL      time.Duration // of records and notes
 	StreamLifetime  time.Duration // of visitors' event streams
-	MaxSessions     int           // awake at once, of all sites
-	MaxOwn          int           // of them of this site; 0 is no limit of its own
+	MaxSessions     int           // awake at once, over all sites
+	MaxOwn          int           // awake at once, of this site; 0 is no separate limit
 
 	Conversation conversation.Options
 	Store        Store
-	// SleepForeign puts a sandbox of another site to sleep, as the hub does its own.
-	// Nil where there is none.
+	// SleepForeign puts a sandbox of another site to sleep, as the hub does with its own.
+	// It is nil if there are no other sites.
 	SleepForeign func(context.Context, store.Awake) (bool, error)
-	Notifier     store.Notifier // nil where the store has none
+	Notifier     store.Notifier // nil if the store has none
 	Client       *anyframe.Client
 	Quota        Quota
 	Admission    *admission.Desk
-	Contexts     *visitorctx.Keeper // nil: the agent is told nothing about visitors
+	Contexts     *visitorctx.Keeper // nil if the agent gets no context about visitors
 	Pause        Pause
-	History      *history.Book                                                            // which conversations there are
-	TurnFailed   func(ctx context.Context, visitor string, epoch, seq int64, turn string) // maybe again; nil: not told
-	// TokenValid reports whether a token that was good still is.
+	History      *history.Book                                                            // the index of conversations
+	TurnFailed   func(ctx context.Context, visitor string, epoch, seq int64, turn string) // may be called more than once for a turn; may be nil
+	// TokenValid reports whether a token that was valid still is.
 	TokenValid func(ctx context.Context, token string) (bool, error)
-	// TokenKey returns under which key the store has a token.
+	// TokenKey returns the key under which a token is stored.
 	TokenKey func(token string) string
 
 	Metrics *telemetry.Metrics

@@ -2,16 +2,16 @@ package session
 
 import "context"
 
-// Pause keeps new turns and sandboxes from beginning.
+// Pause prevents new turns and sandboxes from starting.
 type Pause interface {
-	// Paused returns the refusal while there is a pause, else nil.
+	// Paused returns the refusal during a pause, else nil.
 	Paused() error
-	// UntilPause returns a context that ends when a pause begins, with the refusal as
-	// its cause. The caller calls cancel in the end.
+	// UntilPause returns a context that is canceled when a pause begins, with the refusal
+	// as its cause. The caller must call cancel.
 	UntilPause(ctx context.Context) (_ context.Context, cancel func())
 }
 
-// holding returns a context for as long as a turn is held: until it takes too long, or a
+// holding returns the context under which a turn waits: it ends after SendWait, or when a
 // pause begins.
 func (h *Hub) holding(ctx context.Context) (wait context.Context, cancel func()) {
 	wait, end := context.WithTimeout(ctx, h.SendWait)
@@ -19,14 +19,14 @@ func (h *Hub) holding(ctx context.Context) (wait context.Context, cancel func())
 	return wait, func() { resume(); end() }
 }
 
-// NotifyStreams lets every stream look again at what its source shows.
+// NotifyStreams makes every stream read its source's state again.
 func (h *Hub) NotifyStreams() {
 	for _, s := range h.sessions.All() {
 		s.watchers.Notify()
 	}
 }
 
-// Listeners returns how many event streams of a visitor's this process has open.
+// Listeners returns how many event streams of the visitor are open in this process.
 func (h *Hub) Listeners(visitor string) int {
 	if s, ok := h.sessions.Get(visitor); ok {
 		return h.sessions.Listeners(s)

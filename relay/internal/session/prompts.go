@@ -7,12 +7,13 @@ import (
 )
 
 // Answer sends a visitor's answer to a prompt to AnyFrame, at most once over all tabs and
-// replicas. Text answers a question, and decision, "approve" or "deny", a permission prompt.
+// replicas. The text answers a question; the decision, "approve" or "deny", answers a
+// permission prompt.
 func (s *Session) Answer(ctx context.Context, id, text, decision string) error {
 	return s.answerBy(ctx, s.courier.Answer, id, text, decision)
 }
 
-// Decide is Answer for an operator, who may also decide what visitors may not.
+// Decide is Answer for an operator, who may also decide prompts that visitors may not.
 func (s *Session) Decide(ctx context.Context, id, text, decision string) error {
 	return s.answerBy(ctx, s.courier.Decide, id, text, decision)
 }

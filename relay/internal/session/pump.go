@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/pump"
 )
 
-// newReader returns who gets the sandbox running and reads its stream.
+// newReader returns the reader that gets the sandbox running and reads its stream.
 func (s *Session) newReader() *pump.Reader {
 	return pump.NewReader(pump.Hooks{
 		Join:    s.hub.members.Add,
@@ -27,13 +27,13 @@ func (s *Session) newReader() *pump.Reader {
 	})
 }
 
-// ended sets the session's status by how its stream ended. It reports false when the
-// stream should be tried again.
+// ended sets the session's status according to how its stream ended. It returns false if
+// the stream should be opened again.
 func (s *Session) ended(ctx context.Context, c *conversation.Conversation, err error) bool {
 	state, ok := errors.AsType[*anyframe.SessionStateError](err)
 	if ok || errors.Is(err, anyframe.ErrStreamEnded) {
-		// What a sleeping session still has to tell comes before the end of its turn, not
-		// with the next one.
+		// Read the rest of a sleeping session's transcript now, so that it is shown
+		// before the end of its turn and not with the next one.
 		if err := s.intake.Sync(ctx, c); err != nil {
 			s.logger().Warn("read the transcript", "error", err)
 		}
@@ -47,7 +47,7 @@ func (s *Session) ended(ctx context.Context, c *conversation.Conversation, err e
 	case !ok && !errors.Is(err, anyframe.ErrStreamEnded):
 		return false
 	}
-	if _, err := c.Refresh(ctx); err != nil { // another replica may know that it was stopped
+	if _, err := c.Refresh(ctx); err != nil { // another replica may have stored that it was stopped
 		s.logger().Warn("read the notes again", "error", err)
 	}
 	s.interrupt(ctx, c, false)

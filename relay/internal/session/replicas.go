@@ -14,26 +14,26 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Replicas share nothing but the store. What another one did to a visitor's session is
-// read from there: at each request, when the hub's [resync.Loop] finds that the visitor's
-// rows have changed, when AnyFrame's stream shows a turn or an answer that this replica
-// does not know of, and at once when the store can pass on a hint.
+// Replicas share only the store. A replica reads another one's changes to a visitor's
+// session from there: at each request, when the hub's [resync.Loop] finds that the
+// visitor's rows have changed, when AnyFrame's stream shows a turn or an answer that this
+// replica does not have, and immediately if the store delivers hints.
 
-// Publish gives other replicas a hint that something of the visitor's has changed.
+// Publish sends other replicas a hint that the visitor's rows have changed.
 func (h *Hub) Publish(ctx context.Context, visitor string) {
 	resync.Hints{Notifier: h.Notifier, Log: h.Log}.Publish(ctx, visitor)
 }
 
-// Hinted lets the visitor's session be read again now, if it is held here: another
-// replica has changed something.
+// Hinted schedules a reread of the visitor's session, if it is in memory: another replica
+// has changed it.
 func (h *Hub) Hinted(visitor string) {
 	if s, ok := h.sessions.Get(visitor); ok {
 		h.resync.Hint(s)
 	}
 }
 
-// CloseDevice ends the streams of this process that were opened with the visitor's token.
-// Other replicas find out when they check.
+// CloseDevice ends this process's streams that were opened with the visitor's token.
+// Other replicas end theirs at their next check.
 func (h *Hub) CloseDevice(visitor, token string) {
 	if s, ok := h.sessions.Get(visitor); ok && s.devices.Revoke(token) {
 		s.View().Log.Notify()
@@ -43,12 +43,12 @@ func (h *Hub) CloseDevice(visitor, token string) {
 // Place implements [resync.Member], as do the methods below.
 func (s *Session) Place() *resync.Place { return &s.place }
 
-// Who returns on whose account the session is read.
+// Who returns the party that reads of this session are accounted to.
 func (s *Session) Who() limits.Who { return s.who(s.hub.ctx) }
 
-// Mark returns what this process knows of the visitor's rows. Notes matter while the agent
-// waits for an answer, which may be given elsewhere; all else that they tell shows in
-// AnyFrame's stream, too.
+// Mark returns the versions of the visitor's rows that this process has. Notes are
+// included only while the agent waits for an answer, which may be given on another
+// replica. Everything else in the notes also appears in AnyFrame's stream.
 func (s *Session) Mark() store.Mark {
 	row, _ := s.record.Row()
 	m := store.Mark{Visitor: s.visitor, Version: row.Version, Notes: -1, Tokens: s.devices.Tokens()}
@@ -61,7 +61,7 @@ func (s *Session) Mark() store.Mark {
 	return m
 }
 
-// Reread takes over what other replicas did to the session.
+// Reread applies what other replicas did to the session.
 func (s *Session) Reread(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -72,10 +72,10 @@ func (s *Session) Reread(ctx context.Context) error {
 	}
 	err = errors.Join(err, s.refresh(ctx))
 	if err == nil && waking {
-		err = problem.Booting // nothing was taken over, and what the waking goroutine read may be older
+		err = problem.Booting // nothing was taken over, and the goroutine that wakes the sandbox may have read an older row
 	}
 	if c := s.standing.Conversation(); err == nil && c.Ledger().AnyWaiting() {
-		_, err = c.Refresh(ctx) // answered elsewhere, and the agent is silent
+		_, err = c.Refresh(ctx) // answered on another replica, while the agent is silent
 	}
 	if err != nil {
 		s.logger().Debug("read the session again", "error", err)
@@ -83,8 +83,8 @@ func (s *Session) Reread(ctx context.Context) error {
 	return err
 }
 
-// Due reports whether AnyFrame is to be asked where the session stands, or its stream is
-// to be read.
+// Due reports whether the session's status must be requested from AnyFrame, or its stream
+// be opened.
 func (s *Session) Due() bool {
 	v, c := s.View(), s.standing.Conversation()
 	p, call := s.reader.Current()
@@ -107,15 +107,16 @@ func (s *Session) Tend(ctx context.Context) {
 	}
 }
 
-// probeDue reports whether AnyFrame is to be asked about a sandbox that runs in silence.
+// probeDue reports whether AnyFrame must be asked about a running sandbox whose stream is
+// silent.
 func (s *Session) probeDue() bool {
 	a := s.standing.Conversation().Activity()
 	after := sandbox.ProbeAfter(s.hub.Tuning.ProbeAfter, a.Busy, time.Since(a.Active))
 	return s.View().Status == event.StatusRunning && time.Since(s.standing.Confirmed()) > after
 }
 
-// probe asks AnyFrame whether the sandbox of a silent session still runs, and ends the
-// pump of one that does not.
+// probe asks AnyFrame whether the sandbox of a silent session still runs, and stops the
+// pump if it does not.
 func (s *Session) probe(ctx context.Context) error {
 	ctx = s.calls(ctx)
 	p, call := s.reader.Current()

@@ -29,17 +29,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/writer"
 )
 
-// Session is one visitor's chat: at most one session of AnyFrame's at a time, and the
-// conversation with it. What must survive is in the store; this is the live part.
+// Session is one visitor's chat: at most one AnyFrame session at a time, and its
+// conversation. Persistent state is in the store; Session is the part in memory.
 type Session struct {
 	hub     *Hub
 	visitor string
-	caller  *upstream.Caller // the visitor, to what guards the calls to AnyFrame
-	opened  time.Time        // when this process began to hold it
+	caller  *upstream.Caller // identifies the visitor to the limits on calls to AnyFrame
+	opened  time.Time        // when this process loaded it
 
-	addr atomic.Pointer[string] // from which the visitor last came; nil before
+	addr atomic.Pointer[string] // the visitor's last address; nil before the first
 
-	watchers eventlog.Watchers // the streams that are told of changes; they outlive epochs
+	watchers eventlog.Watchers // the streams to notify of changes; they outlive epochs
 	answer   telemetry.AnswerSpan
 
 	record   *record.Record
@@ -54,13 +54,14 @@ type Session struct {
 	courier  delivery.Courier
 	stopper  stop.Stopper
 	entry    roster.Entry // in the hub's roster
-	place    resync.Place // in its loop
+	place    resync.Place // in the hub's resync loop
 }
 
-// Call is one attempt to get the sandbox running, shared by all requests that wait for it.
+// Call is one attempt to get the sandbox running, shared by all requests that wait for
+// it.
 type Call = pump.Call
 
-// Device is one of the visitor's tokens that has streams open.
+// Device is one of the visitor's tokens that has open streams.
 type Device = device.Device
 
 func newSession(h *Hub, visitor string) *Session {
@@ -80,14 +81,14 @@ func newSession(h *Hub, visitor string) *Session {
 	return s
 }
 
-// View is what a stream looks at.
+// View is a session's state as streams read it.
 type View = standing.View
 
-// View returns where the session stands.
+// View returns the session's current state.
 func (s *Session) View() View { return s.standing.View() }
 
-// setStatus shows every stream where the sandbox of c stands. If c is no longer the present
-// conversation, or has ended, nothing changes.
+// setStatus publishes the status of c's sandbox to all streams. It does nothing if c is
+// no longer the current conversation, or has ended.
 func (s *Session) setStatus(c *conversation.Conversation, status event.Status) {
 	if s.standing.Set(c, status) {
 		v := s.View()
@@ -96,7 +97,7 @@ func (s *Session) setStatus(c *conversation.Conversation, status event.Status) {
 	}
 }
 
-// newWriter returns who stores what events taught.
+// newWriter returns the writer that stores what events reveal.
 func (s *Session) newWriter() *writer.Writer {
 	return writer.New(writer.Hooks{
 		Go: s.hub.members.Go, Guard: s.guard, Context: s.hub.ctx, Log: s.logger,
@@ -123,8 +124,8 @@ func (s *Session) newLedger(rec store.Session) *ledger.Ledger {
 	return ledger.New(ledger.Options{Notes: s.hub.Store, TTL: s.hub.VisitorTTL}, s.visitor, rec.Epoch, rec.LastSeq, s.logger())
 }
 
-// adopt makes rec the present epoch: another conversation, and all streams start over.
-// The caller has the record's slot.
+// adopt makes rec the current epoch, with a new conversation; all streams start over. The
+// caller holds the record's slot.
 func (s *Session) adopt(ctx context.Context, rec store.Session, status event.Status, midway bool) error {
 	l := s.newLedger(rec)
 	if err := l.Load(ctx); err != nil {
@@ -134,35 +135,35 @@ func (s *Session) adopt(ctx context.Context, rec store.Session, status event.Sta
 	c.SetMidway(midway)
 	s.record.Set(rec)
 	old := s.standing.Become(c, status)
-	// A pump that was begun while the rows were read fills the conversation that is over.
-	// While the sandbox is being woken the pump is the caller's own, and reads nothing yet.
+	// A pump that was started while the rows were read feeds the old conversation, so it
+	// is stopped. While the sandbox is being woken, the pump is the caller's own and
+	// reads nothing yet.
 	if p, ok := s.reader.TakeAway(true); ok && p != nil {
 		p.Stop()
 	}
-	old.Close() // last: a reader that is woken by it finds the new one
+	old.Close() // last, so that a reader woken by it finds the new conversation
 	return nil
 }
 
-// Watchers returns the watchers that are notified when something changes that
-// [Session.View] or a log's reader shows.
+// Watchers returns the watchers that are notified when [Session.View] or the log changes.
 func (s *Session) Watchers() *eventlog.Watchers { return &s.watchers }
 
-// Conversation returns the present conversation.
+// Conversation returns the current conversation.
 func (s *Session) Conversation() *conversation.Conversation { return s.standing.Conversation() }
 
-// calls returns a context for calls to AnyFrame that are made for the visitor.
+// calls returns a context for calls to AnyFrame on behalf of the visitor.
 func (s *Session) calls(ctx context.Context) context.Context { return upstream.For(ctx, s.caller) }
 
-// Visitor returns whose session it is.
+// Visitor returns the id of the session's visitor.
 func (s *Session) Visitor() string { return s.visitor }
 
-// Answered says that a stream was written to, for the trace of the turn that runs.
+// Answered records, in the trace of the running turn, that a stream was written to.
 func (s *Session) Answered() { s.answer.Sent() }
 
-// Devices returns the visitor's tokens that have streams open here.
+// Devices returns the visitor's tokens that have open streams in this process.
 func (s *Session) Devices() *device.Set { return &s.devices }
 
-// State is a session as GET /v1/session shows it.
+// State is a session as GET /v1/session returns it.
 type State struct {
 	Status      event.Status `json:"status"`
 	Epoch       int64        `json:"epoch"`
@@ -170,12 +171,12 @@ type State struct {
 	LastEventID *string      `json:"last_event_id"`
 }
 
-// State returns where the session stands.
+// State returns the session's current state.
 func (s *Session) State() State {
 	v, c := s.View(), s.standing.Conversation()
 	st := State{Status: v.Status, Epoch: v.Epoch, AgentBusy: c.Activity().Busy}
 	if st.Status != event.StatusRunning && s.reader.Waking() {
-		st.Status = event.StatusBooting // or about to be
+		st.Status = event.StatusBooting // or about to boot
 	}
 	if head := v.Log.Head(); st.Epoch > 0 && head > 0 {
 		st.LastEventID = new(event.ID{Epoch: st.Epoch, Seq: head}.String())
@@ -183,16 +184,15 @@ func (s *Session) State() State {
 	return st
 }
 
-// Works reports whether a turn runs, or the sandbox is being woken for one. An agent
-// that has shown no sign of life for as long as AnyFrame leaves a sandbox awake is not
-// at work any more.
+// Works reports whether a turn runs, or the sandbox is being woken for one. An agent that
+// has been silent for longer than AnyFrame keeps an idle sandbox awake no longer counts
+// as working.
 func (s *Session) Works() bool {
 	return s.reader.Waking() || s.standing.Conversation().Works(s.hub.IdleTimeout+countedFor)
 }
 
-// rank is how late the session's sandbox is put to sleep to make room: that of a visitor
-// who was forgotten before all others, for it cannot be used any more, whatever its agent
-// does.
+// rank orders sandboxes for eviction; the lowest rank is evicted first. The sandbox of a
+// forgotten visitor has rank 0: it cannot be used any more, whatever its agent is doing.
 func (s *Session) rank() int64 {
 	if s.View().Revoked {
 		return 0
@@ -212,7 +212,7 @@ func (s *Session) rank() int64 {
 	}
 }
 
-// logger adds to each line the visitor it is about, in a form that does not reveal its id.
+// logger returns a logger that adds the visitor's redacted id to each line.
 func (s *Session) logger() *slog.Logger {
 	log := s.hub.Log.With("visitor", redact.ID(s.visitor))
 	if hash := s.hash(); hash != "" {
@@ -221,7 +221,7 @@ func (s *Session) logger() *slog.Logger {
 	return log
 }
 
-// hash is how AnyFrame's session appears in logs, "" when there is none.
+// hash is the AnyFrame session's id as logged, or "" if there is no session.
 func (s *Session) hash() string {
 	if c := s.standing.Conversation(); c != nil && c.ID() != "" {
 		return redact.ID(c.ID())
@@ -238,9 +238,9 @@ func (s *Session) LogAttrs() []slog.Attr {
 	return attrs
 }
 
-// guard keeps a fault of the relay's in one visitor's conversation from ending all the
-// others': without it a panic here would end the process. It reports whether do came
-// to its end.
+// guard calls do and recovers from a panic, so that a bug triggered by one visitor's
+// conversation does not end the process and with it all other conversations. It reports
+// whether do returned normally.
 func (s *Session) guard(do func()) (ended bool) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// sleepWait is how long a pump may take to find its sandbox down.
+// sleepWait is how long a pump may take to notice that its sandbox is down.
 const sleepWait = 3 * time.Second
 
 // putToSleep puts a sandbox to sleep unless it is in use, and reports whether it did. The
-// turn that comes next resumes it.
+// next turn resumes it.
 func (h *Hub) putToSleep(ctx context.Context, a store.Awake) (slept bool, err error) {
 	if a.Foreign {
 		return h.SleepForeign(ctx, a)
@@ -54,7 +54,7 @@ func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 	}
 	c := s.standing.Conversation()
 	if c.ID() == "" {
-		return false, nil // it was about to be made by a process that died
+		return false, nil // a process crashed before it created the sandbox
 	}
 	p, _ := s.reader.Current()
 	if s.View().Status != event.StatusEnded {
@@ -66,7 +66,7 @@ func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 		return false, err
 	}
 	s.logger().Info("put to sleep to make room")
-	if p != nil { // it finds out by itself; one that wakes the sandbox is another, and waits for us
+	if p != nil { // it notices by itself; a pump that wakes the sandbox is a different one, which waits for this
 		select {
 		case <-p.Done():
 		case <-time.After(sleepWait):
@@ -80,8 +80,8 @@ func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 	return true, h.Store.Leave(ctx, a.Visitor, a.Ticket)
 }
 
-// Idle reports whether the agent is done with all that it was told. What is in its
-// transcript decides: another process may have sent the last turn, or the operator.
+// Idle reports whether the agent has finished all its turns. The transcript decides,
+// because another process or the operator may have sent the last turn.
 func (s *Session) Idle(ctx context.Context, c *conversation.Conversation) (bool, error) {
 	if _, err := c.Refresh(ctx); err != nil {
 		return false, err

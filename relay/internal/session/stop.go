@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// newStopper returns who stops the visitor's turns.
+// newStopper returns the stopper of the visitor's turns.
 func (s *Session) newStopper() stop.Stopper {
 	return stop.Stopper{
 		Visitor: s.visitor, Desk: &s.hub.stops, Sandboxes: &s.hub.sandboxes, Courier: &s.courier, Intake: &s.intake, Log: s.logger,
@@ -20,7 +20,7 @@ func (s *Session) newStopper() stop.Stopper {
 		Look:   s.Look, Still: s.holdWaking,
 		Alone: func(ctx context.Context) (func(), bool, error) {
 			release, ok, err := s.hub.leases.Try(ctx, leaseTurn+s.visitor)
-			if ok && s.standing.Conversation().Ledger().InFlight() { // this process counts as one owner
+			if ok && s.standing.Conversation().Ledger().InFlight() { // leases count a process as one owner
 				release()
 				return nil, false, nil
 			}
@@ -41,10 +41,10 @@ func (s *Session) newStopper() stop.Stopper {
 	}
 }
 
-// Stop stops a turn, as far as it still runs. It returns nil when the wish is in the store:
-// a turn that waits is never sent then, and what AnyFrame has unfinished is stopped, by this
-// process or another. A turn that ended otherwise is [problem.TurnOver], and one that is not
-// known [problem.TurnUnknown].
+// Stop stops a turn, if it has not ended. It returns nil once the request is stored: from
+// then on, a waiting turn is never sent, and unfinished work at AnyFrame is stopped by
+// this process or another. The error is [problem.TurnOver] for a turn that ended
+// otherwise, and [problem.TurnUnknown] for an unknown turn.
 func (s *Session) Stop(ctx context.Context, key string) error {
 	ctx = s.calls(context.WithoutCancel(ctx))
 	err := s.stopper.Stop(ctx, s.standing.Conversation(), key)
@@ -59,8 +59,8 @@ func (s *Session) Stop(ctx context.Context, key string) error {
 	return err
 }
 
-// StopAll stops all that AnyFrame has unfinished of an epoch, including turns that the
-// relay did not send. It returns nil when the wish is in the store, also when nothing runs.
+// StopAll stops all unfinished work of an epoch at AnyFrame, including turns that the
+// relay did not send. It returns nil once the request is stored, also if nothing runs.
 func (h *Hub) StopAll(ctx context.Context, visitor string, epoch int64) error {
 	if err := h.stops.Request(ctx, stop.Wish{Visitor: visitor, Epoch: epoch, All: true}); err != nil {
 		return err
@@ -69,8 +69,8 @@ func (h *Hub) StopAll(ctx context.Context, visitor string, epoch int64) error {
 	return nil
 }
 
-// StopLive is StopAll for each visitor of whose agent this process knows that it is at work,
-// or is about to be.
+// StopLive calls StopAll for each visitor whose agent is working, or about to, as far as
+// this process can see.
 func (h *Hub) StopLive(ctx context.Context) error {
 	var errs []error
 	for _, s := range h.sessions.All() {
@@ -83,10 +83,10 @@ func (h *Hub) StopLive(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// fulfil does what a wish to stop says.
+// fulfil carries out a stored stop request.
 func (h *Hub) fulfil(ctx context.Context, w stop.Wish) error {
 	s, err := h.Open(ctx, w.Visitor)
-	if errors.Is(err, problem.VisitorUnknown) { // forgotten meanwhile
+	if errors.Is(err, problem.VisitorUnknown) { // the visitor was forgotten in the meantime
 		rec, err := h.Store.Session(ctx, w.Visitor)
 		if err != nil || rec.State != record.StateVoid || rec.UpstreamID == "" {
 			return err
@@ -100,13 +100,14 @@ func (h *Hub) fulfil(ctx context.Context, w stop.Wish) error {
 	return s.stopper.Fulfil(s.calls(ctx), s.standing.Conversation(), w)
 }
 
-// holdStop keeps other replicas from a visitor's wish to stop.
+// holdStop keeps other replicas from processing the visitor's stop request.
 func (h *Hub) holdStop(ctx context.Context, visitor string) (release func(), ok bool, err error) {
 	return h.leases.Try(ctx, leaseStop+visitor)
 }
 
-// interrupt ends what AnyFrame has unfinished of a conversation: it will not go on. The
-// reason is "stopped" with stopped, and for turns that are to be stopped.
+// interrupt marks the unfinished turns of a conversation as ended, because the agent will
+// not continue. The reason is "stopped" if stopped is set, and for turns with a stop
+// request.
 func (s *Session) interrupt(ctx context.Context, c *conversation.Conversation, stopped bool) {
 	e := c.Interrupt(stopped)
 	for _, end := range e.Ends {

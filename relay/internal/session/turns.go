@@ -20,24 +20,24 @@ import (
 )
 
 const (
-	// ConnectWait is how long a turn waits for the upstream stream to be open:
-	// unnumbered deltas would be lost before it is.
+	// ConnectWait is how long a turn waits for the upstream stream to open. Unnumbered
+	// deltas sent before that are lost.
 	ConnectWait = 3 * time.Second
-	// showWait is how long AnyFrame has to show a message by itself before the relay
-	// looks, and shows it if AnyFrame does not.
+	// showWait is how long the relay waits for AnyFrame's stream to show a message. After
+	// that it reads the transcript and, if the message is not there, shows it itself.
 	showWait = 500 * time.Millisecond
 )
 
-// The leases, by what their holder alone may do, over all replicas.
+// The leases, each with what only its holder may do, over all replicas.
 const (
 	leaseWake = "wake:" // get the visitor's sandbox running, or put it to sleep
 	leaseTurn = "turn:" // send the visitor's turns
-	leaseStop = "stop:" // stop what AnyFrame has unfinished
+	leaseStop = "stop:" // stop unfinished work at AnyFrame
 )
 
-// Enqueue takes the next place among the visitor's turns. It makes no call. The caller
-// takes it when the turn's body has been read, before anything else about the turn takes
-// time, and calls Leave in the end.
+// Enqueue takes the next ticket in the visitor's queue of turns. It makes no call. The
+// caller must take the ticket as soon as the turn's body has been read, before any other
+// slow step, and must call Leave.
 func (h *Hub) Enqueue(visitor string) (*turnqueue.Ticket, error) {
 	s, err := h.hold(visitor)
 	if err != nil {
@@ -46,17 +46,17 @@ func (h *Hub) Enqueue(visitor string) (*turnqueue.Ticket, error) {
 	return s.queue.Enter(s.Close), nil
 }
 
-// Message is one message of a visitor's.
+// Message is one message from a visitor.
 type Message struct {
 	Text        string
 	Attachments []anyframe.Attachment
-	Names       []event.Attachment // the attachments as other tabs are shown them
-	Context     visitorctx.Both    // what is known about the visitor; no part of Hash
-	Solution    string             // of a challenge, as it came; no part of Hash
-	Hash        string             // tells a repeated message from another under the same key
+	Names       []event.Attachment // the attachments as other tabs show them
+	Context     visitorctx.Both    // context about the visitor; not part of Hash
+	Solution    string             // the challenge's solution, unparsed; not part of Hash
+	Hash        string             // distinguishes a repeated message from a different one under the same key
 }
 
-// Accepted is what a visitor is answered when AnyFrame has the turn.
+// Accepted is the response to a turn that AnyFrame has accepted.
 type Accepted struct {
 	Turn  string `json:"turn"`
 	Epoch int64  `json:"epoch"`
@@ -71,17 +71,17 @@ func answerFor(t ledger.Turn) Accepted {
 	return a
 }
 
-// Noted reports whether there is a turn with this key.
+// Noted reports whether a turn with this key is stored.
 func (s *Session) Noted(ctx context.Context, key string) bool {
 	_, err := s.standing.Conversation().Ledger().Stored(ctx, key)
 	return err == nil
 }
 
-// Send gets a message into AnyFrame once, however often it is called with the same key,
-// and returns what the first call was answered. Addr is who wants a sandbox for it. The
-// ticket says when it is its turn.
+// Send posts a message to AnyFrame at most once per key, however often it is called, and
+// returns the first call's result. A new sandbox counts against addr. The ticket
+// determines when it is this turn's time.
 func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key string, m Message) (got Accepted, repeated bool, err error) {
-	// The visitor may leave; a turn that has come this far goes on.
+	// The client may disconnect; the turn continues from here.
 	ctx = s.calls(context.WithoutCancel(ctx))
 	claim := admission.Claim{Addr: addr, Turn: key, Solution: m.Solution}
 	turn, grant, err := s.note(ctx, claim, m)
@@ -96,14 +96,14 @@ func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key strin
 		return got, false, problem.TurnStopped
 	}
 
-	// One at a time and in order, here and on every replica.
+	// One turn at a time and in order, on this and all other replicas.
 	wait, cancel := s.hub.holding(ctx)
 	defer cancel()
 	wait, stopped := context.WithCancelCause(wait)
 	defer stopped(nil)
 	defer s.stopper.Watch(wait, s.standing.Conversation().Ledger(), key, stopped)()
 	defer func() {
-		if err != nil && errors.Is(context.Cause(wait), problem.TurnStopped) { // so that it was never sent
+		if err != nil && errors.Is(context.Cause(wait), problem.TurnStopped) { // a stop while it waited: it was never sent
 			err = problem.TurnStopped
 		}
 	}()
@@ -118,7 +118,7 @@ func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key strin
 		return got, false, err
 	}
 	defer release()
-	if err := s.refresh(ctx); err != nil { // what another replica did while we waited
+	if err := s.refresh(ctx); err != nil { // apply what another replica did during the wait
 		return got, false, err
 	}
 	c := s.standing.Conversation()
@@ -131,11 +131,11 @@ func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key strin
 		return got, false, err
 	}
 	switch turn.State { //nolint:exhaustive // the others are yet to be sent
-	case ledger.Sent: // another tab's try with this key got through
+	case ledger.Sent: // another tab's attempt with this key succeeded
 		return answerFor(turn), true, nil
 	case ledger.Stopped:
 		return got, false, problem.TurnStopped
-	case ledger.SendingElsewhere: // an earlier try ended without an answer
+	case ledger.SendingElsewhere: // an earlier attempt ended without a response
 		found, err := s.courier.Settle(ctx, c, &turn)
 		if err != nil {
 			return got, false, err
@@ -149,20 +149,20 @@ func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key strin
 	return got, false, err
 }
 
-// deliver waits for a running sandbox and posts the message. A sandbox that turns out to
-// sleep is woken, once more.
+// deliver waits for a running sandbox and posts the message. If the sandbox turns out to
+// be asleep, it is woken and the post retried once.
 func (s *Session) deliver(ctx, wait context.Context, claim admission.Claim, turn ledger.Turn, m Message, grant *admission.Grant) (Accepted, error) {
 	for try := 0; ; try++ {
 		if err := s.awaitSandbox(ctx, wait, claim); err != nil {
 			return Accepted{}, err
 		}
-		grant.Release() // it is counted now
+		grant.Release() // the post counts the turn from here on
 		err := s.courier.Post(ctx, s.standing.Conversation(), &turn, anyframe.Message{Prompt: m.Text, Attachments: m.Attachments})
 		switch {
 		case err == nil:
 			return answerFor(turn), nil
 		case try == 0 && (errors.Is(err, anyframe.ErrConflict) || errors.Is(err, anyframe.ErrNotFound)):
-			// Not running after all, and so not posted.
+			// The sandbox was not running, so the message was not posted.
 			if err := s.await(wait, s.reader.Wake(claim)); err != nil {
 				return Accepted{}, err
 			}
@@ -172,7 +172,7 @@ func (s *Session) deliver(ctx, wait context.Context, claim admission.Claim, turn
 	}
 }
 
-// awaitSandbox waits until the sandbox runs, as long as wait does.
+// awaitSandbox waits until the sandbox runs or wait ends.
 func (s *Session) awaitSandbox(ctx, wait context.Context, claim admission.Claim) (err error) {
 	ctx, span := telemetry.StartSpan(ctx, "wait for the sandbox")
 	defer func() { telemetry.EndSpan(span, problem.CodeOf(err)) }()
@@ -188,14 +188,14 @@ func (s *Session) awaitSandbox(ctx, wait context.Context, claim admission.Claim)
 		defer timer.Stop()
 		select {
 		case <-connected:
-		case <-timer.C: // the events come late then, none is lost
+		case <-timer.C: // events are then late, but none is lost
 		case <-s.hub.draining:
 		}
 	}
 	return nil
 }
 
-// await waits for a call, nil being one that has ended well.
+// await waits for a call. A nil call has already succeeded.
 func (s *Session) await(wait context.Context, call *pump.Call) error {
 	if call == nil {
 		return nil
@@ -210,11 +210,11 @@ func (s *Session) await(wait context.Context, call *pump.Call) error {
 	}
 }
 
-// accepted sees to what follows when AnyFrame has a turn.
+// accepted does what follows from AnyFrame's acceptance of a turn.
 func (s *Session) accepted(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn) {
 	s.standing.Confirm()
 	s.noteTurn(ctx, c, turn.Key, turn.Text)
-	if now, _ := c.Ledger().Turn(turn.Key); now.Stop { // a stop was requested meanwhile
+	if now, _ := c.Ledger().Turn(turn.Key); now.Stop { // a stop was requested in the meantime
 		if err := s.hub.stops.Request(ctx, stop.Wish{Visitor: s.visitor, Epoch: c.Epoch()}); err != nil {
 			s.logger().Warn("keep a stop", "error", err)
 		}

@@ -16,11 +16,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// oldWait is how long a new sandbox waits for the visitor's last one to be down.
+// oldWait is how long a new sandbox waits for the visitor's previous one to go down.
 const oldWait = 5 * time.Second
 
-// wake gets the visitor a running sandbox: the one there is, or a new one. Over all
-// replicas only one does that at a time.
+// wake gets the visitor a running sandbox, an existing or a new one. Only one goroutine
+// over all replicas does that at a time.
 func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 	started, kind := time.Now(), telemetry.BootResume
 	ctx, cancel := context.WithTimeout(ctx, s.hub.BootTimeout)
@@ -38,11 +38,11 @@ func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 
 	release, err := s.holdWaking(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = problem.Booting // another process is at it, and takes its time
+		err = problem.Booting // another process is waking it and takes longer
 	}
 	if err != nil {
 		s.failBooting()
-		if id := s.standing.Conversation().ID(); id != "" { // which may have been counted for this
+		if id := s.standing.Conversation().ID(); id != "" { // it may have been counted for this attempt
 			s.releaseOnceDown(s.calls(s.hub.ctx), id)
 		}
 		return err
@@ -55,8 +55,8 @@ func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 	return err
 }
 
-// wakeHeld is wake for a caller that keeps all others from it. It returns what it was about
-// to do, for the metrics.
+// wakeHeld is wake for a caller that holds the waking lease. It returns the kind of boot
+// that it attempted, for the metrics.
 func (s *Session) wakeHeld(ctx context.Context, call *pump.Call) (kind string, err error) {
 	kind = telemetry.BootResume
 	rec, err := s.reread(ctx)
@@ -68,7 +68,7 @@ func (s *Session) wakeHeld(ctx context.Context, call *pump.Call) (kind string, e
 		if !errors.Is(err, problem.Capacity) || rec.UpstreamID == "" || ended || !s.hub.sandboxes.IsUp(ctx, rec.UpstreamID) {
 			return kind, err
 		}
-		if err := s.seat.Count(ctx); err != nil { // it is up already, room or not
+		if err := s.seat.Count(ctx); err != nil { // it is already up, whether or not there is capacity
 			return kind, err
 		}
 	}
@@ -83,13 +83,13 @@ func (s *Session) wakeHeld(ctx context.Context, call *pump.Call) (kind string, e
 		s.logger().Info("session lost", "epoch", rec.Epoch, "error", cause)
 	}
 	claim := s.reader.Decide(call)
-	if claim.Addr == "" { // no new sandbox was asked for: the one there was would have done
+	if claim.Addr == "" { // the caller did not ask for a new sandbox, only for the existing one
 		return kind, cause
 	}
 	return telemetry.BootNew, s.create(ctx, rec, claim)
 }
 
-// resume gets the sandbox that there is running.
+// resume gets the existing sandbox running.
 func (s *Session) resume(ctx context.Context, id string) error {
 	c := s.standing.Conversation()
 	s.setStatus(c, event.StatusBooting)
@@ -100,7 +100,7 @@ func (s *Session) resume(ctx context.Context, id string) error {
 	return err
 }
 
-// reread reads the record under the lease: another replica may have been here.
+// reread reads the record under the lease, because another replica may have changed it.
 func (s *Session) reread(ctx context.Context) (store.Session, error) {
 	unlock, err := s.record.Lock(ctx)
 	if err != nil {
@@ -117,17 +117,17 @@ func (s *Session) reread(ctx context.Context) (store.Session, error) {
 	return rec, err
 }
 
-// create starts the visitor's next epoch on a new sandbox, which counts against those
-// that the claim's address may have unless it could not be created.
+// create starts the visitor's next epoch on a new sandbox. The sandbox counts against the
+// limit of the claim's address unless it could not be created.
 func (s *Session) create(ctx context.Context, rec store.Session, claim admission.Claim) error {
-	if err := s.hub.History.Keep(ctx, s.visitor, rec); err != nil { // or nothing would name it any more
+	if err := s.hub.History.Keep(ctx, s.visitor, rec); err != nil { // otherwise no row would name it any more
 		return err
 	}
 	undo, err := s.hub.Admission.Count(ctx, s.visitor, claim)
 	if err != nil {
 		return err
 	}
-	if rec.UpstreamID != "" { // the sandbox before it may still be up
+	if rec.UpstreamID != "" { // the previous sandbox may still be up
 		waiting, cancel := context.WithTimeout(ctx, oldWait)
 		if err := s.hub.sandboxes.WaitDown(waiting, rec.UpstreamID); err != nil {
 			s.hub.gate.CountStray(ctx)
@@ -153,8 +153,8 @@ func (s *Session) create(ctx context.Context, rec store.Session, claim admission
 	return s.running(ctx)
 }
 
-// begin saves the epoch after rec's and adopts it. The id is saved before anything else
-// can go wrong: a sandbox that no record names would stay awake for nothing.
+// begin stores the epoch after rec's and adopts it. It stores the id before anything else
+// can fail: a sandbox that no record names would stay awake unused.
 func (s *Session) begin(ctx context.Context, rec store.Session, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -163,7 +163,7 @@ func (s *Session) begin(ctx context.Context, rec store.Session, id string) error
 		s.discard(id)
 		return err
 	}
-	if rec.Epoch == 0 { // or its row has expired before what is known of its conversations
+	if rec.Epoch == 0 { // or the row has expired before the history of the visitor's conversations
 		rec.Epoch, err = s.hub.History.Newest(ctx, s.visitor)
 	}
 	var saved store.Session
@@ -173,7 +173,7 @@ func (s *Session) begin(ctx context.Context, rec store.Session, id string) error
 	if err != nil {
 		unlock()
 		s.discard(id)
-		if errors.Is(err, store.ErrConflict) { // our lease had run out, and another replica was faster
+		if errors.Is(err, store.ErrConflict) { // our lease had expired, and another replica was faster
 			return problem.Booting
 		}
 		return err
@@ -188,7 +188,7 @@ func (s *Session) running(ctx context.Context) error {
 	c := s.standing.Conversation()
 	err := s.save(ctx, c.Epoch(), func(rec *store.Session) { rec.State = string(event.StatusRunning) })
 	if errors.Is(err, store.ErrConflict) {
-		return problem.Booting // ended meanwhile by another replica
+		return problem.Booting // ended by another replica in the meantime
 	}
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (s *Session) running(ctx context.Context) error {
 	return nil
 }
 
-// discard terminates a sandbox that no session has.
+// discard terminates a sandbox that belongs to no session.
 func (s *Session) discard(id string) {
 	ctx, cancel := context.WithTimeout(s.calls(context.Background()), s.hub.UpstreamTimeout)
 	defer cancel()
@@ -210,8 +210,8 @@ func (s *Session) discard(id string) {
 	}
 }
 
-// afterFailedWake leaves the session so that the next try does better. The caller keeps
-// all others from waking the sandbox.
+// afterFailedWake prepares the session for the next attempt. The caller holds the waking
+// lease.
 func (s *Session) afterFailedWake(err error) {
 	v, id := s.View(), s.standing.Conversation().ID()
 	_, timedOut := errors.AsType[*anyframe.WaitTimeoutError](err)
@@ -219,20 +219,20 @@ func (s *Session) afterFailedWake(err error) {
 	case v.Status == event.StatusRunning:
 	case id == "":
 		s.seat.Release()
-	case v.Status != event.StatusBooting: // the sandbox there was may still be up: then who ended it waits for that
+	case v.Status != event.StatusBooting: // the previous sandbox may still be up; the goroutine that ended it waits for it to go down
 		if s.seat.Held() {
 			s.releaseIfDown(s.calls(s.hub.ctx), id)
 		}
 	case timedOut || upstream.Lost(err):
-		s.discard(id) // it never came up, and would stay awake for nothing
+		s.discard(id) // it never booted and would stay awake unused
 		s.seat.Release()
-	default: // it may come up yet, and counts; AnyFrame is asked again
+	default: // it may still boot and counts as awake; the next look asks AnyFrame
 		s.standing.SetLooked(s.standing.Conversation(), false)
 	}
 	s.failBooting()
 }
 
-// failBooting says that a sandbox that was about to come up did not.
+// failBooting sets the status of a booting sandbox to failed.
 func (s *Session) failBooting() {
 	if v := s.View(); v.Epoch > 0 && v.Status == event.StatusBooting {
 		s.setStatus(s.standing.Conversation(), event.StatusFailed)

@@ -11,9 +11,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Over all replicas one goroutine at a time wakes a visitor's sandbox or puts it to sleep.
-// It holds the slot [standing.Standing.Waking] and, as leases count a process as one owner,
-// inside of that the lease leaseWake. Only under both does the count of the sandbox end.
+// Over all replicas, one goroutine at a time wakes a visitor's sandbox or puts it to
+// sleep. It holds the slot [standing.Standing.Waking] and, inside it, the lease
+// leaseWake: leases count a process as one owner, so the slot is also needed. A sandbox
+// is removed from the count only under both.
 
 // holdWaking keeps all replicas from waking the sandbox or putting it to sleep.
 func (s *Session) holdWaking(ctx context.Context) (release func(), err error) {
@@ -30,8 +31,8 @@ func (s *Session) holdWaking(ctx context.Context) (release func(), err error) {
 	return s.letWake(free), nil
 }
 
-// tryHoldWaking is holdWaking unless the sandbox is being woken or put to sleep just now:
-// then it reports false.
+// tryHoldWaking is holdWaking without waiting: it returns false if the sandbox is
+// currently being woken or put to sleep.
 func (s *Session) tryHoldWaking(ctx context.Context) (release func(), ok bool, err error) {
 	select {
 	case s.standing.Waking <- struct{}{}:
@@ -46,7 +47,7 @@ func (s *Session) tryHoldWaking(ctx context.Context) (release func(), ok bool, e
 	return s.letWake(free), true, nil
 }
 
-// letWake gives back what holdWaking took.
+// letWake releases what holdWaking took.
 func (s *Session) letWake(free func()) (release func()) {
 	return func() {
 		free()
@@ -54,8 +55,8 @@ func (s *Session) letWake(free func()) (release func()) {
 	}
 }
 
-// reserve keeps all replicas, this one included, from sending the session a turn or
-// waking it, until release is called. It reports false if one of them does so just now.
+// reserve keeps all replicas, including this one, from sending the session a turn or
+// waking it until release is called. It returns false if one of them is doing so now.
 func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err error) {
 	var undo []func()
 	giveBack := func() {
@@ -86,10 +87,10 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 	return giveBack, true, nil
 }
 
-// releaseOnceDown ends the count of the sandbox when AnyFrame says that it is down, which
-// takes as long as its snapshot. It looks once before it returns, unless the sandbox is
-// being woken or put to sleep. A caller that holds these, see [Session.holdWaking], calls
-// the seat itself.
+// releaseOnceDown removes the sandbox from the count when AnyFrame reports that it is
+// down, which takes as long as its snapshot. It checks once before it returns, unless the
+// sandbox is being woken or put to sleep. A caller that holds the waking lease, see
+// [Session.holdWaking], calls the seat itself.
 func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 	if !s.seat.Held() {
 		return
@@ -104,9 +105,9 @@ func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 	s.hub.members.Go(func() {
 		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 		defer cancel()
-		present, err := s.hub.hold(s.visitor) // which is another object if this one was dropped meanwhile
+		present, err := s.hub.hold(s.visitor) // a different object if this one was dropped in the meantime
 		if err != nil {
-			return // the time of the count ends by itself, as it does below
+			return // the count expires by itself, also in the case below
 		}
 		defer present.Close()
 		for attempt := 0; ; attempt++ {
@@ -117,17 +118,16 @@ func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 			down := s.releaseIfDown(ctx, id)
 			release()
 			if status := s.View().Status; down || status == event.StatusRunning || status == event.StatusBooting {
-				return // or it was woken since, and its next end is another
+				return // or it was woken in the meantime, and its next end is handled separately
 			}
 			backoff.Sleep(ctx, min(100*time.Millisecond<<min(attempt, 10), 2*time.Second))
 		}
 	})
 }
 
-// releaseIfDown asks AnyFrame once, and reports whether the sandbox was down and is no
-// longer counted, or the count is that of a later one. The caller keeps all replicas from
-// waking it: an answer that is older than a wake would end the count of a sandbox that is
-// awake.
+// releaseIfDown asks AnyFrame once. It reports whether the sandbox was down and is no
+// longer counted, or a newer sandbox holds the count. The caller keeps all replicas from
+// waking it: an answer older than a wake would uncount a sandbox that is awake.
 func (s *Session) releaseIfDown(ctx context.Context, id string) bool {
 	rec, err := s.hub.Store.Session(ctx, s.visitor)
 	if err == nil && rec.UpstreamID != "" && rec.UpstreamID != id {
