@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Activity is what the agent is doing, as far as this process knows.
+// Activity is what the agent is doing, as far as this process can see.
 type Activity struct {
-	Busy   bool      // it is at work
-	Midway bool      // it may be at work, since before this process looked
-	Active time.Time // when the last event came, or the last turn was accepted
+	Busy   bool      // it is working
+	Midway bool      // it may be in a turn that began before this process opened the stream
+	Active time.Time // time of the last event, or of the last accepted turn
 }
 
 type activity struct {
-	// mu: these change together with the ledger's state of the turn that is begun, so
-	// that a reader of both never finds a turn accepted and the agent idle.
+	// mu: these fields change together with the ledger's state of the turn that begins,
+	// so that a reader of both never finds a turn accepted and the agent idle.
 	mu sync.Mutex
 	Activity
 
-	asked   time.Time // when the running turn was accepted; zero once the agent answered
+	asked   time.Time // when the running turn was accepted; zero once the agent has responded
 	began   time.Time // when the running turn was accepted
-	unheard bool      // nothing came yet since the stream was opened
+	unheard bool      // nothing has arrived since the stream was opened
 	ours    int       // turns that this process sent and that have not ended
 }
 
-// begin notes that a turn was accepted. Enter is called in the same step, and told
-// whether the agent was idle.
+// begin records that a turn was accepted. It calls enter under the lock, with whether the
+// agent was idle.
 func (a *activity) begin(now time.Time, enter func(first bool)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -39,8 +39,8 @@ func (a *activity) begin(now time.Time, enter func(first bool)) {
 	enter(first)
 }
 
-// note keeps it true to an event that came at now, if that is known, and says in e
-// what ends or begins with it.
+// note updates the activity for an event that arrived at now, if that is known, and
+// records in e what the event ends or begins.
 func (a *activity) note(out *step, now time.Time, e *Effect) {
 	if now.IsZero() {
 		now = time.Now()
@@ -67,7 +67,7 @@ func (a *activity) note(out *step, now time.Time, e *Effect) {
 	}
 }
 
-// stop notes that the agent is not at work any more, and reports whether it was.
+// stop records that the agent is no longer working, and reports whether it was.
 func (a *activity) stop() (busy bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,22 +84,21 @@ func (c *Conversation) Activity() Activity {
 	return c.activity.Activity
 }
 
-// Works reports whether the agent is at work and has shown a sign of life within
-// limit.
+// Works reports whether the agent is working and has been active within limit.
 func (c *Conversation) Works(limit time.Duration) bool {
 	a := c.Activity()
 	return a.Busy && time.Since(a.Active) < limit
 }
 
-// SetMidway says whether the agent may be in the middle of a turn that this process
-// has not seen begin.
+// SetMidway sets whether the agent may be in a turn whose beginning this process has not
+// seen.
 func (c *Conversation) SetMidway(midway bool) {
 	c.activity.mu.Lock()
 	defer c.activity.mu.Unlock()
 	c.activity.Midway = midway
 }
 
-// Joined says that AnyFrame's stream was opened. It reports whether the agent may be
+// Joined records that AnyFrame's stream was opened. It reports whether the agent may be
 // in the middle of something.
 func (c *Conversation) Joined() (unsure bool) {
 	inFlight := c.ledger.InFlight()
@@ -109,16 +108,16 @@ func (c *Conversation) Joined() (unsure bool) {
 	return c.activity.Busy || c.activity.Midway || inFlight
 }
 
-// Unheard reports what TakeUnheard would.
+// Unheard returns what TakeUnheard would, without clearing it.
 func (c *Conversation) Unheard() bool {
 	c.activity.mu.Lock()
 	defer c.activity.mu.Unlock()
 	return c.activity.unheard
 }
 
-// TakeUnheard reports whether nothing has come yet on a stream that was opened while the
-// agent may have been at work for a client that this process does not know. It then
-// clears that: the next call returns false.
+// TakeUnheard reports whether nothing has arrived yet on a stream that was opened while
+// the agent may have been working for a client unknown to this process. It then clears
+// that state: the next call returns false.
 func (c *Conversation) TakeUnheard() bool {
 	c.activity.mu.Lock()
 	defer c.activity.mu.Unlock()
@@ -127,9 +126,9 @@ func (c *Conversation) TakeUnheard() bool {
 	return unheard
 }
 
-// Resume says what AnyFrame's transcript shows of a stream that was opened after the
-// event numbered head: it ends at tail, and idle says whether the agent is done with
-// all it was told. What unnumbered deltas may be missing is a gap.
+// Resume applies what AnyFrame's transcript shows about a stream that was opened after
+// the event numbered head: the transcript ends at tail, and idle is whether the agent has
+// finished all its turns. If unnumbered deltas may be missing, it opens a gap.
 func (c *Conversation) Resume(head, tail int64, idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +138,7 @@ func (c *Conversation) Resume(head, tail int64, idle bool) {
 	switch {
 	case !idle:
 		c.tr.openGap(tail)
-	case tail > head: // what is over now may have begun before the stream was open
+	case tail > head: // a block that has ended may have begun before the stream was open
 		c.tr.openGap(tail - 1)
 	}
 }

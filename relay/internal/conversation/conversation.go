@@ -14,7 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Options are what the conversations of a process have in common.
+// Options are the settings that all conversations of a process share.
 type Options struct {
 	Visibility event.Visibility
 	Approvals  bool // visitors decide permission prompts
@@ -26,37 +26,36 @@ type Options struct {
 type Conversation struct {
 	opts   *Options
 	epoch  int64
-	id     string // of AnyFrame's session, "" for a visitor who has none yet
+	id     string // of AnyFrame's session, "" for a visitor without one
 	log    eventlog.Log
 	ledger *ledger.Ledger
-	answer *telemetry.AnswerSpan // is told when the agent speaks
+	answer *telemetry.AnswerSpan // records when the agent begins to answer
 
-	// mu: translating an event and appending what it comes to are one step, and so are
-	// looking at the log's head and appending something of the relay's own after it.
-	// Never held across I/O.
+	// mu makes two operations atomic: translating an event and appending the result; and
+	// reading the log's head and appending an item of the relay's own after it. It is
+	// never held across I/O.
 	mu     sync.Mutex
 	tr     translator
 	live   live
-	frames []eventlog.Entry // what append works with
-	// interrupted is where the log ended when what AnyFrame had not finished was last
-	// interrupted.
+	frames []eventlog.Entry // scratch space of append
+	// interrupted is the log's head at the last interruption of unfinished turns.
 	interrupted int64
 
 	activity activity
 }
 
-// New returns the conversation of an epoch whose log begins after the event
-// numbered base. Notify is called after each change of the log, and answer is
-// told when the agent speaks.
+// New returns the conversation of an epoch whose log begins after the event numbered
+// base. It calls notify after each change of the log, and tells answer when the agent
+// begins to answer.
 func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notify func(), answer *telemetry.AnswerSpan) *Conversation {
-	// Its parts are no objects of their own: all of them are needed for each event, and
-	// those of another conversation for the next one.
+	// The parts are fields and not separate allocations: each event uses all of them, and
+	// the next event belongs to another conversation.
 	c := &Conversation{opts: o, epoch: epoch, id: id, ledger: l, answer: answer, live: live{Ledger: l}}
 	c.log.Init(base, o.Limits)
 	c.log.Watch(notify)
 	c.tr.init(o, epoch, base, l, &c.live)
 	for _, p := range l.SettledBetween(base, 1<<62) { // unnumbered, so not in AnyFrame's log
-		if p.Seq <= base && c.tr.visible(&p) { // one that comes after the log begins is settled after its prompt
+		if p.Seq <= base && c.tr.visible(&p) { // a prompt within the log is shown as settled after the prompt itself
 			c.log.Append(settledItem(p.ID, p.Outcome).Entry(epoch))
 		}
 	}
@@ -68,10 +67,10 @@ func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notif
 	return c
 }
 
-// Epoch returns which of the visitor's conversations it is, 0 before the first.
+// Epoch returns the number of the visitor's conversation, 0 before the first.
 func (c *Conversation) Epoch() int64 { return c.epoch }
 
-// ID returns the id of AnyFrame's session, "" when there is none.
+// ID returns the id of AnyFrame's session, "" if there is none.
 func (c *Conversation) ID() string { return c.id }
 
 // Log returns the epoch's log.
@@ -80,12 +79,12 @@ func (c *Conversation) Log() *eventlog.Log { return &c.log }
 // Ledger returns the epoch's ledger.
 func (c *Conversation) Ledger() *ledger.Ledger { return c.ledger }
 
-// Close ends the log: nothing that comes later is appended.
+// Close closes the log. Later appends do nothing.
 func (c *Conversation) Close() { c.log.Close() }
 
-// Apply translates one event and appends what it comes to. An event that the log has
-// seen does nothing. A prompt is stored first, because a visitor may answer it as soon
-// as it can be seen; that is the only I/O.
+// Apply translates one event and appends the result. It ignores an event that is already
+// in the log. It stores a prompt before appending it, because a visitor may answer as
+// soon as the prompt is visible; that is its only I/O.
 func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 	if isPrompt(ev) {
 		c.open(ctx, ev)
@@ -104,7 +103,7 @@ func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 		c.settledBefore(out.asked)
 	}
 	if ev.Seq != 0 {
-		c.log.Advance(ev.Seq) // past what nothing shows of
+		c.log.Advance(ev.Seq) // past events that show nothing
 	}
 	e := Effect{Seq: ev.Seq, Ended: out.ended, Turns: out.turns, Prompts: out.prompts, Unfinished: len(c.tr.running) > 0}
 	for _, end := range out.ends {
@@ -130,7 +129,7 @@ func endReason(items []event.Item) string {
 	return ""
 }
 
-// open stores the prompt that an event is, unless it is known.
+// open stores the event's prompt unless it is known.
 func (c *Conversation) open(ctx context.Context, ev *upstream.Event) {
 	id := promptID(c.epoch, ev)
 	if _, known := c.ledger.Prompt(id); known || ev.Seq != 0 && ev.Seq <= c.log.Head() {
@@ -139,17 +138,17 @@ func (c *Conversation) open(ctx context.Context, ev *upstream.Event) {
 	c.ledger.BeginPrompt(ctx, newPrompt(id, ev))
 }
 
-// settledBefore shows that a prompt has its answer already, given at another process
-// or before this one began. The caller holds mu.
+// settledBefore shows the answer of a prompt that was already answered, on another
+// process or before this one started. The caller holds mu.
 func (c *Conversation) settledBefore(id string) {
 	if p, ok := c.ledger.Prompt(id); ok && p.State == ledger.Settled && c.tr.visible(&p) {
 		c.append([]event.Item{settledItem(id, p.Outcome)})
 	}
 }
 
-// append adds items to the log, those without a number together with the numbered
-// one they come before. What the log had to forget, the translator must no longer
-// build on. The caller holds mu.
+// append adds items to the log. Items without a number are added together with the
+// numbered item that follows them. If the log had to drop entries, the translator must no
+// longer build on them. The caller holds mu.
 func (c *Conversation) append(items []event.Item) {
 	frames := c.frames[:0]
 	for _, it := range items {
@@ -166,14 +165,14 @@ func (c *Conversation) append(items []event.Item) {
 	c.frames = frames[:0]
 }
 
-// ShowSettled shows every stream whose visitor knows of it that a prompt was settled here, and returns the seq
-// after which.
+// ShowSettled shows that a prompt was settled by this process, if visitors can see the
+// prompt, and returns the seq after which it was settled.
 func (c *Conversation) ShowSettled(id, outcome string) (after int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, known := c.ledger.Prompt(id)
 	if known && p.State == ledger.Settled {
-		return p.After // and shown: its turn has ended meanwhile
+		return p.After // already shown: its turn has ended in the meantime
 	}
 	if !known || c.tr.visible(&p) {
 		c.append([]event.Item{settledItem(id, outcome)})
@@ -181,8 +180,8 @@ func (c *Conversation) ShowSettled(id, outcome string) (after int64) {
 	return c.log.Head()
 }
 
-// OpenGap says that unnumbered deltas may be missing until a whole block comes that
-// is numbered above seq.
+// OpenGap records that unnumbered deltas may be missing until a whole block with a seq
+// above seq arrives.
 func (c *Conversation) OpenGap(seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,8 +191,8 @@ func (c *Conversation) OpenGap(seq int64) {
 // GapUnknown opens a gap whose end is not known.
 const GapUnknown = gapUnknown
 
-// Refresh reads what other processes noted since the last time, and shows the prompts that were settled
-// there. It returns the turns that the store has lost, as far as they are recent.
+// Refresh reads the notes that other processes wrote since the last call, and shows the
+// prompts that were settled there. It returns the recent turns that the store has lost.
 func (c *Conversation) Refresh(ctx context.Context) (lost []ledger.Turn, err error) {
 	if c.epoch == 0 {
 		return nil, nil
@@ -213,9 +212,9 @@ func (c *Conversation) Refresh(ctx context.Context) (lost []ledger.Turn, err err
 	return lost, nil
 }
 
-// Unshown returns the turns that AnyFrame has and has shown no event for yet, and
-// the seq after which the event may come. Turns of which it is known that their event
-// comes later are left out.
+// Unshown returns the turns that AnyFrame has accepted but shown no event for yet, and
+// the seq after which the event may come. It omits turns whose event is known to come
+// later.
 func (c *Conversation) Unshown() (turns []ledger.Turn, after int64) {
 	if c.ledger.AllShown() {
 		return nil, 0
@@ -230,14 +229,15 @@ func (c *Conversation) Unshown() (turns []ledger.Turn, after int64) {
 	return turns, c.tr.last
 }
 
-// ShowMissing shows those of turns, which Unshown returned, that AnyFrame has no event
-// for. Rows are what its transcript has after the seq that Unshown returned.
+// ShowMissing shows those of turns, as returned by Unshown, for which AnyFrame has no
+// event. Rows are the transcript's rows after the seq that Unshown returned.
 func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) Effect {
 	missing, due := map[string]bool{}, map[string]int64{}
 	for i := range turns {
 		own := &turns[i]
 		for j := range rows {
-			// What comes before the turn has yet to come, or the turn does so itself.
+			// Either an event before the turn, or the turn's own event, has yet to
+			// arrive.
 			if row := &rows[j]; row.Seq <= own.Place() || isTurn(row, own) {
 				due[own.Key] = row.Seq
 			}
@@ -247,7 +247,7 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.live.due
-	c.live.due = map[string]int64{} // of those that are yet to be shown
+	c.live.due = map[string]int64{} // of turns that are yet to be shown
 	var out step
 	for _, own := range c.ledger.Unshown(1 << 62) {
 		if seq := cmp.Or(due[own.Key], was[own.Key]); seq != 0 {
@@ -261,7 +261,7 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 	return Effect{Turns: out.turns}
 }
 
-// Echoed reports whether AnyFrame has shown a message of the visitor's.
+// Echoed reports whether AnyFrame has shown any of the visitor's messages.
 func (c *Conversation) Echoed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -271,10 +271,10 @@ func (c *Conversation) Echoed() bool {
 // Base returns the seq after which the conversation's log began.
 func (c *Conversation) Base() int64 { return c.tr.start }
 
-// Accepted enters that AnyFrame has a turn, at now.
+// Accepted records that AnyFrame accepted a turn at now.
 func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) {
 	t.State = ledger.Sent
-	if _, over := c.ledger.End(t.Key); over { // it was stopped while it was on its way
+	if _, over := c.ledger.End(t.Key); over { // it was stopped while in flight
 		c.ledger.Set(t)
 		return
 	}

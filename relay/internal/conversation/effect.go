@@ -7,29 +7,28 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 )
 
-// Effect is what the caller must do about an event, after it is in the log. The
-// zero Effect, which most events have, is nothing.
+// Effect is what the caller must do after an event has been appended to the log. Most
+// events have the zero Effect, which requires nothing.
 type Effect struct {
-	// Seq is the event's number, 0 when it has none.
+	// Seq is the event's number, 0 if it has none.
 	Seq int64
-	// Ended: the turn is over. Reason says how, and Took how long the turn lasted
-	// if this process saw it begin.
+	// Ended: the turn has ended. Reason is how, and Took how long the turn lasted if this
+	// process saw it begin.
 	Ended  bool
 	Reason string
-	Turn   string // which one it was, "" if that is not known
+	Turn   string // the turn that ended, "" if unknown
 	Took   time.Duration
-	// Ours: the turn that is over was sent by this process, so that no other counts
-	// what it cost.
+	// Ours: this process sent the turn that has ended, so it alone counts the turn's
+	// cost.
 	Ours bool
-	// Answered is how long the agent took to its first sign of life after a turn
-	// was accepted; 0 when this was not it.
+	// Answered is the time from the turn's acceptance to the agent's first activity, on
+	// that first event; otherwise 0.
 	Answered time.Duration
-	// Turns are the keys of turns whose place was learned, to be stored.
+	// Turns are the keys of turns whose place became known and must be stored.
 	Turns []string
-	// Prompts are the ids of prompts that turn out to be answered, to be stored.
+	// Prompts are the ids of prompts that proved to be answered, which must be stored.
 	Prompts []string
-	// Ends are how turns ended, to be stored before anything says that the log has been
-	// read so far.
+	// Ends are the ends of turns. They must be stored before the log's position is.
 	Ends []ledger.End
 	// Unfinished: AnyFrame has turns that have not ended.
 	Unfinished bool
@@ -40,20 +39,20 @@ func (e *Effect) Empty() bool {
 	return !e.Ended && len(e.Turns) == 0 && len(e.Prompts) == 0 && len(e.Ends) == 0
 }
 
-// step is what translating one event comes to.
+// step is the result of translating one event.
 type step struct {
-	items []event.Item // in order; the last carries the event's seq if anything shows
+	items []event.Item // in order; the last one carries the event's seq if anything is shown
 	outcome
-	speaks  bool // the agent's own words or acts
+	speaks  bool // the agent's own text or actions
 	turns   []string
-	prompts []string // that turn out to be answered
+	prompts []string // that proved to be answered
 	ends    []ledger.End
-	over    string // the turn that the event ends, "" if that is not known
+	over    string // the turn that the event ends, "" if unknown
 	asked   string // the prompt that the event is, by our id
 }
 
-// outcome is what an event says about the turn.
+// outcome is what an event means for the turn.
 type outcome struct {
 	active bool // the agent or a visitor did something
-	ended  bool // the turn is over
+	ended  bool // the turn has ended
 }

@@ -6,11 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// A character that AnyFrame cuts over two deltas waits for the delta that completes it:
-// no frame ends in the middle of one. See [upstream.Object.Piece].
+// AnyFrame may split a character over two deltas. The first half is kept until the delta
+// that completes it, so that no frame ends in the middle of a character. See
+// [upstream.Object.Piece].
 
-// complete returns a text as far as it ends with a whole character, with its
-// surrogate pairs joined and valid, and the half character behind it.
+// complete splits text into the part that ends with a whole character, with surrogate
+// pairs joined into valid UTF-8, and the half character after it.
 func complete(text string) (whole, half string) {
 	if utf8.ValidString(text) {
 		return text, ""
@@ -42,8 +43,8 @@ func complete(text string) (whole, half string) {
 	return b.String(), ""
 }
 
-// surrogate returns the surrogate that text begins with, as [upstream.Object.Piece] writes it; 0
-// if it begins with none.
+// surrogate returns the surrogate at the beginning of text, in the encoding of
+// [upstream.Object.Piece], or 0 if there is none.
 func surrogate(text string) rune {
 	if len(text) < 3 || text[0] != 0xed || text[1] < 0xa0 || text[1] > 0xbf || text[2]&0xc0 != 0x80 {
 		return 0

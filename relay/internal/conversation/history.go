@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// keyRows is over how many rows of the past one key may be spread.
+// keyRows is the maximum number of past rows over which one key may be spread.
 const keyRows = 256
 
 func (c *Conversation) past(ctx context.Context, after int64) (*translator, *past) {
@@ -23,11 +23,11 @@ func (c *Conversation) past(ctx context.Context, after int64) (*translator, *pas
 	return newTranslator(c.opts, c.epoch, after, c.ledger, p), p
 }
 
-// History yields what visitors see of the events after the one numbered after, up to
-// upto, with the visitor's messages and the answers to prompts in their places. After each
-// piece of the transcript it yields an item that has only a Seq: everything up to there was
-// yielded. A message that AnyFrame's answer told us of too late for its place is left out until
-// the log has it. An error is the last thing it yields.
+// History yields the visitor's view of the events in (after, upto], with the visitor's
+// messages and the answers to prompts in their places. After each piece of the transcript
+// it yields an item with only a Seq: everything up to there has been yielded. It omits a
+// message whose acceptance arrived too late for its place, until the log has it. An error
+// is the last item.
 func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto int64) iter.Seq2[event.Item, error] {
 	return func(yield func(event.Item, error) bool) {
 		t, merge := c.past(ctx, after)
@@ -65,8 +65,8 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 	}
 }
 
-// pieces is [Pieces] from where t begins, at most limit rows of it, and makes t go on from
-// what came before them.
+// pieces is [Pieces] from where t begins, limited to limit rows. It also makes t continue
+// from the rows before.
 func (t *translator) pieces(ctx context.Context, rows RowReader, limit int) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
 		joined := false
@@ -90,11 +90,11 @@ func yieldAll(items []event.Item, yield func(event.Item, error) bool) bool {
 	return true
 }
 
-// Page shows what visitors see of at most limit rows after the one numbered since, and
-// returns the number to go on from, nil at the end. Each call of show has what one row
-// comes to, with the unnumbered items that belong before it, or last, those after all
-// rows. Show returns false for a row that does not fit any more: the page ends with the
-// one before. The items are good until show returns.
+// Page shows the visitor's view of at most limit rows after row since. It returns the row
+// number to continue from, or nil at the end. Each call of show receives the items of one
+// row, preceded by the unnumbered items that belong before it; the last call receives the
+// items after all rows. Show returns false for a row that no longer fits: the page then
+// ends with the row before. The items are valid until show returns.
 func (c *Conversation) Page(
 	ctx context.Context, rows RowReader, since int64, limit int, show func(row []event.Item) bool,
 ) (next *int64, err error) {
@@ -135,8 +135,8 @@ func (t *translator) decode(row anyframe.ChatEvent) []event.Item {
 	return t.step(&ev).items
 }
 
-// joinText makes a translator that begins with page in the middle of a block go on
-// masking from what came before, if page begins in the middle of a block.
+// joinText prepares a translator whose first page begins in the middle of a block: it
+// continues masking from the text before the page.
 func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, rows RowReader) error {
 	if t.start == 0 || len(page) == 0 {
 		return nil
@@ -160,7 +160,7 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 		return err
 	}
 	if text == "" {
-		if wasDelta(before, t.start) { // and so all of the block was said
+		if wasDelta(before, t.start) { // and so the whole block was shown as deltas
 			t.joinLarge(page)
 		}
 		return nil
@@ -176,9 +176,10 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 	return nil
 }
 
-// joinLarge makes a translator that begins with page in the middle of a block that comes
-// as several go on from what was said of it, so that it is cut at the same places as for
-// readers that began before. It reports whether it did: the block must be on the page.
+// joinLarge prepares a translator whose first page begins in the middle of a block that
+// is shown as several. The translator continues from the block's earlier text, so that it
+// cuts the block at the same places as for readers who began earlier. It reports whether
+// it did so: the block must be on the page.
 func (t *translator) joinLarge(page []anyframe.ChatEvent) bool {
 	var said strings.Builder
 	for _, row := range page {
@@ -200,13 +201,13 @@ func (t *translator) joinLarge(page []anyframe.ChatEvent) bool {
 	return false
 }
 
-// large reports whether a row is a block that comes as several.
+// large reports whether a row is a block that is shown as several.
 func large(row anyframe.ChatEvent) bool {
 	return len(row.Payload) > event.MaxText && event.EncodedLen(upstream.Decode(row.Event()).Whole) > event.MaxText
 }
 
-// wasDelta reports whether the last of rows up to the one numbered seq is a piece of a
-// block, a subagent's talk apart.
+// wasDelta reports whether the last of rows up to seq is a delta of a block, ignoring
+// subagents' text.
 func wasDelta(rows []anyframe.ChatEvent, seq int64) bool {
 	for _, row := range slices.Backward(rows) {
 		if row.Seq > seq {
@@ -219,7 +220,7 @@ func wasDelta(rows []anyframe.ChatEvent, seq int64) bool {
 	return false
 }
 
-// deltaText is the text of a piece of a block, "" when ev is none.
+// deltaText returns the text of a delta, or "" if ev is not one.
 func deltaText(ev anyframe.Event) string {
 	m := upstream.ParseObject(ev.Data)
 	if !m.Flag("delta") || ev.Type() != anyframe.TypeAssistant {
@@ -234,7 +235,7 @@ func deltaText(ev anyframe.Event) string {
 	return b.String()
 }
 
-// newPrompt is the prompt that an event is.
+// newPrompt returns the event's prompt.
 func newPrompt(id string, ev *upstream.Event) ledger.Prompt {
 	m := ev.Members
 	return ledger.Prompt{

@@ -12,17 +12,18 @@ import (
 // live merges for the log.
 type live struct {
 	*ledger.Ledger
-	// due: before the event of this seq there is nothing to do for a turn, by key. A
-	// conversation that is far behind must not ask AnyFrame at every event.
+	// due holds, by turn key, the seq before which there is nothing to do for the turn.
+	// It keeps a conversation that is far behind from asking AnyFrame at every event.
 	due map[string]int64
-	// echoed: AnyFrame shows messages.
+	// echoed: AnyFrame's stream includes the visitor's messages.
 	echoed bool
-	// strange are the last messages that AnyFrame showed and that no turn was known for yet.
-	// A turn may be known later, if another process sent it and the store is slow.
+	// strange are the seqs of the latest messages from AnyFrame that matched no turn. A
+	// matching turn may become known later, if another process sent it and the store is
+	// slow.
 	strange []int64
 }
 
-// maxStrange bounds them.
+// maxStrange is the maximum length of strange.
 const maxStrange = 32
 
 func (l *live) before(t *translator, out *step, ev *upstream.Event, mine string) {
@@ -62,8 +63,8 @@ func (l *live) ending(seq int64) (key string, ok bool) {
 	return "", false
 }
 
-// stopped shows the ends before the event numbered seq of turns that ended without one,
-// which this process has read again since.
+// stopped shows, before the event numbered seq, the ends of turns that have no end event
+// and whose end this process has since read from the store.
 func (l *live) stopped(t *translator, out *step, seq int64) {
 	for _, key := range slices.Clone(t.running) {
 		end, ok := l.End(key)
@@ -77,7 +78,8 @@ func (l *live) stopped(t *translator, out *step, seq int64) {
 	}
 }
 
-// show shows a turn, and notes that, unless its event was shown before this process knew it.
+// show shows a turn and records that, unless its event was shown before this process knew
+// of the turn.
 func (l *live) show(t *translator, out *step, own *ledger.Turn) {
 	if own.Seq != 0 && slices.Contains(l.strange, own.Seq) {
 		if l.Place(own.Key, own.Seq) {
@@ -91,7 +93,7 @@ func (l *live) show(t *translator, out *step, own *ledger.Turn) {
 	t.showOwn(out, own)
 }
 
-// isTurn reports whether an event is a turn, as far as can be told.
+// isTurn reports whether an event is the turn's message, as far as can be determined.
 func isTurn(ev *upstream.Event, own *ledger.Turn) bool {
 	return ev.User && (own.Seq == ev.Seq || own.Seq == 0 && own.Text == ev.Members.UserText())
 }
@@ -101,11 +103,11 @@ type past struct {
 	ctx    context.Context // of the reader
 	ledger *ledger.Ledger
 	notes  *ledger.Past
-	err    error // that kept notes from being read; what was translated since lacks them
+	err    error // a failed read of stored notes; items translated since then lack them
 
 	shown map[string]bool // turns, by key
-	// joins: the reader goes on with the log from where the past ends. A turn that is shown
-	// there is none of the past.
+	// joins: the reader continues with the log where the past ends. It must not also show
+	// a turn that the log shows.
 	joins bool
 }
 
@@ -166,9 +168,9 @@ func (p *past) show(t *translator, out *step, own *ledger.Turn) {
 	}
 }
 
-// merge merges in what belongs between the last event and the one numbered to: prompts
-// that were settled, turns that AnyFrame has no event for, and the ends of turns that it
-// has none for. Of one place, turns that began earlier end before others begin.
+// merge adds what belongs between the last event and the one numbered to: prompts that
+// were settled, turns without an event of AnyFrame's, and ends of turns without one. At
+// the same place, earlier turns end before later ones begin.
 func (p *past) merge(t *translator, out *step, to int64, isEvent func(*ledger.Turn) bool) {
 	ends, err := p.notes.Ends(p.ctx, t.last, to)
 	p.failed(err)
@@ -197,7 +199,7 @@ func (p *past) merge(t *translator, out *step, to int64, isEvent func(*ledger.Tu
 	finish(1<<62, "")
 }
 
-// settled shows which prompts were settled before the event numbered to.
+// settled shows the prompts that were settled before the event numbered to.
 func (p *past) settled(t *translator, out *step, to int64) {
 	prompts, err := p.notes.Settled(p.ctx, t.last, to)
 	p.failed(err)
@@ -207,8 +209,7 @@ func (p *past) settled(t *translator, out *step, to int64) {
 	}
 }
 
-// finish merges in what belongs up to the event numbered seq, after the last event
-// of the past.
+// finish merges in everything up to seq that belongs after the last event of the past.
 func (p *past) finish(t *translator, seq int64) []event.Item {
 	out := step{items: t.scratch[:0]}
 	p.merge(t, &out, seq, func(*ledger.Turn) bool { return false })

@@ -9,30 +9,29 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// RowReader reads at most limit rows of AnyFrame's transcript after the one numbered
-// since.
+// RowReader reads at most limit rows of AnyFrame's transcript after row since.
 type RowReader func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error)
 
-// MaxRows is how many rows of AnyFrame's transcript are asked for at once, at most.
+// MaxRows is the maximum number of transcript rows per request.
 const MaxRows = 1000
 
-// AnyFrame's transcript is read piece by piece, so that who is slow to take it holds little
-// of it: first pageRows rows, then as many as have about pageBytes together.
+// AnyFrame's transcript is read in pieces, so that a slow reader holds little of it in
+// memory: first pageRows rows, then as many as make up about pageBytes.
 const (
 	pageRows  = 64
 	pageBytes = 512 << 10
 )
 
-// Piece is some rows of the transcript, one after the other.
+// Piece is a run of consecutive transcript rows.
 type Piece struct {
 	Rows []anyframe.ChatEvent
-	Last bool // the transcript ends with them
+	Last bool // the transcript ends here
 }
 
-// Pieces yields at most limit rows of the transcript after the one numbered since. Rows that
-// are too large to be read together are read in smaller pages, one by one at last, as are
-// those that do not come in the time that a call has; further pages are smaller then, too. An
-// error is the last thing it yields.
+// Pieces yields at most limit rows of the transcript after row since. If rows are too
+// large to read together, or do not arrive within the timeout of a call, it retries with
+// smaller pages, down to one row, and later pages are smaller too. An error is the last
+// item.
 func Pieces(ctx context.Context, rows RowReader, since int64, limit int) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
 		most := MaxRows
@@ -45,7 +44,7 @@ func Pieces(ctx context.Context, rows RowReader, since int64, limit int) iter.Se
 			}
 			if want > 1 && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				most = max(want/8, 1)
-				want = 1 // at once, for an AnyFrame that does not answer at all takes as long each time
+				want = 1 // immediately: if AnyFrame does not answer at all, every attempt takes the full timeout
 				continue
 			}
 			if err != nil {
@@ -59,7 +58,7 @@ func Pieces(ctx context.Context, rows RowReader, since int64, limit int) iter.Se
 				since = row.Seq
 				size += len(row.Payload)
 			}
-			last = last || len(page) == 0 // or a server that does not obey since
+			last = last || len(page) == 0 // an empty page, or a server that ignores since
 			if !yield(Piece{page, last}, nil) || last {
 				return
 			}

@@ -16,9 +16,9 @@ import (
 // gapUnknown is the end of a gap whose end is not known.
 const gapUnknown = 1 << 62
 
-// projector turns AnyFrame's events into what a visitor may see. The same holds for
-// the live stream, for a reader who catches up, and for the transcript. It drops everything
-// that is not named here. It knows nothing of turns and prompts but what events say.
+// projector turns AnyFrame's events into what a visitor may see. The live stream, readers
+// that catch up, and the transcript all use it. It drops every event that it does not
+// name. Everything it uses about turns and prompts comes from events.
 type projector struct {
 	visibility event.Visibility
 	approvals  bool // visitors decide permission prompts
@@ -26,31 +26,31 @@ type projector struct {
 	epoch      int64
 
 	pending pendingText
-	tools   map[string]string // names of the tools in use, by AnyFrame's id of their use
-	// gapUntil: the stream was joined while the agent may have been in the middle of
-	// a block whose first deltas had no number. Such deltas are left out until a
-	// whole block after this seq; -1 when the stream has no gap.
+	tools   map[string]string // names of the tools in use, by AnyFrame's tool-use id
+	// gapUntil marks a gap: the stream was joined while the agent may have been in the
+	// middle of a block whose first deltas had no number. Deltas are dropped until a
+	// whole block after this seq. It is -1 if there is no gap.
 	gapUntil int64
 
-	out []event.Item // what step appends to
-	seq int64        // of the event
+	out []event.Item // step appends to this
+	seq int64        // of the current event
 }
 
-// maxTools is of how many tools the names are kept for their results.
+// maxTools is how many tool names are kept for the tools' results.
 const maxTools = 1024
 
-// message is who wrote a message: one of the visitor's turns, or an unknown client ("").
-// Of what ends a turn it is the turn.
+// message is the author of a message: one of the visitor's turns, or an unknown client
+// (""). For the end of a turn, it is the turn.
 type message struct {
 	turn  string
-	files []event.Attachment // as the visitor sent them: AnyFrame need not name them
+	files []event.Attachment // as the visitor sent them, because AnyFrame may not name them
 }
 
 func (p *projector) show(kind string, data any) {
 	p.out = append(p.out, event.Item{Kind: kind, Data: event.Fit(event.Mask(p.patterns, data))})
 }
 
-// project appends what a visitor may see of an event to items.
+// project appends to items what a visitor may see of an event.
 func (p *projector) project(ev *upstream.Event, who message, items []event.Item) ([]event.Item, outcome) {
 	var o outcome
 	first := len(items)
@@ -69,7 +69,7 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 	p.out, p.seq = items, ev.Seq
 	m := ev.Members
 	switch {
-	case ev.Inner: // a subagent's, or not written by a person
+	case ev.Inner: // from a subagent, or not written by a person
 		o.active = Speaks(ev.Kind)
 		p.raw(ev)
 	case ev.Kind == "assistant":
@@ -116,7 +116,7 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 	return items, o
 }
 
-// raw shows what AnyFrame sent, where visitors may see that.
+// raw shows AnyFrame's raw event, if the visibility permits.
 func (p *projector) raw(ev *upstream.Event) {
 	if p.visibility == event.VisibilityFull && ev.Valid && ev.Data != nil {
 		p.show("upstream", event.UpstreamData{Payload: compactJSON(ev.Data)})
@@ -133,7 +133,7 @@ func (p *projector) end(data event.TurnEndData) {
 	p.show("turn_end", data)
 }
 
-// assistant shows what the agent says and, where visitors may see it, does.
+// assistant shows the agent's text and, if the visibility permits, its actions.
 func (p *projector) assistant(ev *upstream.Event) {
 	blocks := ev.Members.Blocks()
 	hidden := false
@@ -155,7 +155,7 @@ func (p *projector) assistant(ev *upstream.Event) {
 	}
 }
 
-// blocks shows the blocks of a whole message. It reports whether there are others
+// blocks shows the blocks of a whole message. It reports whether there are blocks other
 // than text.
 func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 	var texts []string
@@ -165,8 +165,8 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 		}
 	}
 	hadText := len(texts) > 0
-	// Several blocks whose deltas came as one: only together do they equal what the
-	// deltas added up to.
+	// Several blocks whose deltas arrived as one text: only joined do they equal the sum
+	// of the deltas.
 	if joined := strings.Join(texts, ""); len(texts) > 1 && p.pending.Len() > 0 && strings.HasPrefix(joined, p.pending.String()) {
 		texts = []string{joined}
 	}
@@ -197,19 +197,19 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 	return hidden
 }
 
-// openGap says that the stream was joined again and that deltas may be missing
-// until a whole block numbered above seq.
+// openGap records that the stream was joined again and that deltas may be missing until a
+// whole block numbered above seq.
 func (p *projector) openGap(seq int64) { p.gapUntil, p.pending.half = max(seq, 0), "" }
 
-// closeGap says that the event numbered seq ended whatever had a gap.
+// closeGap records that the event numbered seq ends a gap before it.
 func (p *projector) closeGap(seq int64) {
 	if p.gapUntil >= 0 && seq > p.gapUntil {
 		p.gapUntil = -1
 	}
 }
 
-// dropDeltas says that the deltas since the last whole block are not kept, so that
-// no reader can get all of them. Those that come are masked on from them.
+// dropDeltas records that the deltas since the last whole block are not kept, so that no
+// reader can get all of them. Masking of later deltas continues from them.
 func (p *projector) dropDeltas(seq int64) {
 	p.pending.drop()
 	p.openGap(seq)
@@ -226,10 +226,10 @@ func isPrompt(ev *upstream.Event) bool {
 	return !ev.Inner && (ev.Kind == kindPermission || ev.Kind == kindQuestion)
 }
 
-// Asks reports whether an event waits for a person, and so is stored by Apply.
+// Asks reports whether an event waits for a person, so that Apply stores it.
 func Asks(ev *upstream.Event) bool { return isPrompt(ev) }
 
-// promptID is what visitors know the prompt by that an event is.
+// promptID returns the prompt id that visitors see for an event.
 func promptID(epoch int64, ev *upstream.Event) string {
 	if ev.Seq != 0 {
 		return fmt.Sprintf("p%d-%d", epoch, ev.Seq)
@@ -238,7 +238,7 @@ func promptID(epoch int64, ev *upstream.Event) string {
 	return fmt.Sprintf("p%d-x%s", epoch, hex.EncodeToString(sum[:8]))
 }
 
-// prompt shows a question, or that the agent waits for a permission.
+// prompt shows a question or a permission prompt.
 func (p *projector) prompt(ev *upstream.Event) {
 	id, m := promptID(p.epoch, ev), ev.Members
 	switch {
@@ -262,15 +262,15 @@ func resultEnd(m upstream.Object) event.TurnEndData {
 	return event.TurnEndData{Reason: "done"}
 }
 
-// endsTurn reports whether an event is the end of a turn.
+// endsTurn reports whether an event ends a turn.
 func endsTurn(ev *upstream.Event) bool {
 	return !ev.Inner && (ev.Kind == "result" || ev.Kind == "_error")
 }
 
-// speaks reports whether an event is the agent's own words or acts.
+// speaks reports whether an event is the agent's own text or action.
 func speaks(ev *upstream.Event) bool { return !ev.Inner && Speaks(ev.Kind) }
 
-// Speaks reports whether events of this kind are the agent's own words or acts.
+// Speaks reports whether events of this kind are the agent's own text or actions.
 func Speaks(kind string) bool {
 	switch kind {
 	case "assistant", "assistant_message", "tool_call", "result", "_error":

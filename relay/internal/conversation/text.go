@@ -7,55 +7,55 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
-// pendingText is what the agent said in deltas since its last whole block.
+// pendingText is the text of the deltas since the last whole block.
 type pendingText struct {
 	strings.Builder
 
 	masker redact.Masker
-	half   string // the beginning of a character that the last delta ended with
+	half   string // the first part of a character that the last delta ended with
 
-	// A block that is larger than one event may be is shown as several. Of the one
-	// that is still being said: where it begins, how many bytes it takes as encoded,
-	// and the masker as it was there.
+	// A block that is too large for one event is shown as several. These describe the
+	// part in progress: its start, its encoded size in bytes, and the masker's state at
+	// its start.
 	from, size int
 	start      redact.Masker
 }
 
-// say adds a delta and returns it as it may be shown, which may be nothing.
+// say adds a delta and returns its masked text, which may be empty.
 func (s *pendingText) say(patterns *redact.Patterns, text string) string {
 	s.WriteString(text)
 	s.size += event.EncodedLen(text)
 	return s.masker.Next(patterns, text)
 }
 
-// fits reports whether a delta is no more than one block may still get.
+// fits reports whether the current block has room for a delta.
 func (s *pendingText) fits(text string) bool {
 	return s.size+6*len(text) <= event.MaxText || s.size+event.EncodedLen(text) <= event.MaxText
 }
 
-// cut ends the block and begins another, and returns what was said in it as it may be
-// shown, which equals its deltas.
+// cut ends the block and begins a new one. It returns the ended block's masked text,
+// which equals the sum of its deltas.
 func (s *pendingText) cut(patterns *redact.Patterns) string {
 	said := s.start.Next(patterns, s.String()[s.from:])
 	s.from, s.size, s.start = s.Len(), 0, s.masker.Clone()
 	return said
 }
 
-// Reset begins another text.
+// Reset begins a new text.
 func (s *pendingText) Reset() {
 	s.masker.Reset()
 	s.drop()
 }
 
-// drop forgets what was said. What is said next is masked on from it.
+// drop discards the text so far. Masking of later text continues from it.
 func (s *pendingText) drop() {
 	s.Builder.Reset()
 	s.half = ""
 	s.from, s.size, s.start = 0, 0, s.masker.Clone()
 }
 
-// say shows a delta, with the half character of the delta before and without its own, and
-// ends the block wherever it is as large as one may be.
+// say shows a delta, with the half character of the previous delta and without its own.
+// It ends the block wherever it reaches the maximum size.
 func (p *projector) say(text string) {
 	text, p.pending.half = complete(p.pending.half + text)
 	for text != "" {
@@ -72,14 +72,14 @@ func (p *projector) say(text string) {
 	}
 }
 
-// whole shows a complete block, or several where it is larger than one may be. Deltas
-// that were lost on the way to the relay are made up for first, so that the block equals
-// what its deltas added up to and replaces them. Of a block whose deltas were shown as
-// several, the last is shown, for the others were.
+// whole shows a complete block, or several if it is too large for one event. It first
+// adds deltas that were lost on the way to the relay, so that the block equals the sum of
+// its deltas and replaces them. If the deltas were shown as several blocks, it shows only
+// the last one, because the others have been shown.
 func (p *projector) whole(text string) {
 	said := p.pending.String()
 	if said != "" && said != text && strings.HasPrefix(text, said) {
-		p.pending.half = "" // the block has it whole
+		p.pending.half = "" // the block contains the whole character
 		p.say(text[len(said):])
 		said = text
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// What visitors see of the agent's tools, where RELAY_VISIBILITY lets them.
+// What visitors see of the agent's tools, if RELAY_VISIBILITY permits.
 
 func (p *projector) tool(name string, input upstream.Object) {
 	if p.visibility == event.VisibilityChat {
@@ -37,7 +37,7 @@ func (p *projector) toolResults(m upstream.Object) {
 
 const maxSummaryRunes = 140
 
-// toolSummary is the one part of a tool's input that visitors may see.
+// toolSummary returns the one part of a tool's input that visitors may see.
 func toolSummary(input upstream.Object) string {
 	for _, key := range []string{"command", "file_path", "path", "query"} {
 		if s := strings.Join(strings.Fields(input.Str(key)), " "); s != "" {
@@ -50,7 +50,7 @@ func toolSummary(input upstream.Object) string {
 	return ""
 }
 
-// compactJSON returns raw on one line, nil when it is not JSON.
+// compactJSON returns raw on one line, or nil if it is not JSON.
 func compactJSON(raw json.RawMessage) json.RawMessage {
 	var b bytes.Buffer
 	if json.Compact(&b, raw) != nil {

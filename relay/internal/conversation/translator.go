@@ -8,44 +8,43 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// translator turns AnyFrame's events into what a visitor may see, in the order of
-// their seqs, and merges in what the ledger knows: the visitor's own messages that
-// AnyFrame shows no event for, and the answers to prompts. It is used by one
-// goroutine at a time.
+// translator turns AnyFrame's events into what a visitor may see, in the order of their
+// seqs. It merges in what the ledger has: the visitor's messages for which AnyFrame shows
+// no event, and the answers to prompts. It must not be used concurrently.
 type translator struct {
 	projector
 	merger
 
 	ledger  *ledger.Ledger
-	start   int64    // seq of the event it began after
+	start   int64    // seq after which it began
 	last    int64    // seq of the last numbered event
-	waiting []string // prompts that are open, by our id
+	waiting []string // open prompts, by our id
 	running running  // turns that have begun and not ended
 	scratch []event.Item
 }
 
-// merger decides which of the visitor's own messages come before an event. The
-// live stream and a reader of the past differ in that: to the log, messages and
-// answers come when they happen; for a reader of the past they have places.
+// merger decides which of the visitor's messages come before an event. The live stream
+// and readers of the past differ in that: in the log, messages and answers appear when
+// they happen; for a reader of the past, they have places.
 type merger interface {
-	// before merges in what belongs before an event. Mine is the turn that the event
-	// itself is, "" when it is none.
+	// before merges in what belongs before an event. Mine is the event's own turn, "" if
+	// it is none.
 	before(t *translator, out *step, ev *upstream.Event, mine string)
-	// recognize returns the turn that a message is, and prompt the prompt with our id.
+	// recognize returns the turn of a message, and prompt the prompt with our id.
 	recognize(seq int64, text string) (ledger.Turn, bool)
 	prompt(id string) (ledger.Prompt, bool)
-	// ending returns the turn that the event numbered seq ended, if that was noted before.
+	// ending returns the turn that the event numbered seq ended, if that is recorded.
 	ending(seq int64) (key string, ok bool)
 }
 
-// newTranslator begins after the event numbered seq.
+// newTranslator returns a translator that begins after the event numbered seq.
 func newTranslator(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) *translator {
 	t := new(translator)
 	t.init(o, epoch, seq, l, m)
 	return t
 }
 
-// init makes t ready; what it is about is the same as for newTranslator.
+// init initializes t in place, with the parameters of newTranslator.
 func (t *translator) init(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) {
 	t.projector = projector{visibility: o.Visibility, approvals: o.Approvals, patterns: o.Patterns, epoch: epoch, gapUntil: -1}
 	t.merger, t.ledger, t.start, t.last = m, l, seq, seq
@@ -54,7 +53,7 @@ func (t *translator) init(o *Options, epoch, seq int64, l *ledger.Ledger, m merg
 	}
 }
 
-// step translates one event. Numbered ones must come in order. The items are good
+// step translates one event. Numbered events must come in order. The items are valid
 // until the next step.
 func (t *translator) step(ev *upstream.Event) step {
 	if t.plain(ev) {
@@ -66,8 +65,8 @@ func (t *translator) step(ev *upstream.Event) step {
 	return t.merge(ev)
 }
 
-// plain reports whether an event is the agent's text and nothing has to be merged in
-// before it, which holds for nearly all.
+// plain reports whether an event is the agent's text with nothing to merge in before it.
+// Nearly all events are.
 func (t *translator) plain(ev *upstream.Event) bool {
 	if _, isLive := t.merger.(*live); !isLive || ev.Delta == "" && ev.Whole == "" {
 		return false
@@ -97,7 +96,7 @@ func (t *translator) merge(ev *upstream.Event) step {
 	if ends {
 		who.turn = t.ends(ev.Seq)
 		if turn, known := t.ledger.Turn(who.turn); known && turn.Stop && t.ledger.StoppedPrompt(turn.Place()) {
-			// The agent ended because a prompt was denied for the stop.
+			// The agent ended because the stop denied its prompt.
 			out.ends = append(out.ends, ledger.End{Key: turn.Key, Reason: event.ReasonStopped, After: max(t.last, ev.Seq-1)})
 			t.stopPrompts(&out, max(t.last, ev.Seq-1))
 			out.items = append(out.items, stoppedItem(turn.Key))
@@ -124,7 +123,7 @@ func (t *translator) merge(ev *upstream.Event) step {
 	return out
 }
 
-// placed notes under which seq AnyFrame shows a turn.
+// placed records the seq under which AnyFrame shows a turn.
 func (t *translator) placed(turns []string, key string, seq int64) []string {
 	if _, past := t.merger.(*past); past {
 		return turns
@@ -135,8 +134,8 @@ func (t *translator) placed(turns []string, key string, seq int64) []string {
 	return turns
 }
 
-// showOwn shows a turn that AnyFrame has no event for. It has no number: the one
-// that AnyFrame answered may turn out to be another event's.
+// showOwn shows a turn for which AnyFrame has no event. It gets no number, because the
+// seq that AnyFrame returned may turn out to be another event's.
 func (t *translator) showOwn(out *step, own *ledger.Turn) {
 	out.items = append(out.items, event.Item{Kind: "user", Data: event.Fit(event.Mask(t.patterns, event.UserData{
 		Text: own.Text, Attachments: orEmpty(own.Attachments), Turn: own.Key,
@@ -158,9 +157,9 @@ func settledItem(id, outcome string) event.Item {
 // visible reports whether visitors may see a prompt.
 func (t *translator) visible(p *ledger.Prompt) bool { return !p.Approval || t.approvals }
 
-// settleElsewhere ends the prompts that were open: an agent that goes on has its
-// answer, either from a client other than the relay, or by an answer of the relay's of
-// which it is not known that it arrived.
+// settleElsewhere settles the open prompts: an agent that continues has its answer,
+// either from another client, or from the relay by an answer whose arrival is
+// unconfirmed.
 func (t *translator) settleElsewhere(out *step, seq int64) {
 	if len(t.waiting) == 0 {
 		return
