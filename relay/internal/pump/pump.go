@@ -8,20 +8,20 @@ import (
 )
 
 // Pump gets the sandbox running and reads its stream into the conversation's log. It is a
-// member of the owner's group, and the only reader of AnyFrame's stream.
+// member of the owner's group and the only reader of AnyFrame's stream.
 type Pump struct {
 	reader    *Reader
 	ctx       context.Context
 	cancel    context.CancelFunc
-	done      chan struct{} // closed when it has ended
-	connected chan struct{} // closed once the stream is open for the first time
+	done      chan struct{} // closed when the pump has ended
+	connected chan struct{} // closed when the stream has opened for the first time
 
-	// The rest is for the goroutine that runs the pump: its own, or the one that brings
-	// the bytes of a stream that was silent.
-	wake     func()   // woken, made once
+	// The fields below belong to the goroutine that runs the pump: its own, or the one
+	// that delivers the bytes of a stream that was silent.
+	wake     func()   // woken, as a func value created once
 	follower Follower // nil while it reads no stream
-	begun    bool     // it has found something to do
-	faults   int      // of the relay's own
+	begun    bool     // it has had something to do
+	faults   int      // panics caught
 }
 
 // Stop ends the pump and waits for it.
@@ -30,17 +30,17 @@ func (p *Pump) Stop() {
 	<-p.done
 }
 
-// Done is closed when the pump has ended.
+// Done returns a channel that is closed when the pump has ended.
 func (p *Pump) Done() <-chan struct{} { return p.done }
 
-// work is the pump's goroutine. A fault of the relay's own makes it begin again.
+// work is the pump's goroutine. After a panic it begins again.
 func (p *Pump) work() {
 	h := &p.reader.hooks
 	for ; ; p.faults++ {
 		var parked bool
 		ended := h.Guard(func() { parked = p.run() })
 		if parked {
-			return // p belongs to another goroutine now
+			return // p now belongs to another goroutine
 		}
 		if ended {
 			break
@@ -54,8 +54,8 @@ func (p *Pump) work() {
 	h.Leave()
 }
 
-// woken is called when there is more to do on a stream that was silent, by a goroutine that
-// brings the bytes of other sessions too.
+// woken is called when a silent stream has more to process, by a goroutine that also
+// delivers the bytes of other sessions.
 func (p *Pump) woken() {
 	var parked bool
 	p.reader.hooks.Guard(func() { parked = p.follower.Resume(p.wake) })
@@ -64,9 +64,9 @@ func (p *Pump) woken() {
 	}
 }
 
-// run gets the sandbox running when that was requested, reads its stream as long as it
-// runs, and ends when it sleeps or is not needed. It returns true when the stream is
-// silent.
+// run gets the sandbox running if that was requested, reads its stream while it runs, and
+// ends when the sandbox sleeps or the pump is not needed. It returns true if the stream
+// is silent.
 func (p *Pump) run() (parked bool) {
 	h := &p.reader.hooks
 	defer func() {
@@ -97,7 +97,7 @@ func (p *Pump) run() (parked bool) {
 	}
 }
 
-// drop reads the stream no longer.
+// drop closes the stream.
 func (p *Pump) drop() {
 	if p.follower != nil {
 		p.follower.Close()
@@ -105,7 +105,7 @@ func (p *Pump) drop() {
 	}
 }
 
-// opened says that a stream is open.
+// opened records that a stream is open.
 func (p *Pump) opened() {
 	select {
 	case <-p.connected:

@@ -8,37 +8,37 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// Hooks are what a Reader needs of its session. Those marked quick are called with the
-// reader's lock held: they only read memory, or join the owner's group.
+// Hooks are what a Reader needs from its session. Those marked quick are called with the
+// reader's lock held: they only read memory or join the owner's group.
 type Hooks struct {
-	// Join makes a pump a member of the owner's group, which Leave ends. It reports false
-	// once the owner has closed. Quick.
+	// Join makes a pump a member of the owner's group, until Leave. It returns false once
+	// the owner has closed. Quick.
 	Join  func() bool
 	Leave func()
-	// Context is what a pump's calls are made in. Quick.
+	// Context returns the context of a pump's calls. Quick.
 	Context func() context.Context
-	// Running reports whether the sandbox runs, as far as is known. Quick.
+	// Running reports whether the sandbox was running when last checked. Quick.
 	Running func() bool
-	// Guard runs do and reports whether it completed: a panic is caught.
+	// Guard runs do, recovers from a panic, and reports whether do returned normally.
 	Guard func(do func()) (ended bool)
-	// Wake gets the sandbox running. Whether a caller wants a new one, it asks with
-	// [Reader.Decide].
+	// Wake gets the sandbox running. It calls [Reader.Decide] to find out whether a
+	// caller wants a new one.
 	Wake func(context.Context, *Call) error
-	// Follow returns what reads the stream until the sandbox sleeps or ctx ends. It calls
-	// opened when the stream is open.
+	// Follow returns a follower that reads the stream until the sandbox sleeps or ctx
+	// ends. It calls opened when the stream is open.
 	Follow func(ctx context.Context, opened func()) Follower
 	// Left is called when a pump has nothing more to do.
 	Left func(context.Context)
 }
 
-// Follower reads one stream. It is for one goroutine at a time.
+// Follower reads one stream. It must not be used concurrently.
 type Follower interface {
-	// Run reads until the stream is over and returns false, or until it is silent and
-	// returns true. Then wake is called when there is more to do, perhaps at once, by a
-	// goroutine that must not be kept waiting.
+	// Run reads until the stream has ended and returns false, or until the stream is
+	// silent and returns true. In the second case, wake is called when there is more to
+	// do, possibly immediately, by a goroutine that must not be blocked.
 	Run(wake func()) (parked bool)
-	// Resume does what can be done at once, where wake was called. It returns true if that
-	// is all, and wake will be called again; else Run must be called.
+	// Resume does what it can without blocking, after wake was called. It returns true if
+	// that is everything, and wake will be called again. Otherwise Run must be called.
 	Resume(wake func()) (parked bool)
 	Close()
 }
@@ -47,34 +47,36 @@ type Follower interface {
 type Reader struct {
 	hooks Hooks
 
-	mu   sync.Mutex // the pump and the call that it is to make change together
+	mu   sync.Mutex // makes changes to the pump and its call atomic
 	pump *Pump
 	call *Call
 }
 
-// NewReader returns a reader that has no pump.
+// NewReader returns a reader without a pump.
 func NewReader(h Hooks) *Reader { return &Reader{hooks: h} }
 
-// Call is one attempt to get the sandbox running, shared by all requests that wait for it.
+// Call is one attempt to get the sandbox running, shared by all requests that wait for
+// it.
 type Call struct {
-	// claim is who wants a sandbox, even if that takes a new one; empty while the call
-	// only waits for one that comes up anyway. Guarded by Reader.mu.
+	// claim is the claim of the request that wants a sandbox, even a new one. It is empty
+	// while the call only waits for a sandbox that is booting anyway. Guarded by
+	// Reader.mu.
 	claim admission.Claim
 	done  chan struct{} // closed when err is set
 	err   error
 }
 
-// wants makes the call also that of a claim. The caller holds Reader.mu.
+// wants adds a claim to the call. The caller holds Reader.mu.
 func (c *Call) wants(claim admission.Claim) {
-	if claim.Addr != "" && (claim.Solved || !c.claim.Solved) { // a solved challenge counts for all that wait
+	if claim.Addr != "" && (claim.Solved || !c.claim.Solved) { // a solved challenge counts for all waiting requests
 		c.claim = claim
 	}
 }
 
-// Done is closed when the attempt has ended.
+// Done returns a channel that is closed when the attempt has ended.
 func (c *Call) Done() <-chan struct{} { return c.done }
 
-// Err returns how the attempt ended, once Done is closed.
+// Err returns the attempt's result, once Done is closed.
 func (c *Call) Err() error { return c.err }
 
 func (c *Call) finish(err error) {
@@ -96,15 +98,15 @@ func (r *Reader) Waking() bool {
 	return r.call != nil
 }
 
-// Current returns the pump and the call, nil where there is none.
+// Current returns the pump and the call, each nil if there is none.
 func (r *Reader) Current() (*Pump, *Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.pump, r.call
 }
 
-// Join makes a call that is under way also that of a claim, and returns it; nil if there is
-// none. With an empty claim it only returns it.
+// Join adds a claim to the call in progress and returns the call, or nil if there is
+// none. With an empty claim it only returns the call.
 func (r *Reader) Join(claim admission.Claim) *Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,8 +116,9 @@ func (r *Reader) Join(claim admission.Claim) *Call {
 	return r.call
 }
 
-// Decide returns the claim of the request that wants the sandbox, if that takes a new one.
-// If it is empty, the call has given up: it can no longer be joined, and the next request begins another.
+// Decide returns the claim of the request that wants the sandbox, even a new one. If the
+// claim is empty, the call has given up: it can no longer be joined, and the next request
+// begins another call.
 func (r *Reader) Decide(call *Call) admission.Claim {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,8 +128,8 @@ func (r *Reader) Decide(call *Call) admission.Claim {
 	return call.claim
 }
 
-// TakeAway returns the pump, and with force takes it out, for the caller to stop. It
-// reports false, and does nothing, while the sandbox is being woken.
+// TakeAway returns the pump for the caller to stop and, with force, removes it from the
+// reader. While the sandbox is being woken, it does nothing and returns false.
 func (r *Reader) TakeAway(force bool) (p *Pump, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,14 +151,14 @@ func (r *Reader) Follow() {
 }
 
 // Wake gets the sandbox running, and returns the call to wait for. With an empty claim,
-// no new sandbox is made.
+// it creates no new sandbox.
 func (r *Reader) Wake(claim admission.Claim) *Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.call == nil {
 		r.call = &Call{done: make(chan struct{})}
 		if r.pump != nil {
-			r.pump.cancel() // it reads a stream that says nothing any more: start again
+			r.pump.cancel() // it reads a stream that has gone silent: start over
 			r.pump = nil
 		}
 	}
@@ -168,7 +171,7 @@ func (r *Reader) Wake(claim admission.Claim) *Call {
 	return call
 }
 
-// start starts the pump if there is none. It reports false once the owner has closed. The
+// start starts the pump if there is none. It returns false once the owner has closed. The
 // caller holds mu.
 func (r *Reader) start() bool {
 	if r.pump != nil {
@@ -185,9 +188,9 @@ func (r *Reader) start() bool {
 	return true
 }
 
-// goesOn reports whether a pump has something to do, and returns the call that it is to
-// make, if any. A pump that has nothing to do is no longer the reader's, and a call that
-// no pump will make has ended.
+// goesOn reports whether a pump has something to do, and returns the call that it must
+// make, if any. It removes a pump that has nothing to do from the reader, and ends a call
+// that no pump will make.
 func (r *Reader) goesOn(p *Pump, first bool) (call *Call, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -222,7 +225,7 @@ func (r *Reader) Stop() {
 	}
 }
 
-// Connected returns a channel that is closed once AnyFrame's stream is open; nil when
+// Connected returns a channel that is closed once AnyFrame's stream is open, or nil if
 // there is no pump.
 func (r *Reader) Connected() <-chan struct{} {
 	if p, _ := r.Current(); p != nil {
