@@ -8,17 +8,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Changes is what the store has of an epoch that memory may not have.
+// Changes is what the store has of an epoch and memory may not have.
 type Changes struct {
 	turns, prompts         []store.Note
 	turnsFrom, turnsTo     int64 // cursors of the store
 	promptsFrom, promptsTo int64
-	dropped                int64 // how many turns memory had dropped before they were read
+	dropped                int64 // how many turns memory had dropped before the read
 	lost                   []Turn
 }
 
-// Fetch reads what has changed in the store since the last Merge, and changes nothing
-// in memory.
+// Fetch reads the changes in the store since the last Merge. It changes nothing in
+// memory.
 func (l *Ledger) Fetch(ctx context.Context) (c Changes, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -35,17 +35,18 @@ func (l *Ledger) Fetch(ctx context.Context) (c Changes, err error) {
 	return c, err
 }
 
-// Cursor returns up to where the store's changes are known, for [store.Mark].
+// Cursor returns the cursor up to which the store's changes have been read, for
+// [store.Mark].
 func (l *Ledger) Cursor() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return min(l.turnCursor, l.promptCursor)
 }
 
-// lost returns those of the turns in memory that the store has lost. A store that loses
-// writes loses its last ones, so this looks at the last turn that this process has
-// stored, and at the others only if that is not as it was stored. What is no longer in
-// memory is not looked for.
+// lost returns the turns in memory that the store has lost. A store that loses writes
+// loses the latest ones. So lost first checks the last turn that this process stored, and
+// checks the others only if that one is not as it was stored. It does not check turns
+// that are no longer in memory.
 func (l *Ledger) lost(ctx context.Context) (lost []Turn, err error) {
 	l.mu.Lock()
 	newest := l.newest
@@ -75,7 +76,7 @@ func (l *Ledger) lost(ctx context.Context) (lost []Turn, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.newest == newest { // another process has changed it: that is how it is now
+	if l.newest == newest { // another process has changed it: use that version from now on
 		l.newest = mark{}
 		if len(lost) == 0 && found.Key != "" {
 			l.newest = mark{newest.key, found.Version}
@@ -84,14 +85,14 @@ func (l *Ledger) lost(ctx context.Context) (lost []Turn, err error) {
 	return lost, nil
 }
 
-// Merge takes over what other processes wrote. It returns the turns that the
-// store has lost, and the prompts that are settled now and were not before; those
-// settled after the event numbered head, or as if.
+// Merge applies what other processes wrote. It returns the turns that the store has lost,
+// and the prompts that have become settled. Those prompts count as settled after the
+// event numbered head at the earliest.
 func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A turn that AnyFrame did not have when it was read may have been sent and dropped
-	// since. It is read again at the next Fetch.
+	// A turn that AnyFrame did not have when it was read may since have been sent and
+	// dropped. It is read again at the next Fetch.
 	late := l.kept.dropped != c.dropped
 	for _, n := range c.turns {
 		if t := readTurn(n); !late || l.byKey[t.Key] != nil || t.State == Sent {
@@ -103,7 +104,7 @@ func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
 		p := readPrompt(n)
 		old := l.prompts[p.ID]
 		if old == nil || old.State == Answering || old.State == Settled || old.version == p.version {
-			continue // one that is not known yet comes with its event
+			continue // an unknown prompt arrives with its event
 		}
 		if p.State == Settled {
 			p.After = max(p.After, head)
@@ -117,19 +118,19 @@ func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
 	return c.lost, settled
 }
 
-// mergeTurn enters a turn that another process may have changed, with the place by which
-// the store finds it. The caller holds mu.
+// mergeTurn enters a turn that another process may have changed, with the place under
+// which the store indexes it. The caller holds mu.
 func (l *Ledger) mergeTurn(t Turn, stored int64) {
 	old := l.byKey[t.Key]
 	if old == nil {
 		final := t.State == Sent && (t.Seq != 0 || stored == t.Place())
 		if t.State == Held || t.State == Stopped || final && (t.Place() < l.base || l.kept.past(&t)) {
-			return // belongs to what was shown before
+			return // it belongs before the part of the log that is in memory
 		}
 		l.set(t)
 		return
 	}
-	if t.Stop && !old.Stop { // its sender
+	if t.Stop && !old.Stop { // a request to its sender
 		old.Stop = true
 	}
 	if old.here || old.State.inFlight() || old.version == t.version {

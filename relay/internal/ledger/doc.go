@@ -1,18 +1,17 @@
-// Package ledger keeps what the relay knows about one epoch of a conversation
-// that AnyFrame's own log does not say: the visitor's turns with their
-// idempotency keys, and the agent's prompts with their answers.
+// Package ledger keeps what the relay needs about one epoch of a conversation and
+// AnyFrame's log does not contain: the visitor's turns with their idempotency keys, and
+// the agent's prompts with their answers.
 //
-// A [Ledger] is the memory's copy of the notes of the recent turns and prompts, and of
-// those that are open. Older ones are read from the store, by their key, or by [Past]
-// in the order of their places. So a turn costs the same and takes the same memory
-// however many came before it. The store holds the
-// truth, and only this package reads and writes notes of turns and prompts.
-// Memory changes at once, and [Ledger.Persist] and [Ledger.PersistPrompt] write
-// what memory says: so a slow store delays no event.
+// A [Ledger] is an in-memory copy of the notes of recent and open turns and prompts.
+// Older notes are read from the store, by key, or by [Past] in the order of their places.
+// A turn therefore costs the same time and memory however many turns came before it. The
+// store is authoritative, and only this package reads and writes notes of turns and
+// prompts. Changes are made in memory first; [Ledger.Persist] and [Ledger.PersistPrompt]
+// write them to the store later, so that a slow store delays no event.
 //
-// A store that loses its last writes gets back what is in memory, which is at least the
-// last turns that this process sent, and no more than that.
+// If a store loses its latest writes, the ledger writes back what is in memory: at least
+// the last turns that this process sent, and nothing older.
 //
-// The package knows notes and their states. It does not know events, streams,
-// HTTP or how a turn gets to AnyFrame.
+// The package handles notes and their states. It does not depend on events, streams, HTTP
+// or the delivery of turns.
 package ledger

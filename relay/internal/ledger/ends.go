@@ -10,29 +10,29 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// keepEnds is how many ends of turns are in memory. It is more than that of turns, since
-// a turn may be forgotten and its end not.
+// keepEnds is how many ends of turns are kept in memory. It exceeds the number of turns,
+// because a turn may be dropped while its end is kept.
 const keepEnds = 4 * keepTurns
 
-// End is how a turn that AnyFrame had ended.
+// End is how a turn that AnyFrame accepted has ended.
 type End struct {
 	Key    string // the turn's
-	Reason string // as visitors are told
-	// Seq is the event that ended the turn, 0 when AnyFrame has none: its sandbox went to
-	// sleep meanwhile.
+	Reason string // as shown to visitors
+	// Seq is the event that ended the turn, or 0 if AnyFrame has none because its sandbox
+	// fell asleep first.
 	Seq int64
 	// After is the last seq before the turn ended.
 	After int64
 }
 
-// ends are those in memory. They are guarded by Ledger.mu.
+// ends are the ends in memory. They are guarded by Ledger.mu.
 type ends struct {
-	from  int64 // those after the event of this seq, or one that comes later, are all here
+	from  int64 // all ends after the event of this seq, or a later one, are in memory
 	order []*End
 	byKey few[*End]
 }
 
-// enter adds an end, unless the turn's is known. It reports whether it was not.
+// enter adds an end unless the turn's end is known. It reports whether it was added.
 func (e *ends) enter(end End) bool {
 	if e.byKey[end.Key] != nil {
 		return false
@@ -52,7 +52,7 @@ func (e *ends) enter(end End) bool {
 	return true
 }
 
-// between returns the ends in [from, to), in their order.
+// between returns the ends in [from, to), in order.
 func (e *ends) between(from, to int64) (all []End) {
 	for _, end := range e.order {
 		if from <= end.After && end.After < to {
@@ -64,8 +64,8 @@ func (e *ends) between(from, to int64) (all []End) {
 
 func readEnd(n store.Note) End { return End{Key: n.Key, Reason: n.State, Seq: n.Seq, After: n.Place} }
 
-// EndTurn enters how a turn ended, unless that is known. It reports whether it was not,
-// and so is to be stored by [Ledger.PersistEnd].
+// EndTurn records how a turn ended, unless its end is known. It reports whether it
+// recorded the end; the caller must then call [Ledger.PersistEnd].
 func (l *Ledger) EndTurn(end End) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +83,7 @@ func (l *Ledger) End(key string) (End, bool) {
 	return *end, true
 }
 
-// StoredEnd returns how the turn with this key ended, of whatever epoch, or
+// StoredEnd returns how the turn with this key ended, in any epoch, or
 // [store.ErrNotFound].
 func (l *Ledger) StoredEnd(ctx context.Context, key string) (End, error) {
 	if end, ok := l.End(key); ok {
@@ -93,7 +93,8 @@ func (l *Ledger) StoredEnd(ctx context.Context, key string) (End, error) {
 	return readEnd(n), err
 }
 
-// PersistEnd stores how a turn ended. What another process has stored stays.
+// PersistEnd stores how a turn ended. It does not overwrite what another process has
+// stored.
 func (l *Ledger) PersistEnd(ctx context.Context, end End) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -104,15 +105,14 @@ func (l *Ledger) PersistEnd(ctx context.Context, end End) error {
 	return err
 }
 
-// EndsBetween returns those of the ends in memory that came after an event in [from, to),
-// in their order.
+// EndsBetween returns the ends in memory after an event in [from, to), in order.
 func (l *Ledger) EndsBetween(from, to int64) []End {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ends.between(from, to)
 }
 
-// Ends returns the ends of turns after an event in [from, to), in their order.
+// Ends returns the ends of turns after an event in [from, to), in order.
 func (p *Past) Ends(ctx context.Context, from, to int64) ([]End, error) {
 	l := p.ledger
 	l.mu.Lock()
@@ -136,7 +136,7 @@ func (p *Past) Ends(ctx context.Context, from, to int64) ([]End, error) {
 	return all, nil
 }
 
-// Ending returns the turn that AnyFrame's event seq ended, if that is known.
+// Ending returns the end of the turn that AnyFrame's event seq ended, if known.
 func (p *Past) Ending(ctx context.Context, seq int64) (End, bool, error) {
 	ends, err := p.Ends(ctx, seq-1, seq)
 	i := slices.IndexFunc(ends, func(e End) bool { return e.Seq == seq })
@@ -146,9 +146,9 @@ func (p *Past) Ending(ctx context.Context, seq int64) (End, bool, error) {
 	return ends[i], true, nil
 }
 
-// RequestStop stores that a turn is to be stopped, and returns the turn as the store has it
-// then, or [store.ErrNotFound]. One that AnyFrame was never asked to take becomes Stopped;
-// so does one that may have gone to a session that is no more, which its epoch tells.
+// RequestStop stores a stop request for a turn and returns the turn as stored, or
+// [store.ErrNotFound]. A turn that was never sent to AnyFrame becomes Stopped. So does a
+// turn that may have been sent to a session that no longer exists, as its epoch shows.
 func (l *Ledger) RequestStop(ctx context.Context, key string) (Turn, error) {
 	for {
 		n, err := l.notes.Note(ctx, l.visitor, kindTurn, key)
@@ -166,7 +166,7 @@ func (l *Ledger) RequestStop(ctx context.Context, key string) (Turn, error) {
 		}
 		changed := l.noteOf(&t)
 		if t.State == Sent {
-			changed.Place = n.Place // which of the places is final, its sender knows
+			changed.Place = n.Place // its sender decides which place is final
 		}
 		saved, err := l.notes.SaveNote(ctx, changed)
 		if errors.Is(err, store.ErrConflict) {
@@ -181,8 +181,8 @@ func (l *Ledger) RequestStop(ctx context.Context, key string) (Turn, error) {
 	}
 }
 
-// NeverSend stores that a turn, which AnyFrame does not have and which no process is
-// sending, is never sent, and returns it.
+// NeverSend stores that a turn must never be sent, and returns it. AnyFrame must not have
+// the turn, and no process may be sending it.
 func (l *Ledger) NeverSend(ctx context.Context, key string) (Turn, error) {
 	for {
 		n, err := l.notes.Note(ctx, l.visitor, kindTurn, key)
@@ -212,8 +212,8 @@ func (l *Ledger) NeverSend(ctx context.Context, key string) (Turn, error) {
 	}
 }
 
-// WantedStopped returns the turns that are to be stopped and that AnyFrame may or may not
-// have.
+// WantedStopped returns the turns with a stop request for which it is unknown whether
+// AnyFrame has them.
 func (l *Ledger) WantedStopped() (unsure []Turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +225,7 @@ func (l *Ledger) WantedStopped() (unsure []Turn) {
 	return unsure
 }
 
-// stopRequested enters in memory what RequestStop stored.
+// stopRequested updates memory after RequestStop.
 func (l *Ledger) stopRequested(t Turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -242,8 +242,8 @@ func (l *Ledger) stopRequested(t Turn) {
 	l.wake()
 }
 
-// wantedStopped brings a turn that could not be stored up to date, if that is because it
-// is to be stopped. It reports whether it may be stored then.
+// wantedStopped updates a turn that could not be stored because a stop was requested for
+// it. It reports whether the turn can now be stored.
 func (l *Ledger) wantedStopped(ctx context.Context, t *Turn) bool {
 	n, err := l.notes.Note(ctx, l.visitor, kindTurn, t.Key)
 	if err != nil || n.Version == t.version {

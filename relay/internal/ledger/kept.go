@@ -2,41 +2,40 @@ package ledger
 
 import "slices"
 
-// How much of a conversation's past is kept in memory. What is older is in the store,
-// and [Past] reads it there.
+// How much of a conversation's past is kept in memory. Older notes are in the store,
+// where [Past] reads them.
 const (
-	// keepTurns and keepPrompts are how many turns that are over and prompts that are
-	// settled are kept, for what happens to them late and for a store that loses its
-	// last writes.
+	// keepTurns and keepPrompts are how many finished turns and settled prompts are kept,
+	// for late changes to them and for a store that loses its latest writes.
 	keepTurns   = 64
 	keepPrompts = 64
-	// keepText is how many bytes of the text of those turns.
+	// keepText is how many bytes of text those turns may keep.
 	keepText = 256 << 10
-	// keepOpen is how many turns are kept whose outcome is not known, or which could not
-	// be stored.
+	// keepOpen is how many turns are kept whose outcome is unknown, or which could not be
+	// stored.
 	keepOpen = 4 * keepTurns
 )
 
-// kept says what is in memory. It is guarded by Ledger.mu.
+// kept describes what is in memory. It is guarded by Ledger.mu.
 type kept struct {
-	// Of the turns that AnyFrame has, those whose place is turns or higher; of the
-	// prompts that are settled, those settled after the event numbered prompts or later.
+	// In memory are the accepted turns whose place is at least turns, and the settled
+	// prompts that were settled after the event numbered prompts or later.
 	turns, prompts int64
-	highest        int64    // the highest place of a turn so far
-	gone           int64    // the highest place of a turn that was in memory and is not any more
-	goneThere      []string // the keys of those of that place, the last of them
-	entered        int64    // turns so far
-	dropped        int64    // of those, how many are not in memory any more
+	highest        int64    // the highest place of any turn so far
+	gone           int64    // the highest place of a turn that has been dropped from memory
+	goneThere      []string // the keys of the latest turns dropped at that place
+	entered        int64    // number of turns so far
+	dropped        int64    // number of those that have been dropped from memory
 	text           int      // bytes of the turns' text
 }
 
-// mark is one state of a note.
+// mark is one version of a note.
 type mark struct {
 	key     string
 	version int64
 }
 
-// over reports whether nothing more is expected to happen to a turn.
+// over reports whether no further change to a turn is expected.
 func (l *Ledger) over(t *Turn) bool {
 	if t.State.inFlight() || l.pending[t.Key] != nil {
 		return false
@@ -44,8 +43,8 @@ func (l *Ledger) over(t *Turn) bool {
 	return len(l.turns) > keepOpen || !t.dirty && !t.State.unsure()
 }
 
-// forget drops the turns that are over, from the first that was entered on, until the
-// rest is within the limits. The caller holds mu.
+// forget drops finished turns, oldest first, until the rest is within the limits. The
+// caller holds mu.
 func (l *Ledger) forget() {
 	for i := 0; i < len(l.turns) && (len(l.turns) > keepTurns || l.kept.text > keepText && i < len(l.turns)-1); {
 		t := l.turns[i]
@@ -67,7 +66,7 @@ func (l *Ledger) forget() {
 	}
 }
 
-// goes notes that a turn is in memory no more.
+// goes records that a turn was dropped from memory.
 func (k *kept) goes(t *Turn) {
 	switch place := t.Place(); {
 	case place > k.gone:
@@ -77,13 +76,14 @@ func (k *kept) goes(t *Turn) {
 	}
 }
 
-// past reports whether a turn that is not in memory was, or belongs before what was.
+// past reports whether a turn that is not in memory was dropped, or belongs before the
+// dropped ones.
 func (k *kept) past(t *Turn) bool {
 	return t.Place() < k.gone || t.Place() == k.gone && slices.Contains(k.goneThere, t.Key)
 }
 
-// trimText drops the text of a turn that AnyFrame has an event for, once the store has
-// it. The caller holds mu.
+// trimText drops the text of a turn for which AnyFrame has an event, once the turn is
+// stored. The caller holds mu.
 func (l *Ledger) trimText(t *Turn) {
 	if t.echoed && !t.dirty && t.State == Sent {
 		l.kept.text -= len(t.Text)
@@ -91,7 +91,7 @@ func (l *Ledger) trimText(t *Turn) {
 	}
 }
 
-// forgetPrompts is forget for prompts that are settled.
+// forgetPrompts is forget for settled prompts.
 func (l *Ledger) forgetPrompts() {
 	for i := 0; i < len(l.promptOrder) && len(l.promptOrder) > keepPrompts+len(l.waiting); {
 		p := l.promptOrder[i]

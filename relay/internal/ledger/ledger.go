@@ -11,55 +11,55 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Ledger is the memory's copy of one epoch's notes. It is safe for concurrent use.
+// Ledger is an in-memory copy of one epoch's notes. It is safe for concurrent use.
 type Ledger struct {
 	notes   store.NoteStore
 	visitor string
 	epoch   int64
-	ttl     time.Duration // how long a note is kept from its last change
+	ttl     time.Duration // of a note, from its last change
 	log     *slog.Logger
-	base    int64 // the conversation's log begins after this seq
+	base    int64 // the seq after which the conversation's log begins
 
-	// saving has one slot: its holder writes one note as memory has it, so that the
-	// store's version of a note is never older than one it had before.
+	// saving is a slot for one holder, which writes a note as it is in memory. It keeps
+	// an older state of a note from overwriting a newer one in the store.
 	saving chan struct{}
 
-	// quiet is true while no turn is in flight and no prompt is open, so that an
-	// event needs no look at either. unshown counts the turns that the live stream
-	// has yet to show. Both are written under mu.
+	// quiet is true while no turn is in flight and no prompt is open, so that an event
+	// needs to check neither. unshown counts the turns that the live stream has yet to
+	// show. Both are written under mu.
 	quiet   atomic.Bool
 	unshown atomic.Int64
 
-	mu           sync.Mutex // what follows is one consistent picture of the notes
+	mu           sync.Mutex // guards the fields below, which together are a consistent view of the notes
 	turns        []*Turn    // in the order they were entered
 	byKey        map[string]*Turn
-	bySeq        map[int64]*Turn // Sent, and of a seq that is known
+	bySeq        map[int64]*Turn // Sent, with a known seq
 	byPlace      []*Turn         // Sent, in the order of their places
 	open         few[*Turn]
-	pending      few[*Turn] // Sent and to be shown by the live stream, unless AnyFrame does
+	pending      few[*Turn] // Sent, and to be shown by the live stream unless AnyFrame shows them
 	prompts      few[*Prompt]
 	promptOrder  []*Prompt    // in the order they were opened
 	waiting      few[*Prompt] // not Settled
 	ends         ends
 	kept         kept
-	turnCursor   int64 // of the store: its changes up to there are known
+	turnCursor   int64 // of the store: changes up to there have been read
 	promptCursor int64
 	newest       mark          // the last turn that this process has stored
 	changed      chan struct{} // closed at the next change of a turn; nil while no goroutine waits
-	// echoes: AnyFrame has shown one of our messages before or without telling
-	// its seq. It shows the others too then, and the relay need not.
+	// echoes: AnyFrame has shown one of our messages before its seq was returned, or
+	// without returning one. It then also shows the others, and the relay need not.
 	echoes bool
 }
 
-// Options are what the ledgers of a process have in common.
+// Options are the settings that all ledgers of a process share.
 type Options struct {
 	Notes store.NoteStore
-	// TTL is how long a note is kept from its last change.
+	// TTL is how long a note is kept after its last change.
 	TTL time.Duration
 }
 
-// New returns an empty ledger for an epoch whose log begins after the event
-// numbered base. Log is told of what could not be stored.
+// New returns an empty ledger for an epoch whose log begins after the event numbered
+// base. Failed writes are logged to log.
 func New(o Options, visitor string, epoch, base int64, log *slog.Logger) *Ledger {
 	l := &Ledger{
 		kept:  kept{turns: base, prompts: base, highest: -1, gone: -1},
@@ -71,8 +71,8 @@ func New(o Options, visitor string, epoch, base int64, log *slog.Logger) *Ledger
 	return l
 }
 
-// few is a map by key that is empty nearly always. Then it takes no memory, which an
-// empty map that had something does.
+// few is a map that is nearly always empty. It is nil when empty, because a map that once
+// had entries keeps its memory.
 type few[V any] map[string]V
 
 func (f *few[V]) put(key string, v V) {
@@ -88,17 +88,17 @@ func (f *few[V]) drop(key string) {
 	}
 }
 
-// Epoch returns which of the visitor's epochs the ledger is about.
+// Epoch returns the epoch of the ledger.
 func (l *Ledger) Epoch() int64 { return l.epoch }
 
-// Quiet reports whether no turn is in flight here and no prompt waits for an
-// answer, so that an event can neither be the answer to the one nor settle the other.
+// Quiet reports whether no turn of this process is in flight and no prompt is open. If
+// so, an event can neither answer a turn nor settle a prompt.
 func (l *Ledger) Quiet() bool { return l.quiet.Load() }
 
 // AllShown reports whether the live stream has no turn left to show.
 func (l *Ledger) AllShown() bool { return l.unshown.Load() == 0 }
 
-// Set puts a turn in, or puts a newer state of it in its place.
+// Set adds a turn or replaces it with a newer state.
 func (l *Ledger) Set(t Turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +110,7 @@ func (l *Ledger) Set(t Turn) {
 	l.wake()
 }
 
-// Update changes a turn that is known, and returns it as it is then.
+// Update changes a known turn and returns its new state.
 func (l *Ledger) Update(key string, change func(*Turn)) (Turn, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,11 +134,11 @@ func (l *Ledger) wake() {
 	}
 }
 
-// set is Set for a caller who holds mu and wakes.
+// set is Set for a caller that holds mu and calls wake.
 func (l *Ledger) set(t Turn) {
 	p, known := l.byKey[t.Key]
 	if known {
-		// What was shown stays so, whatever copy of the turn its sender goes by.
+		// A turn that was shown stays shown, even if its sender's copy is older.
 		t.shown, t.echoed, t.order = t.shown || p.shown, t.echoed || p.echoed, p.order
 		t.Stop = t.Stop || p.Stop
 		l.unindex(p)
@@ -159,7 +159,7 @@ func (l *Ledger) set(t Turn) {
 	l.count()
 }
 
-// index enters a turn where it is looked for. The caller holds mu.
+// index adds a turn to the indexes. The caller holds mu.
 func (l *Ledger) index(t *Turn) {
 	if t.unplaced() {
 		l.open.put(t.Key, t)
@@ -178,7 +178,7 @@ func (l *Ledger) index(t *Turn) {
 	}
 }
 
-// unindex undoes index. The caller holds mu, and has not changed the turn since.
+// unindex undoes index. The caller holds mu and has not changed the turn since.
 func (l *Ledger) unindex(t *Turn) {
 	l.open.drop(t.Key)
 	l.pending.drop(t.Key)
@@ -199,7 +199,7 @@ func (l *Ledger) unindex(t *Turn) {
 
 func byPlace(t *Turn, place int64) int { return cmp.Compare(t.Place(), place) }
 
-// count brings quiet and unshown up to date. The caller holds mu.
+// count updates quiet and unshown. The caller holds mu.
 func (l *Ledger) count() {
 	quiet := len(l.waiting) == 0
 	for _, t := range l.open {
@@ -215,6 +215,6 @@ func (l *Ledger) count() {
 	l.unshown.Store(n)
 }
 
-// needless reports whether a turn need not be shown by the relay while its event
-// may still come: AnyFrame did not name its seq, and shows messages.
+// needless reports whether the relay need not show a turn while its event may still
+// arrive: AnyFrame returned no seq for it, and shows messages.
 func (l *Ledger) needless(t *Turn) bool { return l.echoes && t.Seq == 0 }

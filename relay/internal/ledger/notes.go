@@ -9,12 +9,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// storeTimeout bounds what the ledger writes when no request waits for it.
+// storeTimeout bounds the ledger's writes that no request waits for.
 const storeTimeout = 5 * time.Second
 
-// Load fills an empty ledger from the store: with the turns and prompts whose place is
-// not final or after the beginning of the log. What is older is read on demand, see
-// [Past].
+// Load fills an empty ledger from the store with the turns and prompts whose place is not
+// final, or is after the beginning of the log. Older ones are read on demand, see [Past].
 func (l *Ledger) Load(ctx context.Context) error {
 	turns, turnCursor, err := l.load(ctx, kindTurn)
 	if err != nil {
@@ -45,8 +44,8 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return nil
 }
 
-// load reads the notes of one kind that Load needs, in the order they were begun as far
-// as that is known.
+// load reads the notes of one kind that Load needs, in the order they were begun if
+// known.
 func (l *Ledger) load(ctx context.Context, kind string) (all []store.Note, cursor int64, err error) {
 	for from := l.base; from <= store.Unplaced; {
 		notes, next, at, err := l.readAt(ctx, kind, from, store.Unplaced+1)
@@ -62,7 +61,7 @@ func (l *Ledger) load(ctx context.Context, kind string) (all []store.Note, curso
 	return all, cursor, nil
 }
 
-// Stored returns the turn with this key as the store has it, of whatever epoch, or
+// Stored returns the turn with this key as it is in the store, in any epoch, or
 // [store.ErrNotFound].
 func (l *Ledger) Stored(ctx context.Context, key string) (Turn, error) {
 	n, err := l.notes.Note(ctx, l.visitor, kindTurn, key)
@@ -72,8 +71,8 @@ func (l *Ledger) Stored(ctx context.Context, key string) (Turn, error) {
 	return readTurn(n), nil
 }
 
-// Begin stores a turn that is new, and returns what the store has under its key
-// then. It does not enter it in the ledger: AnyFrame has not been asked yet.
+// Begin stores a new turn, and returns what the store then has under its key. It does not
+// enter the turn in the ledger, because it has not been sent to AnyFrame yet.
 func (l *Ledger) Begin(ctx context.Context, t Turn) (Turn, error) {
 	t.Epoch, t.State, t.expires = l.epoch, Held, time.Now().Add(l.ttl)
 	n, _, err := l.notes.BeginNote(ctx, l.noteOf(&t))
@@ -83,8 +82,8 @@ func (l *Ledger) Begin(ctx context.Context, t Turn) (Turn, error) {
 	return readTurn(n), nil
 }
 
-// Send enters a turn that this process is about to send, and stores that. If that
-// fails the turn is as before. T is brought up to date.
+// Send enters a turn that this process is about to send, and stores it. If that fails,
+// the turn is unchanged. Otherwise t is updated.
 func (l *Ledger) Send(ctx context.Context, t *Turn) error {
 	before := *t
 	t.Epoch, t.State, t.here = l.epoch, SendingHere, true
@@ -97,7 +96,7 @@ func (l *Ledger) Send(ctx context.Context, t *Turn) error {
 	return nil
 }
 
-// Persist stores a turn as memory has it.
+// Persist stores a turn as it is in memory.
 func (l *Ledger) Persist(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -118,7 +117,7 @@ func (l *Ledger) Persist(ctx context.Context, key string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.newest = mark{key: key} // Fetch looks what became of it
+		l.newest = mark{key: key} // Fetch finds out what the store has
 		return err
 	}
 	l.newest = mark{key, saved.Version}
@@ -133,8 +132,8 @@ func (l *Ledger) Persist(ctx context.Context, key string) error {
 	return nil
 }
 
-// Restore stores turns again that the store has lost. The visitor must be known
-// not to be forgotten.
+// Restore writes back turns that the store has lost. The caller must have verified that
+// the visitor was not forgotten.
 func (l *Ledger) Restore(ctx context.Context, lost []Turn) {
 	for _, t := range lost {
 		n := l.noteOf(&t)
@@ -144,7 +143,7 @@ func (l *Ledger) Restore(ctx context.Context, lost []Turn) {
 			stored, err = l.notes.SaveNote(ctx, n)
 		}
 		if err != nil {
-			if !errors.Is(err, store.ErrConflict) { // else another process restores it
+			if !errors.Is(err, store.ErrConflict) { // otherwise another process is restoring it
 				l.log.Warn("put a turn back", "error", err)
 			}
 			continue
@@ -153,7 +152,7 @@ func (l *Ledger) Restore(ctx context.Context, lost []Turn) {
 	}
 }
 
-// restored enters that a turn is in the store again, and how.
+// restored records that a turn is in the store again, and its stored version.
 func (l *Ledger) restored(stored Turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -172,7 +171,7 @@ func (l *Ledger) restored(stored Turn) {
 	l.wake()
 }
 
-// Recent returns the turns that are in memory, in the order they were entered.
+// Recent returns the turns in memory, in the order they were entered.
 func (l *Ledger) Recent() []Turn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,7 +182,7 @@ func (l *Ledger) Recent() []Turn {
 	return all
 }
 
-// Move makes the turns of one epoch another's, in the store.
+// Move changes the epoch of all stored turns of one epoch.
 func Move(ctx context.Context, notes store.NoteStore, visitor string, from, to int64) error {
 	turns, err := notes.Notes(ctx, visitor, kindTurn, from)
 	for _, n := range turns {
@@ -195,7 +194,7 @@ func Move(ctx context.Context, notes store.NoteStore, visitor string, from, to i
 	return err
 }
 
-// StoredPrompt returns a prompt as the store has it, of whatever epoch, or
+// StoredPrompt returns a prompt as it is in the store, in any epoch, or
 // [store.ErrNotFound].
 func (l *Ledger) StoredPrompt(ctx context.Context, id string) (Prompt, error) {
 	n, err := l.notes.Note(ctx, l.visitor, kindPrompt, id)
@@ -205,7 +204,7 @@ func (l *Ledger) StoredPrompt(ctx context.Context, id string) (Prompt, error) {
 	return readPrompt(n), nil
 }
 
-// BeginPrompt stores a prompt that was seen for the first time, and enters it.
+// BeginPrompt stores and enters a prompt that was seen for the first time.
 func (l *Ledger) BeginPrompt(ctx context.Context, p Prompt) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -219,8 +218,8 @@ func (l *Ledger) BeginPrompt(ctx context.Context, p Prompt) {
 	l.SetPrompt(readPrompt(stored))
 }
 
-// Claim stores that this process answers a prompt, as p was read from the store
-// and changed. It returns [store.ErrConflict] if another answer came first.
+// Claim stores that this process is answering a prompt; p must have been read from the
+// store. It returns [store.ErrConflict] if another answer came first.
 func (l *Ledger) Claim(ctx context.Context, p *Prompt) error {
 	p.State = Answering
 	n, err := l.notes.SaveNote(ctx, l.promptNote(p))
@@ -240,7 +239,7 @@ func (l *Ledger) PersistPrompt(ctx context.Context, p Prompt) {
 	switch {
 	case err == nil:
 		p.version = n.Version
-	case !errors.Is(err, store.ErrConflict): // else another process saw that it arrived
+	case !errors.Is(err, store.ErrConflict): // otherwise another process recorded that the answer arrived
 		l.log.Warn("keep an answer", "error", err)
 	}
 	l.SetPrompt(p)

@@ -12,13 +12,13 @@ import (
 // pageSize is how many notes are read from the store at once.
 const pageSize = 64
 
-// readAt reads the epoch's notes of one kind from a place on. It returns all whose place
-// is below next, which is to or, where there are more, lower; and a cursor for what
-// changes from now on.
+// readAt reads the epoch's notes of one kind, beginning at a place. It returns all notes
+// whose place is below next, and a cursor for later changes. Next is to, or lower if
+// there are more notes.
 func (l *Ledger) readAt(ctx context.Context, kind string, from, to int64) (notes []store.Note, next, cursor int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	for size := pageSize; ; size *= 2 { // more than once if so many have the same place
+	for size := pageSize; ; size *= 2 { // repeats if so many notes have the same place
 		notes, cursor, err = l.notes.NotesAt(ctx, l.visitor, kind, l.epoch, from, to, size)
 		if err != nil || len(notes) < size {
 			return notes, to, cursor, err
@@ -30,14 +30,14 @@ func (l *Ledger) readAt(ctx context.Context, kind string, from, to int64) (notes
 	}
 }
 
-// Past reads the epoch's notes in the order of their places: from memory what that has,
-// the rest from the store, a page at a time. It is used by one goroutine at a time.
+// Past reads the epoch's notes in the order of their places: from memory if they are
+// there, the rest from the store, a page at a time. It must not be used concurrently.
 type Past struct {
 	ledger               *Ledger
 	turns, prompts, ends page
 }
 
-// page is the notes from one place up to another.
+// page holds the notes from one place up to another.
 type page struct {
 	notes    []store.Note
 	from, to int64
@@ -66,8 +66,8 @@ func (p *Past) between(ctx context.Context, kind string, at *page, from, to int6
 	return found, nil
 }
 
-// Turns returns the turns that AnyFrame has and whose place is in [from, to), in the
-// order of their places.
+// Turns returns the accepted turns whose place is in [from, to), in the order of their
+// places.
 func (p *Past) Turns(ctx context.Context, from, to int64) ([]Turn, error) {
 	l := p.ledger
 	l.mu.Lock()
@@ -91,7 +91,7 @@ func (p *Past) Turns(ctx context.Context, from, to int64) ([]Turn, error) {
 	return all, nil
 }
 
-// Settled returns the prompts settled after an event in [from, to), in their order.
+// Settled returns the prompts settled after an event in [from, to), in order.
 func (p *Past) Settled(ctx context.Context, from, to int64) ([]Prompt, error) {
 	l := p.ledger
 	l.mu.Lock()
@@ -113,7 +113,7 @@ func (p *Past) Settled(ctx context.Context, from, to int64) ([]Prompt, error) {
 	return append(stored, all...), nil
 }
 
-// Turn returns the turn that AnyFrame's event seq is, if it is known by that.
+// Turn returns the turn whose message is AnyFrame's event seq, if that seq is recorded.
 func (p *Past) Turn(ctx context.Context, seq int64) (Turn, bool, error) {
 	turns, err := p.Turns(ctx, seq-1, seq)
 	i := slices.IndexFunc(turns, func(t Turn) bool { return t.Seq == seq })
@@ -135,13 +135,13 @@ func (p *Past) Prompt(ctx context.Context, id string) (Prompt, bool, error) {
 	return stored, err == nil, err
 }
 
-// Taken reports whether the event seq is known to be a turn other than key.
+// Taken reports whether the event seq is recorded as a turn other than key.
 func (l *Ledger) Taken(ctx context.Context, seq int64, key string) (bool, error) {
 	t, ok, err := l.Past().Turn(ctx, seq)
 	return ok && t.Key != key, err
 }
 
-// Others reports whether AnyFrame took another turn after this one was sent first.
+// Others reports whether AnyFrame accepted another turn after this one was first sent.
 func (l *Ledger) Others(ctx context.Context, turn *Turn) (bool, error) {
 	l.mu.Lock()
 	after, highest := l.between(turn.After, store.Unplaced), l.kept.gone

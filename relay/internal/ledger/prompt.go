@@ -7,24 +7,24 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// PromptState is where a prompt stands, as this process knows it.
+// PromptState is the state of a prompt, as this process sees it.
 type PromptState uint8
 
 // The states of a prompt.
 const (
 	// Open: not answered yet.
 	Open PromptState = iota
-	// Answering: a request of this process carries an answer to AnyFrame.
+	// Answering: a request of this process is sending an answer to AnyFrame.
 	Answering
-	// Claimed: another process does, or died while it did.
+	// Claimed: another process is sending an answer, or crashed while doing so.
 	Claimed
-	// Unsure: an answer was sent and AnyFrame's reply to it was lost.
+	// Unsure: an answer was sent and AnyFrame's response was lost.
 	Unsure
 	// Settled: it has its answer.
 	Settled
 )
 
-// What the store calls the states.
+// The names of the states in the store.
 const (
 	storedOpen    = "open"
 	storedClaimed = "claimed"
@@ -45,19 +45,19 @@ func (s PromptState) stored() string {
 
 // Prompt is one question or permission prompt of the agent.
 type Prompt struct {
-	ID    string // ours; AnyFrame's are below
+	ID    string // ours; AnyFrame's ids are below
 	Epoch int64
-	Seq   int64 // the prompt's own
+	Seq   int64 // of the prompt itself
 	State PromptState
 
 	Approval bool
-	// What AnyFrame calls the prompt; an answer names both.
+	// AnyFrame's ids of the prompt; an answer must contain both.
 	PromptID  string
 	ToolUseID string
 	// After is the last seq before the prompt was settled.
 	After int64
-	// Outcome is how the prompt was settled, or will have been if the answer
-	// that claims it arrives.
+	// Outcome is how the prompt was settled, or will be settled if the answer in flight
+	// arrives.
 	Outcome string
 	// ClaimedAt is when an answer was sent.
 	ClaimedAt time.Time
@@ -78,7 +78,7 @@ type promptBody struct {
 
 func readPrompt(n store.Note) Prompt {
 	var body promptBody
-	_ = json.Unmarshal([]byte(n.Body), &body) // as for turns
+	_ = json.Unmarshal([]byte(n.Body), &body) // see readTurn
 	p := Prompt{
 		ID: n.Key, Epoch: n.Epoch, Seq: n.Seq, Approval: body.Approval, PromptID: body.PromptID, ToolUseID: body.ToolUseID,
 		After: body.After, Outcome: body.Outcome, ClaimedAt: body.ClaimedAt, expires: n.ExpiresAt, version: n.Version,
@@ -95,7 +95,7 @@ func readPrompt(n store.Note) Prompt {
 }
 
 func (l *Ledger) promptNote(p *Prompt) store.Note {
-	body, _ := json.Marshal(promptBody{ // strings and times: cannot fail
+	body, _ := json.Marshal(promptBody{ // strings and times only: cannot fail
 		p.Approval, p.PromptID, p.ToolUseID, p.After, p.Outcome, p.ClaimedAt, p.State == Unsure,
 	})
 	place := int64(store.Unplaced)

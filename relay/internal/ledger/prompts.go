@@ -6,14 +6,14 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 )
 
-// SetPrompt puts a prompt in, or puts a newer state of it in its place.
+// SetPrompt adds a prompt or replaces it with a newer state.
 func (l *Ledger) SetPrompt(p Prompt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.setPrompt(p)
 }
 
-// setPrompt is SetPrompt for a caller who holds mu.
+// setPrompt is SetPrompt for a caller that holds mu.
 func (l *Ledger) setPrompt(p Prompt) {
 	old, ok := l.prompts[p.ID]
 	if !ok {
@@ -31,8 +31,8 @@ func (l *Ledger) setPrompt(p Prompt) {
 	l.count()
 }
 
-// Settle enters that a prompt was settled after the event numbered after. It is stored by
-// [Ledger.PersistPrompt].
+// Settle records that a prompt was settled after the event numbered after. The caller
+// must then call [Ledger.PersistPrompt].
 func (l *Ledger) Settle(id, outcome string, after int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,15 +54,15 @@ func (l *Ledger) Prompt(id string) (Prompt, bool) {
 	return *p, true
 }
 
-// StoppedPrompt reports whether a prompt that came after the event numbered after was
-// settled, or is being settled, because its turn is stopped.
+// StoppedPrompt reports whether a prompt after the event numbered after was settled, or
+// is being settled, because its turn is stopped.
 func (l *Ledger) StoppedPrompt(after int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.promptOrder, func(p *Prompt) bool { return p.Seq > after && p.Outcome == event.OutcomeStopped })
 }
 
-// AnyWaiting reports whether a prompt is not settled.
+// AnyWaiting reports whether any prompt is not settled.
 func (l *Ledger) AnyWaiting() bool {
 	if l.quiet.Load() {
 		return false
@@ -72,7 +72,7 @@ func (l *Ledger) AnyWaiting() bool {
 	return len(l.waiting) > 0
 }
 
-// WaitingBy returns the prompts up to seq that are not settled, in their order.
+// WaitingBy returns the unsettled prompts up to seq, in order.
 func (l *Ledger) WaitingBy(seq int64) []Prompt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,8 +85,8 @@ func (l *Ledger) WaitingBy(seq int64) []Prompt {
 	return all
 }
 
-// SettledBetween returns those of the prompts in memory that were settled after an
-// event in [from, to), in their order.
+// SettledBetween returns the prompts in memory that were settled after an event in [from,
+// to), in order.
 func (l *Ledger) SettledBetween(from, to int64) []Prompt {
 	l.mu.Lock()
 	defer l.mu.Unlock()

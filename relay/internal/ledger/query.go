@@ -18,9 +18,9 @@ func (l *Ledger) Turn(key string) (Turn, bool) {
 	return *t, true
 }
 
-// Recognize returns the turn that AnyFrame's message seq with this text is, if it
-// is one of the visitor's: the operator's own console writes messages too. A turn
-// whose seq is not known yet is recognized by its text.
+// Recognize returns the turn of AnyFrame's message seq with this text, if it is the
+// visitor's. The operator's own console also writes messages. A turn whose seq is unknown
+// is recognized by its text.
 func (l *Ledger) Recognize(seq int64, text string) (Turn, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,8 +43,8 @@ func (l *Ledger) Recognize(seq int64, text string) (Turn, bool) {
 	return *found, true
 }
 
-// Unshown returns the turns that the live stream has yet to show unless AnyFrame
-// does, and whose place is before the event numbered seq, in the order of their places.
+// Unshown returns the turns that the live stream must show unless AnyFrame does, and
+// whose place is before the event numbered seq, in the order of their places.
 func (l *Ledger) Unshown(seq int64) []Turn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,19 +58,18 @@ func (l *Ledger) Unshown(seq int64) []Turn {
 	return all
 }
 
-// Awaited reports whether the live stream has yet to show a turn, as it was when it was
-// returned.
+// Awaited reports whether the live stream has yet to show the given copy of a turn.
 func (l *Ledger) Awaited(t *Turn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return t.order > 0 && t.State == Sent && l.awaits(t) && !l.needless(t)
 }
 
-// awaits reports whether the live stream has to show a turn that AnyFrame has.
+// awaits reports whether the live stream has to show an accepted turn.
 func (l *Ledger) awaits(t *Turn) bool { return !t.echoed && !t.shown && t.Place() >= l.base }
 
-// between returns those of the turns in memory that AnyFrame has and whose place is in
-// [from, to), in the order of their places. The caller holds mu.
+// between returns the accepted turns in memory whose place is in [from, to), in the order
+// of their places. The caller holds mu.
 func (l *Ledger) between(from, to int64) []Turn {
 	i, _ := slices.BinarySearchFunc(l.byPlace, from, byPlace)
 	var all []Turn
@@ -80,10 +79,9 @@ func (l *Ledger) between(from, to int64) []Turn {
 	return all
 }
 
-// Show notes that the live stream has shown a turn, after the event numbered
-// after. A turn that was shown later than its place is moved there, for readers of
-// the past; then news is true and the turn is to be stored, as is one whose place
-// was not final before.
+// Show records that the live stream has shown a turn after the event numbered after. A
+// turn that was shown later than its place is moved there for readers of the past. News
+// is true if the turn must be stored: it was moved, or its place was not final before.
 func (l *Ledger) Show(key string, after int64) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,8 +100,8 @@ func (l *Ledger) Show(key string, after int64) (news bool) {
 	return news
 }
 
-// Place notes that AnyFrame shows a turn as the event numbered seq. It reports
-// whether that was news, so that the turn is to be stored.
+// Place records that AnyFrame shows a turn as the event numbered seq. It reports whether
+// that was new, so that the turn must be stored.
 func (l *Ledger) Place(key string, seq int64) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,9 +114,9 @@ func (l *Ledger) Place(key string, seq int64) (news bool) {
 	if old.Seq == seq && old.State == Sent {
 		t.echoed = true
 	}
-	switch { // one that is on its way is left to its sender, which gets the seq
+	switch { // a turn in flight is left to its sender, which receives the seq
 	case t.State.inFlight(), !t.unplaced(), t.State.unsure() && !t.here:
-	case t.State == Unresolved: // AnyFrame's answer was lost, and here it is
+	case t.State == Unresolved: // AnyFrame's response was lost, and this proves that it has the turn
 		t.State, t.Seq, t.Answered, t.echoed, news = Sent, seq, seq, true, true
 	default:
 		t.Seq, t.echoed, news = seq, true, true
@@ -131,9 +129,9 @@ func (l *Ledger) Place(key string, seq int64) (news bool) {
 	return news
 }
 
-// Expected reports whether what the agent does may be the answer to a turn that
-// is still on its way to AnyFrame, and should wait for it. For a turn that was
-// sent while the agent was at work, that holds for a message only.
+// Expected reports whether an event of the agent's may be the answer to a turn that is in
+// flight to AnyFrame, and should wait for it. For a turn that was sent while the agent
+// was working, only a message can be.
 func (l *Ledger) Expected(message bool) bool {
 	if l.quiet.Load() {
 		return false
@@ -148,7 +146,7 @@ func (l *Ledger) Expected(message bool) bool {
 	return false
 }
 
-// InFlight reports whether a turn is on its way to AnyFrame from here.
+// InFlight reports whether a turn from this process is in flight to AnyFrame.
 func (l *Ledger) InFlight() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,8 +162,8 @@ func (l *Ledger) inFlight() bool {
 	return false
 }
 
-// WaitPlaced waits until no turn is on its way to AnyFrame, at most for limit.
-// Those that still are then are late.
+// WaitPlaced waits, for at most limit, until no turn is in flight to AnyFrame. Turns
+// still in flight after that become late.
 func (l *Ledger) WaitPlaced(ctx context.Context, limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -197,8 +195,8 @@ func (l *Ledger) WaitPlaced(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// AwaitElsewhere reports whether a turn is on its way to AnyFrame from another
-// process. With abandon, those are not waited for any more.
+// AwaitElsewhere reports whether a turn is in flight to AnyFrame from another process.
+// With abandon, such turns are no longer waited for.
 func (l *Ledger) AwaitElsewhere(abandon bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,8 +219,8 @@ func (l *Ledger) Silent() bool {
 	return l.kept.highest < 0 && len(l.open) == 0
 }
 
-// Unanswered reports whether AnyFrame took a turn after the event seq, or is
-// being asked to.
+// Unanswered reports whether AnyFrame accepted a turn after the event seq, or a turn is
+// in flight to it.
 func (l *Ledger) Unanswered(seq int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
