@@ -10,16 +10,16 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// budgets shows how much of each site's daily budget of turns is used, of the sites that were
-// visited. It is read from the store whenever it is asked for, and NaN if that fails.
+// budgets exports how much of each site's daily turn budget is used, for the sites that
+// have served a request. Each scrape reads the store; a failed read yields NaN.
 type budgets struct {
 	server *Server
-	store  store.Store // as it is: reading it for the metrics is not itself observed
+	store  store.Store // unobserved: scraping metrics must not count as store traffic
 
 	today, budget, used *prometheus.Desc
 }
 
-// budgetWait bounds what the metrics of all sites together wait for the store.
+// budgetWait bounds the store reads of one scrape, over all sites.
 const budgetWait = time.Second
 
 func newBudgets(s *Server, st store.Store) *budgets {

@@ -22,190 +22,193 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 )
 
-// Secret is a string that is never shown: not by %v or %#v, not in JSON, not in a log.
+// Secret is a string that is never printed: not by %v or %#v, not in JSON, not in a log.
 type Secret = redact.Secret
 
-// AdminToken identifies an operator.
+// AdminToken authenticates an operator.
 type AdminToken = admin.Token
 
-// ParseAdminTokens reads a list of name:token. The error quotes no token.
+// ParseAdminTokens parses a list of name:token pairs. Its error quotes no token.
 func ParseAdminTokens(list string) ([]AdminToken, error) { return admin.ParseTokens(list) }
 
-// Rate is so many times per window. The zero Rate is no limit.
+// Rate is a number of requests per window. The zero Rate is no limit.
 type Rate = limits.Rate
 
-// Rates are limits that hold together. None is no limit.
+// Rates are limits that all apply. An empty list is no limit.
 type Rates = limits.Rates
 
-// Day is the window of a [Rate] per day of UTC, which begins at midnight. Shorter
-// windows slide.
+// Day is the window of a [Rate] per UTC day, which begins at midnight. Shorter windows
+// slide.
 const Day = limits.Day
 
-// TrustedProxies are the proxies whose word counts for a visitor's address.
+// TrustedProxies are the proxies whose forwarding headers determine a visitor's address.
 type TrustedProxies = clientip.TrustedProxies
 
-// Visibility is how much of what the agent does a visitor sees.
+// Visibility is how much of the agent's activity a visitor sees.
 type Visibility = event.Visibility
 
-// The visibilities, each showing all that the one before shows.
+// The visibilities. Each one includes everything that the one before it shows.
 const (
 	VisibilityChat  = event.VisibilityChat  // visitor and agent text, questions, turn ends
 	VisibilityTools = event.VisibilityTools // also tool names and a short summary of their input
 	VisibilityFull  = event.VisibilityFull  // everything; for private deployments
 )
 
-// Challenge says when a new session takes a proof of work.
+// Challenge sets when a new session requires a proof of work.
 type Challenge = challenge.Mode
 
-// When it does.
+// The modes of Challenge.
 const (
 	ChallengeOff    = challenge.Off    // never
-	ChallengeAuto   = challenge.Auto   // when an address, the day's budget or the room gets short
+	ChallengeAuto   = challenge.Auto   // when an address's rate, the day's budget or capacity runs low
 	ChallengeAlways = challenge.Always // for every new session
 )
 
-// Look is what the widget shows unless the page that embeds it says otherwise.
+// Look is the widget's default appearance, which the embedding page may override.
 type Look = widget.Look
 
-// Config is all that a [Server] needs to know. [DefaultConfig] has every
-// default; APIKey and AgentID have none.
+// Config configures a [Server]. [DefaultConfig] returns every default; APIKey and AgentID
+// have none.
 type Config struct {
-	// APIKey is the AnyFrame key. It leaves the process only towards BaseURL.
+	// APIKey is the AnyFrame key. It is sent to BaseURL only.
 	APIKey  redact.Secret
 	AgentID int64
-	// BaseURL is AnyFrame's address. Empty means the client's default.
+	// BaseURL is AnyFrame's address. If empty, the client's default is used.
 	BaseURL string
 
-	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
+	// BasePath is the prefix of all routes, such as /chat. Empty is the root.
 	BasePath string
-	// PublicURL is where browsers find the relay. If set, its origin alone counts
-	// as ours, also behind a proxy that rewrites Host.
+	// PublicURL is the URL at which browsers reach the relay. If set, its origin is the
+	// only one that counts as same-origin, also behind a proxy that rewrites Host.
 	PublicURL string
-	// Loopback says that the relay listens on a loopback address only. Without a
-	// PublicURL, requests to other names than localhost are refused then.
+	// Loopback says that the relay listens only on a loopback address. Without a
+	// PublicURL, requests for hosts other than localhost are then refused.
 	Loopback bool
-	// EmbedURL is the URL that the page tells for embedding. Empty: PublicURL.
+	// EmbedURL is the URL in the page's embed code. If empty, PublicURL is used.
 	EmbedURL string
-	// Store is memory:, sqlite:PATH, redis://… or rediss://…. It may hold a
-	// password.
+	// Store is memory:, sqlite:PATH, redis://… or rediss://…. It may contain a password.
 	Store string
-	// RedisPrefix precedes every key in Redis. Relays that share a store have the
-	// same.
+	// RedisPrefix precedes every key in Redis. All relays that share a store must use the
+	// same prefix.
 	RedisPrefix string
 
-	// AllowedOrigins may call from other sites: exact origins, those of app shells
-	// such as capacitor://localhost included, or https://*.example.com for the
-	// subdomains of one, or * for all.
+	// AllowedOrigins are the other sites that may call the relay: exact origins,
+	// including those of app shells such as capacitor://localhost, https://*.example.com
+	// for all subdomains, or * for all.
 	AllowedOrigins []string
 	TrustedProxies clientip.TrustedProxies
 
-	// IdentityKey verifies the website's own JWTs, whose sub names a visitor on
-	// every device: an HS256 secret of 32 bytes or more, or a PEM public key (RS256,
-	// ES256, EdDSA). Empty: none are taken.
+	// IdentityKey verifies the website's own JWTs, whose sub identifies a visitor on
+	// every device. It is an HS256 secret of at least 32 bytes, or a PEM public key
+	// (RS256, ES256, EdDSA). If empty, no JWT is accepted.
 	IdentityKey redact.Secret
-	// IdentityAudience must be in the JWTs' aud. Empty: a JWT that has an aud is
-	// meant for another service, and is refused.
+	// IdentityAudience must be in the JWT's aud. If empty, a JWT that has an aud is
+	// refused, because it is meant for another service.
 	IdentityAudience string
 
-	// Webhook says where the relay sends its events.
+	// Webhook is where the relay sends its events.
 	Webhook Webhook
 
-	// AdminTokens identify operators. Without any, every client that reaches the admin
-	// listener is one, so it must be on loopback then.
+	// AdminTokens authenticate operators. Without any, every client that can reach the
+	// admin listener is an operator, so the listener must then be on loopback.
 	AdminTokens []AdminToken
-	// AdminHosts are the names by which the admin listener may be asked, besides
-	// localhost and IP addresses.
+	// AdminHosts are the host names that the admin listener accepts, besides localhost
+	// and IP addresses.
 	AdminHosts []string
-	// ConsoleRead lets operators read conversations, with the token that they have. Each
-	// reading is logged.
+	// ConsoleRead lets operators read conversations with their token. Every read is
+	// logged.
 	ConsoleRead bool
 
 	Visibility Visibility
 	// VisitorApprovals lets visitors decide the permission prompts of their own session.
 	VisitorApprovals bool
-	// BootOnOpen boots a sandbox when the panel opens, not with the first turn.
+	// BootOnOpen boots a sandbox when the panel opens instead of on the first turn.
 	BootOnOpen bool
 
-	// IdleTimeout is how long AnyFrame leaves an unused sandbox awake.
+	// IdleTimeout is how long AnyFrame keeps an unused sandbox awake.
 	IdleTimeout time.Duration
-	// BootTimeout is how long a sandbox may take to come up.
+	// BootTimeout is how long a sandbox may take to boot.
 	BootTimeout time.Duration
-	// SendWait is how long a turn is held while the sandbox comes up.
+	// SendWait is how long a turn waits for the sandbox to boot.
 	SendWait time.Duration
-	// UpstreamTimeout bounds one call to AnyFrame.
+	// UpstreamTimeout is the timeout of one call to AnyFrame.
 	UpstreamTimeout time.Duration
-	// VisitorTTL is how long a visitor is remembered.
+	// VisitorTTL is how long a visitor's token is valid.
 	VisitorTTL time.Duration
-	// Retention is after how long idle conversations are deleted at AnyFrame and here.
-	// 0 is never.
+	// Retention is how long an idle conversation is kept before it is deleted at AnyFrame
+	// and in the store. 0 keeps conversations forever.
 	Retention time.Duration
-	// StreamLifetime is how long one event stream lasts at the most; up to a
-	// fifth less is chosen at random.
+	// StreamLifetime is the maximum lifetime of an event stream. Each stream's lifetime
+	// is shortened at random by up to a fifth.
 	StreamLifetime time.Duration
 
 	RateMessages Rates // per visitor
-	RateIP       Rates // requests per address
+	RateIP       Rates // requests, per address
 	RateSessions Rates // new sessions per address
 
-	TurnsPerDay       int // of all visitors, as AnyFrame accepted them; 0 is no limit
-	MaxSessions       int // awake at once
-	SessionsPerDay    int // new ones; 0 is no limit
+	TurnsPerDay       int // of all visitors, counted when AnyFrame accepts them; 0 is no limit
+	MaxSessions       int // concurrently awake
+	SessionsPerDay    int // new sessions; 0 is no limit
 	MaxStreams        int
 	StreamsPerVisitor int
 	StreamsPerIP      int
 
-	// Notice is a line under the widget's composer. Empty: that this is an AI and may be
-	// wrong, in the widget's language.
+	// Notice is a line under the widget's composer. If empty, the widget says, in its
+	// language, that this is an AI and may be wrong.
 	Notice string
-	// NoNotice leaves that line out.
+	// NoNotice removes that line.
 	NoNotice bool
 	// PrivacyURL is linked from the notice.
 	PrivacyURL string
-	// Consent is what visitors agree to before their first message. Empty: nothing.
+	// Consent is the text that visitors must accept before their first message. If empty,
+	// no consent is required.
 	Consent string
 
-	// Challenge says when a new session takes a proof of work of the browser.
+	// Challenge sets when a new session requires a proof of work from the browser.
 	Challenge Challenge
 
 	// Feedback lets visitors rate answers.
 	Feedback bool
 
-	// NoContext keeps from the agent what the page and the website say about a visitor.
+	// NoContext stops page and site context about a visitor from being sent to the agent.
 	NoContext bool
-	// MaxContext is how many bytes either may have; 0 takes none.
+	// MaxContext is the maximum size in bytes of each of the two contexts; 0 accepts
+	// none.
 	MaxContext int
 
-	MaxMessage      int // bytes of a message's text
-	MaxAttachment   int // bytes of one attachment
+	MaxMessage      int // in bytes of text
+	MaxAttachment   int // in bytes
 	MaxAttachments  int
 	AttachmentTypes []string
 
-	ReplayEvents int // kept in memory for one session
+	ReplayEvents int // kept in memory per session
 	ReplayBytes  int
 
-	// Traces gets the trace of every turn, from its request to the first event
-	// of its answer. Nil traces nothing.
+	// Traces receives the trace of every turn, from its request to the first event of the
+	// answer. If nil, nothing is traced.
 	Traces trace.TracerProvider
-	// UpstreamLog gets a line for every request to AnyFrame. Nil is silent.
+	// UpstreamLog receives a line for every request to AnyFrame. If nil, nothing is
+	// logged.
 	UpstreamLog *slog.Logger
 
-	// Sites are more agents behind this relay. With one, the default site, which
-	// this Config describes, may be absent: then AgentID is 0.
+	// Sites are additional agents behind this relay. If there is at least one, the
+	// default site, which this Config describes, is optional: an AgentID of 0 omits it.
 	Sites []Site
 
-	ofMany bool // this is one of the Sites of another Config
+	ofMany bool // this Config is one of the Sites of another
 
 	Look Look
-	// Triggers makes the page at / the demo's: it says what to type to see what.
+	// Triggers turns the page at / into the demo's page, which lists the words to type
+	// and what each shows.
 	Triggers []Trigger
 
 	tuning tuning
 }
 
-// Trigger is a word that makes the scripted agent show something.
+// Trigger is a word that makes the scripted agent show a feature.
 type Trigger = widget.Trigger
 
-// limits is who may do how much.
+// limits returns the limits that c configures.
 func (c *Config) limits() limits.Options {
 	api := c.api("")
 	return limits.Options{
@@ -216,7 +219,7 @@ func (c *Config) limits() limits.Options {
 	}
 }
 
-// api is what the handlers of a site go by.
+// api returns the options of a site's handlers.
 func (c *Config) api(site string) httpapi.Options {
 	return httpapi.Options{
 		BasePath: c.BasePath, Site: site, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies, Loopback: c.Loopback,
@@ -230,7 +233,7 @@ func (c *Config) api(site string) httpapi.Options {
 	}
 }
 
-// widget is what the widget's files of a site depend on.
+// widget returns what a site's widget files depend on.
 func (c *Config) widget(site string) widget.Options {
 	path := ""
 	if site != "" {
@@ -275,13 +278,13 @@ func DefaultConfig() Config {
 }
 
 // RetentionDue returns how many conversations Retention would delete if the relay started
-// now. It changes nothing.
+// now. It deletes nothing.
 func (c *Config) RetentionDue(ctx context.Context) (int, error) {
 	return stores.CountDue(ctx, c.Store, history.Kind, time.Now().Add(-c.Retention), stores.WithRedisPrefix(c.RedisPrefix))
 }
 
-// CheckStore opens the store, writes to it and closes it again. It returns a note for a
-// person about what it found, or what is wrong.
+// CheckStore opens the store, writes to it and closes it. It returns a human-readable
+// note about what it found, or an error.
 func (c *Config) CheckStore(ctx context.Context) (note string, err error) {
 	return stores.Check(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix))
 }

@@ -13,18 +13,20 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
-// ender ends what goes on with what is erased. It implements [erasure.Ender].
+// ender ends the activity of conversations and visitors that are erased. It implements
+// [erasure.Ender].
 type ender struct {
 	hub   *session.Hub
 	store *journal.Store
 	book  *history.Book
-	// void is how long a visitor who was erased is known to have been: longer than any
-	// token lives, than the hash of a name, and than a sandbox is counted as awake.
+	// void is how long an erased visitor's tokens are recorded as void. It exceeds the
+	// lifetime of any token, of a name's hash, and of a sandbox's entry in the awake
+	// count.
 	void time.Duration
 }
 
-// EraseEpoch ends the visitor's epoch, if that is the present one, and makes its row and
-// streams forget it.
+// EraseEpoch ends the visitor's epoch if it is the current one, and removes it from the
+// visitor's record and streams.
 func (e ender) EraseEpoch(ctx context.Context, visitor string, epoch int64, idle bool) (busy bool, err error) {
 	s, err := e.hub.Open(ctx, visitor)
 	if errors.Is(err, problem.VisitorUnknown) {
@@ -53,7 +55,7 @@ func (e ender) EraseEpoch(ctx context.Context, visitor string, epoch int64, idle
 	return false, s.Blank(ctx, epoch)
 }
 
-// EraseVisitor makes every token of the visitor's void, ends the streams and deletes the
+// EraseVisitor voids every token of the visitor, ends the streams and deletes the
 // visitor's notes.
 func (e ender) EraseVisitor(ctx context.Context, visitor string) error {
 	err := record.Erase(ctx, e.store, visitor, e.void, func(epoch int64, id string) error {

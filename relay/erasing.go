@@ -8,13 +8,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// erasing is what erases the conversations of a site.
+// erasing runs the erasure worker of a site.
 type erasing struct {
 	worker *erasure.Worker
-	stop   context.CancelFunc // guarded by Server.startMu; nil while it does not run
+	stop   context.CancelFunc // guarded by Server.startMu; nil while the worker is not running
 }
 
-// eraser makes what erases for a site. The caller holds mu.
+// eraser returns the erasure worker of a site. The caller holds mu.
 func (s *site) eraser(w *wired, client *anyframe.Client) *erasure.Worker {
 	c := &s.config
 	return erasure.New(erasure.Options{
@@ -27,7 +27,7 @@ func (s *site) eraser(w *wired, client *anyframe.Client) *erasure.Worker {
 	})
 }
 
-// erase lets a site's worker erase, while Run runs.
+// erase starts a site's erasure worker if Run is running.
 func (s *Server) erase(w *wired) {
 	s.startMu.Lock()
 	defer s.startMu.Unlock()
@@ -36,7 +36,7 @@ func (s *Server) erase(w *wired) {
 	}
 }
 
-// startErasing begins to erase. The caller holds startMu.
+// startErasing starts the worker. The caller holds startMu.
 func (s *Server) startErasing(w *wired) {
 	if w.erasing.stop != nil {
 		return
@@ -50,7 +50,7 @@ func (s *Server) startErasing(w *wired) {
 	})
 }
 
-// stopErasing ends what startErasing began. What is not erased stays in the store.
+// stopErasing stops the worker. Pending erasures stay in the store.
 func (s *Server) stopErasing(w *wired) {
 	s.startMu.Lock()
 	defer s.startMu.Unlock()
@@ -59,7 +59,8 @@ func (s *Server) stopErasing(w *wired) {
 	}
 }
 
-// erasuresPending returns what counts the erasures of all sites that are served here.
+// erasuresPending returns a function that counts the pending erasures of all sites of
+// this process.
 func (s *Server) erasuresPending(rows store.Store) func(context.Context) (int, error) {
 	return func(ctx context.Context) (n int, err error) {
 		for name, site := range *s.sites.Load() {

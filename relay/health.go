@@ -9,7 +9,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/httpapi"
 )
 
-// asked is what a gauge of something in the store reports, NaN if the store fails.
+// asked returns the value function of a gauge that counts rows of the store. It returns
+// NaN if the store fails.
 func asked(count func(context.Context) (int, error)) func() float64 {
 	return func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -22,15 +23,15 @@ func asked(count func(context.Context) (int, error)) func() float64 {
 	}
 }
 
-// alive answers as long as the process does: GET /healthz.
+// alive serves GET /healthz, the liveness probe. It answers as long as the process runs.
 func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// ready tells whether the relay can do its work, and if not, why:
-// GET /readyz.
+// ready serves GET /readyz, the readiness probe. If the relay is not ready, the answer
+// says why.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	out := struct {
 		Ready   bool     `json:"ready"`
@@ -51,10 +52,10 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		code = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	_ = httpapi.WriteJSON(w, code, out) // strings: cannot fail
+	_ = httpapi.WriteJSON(w, code, out) // strings only: cannot fail
 }
 
-// storeHealth tries the store, at most once a second however many ask.
+// storeHealth pings the store, at most once a second however many callers there are.
 func (s *Server) storeHealth(ctx context.Context) error {
 	s.pingMu.Lock()
 	defer s.pingMu.Unlock()

@@ -16,10 +16,10 @@ import (
 )
 
 // operated returns the sites that have conversations, in the order in which operators see
-// them. One that only other processes served so far is wired for it.
+// them. It wires a site that only other processes have served so far.
 func (s *Server) operated(ctx context.Context) (sites []admin.Site, err error) {
 	all := *s.sites.Load()
-	for _, name := range slices.Sorted(maps.Keys(all)) { // the default site's is empty
+	for _, name := range slices.Sorted(maps.Keys(all)) { // the default site's name is empty
 		site := all[name]
 		w := site.current()
 		if w == nil {
@@ -31,7 +31,7 @@ func (s *Server) operated(ctx context.Context) (sites []admin.Site, err error) {
 				continue
 			}
 			if w, err = site.use(); errors.Is(err, problem.NotFound) {
-				continue // it is gone since
+				continue // removed in the meantime
 			} else if err != nil {
 				return nil, err
 			}
@@ -54,7 +54,7 @@ func (s *site) rated() bool {
 	return s.config.Feedback
 }
 
-// siteRows returns what the store has of each site.
+// siteRows returns each site's view of the store.
 func (s *Server) siteRows() (all []store.RecordStore) {
 	for _, name := range slices.Sorted(maps.Keys(*s.sites.Load())) {
 		all = append(all, store.ForSite(s.store, name))
@@ -62,8 +62,8 @@ func (s *Server) siteRows() (all []store.RecordStore) {
 	return all
 }
 
-// usage returns what was counted at each site, sites in the order of operated, days as
-// [usage.Counter.Days] has them.
+// usage returns the usage counts of each site, in the order of operated; days are in the
+// order of [usage.Counter.Days].
 func (s *Server) usage(ctx context.Context) (sites []admin.Usage, err error) {
 	all := *s.sites.Load()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -77,18 +77,18 @@ func (s *Server) usage(ctx context.Context) (sites []admin.Usage, err error) {
 }
 
 const (
-	// maxStopDelay is the longest time after a failure until all is stopped again.
+	// maxStopDelay is the maximum backoff between attempts to stop all turns.
 	maxStopDelay = 15 * time.Second
-	// workedFor is how far back conversations are looked through for agents at work that
-	// no process sees, since theirs has died. No turn takes as long.
+	// workedFor is how far back stopLeft looks for turns whose process crashed. No turn
+	// takes longer.
 	workedFor = 24 * time.Hour
-	// stopPage is how many conversations are read at once.
+	// stopPage is how many conversations are read per page.
 	stopPage = 200
 )
 
-// stopAll stops what runs at any site, because an operator paused the relay. It goes on
-// until that is in the store, and looks once more when a message that was on its way to
-// AnyFrame when the pause began has arrived. It ends with the pause.
+// stopAll stops all running turns of all sites after an operator paused the relay. It
+// retries until the stops are stored. It then runs a second time, for messages that were
+// in flight to AnyFrame when the pause began. It returns early if the pause ends.
 func (s *Server) stopAll(pause control.Pause) {
 	for looks, failures := 0, 0; looks < 2; {
 		if p := s.control.State().Pause(); p == nil || *p != pause {
@@ -108,8 +108,8 @@ func (s *Server) stopAll(pause control.Pause) {
 	}
 }
 
-// stopSites asks for a stop of each conversation of every site in which the agent may be
-// at work.
+// stopSites requests a stop of every conversation, on every site, in which the agent may
+// be working.
 func (s *Server) stopSites(ctx context.Context) error {
 	sites, err := s.operated(ctx)
 	errs := []error{err}
@@ -119,8 +119,8 @@ func (s *Server) stopSites(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// stopLeft is StopLive for a site's conversations in which a turn began and was not seen to
-// end, by whichever process.
+// stopLeft does what StopLive does for a site's conversations whose turn began, in any
+// process, and has no recorded end.
 func stopLeft(ctx context.Context, site admin.Site) error {
 	var errs []error
 	var active time.Time

@@ -7,10 +7,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// maxWords is how many bytes a text for visitors may have: all are told it.
+// maxWords is the maximum size in bytes of a text for visitors. It is sent to all of
+// them.
 const maxWords = 4 << 10
 
-// validatePolicy tells wrong what is wrong with the settings that say what visitors may do.
+// validatePolicy reports invalid settings of what visitors may do to wrong.
 func (c *Config) validatePolicy(wrong func(format string, args ...any)) {
 	for name, rates := range map[string]Rates{
 		"RELAY_RATE_MESSAGES": c.RateMessages, "RELAY_RATE_IP": c.RateIP, "RELAY_RATE_SESSIONS": c.RateSessions,
@@ -44,7 +45,8 @@ func (c *Config) validatePolicy(wrong func(format string, args ...any)) {
 	}
 }
 
-// agentContexts is what tells the agent of visitors, nil if nothing is told.
+// agentContexts returns the keeper of contexts that are sent to the agent, or nil if none
+// are sent.
 func (c *Config) agentContexts(contexts *visitorctx.Keeper) *visitorctx.Keeper {
 	if c.NoContext {
 		return nil

@@ -11,8 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/usage"
 )
 
-// quota limits what visitors of a site may do, by the settings of the moment, and counts
-// what they do.
+// quota applies the current limits to the visitors of a site and counts their use.
 type quota struct{ *wired }
 
 func (q quota) NewSession(ctx context.Context, addr string, toll challenge.Toll) error {
@@ -54,7 +53,7 @@ func (q quota) UncountTurn(ctx context.Context, day int64) error {
 	return q.limits.Load().UncountTurn(ctx, day)
 }
 
-// limitsOf is who may do how much by a site's settings.
+// limitsOf returns the limits of a site's settings.
 func (w *wired) limitsOf(c *Config) limits.Options {
 	o := c.limits()
 	o.Spent = func(ctx context.Context, budget string, used, limit int) {
@@ -63,12 +62,12 @@ func (w *wired) limitsOf(c *Config) limits.Options {
 	return o
 }
 
-// rates tells of a rating that is about to be kept.
+// rates publishes an event for a rating that is about to be stored.
 func (w *wired) rates(ctx context.Context, visitor string, word feedback.Word, version int64) {
 	w.journal.FeedbackGiven(ctx, visitor, word.Epoch, word.Turn, word.Rating, version)
 }
 
-// rated counts a rating that is another than the one before.
+// rated counts a rating that differs from the previous one.
 func (w *wired) rated(ctx context.Context, c feedback.Change) {
 	w.metrics.Feedback.WithLabelValues(cmp.Or(c.Rating, "none")).Inc()
 	for _, r := range []struct {

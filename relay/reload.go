@@ -5,11 +5,10 @@ import (
 	"reflect"
 )
 
-// Reload makes the settings of c's sites count, and those of the default site: origins,
-// limits and looks at once, agent and key for new epochs only. No stream of a site that
-// stays is ended. A site that is gone ends its streams with the problem not_found. What c
-// says of all sites together does not count until the relay is started again. A c that is
-// wrong changes nothing.
+// Reload applies the settings of c's sites and of the default site. Origins, limits and
+// looks apply at once; agent and key apply to new epochs only. The streams of sites that
+// remain are not ended. The streams of a removed site end with the problem not_found.
+// Settings that all sites share apply only after a restart. An invalid c changes nothing.
 func (s *Server) Reload(c Config) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
@@ -35,7 +34,7 @@ func (s *Server) Reload(c Config) error {
 	for _, site := range changed {
 		s.log.Info("site changed", "name", site.label())
 		if err := site.change(settings[site.name]); err != nil {
-			errs = append(errs, err) // it was valid; the others change all the same
+			errs = append(errs, err) // the settings were valid, so the other sites still change
 		}
 	}
 	s.sites.Store(&all)
@@ -48,8 +47,8 @@ func (s *Server) Reload(c Config) error {
 	return errors.Join(errs...)
 }
 
-// OnReload sets what reads the settings again when an operator asks for it: read calls
-// [Server.Reload] with them, and returns what is wrong, a line each.
+// OnReload sets the function that rereads the settings when an operator requests it. read
+// calls [Server.Reload] with the new settings and returns what is wrong, one line each.
 func (s *Server) OnReload(read func() (wrong []string)) { s.rereads.Store(&read) }
 
 func (s *Server) reread() (wrong []string) {
@@ -59,12 +58,12 @@ func (s *Server) reread() (wrong []string) {
 	return []string{"this relay cannot read its settings again"}
 }
 
-// same reports whether the site has these settings already.
+// same reports whether the site already has these settings.
 func (s *site) same(c *Config) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was, is := s.config, *c
-	for _, c := range []*Config{&was, &is} { // what is the process's cannot be compared, and does not change
+	for _, c := range []*Config{&was, &is} { // process-wide values cannot be compared and do not change
 		c.Sites, c.Traces, c.UpstreamLog, c.tuning = nil, nil, nil, tuning{}
 	}
 	return reflect.DeepEqual(was, is)

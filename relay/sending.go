@@ -13,15 +13,15 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/webhook"
 )
 
-// sending is what delivers the events of a site. Guarded by Server.startMu.
+// sending delivers the webhook events of a site. It is guarded by Server.startMu.
 type sending struct {
-	outbox *webhook.Outbox // nil where there is no receiver
+	outbox *webhook.Outbox // nil without a receiver
 	stop   context.CancelFunc
-	stops  bool // the hub sees through what other processes were asked to stop
+	stops  bool // the hub carries out stops that other processes requested
 }
 
-// send makes outbox the one whose events of a site are delivered, in place of the one
-// before. Events are delivered while Run runs.
+// send makes outbox the site's outbox and replaces the previous one. Events are delivered
+// while Run is running.
 func (s *Server) send(w *wired, outbox *webhook.Outbox) {
 	s.startMu.Lock()
 	defer s.startMu.Unlock()
@@ -34,7 +34,7 @@ func (s *Server) send(w *wired, outbox *webhook.Outbox) {
 	}
 }
 
-// startSending begins to deliver. The caller holds startMu.
+// startSending starts delivery. The caller holds startMu.
 func (s *Server) startSending(w *wired) {
 	if !w.sending.stops {
 		w.sending.stops = true
@@ -53,13 +53,13 @@ func (s *Server) startSending(w *wired) {
 	})
 }
 
-// startSites lets the sites that are wired deliver their events and erase, and wires those
-// that have work from before the process started, or from another that has ended. It ends
-// with ctx.
+// startSites starts event delivery and erasure for the wired sites. It also wires sites
+// that have unfinished work from an earlier run of the process or from another process
+// that has ended. It returns when ctx ends.
 func (s *Server) startSites(ctx context.Context) {
 	s.startMu.Lock()
 	s.running = ctx
-	s.startMu.Unlock() // a site's own lock comes before this one
+	s.startMu.Unlock() // a site's own lock must be taken before this one
 	for w := range s.inUse() {
 		s.startMu.Lock()
 		s.startSending(w)
@@ -75,12 +75,12 @@ func (s *Server) startSites(ctx context.Context) {
 	}
 }
 
-// unfinishedEvery is how often sites that are not wired are looked through for work that
-// another process has left. Each costs a few reads of the store.
+// unfinishedEvery is how often unwired sites are checked for work that another process
+// left unfinished. Each check costs a few reads of the store.
 const unfinishedEvery = 10 * time.Minute
 
-// useUnfinished wires the sites for which there is something to do without a request:
-// events to deliver, stops, erasures, or conversations that become too old.
+// useUnfinished wires the sites that have work without a request: events to deliver,
+// stops, erasures, or conversations that reach their retention.
 func (s *Server) useUnfinished(ctx context.Context) {
 	for _, site := range *s.sites.Load() {
 		if ctx.Err() != nil {
@@ -98,26 +98,26 @@ func (s *Server) useUnfinished(ctx context.Context) {
 			waits(func(ctx context.Context) (int, error) { return stop.Pending(ctx, rows) }) ||
 			waits(func(ctx context.Context) (int, error) { return erasure.Waiting(ctx, rows) }) ||
 			site.retains() && waits(func(ctx context.Context) (int, error) { return rows.CountRecords(ctx, history.Kind, time.Time{}) }) {
-			_, _ = site.use() // its first request says what is wrong
+			_, _ = site.use() // the site's first request reports the error
 		}
 	}
 }
 
-// retains reports whether the site's conversations are kept for a time only.
+// retains reports whether the site has a retention period.
 func (s *site) retains() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.config.Retention > 0
 }
 
-// tells reports whether the site has a receiver for its events.
+// tells reports whether the site has a webhook receiver.
 func (s *site) tells() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.config.Webhook.URL != ""
 }
 
-// keyRefused tells the sites of an account that AnyFrame refuses its key.
+// keyRefused publishes, on every site of an account, that AnyFrame refused its key.
 func (s *Server) keyRefused(ctx context.Context, a upstream.Account) {
 	for w := range s.inUse() {
 		if w.route.Account() == a {

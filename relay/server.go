@@ -36,41 +36,41 @@ import (
 	"github.com/anyframe-relay/relay/web/console"
 )
 
-// Server is a relay: one HTTP handler, and the sites behind it.
+// Server is a relay: one HTTP handler and the sites behind it.
 type Server struct {
 	config   Config
 	log      *slog.Logger
 	metrics  *telemetry.Metrics
-	limits   *limits.Limits // the default site's, and what all have together
-	store    store.Store    // of all sites
-	notifier store.Notifier // nil where the store has none
+	limits   *limits.Limits // of the default site, plus the limits on all sites together
+	store    store.Store    // all sites' rows
+	notifier store.Notifier // nil if the store has none
 	pool     *upstream.Pool
 	events   *h2events.Transport
 	assets   *widget.Assets
 	streams  *stream.Server
 	control  *control.Control
-	rereads  atomic.Pointer[func() []string] // reads the settings again; nil where they cannot be
+	rereads  atomic.Pointer[func() []string] // rereads the settings; nil if they cannot be reread
 	admin    *admin.Admin
-	members  group.Group // what ends sites that are gone
+	members  group.Group // goroutines that retire removed sites
 	draining atomic.Bool
 	drained  chan struct{}   // closed when draining is set
-	open     context.Context // ends with Close
+	open     context.Context // canceled by Close
 	end      context.CancelFunc
 	closed   atomic.Bool     // no more sites are wired
-	running  context.Context // of Run, guarded by startMu; nil before
-	startMu  sync.Mutex      // what is wired runs, once Run has begun
-	none     http.Handler    // serves while there is no default site
+	running  context.Context // Run's context, guarded by startMu; nil before Run
+	startMu  sync.Mutex      // held to start the workers of a wired site, once Run has begun
+	none     http.Handler    // serves requests while there is no default site
 
-	reloading sync.Mutex                       // one reload at a time replaces sites
-	sites     atomic.Pointer[map[string]*site] // by name; the default site has none
+	reloading sync.Mutex                       // serializes reloads
+	sites     atomic.Pointer[map[string]*site] // by name; the default site's name is empty
 
-	pingMu sync.Mutex // held while the store is tried, so that probes don't pile up
+	pingMu sync.Mutex // held during a ping of the store, so that concurrent probes share one
 	pinged time.Time
 	health error
 }
 
-// New builds a relay from a valid configuration. It opens the store, makes no
-// request, and starts nothing; the caller closes it. Metrics are registered
+// New builds a relay from a valid configuration. It opens the store, but makes no request
+// to AnyFrame and starts no goroutine. The caller must call Close. Metrics are registered
 // with reg, which the caller serves.
 func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
 	if err := errors.Join(c.Validate(), c.validateSites()); err != nil {
@@ -103,7 +103,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	}, asked(s.store.CountAwake)))
 	unobserved := s.store
 	s.store = store.Observe(s.store, s.metrics.Stored)
-	_ = s.storeHealth(ctx) // which says so in the log; it may come back
+	_ = s.storeHealth(ctx) // logs a failure; the store may recover
 	s.limits = limits.New(c.allLimits(), store.ForSite(s.store, ""), s.metrics)
 	s.metrics.AwakeLimit.Set(float64(c.MaxSessions))
 	s.metrics.StreamsLimit.Set(float64(c.MaxStreams))
@@ -126,11 +126,11 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	reg.MustRegister(newBudgets(s, unobserved))
 	if main := all[""]; main != nil {
 		if _, err := main.use(); err != nil {
-			_ = s.Close() // the first error is the one to tell
+			_ = s.Close() // the first error is the one to return
 			return nil, err
 		}
 	}
-	_ = s.control.Load(ctx) // which says so in the log; it is read again
+	_ = s.control.Load(ctx) // logs a failure; the state is read again later
 	s.admin = admin.New(admin.Options{Tokens: c.AdminTokens, Hosts: c.AdminHosts, Read: c.ConsoleRead}, admin.Parts{
 		Control: s.control, Sites: s.operated, Rows: s.siteRows, Usage: s.usage, Reload: s.reread, Records: s.store, Page: console.Files,
 		Draining: s.drained, Metrics: s.metrics, Log: s.log,
@@ -138,7 +138,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	return s, nil
 }
 
-// bySite is the settings of each site by name. What all sites share is the same in each.
+// bySite returns the settings of each site by name. Shared settings are the same in each.
 func (c *Config) bySite() map[string]Config {
 	all := map[string]Config{}
 	if c.hasDefault() {
@@ -150,7 +150,7 @@ func (c *Config) bySite() map[string]Config {
 	return all
 }
 
-// siteLog is the log of what concerns a site.
+// siteLog returns the logger of a site.
 func (s *Server) siteLog(name string, c *Config) *slog.Logger {
 	log := slog.New(redact.NewHandler(s.log.Handler(), c.patterns(), upstream.Describe))
 	if name != "" {
@@ -159,7 +159,7 @@ func (s *Server) siteLog(name string, c *Config) *slog.Logger {
 	return log
 }
 
-// kept returns how many events and bytes the logs of all sites keep together.
+// kept returns how many events and bytes the event logs of all sites hold.
 func (s *Server) kept() (events, bytes int) {
 	for w := range s.inUse() {
 		n, size := w.hub.Kept()
@@ -168,7 +168,7 @@ func (s *Server) kept() (events, bytes int) {
 	return events, bytes
 }
 
-// inUse yields what serves the sites that were visited.
+// inUse yields the wired sites.
 func (s *Server) inUse() iter.Seq[*wired] {
 	return func(yield func(*wired) bool) {
 		for _, site := range *s.sites.Load() {
@@ -179,8 +179,8 @@ func (s *Server) inUse() iter.Seq[*wired] {
 	}
 }
 
-// sleep puts a sandbox of whatever site to sleep, unless it is in use, and reports
-// whether it did.
+// sleep puts a sandbox of any site to sleep unless it is in use, and reports whether it
+// did.
 func (s *Server) sleep(ctx context.Context, a store.Awake) (bool, error) {
 	name, visitor := store.SiteOf(a.Visitor)
 	site := (*s.sites.Load())[name]
@@ -198,8 +198,9 @@ func (s *Server) sleep(ctx context.Context, a store.Awake) (bool, error) {
 // Handler serves the public routes of all sites.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.dispatch) }
 
-// dispatch passes a request on to its site: the default site, or the one that the path
-// names. One that names none is the default site's, which has no such routes either.
+// dispatch routes a request to the site that its path names, or to the default site. The
+// default site also gets paths that name an unknown site, because it has no such routes
+// and answers 404.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	all := *s.sites.Load()
 	site := all[s.siteIn(r, all)]
@@ -218,8 +219,8 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	(*serving.handler.Load()).ServeHTTP(w, r)
 }
 
-// siteIn returns the name of the site that a request's path names, empty for none that
-// there is. It reads the path as the router does: an escaped name is none.
+// siteIn returns the site name in a request's path, or the empty string if the path names
+// no existing site. Like the router, it does not match an escaped name.
 func (s *Server) siteIn(r *http.Request, all map[string]*site) string {
 	rest, ok := strings.CutPrefix(cmp.Or(r.URL.RawPath, r.URL.Path), s.config.BasePath+httpapi.SitePath(""))
 	name, _, _ := strings.Cut(rest, "/")
@@ -229,7 +230,7 @@ func (s *Server) siteIn(r *http.Request, all map[string]*site) string {
 	return name
 }
 
-// decided lets a decision of the operators' take effect in this process.
+// decided applies an operators' decision in this process.
 func (s *Server) decided(was, is *control.State) {
 	s.metrics.Paused.Set(0)
 	if is.Pause() != nil {
@@ -244,20 +245,20 @@ func (s *Server) decided(was, is *control.State) {
 	}
 }
 
-// AdminHandler serves operators: the API, for which they need a token if there are any,
-// debug under /debug, for which they need one too, and whatever else from open.
+// AdminHandler serves operators: the API, debug under /debug, and everything else from
+// open. The API and debug require a token if any are configured.
 func (s *Server) AdminHandler(open, debug http.Handler) http.Handler {
 	return s.admin.Handler(open, debug)
 }
 
-// WriteTimeout is how long an answer that is not a stream may take; the HTTP
-// server that serves Handler should allow as much.
+// WriteTimeout is the maximum duration of an answer that is not a stream. The HTTP server
+// that serves Handler should allow at least that.
 func (s *Server) WriteTimeout() time.Duration {
 	return s.config.SendWait + session.ConnectWait + 2*s.config.UpstreamTimeout + 10*time.Second
 }
 
-// Run receives the hints of other processes, if the store passes them on, and watches
-// whether AnyFrame accepts our keys, until ctx ends.
+// Run receives hints from other processes, if the store supports them, and checks whether
+// AnyFrame accepts our keys, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	if s.notifier != nil {
@@ -273,7 +274,7 @@ func (s *Server) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// hinted passes another process's hint on to the site that it is about.
+// hinted passes another process's hint to its site.
 func (s *Server) hinted(name string) {
 	of, visitor := store.SiteOf(name)
 	if site := (*s.sites.Load())[of]; site != nil {
@@ -284,9 +285,9 @@ func (s *Server) hinted(name string) {
 	}
 }
 
-// Drain makes the relay not ready, refuses new work, and ends the event streams
-// spread over five seconds; their browsers come back, here or elsewhere. It
-// returns when the last has ended, or with ctx.
+// Drain makes the relay not ready, refuses new work, and ends the event streams, spread
+// over five seconds. Browsers then reconnect, to this or another process. Drain returns
+// when the last stream has ended, or when ctx ends.
 func (s *Server) Drain(ctx context.Context) {
 	if !s.draining.Swap(true) {
 		close(s.drained)
@@ -300,17 +301,17 @@ func (s *Server) Drain(ctx context.Context) {
 	}
 }
 
-// Close ends the sessions, waits for all that the relay has started, and closes
-// the store. Sandboxes are left to go to sleep by themselves.
+// Close ends the sessions, waits for everything the relay has started, and closes the
+// store. Sandboxes are left to fall asleep by their own timeout.
 func (s *Server) Close() error {
 	s.closeSites()
 	s.pool.Close()
 	return s.store.Close()
 }
 
-// closeSites ends all that the sites do.
+// closeSites ends all activity of the sites.
 func (s *Server) closeSites() {
-	s.closed.Store(true) // first: a site is wired before, or not at all
+	s.closed.Store(true) // first: a site is wired before this, or never
 	s.end()
 	s.streams.Close()
 	for w := range s.inUse() {

@@ -32,36 +32,36 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// site is an agent and its visitors. What it takes to serve them is made with the first
-// request, so that a site without visitors is little more than its settings.
+// site is an agent and its visitors. Its parts are built on the first request, so that a
+// site without visitors costs little more than its settings.
 type site struct {
 	server *Server
 	name   string // empty for the default site
 	usage  *usage.Counter
 
-	mu     sync.Mutex // config is what wired goes by, and a site that is gone is not wired
+	mu     sync.Mutex // guards config, wired and gone: wired is built from config, and never for a site that is gone
 	config Config
 	wired  *wired // nil before the first request
 	gone   bool
 }
 
-// wired is what serves a site.
+// wired holds the parts that serve a site.
 type wired struct {
 	log      *slog.Logger
 	metrics  *telemetry.Metrics
-	store    store.Store // the site's view of it
+	store    store.Store // the site's view of the store
 	route    *upstream.Route
 	client   *anyframe.Client
 	tokens   *visitor.Tokens
 	contexts *visitorctx.Keeper
 	feedback *feedback.Book
 	usage    *usage.Counter
-	// These are others after the settings were read again.
+	// consent and challenge are replaced when settings change.
 	consent   atomic.Pointer[consent.Gate]
 	challenge atomic.Pointer[challenge.Booth]
 	hub       *session.Hub
 	journal   *journal.Store
-	prompts   *journal.Prompts // that wait for a person
+	prompts   *journal.Prompts // prompts that wait for a person
 	sending   sending
 	book      *history.Book
 	past      *past.Reader
@@ -71,7 +71,7 @@ type wired struct {
 	handler atomic.Pointer[http.Handler]  // likewise
 }
 
-// newSite returns a site that serves no visitor yet.
+// newSite returns a site that has not been wired.
 func (s *Server) newSite(name string, c Config) *site {
 	return &site{server: s, name: name, config: c, usage: usage.New(store.ForSite(s.store, name), s.siteLog(name, &c))}
 }
@@ -84,7 +84,8 @@ func (s *site) label() string {
 	return s.name
 }
 
-// use returns what serves the site, or [problem.NotFound] when it is gone.
+// use returns the site's parts, building them if necessary, or [problem.NotFound] if the
+// site has been removed.
 func (s *site) use() (*wired, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,14 +104,14 @@ func (s *site) use() (*wired, error) {
 	return s.wired, nil
 }
 
-// current returns what serves the site if that was made already, else nil.
+// current returns the site's parts, or nil if they have not been built.
 func (s *site) current() *wired {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.wired
 }
 
-// wire makes what serves the site. The caller holds mu.
+// wire builds the site's parts. The caller holds mu.
 func (s *site) wire() (*wired, error) {
 	c, server := &s.config, s.server
 	w := &wired{metrics: server.metrics, store: store.ForSite(server.store, s.name), log: server.siteLog(s.name, c), usage: s.usage}
@@ -172,13 +173,13 @@ func (s *site) wire() (*wired, error) {
 	return w, nil
 }
 
-// close ends what the site does.
+// close ends all activity of the site.
 func (w *wired) close() {
 	w.feedback.Close()
 	w.hub.Close()
 }
 
-// agreed is the consent that the site asks for now.
+// agreed checks visitors against the consent that the site currently requires.
 type agreed struct{ *wired }
 
 // Check implements [admission.Consent].
@@ -186,7 +187,7 @@ func (a agreed) Check(ctx context.Context, visitor string) error {
 	return a.consent.Load().Check(ctx, visitor)
 }
 
-// serveWith makes the site's handler. The caller holds mu.
+// serveWith builds the site's handler. The caller holds mu.
 func (s *site) serveWith(w *wired) error {
 	c := &s.config
 	identities, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience)
@@ -198,7 +199,7 @@ func (s *site) serveWith(w *wired) error {
 		Mode: c.Challenge, Secret: string(c.APIKey), Site: s.name, Store: w.store,
 		Count: func(result string) { w.metrics.Challenges.WithLabelValues(result).Inc() },
 	}))
-	if c.Challenge != challenge.Off { // each is there from the start, at zero
+	if c.Challenge != challenge.Off { // export every result from the start, at zero
 		for _, result := range challenge.Results() {
 			w.metrics.Challenges.WithLabelValues(result)
 		}
@@ -219,8 +220,8 @@ func (s *site) serveWith(w *wired) error {
 	return nil
 }
 
-// change makes other settings count: at once, except for the agent and its account, which
-// count for new epochs. What is there goes on.
+// change applies other settings: at once, except for the agent and its account, which
+// apply to new epochs. Open sessions and streams continue.
 func (s *site) change(c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,7 +247,7 @@ func (s *site) change(c Config) error {
 	return s.serveWith(w)
 }
 
-// retire ends a site that is gone: its streams with a problem, and then all else.
+// retire ends a removed site: first its streams, with a problem, then everything else.
 func (s *site) retire() {
 	s.mu.Lock()
 	s.gone = true
@@ -264,7 +265,7 @@ func (s *site) retire() {
 	})
 }
 
-// siteNotifier passes on hints about the visitors of one site.
+// siteNotifier sends and receives hints about the visitors of one site.
 type siteNotifier struct {
 	store.Notifier
 	prefix string
@@ -281,12 +282,12 @@ func (s *Server) notifierOf(name string) store.Notifier {
 	return siteNotifier{s.notifier, name + "/"}
 }
 
-// account is where the site's agent is.
+// account returns the AnyFrame account of the site's agent.
 func (c *Config) account() upstream.Account {
 	return upstream.Account{BaseURL: c.BaseURL, Key: string(c.APIKey)}
 }
 
-// conversation is what the site's visitors see of the agent.
+// conversation returns what the site's visitors see of the agent.
 func (c *Config) conversation() conversation.Options {
 	return conversation.Options{
 		Visibility: c.Visibility, Approvals: c.VisitorApprovals, Patterns: c.patterns(),
@@ -294,7 +295,8 @@ func (c *Config) conversation() conversation.Options {
 	}
 }
 
-// patterns are those of the site's key, which nothing that is shown or logged contains.
+// patterns returns the patterns of the site's key, which are masked in everything that is
+// shown or logged.
 func (c *Config) patterns() *redact.Patterns {
 	if len(c.Sites) > 0 || c.ofMany {
 		return redact.SitePatterns(c.APIKey)
@@ -302,8 +304,8 @@ func (c *Config) patterns() *redact.Patterns {
 	return redact.KeyPatterns(c.APIKey)
 }
 
-// maxOwn is how many sandboxes of the site may be awake, 0 if only the limit on all
-// sites counts.
+// maxOwn is how many sandboxes of the site may be awake, or 0 if only the limit on all
+// sites applies.
 func (c *Config) maxOwn(main *Config) int {
 	if c.MaxSessions < main.MaxSessions {
 		return c.MaxSessions

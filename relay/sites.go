@@ -9,23 +9,23 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/limits"
 )
 
-// Site is an agent behind the relay that has routes, visitors and limits of its own.
+// Site is an agent behind the relay with its own routes, visitors and limits.
 type Site struct {
-	// Name is 1 to 32 of a-z, 0-9 and -, and not "default". The site's routes are
-	// below /s/<Name>.
+	// Name consists of 1 to 32 characters of a-z, 0-9 and -, and is not "default". The
+	// site's routes are under /s/<Name>.
 	Name string
-	// Config is the site's. What all sites share is that of the Config which has the
-	// site: the store, listeners, proxies, timeouts and the limits on all sites together.
+	// Config is the site's configuration. Shared settings come from the Config that
+	// contains the site: the store, listeners, proxies, timeouts and the limits on all
+	// sites together.
 	Config Config
 }
 
-// defaultSite is the name of the site that a Config without a name describes, in
-// metrics and for people.
+// defaultSite names the site of a Config without a name, in metrics and for people.
 const defaultSite = "default"
 
 var siteName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
-// ValidSiteName reports whether a site may be called so.
+// ValidSiteName reports whether name is a valid site name.
 func ValidSiteName(name string) bool { return siteName.MatchString(name) && name != defaultSite }
 
 // ForSite returns the Config of a site of c's for which nothing else is set.
@@ -35,7 +35,7 @@ func (c *Config) ForSite() Config {
 	return site
 }
 
-// with returns c with what main decides for all sites.
+// with returns c with main's values for the settings that all sites share.
 func (c *Config) with(main *Config) Config {
 	own := *c
 	own.BasePath, own.PublicURL, own.EmbedURL, own.Loopback = main.BasePath, main.PublicURL, main.EmbedURL, main.Loopback
@@ -50,7 +50,8 @@ func (c *Config) with(main *Config) Config {
 	return own
 }
 
-// allLimits are the limits of the default site, with what all sites have together.
+// allLimits returns the limits of the default site, with the limits on all sites
+// together.
 func (c *Config) allLimits() limits.Options {
 	o := c.limits()
 	for _, site := range c.Sites {
@@ -60,12 +61,12 @@ func (c *Config) allLimits() limits.Options {
 	return o
 }
 
-// hasDefault reports whether c describes a site itself.
+// hasDefault reports whether c itself describes a site.
 func (c *Config) hasDefault() bool { return c.AgentID != 0 || len(c.Sites) == 0 }
 
-// ValidateSite returns all that is wrong with c as the settings of a site of main's,
-// joined, each in terms of the setting that a person would change. What main decides for
-// all sites is not looked at.
+// ValidateSite returns everything that is wrong with c as the settings of a site of
+// main's, as a joined error. Each part names the setting to change. Settings that main
+// decides for all sites are not checked.
 func (c *Config) ValidateSite(main *Config) error {
 	errs := []error{c.validateAgent(), c.validateVisitors()}
 	if c.MaxSessions > main.MaxSessions {

@@ -9,14 +9,14 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/webhook"
 )
 
-// tuning is what only tests change: times that would make them slow, and what is between
-// the sessions and their store. The zero tuning changes nothing.
+// tuning holds what only tests change: durations that would make them slow, and the store
+// that sessions use. The zero tuning changes nothing.
 type tuning struct {
 	Session session.Tuning
 	Webhook webhook.Tuning
-	Stream  stream.Options // its Lifetime is the configuration's
+	Stream  stream.Options // Lifetime comes from the Config
 	// Store returns the store that sessions use instead of s.
 	Store func(s store.Store) session.Store
-	// EraseAgain is how long after an erasure it is done once more.
+	// EraseAgain is how long after an erasure it is repeated.
 	EraseAgain time.Duration
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
-// Validate returns all that is wrong with c except for its sites, joined, each in terms of
-// the setting that a person would change.
+// Validate returns everything that is wrong with c, except for its sites, as a joined
+// error. Each part names the setting to change.
 func (c *Config) Validate() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -60,7 +60,8 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateAgent returns what is wrong with how AnyFrame is reached.
+// validateAgent returns what is wrong with the settings of the AnyFrame account and
+// agent.
 func (c *Config) validateAgent() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -76,7 +77,7 @@ func (c *Config) validateAgent() error {
 	return errors.Join(errs...)
 }
 
-// validateVisitors returns what is wrong with what a site does for its visitors.
+// validateVisitors returns what is wrong with the settings for a site's visitors.
 func (c *Config) validateVisitors() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -120,8 +121,8 @@ func (c *Config) validateVisitors() error {
 	return errors.Join(errs...)
 }
 
-// validBaseURL reports whether the client will take u as AnyFrame's address, so
-// that it can be said together with all that is wrong.
+// validBaseURL reports whether the client accepts u as AnyFrame's address, so that an
+// invalid one can be reported together with all other errors.
 func validBaseURL(u string) bool {
 	if u == "" {
 		return true

@@ -12,19 +12,19 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/webhook"
 )
 
-// Webhook says where the relay sends its events. The zero Webhook sends none.
+// Webhook is where the relay sends its events. The zero Webhook sends none.
 type Webhook = webhook.Config
 
-// WebhookEvents lists every type of event.
+// WebhookEvents lists every event type.
 func WebhookEvents() []string { return webhook.Types() }
 
-// WebhookFormats lists every format in which events are sent.
+// WebhookFormats lists every event format.
 func WebhookFormats() []string { return webhook.Formats() }
 
-// sendLease is how long a process that died keeps others from sending events.
+// sendLease is how long a crashed process keeps others from sending events.
 const sendLease = 15 * time.Second
 
-// outbox holds the events of a site.
+// outbox returns the outbox of a site's events.
 func (c *Config) outbox(site string, st store.Store, m *telemetry.Metrics, log *slog.Logger) (*webhook.Outbox, error) {
 	return webhook.New(webhook.Options{
 		Config: c.Webhook, Site: site, Store: st, Metrics: m, Log: log, Tuning: c.tuning.Webhook,
@@ -32,8 +32,7 @@ func (c *Config) outbox(site string, st store.Store, m *telemetry.Metrics, log *
 	})
 }
 
-// CheckWebhook sends an event that only tests the receiver. It does nothing where there is
-// none.
+// CheckWebhook sends a test event to the receiver. It does nothing without one.
 func (c *Config) CheckWebhook(ctx context.Context) error {
 	if c.Webhook.URL == "" {
 		return nil
