@@ -16,13 +16,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// claimFor is how long an answer on its way keeps others out. After it, one who died on
-// the way no longer does.
+// claimFor is how long an answer in flight blocks other answers. After that, its sender
+// may have crashed.
 const claimFor = time.Minute
 
 // Answer sends a visitor's answer to AnyFrame, at most once over all tabs and replicas:
-// the call that gets the prompt's note from open to claimed sends it. It returns how the
-// prompt was settled, and "" if it was not, by this call.
+// only the call that changes the prompt's note from open to claimed sends it. It returns
+// how this call settled the prompt, or "" if it did not.
 func (d *Courier) Answer(ctx context.Context, c *conversation.Conversation, id, text, decision string) (outcome string, err error) {
 	outcome = "answered"
 	if decision != "" {
@@ -31,7 +31,7 @@ func (d *Courier) Answer(ctx context.Context, c *conversation.Conversation, id, 
 	return d.answer(ctx, c, id, text, decision, outcome)
 }
 
-// Decide is Answer for an operator: visitors are told that it was answered elsewhere.
+// Decide is Answer for an operator: visitors see that the prompt was answered elsewhere.
 func (d *Courier) Decide(ctx context.Context, c *conversation.Conversation, id, text, decision string) (outcome string, err error) {
 	return d.answer(ctx, c, id, text, decision, event.OutcomeElsewhere)
 }
@@ -54,16 +54,16 @@ func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, 
 	claimed := time.Since(p.ClaimedAt)
 	switch {
 	case p.Approval && decision == "", !p.Approval && decision != "":
-		return "", problem.PromptUnknown // there is one of that id, and it is of the other kind
+		return "", problem.PromptUnknown // the prompt exists, but is of the other kind
 	case p.State == ledger.Settled, p.State == ledger.Claimed && claimed < claimFor:
 		return "", problem.PromptSettled
-	case p.State == ledger.Unsure && claimed < claimFor: // it is not known yet whether it is settled
+	case p.State == ledger.Unsure && claimed < claimFor: // it is not known yet whether the prompt is settled
 		return "", problem.Upstream.After(claimFor - claimed)
 	}
 	body := map[string]any{"prompt_id": p.PromptID, "answer": text}
 	if p.Approval {
-		// Two forms of the answer are known, and which one AnyFrame takes is not: this is
-		// both.
+		// AnyFrame accepts one of two known forms of the answer, and it is not known
+		// which: send both.
 		body = map[string]any{"prompt_id": p.PromptID, "tool_use_id": p.ToolUseID, "decision": decision, "approve": decision == "approve"}
 	}
 	p.Outcome, p.ClaimedAt = outcome, time.Now()
@@ -76,17 +76,17 @@ func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, 
 	switch {
 	case err == nil:
 	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
-		outcome, err = event.OutcomeElsewhere, problem.PromptSettled // no longer open there
+		outcome, err = event.OutcomeElsewhere, problem.PromptSettled // no longer open at AnyFrame
 	case upstream.NeverSent(err):
-		p.State, p.Outcome = ledger.Open, "" // may be tried again
+		p.State, p.Outcome = ledger.Open, "" // may be retried
 		l.PersistPrompt(ctx, p)
 		return "", err
 	case d.goneOn(ctx, c, p.Seq):
-		err = nil // it had arrived
+		err = nil // the answer had arrived
 	default:
-		// It may have arrived, and must not arrive twice. If it did, that shows when the
-		// agent goes on. If it did not, the agent still waits; the claim ends and the
-		// visitor may try again.
+		// The answer may have arrived, and must not arrive twice. If it did, the agent's
+		// next event proves it. If it did not, the agent still waits; the claim expires
+		// and the visitor may retry.
 		p.State = ledger.Unsure
 		l.PersistPrompt(ctx, p)
 		return "", problem.Of(err).After(claimFor)
@@ -98,8 +98,8 @@ func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, 
 	return outcome, err
 }
 
-// goneOn reports whether the agent went on after the prompt numbered seq, so that it has
-// its answer. It is given a little time for that.
+// goneOn reports whether the agent continued after the prompt numbered seq, which proves
+// that it has its answer. It waits a little for that.
 func (d *Courier) goneOn(ctx context.Context, c *conversation.Conversation, seq int64) bool {
 	if seq == 0 {
 		return false

@@ -12,8 +12,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// brief adds to a message, as its last attachment, what the agent is told about the
-// visitor if that is new to it. What came with the turn first counts.
+// brief adds the context about the visitor to a message, as its last attachment, if the
+// agent does not have it yet. The context of the turn's first request counts.
 func (d *Courier) brief(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn, m *anyframe.Message) error {
 	if d.Contexts == nil {
 		return nil
@@ -22,7 +22,7 @@ func (d *Courier) brief(ctx context.Context, c *conversation.Conversation, turn 
 	more, err := d.Contexts.Attach(ctx, d.Visitor, c.Epoch(), turn.Key, now, func(ctx context.Context, key string) (bool, error) {
 		t, err := c.Ledger().Stored(ctx, key)
 		if errors.Is(err, store.ErrNotFound) {
-			return true, nil // so long ago that it is forgotten
+			return true, nil // too old to be stored any more
 		}
 		return t.State == ledger.Sent, err
 	})

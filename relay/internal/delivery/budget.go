@@ -8,8 +8,8 @@ import (
 
 // Budget counts the turns of a day over all processes.
 type Budget interface {
-	// CountTurn counts a turn that is about to be sent, or has been, and returns on which
-	// day. One that has been sent is never refused.
+	// CountTurn counts a turn that is about to be sent, or with sent has been, and
+	// returns the day it counts against. It never refuses a turn that has been sent.
 	CountTurn(ctx context.Context, sent bool) (day int64, err error)
 	// UncountTurn undoes one CountTurn that returned day.
 	UncountTurn(ctx context.Context, day int64) error
@@ -24,7 +24,7 @@ func (d *Courier) count(ctx context.Context, turn *ledger.Turn) (err error) {
 	return err
 }
 
-// countSent counts a turn that AnyFrame turns out to have after all.
+// countSent counts a turn that AnyFrame proved to have.
 func (d *Courier) countSent(ctx context.Context, turn *ledger.Turn) {
 	if turn.Day != 0 {
 		return
@@ -35,8 +35,8 @@ func (d *Courier) countSent(ctx context.Context, turn *ledger.Turn) {
 	}
 }
 
-// unsent puts a turn that AnyFrame does not have into a state, and then no longer counts
-// it: a process that dies in between has counted one too many, never one too few.
+// unsent sets the state of a turn that AnyFrame does not have, and then uncounts it. In
+// this order, a crash in between counts one turn too many, never one too few.
 func (d *Courier) unsent(ctx context.Context, l *ledger.Ledger, turn *ledger.Turn, state ledger.TurnState) {
 	day := turn.Day
 	turn.State, turn.Day = state, 0

@@ -1,10 +1,10 @@
-// Package delivery brings a visitor's words to AnyFrame: messages and answers to prompts,
-// each at most once, whatever becomes of the call. Before and after a call it tells the
-// ledger, so that a process that dies in between leaves a trace; if AnyFrame's answer is
-// lost, its transcript decides whether AnyFrame has the message.
+// Package delivery sends a visitor's messages and answers to prompts to AnyFrame, each at
+// most once, whatever happens to the call. It updates the ledger before and after each
+// call, so that a crash in between leaves a trace. If AnyFrame's response is lost, the
+// transcript decides whether AnyFrame has the message.
 //
-// The package does not know sandboxes, queues or replicas: that it is this process' turn to
-// send, and that the sandbox runs, is seen to by package session.
+// The package does not depend on sandboxes, queues or replicas: package session makes
+// sure that this process may send the turn and that the sandbox runs.
 package delivery
 
 import (
@@ -19,27 +19,27 @@ import (
 )
 
 const (
-	// proofWait is how long AnyFrame's transcript is asked for a message whose fate is not
-	// known.
+	// proofWait is how long the transcript is checked for a message whose delivery is
+	// uncertain.
 	proofWait = 3 * time.Second
-	// readWait is how long the end of AnyFrame's transcript is looked for before a message
-	// is sent.
+	// readWait bounds the search for the end of the transcript before a message is sent.
 	readWait = 10 * time.Second
 )
 
-// Courier brings one visitor's messages to AnyFrame. The visitor that a call is made for is
-// in its context (see [upstream.For]).
+// Courier sends one visitor's messages to AnyFrame. The context of a call contains the
+// visitor (see [upstream.For]).
 type Courier struct {
 	Visitor string
 	Client  *anyframe.Client
-	// Contexts is what the agent is told about visitors beside their words; nil: nothing.
+	// Contexts keeps the context about visitors that is sent to the agent. If nil, none
+	// is sent.
 	Contexts *visitorctx.Keeper
 	// Log returns a logger that names the session.
 	Log func() *slog.Logger
-	// Rows returns what reads a conversation's transcript.
+	// Rows returns a reader of a conversation's transcript.
 	Rows func(*conversation.Conversation) conversation.RowReader
-	// Budget counts the turns that go to AnyFrame.
+	// Budget counts the turns that are sent to AnyFrame.
 	Budget Budget
-	// Accepted is called when AnyFrame has a turn, before that is stored.
+	// Accepted is called when AnyFrame has accepted a turn, before that is stored.
 	Accepted func(context.Context, *conversation.Conversation, *ledger.Turn)
 }

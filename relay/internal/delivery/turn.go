@@ -14,8 +14,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Post sends the message of a turn, and returns nil when AnyFrame has it. One that AnyFrame
-// may have, so that only a later look at its transcript can tell, stays unresolved.
+// Post sends the message of a turn, and returns nil when AnyFrame has accepted it. If
+// AnyFrame may have it and only a later look at its transcript can tell, the turn stays
+// unresolved.
 func (d *Courier) Post(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn, m anyframe.Message) error {
 	l, a := c.Ledger(), c.Activity()
 	turn.Busy, turn.After = a.Busy || a.Midway, d.frontier(ctx, c)
@@ -26,7 +27,7 @@ func (d *Courier) Post(ctx context.Context, c *conversation.Conversation, turn *
 		return err
 	}
 	if err := l.Send(ctx, turn); err != nil {
-		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) { // else it may be stored, counted
+		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) { // otherwise it may be stored as counted
 			err = errors.Join(err, d.Budget.UncountTurn(ctx, turn.Day))
 		}
 		if now, readErr := l.Stored(ctx, turn.Key); readErr == nil && now.State == ledger.Stopped {
@@ -49,8 +50,8 @@ func (d *Courier) Post(ctx context.Context, c *conversation.Conversation, turn *
 		}
 		return err
 	}
-	// AnyFrame may have it: its transcript decides. Until then, every request finds it on
-	// its way.
+	// AnyFrame may have it: its transcript decides. Until then, the turn is in flight for
+	// every request.
 	found, proofErr := d.Prove(ctx, c, turn, proofWait)
 	switch {
 	case proofErr != nil:
@@ -64,7 +65,7 @@ func (d *Courier) Post(ctx context.Context, c *conversation.Conversation, turn *
 	return err
 }
 
-// neverSend ends a turn that AnyFrame does not have and that is to be stopped.
+// neverSend ends a turn that AnyFrame does not have and for which a stop was requested.
 func (d *Courier) neverSend(ctx context.Context, l *ledger.Ledger, turn *ledger.Turn) error {
 	stopped, err := l.NeverSend(ctx, turn.Key)
 	if err == nil && stopped.State == ledger.Stopped {
@@ -77,8 +78,8 @@ func (d *Courier) neverSend(ctx context.Context, l *ledger.Ledger, turn *ledger.
 	return problem.TurnStopped
 }
 
-// Settle finds out whether AnyFrame has a turn whose sender is gone, and returns
-// [problem.TurnStopped] if it does not and the turn is to be stopped.
+// Settle finds out whether AnyFrame has a turn whose sender is gone. If it does not, and
+// a stop was requested, it returns [problem.TurnStopped].
 func (d *Courier) Settle(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn) (found bool, err error) {
 	found, err = d.Prove(ctx, c, turn, 0)
 	if err == nil && !found && turn.Stop {
@@ -87,10 +88,10 @@ func (d *Courier) Settle(ctx context.Context, c *conversation.Conversation, turn
 	return found, err
 }
 
-// frontier is the last seq of AnyFrame's log, after which a new message comes. It matters
-// where AnyFrame shows no messages, so that the relay says where the message belongs: then
-// ours may be shorter just after a reconnect, or when another replica answered the visitor
-// before.
+// frontier is the last seq of AnyFrame's log, after which a new message comes. It is
+// needed only where AnyFrame shows no messages and the relay must place the message
+// itself. Our own log may then be shorter, right after a reconnect, or if another replica
+// answered the visitor before.
 func (d *Courier) frontier(ctx context.Context, c *conversation.Conversation) int64 {
 	head := c.Log().Head()
 	if c.Echoed() || (head == 0 && c.Ledger().Silent()) {
@@ -101,23 +102,23 @@ func (d *Courier) frontier(ctx context.Context, c *conversation.Conversation) in
 	for row, err := range d.Client.Sessions.TranscriptAll(ctx, c.ID(), head) {
 		if err != nil {
 			d.Log().Warn("look for the end of the transcript", "error", err)
-			break // a message a little out of its place is better than none
+			break // a message slightly out of place is better than none
 		}
 		head = row.Seq
 	}
 	return head
 }
 
-// Prove looks in AnyFrame's transcript for a turn whose fate is not known, for as long as
-// patience. It reports whether AnyFrame has it.
+// Prove checks AnyFrame's transcript for a turn whose delivery is uncertain, until
+// patience has passed. It reports whether AnyFrame has it.
 func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn, patience time.Duration) (found bool, err error) {
 	if turn.Epoch != c.Epoch() {
-		return false, nil // it went to a session that is no more
+		return false, nil // it was sent to a session that no longer exists
 	}
 	deadline := time.Now().Add(patience)
 	for {
-		// Where the transcript shows no messages, an agent that was idle and went to work
-		// is proof, unless it was another turn that set it to work.
+		// Where the transcript shows no messages, an idle agent that started to work is
+		// proof, unless another turn started it.
 		others, err := c.Ledger().Others(ctx, turn)
 		if err != nil {
 			return false, err
@@ -146,7 +147,7 @@ func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn 
 			worked = true
 		}
 		if silent && worked {
-			turn.After = max(turn.After, c.Base()) // where it can still be shown to all
+			turn.After = max(turn.After, c.Base()) // where all readers can still be shown it
 			d.accept(ctx, c, turn)
 			return true, nil
 		}
@@ -157,14 +158,14 @@ func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn 
 	}
 }
 
-// accept notes that AnyFrame has the turn.
+// accept records that AnyFrame has accepted the turn.
 func (d *Courier) accept(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn) {
 	turn.State, turn.Page, turn.Verified = ledger.Sent, "", ""
 	d.countSent(ctx, turn)
 	c.Accepted(ctx, *turn, time.Now())
 	if err := c.Ledger().Persist(ctx, turn.Key); err != nil {
-		// AnyFrame has it and so the visitor is told; only after a restart would the
-		// transcript have to be asked again.
+		// AnyFrame has it, so the visitor gets a success; only after a restart must the
+		// transcript be checked again.
 		d.Log().Error("keep a turn", "error", err)
 	}
 	d.Accepted(ctx, c, turn)
