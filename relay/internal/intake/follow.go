@@ -14,40 +14,39 @@ import (
 )
 
 // Follower reads AnyFrame's stream into a conversation. It needs a goroutine only while
-// there is something to do that takes time: what can be done at once is done by the
-// goroutine that brings the bytes, and a silent stream is parked. It is for one goroutine
-// at a time.
+// it may block: the goroutine that delivers the bytes does everything that does not
+// block, and a silent stream is parked. It must not be used concurrently.
 type Follower struct {
 	*Intake
 
 	ctx       context.Context
 	conv      *conversation.Conversation
-	connected func()           // is called when the stream is open for the first time
+	connected func()           // called when the stream is open for the first time
 	ended     func(error) bool // see Follow
 	over      bool             // it was closed
 
-	stream   *anyframe.Follower // nil when it has to be asked for again
-	opening  func()             // gives back the slot for a stream that is being opened; nil when that is done
+	stream   *anyframe.Follower // nil if it must be opened again
+	opening  func()             // releases the slot for opening a stream; nil once that is done
 	again    bool               // the stream was open before
 	attempt  int
 	holes    holes
-	readAt   time.Time      // when the event came; those that come together are read one after the other
-	raw      anyframe.Event // the one that is processed
-	pending  bool           // raw is still to be processed, by a goroutine that may wait
-	event    upstream.Event // raw, decoded; here, so that none is allocated for each
-	poisoned int64          // the event at which the relay's own code failed last
+	readAt   time.Time      // when the event arrived; events that arrive together are processed one after the other
+	raw      anyframe.Event // the one being processed
+	pending  bool           // raw must still be processed, by a goroutine that may block
+	event    upstream.Event // raw, decoded; a field, to avoid an allocation per event
+	poisoned int64          // the last event at which the relay's own code panicked
 }
 
-// Follow returns what reads AnyFrame's stream into a conversation until ctx ends, or ended
-// says that it is over. Connected is called once the stream is open for the first time;
-// ended, with what ended the stream, reports false when it should be tried again. The
-// caller closes it.
+// Follow returns a follower that reads AnyFrame's stream into a conversation until ctx
+// ends, or ended returns true. It calls connected when the stream is open for the first
+// time, and ended with the error that ended the stream; ended returns false to retry. The
+// caller must close the follower.
 func (in *Intake) Follow(ctx context.Context, c *conversation.Conversation, connected func(), ended func(error) bool) *Follower {
 	in.Metrics.UpstreamOpen.Inc()
 	return &Follower{Intake: in, ctx: ctx, conv: c, connected: connected, ended: ended, poisoned: -1}
 }
 
-// Close gives back all that the follower holds. It may be called twice.
+// Close releases everything that the follower holds. It may be called twice.
 func (f *Follower) Close() {
 	f.drop()
 	if !f.over {
@@ -59,10 +58,10 @@ func (f *Follower) Close() {
 // errParked says that the stream is silent and that wake will be called.
 var errParked = errors.New("parked")
 
-// Run reads until the stream is over and returns false, or until it is silent and returns
-// true. In that case wake is called once when there is more to do, perhaps before Run has
-// returned, by a goroutine that must not be kept waiting: [Follower.Resume] is made for
-// it. Where the transport can't tell, Run waits.
+// Run reads until the stream has ended and returns false, or until it is silent and
+// returns true. In the second case, wake is called once when there is more to do,
+// possibly before Run has returned, by a goroutine that must not be blocked; it should
+// call [Follower.Resume]. If the transport cannot signal this, Run waits.
 func (f *Follower) Run(wake func()) (parked bool) {
 	for ; f.ctx.Err() == nil; f.attempt++ {
 		err := f.read(wake)
@@ -86,15 +85,15 @@ func (f *Follower) Run(wake func()) (parked bool) {
 	return false
 }
 
-// Resume does what can be done at once. It returns true if that is all, and wake will be
-// called again; else [Follower.Run] must be.
+// Resume does what it can without blocking. It returns true if that is everything, and
+// wake will be called again. Otherwise [Follower.Run] must be called.
 func (f *Follower) Resume(wake func()) (parked bool) {
 	for {
 		raw, ok := f.stream.TryNext()
 		if !ok {
 			return f.stream.Park(wake)
 		}
-		f.raw, f.pending = raw, true // until it is done
+		f.raw, f.pending = raw, true // until it has been processed
 		if len(raw.Data) > quickBytes {
 			return false
 		}
@@ -106,8 +105,8 @@ func (f *Follower) Resume(wake func()) (parked bool) {
 	}
 }
 
-// read reads the stream, once there is a slot for it, until it ends, is silent, or
-// AnyFrame has to be asked again.
+// read reads the stream, once there is a slot for it, until it ends, is silent, or must
+// be opened again.
 func (f *Follower) read(wake func()) (err error) {
 	if f.stream == nil {
 		err = f.open()
@@ -117,7 +116,7 @@ func (f *Follower) read(wake func()) (err error) {
 			var ok bool
 			if f.raw, ok = f.stream.TryNext(); !ok {
 				if f.stream.Park(wake) {
-					return errParked // f belongs to another goroutine now
+					return errParked // f now belongs to another goroutine
 				}
 				f.raw, err = f.stream.Next()
 			}
@@ -130,13 +129,13 @@ func (f *Follower) read(wake func()) (err error) {
 		}
 		if err == nil {
 			f.done()
-		} // else AnyFrame can't tell what is missing: ask its stream again
+		} // otherwise the transcript cannot show what is missing: open the stream again
 	}
 	f.drop()
 	return err
 }
 
-// open takes the slot for a stream that is being opened. The stream asks for nothing yet.
+// open takes the slot for opening a stream. It makes no request yet.
 func (f *Follower) open() (err error) {
 	log := f.conv.Log()
 	if f.opening, err = f.Slot(f.ctx); err != nil {
@@ -178,7 +177,7 @@ func (f *Follower) drop() {
 	f.raw, f.pending = anyframe.Event{}, false
 }
 
-// decode reads the event.
+// decode decodes the event.
 func (f *Follower) decode() {
 	if f.readAt.IsZero() {
 		f.readAt = time.Now()
@@ -186,7 +185,7 @@ func (f *Follower) decode() {
 	f.event = upstream.Decode(f.raw).At(f.readAt)
 }
 
-// done notes that the event is in the log.
+// done records that the event is in the log.
 func (f *Follower) done() {
 	now := time.Now()
 	f.Metrics.PumpLag.Observe(now.Sub(f.readAt).Seconds())
@@ -194,7 +193,7 @@ func (f *Follower) done() {
 	f.raw, f.pending, f.event = anyframe.Event{}, false, upstream.Event{}
 }
 
-// opened gives back the slot for a stream that is being opened.
+// opened releases the slot for opening a stream.
 func (f *Follower) opened() {
 	if f.opening != nil {
 		f.opening()
@@ -202,14 +201,15 @@ func (f *Follower) opened() {
 	}
 }
 
-// flush lets the log's readers have what waited for more.
+// flush releases held entries to the log's readers.
 func (f *Follower) flush() {
 	f.conv.Log().Release()
 	f.readAt = time.Time{}
 }
 
-// retryPoisoned is what follows when the relay's own code failed at an event: it is
-// asked for again, and left out as if it were too large if that happens every time.
+// retryPoisoned handles a panic of the relay's own code at an event: the event is
+// requested again. If it panics every time, the event is omitted like one that is too
+// large.
 func (f *Follower) retryPoisoned(ctx context.Context, seq int64) error {
 	again := f.poisoned == seq
 	f.poisoned = seq
@@ -219,7 +219,7 @@ func (f *Follower) retryPoisoned(ctx context.Context, seq int64) error {
 	return problem.Internal
 }
 
-// leaveOut takes nothing in the place of the event numbered seq.
+// leaveOut puts an empty event in the place of the event numbered seq.
 func (f *Follower) leaveOut(ctx context.Context, seq int64, why error) error {
 	f.Log().Warn("left out an event", "seq", seq, "error", why)
 	ev := upstream.Decode(anyframe.Event{Seq: seq, Data: []byte("null")})

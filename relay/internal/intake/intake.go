@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Options are what the intakes of a process have in common.
+// Options are the settings that all intakes of a process share.
 type Options struct {
 	Client  *anyframe.Client
 	Metrics *telemetry.Metrics
@@ -22,16 +22,16 @@ type Intake struct {
 
 	// Log returns a logger that names the session.
 	Log func() *slog.Logger
-	// Guard runs do and reports whether it completed: a panic is caught.
+	// Guard runs do, recovers from a panic, and reports whether do returned normally.
 	Guard func(do func()) (ended bool)
-	// Slot takes the visitor's place for one upstream read under way, so that a storm of
-	// returning tabs does not become AnyFrame's, and returns what gives it back.
+	// Slot takes the visitor's slot for one upstream read, and returns a function that
+	// releases it. Slots keep a storm of reconnecting tabs from reaching AnyFrame.
 	Slot func(context.Context) (done func(), err error)
-	// Learned is called with what an event taught that is to be stored.
+	// Learned is called with what an event revealed that must be stored.
 	Learned func(*conversation.Conversation, conversation.Effect)
 }
 
-// apply gives an event to a conversation and sees to what comes of it.
+// apply passes an event to a conversation and handles its effect.
 func (in *Intake) apply(ctx context.Context, c *conversation.Conversation, ev *upstream.Event) {
 	e := c.Apply(ctx, ev)
 	if e.Answered > 0 {
@@ -52,13 +52,12 @@ func (in *Intake) apply(ctx context.Context, c *conversation.Conversation, ev *u
 	}
 }
 
-// usageKinds are the members of a result's usage that are counted, as the metrics name
-// them.
+// usageKinds maps the counted members of a result's usage to their names in the metrics.
 var usageKinds = map[string]string{
 	"input_tokens": "input", "output_tokens": "output", "cache_read_input_tokens": "cache_read", "cache_creation_input_tokens": "cache_write",
 }
 
-// countUsage counts what a turn cost, if the event that ended it says so.
+// countUsage counts the cost of a turn, if the event that ended it contains it.
 func (in *Intake) countUsage(result upstream.Object) {
 	usage := result.Sub("usage")
 	for member, kind := range usageKinds {

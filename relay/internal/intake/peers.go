@@ -9,13 +9,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// notesPause is how long to wait for another replica's note to change.
+// notesPause is the pause before another replica's notes are read again.
 const notesPause = 50 * time.Millisecond
 
-// awaitPeerNotes reads what other replicas know about an event before the conversation
-// gets it: whose turn it is, or who answered the prompt after which the agent goes on. A
-// message that another replica is about to have accepted goes before what the agent says
-// to it.
+// awaitPeerNotes reads what other replicas have stored about an event before the
+// conversation gets it: whose turn it is, or who answered the prompt after which the
+// agent continues. A message that another replica is about to have accepted goes before
+// the agent's answer to it.
 func (in *Intake) awaitPeerNotes(ctx context.Context, c *conversation.Conversation, ev *upstream.Event, busy bool) {
 	unheard := c.TakeUnheard()
 	l := c.Ledger()

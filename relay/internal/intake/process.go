@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// placeWait is how long events wait for AnyFrame's answer to a message, so that the
-	// message comes before what the agent says to it.
+	// placeWait is how long events wait for AnyFrame's response to a message, so that the
+	// message comes before the agent's answer to it.
 	placeWait = 5 * time.Second
-	// trustSkips is after how many holes of one width that AnyFrame left itself its
-	// transcript is no longer asked for what is missing in others like them.
+	// trustSkips is after how many of AnyFrame's own holes of one width further holes of
+	// that width are no longer looked up in the transcript.
 	trustSkips = 16
-	// quickBytes is the largest event that is read by the goroutine that brings its
-	// bytes, and that brings those of other sessions too.
+	// quickBytes is the maximum size of an event that is processed by the goroutine that
+	// delivers its bytes. That goroutine also delivers the bytes of other sessions.
 	quickBytes = 16 << 10
 )
 
-// process gives the conversation an event from the stream, after all that has to happen
-// first.
+// process passes an event from the stream to the conversation, after everything that must
+// happen first.
 func (f *Follower) process(ctx context.Context, ev *upstream.Event) error {
 	if !f.quick(ev) {
 		if err := f.prepare(ctx, ev); err != nil {
@@ -33,8 +33,8 @@ func (f *Follower) process(ctx context.Context, ev *upstream.Event) error {
 	return nil
 }
 
-// quick reports whether nothing has to be read, stored or waited for before the
-// conversation gets an event.
+// quick reports whether an event can be passed to the conversation without reading,
+// storing or waiting for anything.
 func (f *Follower) quick(ev *upstream.Event) bool {
 	c, l := f.conv, f.conv.Ledger()
 	switch {
@@ -48,13 +48,13 @@ func (f *Follower) quick(ev *upstream.Event) bool {
 	return true
 }
 
-// prepare is what may have to happen before the conversation gets an event: holes before
-// it are filled, one that came garbled is read again, and a message that is on its way
-// goes first.
+// prepare does what may have to happen before an event is passed to the conversation: it
+// fills holes before the event, reads a garbled event again, and waits for a message in
+// flight.
 func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 	c, log := f.conv, f.conv.Log()
 	if ev.Delta == "" {
-		log.Release() // it may take time, and what came before it need not wait
+		log.Release() // this may take time, and earlier entries need not wait for it
 	}
 	if c.Ledger().Expected(ev.User) {
 		c.Ledger().WaitPlaced(ctx, placeWait)
@@ -62,7 +62,7 @@ func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 	f.awaitPeerNotes(ctx, c, ev, c.Activity().Busy)
 	if ev.Seq == 0 {
 		f.ShowMissing(ctx, c)
-		if !ev.Valid { // part of an answer, for all we know
+		if !ev.Valid { // possibly part of an answer
 			c.OpenGap(log.Head())
 		}
 		return nil
@@ -92,9 +92,9 @@ func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 	return nil
 }
 
-// append gives an event to the conversation. Deltas wait for each other, until all that
-// have come are in the log, so that streams are written to once for all of them. Others do
-// not: readers would fall behind a log that keeps little.
+// append passes an event to the conversation. Deltas are held until all that have arrived
+// are in the log, so that streams are written to once for all of them. Other events are
+// not held: readers would fall behind a log that keeps little.
 func (f *Follower) append(ctx context.Context, ev *upstream.Event) {
 	if log := f.conv.Log(); ev.Delta != "" {
 		log.Hold()
@@ -104,17 +104,17 @@ func (f *Follower) append(ctx context.Context, ev *upstream.Event) {
 	f.apply(ctx, f.conv, ev)
 }
 
-// holes is what a follower has learned about seqs that are missing from the stream.
+// holes is what a follower has found out about seqs that are missing from the stream.
 type holes struct {
-	empty int   // how many of the present width were AnyFrame's own
-	width int64 // of those; an event that is lost makes another one
+	empty int   // number of holes of the current width that were AnyFrame's own
+	width int64 // of those holes; a lost event makes a different one
 }
 
-// trust reports whether a hole of this width needs no more looking into.
+// trust reports whether a hole of this width need not be looked up.
 func (h *holes) trust(width int64) bool { return h.empty >= trustSkips && width == h.width }
 
-// empties notes that a hole of this width was AnyFrame's own. Now and then one of
-// another width is too; of each two that take turns, none is ever trusted.
+// empties records that a hole of this width was AnyFrame's own. An occasional hole of
+// another width is tolerated. If two widths alternate, neither is ever trusted.
 func (h *holes) empties(width int64) {
 	switch {
 	case width == h.width:
@@ -132,10 +132,10 @@ func (h *holes) before(seq int64, log *eventlog.Log) bool {
 	return width > 0 && !h.trust(width)
 }
 
-// joined is called whenever the stream has been opened. If the agent may be in the
-// middle of something, deltas without a number may be missing, and AnyFrame's transcript
-// tells up to where. A stream that was open before may have missed the beginning of a
-// turn that this process does not know of.
+// joined is called whenever the stream has been opened. If the agent may be in the middle
+// of something, deltas without a number may be missing, and the transcript shows up to
+// where. A stream that was open before may have missed the beginning of a turn that this
+// process has not seen.
 func (in *Intake) joined(ctx context.Context, c *conversation.Conversation, again bool) {
 	in.ShowMissing(ctx, c)
 	if unsure := c.Joined(); !unsure && !again {
@@ -150,8 +150,8 @@ func (in *Intake) joined(ctx context.Context, c *conversation.Conversation, agai
 	c.Resume(head, tail, idle)
 }
 
-// ShowMissing shows the visitor's messages that AnyFrame took and has no event for. One
-// that its transcript has comes by the stream, in its place.
+// ShowMissing shows the visitor's messages that AnyFrame accepted and has no event for. A
+// message that is in the transcript arrives by the stream, in its place.
 func (in *Intake) ShowMissing(ctx context.Context, c *conversation.Conversation) {
 	turns, after := c.Unshown()
 	if len(turns) == 0 {
@@ -160,7 +160,7 @@ func (in *Intake) ShowMissing(ctx context.Context, c *conversation.Conversation)
 	rows, err := in.rows(ctx, c, after, conversation.MaxRows)
 	if err != nil {
 		in.Log().Warn("look for a message", "error", err)
-		return // not shown yet is better than shown twice
+		return // a message shown late is better than one shown twice
 	}
 	events := make([]upstream.Event, 0, len(rows))
 	for _, row := range rows {

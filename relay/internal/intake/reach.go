@@ -9,30 +9,31 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 )
 
-// reachEvery is how often AnyFrame is asked, for one conversation, where its log ends.
+// reachEvery is the minimum interval at which AnyFrame is asked for the end of one
+// conversation's log.
 const reachEvery = 2 * time.Second
 
-// Reach is how far AnyFrame's log of a visitor's conversation goes, for numbers that the
-// visitor names and the relay's own log does not have. Such numbers are never sent to
-// AnyFrame: it is asked for the end of its log.
+// Reach determines how far AnyFrame's log of a visitor's conversation goes, for numbers
+// that the visitor sends and the relay's own log does not have. Such numbers are never
+// sent to AnyFrame; only the end of its log is requested.
 type Reach struct {
 	rows func(*conversation.Conversation) conversation.RowReader
 
-	asking chan struct{} // one slot; its holder owns the rest
+	asking chan struct{} // one slot; its holder owns the fields below
 	conv   *conversation.Conversation
 	end    int64
-	asked  time.Time // when the last asking began
-	err    error     // how that ended
+	asked  time.Time // when the last request began
+	err    error     // its result
 }
 
-// NewReach returns a Reach that reads transcripts with what rows returns.
+// NewReach returns a Reach that reads transcripts with the readers that rows returns.
 func NewReach(rows func(*conversation.Conversation) conversation.RowReader) *Reach {
 	return &Reach{rows: rows, asking: make(chan struct{}, 1)}
 }
 
-// Known reports whether AnyFrame's log of the conversation reaches the event numbered seq.
-// It returns what AnyFrame says at some moment after the call, and waits for that where
-// AnyFrame was asked just before.
+// Known reports whether AnyFrame's log of the conversation reaches the event numbered
+// seq. The result is what AnyFrame returned at some time after the call; if AnyFrame was
+// asked just before, Known waits for that.
 func (r *Reach) Known(ctx context.Context, c *conversation.Conversation, seq int64) (bool, error) {
 	if seq <= c.Log().Head() {
 		return true, nil
@@ -71,8 +72,8 @@ func (r *Reach) Known(ctx context.Context, c *conversation.Conversation, seq int
 	return false, r.err
 }
 
-// findEnd returns the number of the last row of AnyFrame's transcript, from being the
-// number of one that is known.
+// findEnd returns the number of the last row of AnyFrame's transcript, starting from the
+// number of a known row.
 func (r *Reach) findEnd(ctx context.Context, c *conversation.Conversation, from int64) (int64, error) {
 	for piece, err := range conversation.Pieces(ctx, r.rows(c), from, math.MaxInt) {
 		if err != nil {

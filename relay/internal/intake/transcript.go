@@ -12,8 +12,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// readWait is how long a page of AnyFrame's transcript may take, and how long a reader waits
-// for its slot before that.
+// readWait is the timeout of one page of AnyFrame's transcript, and of the wait for a
+// slot before it.
 const readWait = 10 * time.Second
 
 // page reads a page of AnyFrame's transcript, when the visitor has a slot for it.
@@ -30,8 +30,8 @@ func (in *Intake) page(ctx context.Context, c *conversation.Conversation, since 
 	return in.Client.Sessions.Transcript(ctx, c.ID(), since, limit)
 }
 
-// rows is a page of AnyFrame's transcript. A session that AnyFrame no longer knows has
-// none.
+// rows reads a page of AnyFrame's transcript. A session that AnyFrame no longer has
+// yields no rows.
 func (in *Intake) rows(ctx context.Context, c *conversation.Conversation, since int64, limit int) ([]anyframe.ChatEvent, error) {
 	rows, err := in.page(ctx, c, since, limit)
 	if errors.Is(err, anyframe.ErrNotFound) {
@@ -40,23 +40,23 @@ func (in *Intake) rows(ctx context.Context, c *conversation.Conversation, since 
 	return rows, err
 }
 
-// Rows returns what reads a conversation's transcript.
+// Rows returns a reader of a conversation's transcript.
 func (in *Intake) Rows(c *conversation.Conversation) conversation.RowReader {
 	return func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
 		return in.rows(ctx, c, since, limit)
 	}
 }
 
-// Known is Rows for callers that must know whether AnyFrame has the session: if not, it
-// returns [anyframe.ErrNotFound].
+// Known is Rows for callers that must know whether AnyFrame has the session: if not,
+// reads return [anyframe.ErrNotFound].
 func (in *Intake) Known(c *conversation.Conversation) conversation.RowReader {
 	return func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
 		return in.page(ctx, c, since, limit)
 	}
 }
 
-// after yields all of AnyFrame's transcript after the row numbered since. An error, such as
-// [anyframe.ErrNotFound], is the last thing it yields.
+// after yields all of AnyFrame's transcript after row since. An error, such as
+// [anyframe.ErrNotFound], is the last item.
 func (in *Intake) after(ctx context.Context, c *conversation.Conversation, since int64) iter.Seq2[anyframe.ChatEvent, error] {
 	read := func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
 		return in.page(ctx, c, since, limit)
@@ -76,8 +76,8 @@ func (in *Intake) after(ctx context.Context, c *conversation.Conversation, since
 	}
 }
 
-// fill gives the conversation the events between two seqs that the stream left out, as
-// far as AnyFrame's transcript has them: seqs may also be skipped.
+// fill passes to the conversation the events between two seqs that the stream omitted, if
+// AnyFrame's transcript has them: AnyFrame may also skip seqs.
 func (in *Intake) fill(ctx context.Context, c *conversation.Conversation, from, to int64) (filled int, err error) {
 	for row, err := range in.after(ctx, c, from) {
 		if err != nil {
@@ -94,8 +94,8 @@ func (in *Intake) fill(ctx context.Context, c *conversation.Conversation, from, 
 	return filled, nil
 }
 
-// Sync reads what AnyFrame's log has beyond ours, for a session whose stream there is no
-// reason to open.
+// Sync reads the part of AnyFrame's log beyond ours, for a session whose stream need not
+// be opened.
 func (in *Intake) Sync(ctx context.Context, c *conversation.Conversation) error {
 	for row, err := range in.after(ctx, c, c.Log().Head()) {
 		if err != nil {
@@ -109,8 +109,8 @@ func (in *Intake) Sync(ctx context.Context, c *conversation.Conversation) error 
 	return nil
 }
 
-// Tail reads AnyFrame's transcript after head, and says where it ends and whether the
-// agent is done with all that it was told, or will not go on with it.
+// Tail reads AnyFrame's transcript after head. It returns where the transcript ends, and
+// whether the agent has finished, or will not continue, all its turns.
 func (in *Intake) Tail(ctx context.Context, c *conversation.Conversation, head int64) (tail int64, idle bool, err error) {
 	tail, idle = head, head == 0
 	for row, err := range in.after(ctx, c, max(head-1, 0)) {
