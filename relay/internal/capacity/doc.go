@@ -1,12 +1,11 @@
-// Package capacity decides how many sandboxes are awake over all processes with the
-// same store, and which of them is put to sleep when there is no room.
+// Package capacity limits how many sandboxes are awake over all processes that share a
+// store, and decides which one to put to sleep when the limit is reached.
 //
-// A sandbox is counted in the store before it is woken and until AnyFrame says that
-// it is down, so that there are never more than the limit. When all places are taken,
-// the sandbox with the lowest rank is put to sleep; its visitor's next turn resumes
-// it. A process that dies leaves its sandboxes counted for as long as they may be
-// awake unused.
+// A sandbox is counted in the store from before it is woken until AnyFrame reports that
+// it is down, so that the limit is never exceeded. When all places are taken, the sandbox
+// with the lowest rank is put to sleep; its visitor's next turn resumes it. If a process
+// crashes, its sandboxes stay counted for as long as they may be awake unused.
 //
-// The package knows ranks and tickets. It does not know what a sandbox is: putting one
-// to sleep is a function that the [Gate] is given.
+// The package handles ranks and tickets. It does not depend on sandboxes: the [Gate] is
+// given a function that puts one to sleep.
 package capacity

@@ -20,46 +20,46 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Sandboxes rank by the millisecond in which they were last used, those with an open
-// event stream after all others, and those whose agent is at work after these.
+// Sandboxes are ranked by the millisecond of their last use. Those with an open event
+// stream rank above all others, and those whose agent is working rank above these.
 const (
 	Listening = 1 << 42
 	Busy      = 1 << 43
 )
 
 const (
-	// renewAfter is for how long the count of a sandbox that runs is not renewed.
+	// renewAfter is the minimum age of a running sandbox's count before it is renewed.
 	renewAfter = 30 * time.Second
-	// rankAfter is for how long the store is not told that the first stream of a
-	// session was opened, or the last closed.
+	// rankAfter is how long the store's update is delayed after the first stream of a
+	// session opens or the last one closes.
 	rankAfter = 2 * time.Second
-	// maxRanks bounds how many ranks one call to the store carries.
+	// maxRanks is the maximum number of ranks per call to the store.
 	maxRanks = 256
-	// fullFor is for how long the gate counts as full without asking again.
+	// fullFor is how long the gate counts as full without asking the store again.
 	fullFor = time.Second
-	// roomTries is how often room is made for a sandbox before its visitor is
-	// refused: each time another visitor may take it.
+	// roomTries is how often room is made for a sandbox before its visitor is refused.
+	// Each time, another visitor may take the room.
 	roomTries = 3
-	// maxMaking bounds for how many sandboxes room is made at once, and maxIdlest how
-	// many of the idlest each looks at.
+	// maxMaking is for how many sandboxes room may be made concurrently, and maxIdlest
+	// how many of the idlest each attempt considers.
 	maxMaking = 32
 	maxIdlest = 2 * maxMaking
 
 	storeTimeout = 5 * time.Second
 )
 
-// makingBounds leave room to be made for others while one visitor, address or network
-// wakes sandboxes as fast as it can.
+// makingBounds keep one visitor, address or network that wakes sandboxes as fast as it
+// can from blocking others.
 var makingBounds = limits.Bounds{Total: maxMaking, PerVisitor: 1, PerAddr: maxMaking / 4, PerNetwork: maxMaking / 2}
 
-// Options are what a Gate needs.
+// Options configures a Gate.
 type Options struct {
 	Store store.AdmissionStore
-	// Max is how many sandboxes may be awake at once, of all sites.
+	// Max is the maximum number of sandboxes awake at once, over all sites.
 	Max int
-	// Own is how many of them may be of this site. 0 is no limit of its own.
+	// Own is the maximum for this site. 0 is no separate limit.
 	Own int
-	// CountFor is how long a sandbox is counted unless that is renewed.
+	// CountFor is how long a sandbox stays counted without renewal.
 	CountFor time.Duration
 	// Sleep puts a sandbox to sleep unless it is in use, and reports whether it did.
 	Sleep func(context.Context, store.Awake) (bool, error)
@@ -72,32 +72,32 @@ type Options struct {
 type Gate struct {
 	Options
 
-	ctx     context.Context // of what the gate does by itself
+	ctx     context.Context // of the gate's own work
 	members *group.Group
-	making  *limits.Share // a slot for each sandbox that room is made for
+	making  *limits.Share // a slot for each sandbox that room is being made for
 
 	own       atomic.Int64 // as Options.Own
-	fullUntil atomic.Int64 // in Unix nanoseconds, until when no sandbox is woken
+	fullUntil atomic.Int64 // in Unix nanoseconds; until then no sandbox is woken
 
-	mu       sync.Mutex // while unranked is not empty, a call of RankNow is due
+	mu       sync.Mutex // while unranked is not empty, a call of RankNow is scheduled
 	unranked map[*Seat]bool
 }
 
-// New returns a gate. What it does by itself ends with ctx and is a member of g.
+// New returns a gate. Its own work ends with ctx and is a member of g.
 func New(ctx context.Context, g *group.Group, o Options) *Gate {
 	gate := &Gate{Options: o, ctx: ctx, members: g, making: limits.NewShare(makingBounds), unranked: map[*Seat]bool{}}
 	gate.SetOwn(o.Own)
 	return gate
 }
 
-// SetOwn changes how many sandboxes of this site may be awake at once; 0 is no limit of
-// its own. Those that are awake stay so.
+// SetOwn sets the maximum number of this site's sandboxes awake at once; 0 is no separate
+// limit. Sandboxes that are awake stay awake.
 func (g *Gate) SetOwn(n int) {
 	g.own.Store(int64(n))
 	g.fullUntil.Store(0)
 }
 
-// CountStray counts a sandbox that may be awake and that belongs to no session.
+// CountStray counts a sandbox that may be awake and belongs to no session.
 func (g *Gate) CountStray(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -107,7 +107,7 @@ func (g *Gate) CountStray(ctx context.Context) {
 }
 
 // MayBegin refuses a new sandbox, before anything is written, if there is no room and
-// none can be made. That it returns nil is no promise.
+// none can be made. A nil result is no guarantee.
 func (g *Gate) MayBegin(ctx context.Context) error {
 	if time.Now().UnixNano() < g.fullUntil.Load() {
 		return g.full()
@@ -125,7 +125,8 @@ func (g *Gate) MayBegin(ctx context.Context) error {
 	return g.anyIdle(ctx)
 }
 
-// over reports whether more sandboxes are counted, of all or of this site, than may be.
+// over reports whether more sandboxes are counted than allowed, over all sites or for
+// this site.
 func (g *Gate) over(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -137,8 +138,8 @@ func (g *Gate) over(ctx context.Context) (bool, error) {
 	return n > g.Max, err
 }
 
-// Short reports whether so many sandboxes are awake, of all or of this site, that a new
-// session takes a challenge.
+// Short reports whether so many sandboxes are awake, over all sites or of this site, that
+// a new session requires a challenge.
 func (g *Gate) Short(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -172,11 +173,11 @@ func (g *Gate) full() error {
 	return problem.Capacity
 }
 
-// evictIdlest puts the idlest sandbox to sleep that can be, on who's account, and reports
+// evictIdlest puts the idlest sandbox to sleep that can be, accounted to who, and reports
 // whether there was one.
 func (g *Gate) evictIdlest(ctx context.Context, who limits.Who) bool {
 	if g.making.Take(who, 1) != nil {
-		return false // AnyFrame has enough to do
+		return false // enough such calls to AnyFrame are in progress
 	}
 	defer g.making.Give(who, 1)
 	g.RankNow()
@@ -204,8 +205,8 @@ func (g *Gate) evictIdlest(ctx context.Context, who limits.Who) bool {
 	return false
 }
 
-// rankLater tells the store of a seat's rank in a while, if it is another one then:
-// it is not told of thousands of streams that drop and come back.
+// rankLater writes a seat's rank to the store after a delay, if it has changed by then.
+// The delay spares the store when thousands of streams drop and reconnect.
 func (g *Gate) rankLater(s *Seat) {
 	if g.ctx.Err() != nil {
 		return
@@ -218,14 +219,14 @@ func (g *Gate) rankLater(s *Seat) {
 	g.unranked[s] = true
 }
 
-// Unranked returns the seats of whose rank the store has yet to be told.
+// Unranked returns the seats whose rank has yet to be written to the store.
 func (g *Gate) Unranked() []*Seat {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Collect(maps.Keys(g.unranked))
 }
 
-// RankNow tells the store of the ranks that have changed since it was told.
+// RankNow writes all changed ranks to the store.
 func (g *Gate) RankNow() {
 	if !g.members.Add() {
 		return
@@ -242,8 +243,8 @@ func (g *Gate) RankNow() {
 	}
 }
 
-// RenewDue keeps those of n seats counted that have not been renewed for a while, with one
-// call to the store for many of them.
+// RenewDue renews the counts of those of n seats that are due, many of them per call to
+// the store.
 func (g *Gate) RenewDue(n int, seat func(i int) *Seat) {
 	var due []*Seat
 	for i := range n {
@@ -252,13 +253,13 @@ func (g *Gate) RenewDue(n int, seat func(i int) *Seat) {
 		}
 	}
 	for some := range slices.Chunk(due, maxRanks) {
-		g.rankAll(some) // a seat whose rank is being written just now needs no more
+		g.rankAll(some) // a seat whose rank is being written needs no renewal
 	}
 }
 
 // rankAll renews, in one call, many seats that are due or whose rank differs from the
-// store's. It leaves out and returns those that are being written just now: a caller that
-// holds several must not wait for one.
+// store's. It skips and returns seats that are being written: a caller that holds several
+// must not wait for one.
 func (g *Gate) rankAll(seats []*Seat) (left []*Seat) {
 	held := make([]*Seat, 0, len(seats))
 	all := make([]store.Awake, 0, len(seats))
@@ -267,8 +268,8 @@ func (g *Gate) rankAll(seats []*Seat) (left []*Seat) {
 			left = append(left, s)
 			continue
 		}
-		// Also one that was and is at work: another process may have told the store
-		// otherwise since, and it would be put to sleep in its turn.
+		// This includes a seat that was and is busy: another process may since have
+		// written a lower rank, and the sandbox would be evicted.
 		rank := s.rank()
 		if rank == s.lastRank() && !s.due() || !s.running() {
 			s.told()

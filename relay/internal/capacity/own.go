@@ -8,10 +8,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// The store counts the sandboxes of all sites together. One with a limit of its own reads
-// who they are, of which there are at most Max, where it has to know how many are its own.
+// The store counts the sandboxes of all sites together. A site with a limit of its own
+// reads the list of awake sandboxes, at most Max of them, to count its own.
 
-// everyRank is above all ranks that there are.
+// everyRank is above every possible rank.
 const everyRank = 1 << 50
 
 // awakeOwn returns the sandboxes of this site that are counted as awake.
@@ -20,7 +20,7 @@ func (g *Gate) awakeOwn(ctx context.Context) ([]store.Awake, error) {
 	return slices.DeleteFunc(all, func(a store.Awake) bool { return a.Foreign }), err
 }
 
-// ownFull reports whether the site has as many sandboxes awake as it may.
+// ownFull reports whether the site has reached its own limit.
 func (g *Gate) ownFull(ctx context.Context) (bool, error) {
 	limit := int(g.own.Load())
 	if limit == 0 {
@@ -30,8 +30,8 @@ func (g *Gate) ownFull(ctx context.Context) (bool, error) {
 	return len(own) >= limit, err
 }
 
-// overOwn reports whether a sandbox that was admitted with this ticket is one too many
-// for the site. Of several that are admitted at once, those with the lowest tickets stay.
+// overOwn reports whether a sandbox that was admitted with this ticket exceeds the site's
+// limit. Of several that are admitted at once, those with the lowest tickets stay.
 func (g *Gate) overOwn(ctx context.Context, ticket int64) (bool, error) {
 	limit := int(g.own.Load())
 	if limit == 0 {
@@ -47,8 +47,8 @@ func (g *Gate) overOwn(ctx context.Context, ticket int64) (bool, error) {
 	return before >= limit, err
 }
 
-// idlest returns at most n of the sandboxes that could be put to sleep: any site's, but
-// only its own for a site that has as many awake as it may.
+// idlest returns at most n of the sandboxes that could be put to sleep: those of any
+// site, or only the site's own if it has reached its limit.
 func (g *Gate) idlest(ctx context.Context, n int) ([]store.Awake, error) {
 	over, err := g.ownFull(ctx)
 	if err != nil || !over {

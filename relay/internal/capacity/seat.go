@@ -10,26 +10,26 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
-// Seat is the place of one visitor's sandbox among those that are awake. It is safe
+// Seat is the place of one visitor's sandbox in the count of awake sandboxes. It is safe
 // for concurrent use.
 type Seat struct {
 	gate    *Gate
 	visitor string
-	rank    func() int64 // how late the sandbox is put to sleep to make room
+	rank    func() int64 // the sandbox with the lowest rank is evicted first
 	running func() bool
 
-	// telling has one slot: its holder writes to the store how the sandbox counts, so
+	// telling is a slot for one holder, which writes the sandbox's count to the store, so
 	// that the last write is the newest. It is held for one call to the store.
 	telling chan struct{}
 
-	mu      sync.Mutex // these are what the store was told last
-	ticket  int64      // of the sandbox among those awake; 0 when it is not counted here
+	mu      sync.Mutex // guards the fields below, the values last written to the store
+	ticket  int64      // of the sandbox in the store's count; 0 if this process has not counted it
 	counted time.Time
 	ranked  int64
 }
 
-// Seat returns the seat of a visitor's sandbox. Rank and running are called with
-// nothing of the gate's locked.
+// Seat returns the seat of a visitor's sandbox. It calls rank and running without holding
+// a lock of the gate's.
 func (g *Gate) Seat(visitor string, rank func() int64, running func() bool) *Seat {
 	return &Seat{gate: g, visitor: visitor, rank: rank, running: running, telling: make(chan struct{}, 1)}
 }
@@ -51,7 +51,7 @@ func (s *Seat) note(ticket, rank int64) {
 	s.ticket, s.counted, s.ranked = ticket, time.Now(), rank
 }
 
-// has reports whether the sandbox is counted under this ticket already.
+// has reports whether the sandbox is already counted under this ticket.
 func (s *Seat) has(ticket int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +64,8 @@ func (s *Seat) lastRank() int64 {
 	return s.ranked
 }
 
-// admit counts the sandbox as awake, or renews that. It reports false when limit are
-// counted already; 0 is no limit. The caller has the slot telling.
+// admit counts the sandbox as awake, or renews its count. It returns false if limit
+// sandboxes are already counted; 0 is no limit. The caller holds the slot telling.
 func (s *Seat) admit(ctx context.Context, limit int) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -93,14 +93,14 @@ func (s *Seat) admitOnce(ctx context.Context, limit int) (ok bool, err error) {
 	return s.admit(ctx, limit)
 }
 
-// Count counts a sandbox that is awake already, whether there is room or not.
+// Count counts a sandbox that is already awake, whether or not there is room.
 func (s *Seat) Count(ctx context.Context) error {
 	_, err := s.admitOnce(ctx, 0)
 	return err
 }
 
-// MayWake counts a sandbox that is about to be woken, or refuses if there is no room
-// and none can be made. One that is counted already needs no more room.
+// MayWake counts a sandbox that is about to be woken, or refuses if there is no room and
+// none can be made. A sandbox that is already counted needs no more room.
 func (s *Seat) MayWake(ctx context.Context) error {
 	ok, err := s.admitOnce(ctx, s.gate.Max)
 	if ok || err != nil {
@@ -109,9 +109,10 @@ func (s *Seat) MayWake(ctx context.Context) error {
 	return s.gate.anyIdle(ctx)
 }
 
-// Acquire counts a sandbox that is about to be woken, and makes room for it if need be,
-// on the account of addr. It does so also for one that is counted already: a process that
-// has yet to learn that the sandbox is down may have renewed its count, room or not.
+// Acquire counts a sandbox that is about to be woken, and makes room for it if necessary,
+// accounted to addr. It does so also for a sandbox that is already counted: a process
+// that has not yet seen that the sandbox is down may have renewed its count regardless of
+// room.
 func (s *Seat) Acquire(ctx context.Context, addr string) error {
 	for range roomTries {
 		ok, err := s.admitOnce(ctx, s.gate.Max)
@@ -130,8 +131,8 @@ func (s *Seat) Acquire(ctx context.Context, addr string) error {
 	return s.gate.full()
 }
 
-// Renew renews the count of a sandbox that runs, whose rank may be another now. One
-// that runs is counted even if there are too many.
+// Renew renews the count and rank of a running sandbox. A running sandbox is counted even
+// above the limit.
 func (s *Seat) Renew(ctx context.Context) {
 	select {
 	case s.telling <- struct{}{}:
@@ -147,32 +148,31 @@ func (s *Seat) Renew(ctx context.Context) {
 	}
 }
 
-// RenewIfDue is Renew, but not more often than needed to be counted.
+// RenewIfDue is Renew, limited to what is needed to stay counted.
 func (s *Seat) RenewIfDue(ctx context.Context) {
 	if s.due() {
 		s.Renew(ctx)
 	}
 }
 
-// due reports whether the count has to be renewed.
+// due reports whether the count must be renewed.
 func (s *Seat) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Since(s.counted) > renewAfter
 }
 
-// RankLater tells the store of the seat's rank in a while.
+// RankLater writes the seat's rank to the store after a delay.
 func (s *Seat) RankLater() { s.gate.rankLater(s) }
 
-// Held reports whether the sandbox is counted here.
+// Held reports whether this process has counted the sandbox.
 func (s *Seat) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ticket != 0
 }
 
-// Release ends the count of a sandbox that is down. The caller keeps all processes from
-// waking it.
+// Release uncounts a sandbox that is down. The caller keeps all processes from waking it.
 func (s *Seat) Release() {
 	s.telling <- struct{}{} // held for one call to the store, in bounded time
 	defer s.told()
@@ -186,7 +186,7 @@ func (s *Seat) Release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.gate.ctx), storeTimeout)
 	defer cancel()
 	if err := s.gate.Store.Leave(ctx, s.visitor, ticket); err != nil {
-		s.gate.Log.Warn("no longer count a sandbox", "visitor", redact.ID(s.visitor), "error", err) // its time ends by itself
+		s.gate.Log.Warn("no longer count a sandbox", "visitor", redact.ID(s.visitor), "error", err) // the count expires by itself
 	}
 	s.gate.fullUntil.Store(0)
 }
