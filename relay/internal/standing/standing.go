@@ -1,7 +1,7 @@
-// Package standing is where a visitor's session of AnyFrame's stands: its status, when
-// AnyFrame last showed that, and the view of it that streams look at.
+// Package standing holds the state of a visitor's AnyFrame session: its status, when
+// AnyFrame last confirmed it, and the view of it that streams read.
 //
-// It makes no call. A caller that asks AnyFrame, or wakes the sandbox, holds a slot of a
+// It makes no calls. A caller that asks AnyFrame, or wakes the sandbox, holds a slot of a
 // [Standing].
 package standing
 
@@ -15,42 +15,42 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
-// View is what a stream looks at. Its log is closed when the epoch ends; every other
-// change notifies the session's watchers. Views can be compared.
+// View is the state that a stream reads. Its log is closed when the epoch ends; every
+// other change notifies the session's watchers. Views are comparable.
 type View struct {
 	Status  event.Status
 	Epoch   int64
 	Log     *eventlog.Log
 	Revoked bool // the visitor was forgotten
-	Erased  bool // the epoch was
+	Erased  bool // the epoch was erased
 }
 
-// Standing is where one visitor's session stands. It is safe for concurrent use.
+// Standing is the state of one visitor's session. It is safe for concurrent use.
 type Standing struct {
-	// Looking has one slot: its holder asks AnyFrame for the status, so that it is
-	// asked once.
+	// Looking is a slot for one holder, which requests the status from AnyFrame, so that
+	// only one request is made.
 	Looking chan struct{}
-	// Waking has one slot too, for waking the sandbox and for putting it to sleep.
+	// Waking is a slot for waking the sandbox or putting it to sleep.
 	Waking chan struct{}
 
-	conv atomic.Pointer[conversation.Conversation] // the present one; replaced, never changed
-	view atomic.Pointer[View]                      // of the present moment; set under mu
+	conv atomic.Pointer[conversation.Conversation] // the current one; replaced, never changed
+	view atomic.Pointer[View]                      // current; set under mu
 
-	mu        sync.Mutex // the status, what is known about it, the conversation and the view agree
+	mu        sync.Mutex // keeps the status, the fields about it, the conversation and the view consistent
 	status    event.Status
-	looked    bool      // AnyFrame has told the status
+	looked    bool      // AnyFrame has returned the status
 	confirmed time.Time // when AnyFrame last showed that the sandbox runs
 	revoked   bool      // the visitor was forgotten
 }
 
-// Init makes s ready, for a conversation that has not begun.
+// Init initializes s with a conversation that has not begun.
 func (s *Standing) Init(c *conversation.Conversation) {
 	s.Looking, s.Waking = make(chan struct{}, 1), make(chan struct{}, 1)
 	s.Become(c, event.StatusNone)
 }
 
-// SetLooked says whether AnyFrame has told where the sandbox of c stands; if not, it is
-// asked. If c is no longer the present conversation, nothing changes.
+// SetLooked sets whether AnyFrame has returned the status of c's sandbox; if not, it will
+// be asked. SetLooked does nothing if c is no longer the current conversation.
 func (s *Standing) SetLooked(c *conversation.Conversation, looked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,21 +59,21 @@ func (s *Standing) SetLooked(c *conversation.Conversation, looked bool) {
 	}
 }
 
-// Looked reports whether AnyFrame has told the status.
+// Looked reports whether AnyFrame has returned the status.
 func (s *Standing) Looked() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.looked
 }
 
-// Confirm notes that AnyFrame shows that the sandbox runs.
+// Confirm records that AnyFrame has just shown that the sandbox runs.
 func (s *Standing) Confirm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.confirmed = time.Now()
 }
 
-// Confirmed is when AnyFrame last showed that the sandbox runs: by an answer, or by an
+// Confirmed returns when AnyFrame last showed that the sandbox runs, by a response or an
 // event.
 func (s *Standing) Confirmed() time.Time {
 	s.mu.Lock()
@@ -85,19 +85,19 @@ func (s *Standing) Confirmed() time.Time {
 	return at
 }
 
-// Conversation returns the present conversation.
+// Conversation returns the current conversation.
 func (s *Standing) Conversation() *conversation.Conversation { return s.conv.Load() }
 
-// View returns where the session stands.
+// View returns the session's current state.
 func (s *Standing) View() View { return *s.view.Load() }
 
-// publish makes the view agree with the rest. The caller holds mu.
+// publish updates the view. The caller holds mu.
 func (s *Standing) publish() {
 	c := s.conv.Load()
 	s.view.Store(&View{s.status, c.Epoch(), c.Log(), s.revoked, c.Epoch() > 0 && c.ID() == ""})
 }
 
-// Become makes c the present conversation, and returns the one before, nil at first. It
+// Become makes c the current conversation, and returns the previous one, nil at first. It
 // does not notify the watchers.
 func (s *Standing) Become(c *conversation.Conversation, status event.Status) (old *conversation.Conversation) {
 	s.mu.Lock()
@@ -108,9 +108,9 @@ func (s *Standing) Become(c *conversation.Conversation, status event.Status) (ol
 	return old
 }
 
-// Set changes the status to where the sandbox of c stands, and reports whether it was
-// another. What was learned of a conversation that is no longer the present one changes
-// nothing, and an epoch that has ended stays so. It does not notify the watchers.
+// Set sets the status of c's sandbox, and reports whether it changed. It does nothing if
+// c is no longer the current conversation, or its epoch has ended. It does not notify the
+// watchers.
 func (s *Standing) Set(c *conversation.Conversation, status event.Status) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
