@@ -1,7 +1,8 @@
-// Package resync finds out what other replicas did to the sessions of this process, and
-// has those read again. A [Loop] asks the store about hundreds of sessions with one call,
-// and about none while the backend knows that no other process has written.
+// Package resync detects changes that other replicas made to the sessions of this
+// process, and has those sessions read again. A [Loop] checks hundreds of sessions with
+// one call to the store, and makes no call while the backend reports that no other
+// process has written.
 //
-// It owns when a session is looked at, and how many are read at once. It does not know
-// what a session is, what reading it again means, or what the store's rows say.
+// It decides when sessions are checked, and how many are read at once. It does not depend
+// on sessions, on how they are read, or on the content of the store's rows.
 package resync

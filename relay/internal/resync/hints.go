@@ -7,14 +7,14 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Hints passes on to other replicas, and takes from them, that something of a visitor's has
-// changed. A hint that is lost makes nothing wrong: a [Loop] finds the change later.
+// Hints sends hints to other replicas, and receives theirs, that a visitor's rows have
+// changed. A lost hint does no harm: a [Loop] detects the change later.
 type Hints struct {
-	Notifier store.Notifier // nil where the store has none
+	Notifier store.Notifier // nil if the store has none
 	Log      *slog.Logger
 }
 
-// Publish gives other replicas a hint.
+// Publish sends other replicas a hint.
 func (h Hints) Publish(ctx context.Context, visitor string) {
 	if h.Notifier == nil {
 		return

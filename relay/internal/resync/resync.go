@@ -14,77 +14,77 @@ import (
 )
 
 const (
-	// parts is in how many parts the members are looked at, one after the other, so that
-	// work and calls are spread over the round.
+	// parts is how many parts the members are divided into. The parts are checked one
+	// after the other, to spread work and calls over the round.
 	parts = 10
-	// wholeEvery is in how many rounds each member's mark is compared though no other
-	// process has written: rows also expire.
+	// wholeEvery is after how many rounds each member's mark is compared even if no other
+	// process has written, because rows also expire.
 	wholeEvery = 6
-	// maxMarks bounds how many marks one call to the store carries.
+	// maxMarks is the maximum number of marks per call to the store.
 	maxMarks = 512
 
 	storeTimeout = 5 * time.Second
 )
 
-// bounds bound how many members are read from the store again at once, and how many are
-// tended to.
+// bounds limit how many members are read from the store at once, and how many are tended
+// at once.
 var bounds = limits.Bounds{Total: 32, PerVisitor: 1, PerAddr: 8, PerNetwork: 16}
 
-// Member is a session as the package sees it. Reread and Tend are each called by one
-// goroutine at a time for each member, but one may be called while the other is under way.
-// None is called while the Loop's lock is held but Who and Place.
+// Member is a session as the package sees it. For each member, Reread and Tend are each
+// called by one goroutine at a time, but may run concurrently with each other. Only Who
+// and Place are called with the Loop's lock held.
 type Member interface {
 	comparable
 
 	// Place returns the member's place in the Loop, always the same one.
 	Place() *Place
-	// Who returns on whose account the member is read.
+	// Who returns the party that reads of the member are accounted to.
 	Who() limits.Who
-	// Mark returns what this process knows of the member's rows.
+	// Mark returns the versions of the member's rows that this process has.
 	Mark() store.Mark
-	// Due reports whether something of the member's is to be looked at that no row of
-	// the store tells. It makes no call.
+	// Due reports whether the member needs Tend for a reason that no row of the store
+	// shows. It makes no call.
 	Due() bool
-	// Reread reads the member's rows, because they are no longer as Mark says, or may
-	// not be. If it fails, it is called again in the next round.
+	// Reread reads the member's rows, because they have changed since Mark, or may have.
+	// If it fails, it is called again in the next round.
 	Reread(ctx context.Context) error
-	// Tend looks at what is due.
+	// Tend does what is due.
 	Tend(ctx context.Context)
 }
 
-// Place is where a member stands in a [Loop]. The zero value is ready.
+// Place is a member's position in a [Loop]. The zero value is ready to use.
 type Place struct {
-	joined int // Joins less Leaves
+	joined int // number of Joins minus Leaves
 	part   int
 	index  int  // in the part, while joined > 0
-	stale  bool // to be read again; it is in Loop.stale then
+	stale  bool // must be read again; it is then in Loop.stale
 	failed bool // the last read failed, and is retried in the next round
 }
 
-// Options are what a Loop needs.
+// Options configures a Loop.
 type Options[M Member] struct {
 	Store store.ChangeStore
-	// Every is how often each member is looked at.
+	// Every is the interval at which each member is checked.
 	Every time.Duration
-	// Swept is called with the members of a part after each look at them.
+	// Swept is called with the members of a part after each check of them.
 	Swept func(members []M)
 	Log   *slog.Logger
 }
 
-// Loop looks at its members again and again. It has neither goroutine nor timer while it
-// has no members. Create one with [New].
+// Loop checks its members periodically. It has neither goroutine nor timer while it has
+// no members. Create one with [New].
 type Loop[M Member] struct {
 	Options[M]
 
 	ctx     context.Context
 	members *group.Group
-	reading *limits.Share // a slot for each member that is read again
-	tending *limits.Share // and for each that is tended to
+	reading *limits.Share // a slot for each member that is being read again
+	tending *limits.Share // a slot for each member that is being tended
 
-	mu     sync.Mutex // every member's place agrees with these
+	mu     sync.Mutex // keeps the members' places consistent with the fields below
 	parts  [parts]part[M]
-	next   int // the part that joins grow
-	stale  []M // to be read again, in the order in which that was found out
+	next   int // the part that the next Join adds to
+	stale  []M // to be read again, oldest first
 	timer  *time.Timer
 	closed bool
 }
@@ -93,8 +93,8 @@ type Loop[M Member] struct {
 type part[M Member] struct {
 	members []M
 
-	// Of the last look at all marks: the store's generation before it, and when it was
-	// begun. Only the tick uses these; there is one at a time.
+	// These describe the last check of all marks: the store's generation before it, and
+	// when it began. Only the tick uses them, and ticks do not overlap.
 	generation int64
 	looked     time.Time
 }
@@ -104,8 +104,8 @@ func New[M Member](ctx context.Context, g *group.Group, o Options[M]) *Loop[M] {
 	return &Loop[M]{Options: o, ctx: ctx, members: g, reading: limits.NewShare(bounds), tending: limits.NewShare(bounds)}
 }
 
-// Join has the member looked at until Leave has been called as often as Join. What it
-// does to the store's rows, and what it reads there, it does after Join.
+// Join adds the member until Leave has been called as often as Join. The member must read
+// and write its rows in the store only after Join.
 func (l *Loop[M]) Join(m M) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,7 +145,7 @@ func (l *Loop[M]) Leave(m M) {
 	}
 }
 
-// Hint has a member read again at once, if it has joined.
+// Hint has a member read again immediately, if it has joined.
 func (l *Loop[M]) Hint(m M) {
 	l.mu.Lock()
 	l.distrust(m)
@@ -153,7 +153,7 @@ func (l *Loop[M]) Hint(m M) {
 	l.work()
 }
 
-// Close ends the Loop. What is under way is the group's.
+// Close stops the Loop. Work in progress belongs to the group.
 func (l *Loop[M]) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,7 +163,7 @@ func (l *Loop[M]) Close() {
 	}
 }
 
-// distrust enters a member among those to be read again. The caller holds mu.
+// distrust marks a member to be read again. The caller holds mu.
 func (l *Loop[M]) distrust(m M) {
 	if p := m.Place(); p.joined > 0 && !p.stale {
 		p.stale = true
@@ -171,13 +171,13 @@ func (l *Loop[M]) distrust(m M) {
 	}
 }
 
-// arm lets the tick of a part come. The caller holds mu.
+// arm schedules the tick of a part. The caller holds mu.
 func (l *Loop[M]) arm(part int) {
 	l.timer = time.AfterFunc(l.Every/parts, func() { l.tick(part) })
 }
 
-// tick looks at one part of the members, and lets the next part's tick come while there
-// are any.
+// tick checks one part of the members, and schedules the next part's tick while there are
+// any members.
 func (l *Loop[M]) tick(part int) {
 	if !l.members.Add() {
 		return
@@ -198,14 +198,15 @@ func (l *Loop[M]) tick(part int) {
 	}
 }
 
-// look has those members of a part read again that other processes have changed, and
-// those tended to that are due.
+// look has the members of a part read again that other processes have changed, and tends
+// those that are due.
 func (l *Loop[M]) look(p *part[M]) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(l.ctx, storeTimeout)
 	defer cancel()
-	// The generation comes first. A member that joins after the others are listed reads
-	// its rows after that; whatever another process writes then raises the generation.
+	// The generation must be read first. A member that joins after the others are listed
+	// reads its rows after that, so any later write of another process raises the
+	// generation.
 	generation, err := l.Store.Generation(ctx)
 	l.mu.Lock()
 	members := slices.Clone(p.members)
@@ -221,7 +222,7 @@ func (l *Loop[M]) look(p *part[M]) {
 			p.generation, p.looked = generation, begun
 		}
 	}
-	if err != nil { // they are asked about with the next round
+	if err != nil { // they are checked again in the next round
 		l.Log.Debug("look for changes in the store", "error", err)
 	}
 	l.work()
@@ -233,7 +234,7 @@ func (l *Loop[M]) look(p *part[M]) {
 	l.Swept(members)
 }
 
-// compare finds out which members' marks no longer hold.
+// compare finds the members whose marks have changed.
 func (l *Loop[M]) compare(ctx context.Context, members []M) error {
 	marks := make([]store.Mark, 0, min(len(members), maxMarks))
 	for some := range slices.Chunk(members, maxMarks) {
@@ -254,8 +255,8 @@ func (l *Loop[M]) compare(ctx context.Context, members []M) error {
 	return nil
 }
 
-// tend tends to a member in a goroutine of its own. If there is no slot for that, it does
-// nothing: the member is still due in the next round.
+// tend tends a member in a goroutine of its own. Without a free slot it does nothing: the
+// member is still due in the next round.
 func (l *Loop[M]) tend(m M) {
 	who := m.Who()
 	if l.tending.Take(who, 1) != nil {
@@ -270,8 +271,8 @@ func (l *Loop[M]) tend(m M) {
 	}
 }
 
-// work reads again those members that there are slots for. As soon as a slot is free, the
-// next follows.
+// work reads the stale members for which there are slots. Each slot that becomes free
+// takes the next one.
 func (l *Loop[M]) work() {
 	for {
 		m, who, ok := l.take()
@@ -297,8 +298,8 @@ func (l *Loop[M]) work() {
 	}
 }
 
-// take takes out the first of the members to be read again that there is a slot for, with
-// the slot. A member that has no slot left holds up no other.
+// take removes the first stale member for which there is a slot, with the slot. A member
+// without a slot does not block others.
 func (l *Loop[M]) take() (m M, who limits.Who, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
