@@ -1,9 +1,8 @@
 // Package eventlog holds the bounded log of one session, read by cursor.
 //
-// A log is the only buffer between AnyFrame and the subscribers of a session.
-// Appending never waits. A subscriber is a position and nothing more: it reads
-// on from there at its own pace, and learns from [ErrTrimmed] that it fell
-// behind what is kept.
+// A log is the only buffer between AnyFrame and the subscribers of a session. Appending
+// never blocks. A subscriber is only a position: it reads on from there at its own pace,
+// and receives [ErrTrimmed] if it has fallen behind what is kept.
 package eventlog
 
 import (
@@ -12,17 +11,17 @@ import (
 	"sync"
 )
 
-// ErrTrimmed says that what follows a position or a seq is no longer kept.
+// ErrTrimmed says that the events after a position or a seq are no longer kept.
 var ErrTrimmed = errors.New("eventlog: trimmed")
 
-// ErrClosed says that the log is over and all of it has been read.
+// ErrClosed says that the log is closed and all of it has been read.
 var ErrClosed = errors.New("eventlog: closed")
 
-// Entry is one event, framed once and shared by every subscriber. Its bytes must
-// not be changed.
+// Entry is one event, framed once and shared by every subscriber. Its bytes must not be
+// changed.
 type Entry struct {
-	// Seq is AnyFrame's number for the event, 0 when it has none. An event
-	// without a number belongs to the numbered one before it.
+	// Seq is AnyFrame's number for the event, 0 if it has none. An event without a number
+	// belongs to the numbered one before it.
 	Seq   int64
 	Frame []byte
 }
@@ -31,10 +30,9 @@ type Entry struct {
 type Limits struct {
 	Events int
 	Bytes  int
-	// Compact merges a run of unnumbered entries into an equivalent shorter one.
-	// It is called when such a run alone exceeds the log's limits. If Compact is
-	// nil, or the result is still more than four times as large as the log may
-	// be, the log drops the run.
+	// Compact merges a run of unnumbered entries into an equivalent shorter one. It is
+	// called when a single run exceeds the limits. If Compact is nil, or the result is
+	// still more than four times as large as the limits, the run is dropped.
 	Compact func(run []Entry) []Entry
 }
 
@@ -42,7 +40,7 @@ type Limits struct {
 type Log struct {
 	limits Limits
 
-	mu      sync.Mutex // held only to look or set
+	mu      sync.Mutex // held only to read or set fields
 	entries []Entry
 	start   int   // index in entries of the oldest kept entry
 	first   int64 // position of the oldest kept entry
@@ -50,15 +48,15 @@ type Log struct {
 	head    int64 // the highest seq seen, visible or not
 	bytes   int
 	floor   int // bytes that compacting could not save
-	// The position behind the last run that was compacted, and what it is now.
-	// Readers who had read all of the run go on from there.
+	// The position after the last compacted run, and the position that now corresponds to
+	// it. Readers that had read the whole run continue from there.
 	seam, seamNow int64
 	closed        bool
-	held          bool // readers are not woken for what is appended
-	unheard       bool // something was appended since
-	woken         bool // the watcher is to be told of a change
+	held          bool // readers are not woken for appended entries
+	unheard       bool // something was appended while held
+	woken         bool // the watcher must be called
 
-	watch func() // nil when there is no watcher
+	watch func() // nil if there is no watcher
 }
 
 // New returns an empty log that begins right after the event numbered base.
@@ -68,16 +66,16 @@ func New(base int64, limits Limits) *Log {
 	return l
 }
 
-// Init makes a log that is part of something else what New returns.
+// Init initializes a log that is part of another struct, like New.
 func (l *Log) Init(base int64, limits Limits) {
 	l.limits, l.base, l.head, l.seam = limits, base, base, -1
 }
 
-// Watch makes the log call f after each change, in the goroutine that made it
-// and with nothing locked. It must be called before the log is shared.
+// Watch makes the log call f after each change, in the goroutine that made it and with no
+// lock held. It must be called before the log is shared.
 func (l *Log) Watch(f func()) { l.watch = f }
 
-// unlock is what ends a method that may wake.
+// unlock unlocks mu and calls the watcher if necessary.
 func (l *Log) unlock() {
 	woken := l.woken
 	l.woken = false
@@ -87,12 +85,12 @@ func (l *Log) unlock() {
 	}
 }
 
-// Append adds the entries that tell one upstream event and wakes the readers.
-// Only the last of them may carry a seq, so that no reader resumes in between. It
-// reports false, and adds nothing, when that seq is not above the head: the
-// pump may reconnect freely. It also reports false when the entries belong to a
-// run of unnumbered ones that is more than the log can hold: then the run is
-// forgotten with them, and what would still follow of it has no beginning.
+// Append adds the entries of one upstream event and wakes the readers. Only the last
+// entry may have a seq, so that no reader resumes in between. If that seq is not above
+// the head, Append adds nothing and returns false, so the pump may reconnect at any time.
+// It also returns false if the entries belong to a run of unnumbered ones that exceeds
+// what the log can hold. That run is then dropped with the entries, and the rest of it
+// will lack its beginning.
 func (l *Log) Append(entries ...Entry) bool {
 	if len(entries) == 0 {
 		return true
@@ -115,15 +113,15 @@ func (l *Log) Append(entries ...Entry) bool {
 	return kept
 }
 
-// Hold lets what is appended wait for [Log.Release], so that readers are woken
-// once for many events and write them at once.
+// Hold delays the wake-up for appended entries until [Log.Release], so that readers are
+// woken once for many events and write them together.
 func (l *Log) Hold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = true
 }
 
-// Release ends what Hold began, and wakes the readers if there is anything new.
+// Release ends Hold, and wakes the readers if there is anything new.
 func (l *Log) Release() {
 	l.mu.Lock()
 	defer l.unlock()
@@ -133,7 +131,7 @@ func (l *Log) Release() {
 	}
 }
 
-// Advance notes that the event numbered seq has been seen and shows nothing.
+// Advance records that the event numbered seq has been seen and shows nothing.
 func (l *Log) Advance(seq int64) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -145,7 +143,7 @@ func (l *Log) Advance(seq int64) {
 	}
 }
 
-// Head returns the highest seq seen, the base before the first.
+// Head returns the highest seq seen, or the base before the first.
 func (l *Log) Head() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,9 +157,9 @@ func (l *Log) Base() int64 {
 	return l.base
 }
 
-// Cursor returns the position just after the event numbered seq, so that the
-// unnumbered events that followed it are read again. It returns [ErrTrimmed]
-// if events after seq are no longer kept. A seq above the head is the head.
+// Cursor returns the position just after the event numbered seq, so that the unnumbered
+// events after it are read again. It returns [ErrTrimmed] if events after seq are no
+// longer kept. A seq above the head is treated as the head.
 func (l *Log) Cursor(seq int64) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,10 +175,10 @@ func (l *Log) Cursor(seq int64) (int64, error) {
 	return l.first, nil
 }
 
-// Read copies entries from position pos on into buf and returns how many, and
-// the position after them. With none to read it returns 0 at once; the log's watcher
-// then learns of the next change. The error is [ErrTrimmed] when pos is no longer
-// kept, [ErrClosed] at the end of a closed log.
+// Read copies entries from position pos into buf and returns how many, and the position
+// after them. If there are none, it returns 0 immediately, and the log's watcher is
+// called on the next change. The error is [ErrTrimmed] if pos is no longer kept, and
+// [ErrClosed] at the end of a closed log.
 func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,15 +199,15 @@ func (l *Log) Read(pos int64, buf []Entry) (n int, next int64, err error) {
 	return 0, pos, nil
 }
 
-// Notify wakes the readers although nothing was appended: something else that
-// they look at has changed.
+// Notify wakes the readers although nothing was appended: other state that they read has
+// changed.
 func (l *Log) Notify() {
 	l.mu.Lock()
 	defer l.unlock()
 	l.wake()
 }
 
-// Close ends the log. Readers read what is left and then [ErrClosed].
+// Close closes the log. Readers read what is left and then receive [ErrClosed].
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.unlock()
@@ -233,11 +231,10 @@ func (l *Log) over() bool {
 	return len(l.entries)-l.start > l.limits.Events || l.bytes > l.limits.Bytes+l.floor
 }
 
-// trim drops the oldest events until the rest is within the limits. Unnumbered
-// events go together with the numbered one that ends their run or not at all,
-// so that no reader that starts here gets half of a run. The newest event,
-// which is the last few entries, is kept whatever its size, unless its run is
-// forgotten: then trim reports false.
+// trim drops the oldest events until the rest is within the limits. It drops unnumbered
+// events only together with the numbered one that ends their run, so that a reader that
+// starts here never gets half a run. The newest event, which is the last few entries, is
+// kept whatever its size, unless its run is dropped: then trim returns false.
 func (l *Log) trim(newest int) bool {
 	for l.over() {
 		end := l.start // index of the next numbered entry
@@ -253,7 +250,8 @@ func (l *Log) trim(newest int) bool {
 		l.base = l.entries[end].Seq
 		l.drop(end + 1)
 	}
-	// Slide down once more than half is dead, so that appending stays cheap.
+	// Move the entries down when more than half of the slice is unused. This keeps
+	// appending cheap.
 	if l.start > 32 && l.start > len(l.entries)/2 {
 		n := copy(l.entries, l.entries[l.start:])
 		clear(l.entries[n:])
@@ -262,7 +260,7 @@ func (l *Log) trim(newest int) bool {
 	return true
 }
 
-// drop forgets the entries before index end.
+// drop drops the entries before index end.
 func (l *Log) drop(end int) {
 	for i := l.start; i < end; i++ {
 		l.bytes -= len(l.entries[i].Frame)
@@ -273,10 +271,10 @@ func (l *Log) drop(end int) {
 	l.floor = 0
 }
 
-// compact shortens a log that holds one run of unnumbered events and nothing
-// else, except for the newest entries, which no reader has read yet. Readers inside
-// the run fall behind; readers at its end notice nothing. A run that stays too
-// large is forgotten, and then all fall behind and compact reports false.
+// compact shortens a log that holds a single run of unnumbered events, except for the
+// newest entries, which no reader has read yet. Readers inside the run fall behind;
+// readers at its end are unaffected. A run that stays too large is dropped: then all
+// readers fall behind, and compact returns false.
 func (l *Log) compact(newest int) bool {
 	split := len(l.entries) - newest
 	run := l.entries[l.start:split]
@@ -303,8 +301,8 @@ func (l *Log) compact(newest int) bool {
 	l.bytes += size
 	l.floor = size
 	l.entries, l.start = append(slices.Clone(short), l.entries[split:]...), 0
-	// All positions in the run are void, so that none is taken for one in what
-	// the run has become.
+	// All positions in the run become invalid, so that none is mistaken for a position in
+	// the compacted run.
 	l.first = end + 1
 	l.seam, l.seamNow = end, l.first+int64(len(short))
 	return true

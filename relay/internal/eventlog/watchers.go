@@ -2,21 +2,21 @@ package eventlog
 
 import "sync"
 
-// Watcher learns of changes. OnAppend runs in the goroutine that made the change,
+// Watcher is notified of changes. OnAppend runs in the goroutine that made the change,
 // one watcher after the other, so it must not block.
 type Watcher interface{ OnAppend() }
 
-// Watch is the registration of one Watcher. The zero Watch is not registered. A
-// watcher keeps its Watch in a field, so that adding it allocates nothing.
+// Watch is the registration of one Watcher. The zero Watch is not registered. A watcher
+// keeps its Watch in a field, so that adding it allocates nothing.
 type Watch struct {
 	watcher Watcher
 	index   int // in Watchers.all
 }
 
-// Watchers are the readers of one session. They outlive its logs: pass
-// [Watchers.Notify] to [Log.Watch] of each new log. The zero value is ready to use.
+// Watchers are the readers of one session. They outlive its logs: pass [Watchers.Notify]
+// to [Log.Watch] of each new log. The zero value is ready to use.
 type Watchers struct {
-	mu  sync.Mutex // holding it guarantees that no watcher is added, removed or called by others
+	mu  sync.Mutex // while held, no watcher is added, removed or called by others
 	all []*Watch
 }
 
@@ -28,8 +28,8 @@ func (ws *Watchers) Add(watch *Watch, w Watcher) {
 	ws.all = append(ws.all, watch)
 }
 
-// Remove undoes Add, if there was one. When it returns, the watcher is not called
-// again; it waits for a call that is under way.
+// Remove undoes Add, if there was one. It waits for a call in progress; after it returns,
+// the watcher is not called again.
 func (ws *Watchers) Remove(watch *Watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -53,7 +53,7 @@ func (ws *Watchers) Notify() {
 	}
 }
 
-// Len returns how many watchers there are.
+// Len returns the number of watchers.
 func (ws *Watchers) Len() int {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
