@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 )
 
-// Attachment is how an attachment is told to visitors: never its content.
+// Attachment describes an attachment to visitors, without its content.
 type Attachment struct {
 	Name string `json:"name"`
 	MIME string `json:"mime"`
 }
 
-// Status is where a visitor's session stands, as visitors are told. It is also
-// what the store keeps as the state of a session.
+// Status is the status of a visitor's session, as shown to visitors and as stored.
 type Status string
 
 // The statuses of a session.
@@ -24,22 +23,24 @@ const (
 	StatusEnded    Status = "ended"
 )
 
-// The data of each kind of event, see docs/http-api.md. Truncated says that more than what
-// fits was there.
+// The data of each kind of event, see docs/http-api.md. Truncated says that the data was
+// shortened to fit.
 type (
-	// SessionData is the data of "session": where the visitor's sandbox stands.
+	// SessionData is the data of "session": the status of the visitor's sandbox.
 	SessionData struct {
 		Status Status `json:"status"`
 		Epoch  int64  `json:"epoch"`
 	}
-	// UserData is the data of "user": what the visitor said. Turn is the key of the request it came with.
+	// UserData is the data of "user": a message from the visitor. Turn is the key of its
+	// request.
 	UserData struct {
 		Text        string       `json:"text"`
 		Attachments []Attachment `json:"attachments"`
 		Turn        string       `json:"turn,omitempty"`
 		Truncated   bool         `json:"truncated,omitempty"`
 	}
-	// TextData is the data of "text": a block of what the agent says or, with Delta, a piece of one.
+	// TextData is the data of "text": a block of the agent's text or, with Delta, a piece
+	// of one.
 	TextData struct {
 		Text  string `json:"text"`
 		Delta bool   `json:"delta"`
@@ -50,7 +51,7 @@ type (
 		State   string `json:"state"`
 		Summary string `json:"summary"`
 	}
-	// QuestionData is the data of "question": what the agent asks the visitor.
+	// QuestionData is the data of "question": a question from the agent to the visitor.
 	QuestionData struct {
 		ID       string   `json:"id"`
 		Question string   `json:"question"`
@@ -58,7 +59,8 @@ type (
 
 		Truncated bool `json:"truncated,omitempty"`
 	}
-	// ApprovalData is the data of "approval": what the agent asks permission for. ID is null where the visitor cannot decide.
+	// ApprovalData is the data of "approval": a request for permission. ID is null if the
+	// visitor cannot decide.
 	ApprovalData struct {
 		ID    *string         `json:"id"`
 		Tool  string          `json:"tool,omitempty"`
@@ -71,23 +73,26 @@ type (
 		ID      string `json:"id"`
 		Outcome string `json:"outcome"`
 	}
-	// TurnEndData is the data of "turn_end". Turn is the key of the request with which the turn came, "" if that is not known.
+	// TurnEndData is the data of "turn_end". Turn is the key of the turn's request, "" if
+	// unknown.
 	TurnEndData struct {
 		Reason string  `json:"reason"`
 		Code   *string `json:"code"`
 		Turn   string  `json:"turn,omitempty"`
 	}
-	// UpstreamData is the data of "upstream": an event of AnyFrame's as it came, keys masked.
+	// UpstreamData is the data of "upstream": AnyFrame's raw event, with keys masked.
 	UpstreamData struct {
 		Payload json.RawMessage `json:"payload"`
 
 		Truncated bool `json:"truncated,omitempty"`
 	}
-	// NoticeData is the data of "notice": the operators' line for every visitor, null without one.
+	// NoticeData is the data of "notice": the operators' banner for all visitors, null if
+	// there is none.
 	NoticeData struct {
 		Text *string `json:"text"`
 	}
-	// FeedbackData is the data of "feedback": how the visitor rates the answer to a turn, null if no longer.
+	// FeedbackData is the data of "feedback": the visitor's rating of the answer to a
+	// turn, null if it was withdrawn.
 	FeedbackData struct {
 		Turn   string  `json:"turn"`
 		Rating *string `json:"rating"`
@@ -98,7 +103,7 @@ type (
 	}
 )
 
-// The reasons of a "turn_end" that are the relay's own.
+// The relay's own reasons of a "turn_end".
 const (
 	ReasonInterrupted = "interrupted" // the sandbox went to sleep, or its session was lost
 	ReasonStopped     = "stopped"     // the visitor or an operator stopped the turn
@@ -110,7 +115,7 @@ const (
 	OutcomeStopped   = "stopped"   // its turn was stopped
 )
 
-// FeedbackOf is the data of feedback with this rating, "" being none.
+// FeedbackOf returns the data of feedback with this rating, "" being none.
 func FeedbackOf(turn, rating string) FeedbackData {
 	if rating == "" {
 		return FeedbackData{Turn: turn}
@@ -118,7 +123,7 @@ func FeedbackOf(turn, rating string) FeedbackData {
 	return FeedbackData{turn, &rating}
 }
 
-// NoticeOf is the data of a notice with this text, "" being none.
+// NoticeOf returns the data of a notice with this text, "" being none.
 func NoticeOf(text string) NoticeData {
 	if text == "" {
 		return NoticeData{}
@@ -126,16 +131,16 @@ func NoticeOf(text string) NoticeData {
 	return NoticeData{&text}
 }
 
-// Visibility is how much of what the agent does a visitor sees.
+// Visibility is how much of the agent's activity a visitor sees.
 type Visibility string
 
-// The visibilities, each showing all that the one before shows.
+// The visibilities. Each one includes everything that the one before it shows.
 const (
 	VisibilityChat  Visibility = "chat"  // visitor and agent text, questions, turn ends
 	VisibilityTools Visibility = "tools" // also tool names and a short summary of their input
 	VisibilityFull  Visibility = "full"  // everything; for private deployments
 )
 
-// ContextAttachment is the name of the attachment by which AnyFrame gets what the website
-// tells the agent about a visitor. No visitor sees it.
+// ContextAttachment is the name of the attachment that carries the website's context
+// about a visitor to AnyFrame. No visitor sees it.
 const ContextAttachment = "visitor-context.json"

@@ -1,5 +1,5 @@
-// Package event is what visitors get: the kinds of event with their data, their ids,
-// and how they are framed on a stream. What has no type here has no way out.
+// Package event defines the events that visitors receive: their kinds, data, ids, and
+// framing on a stream. Data without a type here cannot be sent.
 //
-// It knows no AnyFrame, no session and no HTTP.
+// It does not depend on AnyFrame, sessions or HTTP.
 package event

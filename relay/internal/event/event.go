@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/jsonscan"
 )
 
-// MaxEventIDBytes bounds what is taken for a last event id.
+// MaxEventIDBytes is the maximum length of a last event id that is accepted.
 const MaxEventIDBytes = 64
 
 // ID is the id of an event on our streams.
@@ -21,7 +21,7 @@ func (id ID) String() string {
 	return strconv.FormatInt(id.Epoch, 10) + "-" + strconv.FormatInt(id.Seq, 10)
 }
 
-// ParseID reads what [ID.String] writes and nothing else.
+// ParseID parses exactly what [ID.String] writes.
 func ParseID(s string) (ID, bool) {
 	if len(s) > MaxEventIDBytes {
 		return ID{}, false
@@ -39,17 +39,17 @@ func ParseID(s string) (ID, bool) {
 	return id, true
 }
 
-// Item is one event as a visitor may see it. Its seq is 0 when it has no id.
+// Item is one event as a visitor may see it. Its seq is 0 if it has no id.
 type Item struct {
 	Kind string
 	Data any // nil for a delta
-	// Delta is a piece of the agent's text. Streams consist of these, so nothing
-	// is allocated for it; see payload.
+	// Delta is a piece of the agent's text. Most items are deltas, so a delta needs no
+	// allocation; see Payload.
 	Delta string
 	Seq   int64
 }
 
-// Payload is the data that the item tells.
+// Payload returns the item's data.
 func (it Item) Payload() any {
 	if it.Data == nil {
 		return TextData{it.Delta, true}
@@ -57,9 +57,9 @@ func (it Item) Payload() any {
 	return it.Data
 }
 
-// Entry frames an item: its kind, its data as one line of JSON, and last, only
-// where AnyFrame numbered the event, its id. A client that reads line by line then
-// never notes the id of an event that it does not have.
+// Entry frames an item: its kind, its data as one line of JSON, and last, only if
+// AnyFrame numbered the event, its id. Because the id comes last, a client that reads
+// line by line never records the id of an event that it does not have.
 func (it Item) Entry(epoch int64) eventlog.Entry {
 	id := ID{epoch, it.Seq}
 	if it.Data == nil {
@@ -74,15 +74,15 @@ func (it Item) Entry(epoch int64) eventlog.Entry {
 	b.WriteString("\ndata: ")
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(it.Data); err != nil { // ends the line
-		b.WriteString("null\n") // our own types encode; a visitor must never get half a frame
+	if err := enc.Encode(it.Data); err != nil { // Encode ends the line
+		b.WriteString("null\n") // our own types always encode; a visitor must never get half a frame
 	}
 	return eventlog.Entry{Seq: it.Seq, Frame: endFrame(b.Bytes(), id)}
 }
 
-// TextFrame is what entry makes of text, without a detour.
+// TextFrame returns the frame that Item.Entry would make of text, without reflection.
 func TextFrame(id ID, d TextData) []byte {
-	const most = 80 // bytes besides the text
+	const most = 80 // upper bound of the bytes besides the text
 	b := make([]byte, 0, most+len(d.Text)+len(d.Text)/16)
 	b = append(b, deltaFramePrefix+`{"text":`...)
 	b = appendString(b, d.Text)
@@ -103,7 +103,7 @@ func endFrame(b []byte, id ID) []byte {
 	return append(b, '\n')
 }
 
-// appendString writes a JSON string as encoding/json does.
+// appendString appends a JSON string as encoding/json writes it.
 func appendString(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, '"')
@@ -137,8 +137,8 @@ func appendEncoded(b []byte, s string) []byte {
 
 const deltaFramePrefix = "event: text\ndata: "
 
-// CompactDeltas joins neighbouring text deltas of an unnumbered run, and drops those that
-// a block replaces: what a reader of the whole run shows stays the same.
+// CompactDeltas joins adjacent text deltas of an unnumbered run, and drops those that a
+// block replaces. A reader of the whole run shows the same result.
 func CompactDeltas(run []eventlog.Entry) []eventlog.Entry {
 	var out []eventlog.Entry
 	var text strings.Builder
@@ -156,7 +156,7 @@ func CompactDeltas(run []eventlog.Entry) []eventlog.Entry {
 			continue
 		}
 		if ok && d.Text == text.String() {
-			text.Reset() // the block takes their place
+			text.Reset() // the block replaces them
 		}
 		flush()
 		out = append(out, e)

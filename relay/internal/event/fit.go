@@ -8,22 +8,22 @@ import (
 	"unicode/utf8"
 )
 
-// What a browser is sent at once has a limit. Larger text comes in several blocks, see
-// [CutText]; of anything else larger comes what fits, see [Fit].
+// The size of a frame to a browser is limited. Larger text is sent as several blocks, see
+// [CutText]; other data that is too large is shortened, see [Fit].
 const (
-	// MaxFrame is how many bytes a frame has at most.
+	// MaxFrame is the maximum size of a frame in bytes.
 	MaxFrame = 4 << 20
-	// MaxText is how much text one event has at most, as encoded. Masking can make it
-	// a third longer.
+	// MaxText is the maximum encoded size in bytes of one event's text. Masking can make
+	// it a third longer.
 	MaxText = 3 << 20
-	// maxFile and maxFiles are how long an attachment's name or type is at most in an
-	// event that is cut, and how many there are.
+	// maxFile is the maximum length of an attachment's name or type in a shortened event,
+	// and maxFiles the maximum number of attachments.
 	maxFile, maxFiles = 1 << 10, 100
-	// maxString is how much of one text in a JSON document is left when that is cut.
+	// maxString is the maximum length of one string in a shortened JSON document.
 	maxString = 64 << 10
 )
 
-// encodedLen is how many bytes r, of that many bytes, takes in a JSON string.
+// encodedLen returns how many bytes the rune r, of size bytes, takes in a JSON string.
 func encodedLen(r rune, size int) int {
 	switch {
 	case r == '"', r == '\\', r == '\n', r == '\r', r == '\t', r == '\b', r == '\f':
@@ -34,7 +34,7 @@ func encodedLen(r rune, size int) int {
 	return size
 }
 
-// EncodedLen is how many bytes text takes in a JSON string.
+// EncodedLen returns how many bytes text takes in a JSON string.
 func EncodedLen(text string) (n int) {
 	for i := 0; i < len(text); {
 		if c := text[i]; c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
@@ -49,8 +49,7 @@ func EncodedLen(text string) (n int) {
 	return n
 }
 
-// CutText cuts text in two, so that the first part takes at most limit bytes in a JSON
-// string.
+// CutText splits text, so that the first part takes at most limit bytes in a JSON string.
 func CutText(text string, limit int) (head, rest string) {
 	if len(text)*6 <= limit {
 		return text, ""
@@ -66,8 +65,8 @@ func CutText(text string, limit int) (head, rest string) {
 	return text, ""
 }
 
-// Fit returns data that fits in a frame: data itself, nearly always, else what fits of
-// it, marked as truncated. Text of the agent's is not its business.
+// Fit returns data that fits in a frame: nearly always data itself, otherwise a shortened
+// copy marked as truncated. It does not handle the agent's text.
 func Fit(data any) any {
 	switch d := data.(type) {
 	case UserData:
@@ -119,8 +118,8 @@ func Fit(data any) any {
 	return data
 }
 
-// fitJSON returns a JSON document of at most limit bytes: raw, or what fits of it, with
-// its long texts shortened and, where that is not enough, without what comes last.
+// fitJSON returns a JSON document of at most limit bytes: raw, or a copy with its long
+// strings shortened and, if that is not enough, its last members omitted.
 func fitJSON(raw json.RawMessage, limit int) (fits json.RawMessage, cut bool) {
 	if len(raw) <= limit {
 		return raw, false
@@ -136,10 +135,10 @@ func fitJSON(raw json.RawMessage, limit int) (fits json.RawMessage, cut bool) {
 	return f.out.Bytes(), true
 }
 
-// fitter writes what fits of a document.
+// fitter writes as much of a document as fits.
 type fitter struct {
 	out  bytes.Buffer
-	left int // bytes
+	left int // in bytes
 }
 
 func (f *fitter) write(s string) {
@@ -147,7 +146,7 @@ func (f *fitter) write(s string) {
 	f.left -= len(s)
 }
 
-// text writes a string, as much of it as fits.
+// text writes a string, or as much of it as fits.
 func (f *fitter) text(s string) {
 	head, _ := CutText(s, max(0, min(maxString, f.left-2)))
 	var b strings.Builder
@@ -157,9 +156,9 @@ func (f *fitter) text(s string) {
 	f.write(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// value writes a value and reports whether it had room for all that is not text.
+// value writes a value and reports whether everything except for strings fit.
 func (f *fitter) value(v any) bool {
-	const least = 16 // for the shortest values, and what closes an object around them
+	const least = 16 // room for the shortest values, and for closing an object around them
 	switch v := v.(type) {
 	case string:
 		f.text(v)
@@ -195,8 +194,8 @@ func (f *fitter) value(v any) bool {
 	return true
 }
 
-// members writes those of n members that fit. What closes the object has its room from
-// the beginning.
+// members writes those of n members that fit. It reserves the room for closing the object
+// first.
 func (f *fitter) members(open, end byte, n int, member func(i int) bool) bool {
 	f.left -= 2
 	f.out.WriteByte(open)

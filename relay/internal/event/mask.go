@@ -2,8 +2,8 @@ package event
 
 import "github.com/anyframe-relay/relay/relay/internal/redact"
 
-// Mask masks all that people or the agent wrote in an event's data. Deltas
-// have been masked, each after those before it.
+// Mask masks all text in an event's data that a person or the agent wrote. Deltas have
+// already been masked, each in the context of those before it.
 func Mask(marks *redact.Patterns, data any) any {
 	switch d := data.(type) {
 	case TextData:
