@@ -1,11 +1,11 @@
-// Package history remembers which conversations a visitor has had: for each epoch
-// AnyFrame's ids, a title, and when it began and was last active. A conversation's words
-// are AnyFrame's, except for the title.
+// Package history records which conversations a visitor has had: for each epoch,
+// AnyFrame's ids, a title, and when it began and was last active. The content of a
+// conversation is stored by AnyFrame only, except for the title.
 //
-// A record of the store is one conversation. Its key is the id by which an operator
-// names it, its owner the visitor, and it is due when it was last active, so that the
-// store finds the idlest and the latest.
+// Each conversation is one record in the store. Its key is the id that operators use, its
+// owner is the visitor, and its due time is its last activity, so that the store can find
+// the idlest and the latest.
 //
-// The package does no call to AnyFrame. It does not know sessions, HTTP, or why a
-// conversation is erased.
+// The package makes no calls to AnyFrame. It does not depend on sessions, HTTP, or the
+// reasons for an erasure.
 package history

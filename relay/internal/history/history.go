@@ -18,9 +18,9 @@ import (
 const (
 	// Kind is the kind of the records, one for each conversation.
 	Kind = "conversation"
-	// MaxListed is how many conversations a visitor is shown.
+	// MaxListed is how many conversations a visitor can list.
 	MaxListed = 200
-	// maxTitle is how long a title is, in code points.
+	// maxTitle is the maximum length of a title in code points.
 	maxTitle = 80
 	// pageSize is how many records are read at once.
 	pageSize = 200
@@ -28,31 +28,32 @@ const (
 
 // Conversation is one epoch of a visitor's.
 type Conversation struct {
-	ID      string // by which an operator names it; see [ID]
+	ID      string // the id that operators use; see [ID]
 	Visitor string
 	Epoch   int64
-	// Upstream is AnyFrame's id of it. Lost are those of other sessions that went by the
-	// same epoch until the relay found out: they too have to be deleted at AnyFrame.
+	// Upstream is AnyFrame's id of it. Lost are the ids of other sessions that had the
+	// same epoch until the relay detected it; they must also be deleted at AnyFrame.
 	Upstream string
 	Lost     []string
 
-	Title     string // of the first message
+	Title     string // from the first message
 	StartedAt time.Time
 	ActiveAt  time.Time // when a turn was last accepted or ended
-	// Busy says that a turn was accepted and not seen to end. Its relay may have died.
+	// Busy: a turn was accepted and has no recorded end. Its relay process may have
+	// crashed.
 	Busy bool
-	// Turn is the key of the turn that the agent is at work on, "" while it is not busy or
-	// that is not known.
+	// Turn is the key of the running turn, "" if the agent is not busy or the turn is
+	// unknown.
 	Turn string
-	// Erasing is the erasure that deletes it, "" while there is none. Such a conversation
-	// is no longer shown, and it is not found as idle.
+	// Erasing is the id of the erasure that deletes it, "" if there is none. Such a
+	// conversation is no longer shown, and Idle does not return it.
 	Erasing string
 
 	titled  bool
 	version int64
 }
 
-// body is what the store keeps of a conversation beside its key, owner and due.
+// body is what the store keeps of a conversation besides its key, owner and due time.
 type body struct {
 	Epoch    int64    `json:"epoch"`
 	Upstream string   `json:"upstream"`
@@ -66,20 +67,21 @@ type body struct {
 	Erasing  string   `json:"erasing,omitempty"`
 }
 
-// ID returns the name of a visitor's epoch. It tells neither, and those of one visitor
-// are in order, the newest first.
+// ID returns the id of a visitor's epoch. It reveals neither, and the ids of one visitor
+// sort newest first.
 func ID(visitor string, epoch int64) string {
 	sum := sha256.Sum256([]byte("conversation\x00" + visitor))
 	return fmt.Sprintf("%s%08x", strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10])), math.MaxUint32-min(epoch, math.MaxUint32))
 }
 
-// Book is where the conversations of all visitors are kept.
+// Book stores the conversations of all visitors.
 type Book struct {
 	Store store.RecordStore
-	// TTL is how long a conversation is kept after it was last active, or its visitor was
-	// last here.
+	// TTL is how long a conversation is kept after its last activity, or its visitor's
+	// last visit.
 	TTL time.Duration
-	// Forever keeps each until it is deleted: for operators who delete idle ones themselves.
+	// Forever keeps each conversation until it is deleted, for operators who delete idle
+	// ones themselves.
 	Forever bool
 }
 
@@ -101,7 +103,7 @@ func (b *Book) record(c *Conversation) (store.Record, error) {
 	})
 	r := store.Record{Kind: Kind, Key: c.ID, Owner: c.Visitor, Due: c.ActiveAt, Body: string(text), Version: c.version}
 	switch {
-	case c.Erasing != "": // kept until it is done
+	case c.Erasing != "": // kept until it is erased
 		r.Due = time.Time{}
 	case !b.Forever:
 		r.ExpiresAt = time.Now().Add(b.TTL)
@@ -123,7 +125,7 @@ func (b *Book) Find(ctx context.Context, id string) (Conversation, error) {
 	return read(r)
 }
 
-// List returns a visitor's conversations, the newest first, at most [MaxListed].
+// List returns a visitor's conversations, newest first, at most [MaxListed].
 func (b *Book) List(ctx context.Context, visitor string) (all []Conversation, err error) {
 	err = b.Each(ctx, visitor, func(c Conversation) (bool, error) {
 		if c.Erasing == "" {
@@ -134,8 +136,8 @@ func (b *Book) List(ctx context.Context, visitor string) (all []Conversation, er
 	return all, err
 }
 
-// Each calls do with each of a visitor's conversations, the newest first, also with those
-// that are being erased, until it returns false or an error.
+// Each calls do with each of a visitor's conversations, newest first, including those
+// that are being erased, until do returns false or an error.
 func (b *Book) Each(ctx context.Context, visitor string, do func(Conversation) (more bool, err error)) error {
 	for after := ""; ; {
 		page, err := b.Store.RecordsOf(ctx, Kind, visitor, after, pageSize)
@@ -158,7 +160,7 @@ func (b *Book) Each(ctx context.Context, visitor string, do func(Conversation) (
 	}
 }
 
-// Newest returns the highest epoch of a visitor's that is known, 0 if none is.
+// Newest returns the visitor's highest known epoch, or 0.
 func (b *Book) Newest(ctx context.Context, visitor string) (epoch int64, err error) {
 	err = b.Each(ctx, visitor, func(c Conversation) (bool, error) {
 		epoch = c.Epoch
@@ -167,8 +169,8 @@ func (b *Book) Newest(ctx context.Context, visitor string) (epoch int64, err err
 	return epoch, err
 }
 
-// Idle returns at most limit of those conversations that were last active at until or
-// before, the idlest first.
+// Idle returns at most limit of the conversations that were last active at until or
+// before, idlest first.
 func (b *Book) Idle(ctx context.Context, until time.Time, limit int) ([]Conversation, error) {
 	due, err := b.Store.RecordsDue(ctx, Kind, until, limit)
 	if err != nil {
@@ -185,13 +187,13 @@ func (b *Book) Idle(ctx context.Context, until time.Time, limit int) ([]Conversa
 	return all, nil
 }
 
-// Begin notes that AnyFrame's session upstream is a visitor's epoch. If another went by
+// Begin records AnyFrame's session upstream as a visitor's epoch. If another session had
 // that epoch, it is kept as lost.
 func (b *Book) Begin(ctx context.Context, visitor string, epoch int64, upstream string) error {
 	return b.change(ctx, visitor, epoch, upstream, func(c *Conversation) bool { return c.version == 0 })
 }
 
-// Keep is Begin for what a visitor's row names, if it names a session.
+// Keep is Begin for the session in a visitor's row, if there is one.
 func (b *Book) Keep(ctx context.Context, visitor string, row store.Session) error {
 	if row.UpstreamID == "" {
 		return nil
@@ -199,8 +201,8 @@ func (b *Book) Keep(ctx context.Context, visitor string, row store.Session) erro
 	return b.Begin(ctx, visitor, row.Epoch, row.UpstreamID)
 }
 
-// Moved notes that AnyFrame's session id, which went by the epoch from as well as stray
-// does, is the epoch to.
+// Moved records that AnyFrame's session id, which shared the epoch from with stray, is
+// now the epoch to.
 func (b *Book) Moved(ctx context.Context, visitor string, from int64, stray string, to int64, id string) error {
 	err := b.change(ctx, visitor, from, stray, func(c *Conversation) bool {
 		c.Lost = slices.DeleteFunc(c.Lost, func(lost string) bool { return lost == id || lost == stray })
@@ -209,8 +211,8 @@ func (b *Book) Moved(ctx context.Context, visitor string, from int64, stray stri
 	return errors.Join(err, b.Begin(ctx, visitor, to, id))
 }
 
-// Turn notes that AnyFrame has taken a turn. The first one's text is the title; running is
-// the key of the turn that the agent is at work on.
+// Turn records that AnyFrame accepted a turn. The first turn's text becomes the title;
+// running is the key of the running turn.
 func (b *Book) Turn(ctx context.Context, visitor string, epoch int64, upstream, text, running string) error {
 	return b.change(ctx, visitor, epoch, upstream, func(c *Conversation) bool {
 		if !c.titled {
@@ -221,8 +223,8 @@ func (b *Book) Turn(ctx context.Context, visitor string, epoch int64, upstream, 
 	})
 }
 
-// Rest notes that a turn has ended, whether the agent is at work still, and the key of the
-// turn if so.
+// Rest records that a turn has ended, whether the agent is still busy, and the key of the
+// running turn if so.
 func (b *Book) Rest(ctx context.Context, visitor string, epoch int64, busy bool, running string) error {
 	return b.change(ctx, visitor, epoch, "", func(c *Conversation) bool {
 		c.ActiveAt, c.Busy, c.Turn = time.Now(), busy, running
@@ -230,7 +232,7 @@ func (b *Book) Rest(ctx context.Context, visitor string, epoch int64, busy bool,
 	})
 }
 
-// Extend keeps the conversations of a visitor who has come back.
+// Extend extends the TTL of the conversations of a returning visitor.
 func (b *Book) Extend(ctx context.Context, visitor string) error {
 	if b.Forever {
 		return nil
@@ -240,9 +242,9 @@ func (b *Book) Extend(ctx context.Context, visitor string) error {
 	})
 }
 
-// Erase notes that an erasure deletes the conversation, which is no longer shown from now
-// on. It returns what there is to delete, and which erasure does: the one given, unless
-// another is at it already.
+// Erase marks the conversation as being deleted by an erasure; it is no longer shown. It
+// returns what must be deleted, and which erasure deletes it: the given one, unless
+// another has already begun.
 func (b *Book) Erase(ctx context.Context, id, erasure string) (c Conversation, by string, err error) {
 	for {
 		if c, err = b.Find(ctx, id); err != nil || c.Erasing != "" {
@@ -280,7 +282,7 @@ func (b *Book) Spare(ctx context.Context, id string) error {
 	}
 }
 
-// Remove forgets a conversation.
+// Remove deletes the record of a conversation.
 func (b *Book) Remove(ctx context.Context, id string) error {
 	for {
 		r, err := b.Store.Record(ctx, Kind, id)
@@ -296,8 +298,9 @@ func (b *Book) Remove(ctx context.Context, id string) error {
 	}
 }
 
-// change changes the record of an epoch, if f returns true. One that is being erased is
-// left alone. Without a record one is made, if upstream is known.
+// change changes the record of an epoch, if f returns true. It does not change one that
+// is being erased. If there is no record, it creates one, provided that upstream is
+// known.
 func (b *Book) change(ctx context.Context, visitor string, epoch int64, upstream string, f func(*Conversation) bool) error {
 	for {
 		c, err := b.Get(ctx, visitor, epoch)
@@ -329,8 +332,8 @@ func (b *Book) change(ctx context.Context, visitor string, epoch int64, upstream
 	}
 }
 
-// Title returns what a conversation that begins with text is called: its first 80 code
-// points, with every run of white space as one space.
+// Title returns the title of a conversation that begins with text: its first 80 code
+// points, with every run of white space replaced by one space.
 func Title(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	n := 0

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Latest returns at most limit of all visitors' conversations, the one that was active
-// last first: those that come after the one that was active at a time and has an id. A
-// zero time begins. Those that are being erased are left out.
+// Latest returns at most limit of all visitors' conversations, latest activity first:
+// those that follow the conversation with the given activity time and id. A zero time
+// starts at the beginning. Conversations that are being erased are omitted.
 func (b *Book) Latest(ctx context.Context, active time.Time, id string, limit int) ([]Conversation, error) {
 	records, err := b.Store.RecordsLatest(ctx, Kind, active, id, limit)
 	if err != nil {
