@@ -18,10 +18,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// exportBuffer is how many bytes of an export are collected before they are written.
+// exportBuffer is how many bytes of an export are buffered before they are written.
 const exportBuffer = 32 << 10
 
-// Summary is one of a visitor's conversations, without its words.
+// Summary is one of a visitor's conversations, without its content.
 type Summary struct {
 	Epoch        int64     `json:"epoch"`
 	Title        string    `json:"title"`
@@ -29,18 +29,18 @@ type Summary struct {
 	LastActiveAt time.Time `json:"last_active_at"`
 }
 
-// SummaryOf returns what a visitor is told of a conversation.
+// SummaryOf returns the summary of a conversation.
 func SummaryOf(c *history.Conversation) Summary {
 	return Summary{c.Epoch, c.Title, Instant(c.StartedAt), Instant(c.ActiveAt)}
 }
 
-// Instant returns t as it is told to visitors.
+// Instant returns t as it is shown to visitors: in UTC, in whole seconds.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// Export writes all that is known of a visitor as one JSON document: who it is, the
+// Export writes everything stored about a visitor as one JSON document: the visitor, the
 // conversations with their events, and the feedback. Visitor and feedback are encoded as
-// they are; closing returns what comes behind the last event of an epoch. After an error
-// the document is not whole.
+// given; closing returns the items after the last event of an epoch. After an error the
+// document is incomplete.
 func (r *Reader) Export(
 	ctx context.Context, to io.Writer, s Session, visitor any, all []history.Conversation, feedback any, closing func(epoch int64) ([]event.Item, error),
 ) error {
@@ -74,8 +74,8 @@ type exporter struct {
 	err     error
 }
 
-// conversation writes one conversation, piece by piece. One that AnyFrame does not know
-// has no events.
+// conversation writes one conversation, piece by piece. A conversation that AnyFrame does
+// not have has no events.
 func (e *exporter) conversation(ctx context.Context, past *history.Conversation) {
 	head, err := json.Marshal(SummaryOf(past))
 	if err != nil {
@@ -134,12 +134,13 @@ func (e *exporter) conversation(ctx context.Context, past *history.Conversation)
 	e.text("]}")
 }
 
-// told is the context that the agent has of a conversation's visitor, nil for none.
+// told returns the context about the visitor that was sent to a conversation's agent, or
+// nil.
 func (r *Reader) told(ctx context.Context, visitor string, c *conversation.Conversation) (any, error) {
 	sent, had, err := r.options.Contexts.LastSent(ctx, visitor, c.Epoch(), func(ctx context.Context, turn string) (bool, error) {
 		t, err := c.Ledger().Stored(ctx, turn)
 		if errors.Is(err, store.ErrNotFound) {
-			return true, nil // so long ago that it is forgotten
+			return true, nil // too old to be stored any more
 		}
 		return t.State == ledger.Sent, err
 	})
@@ -152,7 +153,7 @@ func (r *Reader) told(ctx context.Context, visitor string, c *conversation.Conve
 	}{json.RawMessage(cmp.Or(sent.Verified, visitorctx.Empty)), json.RawMessage(cmp.Or(sent.Page, visitorctx.Empty))}, nil
 }
 
-// text writes s. An error is kept by the buffer, too, until it is flushed.
+// text writes s. The buffer also keeps an error until it is flushed.
 func (e *exporter) text(s string) {
 	if e.err == nil {
 		_, e.err = e.out.WriteString(s)

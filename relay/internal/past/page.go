@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// MaxPage is how many bytes of events one page holds. An event that is larger is alone
+	// MaxPage is the maximum size of one page's events in bytes. A larger event is alone
 	// on its page.
 	MaxPage = 1 << 20
-	// pageOverhead is what a page has besides its events, in bytes.
+	// pageOverhead is the size of a page besides its events, in bytes.
 	pageOverhead = 64
 
 	pageStart = `{"events":[`
 )
 
-// pastEvent is one event of the past, as it would come on the stream.
+// pastEvent is one event of the past, as it would appear on the stream.
 type pastEvent struct {
 	ID    *string `json:"id"`
 	Event string  `json:"event"`
@@ -34,16 +34,16 @@ func encode(epoch int64, it *event.Item) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// Page is a page of events as JSON that is being put together. The zero Page is empty.
+// Page builds a page of events as JSON. The zero Page is empty.
 type Page struct {
 	body  []byte
 	shown bool         // it has an event
-	last  int64        // the highest number of its events
+	last  int64        // the highest seq of its events
 	row   bytes.Buffer // scratch
-	err   error        // the row that could not be encoded
+	err   error        // from the first row that could not be encoded
 }
 
-// Add adds what a row comes to, and reports whether it fits. The first always does.
+// Add adds the items of a row, and reports whether they fit. The first row always does.
 func (p *Page) Add(epoch int64, row []event.Item) bool {
 	p.row.Reset()
 	for i := range row {
@@ -68,8 +68,8 @@ func (p *Page) Add(epoch int64, row []event.Item) bool {
 	return true
 }
 
-// AddLast adds what belongs behind the last event of an epoch, of which the page has what
-// comes after since. If that does not fit, it is on a page of its own, which begins at next.
+// AddLast adds the items after the last event of an epoch; the page has the events after
+// since. If they do not fit, they get a page of their own, which begins at next.
 func (p *Page) AddLast(epoch, since int64, items []event.Item) (next *int64) {
 	if len(items) == 0 || p.Add(epoch, items) {
 		return nil
@@ -77,7 +77,7 @@ func (p *Page) AddLast(epoch, since int64, items []event.Item) (next *int64) {
 	return new(max(since, p.last))
 }
 
-// Ratings returns those of an epoch among a visitor's words, as events.
+// Ratings returns a visitor's ratings in an epoch as events.
 func Ratings(words []feedback.Word, epoch int64) (items []event.Item) {
 	for _, w := range words {
 		if w.Epoch == epoch && w.Rating != feedback.None {
@@ -96,6 +96,6 @@ func (p *Page) Close(next *int64) ([]byte, error) {
 	if next != nil {
 		end = strconv.AppendInt(nil, *next, 10)
 	}
-	// No larger than need be, for as long as the client reads.
+	// Copied to the exact size, because it is held for as long as the client reads.
 	return bytes.Join([][]byte{[]byte(pageStart), p.body, []byte(`],"next_since":`), end, []byte("}\n")}, nil), nil
 }

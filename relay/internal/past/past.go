@@ -18,39 +18,39 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// ErrUnknown means that the visitor has no such conversation, or that AnyFrame does not
-// know it any more.
+// ErrUnknown means that the visitor has no such conversation, or that AnyFrame no longer
+// has it.
 var ErrUnknown = errors.New("no such conversation")
 
-// maxEnds is of how many conversations a Reader remembers how far they go.
+// maxEnds is for how many conversations a Reader caches the end of AnyFrame's log.
 const maxEnds = 4096
 
-// Session is what of a visitor's session is needed to read.
+// Session is the part of a visitor's session that is needed to read.
 type Session interface {
 	Visitor() string
-	// Conversation is the present one.
+	// Conversation returns the current one.
 	Conversation() *conversation.Conversation
-	// Rows reads a transcript. Of another conversation than the present one that
-	// AnyFrame does not know the error is [anyframe.ErrNotFound].
+	// Rows returns a reader of a transcript. If AnyFrame does not have the conversation
+	// and it is not the current one, the error is [anyframe.ErrNotFound].
 	Rows(*conversation.Conversation) conversation.RowReader
 }
 
-// Options are what a Reader needs.
+// Options configures a Reader.
 type Options struct {
 	Book         *history.Book
 	Notes        store.NoteStore
-	Contexts     *visitorctx.Keeper           // what the agent was told beside the messages
+	Contexts     *visitorctx.Keeper           // the context that was sent to the agent besides the messages
 	TTL          time.Duration                // of notes
-	Conversation func() *conversation.Options // of what is read now
+	Conversation func() *conversation.Options // of conversations that are opened now
 	Log          *slog.Logger
 }
 
-// Reader reads conversations that are over. Use [New]; it is safe for concurrent use.
+// Reader reads ended conversations. Use [New]; it is safe for concurrent use.
 type Reader struct {
 	options Options
 
 	mu   sync.Mutex       // guards ends
-	ends map[string]int64 // by id of the conversation: AnyFrame's log goes at least so far
+	ends map[string]int64 // by conversation id: AnyFrame's log reaches at least this seq
 }
 
 // New returns a reader.
@@ -64,7 +64,7 @@ func (r *Reader) open(ctx context.Context, s Session, epoch int64, id string) (*
 	return r.stored(ctx, s.Visitor(), epoch, id)
 }
 
-// stored is open for a conversation of which nothing is in memory.
+// stored is open for a conversation that is not in memory.
 func (r *Reader) stored(ctx context.Context, visitor string, epoch int64, id string) (*conversation.Conversation, error) {
 	l := ledger.New(ledger.Options{Notes: r.options.Notes, TTL: r.options.TTL}, visitor, epoch, store.Unplaced, r.options.Log)
 	if err := l.Load(ctx); err != nil {
@@ -73,8 +73,8 @@ func (r *Reader) stored(ctx context.Context, visitor string, epoch int64, id str
 	return conversation.New(r.options.Conversation(), epoch, id, 0, l, func() {}, &telemetry.AnswerSpan{}), nil
 }
 
-// Page is [conversation.Conversation.Page] of a visitor's epoch that is over. A since that
-// AnyFrame's log does not reach is never sent to AnyFrame, and nothing comes after it.
+// Page is [conversation.Conversation.Page] of a visitor's ended epoch. A since beyond
+// AnyFrame's log is never sent to AnyFrame, and yields no rows.
 func (r *Reader) Page(
 	ctx context.Context, s Session, epoch, since int64, limit int, show func(row []event.Item) bool,
 ) (next *int64, err error) {
@@ -92,8 +92,8 @@ func (r *Reader) Page(
 	return r.page(ctx, past.ID, c, s.Rows(c), since, limit, show)
 }
 
-// PageOf is [Reader.Page] of any conversation, read by rows. It needs no session, so that
-// an operator's reading takes nothing from the visitor.
+// PageOf is [Reader.Page] of any conversation, read with rows. It needs no session, so
+// that an operator's reads use none of the visitor's limits.
 func (r *Reader) PageOf(
 	ctx context.Context, of *history.Conversation, rows conversation.RowReader, since int64, limit int, show func(row []event.Item) bool,
 ) (next *int64, err error) {
