@@ -1,9 +1,9 @@
-// Package journal turns what the engine stores into the operators' events. What happens to
-// a conversation is written to the store by one process, by compare-and-set: so a watcher
-// of the writes learns of each thing once, whichever process does it, and learns only
-// what is true.
+// Package journal turns writes of sessions and notes into the operators' events. Every
+// change of a conversation is written to the store by exactly one process, with
+// compare-and-set. A watcher of the writes therefore sees each change once, whichever
+// process makes it, and sees only changes that happened.
 //
-// It must not know sessions or HTTP. What becomes of an event is package webhook's.
+// It must not depend on sessions or HTTP. Package webhook delivers the events.
 package journal
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/webhook"
 )
 
-// Engine is the part of the store that the engine writes to.
+// Engine is the part of the store that sessions write to.
 type Engine interface {
 	store.SessionStore
 	store.NoteStore
@@ -32,15 +32,15 @@ type Engine interface {
 	store.RecordStore
 }
 
-// Watch returns s with every write watched: what it means is put into the outbox, which
-// may be nil, and the prompts that wait are listed in prompts.
+// Watch returns s with every write watched: the resulting events are put into the outbox
+// out, which may be nil, and waiting prompts are listed in prompts.
 func Watch(s Engine, out *webhook.Outbox, prompts *Prompts, log *slog.Logger) *Store {
 	w := &Store{Engine: s, prompts: prompts, log: log, told: map[string]bool{}}
 	w.Use(out)
 	return w
 }
 
-// Use makes out, which may be nil, the outbox.
+// Use replaces the outbox; out may be nil.
 func (s *Store) Use(out *webhook.Outbox) { s.out.Store(out) }
 
 // Store is an [Engine] whose writes are watched.
@@ -50,32 +50,32 @@ type Store struct {
 	prompts *Prompts
 	log     *slog.Logger
 
-	mu   sync.Mutex // guards told, which saves calls and decides nothing
+	mu   sync.Mutex // guards told, which only saves calls
 	told map[string]bool
 }
 
-// maxTold is how many things are remembered as told. All are forgotten when it is full.
+// maxTold is the maximum size of told. It is cleared when it is full.
 const maxTold = 10_000
 
-// The states of a stored session that the journal knows.
+// The states of a stored session that the journal uses.
 const (
 	stateEnded = "ended"
 	stateVoid  = "void"
 )
 
-// What the journal knows of the notes of prompts.
+// The kind and state of prompt notes that the journal uses.
 const (
 	kindPrompt   = "prompt"
 	stateSettled = "settled"
 )
 
-// about is what every event of a conversation says.
+// about returns the data that all events of a conversation contain.
 func about(visitor string, epoch int64) webhook.Data {
 	return webhook.Data{Conversation: history.ID(visitor, epoch), Epoch: epoch, Visitor: control.VisitorHash(visitor)}
 }
 
-// SaveSession implements [store.SessionStore]. A conversation starts with the first record
-// of its epoch, and ends when that says so, or when the next epoch takes its place.
+// SaveSession implements [store.SessionStore]. A conversation starts with the first
+// record of its epoch. It ends when the record says so, or when the next epoch begins.
 func (s *Store) SaveSession(ctx context.Context, row store.Session) (store.Session, error) {
 	saved, err := s.Engine.SaveSession(ctx, row)
 	if err != nil || s.out.Load() == nil || row.Epoch == 0 || row.State == stateVoid {
@@ -85,7 +85,7 @@ func (s *Store) SaveSession(ctx context.Context, row store.Session) (store.Sessi
 	if row.Epoch > 1 {
 		before := about(row.Visitor, row.Epoch-1)
 		before.Reason = "lost"
-		s.put(ctx, webhook.ConversationEnded, before, "") // unless it was said to have ended
+		s.put(ctx, webhook.ConversationEnded, before, "") // unless its end was already reported
 	}
 	s.put(ctx, webhook.ConversationStarted, d, "")
 	if row.State == stateEnded {
@@ -95,8 +95,8 @@ func (s *Store) SaveSession(ctx context.Context, row store.Session) (store.Sessi
 	return saved, nil
 }
 
-// BeginNote implements [store.NoteStore]. A prompt is reported before it is stored: if the
-// process dies in between, the event is there, and a later process that stores the prompt
+// BeginNote implements [store.NoteStore]. A prompt is reported before it is stored: after
+// a crash in between, the event exists, and the process that later stores the prompt
 // reports the same event, which counts once.
 func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, error) {
 	if n.Kind != kindPrompt {
@@ -105,7 +105,7 @@ func (s *Store) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, 
 	var body struct {
 		Approval bool `json:"approval"`
 	}
-	_ = json.Unmarshal([]byte(n.Body), &body) // one that cannot be read is a question
+	_ = json.Unmarshal([]byte(n.Body), &body) // a body that cannot be read is a question
 	d := about(n.Visitor, n.Epoch)
 	d.Prompt, d.Kind = n.Key, "question"
 	if body.Approval {
@@ -134,15 +134,15 @@ func (s *Store) list(ctx context.Context, err error) {
 	}
 }
 
-// TurnFailed tells that a turn of a conversation, "" if it is not known, failed with the
-// event numbered seq.
+// TurnFailed reports that a turn of a conversation, "" if unknown, failed with the event
+// numbered seq.
 func (s *Store) TurnFailed(ctx context.Context, visitor string, epoch, seq int64, turn string) {
 	d := about(visitor, epoch)
 	d.Reason, d.Turn = "agent_error", turn
 	s.put(ctx, webhook.TurnFailed, d, strconv.FormatInt(seq, 10))
 }
 
-// VisitorErased tells that a visitor's present conversation has ended, because everything
+// VisitorErased reports that a visitor's current conversation has ended, because all data
 // of the visitor is erased.
 func (s *Store) VisitorErased(ctx context.Context, visitor string, epoch int64) {
 	d := about(visitor, epoch)
@@ -150,25 +150,25 @@ func (s *Store) VisitorErased(ctx context.Context, visitor string, epoch int64) 
 	s.put(ctx, webhook.ConversationEnded, d, "")
 }
 
-// ErasureDone tells that nothing is left of what an erasure was about. It returns an error
-// if it could not be stored that it is to be told.
+// ErasureDone reports that an erasure is complete. It returns an error if the event could
+// not be stored.
 func (s *Store) ErasureDone(ctx context.Context, id, visitor string) error {
 	return s.out.Load().Put(ctx, webhook.Event{
 		Type: webhook.ErasureDone, Time: time.Now(), Data: webhook.Data{Visitor: control.VisitorHash(visitor), Erasure: id},
 	})
 }
 
-// FeedbackGiven tells that a visitor rates the answer to a turn. Before is the version of
-// what the visitor said of it until then. It is told before it is stored, so that a process
-// that dies in between tells it.
+// FeedbackGiven reports that a visitor rated the answer to a turn. Before is the version
+// of the visitor's previous rating of it. The event is put before the rating is stored,
+// so that a crash in between does not lose it.
 func (s *Store) FeedbackGiven(ctx context.Context, visitor string, epoch int64, turn, rating string, before int64) {
 	d := about(visitor, epoch)
 	d.Turn, d.Rating = turn, rating
 	s.put(ctx, webhook.FeedbackGiven, d, fmt.Sprintf("%s %s %d", turn, rating, before))
 }
 
-// BudgetUsed tells of a day's budget that is four fifths used, or used up, once on each day
-// of UTC over all processes.
+// BudgetUsed reports that four fifths, or all, of a day's budget are used, once per UTC
+// day over all processes.
 func (s *Store) BudgetUsed(ctx context.Context, budget string, used, limit int) {
 	d, today := webhook.Data{Budget: budget, Used: used, Limit: limit}, time.Now().UTC().Format(time.DateOnly)
 	if used >= limit-limit/5 {
@@ -179,12 +179,12 @@ func (s *Store) BudgetUsed(ctx context.Context, budget string, used, limit int) 
 	}
 }
 
-// KeyRefused tells that AnyFrame refuses the key since a time.
+// KeyRefused reports that AnyFrame has refused the key since a time.
 func (s *Store) KeyRefused(ctx context.Context, since time.Time) {
 	s.put(ctx, webhook.KeyRefused, webhook.Data{}, since.UTC().Truncate(time.Hour).Format(time.RFC3339)) // once an hour, over all processes
 }
 
-// put puts an event into the outbox, unless this process did just now.
+// put puts an event into the outbox, unless this process has already done so.
 func (s *Store) put(ctx context.Context, kind string, d webhook.Data, about string) {
 	out := s.out.Load()
 	if out == nil {

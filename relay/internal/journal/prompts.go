@@ -9,19 +9,19 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// KindWaiting is the kind of the records of prompts that wait: by conversation and id, so
-// that those of one conversation come after each other.
+// KindWaiting is the kind of the records of waiting prompts. Their keys are the
+// conversation and the id, so that the records of one conversation are adjacent.
 const KindWaiting = "prompt.waiting"
 
 // Prompt is a question or a permission prompt that waits for an answer.
 type Prompt struct {
-	Conversation string `json:"-"` // as operators name it
+	Conversation string `json:"-"` // the id that operators use
 	ID           string `json:"-"`
 	Permission   bool   `json:"permission,omitempty"`
-	Seq          int64  `json:"seq"` // AnyFrame's number of it
+	Seq          int64  `json:"seq"` // AnyFrame's number for it
 }
 
-// Prompts lists the prompts that wait, of all visitors.
+// Prompts lists the waiting prompts of all visitors.
 type Prompts struct {
 	Store store.RecordStore
 }
@@ -61,17 +61,17 @@ func read(r store.Record) (Prompt, error) {
 	return w, json.Unmarshal([]byte(r.Body), &w)
 }
 
-// Of returns the prompts of a conversation that wait, at most limit.
+// Of returns at most limit waiting prompts of a conversation.
 func (p *Prompts) Of(ctx context.Context, conversation string, limit int) ([]Prompt, error) {
 	records, err := p.Store.RecordsOf(ctx, KindWaiting, conversation, "", limit)
 	return readAll(records, err)
 }
 
-// List returns at most limit of the prompts that wait, by conversation, after one of a
-// conversation; "" begins.
+// List returns at most limit waiting prompts, ordered by conversation, after those of the
+// conversation after; "" starts at the beginning.
 func (p *Prompts) List(ctx context.Context, after string, limit int) ([]Prompt, error) {
 	if after != "" {
-		after += "!" // past all of that conversation's, whose ids come after a space
+		after += "!" // past all prompts of that conversation, whose ids follow a space
 	}
 	records, err := p.Store.Records(ctx, KindWaiting, after, limit)
 	return readAll(records, err)
