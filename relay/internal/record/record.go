@@ -1,11 +1,10 @@
-// Package record is a visitor's row in the store: which of AnyFrame's sessions is theirs,
-// under which epoch, and how far its log got. A [Record] is the newest that this process
-// has seen of the row, and writes it by compare-and-set; it also restores the row if the
-// store has lost it.
+// Package record handles a visitor's row in the store: the visitor's AnyFrame session,
+// its epoch, and how far its log got. A [Record] holds the newest version of the row that
+// this process has seen, and writes it by compare-and-set. It also restores the row if
+// the store has lost it.
 //
-// The package does not know what a change of the row means to the session that is in
-// memory. A caller that reads the row and takes it over must hold the record's slot
-// meanwhile, see [Record.Lock].
+// The package does not apply changes of the row to the session in memory. A caller that
+// reads the row and applies it must hold the record's slot meanwhile, see [Record.Lock].
 package record
 
 import (
@@ -19,35 +18,35 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// StateVoid marks the row of a visitor who was forgotten, for the replicas that have a
-// stream open.
+// StateVoid marks the row of a forgotten visitor, for the replicas that have a stream
+// open.
 const StateVoid = "void"
 
-// storeTimeout bounds what is written when no request waits for it.
+// storeTimeout bounds writes that no request waits for.
 const storeTimeout = 5 * time.Second
 
 // Record is one visitor's row. It is safe for concurrent use.
 type Record struct {
 	store   store.SessionStore
 	visitor string
-	ttl     time.Duration // how long the row is kept from its last change
+	ttl     time.Duration // how long the row is kept after its last change
 
-	// io has one slot: its holder reads the row and takes it over, so that no two do
-	// that at once.
+	// io is a slot for one holder, which reads the row and applies it, so that two
+	// goroutines never do that at once.
 	io chan struct{}
 
-	mu     sync.Mutex // row is the newest that this process has seen
+	mu     sync.Mutex // guards row, the newest version that this process has seen, and loaded
 	row    store.Session
 	loaded bool // it has been read
 }
 
-// New returns the record of a visitor, of which nothing has been read yet.
+// New returns the record of a visitor. Nothing has been read yet.
 func New(s store.SessionStore, visitor string, ttl time.Duration) *Record {
 	return &Record{store: s, visitor: visitor, ttl: ttl, io: make(chan struct{}, 1)}
 }
 
-// Lock takes the slot for reading the row and taking it over. It is held across calls to
-// the store.
+// Lock takes the slot for reading the row and applying it. It is held across calls to the
+// store.
 func (r *Record) Lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case r.io <- struct{}{}:
@@ -57,8 +56,7 @@ func (r *Record) Lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// Row returns the newest row that this process has seen, and whether what it says has been
-// taken over.
+// Row returns the newest row that this process has seen, and whether it has been applied.
 func (r *Record) Row() (row store.Session, loaded bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +70,7 @@ func (r *Record) Set(row store.Session) {
 	r.row = row
 }
 
-// setIf is Set for a row of the same epoch; it does nothing for any other.
+// setIf is Set for a row of the same epoch; it ignores any other.
 func (r *Record) setIf(row store.Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,14 +79,14 @@ func (r *Record) setIf(row store.Session) {
 	}
 }
 
-// SetLoaded says whether the row has been taken over.
+// SetLoaded sets whether the row has been applied.
 func (r *Record) SetLoaded(loaded bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.loaded = loaded
 }
 
-// Read reads the row from the store. Of a visitor who was forgotten it returns
+// Read reads the row from the store. For a forgotten visitor it returns
 // [problem.VisitorUnknown].
 func (r *Record) Read(ctx context.Context) (store.Session, error) {
 	row, err := r.store.Session(ctx, r.visitor)
@@ -98,8 +96,9 @@ func (r *Record) Read(ctx context.Context) (store.Session, error) {
 	return row, err
 }
 
-// Save changes the stored row of an epoch. A row that another process has moved to another
-// epoch, or ended while it had not ended here, is left alone: [store.ErrConflict].
+// Save changes the stored row of an epoch. It returns [store.ErrConflict] and changes
+// nothing if another process has begun another epoch, or ended this one while it had not
+// ended here.
 func (r *Record) Save(ctx context.Context, epoch int64, ended bool, change func(*store.Session)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -109,7 +108,7 @@ func (r *Record) Save(ctx context.Context, epoch int64, ended bool, change func(
 			return store.ErrConflict
 		}
 		over := event.Status(row.State) == event.StatusEnded
-		if change(&row); over { // for good: the change may have been thought of before the end was known
+		if change(&row); over { // an end is final: the change may have been computed before the end was seen
 			row.State = string(event.StatusEnded)
 		}
 		row.ExpiresAt = time.Now().Add(r.ttl)
@@ -132,8 +131,8 @@ func (r *Record) Save(ctx context.Context, epoch int64, ended bool, change func(
 	}
 }
 
-// Begin stores the epoch after row's, whose session AnyFrame calls id. The caller has the
-// slot, and enters the row when it has taken it over.
+// Begin stores the epoch after row's, with AnyFrame's session id. The caller holds the
+// slot, and calls Set when it has applied the row.
 func (r *Record) Begin(ctx context.Context, row store.Session, id string) (store.Session, error) {
 	row.Epoch++
 	row.UpstreamID, row.State, row.LastSeq = id, string(event.StatusBooting), 0
@@ -141,8 +140,8 @@ func (r *Record) Begin(ctx context.Context, row store.Session, id string) (store
 	return r.store.SaveSession(ctx, row)
 }
 
-// Erased reports whether the epoch of a row was: it keeps its number, which is never given
-// again, and names no session of AnyFrame's.
+// Erased reports whether the row's epoch was erased: it keeps its number, which is never
+// reused, and has no AnyFrame session.
 func Erased(row store.Session) bool { return row.Epoch > 0 && row.UpstreamID == "" }
 
 // Extend keeps the row at least as long as the visitor's token, which ends at until.
@@ -157,11 +156,11 @@ func (r *Record) Extend(ctx context.Context, ended bool, until time.Time) (exten
 	if err := r.Save(ctx, row.Epoch, ended, func(*store.Session) {}); !errors.Is(err, store.ErrConflict) {
 		return err == nil, err
 	}
-	return false, nil // another process changed it, and so it is kept
+	return false, nil // another process changed it, which also extended it
 }
 
-// Forget deletes all that the store has of a visitor except a mark that this was done,
-// with the sandbox that goes to sleep now. The mark stays for as long as keep.
+// Forget deletes everything that the store has of a visitor except a tombstone, which
+// also names the sandbox that is put to sleep. The tombstone is kept for keep.
 func Forget(ctx context.Context, s store.SessionStore, visitor string, keep time.Duration) error {
 	last, err := s.Session(ctx, visitor)
 	if err != nil {
@@ -183,9 +182,9 @@ func Forget(ctx context.Context, s store.SessionStore, visitor string, keep time
 	}
 }
 
-// Blank makes the row of an epoch that has ended forget which session of AnyFrame's it was,
-// and returns it. Changed is false if it had, or if the row is of another epoch or void. The
-// caller has the slot.
+// Blank removes AnyFrame's session from the row of an ended epoch, and returns the row.
+// Changed is false if it had been removed, or if the row is of another epoch or void. The
+// caller holds the slot.
 func (r *Record) Blank(ctx context.Context, epoch int64) (row store.Session, changed bool, err error) {
 	for {
 		row, err = r.store.Session(ctx, r.visitor)
@@ -201,19 +200,19 @@ func (r *Record) Blank(ctx context.Context, epoch int64) (row store.Session, cha
 	}
 }
 
-// Erase deletes all that the store has of a visitor except a mark, as [Forget] does, whose
-// epoch was erased. Kept is told what the row names before nothing else does. It may be
-// called again.
+// Erase deletes everything that the store has of a visitor except a tombstone, as
+// [Forget] does, whose epoch counts as erased. It calls kept with the row's epoch and
+// session before they are lost. It may be called again.
 func Erase(ctx context.Context, s EraseStore, visitor string, keep time.Duration, kept func(epoch int64, id string) error) error {
 	mark, err := void(ctx, s, visitor, keep, kept)
-	// The row is never gone, or a token would be good for that moment.
+	// The row must never be absent, or a token would be valid for that moment.
 	for epoch := int64(0); err == nil && epoch <= mark.Epoch; epoch++ {
 		err = s.ForgetEpoch(ctx, visitor, epoch)
 	}
 	return err
 }
 
-// EraseStore is what [Erase] needs of the store.
+// EraseStore is the part of the store that [Erase] needs.
 type EraseStore interface {
 	store.SessionStore
 	ForgetEpoch(ctx context.Context, visitor string, epoch int64) error

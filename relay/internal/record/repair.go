@@ -9,34 +9,36 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// A store may lose its last writes: a Redis whose master dies before a replica has got
-// them, or that starts again from an old copy. A process that has the session in memory
-// then knows more than the store, and restores it. If another replica has begun the same
-// epoch again meanwhile, the two diverge: the store's sandbox becomes the next epoch, whose
-// events no client has yet seen under another number, and ours, which nothing names any
-// more, is to be terminated.
+// A store may lose its latest writes: a Redis whose master crashes before replication, or
+// that restarts from an old copy. A process that has the session in memory then has newer
+// data than the store, and restores it. If another replica has begun the same epoch again
+// in the meantime, the two diverge. The store's sandbox then becomes the next epoch,
+// because no client has yet seen its events under another number. Ours is in no row any
+// more and must be terminated.
 
-// Repair is what became of a row that the store had lost.
+// Repair is the result of repairing a row that the store had lost.
 type Repair struct {
-	// Restored: the row is as this process knew it. The epoch's turns may be lost, too.
+	// Restored: the row was restored from this process's memory. The epoch's turns may
+	// also be lost.
 	Restored bool
-	// Stray is AnyFrame's session that nothing names any more; empty if there is none.
+	// Stray is AnyFrame's session that no row names any more, or empty.
 	Stray string
-	// Moved is the epoch whose turns in the store belong to the row's now; 0 if none do.
+	// Moved is the epoch whose stored turns now belong to the row's epoch, or 0.
 	Moved int64
 }
 
-// stale reports whether row is older than was, which no writing makes it.
+// stale reports whether row is older than was. A write never makes a row older.
 func stale(row, was store.Session) bool { return row.Epoch < was.Epoch && row.State != StateVoid }
 
-// diverged reports whether two sandboxes go by the same epoch. A row that was erased names none.
+// diverged reports whether two sandboxes have the same epoch. An erased row names no
+// sandbox.
 func diverged(row, was store.Session) bool {
 	return row.Epoch == was.Epoch && row.UpstreamID != was.UpstreamID && row.UpstreamID != ""
 }
 
-// Reconcile returns row, which the store has, repaired if the store has lost what this
-// process knows. Of a visitor who was forgotten it returns [problem.VisitorUnknown]. The
-// caller has the slot.
+// Reconcile returns row, as read from the store, repaired if the store has lost writes
+// that this process has. For a forgotten visitor it returns [problem.VisitorUnknown]. The
+// caller holds the slot.
 func (r *Record) Reconcile(ctx context.Context, row store.Session) (store.Session, Repair, error) {
 	was, _ := r.Row()
 	for {
