@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	breakerVisitors = 3               // at as many networks
-	breakerWindow   = time.Minute     // within which their calls fail
-	breakerInRow    = 5               // failures of any visitors until AnyFrame is asked for GET /api/me
+	breakerVisitors = 3               // and as many networks
+	breakerWindow   = time.Minute     // period in which their calls fail
+	breakerInRow    = 5               // failures of any visitors until GET /api/me is called
 	breakerOpenFor  = 5 * time.Second // until GET /api/me is tried
 )
 
@@ -18,12 +18,12 @@ type breaker struct {
 	changed func(open bool) // called with mu held
 	now     func() time.Time
 
-	mu     sync.Mutex // all of it is one decision
+	mu     sync.Mutex // makes each decision atomic
 	open   bool
-	trial  time.Time // when the next call may find out whether AnyFrame is back
-	rows   []failure // at most one for each operation and visitor, and operation and network
+	trial  time.Time // when the next call may test whether AnyFrame has recovered
+	rows   []failure // at most one for each operation and visitor, and for each operation and network
 	inRow  int       // failures since the last success
-	asked  time.Time // when the failures in a row last led to a GET /api/me
+	asked  time.Time // when consecutive failures last led to a GET /api/me
 	lostAt time.Time // when a connection was lost, zero after a success
 }
 
@@ -33,8 +33,8 @@ type failure struct {
 	at                   time.Time
 }
 
-// allow reports whether a call may be made. With try, the caller is the one to find
-// out first whether AnyFrame is back.
+// allow reports whether a call may be made. With try, the caller must first test whether
+// AnyFrame has recovered.
 func (b *breaker) allow() (ok, try bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +56,7 @@ func (b *breaker) isOpen() bool {
 	return b.open
 }
 
-// succeeded notes that AnyFrame has answered a call.
+// succeeded records that AnyFrame has answered a call.
 func (b *breaker) succeeded(op string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,17 +68,18 @@ func (b *breaker) succeeded(op string) {
 	}
 }
 
-// failed notes that a call has failed. It reports whether the caller should ask for
-// GET /api/me.
+// failed records that a call has failed. It reports whether the caller should call GET
+// /api/me.
 func (b *breaker) failed(op, visitor, network string) (ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.fail(op, visitor, network)
 }
 
-// lost notes that a connection was lost on which AnyFrame had answered nothing, made
-// at the given time. It counts as a failure if another had been lost before it was
-// made: then AnyFrame loses all of them, and not those of one moment.
+// lost records the loss of a connection, made at the given time, on which AnyFrame had
+// answered nothing. It counts as a failure only if another connection had been lost
+// before this one was made: then AnyFrame keeps losing connections, instead of having
+// lost those of one moment.
 func (b *breaker) lost(op, visitor, network string, made time.Time) (ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,7 +90,7 @@ func (b *breaker) lost(op, visitor, network string, made time.Time) (ask bool) {
 	return b.fail(op, visitor, network)
 }
 
-// lostUsed notes that a connection was lost that had served before.
+// lostUsed records the loss of a connection that had served earlier calls.
 func (b *breaker) lostUsed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +121,7 @@ func (b *breaker) fail(op, visitor, network string) (ask bool) {
 	return false
 }
 
-// note keeps f with those of the window.
+// note adds f to the failures within the window.
 func (b *breaker) note(f failure) {
 	b.rows = slices.DeleteFunc(b.rows, func(g failure) bool { return f.at.Sub(g.at) > breakerWindow })
 	if f.visitor == "" || f.network == "" {
@@ -135,8 +136,7 @@ func (b *breaker) note(f failure) {
 	b.rows = append(b.rows, f)
 }
 
-// everybodys reports whether enough visitors at enough networks are among the
-// failures.
+// everybodys reports whether enough visitors on enough networks are among the failures.
 func (b *breaker) everybodys() bool {
 	visitors, networks := map[string]bool{}, map[string]bool{}
 	for _, f := range b.rows {

@@ -8,7 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// Broke is the cause for which a stream of AnyFrame's is opened again.
+// Broke returns the reason why a stream from AnyFrame must be opened again.
 func Broke(err error) string {
 	switch {
 	case err == io.EOF: //nolint:errorlint // Follow never wraps it; what does is a connection that broke

@@ -10,27 +10,28 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/jsonscan"
 )
 
-// MaxEventBytes is the largest event the relay reads. A larger one is left out.
+// MaxEventBytes is the size of the largest event that the relay reads, in bytes. A larger
+// one is omitted.
 const MaxEventBytes = 16 << 20
 
-// Event is one of AnyFrame's events, read once for all its users.
+// Event is one of AnyFrame's events, decoded once for all its users.
 type Event struct {
 	anyframe.Event
-	Kind  string // its type, or the name that it was sent under
+	Kind  string // its type, or the name of its SSE event
 	Valid bool   // its data is JSON
-	User  bool   // a message of a person's
-	// Inner marks what is not meant for the reader of the conversation: words and acts
-	// of a subagent (parent_tool_use_id), and user text that no person wrote.
+	User  bool   // a message from a person
+	// Inner marks events that are not meant for the reader of the conversation: text and
+	// actions of a subagent (parent_tool_use_id), and user text that no person wrote.
 	Inner  bool
-	ReadAt time.Time // when it came; zero when that was not noted
-	// Delta or whole is all that the event says when it is a piece of the
-	// agent's text, or a whole block of it, and nothing else, which is what a
-	// stream consists of. Then the members are not read.
+	ReadAt time.Time // when it arrived; zero if that was not recorded
+	// Delta or Whole is set if the event is only a piece of the agent's text, or only a
+	// whole block of it, as nearly all events of a stream are. The members are then not
+	// decoded.
 	Delta, Whole string
 	Members      Object
 }
 
-// Decode reads an event.
+// Decode decodes an event.
 func Decode(ev anyframe.Event) Event {
 	if text, delta, ok := plainText(ev.Data); ok && len(ev.Data) <= MaxEventBytes {
 		if !delta {
@@ -51,7 +52,7 @@ func Decode(ev anyframe.Event) Event {
 }
 
 // inner reports whether an event of this kind is a subagent's, or user text that no
-// person wrote. What waits for a person or ends a turn never is.
+// person wrote. An event that waits for a person or ends a turn never is.
 func (m Object) inner(kind string) bool {
 	switch kind {
 	case "user", "user_message":
@@ -66,15 +67,15 @@ func (m Object) inner(kind string) bool {
 	return parent != nil && string(parent) != "null"
 }
 
-// At returns the event with the time at which it came.
+// At returns the event with its time of arrival.
 func (h Event) At(read time.Time) Event {
 	h.ReadAt = read
 	return h
 }
 
-// plainText returns the text of an event that is one text block or a delta of
-// one. It may say no to such an event, for the long way comes to the same; it
-// never says yes to another, nor to what is not JSON.
+// plainText returns the text of an event that is only a text block or a delta of one. It
+// may return false for such an event, because the slow path gives the same result. It
+// never returns true for any other event, nor for invalid JSON.
 func plainText(data []byte) (text string, delta, ok bool) {
 	var kind, flag, message, content []byte
 	if !jsonscan.EachMember(data, func(key, value []byte) bool {
@@ -88,7 +89,7 @@ func plainText(data []byte) (text string, delta, ok bool) {
 		case "content":
 			return set(&content, value)
 		case "parent_tool_use_id":
-			return string(value) == "null" // else a subagent's
+			return string(value) == "null" // otherwise a subagent's
 		}
 		return jsonscan.Valid(value)
 	}) {
@@ -133,12 +134,12 @@ func plainText(data []byte) (text string, delta, ok bool) {
 		written := piece(literal)
 		return written, delta, written != ""
 	}
-	var written string // and not text, which would be on the heap for all events
+	var written string // not text itself, which would then escape to the heap for all events
 	ok = json.Unmarshal(literal, &written) == nil
 	return written, delta, ok
 }
 
-// set takes a member's value; of several the last counts, as for a map.
+// set sets a member's value; the last of several wins, as for a map.
 func set(to *[]byte, value []byte) bool {
 	*to = value
 	return true

@@ -9,13 +9,13 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// Describe is an error's text without what AnyFrame said and without its ids.
+// Describe returns an error's text without AnyFrame's own wording and ids.
 func Describe(err error) string {
 	text := err.Error()
 	if e, ok := errors.AsType[*anyframe.Error](err); ok && e.Method != "" {
 		op := operation(e.Method, e.Path)
 		what := strings.ReplaceAll(e.Error(), e.Method+" "+e.Path, op)
-		if e.StatusCode >= http.StatusMultipleChoices { // then the words are AnyFrame's
+		if e.StatusCode >= http.StatusMultipleChoices { // then the text is AnyFrame's
 			what = "anyframe: " + op + ": " + strconv.Itoa(e.StatusCode) + " " + http.StatusText(e.StatusCode)
 		}
 		text = strings.ReplaceAll(text, e.Error(), what)

@@ -21,26 +21,25 @@ import (
 )
 
 var (
-	// ErrKeyRefused stands for every call that is not made, or was refused, because
+	// ErrKeyRefused is the error of every call that was refused, or not made, because
 	// AnyFrame refuses our key.
 	ErrKeyRefused = errors.New("AnyFrame refuses our key")
-	// errOpen stands for every call that the breaker does not let through.
+	// errOpen is the error of every call that the open breaker stops.
 	errOpen = errors.New("AnyFrame is left alone because it fails")
 )
 
-// Guard stands between the client and AnyFrame: it counts every request, keeps a
-// dead AnyFrame from being hammered, and notices a refused key. It is the innermost
-// of all that a call goes through, so a call that it stops has provably not been
-// made.
+// Guard stands between the client and AnyFrame: it counts every request, spares an
+// AnyFrame that is down, and detects a refused key. It is the innermost layer of a call,
+// so a call that it stops has provably not been made.
 type Guard struct {
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 	breaker breaker
-	refused atomic.Bool // GET /api/me was answered 401 or 403
-	begun   func()      // is called when that begins; may be nil
+	refused atomic.Bool // GET /api/me was answered with 401 or 403
+	begun   func()      // called when refusal begins; may be nil
 
-	mu     sync.Mutex // so that one asks GET /api/me for all
-	asking *question  // nil while no call asks
+	mu     sync.Mutex // lets one caller call GET /api/me for all
+	asking *question  // nil while no call is in progress
 }
 
 // NewGuard returns a guard that lets every call through.
@@ -63,8 +62,8 @@ func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
 // KeyRefused reports whether AnyFrame refuses our key.
 func (g *Guard) KeyRefused() bool { return g.refused.Load() }
 
-// BreakerWait reports whether err comes from the open breaker, and how long to
-// stay away.
+// BreakerWait reports whether err comes from the open breaker, and how long to wait
+// before a retry.
 func BreakerWait(err error) (time.Duration, bool) {
 	if errors.Is(err, errOpen) {
 		return breakerOpenFor, true
@@ -72,14 +71,13 @@ func BreakerWait(err error) (time.Duration, bool) {
 	return 0, false
 }
 
-// Unavailable reports whether err says that asking AnyFrame for anything right now
-// is of no use.
+// Unavailable reports whether err means that no call to AnyFrame can succeed right now.
 func Unavailable(err error) bool {
 	_, open := BreakerWait(err)
 	return open || errors.Is(err, ErrKeyRefused)
 }
 
-// NeverSent reports whether the call that ended with err was provably not acted on.
+// NeverSent reports whether AnyFrame provably did not act on the call that returned err.
 func NeverSent(err error) bool {
 	if Unavailable(err) {
 		return true
@@ -96,7 +94,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 func (g *Guard) Middleware(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		op := operation(r.Method, r.URL.Path)
-		if op == opMe { // which finds out how AnyFrame is
+		if op == opMe { // which tests AnyFrame itself
 			res, _, err := g.send(next, r, op)
 			return res, err
 		}
@@ -116,15 +114,15 @@ func (g *Guard) Middleware(next http.RoundTripper) http.RoundTripper {
 			g.ask(next, r)
 		}
 		if err == nil && refusesKey(res.StatusCode) && g.ask(next, r) == keyRefused {
-			_ = res.Body.Close() // it is not read
+			_ = res.Body.Close() // the body is not needed
 			return nil, ErrKeyRefused
 		}
 		return res, err
 	})
 }
 
-// send makes a call and notes how it went. Doubtful says that AnyFrame may be down
-// for all visitors.
+// send makes a call and records its result. Doubtful means that AnyFrame may be down for
+// all visitors.
 func (g *Guard) send(next http.RoundTripper, r *http.Request, op string) (res *http.Response, doubtful bool, err error) {
 	ctx, span := telemetry.StartSpan(r.Context(), "anyframe "+op, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
@@ -159,7 +157,7 @@ func (g *Guard) send(next http.RoundTripper, r *http.Request, op string) (res *h
 	return res, doubtful, nil
 }
 
-// connection is what became of the connection of one call.
+// connection tracks the connection of one call.
 type connection struct{ got, used atomic.Bool }
 
 func (c *connection) trace(ctx context.Context) context.Context {
@@ -169,17 +167,17 @@ func (c *connection) trace(ctx context.Context) context.Context {
 	}})
 }
 
-// How a call without an answer failed.
+// The ways in which a call without a response fails.
 type failureKind int
 
 const (
-	failedAlone    failureKind = iota // its caller has given up
-	failedUsed                        // the connection was lost, and had served other calls
-	failedLost                        // the connection was lost, and had served no other call before
-	failedAnyFrame                    // there was no connection, or no answer in time
+	failedAlone    failureKind = iota // the caller canceled it
+	failedUsed                        // the connection was lost after serving other calls
+	failedLost                        // the connection was lost and had served no other call
+	failedAnyFrame                    // there was no connection, or no response in time
 )
 
-// failure tells how a call failed that ended with err. Ctx is the caller's.
+// failure classifies the failure err of a call. Ctx is the caller's.
 func (c *connection) failure(ctx context.Context, err error) failureKind {
 	timeout, ok := errors.AsType[interface {
 		error
@@ -198,8 +196,8 @@ func (c *connection) failure(ctx context.Context, err error) failureKind {
 
 const opMe = "me"
 
-// operation names an AnyFrame call for metrics: a closed set, whatever ids the
-// path holds.
+// operation returns the name of an AnyFrame call for metrics: one of a fixed set,
+// whatever ids the path contains.
 func operation(method, path string) string {
 	_, rest, ok := strings.Cut(path, "/api/")
 	if !ok {

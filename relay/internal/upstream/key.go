@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// askTimeout is how long GET /api/me may take when a call depends on it.
+// askTimeout is the timeout of GET /api/me when a call depends on it.
 const askTimeout = 5 * time.Second
 
-// keyState is what GET /api/me says of the key.
+// keyState is what GET /api/me reveals about the key.
 type keyState int
 
 const (
-	keyUnknown keyState = iota // there was no answer that tells
+	keyUnknown keyState = iota // no conclusive response
 	keyGood
 	keyRefused
 )
 
-// question is one call of GET /api/me, for all callers that need it at that moment.
+// question is one call of GET /api/me, shared by all callers that need it at that time.
 type question struct {
 	done   chan struct{} // closed when answer is set
 	answer keyState
@@ -40,7 +40,7 @@ func stateOf(status int) keyState {
 	return keyUnknown
 }
 
-// ask calls GET /api/me as r calls AnyFrame, or waits for such a call under way.
+// ask calls GET /api/me with r's credentials, or waits for such a call in progress.
 func (g *Guard) ask(next http.RoundTripper, r *http.Request) keyState {
 	g.mu.Lock()
 	q := g.asking
@@ -66,8 +66,8 @@ func (g *Guard) ask(next http.RoundTripper, r *http.Request) keyState {
 	return q.answer
 }
 
-// me calls GET /api/me as r calls AnyFrame. It does not end with r: others wait for
-// it as well.
+// me calls GET /api/me with r's credentials. It does not end with r, because others also
+// wait for it.
 func (g *Guard) me(next http.RoundTripper, r *http.Request) keyState {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTimeout)
 	defer cancel()
@@ -84,11 +84,11 @@ func (g *Guard) me(next http.RoundTripper, r *http.Request) keyState {
 		return keyUnknown
 	}
 	defer res.Body.Close()
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be reused
 	return stateOf(res.StatusCode)
 }
 
-// noteKey learns from an answer to GET /api/me whether the key is good, and says so
+// noteKey derives the state of the key from a response to GET /api/me, and logs a change
 // once.
 func (g *Guard) noteKey(status int) {
 	switch stateOf(status) {

@@ -6,8 +6,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// Lost reports that AnyFrame will not bring this session back: it is gone, in
-// error, or its resume was refused.
+// Lost reports whether AnyFrame cannot bring this session back: it is gone, in error, or
+// its resume was refused.
 func Lost(err error) bool {
 	if _, ok := errors.AsType[*anyframe.SessionStateError](err); ok {
 		return true

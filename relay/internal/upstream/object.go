@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Object is a JSON object of AnyFrame's, read member by member, so that one
-// member of an unexpected type spoils nothing but itself.
+// Object is a JSON object from AnyFrame. Members are decoded one by one, so that a member
+// of an unexpected type affects only itself.
 type Object map[string]json.RawMessage
 
-// ParseObject reads an object; anything else has no members.
+// ParseObject parses an object; any other value has no members.
 func ParseObject(data []byte) Object {
 	var m Object
 	if json.Unmarshal(data, &m) != nil {
@@ -19,7 +19,7 @@ func ParseObject(data []byte) Object {
 	return m
 }
 
-// Str returns a member that is a string, "" if it is not.
+// Str returns a string member, or "" if it is not a string.
 func (m Object) Str(key string) string {
 	var s string
 	if json.Unmarshal(m[key], &s) != nil {
@@ -34,7 +34,7 @@ func (m Object) Flag(key string) bool {
 	return json.Unmarshal(m[key], &b) == nil && b
 }
 
-// Amount returns a member that is a number from 0 to 10^12, and false if it is not.
+// Amount returns a number member from 0 to 10^12. It returns false for anything else.
 func (m Object) Amount(key string) (n float64, ok bool) {
 	raw := m[key]
 	if raw == nil || string(raw) == "null" || json.Unmarshal(raw, &n) != nil || n < 0 || n > 1e12 {
@@ -43,10 +43,10 @@ func (m Object) Amount(key string) (n float64, ok bool) {
 	return n, true
 }
 
-// Sub returns a member that is an object, nil if it is not.
+// Sub returns an object member, or nil if it is not an object.
 func (m Object) Sub(key string) Object { return ParseObject(m[key]) }
 
-// Raw returns the first of the members that is there.
+// Raw returns the first of the members that is present.
 func (m Object) Raw(keys ...string) json.RawMessage {
 	for _, key := range keys {
 		if v, ok := m[key]; ok {
@@ -56,8 +56,8 @@ func (m Object) Raw(keys ...string) json.RawMessage {
 	return nil
 }
 
-// Blocks returns the content of a message: message.content before content. A
-// plain string counts as one text block.
+// Blocks returns the content of a message: message.content, or else content. A plain
+// string counts as one text block.
 func (m Object) Blocks() []Object {
 	for _, raw := range []json.RawMessage{m.Sub("message")["content"], m["content"]} {
 		var blocks []Object
@@ -73,7 +73,7 @@ func (m Object) Blocks() []Object {
 	return nil
 }
 
-// BlockType returns the type of a block by its present name or its old one.
+// BlockType returns the type of a block, by its current or its old name.
 func (m Object) BlockType() string {
 	kind := strings.ToLower(cmp.Or(m.Str("type"), m.Str("__class__")))
 	switch kind {
@@ -89,7 +89,7 @@ func (m Object) BlockType() string {
 	return kind
 }
 
-// onlyToolResults reports a message that carries results back to the model and
+// onlyToolResults reports whether a message only carries results back to the model, and
 // nothing that a person wrote.
 func (m Object) onlyToolResults() bool {
 	blocks := m.Blocks()
@@ -101,7 +101,7 @@ func (m Object) onlyToolResults() bool {
 	return len(blocks) > 0
 }
 
-// UserText returns what a person wrote.
+// UserText returns the text that a person wrote.
 func (m Object) UserText() string {
 	if s := cmp.Or(m.Str("text"), m.Str("prompt")); s != "" {
 		return s
@@ -115,7 +115,7 @@ func (m Object) UserText() string {
 	return b.String()
 }
 
-// Options returns the answers offered: strings, or objects with a label.
+// Options returns the offered answers: strings, or objects with a label.
 func (m Object) Options() []string {
 	var rows []json.RawMessage
 	if json.Unmarshal(m["options"], &rows) != nil {

@@ -8,20 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// Piece reads a text of a delta as a JSON string. Deltas are cut anywhere: between the two
-// escapes of a surrogate pair, or between the bytes of a character. So it keeps what is
-// not valid UTF-8, and writes a lone surrogate as the three bytes that it would have.
+// Piece decodes the text of a delta from a JSON string. Deltas may be cut anywhere:
+// between the two escapes of a surrogate pair, or between the bytes of a character. Piece
+// therefore keeps invalid UTF-8, and encodes a lone surrogate as three bytes.
 func (m Object) Piece(key string) string { return piece(m[key]) }
 
-// piece reads a JSON string like [json.Unmarshal], but keeps what is not valid
-// UTF-8, and writes a lone surrogate as the three bytes that it would have.
+// piece decodes a JSON string like [json.Unmarshal], but keeps invalid UTF-8, and encodes
+// a lone surrogate as three bytes.
 func piece(literal []byte) string {
 	var text string
 	if json.Unmarshal(literal, &text) != nil {
 		return ""
 	}
 	if !strings.ContainsRune(text, utf8.RuneError) {
-		return text // nearly always
+		return text // the usual case
 	}
 	b := make([]byte, 0, len(literal))
 	for in := literal[1 : len(literal)-1]; len(in) > 0; {
@@ -31,7 +31,7 @@ func piece(literal []byte) string {
 			continue
 		}
 		if in[1] != 'u' {
-			_ = json.Unmarshal([]byte{'"', '\\', in[1], '"'}, &text) // it was valid as a part
+			_ = json.Unmarshal([]byte{'"', '\\', in[1], '"'}, &text) // already validated as a part
 			b = append(b, text...)
 			in = in[2:]
 			continue

@@ -16,10 +16,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// Account is where AnyFrame is, and the key that it takes there.
+// Account is AnyFrame's address and the key to use there.
 type Account struct{ BaseURL, Key string }
 
-// PoolOptions are what a Pool needs.
+// PoolOptions configures a Pool.
 type PoolOptions struct {
 	// Transport makes the calls, over connections that all accounts share.
 	Transport interface {
@@ -30,28 +30,28 @@ type PoolOptions struct {
 	Calls   *slog.Logger  // gets a line for every call
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
-	// Refused is called each time that AnyFrame is seen to refuse the key of an account.
-	// It may be nil.
+	// Refused is called each time that AnyFrame refuses the key of an account. It may be
+	// nil.
 	Refused func(context.Context, Account)
 }
 
 // Pool has a guard for each account that a site of the process uses, and the connections,
-// which all sites with the same base URL have together. It is safe for concurrent use.
+// which all sites with the same base URL share. It is safe for concurrent use.
 type Pool struct {
 	PoolOptions
-	refused chan *endpoint // whose key AnyFrame has begun to refuse
+	refused chan *endpoint // those whose key AnyFrame has begun to refuse
 
-	mu  sync.Mutex // an account has one endpoint
+	mu  sync.Mutex // guarantees one endpoint per account
 	all map[Account]*endpoint
 }
 
-// endpoint is an account, and all that is known of how it is served.
+// endpoint is an account with its guard and clients.
 type endpoint struct {
 	account Account
 	base    *url.URL
 	guard   *Guard
 	send    http.RoundTripper
-	client  *anyframe.Client // for what concerns the account and no site
+	client  *anyframe.Client // for calls that concern the account and no site
 	watched bool             // guarded by Pool.mu
 }
 
@@ -65,7 +65,7 @@ func (p *Pool) client(a Account, wrap func(http.RoundTripper) http.RoundTripper)
 	return anyframe.New(
 		anyframe.WithAPIKey(a.Key),
 		anyframe.WithBaseURL(a.BaseURL),
-		anyframe.WithDotEnv(""), // the program has read it
+		anyframe.WithDotEnv(""), // the program has already read it
 		anyframe.WithTimeout(p.Timeout),
 		anyframe.WithUserAgent("anyframe-relay"),
 		anyframe.WithHTTPClient(&http.Client{Transport: p.Transport}),
@@ -74,7 +74,7 @@ func (p *Pool) client(a Account, wrap func(http.RoundTripper) http.RoundTripper)
 	)
 }
 
-// endpoint returns the endpoint of an account, which is made when it is first asked for.
+// endpoint returns the endpoint of an account, creating it if necessary.
 func (p *Pool) endpoint(a Account) (*endpoint, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +85,7 @@ func (p *Pool) endpoint(a Account) (*endpoint, error) {
 	e.guard.begun = func() {
 		select {
 		case p.refused <- e:
-		default: // its next refusal says so again
+		default: // its next refusal is reported again
 		}
 	}
 	e.send = e.guard.Middleware(p.Transport)
@@ -104,7 +104,7 @@ func (p *Pool) endpoint(a Account) (*endpoint, error) {
 	return e, nil
 }
 
-// KeyRefused reports whether AnyFrame refuses every key that was used so far.
+// KeyRefused reports whether AnyFrame refuses every key used so far.
 func (p *Pool) KeyRefused() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,19 +116,19 @@ func (p *Pool) KeyRefused() bool {
 	return len(p.all) > 0
 }
 
-// Close closes the connections, as soon as they carry nothing. No call may follow.
+// Close closes the connections as soon as they are idle. No call may follow.
 func (p *Pool) Close() { p.Transport.Close() }
 
-// A refused key is tried again every retryKey for the first quickKeyTries times, and
-// every minute after that.
+// A refused key is retried every retryKey for the first quickKeyTries times, and every
+// minute after that.
 const (
 	retryKey      = 10 * time.Second
 	quickKeyTries = 30
 )
 
-// Watch asks AnyFrame for first's account, and for that of every key that is refused, for
-// as long as it is, so that mending a key needs no restart. An account whose key works
-// costs nothing. It ends with ctx.
+// Watch checks first's account, and that of every refused key for as long as it is
+// refused, so that replacing a key at AnyFrame needs no restart. It makes no calls for an
+// account whose key works. It ends with ctx.
 func (p *Pool) Watch(ctx context.Context, first *Route) {
 	var g group.Group
 	defer g.Close()
@@ -146,7 +146,7 @@ func (p *Pool) Watch(ctx context.Context, first *Route) {
 	}
 }
 
-// watch begins to ask about an account, after wait, unless that is done already.
+// watch starts checking an account after wait, unless that is already in progress.
 func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time.Duration) {
 	p.mu.Lock()
 	began := !e.watched
@@ -156,7 +156,7 @@ func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time
 		return
 	}
 	g.Go(func() {
-		defer func() { // also when ctx ends before it is known
+		defer func() { // also if ctx ends before the result is known
 			p.mu.Lock()
 			e.watched = false
 			p.mu.Unlock()
@@ -174,7 +174,7 @@ func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time
 			case e.guard.KeyRefused():
 				next = time.Minute
 			case err != nil:
-				next = backoff.Delay(attempt, time.Minute) // AnyFrame is not there yet
+				next = backoff.Delay(attempt, time.Minute) // AnyFrame is not reachable yet
 			}
 			if next == 0 {
 				return

@@ -9,17 +9,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/backoff"
 )
 
-// Permanent marks an error that trying again would make worse.
+// Permanent marks an error that must not be retried.
 type Permanent struct{ error }
 
-// Unwrap returns the error that is marked.
+// Unwrap returns the marked error.
 func (p Permanent) Unwrap() error { return p.error }
 
 // DoNotRetry marks err as permanent.
 func DoNotRetry(err error) error { return Permanent{err} }
 
-// Retry calls f until it succeeds, fails for good, or ctx ends. AnyFrame restarting, slow
-// or busy is waited for; AnyFrame known to be down is not.
+// Retry calls f until it succeeds, fails permanently, or ctx ends. It retries while
+// AnyFrame restarts, is slow or busy, but not while AnyFrame is known to be down.
 func Retry(ctx context.Context, f func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := f()

@@ -10,16 +10,16 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// maxAccounts is how many accounts a route remembers, the newest included.
+// maxAccounts is how many accounts a route keeps, including the newest.
 const maxAccounts = 4
 
-// Route is how one site reaches AnyFrame. Its account can be changed while calls are
-// made: what has begun with one account goes on with it, and only a new session of
-// AnyFrame's is made with the newest. It is safe for concurrent use.
+// Route is how one site reaches AnyFrame. Its account can be changed while calls are in
+// flight: a session continues with its account, and only new AnyFrame sessions use the
+// newest one. It is safe for concurrent use.
 type Route struct {
 	pool *Pool
 
-	mu       sync.Mutex // guards accounts, which is replaced and never changed
+	mu       sync.Mutex // guards accounts, whose slice is replaced and never changed
 	accounts []*endpoint
 }
 
@@ -58,8 +58,8 @@ func (r *Route) Account() Account { return r.newest().account }
 
 func (r *Route) newest() *endpoint { return r.known()[0] }
 
-// send makes a call with the account to which its session belongs. A session of which
-// that is not known may be of any account there was, the newest first.
+// send makes a call with the account of its session. If that is unknown, it tries all
+// accounts, newest first.
 func (r *Route) send(req *http.Request) (*http.Response, error) {
 	all := r.known()
 	id := sessionOf(req.URL.Path)
@@ -83,7 +83,7 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 		last := i == len(all)-1
 		if !last && (errors.Is(err, ErrKeyRefused) || err == nil && elsewhere(res.StatusCode)) {
 			if err == nil {
-				_ = res.Body.Close() // it is not read
+				_ = res.Body.Close() // the body is not needed
 			}
 			continue
 		}
@@ -95,7 +95,8 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 	return all[0].call(repeat(req))
 }
 
-// elsewhere reports whether an answer may mean that the session is another account's.
+// elsewhere reports whether a response may mean that the session belongs to another
+// account.
 func elsewhere(status int) bool { return refusesKey(status) || status == http.StatusNotFound }
 
 // repeat returns a copy of a request whose body can be sent again, or nil.
@@ -115,7 +116,7 @@ func repeat(req *http.Request) *http.Request {
 	return again
 }
 
-// call makes a call as this account.
+// call makes a call with this account.
 func (e *endpoint) call(req *http.Request) (*http.Response, error) {
 	_, path, _ := strings.Cut(req.URL.Path, "/api/")
 	_, escaped, _ := strings.Cut(req.URL.EscapedPath(), "/api/")
@@ -126,14 +127,14 @@ func (e *endpoint) call(req *http.Request) (*http.Response, error) {
 	return e.send.RoundTrip(mine)
 }
 
-// sessionOf returns the session that a call is about, or "".
+// sessionOf returns the session in a call's path, or "".
 func sessionOf(path string) string {
 	_, rest, _ := strings.Cut(path, "/api/sessions/")
 	id, _, _ := strings.Cut(rest, "/")
 	return id
 }
 
-// pin says to which account a session of AnyFrame's belongs.
+// pin records the account of an AnyFrame session.
 type pin struct {
 	session string
 	at      *endpoint
