@@ -9,9 +9,9 @@ type Quota struct {
 	Current, Previous int64
 }
 
-// At returns q as it stands at now, and how many milliseconds of its window
-// have passed. Usage moves on from windows that are over. After the clock was
-// set back, all usage counts in the window that the clock shows.
+// At returns q as of now, and how many milliseconds of its window have passed. Usage
+// moves out of windows that have ended. After the clock was set back, all usage counts in
+// the current window.
 func (q Quota) At(now time.Time, window time.Duration) (at Quota, passed int64) {
 	q.Length = max(window.Milliseconds(), 1)
 	ms := now.UnixMilli()
@@ -27,12 +27,12 @@ func (q Quota) At(now time.Time, window time.Duration) (at Quota, passed int64) 
 	return q, ms - start
 }
 
-// Wait returns how long it takes, passed milliseconds into the window, until n
-// more fit within limit.
+// Wait returns how long to wait, passed milliseconds into the window, until n more fit
+// within limit.
 func (q Quota) Wait(passed int64, n, limit int) time.Duration {
 	room := int64(limit - n)
-	// until returns how far into a window at most room of the usage in the
-	// window before it still counts.
+	// until returns how far into a window at most room of the previous window's usage
+	// still counts.
 	until := func(previous, room int64) int64 {
 		if previous == 0 || room >= previous {
 			return 0
@@ -59,7 +59,8 @@ func (q *Quota) Give(n int) {
 // Expires returns when none of q's usage counts any more.
 func (q Quota) Expires() time.Time { return time.UnixMilli(q.Start + 2*q.Length) }
 
-// Sum is total with n added as [LimitStore.Count] has it, and whether it was.
+// Sum returns total with n added according to [LimitStore.Count], and whether n was
+// added.
 func Sum(total, n, limit int) (int, bool) {
 	if n > 0 && limit > 0 && total+n > limit {
 		return total, false

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// ForSite returns what a site sees of s: rows of its own, which no other site sees, under
-// names of s that begin with the site's name and a slash. The site without a name has the
-// names that do not, as if there were no other; no row of such a name has a slash in it
-// before a colon. Only sandboxes are counted for all sites together: those of others have
-// [Awake.Foreign] set and their name in s.
+// ForSite returns a site's view of s. The site has its own rows, which no other site
+// sees, under names in s that begin with the site's name and a slash. The site without a
+// name uses names without that prefix, as if there were no other site; none of them has a
+// slash before a colon. Only sandboxes are counted for all sites together: those of other
+// sites have [Awake.Foreign] set, and their name in s.
 //
-// The result implements each method of [Store] by itself, so that one that is added
-// cannot reach other sites' rows by being forgotten here. Its Close does nothing.
+// The result implements each method of [Store] explicitly, so that a method added later
+// cannot give access to other sites' rows by being forgotten here. Its Close does
+// nothing.
 func ForSite(s Store, name string) Store {
 	prefix := ""
 	if name != "" {
@@ -27,7 +28,7 @@ type siteView struct {
 	prefix string
 }
 
-// SiteOf splits a name of the store into the site and the name that it has there.
+// SiteOf splits a name in the store into the site and its name on the site.
 func SiteOf(name string) (site, rest string) {
 	site, rest, ok := strings.Cut(name, "/")
 	if !ok || strings.Contains(site, ":") {
@@ -38,7 +39,7 @@ func SiteOf(name string) (site, rest string) {
 
 func (v *siteView) in(name string) string { return v.prefix + name }
 
-// own returns a session as the site has it.
+// own returns a session as the site sees it.
 func (v *siteView) own(s Session) Session {
 	s.Visitor = strings.TrimPrefix(s.Visitor, v.prefix)
 	return s

@@ -1,12 +1,12 @@
-// Package store defines how the relay persists visitor tokens, each visitor's
-// AnyFrame session, notes on conversations, records of other kinds, leases,
-// counters of limits, and the set of sandboxes that are awake. The packages
-// memory, sqlite and redis implement it; package stores opens one by its URL.
+// Package store defines how the relay persists visitor tokens, each visitor's AnyFrame
+// session, notes on conversations, records of other kinds, leases, counters of limits,
+// and the set of awake sandboxes. The packages memory, sqlite and redis implement it;
+// package stores opens one by its URL.
 //
-// Every operation is one read or one compare-and-set, so replicas that share a
-// store need no other coordination. Every row has an expiry, unless it is a
-// [Record] that is kept until it is deleted. An expired row is invisible at once,
-// and a later write deletes it.
+// Every operation is one read or one compare-and-set, so replicas that share a store need
+// no other coordination. Every row has an expiry, except for a [Record] that is kept
+// until it is deleted. An expired row is invisible immediately, and a later write deletes
+// it.
 package store
 
 import (
@@ -18,19 +18,19 @@ import (
 )
 
 var (
-	// ErrConflict means that a row is no longer at the version it was read at.
-	// Read it again and decide again.
+	// ErrConflict means that a row is no longer at the version at which it was read. Read
+	// it again and decide again.
 	ErrConflict = errors.New("changed by someone else")
 
 	// ErrNotFound means that the row does not exist or has expired.
 	ErrNotFound = errors.New("not found")
 
-	// ErrExpired rejects a row whose expiry is missing or not in the future,
-	// and a time to live that is not positive.
+	// ErrExpired rejects a row whose expiry is missing or not in the future, and a TTL
+	// that is not positive.
 	ErrExpired = errors.New("expiry is not in the future")
 
-	// ErrUnavailable means that the backend cannot be reached or cannot write
-	// for the moment: it is locked, or its disk is full. Retry later.
+	// ErrUnavailable means that the backend temporarily cannot be reached or written to:
+	// it is locked, or its disk is full. Retry later.
 	ErrUnavailable = errors.New("the store is not available")
 
 	// ErrClosed is returned by every call after Close.
@@ -41,25 +41,24 @@ var (
 type Session struct {
 	Visitor    string
 	Epoch      int64  // number of the visitor's session; 0 before the first
-	UpstreamID string // AnyFrame's id for it; empty while there is none
-	State      string // chosen by the relay
-	LastSeq    int64  // the last seq that the relay has confirmed
+	UpstreamID string // AnyFrame's id for it; empty if there is none
+	State      string // defined by the relay
+	LastSeq    int64  // the last seq that the relay has stored as processed
 
 	UpdatedAt time.Time // set by the store on every save
 	ExpiresAt time.Time
 	Version   int64 // opaque, different after every save; 0 when not stored
 }
 
-// Note holds what the relay knows about a conversation and AnyFrame's log does
-// not: a turn and its idempotency key, an answered prompt. Visitor, Kind and
-// Key identify it.
+// Note holds information about a conversation that AnyFrame's log does not contain: a
+// turn and its idempotency key, an answered prompt. Visitor, Kind and Key identify it.
 type Note struct {
 	Visitor, Kind, Key string
 
 	Epoch, Seq int64
-	Place      int64 // where the note belongs in its epoch, see [NoteStore.NotesAt]
+	Place      int64 // the note's position in its epoch, see [NoteStore.NotesAt]
 	State      string
-	Hash       string // of the request, to tell a retry from a reused key
+	Hash       string // of the request, to distinguish a retry from a reused key
 	Body       string
 
 	CreatedAt time.Time // set by the store when the note is begun
@@ -73,9 +72,9 @@ const Unplaced = 1<<53 - 1
 // Awake is a sandbox that is counted as awake.
 type Awake struct {
 	Visitor string
-	Rank    int64 // the lowest rank is put to sleep first
+	Rank    int64 // the lowest rank is evicted first
 	Ticket  int64 // identifies its admission
-	Foreign bool  // belongs to another site than the one that asks, see [ForSite]
+	Foreign bool  // belongs to another site than the caller's, see [ForSite]
 }
 
 // Store is everything that a backend implements. Consumers should take the
@@ -97,10 +96,9 @@ type Store interface {
 	// read-only folder. It costs one write.
 	Ping(ctx context.Context) error
 
-	// Scrub sees to it that what has been deleted is in no file of this backend
-	// any more. It is for the end of an erasure, and costs about as much as all
-	// the writes since the last one. [ErrUnavailable] means that a reader was in
-	// the way: try again.
+	// Scrub removes deleted data from all files of this backend. Call it at the end of an
+	// erasure; it costs about as much as all writes since the previous call.
+	// [ErrUnavailable] means that a reader blocked it: retry.
 	Scrub(ctx context.Context) error
 
 	// Close waits for running calls and releases the backend.
@@ -138,25 +136,23 @@ type NoteStore interface {
 	// which they were begun.
 	Notes(ctx context.Context, visitor, kind string, epoch int64) ([]Note, error)
 
-	// NotesSince returns those of [NoteStore.Notes] that were begun or saved
-	// after the cursor since, in the order in which they were begun, and the
-	// cursor to pass next time. Start with 0. The store assigns a higher cursor
-	// to each BeginNote and SaveNote of a visitor, also across restarts.
+	// NotesSince returns those of [NoteStore.Notes] that were begun or saved after the
+	// cursor since, in the order in which they were begun, and the cursor for the next
+	// call. Start with 0. The store assigns a higher cursor to each BeginNote and
+	// SaveNote of a visitor, also across restarts.
 	//
-	// No change that was committed before the call returns is missed by the
-	// calls that follow; one may be returned twice. If since is higher than any
-	// cursor of the visitor, as after the backend has lost writes, the call
-	// starts again at 0. The cost depends on the number of changes, not on the
-	// number of notes. A note that expired, was deleted or was saved with
-	// another epoch is not reported as gone.
+	// Later calls miss no change that was committed before this call returned, but may
+	// return one twice. If since is higher than any cursor of the visitor, as after the
+	// backend has lost writes, the call starts again at 0. The cost depends on the number
+	// of changes, not on the number of notes. A note that expired, was deleted or was
+	// saved with another epoch is not reported as removed.
 	NotesSince(ctx context.Context, visitor, kind string, epoch, since int64) (notes []Note, cursor int64, err error)
 
-	// NotesAt returns at most limit of those of [NoteStore.Notes] whose Place is
-	// at least from and below to, by Place, and those of one place in the order
-	// in which they were begun. If it returns limit notes, there may be more, also
-	// of the highest place that it returns. The cursor is for
-	// [NoteStore.NotesSince]: no change after this call is missed from there. The
-	// cost depends on limit, not on the number of notes.
+	// NotesAt returns at most limit of those of [NoteStore.Notes] whose Place is in
+	// [from, to), ordered by Place, and within one place in the order in which they were
+	// begun. If it returns limit notes, there may be more, also at the highest place that
+	// it returns. The cursor is for [NoteStore.NotesSince], which then misses no change
+	// after this call. The cost depends on limit, not on the number of notes.
 	NotesAt(ctx context.Context, visitor, kind string, epoch, from, to int64, limit int) (notes []Note, cursor int64, err error)
 
 	// BeginNote stores n unless a note with its visitor, kind and key exists.
@@ -177,23 +173,22 @@ type NoteStore interface {
 
 // LeaseStore grants exclusive leases by name.
 type LeaseStore interface {
-	// Acquire takes the lease called name for ttl, or renews it if owner holds
-	// it; ok reports whether owner holds it now. Anyone can take an expired
-	// lease. Renewing keeps the fence. Taking returns a fence higher than any
-	// before, so that an owner that continued after its lease expired can be
-	// told from the next one.
+	// Acquire takes the lease called name for ttl, or renews it if owner holds it; ok
+	// reports whether owner now holds it. Any owner can take an expired lease. Renewing
+	// keeps the fence. Taking returns a fence higher than any before, so that an owner
+	// that continued after its lease expired can be distinguished from the next one.
 	Acquire(ctx context.Context, name, owner string, ttl time.Duration) (fence int64, ok bool, err error)
 
 	// Release ends the lease early. It does nothing if owner does not hold it.
 	Release(ctx context.Context, name, owner string) error
 }
 
-// LimitStore counts usage against limits. Use each key with one window only, or
-// only with Count, which does not slide: what counts per day has a key per day.
+// LimitStore counts usage against limits. Use each key with one window only, or only with
+// Count, whose window does not slide: a limit per day uses a key per day.
 //
-// Windows begin at multiples of their length since 1970 and slide: usage in
-// the previous window counts in proportion to how much of it still overlaps.
-// Setting the clock back does not release any usage.
+// Windows begin at multiples of their length since 1970 and slide: usage in the previous
+// window counts in proportion to how much of it still overlaps. Setting the clock back
+// does not release any usage.
 type LimitStore interface {
 	// Take adds n to key's counter and returns 0 if the total within window
 	// stays at or below limit. Otherwise it adds nothing and returns how long
@@ -206,11 +201,10 @@ type LimitStore interface {
 	// GiveBack undoes one Take of n.
 	GiveBack(ctx context.Context, key string, n int, window time.Duration) error
 
-	// Count adds n to a counter and returns its total, and whether n was added. A
-	// positive n is not if the total would exceed limit; a limit of 0 means no
-	// limit. A negative n takes away, down to 0, and an n of 0 only reads. The
-	// counter is kept until until. Returns [ErrExpired] if that is not in the
-	// future.
+	// Count adds n to a counter and returns its total, and whether n was added. It does
+	// not add a positive n if the total would exceed limit; a limit of 0 means no limit.
+	// A negative n subtracts, down to 0, and an n of 0 only reads. The counter is kept
+	// until until. It returns [ErrExpired] if that is not in the future.
 	Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error)
 
 	// Shared reports whether processes on several machines use the store. Only
@@ -220,10 +214,10 @@ type LimitStore interface {
 
 // AdmissionStore counts the sandboxes that are awake, one per visitor.
 type AdmissionStore interface {
-	// Admit counts the visitor's sandbox as awake for ttl. If it is counted
-	// already, Admit renews it with the new rank and keeps its ticket. If not,
-	// it gets a ticket higher than any before, unless limit or more sandboxes
-	// are counted; then ok is false. A limit of 0 means no limit.
+	// Admit counts the visitor's sandbox as awake for ttl. If it is already counted,
+	// Admit renews it with the new rank and keeps its ticket. Otherwise it gets a ticket
+	// higher than any before, unless limit or more sandboxes are counted; then ok is
+	// false. A limit of 0 means no limit.
 	Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (ticket int64, ok bool, err error)
 
 	// AdmitAll admits many sandboxes without a limit and returns their tickets
@@ -242,38 +236,37 @@ type AdmissionStore interface {
 	CountAwake(ctx context.Context) (int, error)
 }
 
-// Mark is what a process has last seen of a visitor's rows.
+// Mark is the state of a visitor's rows that a process has last seen.
 type Mark struct {
 	Visitor string
 	Version int64 // of the session; 0 means that there was none
 
 	// Notes is a cursor of the visitor's notes, see [NoteStore.NotesSince]. A negative
-	// one means that notes do not matter.
+	// cursor means that notes are not compared.
 	Notes int64
 
-	// Tokens are the keys of tokens that were there.
+	// Tokens are the keys of tokens that existed.
 	Tokens []string
 }
 
-// ChangeStore tells which visitors' rows have changed, in one call for many of them.
+// ChangeStore reports which visitors' rows have changed, in one call for many of them.
 type ChangeStore interface {
-	// Generation returns a number that is not the one of an earlier call if another
-	// process may have written between the two calls. What was written through this
-	// Store does not change it. A backend that cannot know returns another number with
-	// each call.
+	// Generation returns a number that differs from an earlier call's if another process
+	// may have written in between. Writes through this Store do not change it. A backend
+	// that cannot detect other writers returns a different number with each call.
 	Generation(ctx context.Context) (int64, error)
 
-	// Changed returns the indices in marks of those that no longer hold, in rising
-	// order: the session is at another version, a note was begun or saved after the
-	// cursor, the cursor is higher than any, or a token is gone. It may also return one
-	// that holds, and never leaves out one that did not hold when the call began. The
-	// cost for the backend is a few commands for hundreds of marks.
+	// Changed returns the indices, in ascending order, of the marks that no longer hold:
+	// the session is at another version, a note was begun or saved after the cursor, the
+	// cursor is higher than any, or a token is gone. It may also return a mark that
+	// holds, but never omits one that did not hold when the call began. It costs the
+	// backend a few commands for hundreds of marks.
 	Changed(ctx context.Context, marks []Mark) ([]int, error)
 }
 
-// Notifier is implemented by a backend through which processes can notify each
-// other that a visitor's rows have changed. A notification is a hint to read
-// them earlier than the next poll. Hints are lost while the backend is away.
+// Notifier is implemented by a backend through which processes can notify each other that
+// a visitor's rows have changed. A notification is a hint to read them before the next
+// poll. Hints are lost while the backend is unavailable.
 type Notifier interface {
 	// Publish sends a hint to every other process that subscribes.
 	Publish(ctx context.Context, visitor string) error

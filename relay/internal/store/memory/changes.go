@@ -7,7 +7,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Generation implements [store.Store]. No other process has these rows.
+// Generation implements [store.Store]. No other process can write these rows.
 func (m *Store) Generation(ctx context.Context) (int64, error) {
 	if err := m.begin(ctx); err != nil {
 		return 0, err

@@ -164,7 +164,7 @@ func (m *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Scrub implements [store.Store]: there are no files.
+// Scrub implements [store.Store]. There are no files.
 func (m *Store) Scrub(ctx context.Context) error { return m.Ping(ctx) }
 
 // Close implements [store.Store]. It drops all rows.

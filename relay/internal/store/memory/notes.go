@@ -20,7 +20,7 @@ type noteList struct {
 
 // noteIndex has the notes of one kind and epoch of a visitor in two orders.
 type noteIndex struct {
-	changes *list.List // by changed: the latest changes are at the end
+	changes *list.List // by changed, latest last
 	places  []*noteRow // by Place, then by begun
 }
 
@@ -166,7 +166,7 @@ func (m *Store) NotesAt(ctx context.Context, visitor, kind string, epoch, from, 
 	return notes, m.changes, nil
 }
 
-// enlist enters row in the index of its kind and epoch.
+// enlist adds row to the index of its kind and epoch.
 func (m *Store) enlist(row *noteRow) {
 	lists := m.lists[row.Visitor]
 	if lists == nil {
@@ -184,8 +184,8 @@ func (m *Store) enlist(row *noteRow) {
 	l.places = slices.Insert(l.places, at, row)
 }
 
-// unlist removes row from its index, and the index if that is empty then. The row
-// has not been changed since it was entered.
+// unlist removes row from its index, and an index that has become empty. The row must not
+// have changed since it was added.
 func (m *Store) unlist(row *noteRow) {
 	lists := m.lists[row.Visitor]
 	l := lists[row.list]

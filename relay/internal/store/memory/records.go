@@ -11,9 +11,9 @@ import (
 
 type recordKey struct{ kind, key string }
 
-// recordKind is a kind's revision and its records in three orders. An order is a
-// sorted slice of small entries: moving half of it for a hundred thousand records
-// takes less than the rest of a request.
+// recordKind is a kind's revision and its records in three orders. Each order is a sorted
+// slice of small entries: with a hundred thousand records, moving half of a slice takes
+// less time than the rest of a request.
 type recordKind struct {
 	revision int64
 	keys     []string
@@ -66,7 +66,7 @@ func (m *Store) SaveRecord(ctx context.Context, r store.Record) (store.Record, e
 	if old, _ := m.records.get(k, now); old.Version != had {
 		return store.Record{}, store.ErrConflict
 	}
-	m.records.remove(k) // and from the orders, expired or not
+	m.records.remove(k) // from the orders as well, expired or not
 	expires := r.ExpiresAt
 	if expires.IsZero() {
 		expires = never
@@ -150,8 +150,8 @@ func (m *Store) RecordsLatest(ctx context.Context, kind string, due time.Time, k
 	})
 }
 
-// list returns the living ones among the records that walk gives to take, until
-// take returns false.
+// list returns the unexpired records among those that walk passes to take, until take
+// returns false.
 func (m *Store) list(ctx context.Context, kind string, limit int, walk func(k *recordKind, take func(key string) bool)) ([]store.Record, error) {
 	if err := m.begin(ctx); err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (m *Store) RecordsRevision(ctx context.Context, kind string) (int64, error)
 	return 0, nil
 }
 
-// enlistRecord enters a record in the orders of its kind.
+// enlistRecord adds a record to the orders of its kind.
 func (m *Store) enlistRecord(r store.Record) {
 	k := m.kinds[r.Kind]
 	if k == nil {
@@ -216,8 +216,8 @@ func (m *Store) enlistRecord(r store.Record) {
 	}
 }
 
-// unlistRecord takes a record out of the orders of its kind. The kind stays, with
-// its revision.
+// unlistRecord removes a record from the orders of its kind. The kind stays, with its
+// revision.
 func (m *Store) unlistRecord(r store.Record) {
 	k := m.kinds[r.Kind]
 	k.keys = leave(k.keys, r.Key, cmp.Compare[string])

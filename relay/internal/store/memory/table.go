@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// sweepPerWrite is how many expired rows of a table a write deletes at most. It
-// exceeds what a write adds, so that expired rows do not accumulate.
+// sweepPerWrite is the maximum number of expired rows of a table that one write deletes.
+// It exceeds what a write adds, so that expired rows do not accumulate.
 const sweepPerWrite = 4
 
 // table is a map whose rows expire. A heap yields the next row to expire, so

@@ -9,10 +9,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// pipelined is how many marks are asked about in one round trip.
+// pipelined is how many marks are checked in one round trip.
 const pipelined = 256
 
-// Generation implements [store.Store]. Redis does not tell who has written.
+// Generation implements [store.Store]. Redis does not report which client has written.
 func (s *Store) Generation(ctx context.Context) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -25,7 +25,7 @@ func (s *Store) Generation(ctx context.Context) (int64, error) {
 	return s.generation.Add(1), nil
 }
 
-// looked are the replies about one mark.
+// looked holds the replies for one mark.
 type looked struct {
 	session *redis.StringCmd
 	tokens  []*redis.IntCmd
@@ -66,7 +66,8 @@ func (s *Store) Changed(ctx context.Context, marks []store.Mark) (changed []int,
 	return changed, nil
 }
 
-// look asks about one mark. The keys may be on several nodes, so that it is no script.
+// look requests the rows of one mark. It cannot be a script, because the keys may be on
+// several nodes.
 func (s *Store) look(ctx context.Context, p redis.Pipeliner, m store.Mark) (l looked) {
 	l.session = p.Get(ctx, s.sessionKey(m.Visitor))
 	for _, token := range m.Tokens {
@@ -82,7 +83,8 @@ func (s *Store) look(ctx context.Context, p redis.Pipeliner, m store.Mark) (l lo
 func (l looked) holds(m store.Mark) bool {
 	var version, last int64
 	if raw := l.session.Val(); raw != "" {
-		// What cannot be read is read again, to say so.
+		// Report an unreadable session as changed, so that the read that follows returns
+		// the error.
 		session, err := unpackSession(m.Visitor, raw)
 		if err != nil {
 			return false

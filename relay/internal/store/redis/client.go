@@ -15,7 +15,7 @@ import (
 
 // newClient returns a client for address. It does not connect yet.
 func newClient(address string) (redis.UniversalClient, error) {
-	logging.Disable() // it logs to stderr the errors that its calls return
+	logging.Disable() // the client logs to stderr the errors that its calls return
 	u, err := url.Parse(address)
 	if err != nil || u.Opaque != "" {
 		return nil, errors.New("the address of Redis is not a URL such as redis://user:password@host:6379/0")
@@ -63,8 +63,8 @@ func newClient(address string) (redis.UniversalClient, error) {
 	}
 }
 
-// tune sets defaults for what the address leaves open, so that a call fails fast
-// and is not retried: a script must not run again because its reply was lost.
+// tune sets defaults for what the address does not set, so that a call fails fast and is
+// not retried: a script must not run again because its reply was lost.
 func tune(retries, dials, pipelines *int, waits ...*time.Duration) {
 	*retries, *pipelines = -1, -1
 	if *dials == 0 {
@@ -77,11 +77,10 @@ func tune(retries, dials, pipelines *int, waits ...*time.Duration) {
 	}
 }
 
-// once makes each call to a cluster once; the client would retry it at the same
-// node and then at others. Only redirections are followed, because a node that
-// redirects has not executed the call. The limit also bounds the discovery of
-// nodes. After a failed call the topology is reloaded, because the node may have
-// been replaced.
+// once makes each call to a cluster once. The client itself would retry it at the same
+// node and then at others. Only redirections are followed, because a node that redirects
+// has not executed the call. The limit also bounds the discovery of nodes. After a failed
+// call the topology is reloaded, because the node may have been replaced.
 type once struct {
 	cluster *redis.ClusterClient
 	limit   time.Duration
@@ -117,7 +116,7 @@ func noNotices() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// errNoMaster is the error when the sentinels do not know master_name.
+// errNoMaster is the error if the sentinels do not monitor master_name.
 var errNoMaster = errors.New("the sentinels know no master of the name in master_name")
 
 var errStaleReads = errors.New("the address of Redis asks for reads from replicas, which may be old")
@@ -126,8 +125,8 @@ var errStaleReads = errors.New("the address of Redis asks for reads from replica
 // neither user nor password.
 func urlError(err error) error { return fmt.Errorf("the address of Redis: %w", err) }
 
-// unreachable reports whether err means that the server cannot be reached or
-// does not serve us, rather than that the command was wrong.
+// unreachable reports whether err means that the server cannot be reached or refuses to
+// serve us, rather than that the command was wrong.
 func unreachable(err error) bool {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return false

@@ -17,11 +17,11 @@ local t = redis.call('TIME')
 local clock = t[1] * 1000 + math.floor(t[2] / 1000)
 `
 
-// luaQuota implements the methods of [store.Quota]. A quota is stored as
-// "<start> <current> <previous>".
+// luaQuota implements the methods of [store.Quota]. A quota is stored as "<start>
+// <current> <previous>".
 //
-// KEYS: quota. ARGV: take, look or give; n; limit; window in milliseconds.
-// Returns how many milliseconds to wait.
+// KEYS: quota. ARGV: take, look or give; n; limit; window in milliseconds. Returns the
+// milliseconds to wait.
 var luaQuota = redis.NewScript(luaClock + `
 local n, limit, length = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local begun, now, last = 0, 0, 0
@@ -76,8 +76,8 @@ end
 return {total, 1}
 `)
 
-// luaAwake removes expired sandboxes. Two sorted sets hold expiry and rank of
-// the sandboxes that are awake, a hash their tickets.
+// luaAwake removes expired sandboxes. The expiries and ranks of awake sandboxes are in
+// two sorted sets, their tickets in a hash.
 const luaAwake = luaClock + `
 local expiries, ranks, tickets = KEYS[1], KEYS[2], KEYS[3]
 for _, visitor in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', clock)) do

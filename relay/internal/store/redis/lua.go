@@ -20,18 +20,18 @@ import "github.com/redis/go-redis/v9"
 
 // luaLists is the part that the scripts about notes share.
 //
-// KEYS: lists, index and last number of an earlier build. ARGV: prefix of the
-// keys of notes, prefix of the keys of lists.
+// KEYS: lists, index and last number of an earlier build. ARGV: prefix of the keys of
+// notes, prefix of the keys of lists.
 //
-// The places of a list are a sorted set of its keys by the place of each note. Notes
-// of earlier builds are not in it until the places are read.
+// The places of a list are a sorted set of its keys, scored by the place of each note.
+// Notes of earlier builds are added to it when the places are first read.
 //
-// change assigns the next cursor to a note and extends the TTL of its list to at
-// least that of the note. adopt replaces the index of an earlier build; only
-// scripts that read the lists need it.
+// change assigns the next cursor to a note and extends the TTL of its list to at least
+// that of the note. adopt replaces the index of an earlier build; only scripts that read
+// the lists need it.
 //
-// A cursor is at least the server's time in microseconds, so that it rises even
-// if the visitor was forgotten or the server has lost its last writes.
+// A cursor is at least the server's time in microseconds, so that it rises even if the
+// visitor was forgotten or the server has lost its latest writes.
 const luaLists = `
 local lists, notes, prefix = KEYS[1], ARGV[1], ARGV[2]
 local places = string.sub(prefix, 1, -3) .. 'p:'
@@ -140,10 +140,10 @@ end
 return found
 `)
 
-// KEYS: as above. ARGV: as above, list, first place, place after the last, limit.
-// Returns the visitor's last cursor, then key, place and note of each note of the list
-// that has such a place. Notes of an earlier build, which have no place, get the one that
-// their seq and what their body was then say.
+// KEYS: as above. ARGV: as above, list, first place, place after the last, limit. Returns
+// the visitor's last cursor, then key, place and note of each note of the list in that
+// range of places. Notes of an earlier build have no place; it is derived from their seq
+// and their body.
 var luaNotesAt = redis.NewScript(luaLists + `
 adopt()
 local list, limit = ARGV[3], tonumber(ARGV[6])

@@ -20,7 +20,7 @@ import (
 // packedNote is the part of a stored note that scripts need not read.
 type packedNote struct {
 	Seq   int64  `json:"q,omitempty"`
-	Place int64  `json:"p"` // is there in every note of this build's
+	Place int64  `json:"p"` // present in every note of this build
 	State string `json:"s,omitempty"`
 	Hash  string `json:"h,omitempty"`
 	Body  string `json:"b,omitempty"`
@@ -172,7 +172,8 @@ type begunNote struct {
 }
 
 // readNotes runs a script that returns a cursor, and key, rank and value of notes. It
-// returns the notes by rank, and those of one rank in the order in which they were begun.
+// returns the notes ordered by rank, and within one rank in the order in which they were
+// begun.
 func (s *Store) readNotes(ctx context.Context, script *redis.Script, visitor, kind string, epoch int64, args ...any) (notes []store.Note, cursor int64, err error) {
 	var rows []string
 	err = s.call(ctx, "read notes", func() (err error) {
@@ -199,7 +200,7 @@ func (s *Store) readNotes(ctx context.Context, script *redis.Script, visitor, ki
 			return nil, 0, fmt.Errorf("store: read notes: %w", err)
 		}
 		if script == luaNotesAt {
-			n.Place = rank // a note of an earlier build does not say it
+			n.Place = rank // a note of an earlier build does not contain it
 		}
 		found = append(found, begunNote{n, rank, begun})
 	}

@@ -15,8 +15,8 @@ func (s *Store) Publish(ctx context.Context, visitor string) error {
 	})
 }
 
-// Subscribe implements [store.Notifier]. It uses one connection, and reconnects
-// when that breaks.
+// Subscribe implements [store.Notifier]. It uses one connection, and reconnects when that
+// is lost.
 func (s *Store) Subscribe(ctx context.Context, notify func(visitor string)) {
 	hints := s.client.Subscribe(ctx, s.channel())
 	defer hints.Close()

@@ -19,8 +19,8 @@ const (
 	// so the two together stay under a second.
 	defaultWait = 400 * time.Millisecond
 
-	// After breakerFailures consecutive failures the circuit breaker opens and
-	// calls fail at once for breakerOpenFor; then one call may try.
+	// After breakerFailures consecutive failures the circuit breaker opens, and calls
+	// fail immediately for breakerOpenFor. Then one trial call is let through.
 	breakerFailures = 5
 	breakerOpenFor  = time.Second
 )
@@ -28,11 +28,11 @@ const (
 // DefaultPrefix is the default prefix of all keys.
 const DefaultPrefix = "relay:"
 
-// Open opens the store at url with keys that begin with prefix. The url has the
-// format of go-redis: redis:// or rediss:// with user, password and database. With
-// master_name it lists sentinels, with addr the nodes of a cluster. Open succeeds
-// while the server is unreachable: calls return [store.ErrUnavailable] until it is
-// back. Errors do not contain the url, which may include a password.
+// Open opens the store at url with keys that begin with prefix. The url has the format of
+// go-redis: redis:// or rediss:// with user, password and database. With master_name it
+// lists sentinels, with addr the nodes of a cluster. Open succeeds while the server is
+// unreachable: calls return [store.ErrUnavailable] until it recovers. Errors do not
+// contain the url, which may include a password.
 func Open(ctx context.Context, url, prefix string) (*Store, error) {
 	s, err := connect(url, prefix)
 	if err != nil {
@@ -47,7 +47,7 @@ func Open(ctx context.Context, url, prefix string) (*Store, error) {
 	return s, nil
 }
 
-// wrongAddress returns err, with advice, if a mistake in the url causes it. It
+// wrongAddress returns err, with advice, if it is caused by a mistake in the url. It
 // returns nil if err is nil or the server is unreachable.
 func wrongAddress(err error) error {
 	_, moved := redis.IsMovedError(err)

@@ -13,11 +13,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// The records of a kind are one hash and four sorted sets, which share a hash tag
-// with the kind's revision. A record is stored as
-// "<version> <due> <expires> <updated> <length of the owner> <owner><body>", with
-// "-" for a time that it has not. None of these keys has a TTL: the sorted set of
-// expiries tells what has expired, and every call deletes some of it.
+// The records of a kind are one hash and four sorted sets, which share a hash tag with
+// the kind's revision. A record is stored as "<version> <due> <expires> <updated> <length
+// of the owner> <owner><body>", with "-" for an unset time. None of these keys has a TTL:
+// the sorted set of expiries shows what has expired, and every call deletes some of it.
 //
 // KEYS: records by key, keys, owners and keys, dues, expiries, revision.
 const luaRecords = luaClock + `
@@ -93,8 +92,8 @@ end
 return 1
 `)
 
-// KEYS: as above. ARGV: number of the set in KEYS, length of what comes before the
-// key in its members, first and last member, limit. Returns key and record of each.
+// KEYS: as above. ARGV: number of the set in KEYS, length of the prefix before the key in
+// its members, first and last member, limit. Returns key and record of each.
 var luaListRecords = redis.NewScript(luaRecords + `
 local set, skip, from, limit, found = KEYS[tonumber(ARGV[1])], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[5]), {}
 while #found < 2 * limit do
@@ -115,8 +114,8 @@ end
 return found
 `)
 
-// KEYS: as above. ARGV: command, first and last due, limit. Returns key and record
-// of each, and as many more as are due at the same time as the first.
+// KEYS: as above. ARGV: command, first and last due, limit. Returns key and record of
+// each, and additionally as many as share the due of the first.
 var luaRecordsByDue = redis.NewScript(luaRecords + `
 local limit, found, at = tonumber(ARGV[4]), {}, 0
 if ARGV[1] == 'ZREVRANGEBYSCORE' and ARGV[2] ~= '+inf' then

@@ -14,29 +14,29 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// fenceMemory is how long the last fence and ticket are kept. Leases and
-// admissions are shorter.
+// fenceMemory is how long the last fence and ticket are kept. Leases and admissions are
+// shorter than that.
 const fenceMemory = 30 * 24 * time.Hour
 
-// Store is a [store.Store] in a Redis or Valkey server that relays on several
-// machines share.
+// Store is a [store.Store] in a Redis or Valkey server that relays on several machines
+// share.
 //
-// Every key has a prefix and, except those of records, a TTL. The keys of one
-// visitor share a hash tag, as do those of all leases, and those of all records of
-// a kind. Rows expire by the server's clock, which should be
-// within a second or two of ours; leases depend on the server's clock alone.
+// Every key has a prefix and, except those of records, a TTL. The keys of one visitor
+// share a hash tag, as do those of all leases, and those of all records of a kind. Rows
+// expire by the server's clock, which should be within a second or two of ours; leases
+// depend on the server's clock alone.
 //
-// A call takes hardly longer than the timeouts of the connection. While the
-// circuit breaker is open, it fails at once: see [Open].
+// A call takes little longer than the timeouts of the connection. While the circuit
+// breaker is open, it fails immediately: see [Open].
 type Store struct {
 	client  redis.UniversalClient
 	prefix  string
 	self    string // identifies this process to other subscribers
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 
-	generation atomic.Int64 // how often it was asked for
+	generation atomic.Int64 // number of calls of Generation
 
-	mu     sync.RWMutex // read-locked while a call runs, so that Close waits for it
+	mu     sync.RWMutex // read-locked during a call, so that Close waits for it
 	closed bool
 }
 
@@ -74,7 +74,7 @@ func (s *Store) call(ctx context.Context, doing string, f func() error) error {
 	case err == nil, !away:
 		done(nil)
 	case errors.Is(ctx.Err(), context.Canceled):
-		done(context.Canceled) // by the caller: does not count against the server
+		done(context.Canceled) // canceled by the caller: does not count against the server
 	default:
 		done(err)
 	}
@@ -99,13 +99,13 @@ func (s *Store) run(ctx context.Context, doing string, script *redis.Script, key
 	return n, err
 }
 
-// format numbers the way in which rows are stored. It changes when a relay of an
-// earlier build could not read them, or would work beside rows that it does not
-// know: format 3 brought records. Builds before 2 did not store it.
+// format is the version of the storage format. It increases when an earlier build could
+// not read the rows, or would ignore rows of a new kind: format 3 added records. Builds
+// before format 2 did not store it.
 const format = 3
 
 // KEYS: format. ARGV: our format. Returns the stored format if that is newer. Like
-// records, it is kept.
+// records, it has no TTL.
 var luaPing = redis.NewScript(`
 local have = tonumber(redis.call('GET', KEYS[1]) or '0')
 if have > tonumber(ARGV[1]) then
@@ -125,8 +125,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
-// Scrub implements [store.Store]. What Redis deletes is gone from its memory; its
-// snapshots and append-only files are rewritten by its own schedule.
+// Scrub implements [store.Store]. Redis removes deleted data from memory immediately; it
+// rewrites its snapshots and append-only files on its own schedule.
 func (s *Store) Scrub(ctx context.Context) error { return s.Ping(ctx) }
 
 // Close implements [store.Store].

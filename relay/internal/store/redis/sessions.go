@@ -16,10 +16,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A session is stored as its format, eight bytes of version, and the rest as
-// varints: Redis embeds a value of up to 44 bytes in its object, and there is a
-// session for every visitor who has written. Earlier builds stored
-// "<version> <JSON>".
+// A session is stored as its format, eight bytes of version, and the rest as varints. The
+// format is compact because Redis embeds a value of up to 44 bytes in its object, and
+// there is a session for every visitor who has written. Earlier builds stored "<version>
+// <JSON>".
 const (
 	sessionFormat = 1
 	sessionHead   = 1 + 8 // format and version
@@ -138,9 +138,8 @@ func unpackJSONSession(visitor, raw string) (store.Session, error) {
 	}, nil
 }
 
-// KEYS: session. ARGV: prefix that the stored session must have; prefix that it
-// has if an earlier build stored it; both empty if there must be none; session;
-// expiry.
+// KEYS: session. ARGV: prefix that the stored session must have; the prefix if an earlier
+// build stored it; both empty if there must be none; session; expiry.
 var luaSaveSession = redis.NewScript(`
 local have = redis.call('GET', KEYS[1]) or ''
 local function begins(with)

@@ -19,7 +19,7 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// patience is how long a server may take to come up.
+// patience is how long a server may take to start.
 const patience = 2 * time.Minute
 
 // Server is one redis-server process on a loopback port of its own.
@@ -30,19 +30,19 @@ type Server struct {
 	dir  string
 	args []string
 
-	mu  sync.Mutex // held while the process is started or ended
+	mu  sync.Mutex // held while the process is started or stopped
 	cmd *exec.Cmd
 }
 
-// Start starts a server that keeps nothing on disk unless its arguments say so,
-// and ends it with the test. Without redis-server the test is skipped, or fails
-// when RELAY_TEST_ALL is set.
+// Start starts a server that stores nothing on disk unless its arguments say so, and
+// stops it when the test ends. Without redis-server the test is skipped, or fails if
+// RELAY_TEST_ALL is set.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return startWith(t, func() []string { return args })
 }
 
-// startWith is Start with arguments that are new for each address that is tried.
+// startWith is Start with new arguments for each address that is tried.
 func startWith(t testing.TB, args func() []string) *Server {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -60,8 +60,8 @@ func startWith(t testing.TB, args func() []string) *Server {
 	})
 }
 
-// launch starts a server on an address of its own. Command returns the program
-// and its arguments for the server's address and folder.
+// launch starts a server on an address of its own. Command returns the program and
+// arguments for the server's address and folder.
 func launch(t testing.TB, command func(*Server) []string) *Server {
 	t.Helper()
 	var s *Server
@@ -86,21 +86,20 @@ func (s *Server) port() string {
 	return port
 }
 
-// URL is the server's address for a store whose calls may take as long as a
-// slow machine needs.
+// URL returns the server's URL with timeouts long enough for a slow machine.
 func (s *Server) URL() string {
 	return "redis://" + s.Addr + "?dial_timeout=30s&read_timeout=30s&write_timeout=30s&pool_timeout=30s"
 }
 
-// Client is a connection to the server that looks behind the store's back. It
-// is closed with the test.
+// Client returns a connection to the server that bypasses the store. It is closed when
+// the test ends.
 func (s *Server) Client() *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, ReadTimeout: patience})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// Restart starts the process if it does not run, with what it saved, and waits
+// Restart starts the process if it is not running, with the data it saved, and waits
 // until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
@@ -137,8 +136,8 @@ func (s *Server) start() error {
 	return fmt.Errorf("redis-server does not answer: %w\n%s", err, s.log())
 }
 
-// answers asks whether the server is ready, and this one and no other: it may
-// have found its port taken.
+// answers checks that the server is ready, and that it is this server: its port may have
+// been taken by another.
 func (s *Server) answers(c *redis.Client) error {
 	if err := c.Ping(context.Background()).Err(); err != nil {
 		return err
@@ -155,7 +154,7 @@ func (s *Server) log() string {
 	return string(log)
 }
 
-// Kill ends the process as a power cut does.
+// Kill kills the process, as a power failure would.
 func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,11 +166,11 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
-// Freeze stops the process without ending it, so that its connections stay open
-// and are not answered.
+// Freeze stops the process without ending it: its connections stay open and get no
+// replies.
 func (s *Server) Freeze() { s.signal("-STOP") }
 
-// Thaw lets a frozen process go on.
+// Thaw resumes a frozen process.
 func (s *Server) Thaw() { s.signal("-CONT") }
 
 func (s *Server) signal(sig string) {

@@ -66,8 +66,8 @@ func StartCluster(t testing.TB, n int, args ...string) []*Server {
 	return nodes
 }
 
-// JoinCluster adds a replica of master to the cluster, and waits until it is in
-// sync and all nodes know it.
+// JoinCluster adds a replica of master to the cluster, and waits until it is in sync and
+// all nodes list it.
 func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 	t.Helper()
 	s := startNode(t, nodes[0], nil, func(*redis.Client) {})
@@ -84,12 +84,12 @@ func JoinCluster(t testing.TB, nodes []*Server, master *Server) *Server {
 	return s
 }
 
-// startNode starts one node and joins it to other, if there is one. Before that it
-// calls alone, for commands that a node rejects once it knows others.
+// startNode starts one node and joins it to other, if there is one. Before that it calls
+// alone, for commands that a node rejects once it is in a cluster.
 func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Client)) *Server {
 	t.Helper()
-	// By default a node's second port is 10000 above its first, which may be more
-	// than there are. A slow node must not count as down.
+	// By default a node's second port is 10000 above its first, which may exceed the
+	// highest port. A slow node must not count as down.
 	var bus string
 	s := startWith(t, func() []string {
 		free, err := ports.Free(t.Context())
@@ -104,7 +104,8 @@ func startNode(t testing.TB, other *Server, args []string, alone func(*redis.Cli
 	return s
 }
 
-// whole waits until the nodes know each other and the owners of all slots.
+// whole waits until all nodes have each other and the owners of all slots in their
+// topology.
 func whole(t testing.TB, nodes []*Server) {
 	t.Helper()
 	for _, node := range nodes {

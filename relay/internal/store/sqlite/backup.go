@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 )
 
-// backupPath returns where the file at path is copied before it is migrated.
+// backupPath returns where the file at path is copied before its migration.
 func backupPath(path string, schema int) string { return fmt.Sprintf("%s.schema-%d.bak", path, schema) }
 
-// backUp copies the file at the absolute path abs to its [backupPath], replacing
-// an earlier copy of the same schema. The caller holds the write lock, so the
-// file cannot change meanwhile. The copy is complete and synced before it is
-// renamed to its final name.
+// backUp copies the file at the absolute path abs to its [backupPath], replacing an
+// earlier copy of the same schema. The caller holds the write lock, so the file cannot
+// change during the copy. The copy is complete and synced before it is renamed to its
+// final name.
 func backUp(ctx context.Context, abs string, schema int) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(abs), filepath.Base(abs)+".*.bak") // readable by its owner only
 	if err != nil {

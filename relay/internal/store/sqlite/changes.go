@@ -11,16 +11,16 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// generation counts how often SQLite has said that another connection than the one
-// that writes, which is another process's, has changed the file.
+// generation counts how often SQLite has reported a change of the file by a connection
+// other than the writing one, which means by another process.
 type generation struct {
-	mu      sync.Mutex // conn and version are of the same moment
+	mu      sync.Mutex // keeps conn and version consistent
 	n       int64
-	conn    any   // the connection that told version: another one counts differently
-	version int64 // of SQLite's, see PRAGMA data_version
+	conn    any   // the connection that returned version; each connection counts separately
+	version int64 // SQLite's PRAGMA data_version
 }
 
-// told takes in what a connection says, and returns the generation.
+// told records a connection's data_version, and returns the generation.
 func (g *generation) told(conn any, version int64) int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -50,8 +50,8 @@ func (s *Store) Generation(ctx context.Context) (int64, error) {
 	return s.generation.told(conn, version), nil
 }
 
-// The rows of each query are arrays in a JSON array: the index of a mark, and what must
-// be so. It returns the indices of those where it is not.
+// The parameter of each query is a JSON array of arrays: the index of a mark, and the
+// expected values. The query returns the indices of the marks that no longer hold.
 const (
 	changedSessionsQuery = `SELECT want.value ->> 0 FROM json_each(?) want
 		LEFT JOIN sessions s ON s.visitor = want.value ->> 1 AND s.expires_at > ?

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Check checks whether the file at path could be opened and written to. It
-// neither creates nor migrates it. Without an error it returns a note about the
-// file for the operator, which may be empty.
+// Check checks whether the file at path can be opened and written to. It neither creates
+// nor migrates it. On success it returns a note about the file for the operator, which
+// may be empty.
 func Check(ctx context.Context, path string) (note string, err error) {
 	if note, err = check(ctx, path); err != nil {
 		return "", fmt.Errorf("store: %s: %w", path, err)
@@ -57,7 +57,8 @@ func check(ctx context.Context, path string) (note string, err error) {
 	return note, nil
 }
 
-// checkFolder checks that folder is writable: SQLite keeps its log there.
+// checkFolder checks that folder is writable, because SQLite keeps its write-ahead log
+// there.
 func checkFolder(folder string) error {
 	f, err := os.CreateTemp(folder, ".relay-*")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// claim creates the file at path if there is none, and reports whether it is
-// empty. It does not open an existing file: closing it would release the locks
-// that another store of this process holds on it.
+// claim creates the file at path if there is none, and reports whether it is empty. It
+// does not open an existing file: closing it would release the locks that another store
+// of this process holds on it.
 func claim(path string) (fresh bool, err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -32,7 +32,7 @@ func claim(path string) (fresh bool, err error) {
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
-	case errors.Is(err, fs.ErrExist): // another process was faster
+	case errors.Is(err, fs.ErrExist): // another process created it first
 		return true, nil
 	case errors.Is(err, fs.ErrPermission):
 		return false, fmt.Errorf("its folder %s is not writable: %w", folder, pathError(err))

@@ -18,7 +18,7 @@ func (s *Store) Acquire(ctx context.Context, name, owner string, ttl time.Durati
 		return 0, false, s.wrap(ctx, "acquire lease", err)
 	}
 	err = s.atomically(ctx, func(tx *sql.Tx) error {
-		// The clock is read after the lock is taken, which may take time.
+		// Read the clock only after taking the lock, which may take time.
 		now = time.Now()
 		_, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE name = ? AND expires_at <= ?`, name, now.UnixMilli())
 		if err != nil {

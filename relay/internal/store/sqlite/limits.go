@@ -58,7 +58,7 @@ func (s *Store) changeQuota(ctx context.Context, key string, window time.Duratio
 	})
 }
 
-// Count implements [store.Store]. A counter is a quota's row without a window.
+// Count implements [store.Store]. A counter is a quota row without a window.
 func (s *Store) Count(ctx context.Context, key string, n, limit int, until time.Time) (total int, ok bool, err error) {
 	now := time.Now()
 	if !until.After(now) {
@@ -112,7 +112,7 @@ func (s *Store) Admit(ctx context.Context, visitor string, rank int64, limit int
 	if err = s.sweep(ctx, now); err != nil {
 		return 0, false, s.wrap(ctx, "admit", err)
 	}
-	// It is nearly always counted already; renewing takes one statement.
+	// The sandbox is nearly always counted already; renewing takes one statement.
 	err = s.renewAwake.QueryRowContext(ctx, rank, expiry(now, ttl), visitor, now.UnixMilli()).Scan(&ticket)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = s.atomically(ctx, func(tx *sql.Tx) (err error) {

@@ -14,13 +14,14 @@ const (
 
 	lastChangeQuery = `SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?`
 
-	// nextChange is the cursor of a change of visitor ?1 at ?13 in microseconds.
-	// The clock makes it rise even after all notes were deleted, the maximum even
-	// after the clock was set back. It is evaluated under the write lock, so that
-	// the changes of a visitor are committed in the order of their cursors.
+	// nextChange is the cursor of a change of visitor ?1 at ?13, the time in
+	// microseconds. The clock makes cursors rise even after all notes were deleted; the
+	// maximum makes them rise even after the clock was set back. It is evaluated under
+	// the write lock, so that the changes of a visitor are committed in the order of
+	// their cursors.
 	nextChange = `max(?13, 1 + (SELECT coalesce(max(changed), 0) FROM notes WHERE visitor = ?1))`
 
-	// The planner would choose the index by key, and with it read all notes of
+	// Without INDEXED BY, the planner would choose the index by key and read all notes of
 	// the kind.
 	notesQuery = `SELECT ` + noteColumns + ` FROM notes INDEXED BY notes_by_change
 		WHERE visitor = ? AND changed > ? AND kind = ? AND epoch = ? AND expires_at > ? ORDER BY id`

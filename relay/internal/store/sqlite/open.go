@@ -25,9 +25,9 @@ const (
 	applicationID = 0x4146524c
 )
 
-// Open opens the store in the file at path. If there is none, it creates one
-// that only its owner can read. A file that is damaged, of a newer
-// schema or not ours is refused and left as it is.
+// Open opens the store in the file at path. If there is none, it creates one that only
+// its owner can read. It refuses a file that is damaged, has a newer schema or is not a
+// relay's, and does not change it.
 func Open(ctx context.Context, path string) (*Store, error) {
 	return openWith(ctx, path, migrations)
 }
@@ -130,8 +130,9 @@ func dsn(abs string, more ...string) string {
 		"_defensive":    {"1"},
 		"_dqs":          {"0"},
 		"_error_rc":     {"1"},
-		// The log shrinks after a burst. Deleted text is overwritten, also in pages
-		// that become free: what is erased must be in no file (see Scrub).
+		// The limit makes the log shrink after a burst. secure_delete overwrites deleted
+		// text, also in pages that become free: erased data must not remain in any file
+		// (see Scrub).
 		"_pragma": {"journal_size_limit(16777216)", "secure_delete(1)"},
 	}
 	for i := 0; i+1 < len(more); i += 2 {

@@ -83,8 +83,8 @@ var migrations = []string{
 	UPDATE notes SET changed = id;
 	CREATE INDEX notes_by_change ON notes (visitor, changed, kind, epoch);`,
 
-	// Where a note belongs in its epoch. What an earlier build stored has it in
-	// the seq and in what was in the body then.
+	// The position of a note in its epoch. For notes of earlier builds, it is derived
+	// from the seq and from the body of that time.
 	`ALTER TABLE notes ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
 	UPDATE notes SET place = CASE
 		WHEN state IN ('sent', 'settled') THEN
@@ -93,8 +93,8 @@ var migrations = []string{
 		ELSE 9007199254740991 END;
 	CREATE INDEX notes_by_place ON notes (visitor, kind, epoch, place);`,
 
-	// A record that is never due, or kept until it is deleted, has the highest
-	// integer there.
+	// A record that is never due, or never expires, has the largest integer in that
+	// column.
 	`CREATE TABLE records (
 		id         INTEGER PRIMARY KEY,
 		kind       TEXT NOT NULL,
@@ -117,14 +117,14 @@ var migrations = []string{
 	) STRICT, WITHOUT ROWID;`,
 }
 
-// migrate brings the file to the newest schema in one transaction.
+// migrate migrates the file to the newest schema in one transaction.
 func (s *Store) migrate(ctx context.Context, abs string, migrations []string) error {
 	return s.atomically(ctx, func(tx *sql.Tx) error {
 		var version int
 		if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 			return err
 		}
-		if err := checkVersion(version, len(migrations)); err != nil { // another process may have migrated it
+		if err := checkVersion(version, len(migrations)); err != nil { // another process may have migrated it in the meantime
 			return err
 		}
 		if version == len(migrations) {

@@ -22,8 +22,8 @@ const (
 
 // Store is a [store.Store] in one file that all processes of a machine can share.
 //
-// An acknowledged write survives a crash of the process. A power failure may
-// lose the last writes, but it does not corrupt the file.
+// An acknowledged write survives a crash of the process. A power failure may lose the
+// latest writes, but does not corrupt the file.
 type Store struct {
 	path   string
 	backup string // where the file was copied when it was opened, if it was migrated
@@ -32,9 +32,9 @@ type Store struct {
 
 	generation generation
 
-	// A single connection writes. Writers of this process queue for it until
-	// their context ends, instead of polling for the lock of the file. Readers
-	// do not wait for writers.
+	// A single connection writes. Writers of this process queue for it until their
+	// context ends, instead of polling for the file's lock. Readers do not wait for
+	// writers.
 	write, read *sql.DB
 
 	find, commit, remove                  *sql.Stmt
@@ -152,8 +152,8 @@ func (s *Store) sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// wrap adds what the call was doing to err, and distinguishes the end of the
-// context and a closed store from a failure of the database.
+// wrap adds what the call was doing to err, and distinguishes the end of the context and
+// a closed store from a database error.
 func (s *Store) wrap(ctx context.Context, doing string, err error) error {
 	switch {
 	case err == nil:
@@ -177,12 +177,12 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.wrap(ctx, "ping", err)
 }
 
-// Backup returns the path of the copy that was made because opening the file
-// changed its schema, or "". The copy keeps what is deleted later.
+// Backup returns the path of the copy that was made because opening the file migrated it,
+// or "". The copy still contains data that is deleted from the store later.
 func (s *Store) Backup() string { return s.backup }
 
-// Scrub implements [store.Store]. Deleted text is overwritten when it is deleted;
-// what is left of it is in the write-ahead log, which a checkpoint empties.
+// Scrub implements [store.Store]. Deleted text is overwritten in the file when it is
+// deleted. Copies of it remain only in the write-ahead log, which a checkpoint empties.
 func (s *Store) Scrub(ctx context.Context) error {
 	var busy, pages, moved int
 	err := s.write.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)

@@ -1,4 +1,4 @@
-// Package stores opens the store that a URL names.
+// Package stores opens a store by its URL.
 package stores
 
 import (
@@ -39,10 +39,9 @@ const kinds = "write memory:, sqlite:PATH, redis://… or rediss://…"
 
 var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
 
-// Open opens the store that url names: "memory:" for one that ends with the
-// process, "sqlite:PATH" for a file, "redis:" or "rediss:" as [redis.Open] takes
-// them. Errors contain at most the scheme of url or the path of a file, because
-// the rest may include a password.
+// Open opens the store at url: "memory:" for one that ends with the process,
+// "sqlite:PATH" for a file, "redis:" or "rediss:" as for [redis.Open]. Errors contain at
+// most the scheme of url or the path of a file, because the rest may include a password.
 func Open(ctx context.Context, url string, opts ...Option) (store.Store, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
@@ -86,9 +85,9 @@ func Valid(url string, opts ...Option) error {
 	}
 }
 
-// Check checks whether the store that url names can be opened and written to. It
-// creates and migrates no file. Without an error it returns a note about the
-// store for the operator, which may be empty.
+// Check checks whether the store at url can be opened and written to. It creates and
+// migrates no file. On success it returns a note about the store for the operator, which
+// may be empty.
 func Check(ctx context.Context, url string, opts ...Option) (note string, err error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		return sqlite.Check(ctx, path)
@@ -103,8 +102,8 @@ func Check(ctx context.Context, url string, opts ...Option) (note string, err er
 	return note, errors.Join(s.Ping(ctx), s.Close())
 }
 
-// CountDue returns how many records of a kind are due at until in the store that url names.
-// It creates and migrates no file.
+// CountDue returns how many records of a kind are due at until in the store at url. It
+// creates and migrates no file.
 func CountDue(ctx context.Context, url, kind string, until time.Time, opts ...Option) (int, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		return sqlite.CountDue(ctx, path, kind, until)

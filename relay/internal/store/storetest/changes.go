@@ -114,7 +114,7 @@ func notesSinceLeavesOutTheExpired(t *testing.T, s store.Store) {
 	wantSince(t, s, "from the start", 0, "stays", "last", "expires")
 }
 
-// Forget stands for a backend that has lost all writes of a visitor.
+// Forget simulates a backend that has lost all writes of a visitor.
 func notesSinceSurvivesLostWrites(t *testing.T, s store.Store) {
 	beginTurn(t, s, "a")
 	cursor := wantSince(t, s, "begun", 0, "a")

@@ -28,7 +28,7 @@ func counterHasItsLimit(t *testing.T, s store.Store) {
 	wantCounted(t, s, "b", 4, 0, 4, true)
 	wantCounted(t, s, "a", -1, 3, 2, true)
 	wantCounted(t, s, "a", 1, 3, 3, true)
-	wantCounted(t, s, "a", -9, 3, 0, true) // never below none
+	wantCounted(t, s, "a", -9, 3, 0, true) // never below zero
 	wantCounted(t, s, "a", 3, 3, 3, true)
 	for _, until := range []time.Time{{}, time.Now().Add(-time.Second)} {
 		_, _, err := s.Count(t.Context(), "a", 1, 0, until)

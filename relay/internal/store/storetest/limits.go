@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// long is a window so much longer than a test that usage is still counted, even
-// if the next window begins during the test.
+// long is a window so much longer than a test that usage still counts, even if the next
+// window begins during the test.
 const long = 24 * time.Hour
 
 // take takes n of key and returns how long to wait; 0 means that it was taken.
@@ -28,7 +28,7 @@ func quotaHasItsLimit(t *testing.T, s store.Store) {
 			t.Errorf("take %d of 3: got a wait of %v, want none", i+1, wait)
 		}
 	}
-	for range 2 { // what is refused is not counted
+	for range 2 { // a refused take is not counted
 		if wait := take(t, s, "a", 1, 3, long); wait <= 0 || wait > 2*long {
 			t.Errorf("a fourth: got a wait of %v, want one of two windows at most", wait)
 		}
@@ -66,7 +66,7 @@ func quotaIsLookedAtForNothing(t *testing.T, s store.Store) {
 }
 
 func quotaIsGivenBack(t *testing.T, s store.Store) {
-	must(t, s.GiveBack(t.Context(), "a", 1, long)) // of what was not taken
+	must(t, s.GiveBack(t.Context(), "a", 1, long)) // more than was taken
 	for range 2 {
 		take(t, s, "a", 1, 2, long)
 	}
@@ -81,7 +81,7 @@ func quotaIsGivenBack(t *testing.T, s store.Store) {
 
 func quotaHasRoomWhenItSaid(t *testing.T, s store.Store) {
 	const window = 400 * time.Millisecond
-	for range 4 { // at different places in the window
+	for range 4 { // at different points in the window
 		take(t, s, "a", 3, 3, window)
 		wait, err := s.Look(t.Context(), "a", 1, 3, window)
 		must(t, err)
@@ -158,7 +158,7 @@ func noMoreAreAwakeThanMayBe(t *testing.T, s store.Store) {
 	admit(t, s, "v1", 1, 2, false)
 	admit(t, s, "v1", 1, 0, true)
 	wantCount(t, s, 3)
-	admit(t, s, "v2", 1, 2, true) // who is counted stays so
+	admit(t, s, "v2", 1, 2, true) // a counted sandbox stays counted
 }
 
 func sandboxesAreCountedInOneGo(t *testing.T, s store.Store) {
@@ -233,7 +233,7 @@ func idlestAreOfLowestRank(t *testing.T, s store.Store) {
 }
 
 func sandboxIsNotCountedForEver(t *testing.T, s store.Store) {
-	admit(t, s, "v0", 200, 0, true) // so that something is left
+	admit(t, s, "v0", 200, 0, true) // so that one remains
 	var old int64
 	writeBrief(t, func(e time.Time) error {
 		ticket, ok, err := s.Admit(t.Context(), "v1", 1, 2, time.Until(e))

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// wantChanged fails unless the marks that no longer hold are those of the indices.
+// wantChanged fails the test unless Changed returns exactly these indices.
 func wantChanged(t *testing.T, s store.Store, when string, marks []store.Mark, want ...int) {
 	t.Helper()
 	got, err := s.Changed(t.Context(), marks)
@@ -97,8 +97,8 @@ func marksMayBeMany(t *testing.T, s store.Store) {
 	wantChanged(t, s, "of many", marks, want...)
 }
 
-// GenerationTellsOthersWrites is a test of two stores that share their rows. With
-// exact, a store's own writes must leave its generation as it is.
+// GenerationTellsOthersWrites tests two stores that share their rows. With exact, a
+// store's own writes must not change its generation.
 func GenerationTellsOthersWrites(t *testing.T, one, other store.Store, exact bool) {
 	last := int64(0)
 	read := func() (changed bool) {

@@ -159,7 +159,7 @@ func notesComeInTheOrderTheyWereBegun(t *testing.T, s store.Store) {
 	var want []string
 	var notes []store.Note
 	for i := range 20 {
-		key := fmt.Sprint((i * 7) % 20) // so that no other order is the right one
+		key := fmt.Sprint((i * 7) % 20) // so that no other order is accidentally correct
 		notes = append(notes, beginNote(t, s, store.Note{Visitor: "v1", Kind: "turn", Key: key, Epoch: 1, Seq: int64(-i)}))
 		want = append(want, key)
 	}

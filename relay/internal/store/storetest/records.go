@@ -18,7 +18,7 @@ func saveRecord(t *testing.T, s store.Store, r store.Record) store.Record {
 	return saved
 }
 
-// dueAt is a time n seconds after one that all tests share.
+// dueAt returns the time n seconds after a time that all tests share.
 func dueAt(n int64) time.Time { return time.Unix(1_800_000_000+n, 0).UTC() }
 
 // wantRecords fails the test unless the records are those with these keys, as they
@@ -277,7 +277,7 @@ func recordsLeaveOutTheExpired(t *testing.T, s store.Store) {
 	writeBrief(t, func(e time.Time) error {
 		for i := range dead {
 			_, err := s.SaveRecord(t.Context(), store.Record{Kind: "k", Key: fmt.Sprint("a", i), Owner: "o", Due: dueAt(1), ExpiresAt: e})
-			if err != nil && !errors.Is(err, store.ErrConflict) { // written in an earlier try
+			if err != nil && !errors.Is(err, store.ErrConflict) { // written in an earlier attempt
 				return err
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// racers is how many goroutines fight over one row.
+// racers is how many goroutines compete for one row.
 const racers = 50
 
 // Run runs the suite. Open returns an empty store and closes it with the test.
@@ -129,7 +129,7 @@ func writeBrief(t *testing.T, write func(expiry time.Time) error) {
 			continue
 		}
 		must(t, err)
-		gone(t, time.Now().Add(life)) // a lease begins to run out only when the store has it
+		gone(t, time.Now().Add(life)) // a lease starts to run only when the store has it
 		return
 	}
 	t.Fatal("got every short-lived row refused, want one stored")
@@ -180,7 +180,7 @@ func noteKeys(t *testing.T, s store.Store, visitor, kind string, epoch int64) []
 	return keys
 }
 
-// race runs f in many goroutines at once and returns when all have.
+// race runs f in many goroutines at once and returns when all are done.
 func race(f func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -264,7 +264,7 @@ func deadRowsDoNotHideLivingOnes(t *testing.T, s store.Store) {
 			}
 			if _, err := s.SaveSession(t.Context(), store.Session{Visitor: v, ExpiresAt: e}); err != nil {
 				if errors.Is(err, store.ErrConflict) {
-					continue // written in an earlier try and not expired yet
+					continue // written in an earlier attempt and not expired yet
 				}
 				return err
 			}
