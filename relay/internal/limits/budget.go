@@ -8,28 +8,28 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// budget bounds the turns of all visitors per day of UTC. The store counts a turn just
-// before it goes to AnyFrame, so that no more than the budget get there whatever
-// processes die, and the count is taken back if AnyFrame provably did not take it. A turn
-// that still waits for its sandbox is reserved in this process only: what would be
-// refused later is refused now, and no sandbox boots for it.
+// budget bounds the turns of all visitors per UTC day. The store counts a turn just
+// before it is sent to AnyFrame, so that the budget is never exceeded whichever processes
+// crash; it uncounts the turn if AnyFrame provably did not accept it. A turn that waits
+// for its sandbox is reserved in this process only, so that a turn that would be refused
+// later is refused now, and no sandbox boots for it.
 type budget struct {
 	quotas *quotas
-	limit  int // turns a day; 0 is no limit
+	limit  int // turns per day; 0 is no limit
 
 	mu       sync.Mutex // guards reserved
 	reserved int
 }
 
-// of is the quota that the turns of all count against. It is counted without a limit,
-// too: the metrics tell how many there were.
+// of returns the quota that all turns count against. Turns are counted even without a
+// limit, because the metrics export the count.
 func (b *budget) of() quota {
 	return quota{"turns", Rate{max(b.limit, 1), Day}, "", problem.TurnBudget}
 }
 
-// ReserveTurn returns the refusal if the day's turns are used up, with those that wait to
-// be sent. The caller calls release when its turn is counted or has failed; more than
-// once does no harm.
+// ReserveTurn returns the refusal if the day's turns are used up, including those that
+// wait to be sent. The caller must call release when its turn has been counted or has
+// failed; calling it more than once is harmless.
 func (l *Limits) ReserveTurn(ctx context.Context) (release func(), err error) {
 	b := l.turns
 	if b.limit <= 0 {
@@ -50,7 +50,7 @@ func (l *Limits) ReserveTurn(ctx context.Context) (release func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if used+b.reserved >= b.limit {
-		// Those that wait may come to nothing: told is the time when there is room for sure.
+		// Waiting turns may still fail; the retry time is when there is certainly room.
 		return nil, problem.TurnBudget.After(untilTomorrow())
 	}
 	b.reserved++
@@ -62,8 +62,8 @@ func (l *Limits) ReserveTurn(ctx context.Context) (release func(), err error) {
 }
 
 // CountTurn counts a turn that is about to be sent, and returns the day that it counts
-// on: the Unix time at which it began. It returns the refusal if the budget is used up,
-// unless the turn has been sent already.
+// against, as the Unix time of its beginning. It returns the refusal if the budget is
+// used up, unless sent is set.
 func (l *Limits) CountTurn(ctx context.Context, sent bool) (day int64, err error) {
 	b := l.turns
 	limit := b.limit
@@ -95,8 +95,8 @@ func (l *Limits) UncountTurn(ctx context.Context, day int64) error {
 	return b.quotas.giveBack(ctx, b.quotas.key(b.of(), at), b.of(), 1, at)
 }
 
-// TurnsToday returns how many turns were counted on this day of UTC, in the store that l
-// counts in: as it is, or as it is observed.
+// TurnsToday returns how many turns were counted on the current UTC day. It reads st,
+// which is the store that l counts in, observed or not.
 func (l *Limits) TurnsToday(ctx context.Context, st Store) (int, error) {
 	b := l.turns
 	now := time.Now()
@@ -105,7 +105,7 @@ func (l *Limits) TurnsToday(ctx context.Context, st Store) (int, error) {
 	return total, err
 }
 
-// TurnsPerDay returns the budget, 0 when there is none.
+// TurnsPerDay returns the budget, or 0 if there is none.
 func (l *Limits) TurnsPerDay() int { return l.turns.limit }
 
 func untilTomorrow() time.Duration {

@@ -10,44 +10,44 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// wideFactor is how many times what one address may is allowed to its whole
-// network. IPv6 is counted by /64, what one household has, and many have a /48,
-// which is 65,536 of those: all of a /48 together count as this many addresses.
+// wideFactor is how many times the limit of one address its whole network is allowed. An
+// IPv6 address is counted by its /64, which is one household's. Many customers have a /48
+// with 65,536 of those, so all of a /48 together count as this many addresses.
 const wideFactor = 16
 
-// Of what all visitors share, these are the parts that are not settings.
+// The parts of the shared resources that are not configurable.
 const (
-	// maxAnswers is how many transcripts are in memory at once, being read from AnyFrame or
-	// by their clients. Each holds about as much as one page.
+	// maxAnswers is how many transcripts may be in memory at once, while they are read
+	// from AnyFrame or by clients. Each takes about the memory of one page.
 	maxAnswers = 64
 	// readsPerVisitor is how many transcripts a visitor may read at once.
 	readsPerVisitor = 2
 	// answerWait is how long a transcript waits for its place among maxAnswers.
 	answerWait = 10 * time.Second
-	// answerRetry is when a transcript that was refused may be asked for again.
+	// answerRetry is the Retry-After of a refused transcript.
 	answerRetry = 2 * time.Second
 )
 
-// Options are the limits' values.
+// Options are the values of the limits.
 type Options struct {
 	RateMessages Rates // per visitor
-	RateIP       Rates // requests per address
+	RateIP       Rates // requests, per address
 	RateSessions Rates // new sessions per address
 
 	TurnsPerDay       int // of all visitors; 0 is no limit
-	SessionsPerDay    int // new ones; 0 is no limit
+	SessionsPerDay    int // new sessions; 0 is no limit
 	MaxStreams        int
 	StreamsPerVisitor int
 	StreamsPerIP      int
 
-	MaxBody int // bytes of the largest body
+	MaxBody int // largest body, in bytes
 
-	// Spent is told how much of a day's budget, turns or sessions, is used whenever that was
-	// counted or looked up. It may be nil.
+	// Spent is called with the used part of a day's budget, of turns or sessions,
+	// whenever it is counted or read. It may be nil.
 	Spent func(ctx context.Context, budget string, used, limit int)
 
-	// Secret makes the store's keys unguessable, so that no address can be read
-	// from them. All processes that share a store have the same.
+	// Secret makes the store's keys unguessable, so that no address can be derived from
+	// them. All processes that share a store must use the same secret.
 	Secret string
 }
 
@@ -66,18 +66,18 @@ type Limits struct {
 	metrics    *telemetry.Metrics
 	quotas     *quotas
 	turns      *budget
-	shared     bool      // requests are counted in the store too
+	shared     bool      // requests are also counted in the store
 	perAddr    []*window // requests, by address
 	perNetwork []*window // requests, by network
 
-	streams *Share // event streams that are open, of all sites
-	own     *Share // those of this site
+	streams *Share // open event streams, over all sites
+	own     *Share // open event streams of this site
 	bodies  *Share // bytes of large bodies in memory
 	readers *Share // transcripts, by visitor
-	answers *Share // transcripts, by address and in all
+	answers *Share // transcripts, by address and in total
 }
 
-// New returns limits that count in st what must hold for all processes.
+// New returns limits that use st for the counts that apply over all processes.
 func New(o Options, st Store, m *telemetry.Metrics) *Limits {
 	q := newQuotas(o.Secret, st)
 	q.of(&o)
@@ -92,8 +92,9 @@ func New(o Options, st Store, m *telemetry.Metrics) *Limits {
 	}
 }
 
-// ForSite returns the limits of another site. What one address may ask for, and what the
-// process has room for, both have together; the rest is counted in st for this site.
+// ForSite returns the limits of another site. The sites share the request limits of
+// addresses and the resources of the process. Everything else is counted in st for this
+// site.
 func (l *Limits) ForSite(o Options, st Store, m *telemetry.Metrics) *Limits {
 	of := l.with(o, st)
 	of.metrics = m
@@ -101,7 +102,7 @@ func (l *Limits) ForSite(o Options, st Store, m *telemetry.Metrics) *Limits {
 	return of
 }
 
-// With returns the limits of the same site with other values. What is in use counts on.
+// With returns the limits of the same site with other values. Units in use stay counted.
 func (l *Limits) With(o Options, st Store) *Limits {
 	of := l.with(o, st)
 	of.own.rebound(Bounds{Total: o.MaxStreams, PerVisitor: o.StreamsPerVisitor})
@@ -117,9 +118,9 @@ func (l *Limits) with(o Options, st Store) *Limits {
 	return &of
 }
 
-// Request counts one more request of addr. What this process knows to be too
-// much costs no call; if the store fails, no request is refused. What a day may bring
-// is counted in every store, as it must outlive the process.
+// Request counts one request of addr. A request that this process's own counts refuse
+// costs no call to the store. If the store fails, no request is refused. Daily limits are
+// counted in every kind of store, because they must survive the process.
 func (l *Limits) Request(ctx context.Context, addr string) error {
 	undo, err := takeAll(l.perAddr, addr)
 	if err != nil {
@@ -147,8 +148,8 @@ func (l *Limits) Request(ctx context.Context, addr string) error {
 	return nil
 }
 
-// Message counts one more turn or answer of the visitor. The caller calls undo if it came
-// to nothing.
+// Message counts one turn or answer of the visitor. The caller must call undo if it was
+// not sent.
 func (l *Limits) Message(ctx context.Context, visitor string) (undo func() error, err error) {
 	return l.quotas.take(ctx, l.messages(visitor)...)
 }
@@ -165,7 +166,7 @@ func (l *Limits) messages(visitor string) (all []quota) {
 	return all
 }
 
-// byAddress is what addr and its network may do at that part of these rates.
+// byAddress returns the quotas of addr and its network at part p of these rates.
 func (l *Limits) byAddress(name, addr string, rs Rates, p part, refusal *problem.Problem) (all []quota) {
 	for _, r := range rs.longestFirst(p) {
 		all = append(all, quota{name, r, addr, refusal})
@@ -178,7 +179,7 @@ func (l *Limits) byAddress(name, addr string, rs Rates, p part, refusal *problem
 	return all
 }
 
-// Stream counts one more event stream, until release is called.
+// Stream counts one event stream, until release is called.
 func (l *Limits) Stream(visitor, addr string) (release func(), err error) {
 	who := Who{visitor, addr}
 	if err = l.own.Take(who, 1); err == nil {
@@ -200,9 +201,9 @@ func (l *Limits) Stream(visitor, addr string) (release func(), err error) {
 	}, nil
 }
 
-// Answer counts one more transcript, from before it is read until release is called, when
-// the client has it. More than two of one visitor are refused. With too many of an address
-// or in all, Answer waits.
+// Answer counts one transcript, from before it is read until the client has it and
+// release is called. A third transcript of the same visitor is refused. With too many of
+// an address or in total, Answer waits.
 func (l *Limits) Answer(ctx context.Context, visitor, addr string) (release func(), err error) {
 	who := Who{visitor, addr}
 	if err := l.readers.Take(who, 1); err != nil {
@@ -227,10 +228,10 @@ func (l *Limits) Answer(ctx context.Context, visitor, addr string) (release func
 	}, nil
 }
 
-// OpenStreams is how many event streams are open, of all sites.
+// OpenStreams returns how many event streams are open, over all sites.
 func (l *Limits) OpenStreams() int { return l.streams.Used() }
 
-// Counted is how many visitors, addresses and refusals something is kept for.
+// Counted returns how many visitors, addresses and refusals have an entry in memory.
 func (l *Limits) Counted() int {
 	n := l.streams.Counted() + l.own.Counted() + l.bodies.Counted() + l.readers.Counted() + l.answers.Counted()
 	l.quotas.mu.Lock()

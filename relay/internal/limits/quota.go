@@ -15,14 +15,14 @@ import (
 
 const (
 	storeTimeout = 5 * time.Second
-	// repeatFor is how long a quota's refusal is repeated without asking the
-	// store again: what another process gives back counts a moment late.
+	// repeatFor is how long a quota's refusal is repeated without asking the store. What
+	// another process gives back therefore counts a little late.
 	repeatFor = 5 * time.Second
-	// maxRefused bounds how many refusals are remembered. It saves calls to the
-	// store and decides nothing, so that all are forgotten when it is full.
+	// maxRefused is the maximum number of cached refusals. The cache only saves calls to
+	// the store, so it is cleared when it is full.
 	maxRefused = 10_000
-	// keepDay is how much longer than its day a day's counter is kept, for what is
-	// given back late.
+	// keepDay is how long a day's counter is kept after its day, for units that are given
+	// back late.
 	keepDay = time.Hour
 )
 
@@ -34,19 +34,19 @@ type quota struct {
 	refusal *problem.Problem
 }
 
-// quotas count what must hold in total, in the store.
+// quotas counts, in the store, what is limited in total.
 type quotas struct {
 	store  Store
-	secret []byte                                                    // so that addresses cannot be read from the store
+	secret []byte                                                    // so that addresses cannot be derived from the store
 	spent  func(ctx context.Context, budget string, used, limit int) // may be nil
-	daily  map[string]int                                            // the budgets of a day, by the quotas' names; 0 is none
+	daily  map[string]int                                            // the daily budgets, by the quotas' names; 0 is none
 
-	mu      sync.Mutex // guards refused; never held across a call of the store
+	mu      sync.Mutex // guards refused; never held across a call to the store
 	refused map[string]refused
 }
 
-// refused is a refusal at a limit that is repeated until until; there is room again at
-// retryAt. The same key may be asked with other limits.
+// refused is a refusal at a limit. It is repeated until until; there is room again at
+// retryAt. The limit is kept because the same key may be used with another one.
 type refused struct {
 	limit          int
 	until, retryAt time.Time
@@ -56,23 +56,23 @@ func newQuotas(secret string, st Store) *quotas {
 	return &quotas{store: st, secret: []byte("quotas " + secret), refused: map[string]refused{}}
 }
 
-// of makes q tell how much of the budgets of o is used.
+// of sets the budgets of o, whose use q reports.
 func (q *quotas) of(o *Options) {
 	q.spent, q.daily = o.Spent, map[string]int{"turns": o.TurnsPerDay, "sessions": o.SessionsPerDay}
 }
 
-// tell tells how much of a day's budget is used, of which a quota may be a part.
+// tell reports how much of a day's budget is used, if the quota is part of one.
 func (q *quotas) tell(ctx context.Context, of quota, used int) {
 	if limit := q.daily[of.name]; q.spent != nil && limit > 0 && of.who == "" {
 		q.spent(ctx, of.name, used, limit)
 	}
 }
 
-// key is what the store knows the quota by. All processes with the same
-// secret make the same of it. A quota of a day has another every day.
+// key returns the quota's key in the store. All processes with the same secret compute
+// the same key. A daily quota has a different key every day.
 func (q *quotas) key(of quota, now time.Time) string {
 	mac := hmac.New(sha256.New, q.secret)
-	_, _ = fmt.Fprintf(mac, "%s %d %s", of.name, of.rate.Window.Milliseconds(), of.who) // a hash takes everything
+	_, _ = fmt.Fprintf(mac, "%s %d %s", of.name, of.rate.Window.Milliseconds(), of.who) // writes to a hash never fail
 	if of.rate.daily() {
 		began, _ := dayOf(now)
 		_, _ = fmt.Fprintf(mac, " %d", began.Unix())
@@ -80,11 +80,11 @@ func (q *quotas) key(of quota, now time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:18])
 }
 
-// nothing undoes nothing.
+// nothing is an undo function that does nothing.
 func nothing() error { return nil }
 
-// take counts one more of every quota, or of none if one refuses. A refusal that is
-// repeated costs no call to the store.
+// take counts one unit of every quota, or of none if one refuses. A repeated refusal
+// costs no call to the store.
 func (q *quotas) take(ctx context.Context, all ...quota) (undo func() error, err error) {
 	now := time.Now()
 	for _, of := range all {
@@ -120,7 +120,7 @@ func (q *quotas) look(ctx context.Context, all ...quota) error {
 	return nil
 }
 
-// repeat returns the refusal of a quota that is known to be used up.
+// repeat returns the cached refusal of a quota, if there is one.
 func (q *quotas) repeat(of quota, now time.Time) error {
 	if of.rate.Limit <= 0 {
 		return nil
@@ -134,8 +134,8 @@ func (q *quotas) repeat(of quota, now time.Time) error {
 	return nil
 }
 
-// ask returns the refusal if the quota is used up, else counts n more, one or none, and
-// returns what undoes that.
+// ask returns the refusal if the quota is used up. Otherwise it counts n, zero or one,
+// and returns a function that undoes that.
 func (q *quotas) ask(ctx context.Context, of quota, n int) (undo func() error, err error) {
 	if of.rate.Limit <= 0 {
 		return nothing, nil
@@ -157,7 +157,7 @@ func (q *quotas) ask(ctx context.Context, of quota, n int) (undo func() error, e
 	return nil, q.refuse(of, key, wait)
 }
 
-// refuse returns the refusal of a quota that has room after wait, and remembers it.
+// refuse returns the refusal of a quota that has room after wait, and caches it.
 func (q *quotas) refuse(of quota, key string, wait time.Duration) error {
 	now := time.Now()
 	q.mu.Lock()
@@ -169,7 +169,7 @@ func (q *quotas) refuse(of quota, key string, wait time.Duration) error {
 	return of.refusal.After(wait)
 }
 
-// call asks the store, and returns how long to wait if there is no room.
+// call calls the store, and returns how long to wait if there is no room.
 func (q *quotas) call(ctx context.Context, key string, of quota, n int, now time.Time) (wait time.Duration, err error) {
 	switch {
 	case of.rate.daily():

@@ -7,19 +7,19 @@ import (
 )
 
 const (
-	// LargeBody is the size in bytes from which a body is counted while it is in memory.
+	// LargeBody is the size in bytes above which a body is counted while it is in memory.
 	LargeBody = 64 << 10
-	// maxBodies is how many bytes of large bodies may be in memory at once, unless the
-	// settings allow a body that is larger than a quarter of that.
+	// maxBodies is how many bytes of large bodies may be in memory at once. It is raised
+	// if the settings allow a body larger than a quarter of that.
 	maxBodies = 256 << 20
 )
 
-// bodyRetry is when a body that found no room may come again: by then, those
-// that are being read have arrived or were cut off.
+// bodyRetry is the Retry-After of a body that found no room. By then, the bodies that are
+// being read have arrived or were cut off.
 const bodyRetry = 15 * time.Second
 
-// bodyBounds are the bytes that bodies may hold, when the largest has most. Every account
-// has room for one body of any size.
+// bodyBounds returns the bounds of the bytes that bodies may hold, if the largest body
+// has most bytes. Every account has room for one body of any size.
 func bodyBounds(most int) Bounds {
 	return Bounds{
 		Total:      max(maxBodies, 4*most),
@@ -29,19 +29,18 @@ func bodyBounds(most int) Bounds {
 	}
 }
 
-// Room is the memory that one request's body holds. It is used by one goroutine at a time.
+// Room is the memory that one request's body holds. It must not be used concurrently.
 type Room struct {
 	limits *Limits
 	who    Who
-	held   int // bytes that are counted
+	held   int // counted bytes
 }
 
-// Body returns the room of a request of who's, which holds nothing yet. The caller
-// releases it.
+// Body returns an empty room for a request of who's. The caller must release it.
 func (l *Limits) Body(who Who) *Room { return &Room{limits: l, who: who} }
 
-// Hold makes the room hold n bytes, at least as many as before, or refuses. A body of up
-// to [LargeBody] is not counted.
+// Hold increases the room to n bytes, or refuses. It never decreases it. A body of up to
+// [LargeBody] bytes is not counted.
 func (r *Room) Hold(n int) error {
 	if n <= LargeBody || n <= r.held {
 		return nil
@@ -54,7 +53,7 @@ func (r *Room) Hold(n int) error {
 	return nil
 }
 
-// Release gives back all that the room holds.
+// Release gives back everything that the room holds.
 func (r *Room) Release() {
 	if r.held > 0 {
 		r.limits.bodies.Give(r.who, r.held)

@@ -9,21 +9,22 @@ import (
 )
 
 var (
-	// wider is how much of its quota of new sessions an address has with a solved challenge:
-	// many people may share it.
+	// wider is the multiple of its quota of new sessions that an address has with a
+	// solved challenge, because many people may share the address.
 	wider = part{4, 1}
-	// half is how much of it an address has without one, and fourFifths how much of what all
-	// have together, where challenges are asked for when these get short.
+	// half is the part of its quota that an address has without a solved challenge, where
+	// challenges are required when resources run low. fourFifths is the corresponding
+	// part of the total.
 	half       = part{1, 2}
 	fourFifths = part{4, 5}
 )
 
-// Short reports whether used of limit is so much that a new session takes a challenge. A
-// limit of 0 is none.
+// Short reports whether used is so close to limit that a new session requires a
+// challenge. A limit of 0 is none.
 func Short(used, limit int) bool { return limit > 0 && used >= fourFifths.share(limit) }
 
-// sessions are the quotas that a new session of addr counts against. A client that has
-// solved no challenge is asked for one where it would be refused.
+// sessions returns the quotas that a new session of addr counts against. A client without
+// a solved challenge gets one where it would otherwise be refused.
 func (l *Limits) sessions(addr string, toll challenge.Toll) []quota {
 	ofAddr, ofAll, quotaSpent, budgetSpent := whole, whole, problem.SessionQuota, problem.Budget
 	switch toll {
@@ -38,7 +39,7 @@ func (l *Limits) sessions(addr string, toll challenge.Toll) []quota {
 }
 
 // NewSession returns the refusal if addr, or all addresses together, have begun as many
-// sessions as they may at that toll. It also refuses if the store fails.
+// sessions as allowed at that toll. It also refuses if the store fails.
 func (l *Limits) NewSession(ctx context.Context, addr string, toll challenge.Toll) error {
 	if err := l.spent(l.quotas.look(ctx, l.sessions(addr, toll)...)); err != nil {
 		return err
@@ -57,8 +58,9 @@ func (l *Limits) NewSession(ctx context.Context, addr string, toll challenge.Tol
 	return nil
 }
 
-// BeginSession counts a session that addr is about to begin, before it is made,
-// so that many at once cannot slip past. The caller calls undo if none was made.
+// BeginSession counts a session that addr is about to begin. It counts before the session
+// is created, so that concurrent requests cannot exceed the limit. The caller must call
+// undo if no session was created.
 func (l *Limits) BeginSession(ctx context.Context, addr string, toll challenge.Toll) (undo func() error, err error) {
 	undo, err = l.quotas.take(ctx, l.sessions(addr, toll)...)
 	return undo, l.spent(err)

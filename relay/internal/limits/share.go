@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// Who is on whose account something is taken. An empty field is not counted.
+// Who is the party that a use is accounted to. An empty field is not counted.
 type Who struct {
 	Visitor string
 	Addr    string // as [clientip.Of] returns it: IPv6 by its /64
@@ -20,19 +20,19 @@ type Who struct {
 
 type addrKey struct{}
 
-// WithAddr returns a context of a request of addr.
+// WithAddr returns a context for a request of addr.
 func WithAddr(ctx context.Context, addr string) context.Context {
 	return context.WithValue(ctx, addrKey{}, addr)
 }
 
-// AddrOf returns the address that ctx is on account of, "" if there is none.
+// AddrOf returns the address that ctx is accounted to, or "" if there is none.
 func AddrOf(ctx context.Context) string {
 	addr, _ := ctx.Value(addrKey{}).(string)
 	return addr
 }
 
-// Bounds are how many units of a [Share] may be in use at once. Zero is no bound.
-// The network of an address is its /48; IPv4 addresses have none.
+// Bounds are the maximum units of a [Share] in use at once. Zero is no bound. The network
+// of an IPv6 address is its /48; IPv4 addresses have none.
 type Bounds struct{ Total, PerVisitor, PerAddr, PerNetwork int }
 
 // Bound names one of the Bounds.
@@ -49,11 +49,11 @@ const (
 // Full is the error of a share whose bound is reached.
 type Full struct{ Bound Bound }
 
-// Error implements error.
+// Error implements the error interface.
 func (e *Full) Error() string { return fmt.Sprintf("the share of the %s is used up", string(e.Bound)) }
 
-// Problem returns the refusal that a visitor gets: 429 when its own visitor, address or
-// network uses the share up, else 503.
+// Problem returns the refusal for a visitor: 429 if its own visitor, address or network
+// has used its share up, else 503.
 func (e *Full) Problem(retry time.Duration) *problem.Problem {
 	if e.Bound == OfAll {
 		return problem.Capacity.After(retry)
@@ -61,41 +61,40 @@ func (e *Full) Problem(retry time.Duration) *problem.Problem {
 	return problem.RateLimited.After(retry)
 }
 
-// Share is a counted semaphore that several visitors share. It bounds what is in use in
-// all, and what one visitor, one address and one network may use of that, so that one of
-// them cannot use up what others need. Units are whatever the caller counts: slots,
-// streams, bytes.
-// It is safe for concurrent use.
+// Share is a counting semaphore shared by many visitors. It bounds the units in use in
+// total, per visitor, per address and per network, so that none of these can exhaust it
+// for the others. The caller decides what a unit is: a slot, a stream, a byte. It is safe
+// for concurrent use.
 type Share struct {
 	bounds Bounds
 
-	// mu: used is what all holders have together, and an account that has waiters has no
-	// unit left.
+	// mu guards the invariants that used counts the units of all holders, and that an
+	// account with waiters has no unit left.
 	mu      sync.Mutex
 	used    map[account]int
-	waiters map[account]*list.List // of *waiter
+	waiters map[account]*list.List // lists of *waiter
 }
 
-// account is what one bound applies to. The name is empty for all together.
+// account is a party that one bound applies to. The name is empty for the total.
 type account struct {
 	bound Bound
 	name  string
 }
 
-// waiter waits for one unit at the account that has none left.
+// waiter waits for one unit of the account that has none left.
 type waiter struct {
 	who   Who
 	at    account
 	place *list.Element
-	ready chan struct{} // closed when it has its unit; place is nil then
+	ready chan struct{} // closed when it has its unit; place is then nil
 }
 
-// NewShare returns a share that nothing is taken of.
+// NewShare returns a share with no units in use.
 func NewShare(b Bounds) *Share {
 	return &Share{bounds: b, used: map[account]int{}, waiters: map[account]*list.List{}}
 }
 
-// Take takes n units on who's account. It returns [*Full], and takes nothing, if fewer
+// Take takes n units, accounted to who. It returns [*Full], and takes nothing, if fewer
 // are left. The caller must give them back.
 func (s *Share) Take(who Who, n int) error {
 	s.mu.Lock()
@@ -107,9 +106,9 @@ func (s *Share) Take(who Who, n int) error {
 	return nil
 }
 
-// Wait takes one unit on who's account as soon as one is left, in the order of the calls.
-// A call that waits because its own bound is reached holds up no other. If ctx ends first,
-// Wait returns [*Full].
+// Wait takes one unit, accounted to who, as soon as one is left, in the order of the
+// calls. A call that waits because its own bound is reached does not block others. If ctx
+// ends first, Wait returns [*Full].
 func (s *Share) Wait(ctx context.Context, who Who) error {
 	s.mu.Lock()
 	full, ok := s.full(who, 1)
@@ -129,13 +128,13 @@ func (s *Share) Wait(ctx context.Context, who Who) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.place == nil {
-		return nil // it has its unit after all
+		return nil // it has just received its unit
 	}
 	s.unpark(w)
 	return &Full{w.at.bound}
 }
 
-// Give gives n units back that were taken on who's account.
+// Give gives back n units that were accounted to who.
 func (s *Share) Give(who Who, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,15 +153,15 @@ func (s *Share) Give(who Who, n int) {
 	}
 }
 
-// rebound changes the bounds. A bound that is 0 must stay 0, and one that is not must stay
-// above 0: what is in use was counted by them.
+// rebound changes the bounds. A bound of 0 must stay 0, and any other must stay above 0,
+// because the units in use were counted accordingly.
 func (s *Share) rebound(b Bounds) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bounds = b
 }
 
-// widen makes the bounds at least as wide as b.
+// widen raises the bounds to at least b.
 func (s *Share) widen(b Bounds) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,14 +171,14 @@ func (s *Share) widen(b Bounds) {
 	}
 }
 
-// Used returns how many units are taken in all.
+// Used returns how many units are in use in total.
 func (s *Share) Used() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.used[account{OfAll, ""}]
 }
 
-// Counted returns for how many visitors, addresses and networks something is counted.
+// Counted returns how many visitors, addresses and networks have units in use.
 func (s *Share) Counted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,8 +189,8 @@ func (s *Share) Counted() int {
 	return n
 }
 
-// accounts yields what who's units count against. The total comes first: a call that waits
-// for it waits for a unit of any holder.
+// accounts yields the accounts that who's units count against. The total comes first: a
+// call that waits for it waits for a unit of any holder.
 func (s *Share) accounts(who Who) iter.Seq[account] {
 	return func(yield func(account) bool) {
 		if !yield(account{OfAll, ""}) {
@@ -231,7 +230,8 @@ func (s *Share) left(a account, n int) bool {
 	return limit <= 0 || s.used[a]+n <= limit
 }
 
-// full returns the first account that keeps who from taking n units. The caller holds mu.
+// full returns the first account that prevents who from taking n units. The caller holds
+// mu.
 func (s *Share) full(who Who, n int) (full account, ok bool) {
 	for a := range s.accounts(who) {
 		if !s.left(a, n) {
@@ -248,7 +248,7 @@ func (s *Share) count(who Who, n int) {
 	}
 }
 
-// park makes w wait at a. The caller holds mu.
+// park adds w to the waiters of a. The caller holds mu.
 func (s *Share) park(w *waiter, a account) {
 	if s.waiters[a] == nil {
 		s.waiters[a] = list.New()
@@ -256,7 +256,7 @@ func (s *Share) park(w *waiter, a account) {
 	w.at, w.place = a, s.waiters[a].PushBack(w)
 }
 
-// unpark takes w out of the list in which it waits. The caller holds mu.
+// unpark removes w from its list of waiters. The caller holds mu.
 func (s *Share) unpark(w *waiter) {
 	l := s.waiters[w.at]
 	l.Remove(w.place)
@@ -266,7 +266,7 @@ func (s *Share) unpark(w *waiter) {
 	}
 }
 
-// add forgets a key that counts nothing.
+// add adds n, and deletes a key whose count becomes 0.
 func add[K comparable](counts map[K]int, key K, n int) {
 	if counts[key] += n; counts[key] == 0 {
 		delete(counts, key)

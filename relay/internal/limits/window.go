@@ -9,32 +9,32 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// window lets so many through per window of time and key. It slides: what came
-// in the previous window counts by the part of it that is still in sight. One of a
-// [Day] does not.
+// window limits the operations per key and window of time. The window slides: operations
+// in the previous window count in proportion to how much of it still overlaps. The window
+// of a [Day] does not slide.
 //
-// Its memory is the same for a million keys as for one. Every key has one cell
-// in each of a few rows, by a hash that no client can know, and counts for
-// as much as the least of its cells: too much for keys whose cells are all
-// shared, which takes a flood from very many addresses, and never too little.
+// Its memory is the same for one key as for a million. Every key has one cell in each of
+// a few rows, chosen by a hash that clients cannot compute, and its count is the minimum
+// of its cells. The count is too high if all of a key's cells are shared, which takes a
+// flood from very many addresses. It is never too low.
 type window struct {
 	limit  int
 	length time.Duration
 	seeds  [sketchRows]maphash.Seed
 
-	mu        sync.Mutex // a key is looked up and counted in one step
-	began     time.Time  // when the present window did
+	mu        sync.Mutex // makes looking up and counting a key atomic
+	began     time.Time  // when the current window began
 	now, last sketch
 }
 
 const (
 	sketchRows  = 2
-	sketchCells = 1 << 17 // a row; times four bytes, two rows and two windows: 2 MiB
+	sketchCells = 1 << 17 // per row; times four bytes, two rows and two windows: 2 MiB
 )
 
 type sketch [sketchRows][]uint32
 
-// newWindows returns a window for each of the rates, times as wide.
+// newWindows returns a window for each of the rates, with times the limit.
 func newWindows(rs Rates, times int) (all []*window) {
 	for _, r := range rs.longestFirst(whole.times(times)) {
 		all = append(all, newWindow(r))
@@ -42,7 +42,7 @@ func newWindows(rs Rates, times int) (all []*window) {
 	return all
 }
 
-// takeAll counts one more of key in every window, or in none if one refuses.
+// takeAll counts one operation of key in every window, or in none if one refuses.
 func takeAll(all []*window, key string) (undo func(), err error) {
 	for i, w := range all {
 		if err := w.take(key); err != nil {
@@ -68,8 +68,8 @@ func newWindow(r Rate) *window {
 	return w
 }
 
-// take counts one more of key, or returns the refusal, which says when there is
-// room again.
+// take counts one operation of key, or returns the refusal, which says when there is room
+// again.
 func (w *window) take(key string) error {
 	if wait := w.takeAt(key, time.Now()); wait > 0 {
 		return problem.RateLimited.After(wait)
@@ -77,8 +77,8 @@ func (w *window) take(key string) error {
 	return nil
 }
 
-// takeAt counts one more of key and returns 0, or how long it takes until one
-// more is let through.
+// takeAt counts one operation of key and returns 0, or returns how long to wait until one
+// fits.
 func (w *window) takeAt(key string, at time.Time) (wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,8 +94,8 @@ func (w *window) takeAt(key string, at time.Time) (wait time.Duration) {
 	return 0
 }
 
-// give undoes a take that was refused elsewhere. If the next window has begun since, one
-// too much stays counted for a while.
+// give undoes a take after another limit refused. If the next window has begun in the
+// meantime, one operation too many stays counted for a while.
 func (w *window) give(key string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,7 +106,7 @@ func (w *window) give(key string) {
 	}
 }
 
-// count is what key counts for in the present window and in the previous one.
+// count returns the counts of key in the current and the previous window.
 func (w *window) count(key string) (now, last int) {
 	now, last = math.MaxInt, math.MaxInt
 	for row, seed := range w.seeds {
@@ -119,10 +119,10 @@ func (w *window) count(key string) (now, last int) {
 	return now, last
 }
 
-// turn begins the window that began at the given time.
+// turn starts the window that began at the given time.
 func (w *window) turn(began time.Time) {
 	if !w.began.Before(began) && w.began.Sub(began) <= w.length {
-		return // the present one, or the clock was set back a little
+		return // the current one, or the clock was set back slightly
 	}
 	w.now, w.last = w.last, w.now
 	for row := range sketchRows {
@@ -134,15 +134,15 @@ func (w *window) turn(began time.Time) {
 	w.began = began
 }
 
-// wait is how long it takes until one more is let through of a key with these
-// counts, if nothing else comes.
+// wait returns how long until one more operation of a key with these counts fits, if
+// there are no others.
 func (w *window) wait(now, last float64, at time.Time) time.Duration {
-	room := float64(w.limit) - 0.5 // counts are rounded, so there is room below this
+	room := float64(w.limit) - 0.5 // counts are rounded, so there is room below this value
 	gone := at.Sub(w.began)
 	if w.length == Day {
 		return max(w.length-gone, 0) + time.Millisecond
 	}
-	until := func(old, left float64) time.Duration { // of a window, until no more than left of old counts
+	until := func(old, left float64) time.Duration { // how far into a window until at most left of old counts
 		return time.Duration((1 - min(left/old, 1)) * float64(w.length))
 	}
 	if now < room {
