@@ -1,9 +1,10 @@
-// Package admission decides whether a turn that the relay does not know yet may begin, in
-// the order in which visitors are promised to be refused: consent, pause, the visitor's rate, the
-// day's budget, the challenge, new sessions, room. What an earlier check counted is given back when a
-// later one refuses, and a challenge's solution is used up last.
+// Package admission decides whether a new turn may begin. It checks in the documented
+// order: consent, pause, the visitor's rate, the day's budget, the challenge, new
+// sessions, capacity. If a later check refuses, earlier counts are given back. A
+// challenge's solution is used up last.
 //
-// It knows what is asked, and not how it is counted, nor sessions, HTTP or AnyFrame.
+// The package defines the checks. It does not depend on how they count, nor on sessions,
+// HTTP or AnyFrame.
 package admission
 
 import (
@@ -15,31 +16,31 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// Quota counts what visitors do. A refusal is a [problem.Problem].
+// Quota counts what visitors do. It refuses with a [problem.Problem].
 type Quota interface {
-	// Message counts one more turn of the visitor. The caller calls undo if it was not
+	// Message counts one turn of the visitor. The caller must call undo if it was not
 	// sent.
 	Message(ctx context.Context, visitor string) (undo func() error, err error)
-	// ReserveTurn returns the refusal if the day's turns are used up. The caller calls
-	// release when its turn is counted or has failed.
+	// ReserveTurn returns the refusal if the day's turns are used up. The caller must
+	// call release when its turn has been counted or has failed.
 	ReserveTurn(ctx context.Context) (release func(), err error)
 	// NewSession returns the refusal if addr, or all addresses together, have begun as
-	// many sessions as they may at that toll.
+	// many sessions as allowed at that toll.
 	NewSession(ctx context.Context, addr string, toll challenge.Toll) error
-	// BeginSession counts a session that addr is about to begin. The caller calls undo
-	// if none was made.
+	// BeginSession counts a session that addr is about to begin. The caller must call
+	// undo if none was created.
 	BeginSession(ctx context.Context, addr string, toll challenge.Toll) (undo func() error, err error)
 }
 
-// Pause keeps new turns from beginning.
+// Pause prevents new turns from starting.
 type Pause interface {
-	// Paused returns the refusal while there is a pause, else nil.
+	// Paused returns the refusal during a pause, else nil.
 	Paused() error
 }
 
-// Consent knows who has agreed to what is asked before the first message.
+// Consent stores which visitors have given the required consent.
 type Consent interface {
-	// Check returns the refusal of a visitor who has not agreed.
+	// Check returns the refusal of a visitor who has not given consent.
 	Check(ctx context.Context, visitor string) error
 }
 
@@ -48,31 +49,32 @@ type Desk struct {
 	Quota   Quota
 	Pause   Pause
 	Consent Consent
-	// Challenge returns who asks for proof of work, as the settings are now.
+	// Challenge returns the current issuer of challenges.
 	Challenge func() *challenge.Booth
 }
 
-// Claim is who wants a new session, and what was paid for it.
+// Claim is the requester of a new session, and the challenge it has solved.
 type Claim struct {
-	Addr     string // empty: no new one is wanted
-	Turn     string // the key of the turn that it is for, if any
-	Solution string // of a challenge, as it came
-	Solved   bool   // a challenge was solved, and the solution is used up
+	Addr     string // empty: no new session is wanted
+	Turn     string // the key of the turn that needs it, if any
+	Solution string // the challenge's solution, unparsed
+	Solved   bool   // a challenge was solved, and its solution is used up
 }
 
-// Room is the place that new sessions have.
+// Room is the capacity for new sandboxes.
 type Room interface {
-	// MayBegin returns the refusal if there is no room for another sandbox.
+	// MayBegin returns the refusal if there is no capacity for another sandbox.
 	MayBegin(ctx context.Context) error
-	// Short reports whether there is so little room that it takes a challenge.
+	// Short reports whether capacity is so low that a challenge is required.
 	Short(ctx context.Context) (bool, error)
 }
 
-// Turn is a turn that wants to begin.
+// Turn is a turn that requests admission.
 type Turn struct {
 	Visitor string
 	Claim   Claim
-	// Room has the place for another sandbox. Nil: the turn needs no new session.
+	// Room is the capacity for another sandbox. Nil means that the turn needs no new
+	// session.
 	Room Room
 }
 
@@ -83,17 +85,17 @@ type Grant struct {
 	release func()
 }
 
-// Undo gives back what the turn counted, if it failed before it was stored.
+// Undo gives back what was counted for the turn, if it failed before it was stored.
 func (g *Grant) Undo() error {
 	g.Release()
 	return g.undo()
 }
 
-// Release gives up the turn's place in the day's budget: it is counted now, or has
-// failed. It may be called more than once.
+// Release releases the turn's reservation in the day's budget: it has been counted, or
+// has failed. It may be called more than once.
 func (g *Grant) Release() { g.release() }
 
-// Nothing is the grant of a turn that was sent already.
+// Nothing returns the grant of a turn that has already been sent.
 func Nothing() *Grant { return &Grant{undo: func() error { return nil }, release: func() {}} }
 
 // Admit admits a turn, or returns the refusal and counts nothing.
@@ -132,7 +134,7 @@ func (d *Desk) Begin(ctx context.Context, t Turn) (solved bool, err error) {
 	})
 }
 
-// Asks reports whether a new session takes a solved challenge now.
+// Asks reports whether a new session currently requires a solved challenge.
 func (d *Desk) Asks(ctx context.Context, t Turn) (bool, error) {
 	mode := d.Challenge().Mode
 	if mode != challenge.Auto {
@@ -145,7 +147,7 @@ func (d *Desk) Asks(ctx context.Context, t Turn) (bool, error) {
 	return false, err
 }
 
-// counted returns the refusal if there are as many sessions as there may be at that toll.
+// counted returns the refusal if the limit of sessions at that toll is reached.
 func (d *Desk) counted(ctx context.Context, t Turn, toll challenge.Toll) error {
 	err := d.Quota.NewSession(ctx, t.Claim.Addr, toll)
 	if err != nil || toll != challenge.Unpaid {
@@ -158,8 +160,8 @@ func (d *Desk) counted(ctx context.Context, t Turn, toll challenge.Toll) error {
 	return err
 }
 
-// Count counts a session that is about to be made, before it is. The caller calls undo if
-// none was made.
+// Count counts a session that is about to be created. The caller must call undo if none
+// was created.
 func (d *Desk) Count(ctx context.Context, visitor string, c Claim) (undo func() error, err error) {
 	undo = func() error { return nil }
 	_, err = d.pay(ctx, visitor, c, func(toll challenge.Toll) error {
@@ -175,8 +177,9 @@ func (d *Desk) Count(ctx context.Context, visitor string, c Claim) (undo func() 
 	return undo, nil
 }
 
-// pay begins at the toll that was paid. Where that takes a challenge, the claim's solution
-// is checked before, and used up after, so that it is kept if something else refuses.
+// pay calls begin with the toll that was paid. If a challenge is required, the claim's
+// solution is checked before begin and used up after it, so that it stays usable if begin
+// refuses.
 func (d *Desk) pay(ctx context.Context, visitor string, c Claim, begin func(challenge.Toll) error) (solved bool, err error) {
 	booth := d.Challenge()
 	switch {
@@ -200,7 +203,7 @@ func (d *Desk) pay(ctx context.Context, visitor string, c Claim, begin func(chal
 }
 
 // Resend admits a turn that was admitted before and has not been sent: it only needs a
-// place in the day's budget.
+// reservation in the day's budget.
 func (d *Desk) Resend(ctx context.Context) (*Grant, error) {
 	release, err := d.Quota.ReserveTurn(ctx)
 	if err != nil {
