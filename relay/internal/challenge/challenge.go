@@ -15,61 +15,61 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Mode says when a new session takes a solved challenge.
+// Mode sets when a new session requires a solved challenge.
 type Mode string
 
 // The modes.
 const (
 	Off    Mode = "off"    // never
-	Auto   Mode = "auto"   // when an address, the day's budget or the room gets short
+	Auto   Mode = "auto"   // when an address's rate, the day's budget or capacity runs low
 	Always Mode = "always" // for every new session
 )
 
 const (
-	// lifetime is how long a challenge can be solved and used.
+	// lifetime is how long a challenge is valid.
 	lifetime = 10 * time.Minute
-	// skew is how much longer it is kept that a solution was used, for processes whose clocks
-	// are late.
+	// skew is how much longer a used solution is recorded, for processes whose clocks are
+	// behind.
 	skew = time.Minute
-	// maxNumber bounds the secret number. Half of it are tried on average: about a second of
-	// a phone, see docs/security.md.
+	// maxNumber is the maximum of the secret number. On average half of the range is
+	// tried: about a second on a phone, see docs/security.md.
 	maxNumber = 200_000
-	// algorithm is the only one: browsers have a hash function of their own in the solver,
-	// for Web Crypto is slower for inputs this short.
+	// algorithm is the only supported one. The solver has its own hash function, because
+	// Web Crypto is slower for inputs this short.
 	algorithm = "SHA-256"
-	// kind is that of the records, whose keys are used challenges.
+	// kind is the kind of the records of used challenges; the challenge is the key.
 	kind = "challenge"
 )
 
-// What becomes of challenges, for the metric.
+// The outcomes of challenges, for the metric.
 const (
 	Given     = "given"
 	Passed    = "passed"
-	Missing   = "missing"   // no solution came
-	Malformed = "malformed" // not a solution in canonical form, such as a spliced one
+	Missing   = "missing"   // there was no solution
+	Malformed = "malformed" // not a solution in canonical form, for example a spliced one
 	Expired   = "expired"
-	Foreign   = "foreign" // of another visitor, site or relay, or made up
+	Foreign   = "foreign" // of another visitor, site or relay, or fabricated
 	Used      = "used"    // by another turn
-	Wrong     = "wrong"   // not the number
+	Wrong     = "wrong"   // not the secret number
 )
 
-// Toll is what a new session has cost its visitor.
+// Toll is what a visitor has paid for a new session.
 type Toll uint8
 
 // The tolls.
 const (
-	Free   Toll = iota // nothing, where no challenges are asked for
-	Unpaid             // nothing, where what is short takes a solved challenge
+	Free   Toll = iota // nothing, because no challenges are required
+	Unpaid             // nothing, where low resources require a solved challenge
 	Paid               // a solved challenge
 )
 
-// Results are all of them.
+// Results lists all outcomes.
 func Results() []string {
 	return []string{Given, Passed, Missing, Malformed, Expired, Foreign, Used, Wrong}
 }
 
-// Challenge is what a browser has to solve: find the number whose SHA-256 behind Salt is
-// Challenge, which is at most MaxNumber.
+// Challenge is what a browser must solve: find the number, at most MaxNumber, such that
+// the SHA-256 of Salt followed by the number is Challenge.
 type Challenge struct {
 	Algorithm string `json:"algorithm"`
 	Challenge string `json:"challenge"`
@@ -78,24 +78,24 @@ type Challenge struct {
 	Signature string `json:"signature"`
 }
 
-// Store keeps records. It is part of [store.Store].
+// Store stores records. It is part of [store.Store].
 type Store interface {
 	Record(ctx context.Context, kind, key string) (store.Record, error)
 	SaveRecord(ctx context.Context, r store.Record) (store.Record, error)
 }
 
-// Options are what a Booth needs.
+// Options configures a Booth.
 type Options struct {
 	Mode Mode
 	// Secret is the same in all processes that share a store.
 	Secret string
 	Site   string
 	Store  Store
-	// Count is told what becomes of challenges.
+	// Count is called with the outcomes of challenges.
 	Count func(result string)
 }
 
-// Booth gives out challenges of one site and takes their solutions. It is safe for
+// Booth issues the challenges of one site and accepts their solutions. It is safe for
 // concurrent use.
 type Booth struct {
 	Options
@@ -123,7 +123,7 @@ func hmacSum(key, text string) []byte {
 	return mac.Sum(nil)
 }
 
-// Give returns a new challenge for a visitor.
+// Give issues a new challenge for a visitor.
 func (b *Booth) Give(visitor string) Challenge {
 	b.Count(Given)
 	var random [20]byte
@@ -135,16 +135,16 @@ func (b *Booth) Give(visitor string) Challenge {
 	return Challenge{algorithm, sum, b.max, salt, signature}
 }
 
-// Pass is a solution that was found right, to be used by one turn.
+// Pass is a solution that proved correct, to be used by one turn.
 type Pass struct {
 	key     string // of the record
 	turn    string
 	expires time.Time
 }
 
-// Check checks a solution as it came in the header. The turn that brings it is named by its
-// key; "" is none, and then the solution must be unused. Anything but a solution that
-// this visitor may use for this turn is [problem.ChallengeNeeded], at the cost of at most
+// Check checks a solution as received in the header. Turn is the key of the turn that
+// presents it; with "", the solution must be unused. It returns [problem.ChallengeNeeded]
+// for anything but a solution that this visitor may use for this turn. That costs at most
 // one hash, unless only the number is wrong.
 func (b *Booth) Check(ctx context.Context, visitor, header, turn string) (Pass, error) {
 	refuse := func(result string) (Pass, error) {
@@ -169,7 +169,7 @@ func (b *Booth) Check(ctx context.Context, visitor, header, turn string) (Pass, 
 		return Pass{}, err
 	case used:
 		return refuse(Used)
-	case hex.EncodeToString(b.hash(s.Salt+s.number)) != s.Challenge: // so the salt is ours, too
+	case hex.EncodeToString(b.hash(s.Salt+s.number)) != s.Challenge: // so the salt is also ours
 		return refuse(Wrong)
 	}
 	return pass, nil
@@ -184,8 +184,8 @@ func (b *Booth) used(ctx context.Context, p Pass) (bool, error) {
 	return err == nil && (p.turn == "" || r.Body != p.turn), err
 }
 
-// Use uses a solution up. One that another turn was faster to use is
-// [problem.ChallengeNeeded].
+// Use uses a solution up. It returns [problem.ChallengeNeeded] if another turn has used
+// it first.
 func (b *Booth) Use(ctx context.Context, p Pass) error {
 	_, err := b.Store.SaveRecord(ctx, store.Record{Kind: kind, Key: p.key, Body: p.turn, ExpiresAt: p.expires.Add(skew)})
 	if errors.Is(err, store.ErrConflict) {

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// maxHeader bounds a solution as it comes in the header, in bytes.
+// maxHeader is the maximum length of a solution in the header, in bytes.
 const maxHeader = 1 << 10
 
-// saltPattern is the form of our salts. It ends in a character that cannot be part of a
-// number: else digits could be moved from the number to what is before it, which has the same
-// hash.
+// saltPattern matches our salts. A salt ends in a character that cannot be part of a
+// number. Otherwise digits could be moved from the number to the salt without changing
+// the hash.
 var saltPattern = regexp.MustCompile(`^[0-9a-f]{24}\?expires=([1-9][0-9]{8,11})&$`)
 
-// hashPattern is a SHA-256 in hex.
+// hashPattern matches a SHA-256 in hex.
 var hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// numberPattern is a number in the one form that is taken.
+// numberPattern matches a number in its only accepted form.
 var numberPattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})$`)
 
-// solution is a solution in canonical form. Other members, such as the time that it took, are
-// nothing to us.
+// solution is a solution in canonical form. Other members, such as the elapsed time, are
+// ignored.
 type solution struct {
 	Algorithm string          `json:"algorithm"`
 	Challenge string          `json:"challenge"`
@@ -40,8 +40,8 @@ func saltOf(random []byte, expires time.Time) string {
 	return hex.EncodeToString(random) + "?expires=" + strconv.FormatInt(expires.Unix(), 10) + "&"
 }
 
-// parse reads a solution, whose number is most at the most, and until when it says to be
-// good. It computes no hash.
+// parse parses a solution whose number is at most most, and returns its claimed expiry.
+// It computes no hash.
 func parse(header string, most uint64) (s solution, expires time.Time, ok bool) {
 	if len(header) > maxHeader {
 		return s, expires, false
