@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// Codec writes what the store has of a visitor's token in few bytes: there is
-// such a row for every visitor. It is the format, what is known of the
-// visitor, the deadline in milliseconds, and the id. A row of another format is
-// that of an unknown visitor.
+// Codec encodes the stored row of a visitor's token compactly, because there is such a
+// row for every visitor. The row contains the format, flags of the visitor, the deadline
+// in milliseconds, and the id. A row of another format belongs to an unknown visitor.
 type Codec struct{}
 
 const (
@@ -18,7 +17,7 @@ const (
 
 	rowIdentified  = 1 << 0
 	rowProvisional = 1 << 1
-	rowPacked      = 1 << 2 // the id is one of ours, of five bits a letter
+	rowPacked      = 1 << 2 // the id is one of ours, five bits per letter
 )
 
 type row struct {
@@ -74,10 +73,10 @@ func readRow(b []byte) (r row, ok bool) {
 const (
 	idLetters = 26 // of rand.Text
 	idBytes   = 17
-	idFill    = "AAAAAA" // makes whole bytes of the letters
+	idFill    = "AAAAAA" // pads the letters to whole bytes
 )
 
-// packID returns an id of rand.Text in idBytes, and false for any other.
+// packID packs an id made by rand.Text into idBytes. It returns false for any other id.
 func packID(id string) (packed string, ok bool) {
 	b, err := base32.StdEncoding.DecodeString(id + idFill)
 	if err != nil || len(id) != idLetters {
@@ -87,7 +86,7 @@ func packID(id string) (packed string, ok bool) {
 	return packed, unpackID(packed) == id
 }
 
-// unpackID returns the id that packID made so small, or "".
+// unpackID returns the id that packID packed, or "".
 func unpackID(packed string) string {
 	if len(packed) != idBytes {
 		return ""

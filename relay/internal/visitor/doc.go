@@ -1,8 +1,8 @@
-// Package visitor authenticates visitors: it makes, resolves, extends and revokes
-// visitor tokens, and verifies the website's own JWTs, whose sub names a visitor
-// on every device.
+// Package visitor authenticates visitors. It creates, resolves, extends and revokes
+// visitor tokens, and verifies the website's own JWTs, whose sub identifies a visitor on
+// every device.
 //
-// It keeps tokens in the store by their hashes, and who an identity is in a note.
-// It knows nothing of HTTP: how a token travels (cookie or bearer) and which
-// origins may send one is for the caller. It knows nothing of sessions either.
+// It stores tokens by their hashes, and the visitor id of an identity in a note. It does
+// not depend on HTTP: the caller decides how a token is transported (cookie or bearer)
+// and which origins may send one. Nor does it depend on sessions.
 package visitor

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	// minIdentitySecret is how long an HS256 secret must be: as long as what it
-	// makes (RFC 7518 section 3.2), so that it cannot be found by trying.
+	// minIdentitySecret is the minimum length of an HS256 secret in bytes: the length of
+	// its hash (RFC 7518 section 3.2), which prevents brute force.
 	minIdentitySecret = 32
 	minRSABits        = 2048
 	maxIdentityBytes  = 8 << 10
 	maxSubjectBytes   = 255
-	// identityLeeway is how far the website's clock may be from ours.
+	// identityLeeway is the tolerated difference between the website's clock and ours.
 	identityLeeway = 30 * time.Second
 )
 
-// Verifier verifies the website's own sign-in tokens, which say who a visitor is
-// on whatever device.
+// Verifier verifies the website's own sign-in tokens, which identify a visitor on any
+// device.
 type Verifier struct {
 	parser   *jwt.Parser
 	key      any
 	audience string
 }
 
-// NewVerifier takes the key that verifies JWTs: an HS256 secret of 32 bytes or
-// more, or a PEM public key (RS256, ES256, EdDSA). Every token must have the
-// audience in its aud; without an audience, none may have one. NewVerifier
-// returns nil when there is no key.
+// NewVerifier parses the key that verifies JWTs: an HS256 secret of at least 32 bytes, or
+// a PEM public key (RS256, ES256, EdDSA). With an audience, every token must have it in
+// its aud; without one, a token must have no aud. NewVerifier returns nil if there is no
+// key.
 func NewVerifier(identityKey, audience string) (*Verifier, error) {
 	if identityKey == "" {
 		return nil, nil
@@ -55,12 +55,12 @@ func NewVerifier(identityKey, audience string) (*Verifier, error) {
 
 var errCritical = errors.New("critical header parameters are not understood")
 
-// claims are those of a JWT that matter here. encoding/json would take SUB for sub,
-// the last of two, and any invalid UTF-8 for the same character; the website's
-// library may not, and would then have signed for another user.
+// claims are the claims of a JWT that are used here. encoding/json would accept SUB for
+// sub, use the last of two equal names, and replace any invalid UTF-8 by the same
+// character. The website's library may not, and would then have signed for another user.
 type claims struct {
 	jwt.RegisteredClaims
-	context json.RawMessage // nil: there is none
+	context json.RawMessage // nil if there is none
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -81,11 +81,12 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// integer is a whole number as it is usually written.
+// integer matches a whole number in its usual form.
 var integer = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 
-// subjectOf returns the text of a sub, or that of a whole number: many websites
-// number their users. It returns "" for what cannot name one person and no other.
+// subjectOf returns the text of a sub that is a string or a whole number, because many
+// websites number their users. It returns "" for a value that does not identify exactly
+// one person.
 func subjectOf(raw json.RawMessage) (subject string) {
 	switch {
 	case integer.Match(raw):
@@ -101,8 +102,8 @@ func subjectOf(raw json.RawMessage) (subject string) {
 
 var errMembers = errors.New("not a JSON object with each member once")
 
-// members are the members of a JSON object by their exact names. Two of one name
-// and invalid UTF-8 are errors.
+// members returns the members of a JSON object by their exact names. Duplicate names and
+// invalid UTF-8 are errors.
 func members(data []byte) (map[string]json.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') || !utf8.Valid(data) {
@@ -133,13 +134,13 @@ func (v *Verifier) Subject(token string) (subject, reason string) {
 	return id.Subject, reason
 }
 
-// Identity is what a token says of a visitor.
+// Identity is what a token says about a visitor.
 type Identity struct {
 	Subject string
-	Context json.RawMessage // of any form; nil if there is none
+	Context json.RawMessage // any JSON value; nil if there is none
 }
 
-// Identity returns what a token says, or why it does not count.
+// Identity returns the identity in a token, or why the token is not valid.
 func (v *Verifier) Identity(token string) (id Identity, reason string) {
 	if len(token) > maxIdentityBytes {
 		return id, "too long"
@@ -180,5 +181,5 @@ func (v *Verifier) Identity(token string) (id Identity, reason string) {
 	return Identity{c.Subject, c.context}, ""
 }
 
-// ReasonExpired says that a token was good once.
+// ReasonExpired is the reason for a token that was valid once.
 const ReasonExpired = "expired"

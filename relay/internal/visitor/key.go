@@ -20,9 +20,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// parseIdentityKey reads a PEM public key, whose line ends may be written \n, or
-// else a secret. The kind of the key fixes the one method that tokens may be
-// signed by, so that an attacker cannot sign with a public key as if it were a secret.
+// parseIdentityKey parses a PEM public key, whose line ends may be written as \n, or
+// otherwise a secret. The kind of key determines the only accepted signing method, so
+// that an attacker cannot use a public key as an HMAC secret.
 func parseIdentityKey(s string) (key any, method string, err error) {
 	if !strings.Contains(s, "-----BEGIN ") {
 		switch {
@@ -65,9 +65,9 @@ func parseIdentityKey(s string) (key any, method string, err error) {
 	return nil, "", errors.New("must be an RSA, P-256 or Ed25519 key, for RS256, ES256 or EdDSA")
 }
 
-// looksLikeKey reports a key or a certificate that is not in PEM form. A public
-// one taken for a secret would let anyone sign, and a private one does not
-// belong here.
+// looksLikeKey reports whether s is a key or a certificate that is not in PEM form. If a
+// public key were taken for a secret, anyone could sign, and a private key must not be
+// used here.
 func looksLikeKey(s string) bool {
 	text := strings.TrimSpace(strings.NewReplacer(`\r`, "\n", `\n`, "\n").Replace(s))
 	if keyForm([]byte(text)) || strings.Contains(text, "-----") {
@@ -86,16 +86,16 @@ func looksLikeKey(s string) bool {
 	return err == nil && keyForm(decoded)
 }
 
-// minDER is the length of the shortest public key, that of Ed25519. What is
+// minDER is the length in bytes of the shortest public key, that of Ed25519. Anything
 // shorter may be a secret that happens to look like DER.
 const minDER = 44
 
-// sshKey is how a public key of OpenSSH begins: in a file, or with the length of
-// its type in what the file has in base64.
+// sshKey matches the beginning of an OpenSSH public key: as in a file, or with the length
+// of its type, as in the decoded base64 of a file.
 var sshKey = regexp.MustCompile(`^(?s:\x00\x00\x00.)?(ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-|openssh-key-v1|---- BEGIN SSH2)`)
 
-// keyForm reports what a key or a certificate is written as: DER, PEM, JWK,
-// OpenSSH's, or a point of P-256.
+// keyForm reports whether b is in a format of keys or certificates: DER, PEM, JWK,
+// OpenSSH's, or a point on P-256.
 func keyForm(b []byte) bool {
 	switch {
 	case bytes.Contains(b, []byte("-----BEGIN ")), sshKey.Match(b):
@@ -110,7 +110,8 @@ func keyForm(b []byte) bool {
 	return err == nil
 }
 
-// isDER reports a sequence of whole values, which all keys and certificates are.
+// isDER reports whether b is a sequence of whole values, as all keys and certificates
+// are.
 func isDER(b []byte) bool {
 	var values []asn1.RawValue
 	rest, err := asn1.Unmarshal(b, &values)

@@ -17,13 +17,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// A visitor is known by an scs session: a token of 256 random bits of which the
-// store keeps only the hash. The session holds one thing, an id made up when it
-// begins and never changed, so that two requests at once have nothing to
-// overwrite. All else is the store's, by compare-and-set.
+// A visitor is identified by an scs session: a token of 256 random bits, of which the
+// store keeps only the hash. The session holds one value, an id that is created with it
+// and never changes, so that concurrent requests have nothing to overwrite. All other
+// data is in the store and is written by compare-and-set.
 //
-// scs's own middleware is not used. It would write a cookie whenever it liked;
-// here a token is given out by POST /v1/visitor and by nothing else.
+// scs's own middleware is not used, because it writes cookies on its own. Here only POST
+// /v1/visitor issues a token.
 
 const (
 	idKey          = "visitor"
@@ -32,62 +32,62 @@ const (
 	noteIdentity   = "identity"
 	storeTimeout   = 5 * time.Second
 
-	// ProvisionalTTL is how long a visitor is remembered who has no session yet
-	// and thus nothing to lose. An introduction costs one request, and a flood of
-	// them would fill the store for the whole TTL.
+	// ProvisionalTTL is the TTL of the token of a visitor who has no session yet and thus
+	// nothing to lose. A token costs one request, so a flood of requests would otherwise
+	// fill the store for the whole TTL.
 	ProvisionalTTL = time.Hour
 )
 
-// tokenPattern is what a token looks like; anything else never gets as far as
-// the store.
+// tokenPattern matches the form of a token; anything else never reaches the store.
 var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// ValidToken reports whether s looks like a token.
+// ValidToken reports whether s has the form of a token.
 func ValidToken(s string) bool { return tokenPattern.MatchString(s) }
 
-// NewID returns the id of an anonymous visitor.
+// NewID returns an id for an anonymous visitor.
 func NewID() string { return rand.Text() }
 
-// Visitor is a visitor that a request has proved to be.
+// Visitor is a visitor authenticated by a request.
 type Visitor struct {
 	ID          string
 	Token       string
 	ExpiresAt   time.Time
-	Identified  bool // the website said who it is
+	Identified  bool // identified by the website
 	Provisional bool // has no session yet, so that ExpiresAt is near
 }
 
-// Store is what tokens need of a store. It is part of [store.Store].
+// Store is the part of [store.Store] that tokens need.
 type Store interface {
 	scs.CtxStore
 	BeginNote(ctx context.Context, n store.Note) (stored store.Note, fresh bool, err error)
 	SaveNote(ctx context.Context, n store.Note) (store.Note, error)
 }
 
-// Tokens makes, resolves, extends and revokes visitor tokens. It is safe for
-// concurrent use.
+// Tokens creates, resolves, extends and revokes visitor tokens. It is safe for concurrent
+// use.
 type Tokens struct {
 	store   Store
 	manager *scs.SessionManager
 	ttl     time.Duration
 
-	mu sync.Mutex // one token at a time is extended or revoked, so that none that was revoked is written again
+	mu sync.Mutex // serializes extending and revoking, so that a revoked token is never written again
 }
 
-// NewTokens returns the tokens in st. A visitor is remembered for ttl.
+// NewTokens returns the tokens in st, with a TTL of ttl.
 func NewTokens(st Store, ttl time.Duration) *Tokens {
-	// Not scs.New: that starts a goroutine, for a store of its own, which could not
-	// be stopped. No IdleTimeout: with one, every request would rewrite the session.
+	// scs.New is not used, because it starts a goroutine for a store of its own that
+	// cannot be stopped. IdleTimeout is not set, because every request would then rewrite
+	// the session.
 	return &Tokens{
 		store: st, ttl: ttl,
 		manager: &scs.SessionManager{Store: st, Codec: Codec{}, HashTokenInStore: true, Lifetime: ttl},
 	}
 }
 
-// TTL is how long a visitor is remembered.
+// TTL returns the TTL of a token.
 func (t *Tokens) TTL() time.Duration { return t.ttl }
 
-// Resolve returns whose token it is, or [problem.VisitorUnknown].
+// Resolve returns the token's visitor, or [problem.VisitorUnknown].
 func (t *Tokens) Resolve(ctx context.Context, token string) (Visitor, error) {
 	ctx, err := t.manager.Load(ctx, token)
 	if errors.Is(err, errBadRow) {
@@ -104,7 +104,7 @@ func (t *Tokens) Resolve(ctx context.Context, token string) (Visitor, error) {
 	return Visitor{id, token, deadline, t.manager.GetBool(ctx, identifiedKey), t.manager.GetBool(ctx, provisionalKey)}, nil
 }
 
-// Valid reports whether a token is good.
+// Valid reports whether a token is valid.
 func (t *Tokens) Valid(ctx context.Context, token string) (bool, error) {
 	_, err := t.Resolve(ctx, token)
 	if errors.Is(err, problem.VisitorUnknown) {
@@ -113,13 +113,13 @@ func (t *Tokens) Valid(ctx context.Context, token string) (bool, error) {
 	return err == nil, err
 }
 
-// Key returns under which key the store has a token: scs stores its SHA-256.
+// Key returns the key under which a token is stored: scs stores its SHA-256.
 func Key(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Mint makes a new token for a visitor. That of an anonymous visitor is provisional.
+// Mint creates a token for a visitor. The token of an anonymous visitor is provisional.
 func (t *Tokens) Mint(ctx context.Context, id string, identified bool) (Visitor, error) {
 	ctx, err := t.manager.Load(context.WithoutCancel(ctx), "")
 	if err != nil {
@@ -134,7 +134,7 @@ func (t *Tokens) Mint(ctx context.Context, id string, identified bool) (Visitor,
 	return v, err
 }
 
-// lifetime is how long a visitor is remembered.
+// lifetime returns the TTL of the visitor's token.
 func (t *Tokens) lifetime(v Visitor) time.Duration {
 	if v.Provisional {
 		return ProvisionalTTL
@@ -142,8 +142,8 @@ func (t *Tokens) lifetime(v Visitor) time.Duration {
 	return t.ttl
 }
 
-// Extend gives a visitor who comes back the whole time again, once a tenth of
-// it has gone by. It returns [problem.VisitorUnknown] if the token was revoked.
+// Extend extends a returning visitor's token to the full TTL, once a tenth of it has
+// passed. It returns [problem.VisitorUnknown] if the token was revoked.
 func (t *Tokens) Extend(ctx context.Context, v Visitor) (Visitor, error) {
 	until := time.Now().Add(t.lifetime(v))
 	if until.Sub(v.ExpiresAt) < t.lifetime(v)/10 {
@@ -156,10 +156,10 @@ func (t *Tokens) Extend(ctx context.Context, v Visitor) (Visitor, error) {
 		return v, err
 	}
 	if t.manager.GetString(ctx, idKey) == "" {
-		return v, problem.VisitorUnknown // revoked meanwhile
+		return v, problem.VisitorUnknown // revoked in the meantime
 	}
 	if !t.manager.GetBool(ctx, provisionalKey) {
-		v.Provisional, until = false, time.Now().Add(t.ttl) // since it was read
+		v.Provisional, until = false, time.Now().Add(t.ttl) // promoted since v was read
 	}
 	t.manager.Put(ctx, provisionalKey, v.Provisional)
 	t.manager.SetDeadline(ctx, until)
@@ -167,7 +167,7 @@ func (t *Tokens) Extend(ctx context.Context, v Visitor) (Visitor, error) {
 	return v, err
 }
 
-// Promote remembers a visitor who has a session for the whole TTL.
+// Promote extends the token of a visitor who has a session to the full TTL.
 func (t *Tokens) Promote(ctx context.Context, v Visitor) (Visitor, error) {
 	if !v.Provisional {
 		return v, nil
@@ -176,7 +176,7 @@ func (t *Tokens) Promote(ctx context.Context, v Visitor) (Visitor, error) {
 	return t.Extend(ctx, v)
 }
 
-// Revoke makes a token void.
+// Revoke revokes a token.
 func (t *Tokens) Revoke(ctx context.Context, token string) error {
 	ctx, err := t.manager.Load(context.WithoutCancel(ctx), token)
 	if err != nil {
@@ -187,7 +187,8 @@ func (t *Tokens) Revoke(ctx context.Context, token string) error {
 	return t.manager.Destroy(ctx)
 }
 
-// Reassign gives the website's user subject another id than old, whose visitor was erased.
+// Reassign gives the website's user subject a new id in place of old, whose visitor was
+// erased.
 func (t *Tokens) Reassign(ctx context.Context, subject, old string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -205,7 +206,7 @@ func (t *Tokens) Reassign(ctx context.Context, subject, old string) error {
 	}
 }
 
-// identity is the row of the website's user subject, with a new id.
+// identity returns the row of the website's user subject, with a new id.
 func (t *Tokens) identity(subject string) store.Note {
 	sum := sha256.Sum256([]byte("identity\x00" + subject))
 	return store.Note{
@@ -214,9 +215,9 @@ func (t *Tokens) identity(subject string) store.Note {
 	}
 }
 
-// Identified returns the visitor id of the website's user subject, the
-// same one on every device and at every replica. The store knows the subject by
-// a hash only. Its row outlives every token that was given out by it.
+// Identified returns the visitor id of the website's user subject, the same on every
+// device and replica. The store contains only a hash of the subject. The row outlives
+// every token that was issued for it.
 func (t *Tokens) Identified(ctx context.Context, subject string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
