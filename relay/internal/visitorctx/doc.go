@@ -1,8 +1,8 @@
-// Package visitorctx is what a page and a website tell the agent about a visitor: it
-// checks contexts, writes them as one canonical form, makes the attachment by which
-// AnyFrame gets them, and keeps what AnyFrame last accepted in each epoch, so that it is
-// sent again only when it has changed, whatever processes end meanwhile.
+// Package visitorctx handles the context about a visitor that a page and a website send
+// to the agent. It validates contexts, converts them to a canonical form, and builds the
+// attachment that carries them to AnyFrame. It stores what AnyFrame last accepted in each
+// epoch, so that a context is sent again only when it has changed, also after crashes.
 //
-// It knows nothing of HTTP, JWTs, sessions or turns beyond their keys. What a context
-// says is never logged.
+// It does not depend on HTTP, JWTs, sessions, or turns beyond their keys. The content of
+// a context is never logged.
 package visitorctx

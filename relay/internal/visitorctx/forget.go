@@ -10,8 +10,8 @@ import (
 // forgetPage is how many records are read at once.
 const forgetPage = 100
 
-// Forget deletes what is kept of a visitor's epoch; 0 is everything of the visitor. It may
-// be called again.
+// Forget deletes what is stored about a visitor's epoch; 0 is everything of the visitor.
+// It may be called again.
 func (k *Keeper) Forget(ctx context.Context, visitor string, epoch int64) error {
 	if epoch != 0 {
 		r, err := k.Store.Record(ctx, KindSent, keyOf(visitor, epoch))

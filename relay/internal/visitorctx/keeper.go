@@ -13,13 +13,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// The kinds of record. Their owner is the visitor.
+// The kinds of records. Their owner is the visitor.
 const (
-	KindSent     = "context"  // what AnyFrame has, one for each epoch
-	KindVerified = "verified" // what the JWT said that a token was introduced with, by a hash of the token
+	KindSent     = "context"  // what AnyFrame has, one per epoch
+	KindVerified = "verified" // the context in the JWT with which a token was obtained, by a hash of the token
 )
 
-// Store keeps records. It is part of [store.Store].
+// Store stores records. It is part of [store.Store].
 type Store interface {
 	Record(ctx context.Context, kind, key string) (store.Record, error)
 	SaveRecord(ctx context.Context, r store.Record) (store.Record, error)
@@ -27,30 +27,30 @@ type Store interface {
 	RecordsOf(ctx context.Context, kind, owner, after string, limit int) ([]store.Record, error)
 }
 
-// Keeper keeps contexts in the store, for TTL. It is safe for concurrent use, and one
+// Keeper stores contexts for TTL. It is safe for concurrent use, provided that each
 // visitor's turns are sent one at a time.
 type Keeper struct {
 	Store Store
 	TTL   time.Duration
 }
 
-// Both are a context of either kind.
+// Both holds the context of each kind.
 type Both struct {
 	Verified Object `json:"verified,omitempty"`
 	Page     Object `json:"page,omitempty"`
 }
 
-// sent is what is stored for an epoch. It is written before a turn takes a changed
-// context along, so that nothing has to be written afterwards: whether AnyFrame accepted
-// that turn is known of the turn.
+// sent is what is stored for an epoch. It is written before a turn carries a changed
+// context, so that nothing has to be written afterwards: the turn's own record shows
+// whether AnyFrame accepted it.
 type sent struct {
 	Last Both   `json:"last"`           // what AnyFrame had before
 	Had  bool   `json:"had,omitempty"`  // whether it had anything
-	Next *Both  `json:"next,omitempty"` // what Turn takes along
+	Next *Both  `json:"next,omitempty"` // what Turn carries
 	Turn string `json:"turn,omitempty"` // its key
 }
 
-// settle makes Next Last if AnyFrame has Turn.
+// settle moves Next to Last if AnyFrame has accepted Turn.
 func (s *sent) settle(ctx context.Context, accepted func(ctx context.Context, turn string) (bool, error)) error {
 	if s.Next == nil {
 		return nil
@@ -68,10 +68,10 @@ func (s *sent) settle(ctx context.Context, accepted func(ctx context.Context, tu
 
 func keyOf(visitor string, epoch int64) string { return fmt.Sprintf("%s %020d", visitor, epoch) }
 
-// Attach returns the attachment that a turn takes along: nil unless the epoch's first
-// accepted turn has a context, or something has changed since AnyFrame last accepted one.
-// A page without a context leaves it as it was. Accepted reports whether AnyFrame has the
-// turn with a key.
+// Attach returns the attachment for a turn, or nil. There is one if the epoch's first
+// accepted turn has a context, or if the context has changed since AnyFrame last accepted
+// one. A page without a context leaves the previous one in place. Accepted reports
+// whether AnyFrame has the turn with a key.
 func (k *Keeper) Attach(ctx context.Context, visitor string, epoch int64, turn string, now Both,
 	accepted func(ctx context.Context, turn string) (bool, error),
 ) (*anyframe.Attachment, error) {
@@ -106,8 +106,8 @@ func (k *Keeper) Attach(ctx context.Context, visitor string, epoch int64, turn s
 	return &a, nil
 }
 
-// load returns the record of an epoch. That of a new epoch begins with the page's
-// context of the one before, which AnyFrame does not have yet.
+// load returns the record of an epoch. The record of a new epoch starts with the page's
+// context of the previous epoch, which AnyFrame does not have yet.
 func (k *Keeper) load(ctx context.Context, visitor string, epoch int64) (r store.Record, s sent, err error) {
 	r, err = k.Store.Record(ctx, KindSent, keyOf(visitor, epoch))
 	if err == nil {
@@ -138,8 +138,8 @@ func (k *Keeper) load(ctx context.Context, visitor string, epoch int64) (r store
 	return r, s, nil
 }
 
-// LastSent returns the context that AnyFrame last accepted in an epoch, and false if it
-// accepted none.
+// LastSent returns the context that AnyFrame last accepted in an epoch, and false if
+// there is none.
 func (k *Keeper) LastSent(ctx context.Context, visitor string, epoch int64,
 	accepted func(ctx context.Context, turn string) (bool, error),
 ) (Both, bool, error) {
@@ -160,13 +160,13 @@ func (k *Keeper) LastSent(ctx context.Context, visitor string, epoch int64,
 	return s.Last, s.Had, nil
 }
 
-// tokenKey is what the store knows a token by.
+// tokenKey returns the key under which a token is stored.
 func tokenKey(token string) string {
 	sum := sha256.Sum256([]byte("context " + token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Verify keeps what the JWT says that a visitor's token was introduced with.
+// Verify stores the context from the JWT with which a visitor's token was obtained.
 func (k *Keeper) Verify(ctx context.Context, visitor, token string, verified Object) error {
 	key := tokenKey(token)
 	for try := 0; ; try++ {
@@ -192,7 +192,7 @@ func (k *Keeper) Verify(ctx context.Context, visitor, token string, verified Obj
 	}
 }
 
-// Verified returns what [Keeper.Verify] keeps for a token.
+// Verified returns what [Keeper.Verify] stored for a token.
 func (k *Keeper) Verified(ctx context.Context, token string) (Object, error) {
 	r, err := k.Store.Record(ctx, KindVerified, tokenKey(token))
 	if errors.Is(err, store.ErrNotFound) {
