@@ -1,10 +1,10 @@
-// Package device knows which of a visitor's tokens have event streams open. A visitor whom
-// the website named has a token on every device; logging out voids one of them and leaves
-// the visitor be, so the streams that were opened with that token end, and the session
-// does not.
+// Package device tracks which of a visitor's tokens have open event streams. A visitor
+// identified by the website has a token on every device. Signing out revokes one of them
+// and keeps the visitor: the streams that were opened with that token end, and the
+// session continues.
 //
-// The package does not know what a token is, nor whether one is valid: the caller passes a
-// function for that. A [Set]'s lock is a leaf, and is not held while that function runs.
+// The package does not parse or validate tokens: the caller passes a function for that. A
+// [Set]'s lock is a leaf, and is not held while that function runs.
 package device
 
 import (
@@ -16,24 +16,24 @@ import (
 	"sync/atomic"
 )
 
-// Set holds the tokens that have streams open. The zero Set is empty; it is safe for
+// Set holds the tokens that have open streams. The zero Set is empty; it is safe for
 // concurrent use.
 type Set struct {
-	mu  sync.Mutex // a device is in the map exactly while it has streams
+	mu  sync.Mutex // guards all; a device is in the map exactly while it has streams
 	all map[string]*Device
 }
 
-// Device is one token that has streams open.
+// Device is one token that has open streams.
 type Device struct {
 	streams int // guarded by Set.mu
 	void    atomic.Bool
 }
 
-// Void reports whether the token is void. No device is never void.
+// Void reports whether the token was revoked. It returns false for a nil Device.
 func (d *Device) Void() bool { return d != nil && d.void.Load() }
 
-// Attach counts a stream that is opened with a token. The caller calls Detach in the end,
-// and must see that the token is still good after Attach.
+// Attach counts a stream that is opened with a token. The caller must call Detach, and
+// must check after Attach that the token is still valid.
 func (s *Set) Attach(token string) *Device {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,8 +60,8 @@ func (s *Set) Detach(token string) {
 	}
 }
 
-// Revoke makes a token void, and reports whether it has streams open, which find that out
-// when they look.
+// Revoke marks a token as revoked, and reports whether it has open streams. Those end
+// when they next check Void.
 func (s *Set) Revoke(token string) bool {
 	s.mu.Lock()
 	d := s.all[token]
@@ -73,9 +73,9 @@ func (s *Set) Revoke(token string) bool {
 	return true
 }
 
-// Check asks about each token whether it is still good, and makes those void that are not.
-// It reports whether there were any. A token about which valid fails stays as it is, and
-// that is Check's error.
+// Check calls valid for each token, and marks the invalid ones as revoked. It reports
+// whether there were any. If valid fails for a token, Check leaves the token unchanged
+// and returns that error.
 func (s *Set) Check(ctx context.Context, valid func(context.Context, string) (bool, error)) (revoked bool, err error) {
 	for _, token := range s.Tokens() {
 		good, failed := valid(ctx, token)
@@ -87,7 +87,7 @@ func (s *Set) Check(ctx context.Context, valid func(context.Context, string) (bo
 	return revoked, err
 }
 
-// Tokens returns the tokens that have streams open.
+// Tokens returns the tokens that have open streams.
 func (s *Set) Tokens() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
