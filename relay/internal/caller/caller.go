@@ -1,7 +1,6 @@
-// Package caller tells from a request alone where it comes from, and which
-// credentials of it count: the page's origin, the scheme and host that its browser
-// used, cookies and bearer tokens. It does not know whether a token is a visitor's;
-// package visitor does.
+// Package caller determines from a request alone where it comes from, and which of its
+// credentials count: the page's origin, the scheme and host that its browser used,
+// cookies and bearer tokens. Package visitor checks whether a token is a visitor's.
 package caller
 
 import (
@@ -12,36 +11,35 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/origin"
 )
 
-// Policy is what the operator says of who may call.
+// Policy is the operator's configuration of who may call.
 type Policy struct {
-	// Site is the name of the site that is served, empty for the default site.
+	// Site is the name of the served site, empty for the default site.
 	Site string
-	// BasePath is the path that the site's routes are below, such as /chat. Empty is the root.
+	// BasePath is the path prefix of the site's routes, such as /chat. Empty is the root.
 	BasePath string
-	// PublicOrigin is the origin that browsers find the relay at. Empty: it is not known.
+	// PublicOrigin is the origin at which browsers reach the relay. Empty means unknown.
 	PublicOrigin string
-	// AllowedOrigins are those of other websites whose pages may call.
+	// AllowedOrigins are the origins of other websites whose pages may call.
 	AllowedOrigins []string
-	// TrustedProxies may say what scheme a browser used, and rewrite the host.
+	// TrustedProxies may report the scheme that a browser used, and may rewrite the host.
 	TrustedProxies clientip.TrustedProxies
 }
 
-// Whence is where a request comes from, as its browser says.
+// Whence is the source of a request, as reported by its browser.
 type Whence int
 
-// Where a request may come from.
+// The sources of a request.
 const (
-	None    Whence = iota // no browser, or one that need not say
+	None    Whence = iota // no browser, or one that need not report its origin
 	Ours                  // a page of our own origin
-	Allowed               // a page of an origin on the list
+	Allowed               // a page of an allowed origin
 	Foreign               // any other page
 )
 
-// Whence classifies a request. With a public URL, pages of its origin alone
-// are ours, and those at an IP address, which no name can be made to mean. Without
-// one, Sec-Fetch-Site comes first, which no page can forge, so that a proxy that
-// rewrites Host does no harm; where it is missing, the origin must name the host
-// that was asked for.
+// Whence classifies a request. With a public URL, only pages of its origin count as ours,
+// and pages at an IP address, which DNS rebinding cannot use. Without one, Sec-Fetch-Site
+// is checked first, so that a proxy that rewrites Host does no harm: no page can forge
+// that header. If it is missing, the origin must match the request's host.
 func (p *Policy) Whence(r *http.Request) Whence {
 	from, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
 	byHost := site == "" || site == "same-origin" // the origin may be that of the host
@@ -64,13 +62,13 @@ func (p *Policy) Whence(r *http.Request) Whence {
 	return Foreign
 }
 
-// A page of any website can make its own name mean the relay's address once it is
-// loaded (DNS rebinding). Its requests are then same-origin to the browser, and
-// only Host tells them from those of our pages. An IP address as Host cannot be
-// such a name.
+// A page of any website can make its own host name resolve to the relay's address after
+// it has loaded (DNS rebinding). Its requests are then same-origin to the browser, and
+// only Host distinguishes them from requests of our pages. An IP address in Host cannot
+// be such a name.
 
-// ourHost reports whether cookies count for the Host of a request: that of the
-// public URL, if there is one, or an IP address. A trusted proxy may rewrite it.
+// ourHost reports whether cookies count for the Host of a request: the host of the public
+// URL, if there is one, or an IP address. A trusted proxy may rewrite it.
 func (p *Policy) ourHost(r *http.Request) bool {
 	scheme, public, known := strings.Cut(p.PublicOrigin, "://")
 	if !known || origin.IsAddress(r.Host) || p.TrustedProxies.Trusts(r) {
@@ -83,8 +81,8 @@ func (p *Policy) ourHost(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSuffix(r.Host, usual), public)
 }
 
-// scheme is what the visitor's browser speaks, "" when neither the connection
-// nor a proxy says. Of several proxies the first counts.
+// scheme returns the scheme that the visitor's browser used, or "" if neither the
+// connection nor a proxy reports it. Of several proxies, the first counts.
 func (p *Policy) scheme(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"
@@ -96,7 +94,7 @@ func (p *Policy) scheme(r *http.Request) string {
 	return strings.ToLower(strings.TrimSpace(first))
 }
 
-// secure reports whether the visitor's browser speaks HTTPS.
+// secure reports whether the visitor's browser used HTTPS.
 func (p *Policy) secure(r *http.Request) bool {
 	if scheme := p.scheme(r); scheme != "" {
 		return scheme == "https"

@@ -14,11 +14,11 @@ import (
 
 const cookieName = "relay_visitor"
 
-// Cookie returns the name and the path under which a visitor's token travels.
-// Cookies know no ports, and a browser may send those of several paths at once:
-// so the name has the site, the port, unless it is the scheme's own, and a hash of the
-// base path. A __Host- cookie cannot be planted by a sibling domain; it needs HTTPS
-// and the root path.
+// Cookie returns the name and the path of the cookie with a visitor's token. Cookies are
+// not separated by port, and a browser may send those of several paths at once. The name
+// therefore contains the site, the port unless it is the scheme's default, and a hash of
+// the base path. A sibling domain cannot set a __Host- cookie, which requires HTTPS and
+// the root path.
 func (p *Policy) Cookie(r *http.Request) (name, path string, secure bool) {
 	secure = p.secure(r)
 	name, path = cookieName, "/"
@@ -39,16 +39,17 @@ func (p *Policy) Cookie(r *http.Request) (name, path string, secure bool) {
 	return name, path, secure
 }
 
-// port is the port that browsers find the relay at, empty for that of the scheme.
+// port returns the port at which browsers reach the relay, or "" for the scheme's
+// default.
 func (p *Policy) port(r *http.Request, secure bool) string {
 	host, usual := r.Host, "80"
 	if secure {
 		usual = "443"
 	}
 	if _, public, ok := strings.Cut(p.PublicOrigin, "://"); ok {
-		host = public // its own port is left out already
+		host = public // without the default port already
 	}
-	port := (&url.URL{Host: host}).Port() // digits
+	port := (&url.URL{Host: host}).Port() // digits only
 	if port == usual || len(port) > 5 {
 		return ""
 	}
@@ -58,10 +59,10 @@ func (p *Policy) port(r *http.Request, secure bool) string {
 // maxTokens is how many cookies of one name are tried.
 const maxTokens = 4
 
-// Tokens are those tokens that a request carries and that may count. There is
-// one, except for cookies: a browser sends those of several domains and paths, and
-// does not tell which is whose, so that each is tried. Cookies count only on
-// requests of our own origin, and for a name that is ours.
+// Tokens returns the tokens of a request that may count. There is at most one, except for
+// cookies: a browser sends those of several domains and paths without distinguishing
+// them, so each must be tried. Cookies count only on requests of our own origin, and with
+// our name.
 func (p *Policy) Tokens(r *http.Request) (tokens []string) {
 	if token, ok := Bearer(r); ok {
 		if visitor.ValidToken(token) {
@@ -87,7 +88,7 @@ func Bearer(r *http.Request) (token string, ok bool) {
 	return strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
 }
 
-// SetCookie gives a browser its token; an empty one takes the cookie away.
+// SetCookie sets the cookie with the token; an empty token deletes it.
 func (p *Policy) SetCookie(w http.ResponseWriter, r *http.Request, token string, expires time.Time) {
 	name, path, secure := p.Cookie(r)
 	c := &http.Cookie{ //nolint:gosec // Secure wherever the browser speaks HTTPS
