@@ -1,6 +1,7 @@
-// Package consent knows who has agreed to what a website asks before the first message.
-// It keeps that in the store, by visitor, so that it holds on all devices of an identity,
-// on every replica and after restarts. It knows nothing of HTTP.
+// Package consent records which visitors have accepted the text that a website requires
+// before the first message. Consent is stored by visitor, so that it applies to all
+// devices of an identity, on every replica and after restarts. It does not depend on
+// HTTP.
 package consent
 
 import (
@@ -15,16 +16,16 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// kind is that of the records, whose owner and key are the visitor.
+// kind is the kind of the records, whose owner and key are the visitor.
 const kind = "consent"
 
-// Store keeps records. It is part of [store.Store].
+// Store stores records. It is part of [store.Store].
 type Store interface {
 	Record(ctx context.Context, kind, key string) (store.Record, error)
 	SaveRecord(ctx context.Context, r store.Record) (store.Record, error)
 }
 
-// Gate lets those begin who have agreed to a text. It is safe for concurrent use.
+// Gate admits visitors who have accepted a text. It is safe for concurrent use.
 type Gate struct {
 	text    string
 	version string
@@ -32,14 +33,14 @@ type Gate struct {
 	ttl     time.Duration
 }
 
-// given is what is stored.
+// given is the stored form.
 type given struct {
 	Version string    `json:"version"`
 	At      time.Time `json:"at"`
 }
 
-// New returns a gate for a text, whose records are kept for ttl from their last use. With
-// an empty text the gate asks no visitor.
+// New returns a gate for a text, whose records are kept for ttl after their last use.
+// With an empty text the gate admits every visitor.
 func New(text string, st Store, ttl time.Duration) *Gate {
 	g := &Gate{text: text, store: st, ttl: ttl}
 	if text != "" {
@@ -49,10 +50,12 @@ func New(text string, st Store, ttl time.Duration) *Gate {
 	return g
 }
 
-// Text returns what is asked, "" if nothing is, and its version: another text has another.
+// Text returns the required text, "" if there is none, and its version, which differs for
+// every text.
 func (g *Gate) Text() (text, version string) { return g.text, g.version }
 
-// Give stores that a visitor agrees to the present text, and returns since when.
+// Give records that a visitor accepts the current text, and returns the time of
+// acceptance.
 func (g *Gate) Give(ctx context.Context, visitor string) (time.Time, error) {
 	for try := 0; ; try++ {
 		r, have, err := g.read(ctx, visitor)
@@ -69,7 +72,7 @@ func (g *Gate) Give(ctx context.Context, visitor string) (time.Time, error) {
 	}
 }
 
-// Given returns when a visitor agreed to the present text, zero if that has not happened.
+// Given returns when a visitor accepted the current text, or zero if not yet.
 func (g *Gate) Given(ctx context.Context, visitor string) (time.Time, error) {
 	if g.text == "" {
 		return time.Time{}, nil
@@ -81,8 +84,8 @@ func (g *Gate) Given(ctx context.Context, visitor string) (time.Time, error) {
 	return have.At, nil
 }
 
-// Check returns the refusal of a visitor who has not agreed, and keeps what those have
-// said who have.
+// Check returns the refusal of a visitor who has not given consent, and extends the
+// record of one who has.
 func (g *Gate) Check(ctx context.Context, visitor string) error {
 	if g.text == "" {
 		return nil
@@ -99,7 +102,7 @@ func (g *Gate) Check(ctx context.Context, visitor string) error {
 	if err := g.save(ctx, r, have); !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	return nil // another process did it
+	return nil // another process extended it
 }
 
 func (g *Gate) read(ctx context.Context, visitor string) (r store.Record, have given, err error) {
