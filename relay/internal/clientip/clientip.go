@@ -9,16 +9,16 @@ import (
 	"github.com/go-chi/httprate"
 )
 
-// TrustedProxies says whose word counts for a visitor's address.
+// TrustedProxies are the proxies that determine a visitor's address.
 type TrustedProxies struct {
-	// Header is the single header that carries the address, such as
-	// Fly-Client-IP. Empty means X-Forwarded-For.
+	// Header is the single header that contains the address, such as Fly-Client-IP. Empty
+	// means X-Forwarded-For.
 	Header string
-	// Prefixes are the addresses of the proxies. None: no header is believed.
+	// Prefixes are the addresses of the proxies. If empty, no header is trusted.
 	Prefixes []netip.Prefix
 }
 
-// Middleware returns the middleware that finds the visitor's address.
+// Middleware returns the middleware that determines the visitor's address.
 func (p TrustedProxies) Middleware() func(http.Handler) http.Handler {
 	prefixes := make([]string, 0, len(p.Prefixes))
 	for _, prefix := range p.Prefixes {
@@ -34,8 +34,8 @@ func (p TrustedProxies) Middleware() func(http.Handler) http.Handler {
 	}
 }
 
-// Trusts reports whether the request comes from one of the proxies, so that
-// what they say about the visitor's connection counts.
+// Trusts reports whether the request comes from one of the proxies, whose headers about
+// the visitor's connection can be trusted.
 func (p TrustedProxies) Trusts(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -50,9 +50,9 @@ func (p TrustedProxies) Trusts(r *http.Request) bool {
 	return false
 }
 
-// Of is what an address is counted by: IPv6 by its /64, since that is
-// what one household or one machine has. A proxy that names no client is counted
-// itself.
+// Of returns the address that a request is counted by. An IPv6 address is counted by its
+// /64, which is what one household or machine has. If a proxy names no client, the proxy
+// itself is counted.
 func Of(r *http.Request) string {
 	ip := middleware.GetClientIP(r.Context())
 	if ip == "" {
@@ -65,11 +65,11 @@ func Of(r *http.Request) string {
 	return httprate.CanonicalizeIP(ip)
 }
 
-// Whole is the network that an address belongs to: the /48 of an IPv6 address, and
-// any other address itself.
+// Whole returns the network of an address: the /48 of an IPv6 address, or any other
+// address itself.
 func Whole(addr string) string { return cmp.Or(Network(addr), addr) }
 
-// Network is the /48 of an IPv6 address, empty for any other.
+// Network returns the /48 of an IPv6 address, or "" for any other address.
 func Network(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil || !ip.Is6() || ip.Is4In6() {

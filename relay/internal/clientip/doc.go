@@ -1,4 +1,4 @@
-// Package clientip finds the address that a request counts for: that of the connection,
-// or of the client that a trusted proxy names. IPv6 counts by /64, and its /48 is the
-// network that several of them share.
+// Package clientip determines the address that a request is counted by: that of the
+// connection, or of the client that a trusted proxy reports. IPv6 addresses are counted
+// by /64; their /48 is the network that several of them share.
 package clientip
