@@ -1,6 +1,6 @@
-// Package origin reads what browsers say of where a request comes from and for which host
-// it is: origins, patterns of them, and hosts. It must not know HTTP requests: which of
-// these count, package httpapi decides.
+// Package origin parses what browsers send about the source and the target of a request:
+// origins, patterns of origins, and hosts. It must not depend on HTTP requests: package
+// httpapi decides which of these count.
 package origin
 
 import (
@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// appOrigin is the origin of a page that an app shell or a browser extension
-// serves by a scheme of its own, such as capacitor://localhost or
-// chrome-extension://<id>. Browsers leave the case of such a host as it is.
+// appOrigin matches the origin of a page that an app shell or a browser extension serves
+// under its own scheme, such as capacitor://localhost or chrome-extension://<id>.
+// Browsers do not change the case of such a host.
 var appOrigin = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// webSchemes are those whose pages have other origins: their own kind, or null.
+// webSchemes are excluded: their pages have an origin of another form, or null.
 var webSchemes = []string{"http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about", "javascript", "filesystem"}
 
 // ValidPattern accepts https://www.example.com, https://*.example.com,
@@ -33,7 +33,8 @@ func ValidPattern(p string) bool {
 	return o != "" && o == OfURL(o) && !strings.Contains(o, "*")
 }
 
-// Allowed reports whether a list of patterns has the origin, exactly or as a subdomain.
+// Allowed reports whether a list of patterns contains the origin, exactly or as a
+// subdomain.
 func Allowed(patterns []string, from string) bool {
 	for _, p := range patterns {
 		scheme, domain, wild := strings.Cut(p, "://*.")
@@ -43,7 +44,7 @@ func Allowed(patterns []string, from string) bool {
 			if sub, found := strings.CutSuffix(rest, "."+domain); ok && found && validSubdomain(sub) {
 				return true
 			}
-		case p == from, p == "*" && strings.Contains(from, "://"): // "null" is no origin
+		case p == from, p == "*" && strings.Contains(from, "://"): // "null" is not an origin
 			return true
 		}
 	}
@@ -62,15 +63,14 @@ func validSubdomain(s string) bool {
 	return true
 }
 
-// Same reports whether an origin is of this host. The scheme counts only
-// when it is known: a proxy that ends TLS speaks plain HTTP to us.
+// Same reports whether an origin belongs to this host. The scheme is compared only if it
+// is known, because a proxy that terminates TLS uses plain HTTP to us.
 func Same(o, scheme, host string) bool {
 	known, rest, _ := strings.Cut(o, "://")
 	return rest != "" && strings.EqualFold(rest, host) && (known == scheme || scheme == "")
 }
 
-// OfURL returns the origin of a URL as a browser writes it, "" when it
-// has none.
+// OfURL returns the origin of a URL as a browser writes it, or "" if it has none.
 func OfURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || !hostPattern.MatchString(u.Host) {
@@ -88,10 +88,10 @@ func OfURL(raw string) string {
 	return u.Scheme + "://" + host
 }
 
-// hostPattern is a host as browsers write it: names outside ASCII are encoded.
+// hostPattern matches a host as browsers write it: non-ASCII names are encoded.
 var hostPattern = regexp.MustCompile(`^([A-Za-z0-9._-]*[A-Za-z0-9]|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
 
-// HostName is the name or address in a Host header, without port and brackets.
+// HostName returns the name or address in a Host header, without port and brackets.
 func HostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -99,7 +99,7 @@ func HostName(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// IsAddress reports whether a Host header names an IP address.
+// IsAddress reports whether a Host header contains an IP address.
 func IsAddress(host string) bool {
 	_, err := netip.ParseAddr(HostName(host))
 	return err == nil
