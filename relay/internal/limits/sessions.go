@@ -19,8 +19,8 @@ var (
 	fourFifths = part{4, 5}
 )
 
-// Short reports whether used is so close to limit that a new session requires a
-// challenge. A limit of 0 is none.
+// Short reports whether used is at least four fifths of limit, so that a new session
+// requires a challenge. A limit of 0 is none.
 func Short(used, limit int) bool { return limit > 0 && used >= fourFifths.share(limit) }
 
 // sessions returns the quotas that a new session of addr counts against. A client without
