@@ -1,6 +1,6 @@
-// Package httpapi answers the relay's HTTP requests: it has the routes, and reads, checks
-// and answers each request. What a visitor's chat is and does is package session's; how
-// events are sent is package stream's.
+// Package httpapi serves the relay's HTTP API: it defines the routes, and reads,
+// validates and answers each request. Package session implements a visitor's chat;
+// package stream sends events.
 package httpapi
 
 import (
@@ -29,8 +29,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 )
 
-// api is every route of the public listener: HTTP in, answers and problems out.
-// It has no state of its own beyond what it is made of.
+// api implements every route of the public listener. It has no state besides its fields.
 type api struct {
 	options     Options
 	caller      caller.Policy
@@ -38,7 +37,7 @@ type api struct {
 
 	hub        *session.Hub
 	tokens     *visitor.Tokens
-	identities *visitor.Verifier // nil when visitors are known by their tokens only
+	identities *visitor.Verifier // nil if visitors are identified by their tokens only
 	contexts   *visitorctx.Keeper
 	consent    *consent.Gate
 	challenge  *challenge.Booth
@@ -57,11 +56,11 @@ type api struct {
 	alive, ready http.HandlerFunc // GET /healthz and /readyz
 }
 
-// Parts are what handlers call.
+// Parts are what the handlers call.
 type Parts struct {
-	Hub        *session.Hub // nil where there is no site, but only health
+	Hub        *session.Hub // nil if there is no site, only health checks
 	Tokens     *visitor.Tokens
-	Identities *visitor.Verifier // nil when visitors are known by their tokens only
+	Identities *visitor.Verifier // nil if visitors are identified by their tokens only
 	Contexts   *visitorctx.Keeper
 	Consent    *consent.Gate
 	Challenge  *challenge.Booth
@@ -76,7 +75,7 @@ type Parts struct {
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 
-	// Alive and Ready answer GET /healthz and /readyz; nil where there is no such route.
+	// Alive and Ready serve GET /healthz and /readyz; nil if there is no such route.
 	Alive, Ready http.HandlerFunc
 }
 
@@ -91,40 +90,41 @@ func New(o Options, p Parts) http.Handler {
 	return a.routes()
 }
 
-// Options are the settings that the handlers go by.
+// Options are the settings of the handlers.
 type Options struct {
-	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
+	// BasePath is the prefix of all routes, such as /chat. Empty is the root.
 	BasePath string
-	// Site is the name of the site that is served, whose routes are below /s/<Site> of
-	// BasePath. Empty: the default site.
+	// Site is the name of the served site, whose routes are under /s/<Site> of BasePath.
+	// Empty is the default site.
 	Site string
-	// PublicURL is where browsers find the relay. Empty: its host is not known.
+	// PublicURL is the URL at which browsers reach the relay. Empty means that its host
+	// is unknown.
 	PublicURL string
-	// AllowedOrigins may call from other sites.
+	// AllowedOrigins are the other sites that may call.
 	AllowedOrigins []string
 	TrustedProxies clientip.TrustedProxies
-	// Loopback says that the relay listens on a loopback address only.
+	// Loopback says that the relay listens only on a loopback address.
 	Loopback bool
 
 	VisitorApprovals bool // visitors decide permission prompts
-	BootOnOpen       bool // POST /v1/session may make a sandbox
+	BootOnOpen       bool // POST /v1/session may create a sandbox
 	Playground       bool // the demo's page is served
 
-	// Notice is what the widget says under its composer; empty: its own words.
+	// Notice is the text under the widget's composer; empty is the widget's own text.
 	Notice     string
-	NoNotice   bool   // it says nothing
+	NoNotice   bool   // there is no notice
 	PrivacyURL string // linked from the notice
 
 	Feedback bool // visitors rate answers
 
-	// Limits are what a message may have.
+	// Limits are the limits of a message.
 	message.Limits
 
-	// Traces gets the trace of every turn. Nil traces nothing.
+	// Traces receives the trace of every turn. If nil, nothing is traced.
 	Traces trace.TracerProvider
 }
 
-// root is the path that all routes of the site sit under.
+// root returns the path prefix of all routes of the site.
 func (o *Options) root() string {
 	if o.Site == "" {
 		return o.BasePath
@@ -132,8 +132,8 @@ func (o *Options) root() string {
 	return o.BasePath + SitePath(o.Site)
 }
 
-// SitePath is where a site's routes are below the base path.
+// SitePath returns the prefix of a site's routes below the base path.
 func SitePath(site string) string { return "/s/" + site }
 
-// MaxBody returns the size in bytes of the largest body that any route takes.
+// MaxBody returns the maximum size in bytes of a body, over all routes.
 func (o *Options) MaxBody() int64 { return max(o.Limits.MaxBody(), maxSmallBody, maxFeedbackBody) }

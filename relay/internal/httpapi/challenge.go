@@ -10,10 +10,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
-// solutionHeader has the solution of a challenge.
+// solutionHeader contains the solution of a challenge.
 const solutionHeader = "Relay-Challenge"
 
-// ask returns a refusal, with the challenge if it says that one has to be solved.
+// ask returns a refusal, with a challenge if the refusal requires one.
 func (a *api) ask(visitor string, refusal error) error {
 	if !errors.Is(refusal, problem.ChallengeNeeded) {
 		return refusal
@@ -21,8 +21,8 @@ func (a *api) ask(visitor string, refusal error) error {
 	return &problem.Challenged{Challenge: a.challenge.Give(visitor)}
 }
 
-// askAhead returns a challenge if the visitor's first message takes one as things are, so
-// that it can be solved while that is written. Nil: none.
+// askAhead returns a challenge if the visitor's first message currently requires one, so
+// that the browser can solve it while the visitor writes. Otherwise it returns nil.
 func (a *api) askAhead(r *http.Request, visitor string, sess *session.Session) (*challenge.Challenge, error) {
 	asks, err := sess.Asks(r.Context(), clientip.Of(r))
 	if err != nil || !asks {

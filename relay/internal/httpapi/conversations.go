@@ -17,8 +17,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// listConversations tells which conversations the visitor has had, the newest first:
-// GET /v1/conversations.
+// listConversations lists the visitor's conversations, newest first: GET
+// /v1/conversations.
 func (a *api) listConversations(w http.ResponseWriter, r *http.Request) error {
 	sess, err := a.open(r)
 	if err != nil {
@@ -45,8 +45,8 @@ func (a *api) listConversations(w http.ResponseWriter, r *http.Request) error {
 	return WriteJSON(w, http.StatusOK, out)
 }
 
-// conversations returns what [history.Book.List] does of a visitor, with the present one
-// also if an earlier build of the relay began it.
+// conversations returns [history.Book.List] of a visitor. It includes the current
+// conversation even if an earlier build of the relay began it.
 func (a *api) conversations(ctx context.Context, sess *session.Session) ([]history.Conversation, error) {
 	if err := a.keep(ctx, sess); err != nil {
 		return nil, err
@@ -54,14 +54,14 @@ func (a *api) conversations(ctx context.Context, sess *session.Session) ([]histo
 	return a.book.List(ctx, sess.Visitor())
 }
 
-// keep notes the present conversation, if an earlier build has not.
+// keep records the current conversation, if an earlier build has not.
 func (a *api) keep(ctx context.Context, sess *session.Session) error {
 	c := sess.Conversation()
 	return a.book.Keep(ctx, sess.Visitor(), store.Session{Epoch: c.Epoch(), UpstreamID: c.ID()})
 }
 
-// eraseConversation erases one of the visitor's conversations. The present one is ended
-// first: DELETE /v1/conversations/{epoch}.
+// eraseConversation erases one of the visitor's conversations: DELETE
+// /v1/conversations/{epoch}. The current conversation is ended first.
 func (a *api) eraseConversation(w http.ResponseWriter, r *http.Request) error {
 	epoch, err := strconv.ParseInt(chi.URLParam(r, "epoch"), 10, 64)
 	if err != nil || epoch < 1 {

@@ -9,28 +9,28 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// newCrossOrigin is net/http's own protection against forged requests, a second
-// guard for what counts as ours.
+// newCrossOrigin returns net/http's own CSRF protection, as a second check of same-origin
+// requests.
 func newCrossOrigin(publicOrigin string) *http.CrossOriginProtection {
 	p := http.NewCrossOriginProtection()
 	if publicOrigin != "" {
-		_ = p.AddTrustedOrigin(publicOrigin) // we wrote it, so it is an origin
+		_ = p.AddTrustedOrigin(publicOrigin) // we wrote it, so it is a valid origin
 	}
 	return p
 }
 
-// allowedHeaders are what pages of listed origins may send. A browser refuses the
-// whole request for one header that is not named here, so the headers that
-// tracing libraries add to every fetch are, too. The relay reads none of those.
+// allowedHeaders are the headers that pages of listed origins may send. A browser blocks
+// the whole request if one of its headers is not listed here. The list therefore includes
+// the headers that tracing libraries add to every fetch; the relay reads none of those.
 const allowedHeaders = "authorization, content-type, idempotency-key, last-event-id, relay-challenge, " +
 	"traceparent, tracestate, baggage, sentry-trace, newrelic, " +
 	"x-datadog-origin, x-datadog-parent-id, x-datadog-sampling-priority, x-datadog-tags, x-datadog-trace-id"
 
-// checkOrigin refuses pages that are not on the list and lets those that are
-// read the answer. Credentials are never allowed: across origins a visitor is
-// known by its bearer token, so there is nothing for a forged request to ride on.
-// Where the cookie counts, a request that changes something must also pass
-// net/http's protection, which looks at no others.
+// checkOrigin refuses pages that are not on the list, and lets listed ones read the
+// answer. Credentials are never allowed: across origins a visitor is identified by its
+// bearer token, so a forged request has no authority. Where the cookie counts, a request
+// that changes something must also pass net/http's protection; other requests are not
+// checked by it.
 func (a *api) checkOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -59,9 +59,9 @@ func (a *api) checkOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// checkHost refuses other names than localhost where the relay listens on
-// loopback and has no public URL: a client is then on this machine, or came by a
-// name that an attacker resolves to it (DNS rebinding).
+// checkHost refuses hosts other than localhost if the relay listens on loopback and has
+// no public URL. A client is then either on this machine, or uses a name that an attacker
+// resolves to it (DNS rebinding).
 func (a *api) checkHost(next http.Handler) http.Handler {
 	if !a.options.Loopback || a.caller.PublicOrigin != "" {
 		return next

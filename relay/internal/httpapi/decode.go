@@ -11,11 +11,11 @@ import (
 
 const (
 	bodyTimeout  = 15 * time.Second
-	maxSmallBody = 16 << 10 // bytes of a body that carries no message
+	maxSmallBody = 16 << 10 // maximum size in bytes of a body without a message
 )
 
-// bodyInTime sets the deadline of a request's body. It holds for net/http as well,
-// which reads what a handler left before it sends the answer.
+// bodyInTime sets the deadline of a request's body. The deadline also applies to
+// net/http, which reads what a handler left unread before it sends the answer.
 func (a *api) bodyInTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
@@ -25,16 +25,16 @@ func (a *api) bodyInTime(next http.Handler) http.Handler {
 			}
 		}
 		if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
-			// It may have had a Content-Length too, which net/http takes away, and
-			// a proxy that went by it would take what follows for part of the body.
-			// So nothing may follow (RFC 9112 section 6.1).
+			// The request may also have had a Content-Length, which net/http removes. A
+			// proxy that used it would take what follows for part of the body, so nothing
+			// may follow (RFC 9112 section 6.1).
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// dropBody reads and forgets a body that no handler wants.
+// dropBody reads and discards a body that no handler reads.
 func (a *api) dropBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && r.Method != http.MethodPost {

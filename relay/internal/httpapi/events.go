@@ -19,8 +19,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/stream"
 )
 
-// streamEvents sends the session's events, from where the browser left off:
-// GET /v1/events.
+// streamEvents streams the session's events, from where the browser left off: GET
+// /v1/events.
 func (a *api) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
 	v := visitorOf(r)
 	if a.hub.Draining() {
@@ -60,39 +60,39 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request) (err error) {
 		src.device = sess.Devices().Attach(token)
 		undo = append(undo, func() { sess.Devices().Detach(token) })
 		if _, err := a.visitor(r); err != nil {
-			return err // logged out before this stream could be told
+			return err // signed out before this stream could be notified
 		}
 	}
 	return a.streams.Serve(w, r, src, lastEventID(r), done)
 }
 
-// lastEventID is the event after which the browser wants to go on. The header, which
-// an EventSource sets when it reconnects, comes before the query: a URL stays what it
-// was when the first connection was made.
+// lastEventID returns the id of the event after which the browser wants to continue. The
+// header, which an EventSource sets on reconnecting, takes precedence over the query,
+// because the URL stays that of the first connection.
 func lastEventID(r *http.Request) string {
 	query := r.URL.Query()
 	return cmp.Or(r.Header.Get("Last-Event-ID"), query.Get("last_event_id"), query.Get("lastEventId"))
 }
 
-// source shows a session to one stream. It implements [stream.Source].
+// source presents a session to one stream. It implements [stream.Source].
 type source struct {
 	api     *api
 	session *session.Session
-	device  *session.Device // nil unless the website said who the visitor is
+	device  *session.Device // nil unless the website identified the visitor
 	addr    string
-	ratings *feedback.Board // nil where answers are not rated
+	ratings *feedback.Board // nil if ratings are off
 
 	decided atomic.Pointer[decided]
 }
 
-// decided is what operators have decided about a stream's visitor and address.
+// decided is the operators' decision about a stream's visitor and address.
 type decided struct {
 	state   *control.State
-	refused *problem.Problem // until it is over, which ends no stream
+	refused *problem.Problem // until the block expires, which ends no stream
 }
 
-// decision asks about the visitor and the address only if something was decided since
-// it last did: it is called for every event.
+// decision looks up the visitor and the address only if the operators' decisions have
+// changed since the last call, because it is called for every event.
 func (s *source) decision() *decided {
 	state := s.api.control.State()
 	if d := s.decided.Load(); d != nil && d.state == state {

@@ -10,8 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/past"
 )
 
-// export sends all that is known of the visitor as one JSON document:
-// GET /v1/export.
+// export sends everything stored about the visitor as one JSON document: GET /v1/export.
 func (a *api) export(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r)
 	release, err := a.limits.Answer(r.Context(), v.ID, clientip.Of(r))
@@ -50,10 +49,10 @@ func (a *api) export(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.log.Debug("export", "error", err)
-	panic(http.ErrAbortHandler) // what was sent must not look whole
+	panic(http.ErrAbortHandler) // a truncated document must not look complete
 }
 
-// slowWriter gives the client time for each piece of a long answer.
+// slowWriter extends the deadline for each piece of a long answer.
 type slowWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -68,8 +67,8 @@ func (s *slowWriter) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(b)
 }
 
-// done sends what the server still holds, and takes the deadline back, which would hold
-// for the connection's next answer.
+// done flushes the answer and removes the deadline, which would otherwise apply to the
+// connection's next answer.
 func (s *slowWriter) done() error {
 	err := s.control.Flush()
 	if errors.Is(err, http.ErrNotSupported) {

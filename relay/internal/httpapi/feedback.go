@@ -20,12 +20,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/strictjson"
 )
 
-// maxFeedbackBody is how large a body with the longest comment can be: JSON may need 12
-// bytes for a character.
+// maxFeedbackBody is the maximum size in bytes of a body with the longest comment: JSON
+// may need 12 bytes per character.
 const maxFeedbackBody = maxSmallBody + 12*feedback.MaxComment
 
-// giveFeedback keeps what the visitor says about the answer to a turn:
-// POST /v1/feedback. It counts against nothing but the requests of the address.
+// giveFeedback stores the visitor's feedback about the answer to a turn: POST
+// /v1/feedback. It counts only against the address's requests.
 func (a *api) giveFeedback(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r)
 	room := a.limits.Body(limits.Who{Visitor: v.ID, Addr: clientip.Of(r)})
@@ -71,7 +71,7 @@ func (a *api) giveFeedback(w http.ResponseWriter, r *http.Request) error {
 	return WriteJSON(w, http.StatusAccepted, struct{}{})
 }
 
-// parseFeedback reads a body of POST /v1/feedback.
+// parseFeedback parses a body of POST /v1/feedback.
 func parseFeedback(body []byte) (word feedback.Word, err error) {
 	var rating json.RawMessage
 	if err := strictjson.Decode(body, "", strictjson.Fields{"turn": &word.Turn, "rating": &rating, "comment": &word.Comment}); err != nil {
@@ -104,7 +104,7 @@ func (a *api) erasing(ctx context.Context, visitor string, epoch int64) (bool, e
 	return c.Erasing != "", err
 }
 
-// opinion is what an export has of one word of a visitor's.
+// opinion is one piece of a visitor's feedback in an export.
 type opinion struct {
 	Epoch   int64     `json:"epoch"`
 	Turn    string    `json:"turn"`
@@ -113,7 +113,7 @@ type opinion struct {
 	RatedAt time.Time `json:"rated_at"`
 }
 
-// opinions returns all that a visitor says about answers.
+// opinions returns all of a visitor's feedback.
 func (a *api) opinions(ctx context.Context, visitor string) ([]opinion, error) {
 	all := []opinion{}
 	words, err := a.feedback.List(ctx, visitor)
@@ -128,7 +128,7 @@ func (a *api) opinions(ctx context.Context, visitor string) ([]opinion, error) {
 			}
 		}
 	}
-	// Again, as of a conversation that was erased in between nothing is known any more.
+	// Read again, because a conversation may have been erased in the meantime.
 	if words, err = a.feedback.List(ctx, visitor); err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (a *api) opinions(ctx context.Context, visitor string) ([]opinion, error) {
 	return all, nil
 }
 
-// ratings returns a visitor's ratings of an epoch, as events.
+// ratings returns a visitor's ratings in an epoch, as events.
 func (a *api) ratings(ctx context.Context, visitor string, epoch int64) (items []event.Item, err error) {
 	if !a.options.Feedback {
 		return nil, nil

@@ -20,8 +20,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// traceTurn begins the trace of a turn. It is always a new one, as the trace context
-// that a browser sends cannot be trusted.
+// traceTurn starts the trace of a turn. It is always a new trace, because a trace context
+// from a browser cannot be trusted.
 func (a *api) traceTurn(r *http.Request) (*http.Request, trace.Span) {
 	if a.options.Traces == nil {
 		return r, trace.SpanFromContext(context.Background())
@@ -37,7 +37,7 @@ func (a *api) traceTurn(r *http.Request) (*http.Request, trace.Span) {
 
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// startTurn takes one visitor message: POST /v1/messages.
+// startTurn accepts one visitor message: POST /v1/messages.
 func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) {
 	start := time.Now()
 	r, span := a.traceTurn(r)
@@ -65,13 +65,13 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 	if err != nil {
 		return err
 	}
-	// From here on the order of the visitor's turns is that in which they were read.
+	// From here on, the visitor's turns are ordered by when they were read.
 	ticket, err := a.hub.Enqueue(v.ID)
 	if err != nil {
 		return err
 	}
 	defer ticket.Leave()
-	if v.Provisional { // it must not run out while the sandbox boots
+	if v.Provisional { // it must not expire while the sandbox boots
 		if v, err = a.tokens.Extend(r.Context(), v); err != nil {
 			return err
 		}
@@ -110,9 +110,10 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 }
 
 // admitBody refuses a message before its body is read, if the body is large and the
-// visitor has sent too many messages. A repeated key is read: its answer is known.
+// visitor has sent too many messages. It does not refuse a repeated key, whose answer is
+// stored.
 func (a *api) admitBody(r *http.Request, visitor, key string) error {
-	size := a.options.Limits.MaxBody() // what is larger is refused as it is
+	size := a.options.Limits.MaxBody() // a larger body is refused anyway
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
@@ -126,7 +127,7 @@ func (a *api) admitBody(r *http.Request, visitor, key string) error {
 	return err
 }
 
-// noted reports whether a visitor's turn with this key is known.
+// noted reports whether a visitor's turn with this key is stored.
 func (a *api) noted(ctx context.Context, visitor, key string) bool {
 	sess, err := a.hub.Open(ctx, visitor)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// handle makes a handler that returns its refusal one that writes it.
+// handle adapts a handler that returns its refusal: it writes the refusal.
 func (a *api) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
@@ -26,11 +26,11 @@ func (a *api) handle(h func(http.ResponseWriter, *http.Request) error) http.Hand
 	}
 }
 
-// refuse answers with the problem that err is. An unexpected error is logged:
-// the visitor is told nothing of it.
+// refuse answers with err as a problem. An unexpected error is logged and not shown to
+// the visitor.
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil && !errors.Is(err, problem.RequestTimeout) { // net/http takes a body that is late for a client that is gone
-		return // the visitor has left
+	if r.Context().Err() != nil && !errors.Is(err, problem.RequestTimeout) { // net/http treats a body that is late like a client that has disconnected
+		return // the client has disconnected
 	}
 	p := problem.Write(w, err)
 	a.metrics.Refusals.WithLabelValues(p.Code).Inc()
@@ -38,7 +38,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case p.Code == problem.Internal.Code:
 		a.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
-	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(err, problem.Capacity): // as it should be, and on the request's own line
+	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(err, problem.Capacity): // expected, and logged on the request's own line
 	case p.Status >= http.StatusInternalServerError:
 		a.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
 	}
@@ -46,8 +46,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 const requestIDHeader = "X-Request-Id"
 
-// observe gives every request an id of ours, and counts and logs it when it is
-// over. Nothing that a client chose gets into a label or, unescaped, a log.
+// observe gives every request an id, and counts and logs it when it has ended. No
+// client-supplied text becomes a label or, unescaped, part of a log line.
 func (a *api) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -67,7 +67,7 @@ func (a *api) observe(next http.Handler) http.Handler {
 	})
 }
 
-// noteRequest counts and logs a request that is over.
+// noteRequest counts and logs a request that has ended.
 func (a *api) noteRequest(t *telemetry.RequestInfo, route string, code, bytes int, start time.Time) {
 	a.metrics.Request(route, code)
 	level := slog.LevelInfo
@@ -84,7 +84,7 @@ func (a *api) noteRequest(t *telemetry.RequestInfo, route string, code, bytes in
 	}, t.Attrs()...)...)
 }
 
-// routeOf names a request by what was matched, from a closed set.
+// routeOf returns the name of the matched route, from a fixed set.
 func (a *api) routeOf(r *http.Request) string {
 	pattern := chi.RouteContext(r.Context()).RoutePattern()
 	pattern = strings.TrimPrefix(pattern, a.options.root())
@@ -99,8 +99,8 @@ func (a *api) routeOf(r *http.Request) string {
 	return r.Method + " " + pattern
 }
 
-// recover turns a panic into a problem, or, when the answer has begun, cuts the
-// connection: an answer that ends cleanly would look complete.
+// recover turns a panic into a problem. If the answer has begun, it cuts the connection
+// instead, because an answer that ends cleanly would look complete.
 func (a *api) recover(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

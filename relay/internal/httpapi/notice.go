@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// notice is what the widget says under its composer: nil if nothing, and with its own
-// words where there is no text.
+// notice is the notice under the widget's composer: nil for none, and without a text for
+// the widget's own text.
 type notice struct {
 	Text       *string `json:"text"`
 	PrivacyURL *string `json:"privacy_url"`
@@ -26,15 +26,15 @@ func orNull(s string) *string {
 	return &s
 }
 
-// agreement is what a visitor must agree to before the first message.
+// agreement is the consent that is required before the first message.
 type agreement struct {
 	Version string     `json:"version"`
 	Text    string     `json:"text"`
 	GivenAt *time.Time `json:"given_at"`
 }
 
-// askConsent returns what a visitor is asked, nil if nothing, and when that was agreed to:
-// now, if agrees says so.
+// askConsent returns the required consent, or nil if there is none, with the time at
+// which the visitor gave it. If agrees is set, it records consent now.
 func (a *api) askConsent(ctx context.Context, visitor string, agrees bool) (*agreement, error) {
 	text, version := a.consent.Text()
 	if text == "" {

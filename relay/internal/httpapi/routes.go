@@ -12,8 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
-// routes is every route and every middleware, in the order in which a request
-// meets them.
+// routes returns all routes and middleware, in the order in which a request passes them.
 func (a *api) routes() http.Handler {
 	root := chi.NewRouter()
 	root.Use(a.options.TrustedProxies.Middleware(), a.observe, a.recover, a.checkHost, a.bodyInTime)
@@ -42,7 +41,7 @@ func (a *api) routes() http.Handler {
 	return root
 }
 
-// siteRoutes are what visitors of a site use.
+// siteRoutes adds the routes that visitors of a site use.
 func (a *api) siteRoutes(r chi.Router) {
 	r.Route("/v1", func(r chi.Router) {
 		r.Use(private, a.checkOrigin, a.checkBlock, a.limitAddr)
@@ -80,8 +79,7 @@ func (a *api) siteRoutes(r chi.Router) {
 
 func notFound(http.ResponseWriter, *http.Request) error { return problem.NotFound }
 
-// methodNotAllowed says which methods an address takes, as RFC 9110 section
-// 15.5.6 wants it.
+// methodNotAllowed lists the allowed methods, as required by RFC 9110 section 15.5.6.
 func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	routes := chi.RouteContext(r.Context()).Routes
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
@@ -92,8 +90,7 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	return problem.Method
 }
 
-// private keeps every answer of the API out of caches and frames, and what it is
-// from being guessed at.
+// private keeps all API answers out of caches and frames, and disables content sniffing.
 func private(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -104,8 +101,8 @@ func private(next http.Handler) http.Handler {
 	})
 }
 
-// limitAddr refuses addresses that ask too often. What the others share is taken on the
-// account of that address.
+// limitAddr refuses addresses that exceed their rate. Uses of shared resources during the
+// request are accounted to the address.
 func (a *api) limitAddr(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addr := clientip.Of(r)
@@ -128,8 +125,8 @@ func (a *api) checkBlock(next http.Handler) http.Handler {
 	})
 }
 
-// requireVisitor refuses requests without a valid token before anything else of
-// them is looked at. Handlers get the visitor from [visitorOf].
+// requireVisitor refuses requests without a valid token before it reads anything else of
+// them. Handlers get the visitor from [visitorOf].
 func (a *api) requireVisitor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, err := a.visitor(r)
@@ -146,8 +143,8 @@ func (a *api) requireVisitor(next http.Handler) http.Handler {
 
 type visitorKey struct{}
 
-// visitorOf is the visitor whose token came with the request, on a route that
-// requires one.
+// visitorOf returns the visitor authenticated by the request, on a route that requires a
+// token.
 func visitorOf(r *http.Request) visitor.Visitor {
 	v, _ := r.Context().Value(visitorKey{}).(visitor.Visitor)
 	return v

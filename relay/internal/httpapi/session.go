@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/strictjson"
 )
 
-// lookWait is how long a visitor waits for AnyFrame to say where its session
-// stands; what was last known is told then.
+// lookWait is how long a visitor waits for AnyFrame's answer about the session's status.
+// After that, the last known status is returned.
 const lookWait = 3 * time.Second
 
 // WriteJSON answers with a JSON document.
@@ -26,11 +26,11 @@ func WriteJSON(w http.ResponseWriter, code int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(body, '\n')) // the client is gone: the error has no receiver
+	_, _ = w.Write(append(body, '\n')) // the client has disconnected: the error has no receiver
 	return nil
 }
 
-// lookBriefly finds out where the session stands, if that doesn't take long.
+// lookBriefly updates the session's status, if that doesn't take long.
 func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
@@ -39,12 +39,12 @@ func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 	}
 }
 
-// open finds the visitor's session for a request. The caller must close it.
+// open returns the visitor's session for a request. The caller must close it.
 func (a *api) open(r *http.Request) (*session.Session, error) {
 	return a.hub.Open(r.Context(), visitorOf(r).ID)
 }
 
-// showSession tells where the session stands: GET /v1/session.
+// showSession returns the session's status: GET /v1/session.
 func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
 	sess, err := a.open(r)
 	if err != nil {
@@ -55,13 +55,13 @@ func (a *api) showSession(w http.ResponseWriter, r *http.Request) error {
 	return WriteJSON(w, http.StatusOK, sess.State())
 }
 
-// wakeSession wakes the session, without waiting for it: POST /v1/session. It begins one
-// only where sandboxes boot when the panel opens.
+// wakeSession wakes the session, without waiting for it: POST /v1/session. It creates a
+// sandbox only if sandboxes boot when the panel opens.
 func (a *api) wakeSession(w http.ResponseWriter, r *http.Request) error {
 	if a.hub.Draining() {
 		return problem.Draining
 	}
-	if r.ContentLength != 0 { // a body is not needed, and if there is one it must be empty JSON
+	if r.ContentLength != 0 { // a body is optional, and must then be empty JSON
 		data, err := body.Read(w, r, maxSmallBody, body.Uncounted{})
 		if err != nil {
 			return err

@@ -8,8 +8,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// stopTurn stops a turn, whether it waits or runs: POST /v1/turns/{turn}/stop. It takes no
-// body, and counts against nothing but the requests of the address.
+// stopTurn stops a waiting or running turn: POST /v1/turns/{turn}/stop. It reads no body,
+// and counts only against the address's requests.
 func (a *api) stopTurn(w http.ResponseWriter, r *http.Request) error {
 	key := chi.URLParam(r, "turn")
 	if !keyPattern.MatchString(key) {

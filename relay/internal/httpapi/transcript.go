@@ -22,7 +22,7 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
-// showTranscript tells the session's past: GET /v1/transcript.
+// showTranscript returns a page of the session's past events: GET /v1/transcript.
 func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	visitor := visitorOf(r).ID
 	since, err := queryInt(r, "since", 0, 0, 1<<62)
@@ -49,8 +49,8 @@ func (a *api) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	return writeInTime(w, body)
 }
 
-// transcript is the answer with at most limit rows of a visitor's epoch, 0 being the
-// present one, after the one numbered since, as many as fit.
+// transcript returns the answer with as many as fit of at most limit rows after row since
+// of a visitor's epoch, 0 being the current one.
 func (a *api) transcript(r *http.Request, visitor string, epoch, since int64, limit int) ([]byte, error) {
 	sess, err := a.hub.Open(r.Context(), visitor)
 	if err != nil {
@@ -76,8 +76,8 @@ func (a *api) transcript(r *http.Request, visitor string, epoch, since int64, li
 	return p.Close(next)
 }
 
-// addRatings adds the ratings of an epoch to its last page, behind the answers. If they
-// don't fit, they are on a page of their own, after the last number of this one.
+// addRatings adds the ratings of an epoch to its last page, after the answers. If they
+// don't fit, they get a page of their own, after the last number of this one.
 func (a *api) addRatings(ctx context.Context, sess *session.Session, epoch, since int64, p *past.Page) (next *int64, err error) {
 	items, err := a.ratings(ctx, sess.Visitor(), epoch)
 	if err != nil {
@@ -86,8 +86,8 @@ func (a *api) addRatings(ctx context.Context, sess *session.Session, epoch, sinc
 	return p.AddLast(epoch, since, items), nil
 }
 
-// writeInTime writes a JSON answer that may be large. A client that does not read it in
-// time is cut off, so that it does not hold the memory.
+// writeInTime writes a JSON answer that may be large. It cuts off a client that does not
+// read it in time, so that the client does not hold the memory.
 func writeInTime(w http.ResponseWriter, body []byte) error {
 	control := http.NewResponseController(w)
 	if err := control.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -98,13 +98,13 @@ func writeInTime(w http.ResponseWriter, body []byte) error {
 	w.WriteHeader(http.StatusOK)
 	_, err := w.Write(body) //nolint:gosec // JSON, with nosniff
 	if err == nil {
-		err = control.Flush() // all of it while the deadline holds
+		err = control.Flush() // all of it, while the deadline applies
 	}
 	if err == nil || errors.Is(err, http.ErrNotSupported) {
-		_ = control.SetWriteDeadline(time.Time{}) // it would hold for the connection's next answer
+		_ = control.SetWriteDeadline(time.Time{}) // it would apply to the connection's next answer
 		return nil
 	}
-	panic(http.ErrAbortHandler) // nothing can be said any more on this connection
+	panic(http.ErrAbortHandler) // nothing more can be sent on this connection
 }
 
 func queryInt(r *http.Request, name string, missing, least, most int64) (int64, error) {

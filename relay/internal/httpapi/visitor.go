@@ -19,16 +19,16 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// allowances are the limits that the widget tells a visitor of beforehand.
+// allowances are the limits that the widget shows a visitor in advance.
 type allowances struct {
 	MaxMessage      int      `json:"max_message"`
 	MaxAttachment   int      `json:"max_attachment"`
 	MaxAttachments  int      `json:"max_attachments"`
 	AttachmentTypes []string `json:"attachment_types"`
-	MaxContext      int      `json:"max_context"` // 0: none is taken
+	MaxContext      int      `json:"max_context"` // 0: none is accepted
 }
 
-// introduce tells a browser who it is: POST /v1/visitor.
+// introduce gives a browser its visitor token: POST /v1/visitor.
 func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	data, err := body.Read(w, r, maxSmallBody, body.Uncounted{})
 	if err != nil {
@@ -62,8 +62,8 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	}
 	presented, err := a.visitor(r)
 	if _, byBearer := caller.Bearer(r); err == nil && carrier == "bearer" && !byBearer {
-		// Known by its cookie, which no script may read: a bearer token is
-		// another visitor's.
+		// The browser uses its cookie, which no script may read: a bearer token belongs
+		// to another visitor.
 		err = problem.VisitorUnknown
 	}
 	if err != nil && !errors.Is(err, problem.VisitorUnknown) {
@@ -76,8 +76,9 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	}
 	v, sess, err := a.resolve(r.Context(), presented, err == nil, subject)
 	if errors.Is(err, problem.VisitorUnknown) {
-		// Forgotten by another tab meanwhile, or erased with all that the website's own name
-		// led to: a new visitor, as if a moment later.
+		// Another tab has forgotten the visitor in the meantime, or the visitor was
+		// erased with everything that the website's identity led to. Create a new
+		// visitor, as for a later request.
 		if subject != "" {
 			if err := a.tokens.Reassign(r.Context(), subject, v.ID); err != nil {
 				return err
@@ -99,7 +100,7 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if v.Provisional {
-		// Its cookie must outlive the first turn, which moves the deadline.
+		// Its cookie must outlive the first turn, which extends the deadline.
 		v.ExpiresAt = time.Now().Add(a.tokens.TTL())
 	}
 	a.lookBriefly(r.Context(), sess)
@@ -127,8 +128,8 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 	return WriteJSON(w, http.StatusOK, out)
 }
 
-// resolve is authenticate, and what there is of the visitor's session, which the
-// caller closes.
+// resolve authenticates, and also opens the visitor's session, which the caller must
+// close.
 func (a *api) resolve(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, *session.Session, error) {
 	v, err := a.authenticate(ctx, presented, known, subject)
 	if err != nil {
@@ -151,7 +152,7 @@ func (a *api) resolve(ctx context.Context, presented visitor.Visitor, known bool
 	return v, sess, nil
 }
 
-// promote remembers a visitor for the whole TTL who has a session now.
+// promote extends a visitor who now has a session to the full TTL.
 func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Session) (visitor.Visitor, error) {
 	if sess.View().Epoch == 0 {
 		return v, nil
@@ -159,8 +160,8 @@ func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Sess
 	return a.tokens.Promote(ctx, v)
 }
 
-// forget makes a visitor's token void and ends its streams: DELETE /v1/visitor. With
-// erase=true everything of the visitor is erased.
+// forget revokes a visitor's token and ends its streams: DELETE /v1/visitor. With
+// erase=true, all data of the visitor is erased.
 func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r)
 	var id string
@@ -193,9 +194,9 @@ type erasing struct {
 	Erasure string `json:"erasure"`
 }
 
-// logout makes a token void and ends the streams that were opened with it. An
-// anonymous visitor is forgotten, as no other token leads to it; an identified one
-// stays, for its other devices and the next time.
+// logout revokes a token and ends the streams that were opened with it. An anonymous
+// visitor is forgotten, because no other token leads to it. An identified visitor is
+// kept, for its other devices and the next sign-in.
 func (a *api) logout(ctx context.Context, v visitor.Visitor) error {
 	ctx = context.WithoutCancel(ctx)
 	if err := a.tokens.Revoke(ctx, v.Token); err != nil {
@@ -214,9 +215,9 @@ func (a *api) logout(ctx context.Context, v visitor.Visitor) error {
 	return nil
 }
 
-// verify returns the subject that the website's token names and what it says of the
-// visitor, or the refusal. Only the operator learns why a token was refused; nothing of
-// the token is logged but the name of a member that is wrong.
+// verify returns the subject and the context in the website's token, or the refusal. Only
+// the operator's log contains why a token was refused. Nothing of the token is logged
+// except for the name of an invalid member.
 func (a *api) verify(w http.ResponseWriter, token string) (subject string, verified visitorctx.Object, err error) {
 	if a.identities == nil {
 		return "", "", problem.Identity.With("Sign-in is not enabled for this chat.")
@@ -239,10 +240,10 @@ func (a *api) verify(w http.ResponseWriter, token string) (subject string, verif
 	return "", "", err
 }
 
-// authenticate returns the visitor that makes a request: presented is the visitor
-// whose token it carries, if it is known, and subject the website's name for the
-// visitor, if there is one. A token belongs to one visitor for good: if the subject
-// is another visitor, that visitor gets another token, and the old one is void.
+// authenticate returns the visitor of a request: presented is the visitor whose token the
+// request carries, if known, and subject is the website's identity of the visitor, if
+// any. A token belongs to one visitor permanently. If the subject is another visitor,
+// that visitor gets a new token, and the old one is revoked.
 func (a *api) authenticate(ctx context.Context, presented visitor.Visitor, known bool, subject string) (visitor.Visitor, error) {
 	id := presented.ID
 	if subject != "" {
@@ -256,7 +257,7 @@ func (a *api) authenticate(ctx context.Context, presented visitor.Visitor, known
 	}
 	switch {
 	case known && id == presented.ID && presented.Identified && subject == "":
-		return presented, nil // the website must say it again before there is more time
+		return presented, nil // without the website's identity, the deadline is not extended
 	case known && id == presented.ID:
 		v, err := a.tokens.Extend(ctx, presented)
 		if !errors.Is(err, problem.VisitorUnknown) {
@@ -276,7 +277,7 @@ func (a *api) authenticate(ctx context.Context, presented visitor.Visitor, known
 	return v, err
 }
 
-// visitor returns who is asking, or [problem.VisitorUnknown].
+// visitor returns the visitor of a request, or [problem.VisitorUnknown].
 func (a *api) visitor(r *http.Request) (visitor.Visitor, error) {
 	for _, token := range a.caller.Tokens(r) {
 		v, err := a.tokens.Resolve(r.Context(), token)
