@@ -24,11 +24,12 @@ import (
 
 // Options are the settings of the admin listener.
 type Options struct {
-	// Tokens identify the operators. Without any, every client that reaches the listener is one.
+	// Tokens authenticate the operators. Without any, every client that can reach the
+	// listener is an operator.
 	Tokens []Token
-	// Hosts are the names by which it may be asked, besides localhost and IP addresses.
+	// Hosts are the accepted host names, besides localhost and IP addresses.
 	Hosts []string
-	// Read lets operators read what was said.
+	// Read lets operators read the content of conversations.
 	Read bool
 }
 
@@ -38,24 +39,24 @@ type Parts struct {
 	// Sites returns the sites that have conversations: the default site first, then the
 	// others by name.
 	Sites func(context.Context) ([]Site, error)
-	// Rows returns what the store has of each site, whether it has conversations or not.
+	// Rows returns each site's view of the store, whether it has conversations or not.
 	Rows func() []store.RecordStore
-	// Usage returns what was counted at each site, in the order of Sites.
+	// Usage returns the usage counts of each site, in the order of Sites.
 	Usage func(context.Context) ([]Usage, error)
-	// Reload reads the settings again and returns what is wrong with them, a line each.
-	// Nil where they cannot be reloaded.
+	// Reload rereads the settings and returns what is wrong with them, one line each. It
+	// is nil if they cannot be reloaded.
 	Reload  func() []string
-	Records store.RecordStore // of the operators' decisions
+	Records store.RecordStore // with the operators' decisions
 	Page    fs.FS             // of the console
-	// Draining is closed when the relay begins to end.
+	// Draining is closed when the relay starts to shut down.
 	Draining <-chan struct{}
 	Metrics  *telemetry.Metrics
 	Log      *slog.Logger
 }
 
-// Site is a site as an operator sees it.
+// Site is a site as operators see it.
 type Site struct {
-	Name     string // "default" for the one without
+	Name     string // "default" for the site without a name
 	Hub      *session.Hub
 	Book     *history.Book
 	Erasures *erasure.Worker
@@ -63,24 +64,24 @@ type Site struct {
 	Sessions store.SessionStore
 	Client   *anyframe.Client
 	Past     *past.Reader
-	Feedback *feedback.Book // nil where visitors may not rate answers
+	Feedback *feedback.Book // nil if visitors may not rate answers
 }
 
-// Admin answers operators.
+// Admin serves operators.
 type Admin struct {
 	options Options
-	streams atomic.Int32  // of changes, open now
-	reads   chan struct{} // has an element for each transcript that is read
+	streams atomic.Int32  // number of open change streams
+	reads   chan struct{} // has an element for each transcript being read
 	Parts
 }
 
-// New returns the operators' side of a relay.
+// New returns the operators' API of a relay.
 func New(o Options, p Parts) *Admin {
 	return &Admin{options: o, reads: make(chan struct{}, maxReads), Parts: p}
 }
 
-// Handler serves the API. What it does not have goes to open, which any client that reaches
-// the listener may ask, and under /debug to debug, for which a token is needed.
+// Handler serves the API. Other requests go to open, which is available to any client
+// that reaches the listener. Requests under /debug go to debug, which requires a token.
 func (a *Admin) Handler(open, debug http.Handler) http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(open.ServeHTTP)
@@ -125,14 +126,14 @@ func private(next http.Handler) http.Handler {
 
 type operatorKey struct{}
 
-// operator is the name of the operator who sends the request.
+// operator returns the name of the operator who sent the request.
 func operator(r *http.Request) string {
 	name, _ := r.Context().Value(operatorKey{}).(string)
 	return name
 }
 
-// requireToken refuses requests without an operator's token before anything else of
-// them is looked at.
+// requireToken refuses requests without an operator's token before it reads anything else
+// of them.
 func (a *Admin) requireToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, err := identify(a.options.Tokens, r)
@@ -148,7 +149,7 @@ func (a *Admin) requireToken(next http.Handler) http.Handler {
 	})
 }
 
-// handle makes a handler that returns its refusal one that writes it.
+// handle adapts a handler that returns its refusal: it writes the refusal.
 func (a *Admin) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
@@ -165,7 +166,8 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// audit writes who changed what, or read what was said. It is called when that is done.
+// audit logs which operator changed something or read a conversation. It is called after
+// the action.
 func (a *Admin) audit(r *http.Request, action string, attrs ...any) {
 	a.Metrics.AdminAction(action)
 	a.Log.Info("audit", append([]any{"operator", operator(r), "action", action}, attrs...)...)

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// defaultPause is what visitors are told by a pause without a text of its own.
+// defaultPause is the text for visitors of a pause without a text of its own.
 const defaultPause = "This chat is paused for the moment. Please try again later."
 
 const (
@@ -21,7 +21,7 @@ const (
 
 var badText = problem.BadRequest.With(`"text" must be one line of 1 to 500 characters.`)
 
-// showPause answers whether new turns are refused: GET /api/pause.
+// showPause returns the pause, if there is one: GET /api/pause.
 func (a *Admin) showPause(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, pauseOf(a.Control.State()))
 }
@@ -72,12 +72,12 @@ func bannerOf(s *control.State) any {
 	}{s.Banner()}
 }
 
-// showBanner answers what every widget shows: GET /api/banner.
+// showBanner returns the banner that every widget shows: GET /api/banner.
 func (a *Admin) showBanner(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, bannerOf(a.Control.State()))
 }
 
-// setBanner makes every widget show a line: PUT /api/banner.
+// setBanner sets the banner of every widget: PUT /api/banner.
 func (a *Admin) setBanner(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Text string `json:"text"`
@@ -95,7 +95,7 @@ func (a *Admin) setBanner(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, bannerOf(a.Control.State()))
 }
 
-// removeBanner ends a banner: DELETE /api/banner.
+// removeBanner removes the banner: DELETE /api/banner.
 func (a *Admin) removeBanner(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Control.RemoveBanner(r.Context()); err != nil {
 		return err
@@ -105,15 +105,15 @@ func (a *Admin) removeBanner(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// listBlocks answers who is blocked: GET /api/blocks.
+// listBlocks lists the blocks: GET /api/blocks.
 func (a *Admin) listBlocks(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, struct {
 		Blocks []control.Block `json:"blocks"`
 	}{a.Control.State().Blocks()})
 }
 
-// subject is who a block's route names. Addresses are percent-encoded there, for a CIDR
-// has a slash.
+// subject returns the subject in a block's route. Addresses are percent-encoded there,
+// because a CIDR contains a slash.
 func subject(r *http.Request) (string, error) {
 	raw, err := url.PathUnescape(chi.URLParam(r, "subject"))
 	if err == nil {
@@ -133,7 +133,7 @@ func (a *Admin) blockOf(subject string) (control.Block, error) {
 	return control.Block{}, problem.NotFound.With("There is no such block.")
 }
 
-// showBlock answers one block: GET /api/blocks/{subject}.
+// showBlock returns one block: GET /api/blocks/{subject}.
 func (a *Admin) showBlock(w http.ResponseWriter, r *http.Request) error {
 	who, err := subject(r)
 	if err != nil {
@@ -146,7 +146,7 @@ func (a *Admin) showBlock(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, b)
 }
 
-// block refuses a visitor or an address for a time: PUT /api/blocks/{subject}.
+// block refuses a visitor or an address for some time: PUT /api/blocks/{subject}.
 func (a *Admin) block(w http.ResponseWriter, r *http.Request) error {
 	who, err := subject(r)
 	if err != nil {
@@ -172,7 +172,7 @@ func (a *Admin) block(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, b)
 }
 
-// unblock ends a block: DELETE /api/blocks/{subject}.
+// unblock removes a block: DELETE /api/blocks/{subject}.
 func (a *Admin) unblock(w http.ResponseWriter, r *http.Request) error {
 	who, err := subject(r)
 	if err != nil {

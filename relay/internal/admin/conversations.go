@@ -23,7 +23,7 @@ import (
 const (
 	maxPrompts = 8 // of a conversation that are shown
 	lookWait   = 3 * time.Second
-	maxInput   = 256 << 10 // bytes of a tool's input that are shown
+	maxInput   = 256 << 10 // maximum size in bytes of a tool's input that is shown
 )
 
 // conversation is a row of GET /api/conversations.
@@ -36,13 +36,13 @@ type conversation struct {
 	AgentBusy bool         `json:"agent_busy"`
 	Turn      *string      `json:"turn"`
 	Prompts   []prompt     `json:"prompts"`
-	Streams   int          `json:"streams"` // of this process
+	Streams   int          `json:"streams"` // in this process
 	Started   time.Time    `json:"started_at"`
 	Active    time.Time    `json:"last_active_at"`
 }
 
-// prompt is a prompt that waits. Of a question only the kind is shown: its words are the
-// conversation's.
+// prompt is a waiting prompt. Of a question only the kind is shown, because its text is
+// part of the conversation.
 type prompt struct {
 	ID        string          `json:"id"`
 	Kind      string          `json:"kind"`
@@ -51,7 +51,7 @@ type prompt struct {
 	Truncated bool            `json:"truncated,omitempty"` // the input is too large to be shown
 }
 
-// rowOf shows a conversation.
+// rowOf returns the row of a conversation.
 func rowOf(ctx context.Context, c listed) (conversation, error) {
 	out := conversation{
 		ID: c.ID, Site: c.site.Name, Visitor: control.VisitorHash(c.Visitor), Status: event.StatusEnded, Epoch: c.Epoch,
@@ -61,13 +61,13 @@ func rowOf(ctx context.Context, c listed) (conversation, error) {
 	if err != nil {
 		return out, err
 	}
-	if rec.Epoch != c.Epoch || rec.UpstreamID == "" { // over, or forgotten
+	if rec.Epoch != c.Epoch || rec.UpstreamID == "" { // ended, or forgotten
 		return out, nil
 	}
 	switch s := event.Status(rec.State); s {
 	case event.StatusBooting, event.StatusRunning, event.StatusSleeping, event.StatusFailed:
 		out.Status = s
-	case event.StatusNone, event.StatusEnded: // over, as it says
+	case event.StatusNone, event.StatusEnded: // ended, as the row says
 	}
 	out.AgentBusy = c.Busy && out.Status == event.StatusRunning
 	if out.AgentBusy && c.Turn != "" {
@@ -84,8 +84,8 @@ func rowOf(ctx context.Context, c listed) (conversation, error) {
 	return out, err
 }
 
-// promptOf shows a prompt. AnyFrame has what it asks for; while that cannot be read, it is
-// shown without.
+// promptOf returns a prompt with the input of its tool, which is read from AnyFrame. If
+// that fails, it is returned without.
 func promptOf(ctx context.Context, c listed, p journal.Prompt) prompt {
 	out := prompt{ID: p.ID, Kind: "question"}
 	if !p.Permission {
@@ -106,8 +106,9 @@ func promptOf(ctx context.Context, c listed, p journal.Prompt) prompt {
 	return out
 }
 
-// at calls do with each site until one knows what it is about. For the others do returns
-// [store.ErrNotFound], and for all of them at returns it.
+// at calls do with each site until one of them has what the request is about. For the
+// other sites do returns [store.ErrNotFound]; if that is the case for all of them, so
+// does at.
 func (a *Admin) at(ctx context.Context, do func(*Site) error) error {
 	sites, err := a.Sites(ctx)
 	if err != nil {
@@ -121,7 +122,7 @@ func (a *Admin) at(ctx context.Context, do func(*Site) error) error {
 	return store.ErrNotFound
 }
 
-// find returns the conversation that a route names, and its site.
+// find returns the conversation in a route, and its site.
 func (a *Admin) find(r *http.Request) (c listed, err error) {
 	err = a.at(r.Context(), func(s *Site) (err error) {
 		c.site = s
@@ -134,7 +135,7 @@ func (a *Admin) find(r *http.Request) (c listed, err error) {
 	return c, err
 }
 
-// open is find with the visitor's session, which the caller closes.
+// open is find with the visitor's session, which the caller must close.
 func (a *Admin) open(r *http.Request) (c listed, sess *session.Session, err error) {
 	if c, err = a.find(r); err != nil {
 		return c, nil, err
@@ -146,8 +147,8 @@ func (a *Admin) open(r *http.Request) (c listed, sess *session.Session, err erro
 	return c, sess, err
 }
 
-// stop stops what the agent does in a conversation, if it does anything:
-// POST /api/conversations/{id}/stop.
+// stop stops the agent's work in a conversation, if there is any: POST
+// /api/conversations/{id}/stop.
 func (a *Admin) stop(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.find(r)
 	if err != nil {
@@ -177,7 +178,7 @@ func (a *Admin) end(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// decide answers what the agent waits for: POST /api/conversations/{id}/prompts/{prompt}.
+// decide answers a waiting prompt: POST /api/conversations/{id}/prompts/{prompt}.
 func (a *Admin) decide(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Answer   *string `json:"answer"`

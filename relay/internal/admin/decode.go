@@ -16,8 +16,8 @@ const (
 	bodyTimeout = 15 * time.Second
 )
 
-// decode reads a JSON object with known members only. An absent body leaves into as
-// it is.
+// decode decodes a JSON object that has only known members. Without a body, it does not
+// change into.
 func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -26,7 +26,7 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	if err != nil || kind != "application/json" {
 		return problem.MediaType
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the caller bounds it
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // if not supported, the caller bounds the read
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
@@ -44,13 +44,13 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// answer writes a JSON document with 200.
+// answer writes a JSON document with status 200.
 func answer(w http.ResponseWriter, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_, _ = w.Write(append(body, '\n')) // the client is gone: the error has no receiver
+	_, _ = w.Write(append(body, '\n')) // the client has disconnected: the error has no receiver
 	return nil
 }

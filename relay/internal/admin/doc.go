@@ -1,9 +1,7 @@
-// Package admin answers the operators' HTTP requests: the API under /api that the
-// commands of the program and the console's page call. It identifies the operator
-// by a token, keeps other websites out, and writes an audit line for everything
-// that changes something.
+// Package admin serves the operators' HTTP requests: the API under /api, which the
+// program's commands and the console use. It authenticates operators by token, refuses
+// requests from other websites, and writes an audit line for every change.
 //
-// It owns routes, decoding and answers. What a pause or a block does is package
-// control's; what a conversation is, package session's. It must not know how
-// visitors ask for things.
+// It owns routes, decoding and answers. Package control implements pauses and blocks,
+// package session conversations. It must not depend on the visitors' API.
 package admin

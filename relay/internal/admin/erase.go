@@ -15,8 +15,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// erase deletes one conversation at AnyFrame and here; the visitor's token stays good:
-// POST /api/conversations/{id}/erase.
+// erase deletes one conversation at AnyFrame and in the store: POST
+// /api/conversations/{id}/erase. The visitor's token stays valid.
 func (a *Admin) erase(w http.ResponseWriter, r *http.Request) error {
 	id := chi.URLParam(r, "id")
 	var erasing string
@@ -34,7 +34,7 @@ func (a *Admin) erase(w http.ResponseWriter, r *http.Request) error {
 	return accepted(w, map[string]string{"erasure": erasing})
 }
 
-// showErasure answers how far an erasure is: GET /api/erasures/{id}.
+// showErasure returns the state of an erasure: GET /api/erasures/{id}.
 func (a *Admin) showErasure(w http.ResponseWriter, r *http.Request) error {
 	var e erasure.Erasure
 	err := a.at(r.Context(), func(s *Site) (err error) {
@@ -65,7 +65,7 @@ func once(t time.Time) *time.Time {
 	return &t
 }
 
-// accepted answers 202 with a JSON document.
+// accepted writes a JSON document with status 202.
 func accepted(w http.ResponseWriter, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -73,6 +73,6 @@ func accepted(w http.ResponseWriter, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(http.StatusAccepted)
-	_, _ = w.Write(append(body, '\n')) // the client is gone: the error has no receiver
+	_, _ = w.Write(append(body, '\n')) // the client has disconnected: the error has no receiver
 	return nil
 }

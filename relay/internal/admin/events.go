@@ -15,18 +15,17 @@ import (
 
 const (
 	lookEvery  = time.Second
-	perSite    = 10 * time.Millisecond // longer for each site, since each is looked at
+	perSite    = 10 * time.Millisecond // added to the interval for each site, because each site is checked
 	beatEvery  = 12 * time.Second
 	writeWait  = 10 * time.Second
-	maxStreams = 32 // of all operators
+	maxStreams = 32 // over all operators
 )
 
-// watched are the kinds of a site's records whose changes operators are told, by what is
-// said.
+// watched maps the names in change events to the kinds of a site's records.
 var watched = map[string]string{"conversations": history.Kind, "prompts": journal.KindWaiting}
 
-// revisions returns for each thing that is told what changes with it. What cannot be read
-// is left out.
+// revisions returns, for each name, a value that changes with it. It omits what cannot be
+// read.
 func (a *Admin) revisions(ctx context.Context, rows []store.RecordStore) map[string]string {
 	now := map[string]string{}
 	look := func(name, kind string, rows ...store.RecordStore) {
@@ -46,8 +45,8 @@ func (a *Admin) revisions(ctx context.Context, rows []store.RecordStore) map[str
 	return now
 }
 
-// streamChanges says what has changed, whichever process changed it, so that a page knows
-// what to ask for: GET /api/events.
+// streamChanges streams the names of what has changed, in any process, so that a page can
+// reload it: GET /api/events.
 func (a *Admin) streamChanges(w http.ResponseWriter, r *http.Request) error {
 	if a.streams.Add(1) > maxStreams {
 		a.streams.Add(-1)
@@ -60,7 +59,7 @@ func (a *Admin) streamChanges(w http.ResponseWriter, r *http.Request) error {
 	h.Set("X-Accel-Buffering", "no")
 	rc := http.NewResponseController(w)
 	send := func(text string) error {
-		_ = rc.SetWriteDeadline(time.Now().Add(writeWait)) // where it is not supported, a test
+		_ = rc.SetWriteDeadline(time.Now().Add(writeWait)) // unsupported only in tests
 		if _, err := w.Write([]byte(text)); err != nil {
 			return err
 		}

@@ -10,10 +10,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// guard refuses what a website makes an operator's browser ask: requests across
-// origins, and those to a name that is not meant for the admin listener, for any name
-// can be made to mean its address (DNS rebinding). Only IP addresses, localhost and the
-// listed hosts are meant.
+// guard refuses requests that a website makes through an operator's browser: cross-origin
+// requests, and requests for an unlisted host name, because any name can be resolved to
+// the admin listener's address (DNS rebinding). Only IP addresses, localhost and the
+// listed hosts are accepted.
 func guard(next http.Handler, hosts []string) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

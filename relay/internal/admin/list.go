@@ -20,16 +20,16 @@ import (
 const (
 	usualRows  = 50
 	maxRows    = 200
-	maxScanned = 2000 // conversations that are looked at for one answer
+	maxScanned = 2000 // maximum number of conversations examined for one answer
 )
 
-// filter is what a list is asked for.
+// filter holds the parameters of a list request.
 type filter struct {
 	site    string
 	status  event.Status
 	waiting bool
 	limit   int
-	active  time.Time // of the last row of the page before
+	active  time.Time // of the last row of the previous page
 	id      string
 }
 
@@ -74,14 +74,14 @@ func readFilter(r *http.Request) (f filter, err error) {
 	return f, nil
 }
 
-// cursorAt is the cursor behind a conversation.
+// cursorAt returns the cursor after a conversation.
 func cursorAt(active time.Time, id string) *string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(active.UnixMilli(), 10) + " " + id))
 	return &text
 }
 
-// listConversations answers what is there, the latest first, or with waiting=true those
-// that wait for a person: GET /api/conversations.
+// listConversations lists conversations, latest first, or with waiting=true those with a
+// waiting prompt: GET /api/conversations.
 func (a *Admin) listConversations(w http.ResponseWriter, r *http.Request) error {
 	f, err := readFilter(r)
 	if err != nil {
@@ -98,7 +98,7 @@ func (a *Admin) listConversations(w http.ResponseWriter, r *http.Request) error 
 		Conversations []conversation `json:"conversations"`
 		Next          *string        `json:"next_cursor"`
 	}{[]conversation{}, nil}
-	for scanned := 0; ; scanned++ { // a page without a row counts too
+	for scanned := 0; ; scanned++ { // a page without rows also counts
 		page, more, err := pageOf(r.Context(), sites, &f)
 		if err != nil {
 			return err
@@ -129,14 +129,14 @@ func (a *Admin) listConversations(w http.ResponseWriter, r *http.Request) error 
 	}
 }
 
-// listed is a conversation in a list, and its site.
+// listed is a conversation in a list, with its site.
 type listed struct {
 	history.Conversation
 	site *Site
 }
 
-// pageOf returns the next conversations of all sites that a filter may let through, at
-// most its limit, whether there may be more, and moves the filter behind them.
+// pageOf returns at most f.limit next conversations of all sites that may match the
+// filter, and whether there may be more. It moves the filter past them.
 func pageOf(ctx context.Context, sites []Site, f *filter) (page []listed, more bool, err error) {
 	end := "" // with waiting, the conversation up to which each site was read
 	for i := range sites {
@@ -173,7 +173,7 @@ func pageOf(ctx context.Context, sites []Site, f *filter) (page []listed, more b
 	return page, more, nil
 }
 
-// latest returns what one site has for a page, the id of the last that was read, and
+// latest returns one site's part of a page, the id of the last conversation read, and
 // whether the site may have more.
 func latest(ctx context.Context, s *Site, f *filter) (all []history.Conversation, last string, full bool, err error) {
 	all, err = s.Book.Latest(ctx, f.active, f.id, f.limit)
@@ -183,7 +183,7 @@ func latest(ctx context.Context, s *Site, f *filter) (all []history.Conversation
 	return all, last, len(all) == f.limit, err
 }
 
-// waiting is [latest] for the conversations that wait for a person, by their ids.
+// waiting is [latest] for conversations with a waiting prompt, ordered by id.
 func waiting(ctx context.Context, s *Site, f *filter) (all []history.Conversation, last string, full bool, err error) {
 	prompts, err := s.Prompts.List(ctx, f.id, f.limit)
 	if err != nil {

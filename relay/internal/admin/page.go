@@ -9,12 +9,12 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// pagePolicy lets the page run its own script and style and ask this address, and nothing
-// else.
+// pagePolicy lets the page run its own script and style and send requests to its own
+// origin, and nothing else.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// page serves the console, which holds nothing that needs a token: it asks for one.
+// page serves the console. Its files need no token; the page asks the operator for one.
 func (a *Admin) page(r chi.Router) {
 	for _, file := range []string{"index.html", "console.css", "api.js", "console.js", "dom.js", "list.js", "transcript.js", "usage.js"} {
 		path := "/" + file

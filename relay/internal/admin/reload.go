@@ -7,8 +7,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// reload reads the settings again: POST /api/reload. What is wrong with them is answered
-// with 422 and changes nothing.
+// reload rereads the settings: POST /api/reload. Invalid settings change nothing and are
+// reported with status 422.
 func (a *Admin) reload(w http.ResponseWriter, r *http.Request) error {
 	if a.Reload == nil {
 		return problem.NotFound
@@ -35,6 +35,6 @@ func (a *Admin) reload(w http.ResponseWriter, r *http.Request) error {
 	a.Metrics.AdminRefusal("bad_settings")
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusUnprocessableEntity)
-	_, _ = w.Write(append(body, '\n')) // the client is gone: the error has no receiver
+	_, _ = w.Write(append(body, '\n')) // the client has disconnected: the error has no receiver
 	return nil
 }

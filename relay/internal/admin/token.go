@@ -12,23 +12,23 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
-// Token identifies an operator.
+// Token authenticates an operator.
 type Token struct {
 	Name   string // for the audit lines
 	Secret redact.Secret
 }
 
-// DefaultName is the name of a token that has none, and of every client of an API
-// without tokens.
+// DefaultName is the name of a token without one, and of every client of an API without
+// tokens.
 const DefaultName = "operator"
 
-// minToken is the length in bytes of the shortest token.
+// minToken is the minimum length of a token in bytes.
 const minToken = 16
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,32}$`)
 
-// ParseTokens reads a list such as alice:secret,bob:secret. A name may occur twice,
-// so that a token can be replaced without a gap. The error quotes no token.
+// ParseTokens parses a list such as alice:secret,bob:secret. A name may occur twice, so
+// that a token can be rotated without interruption. The error quotes no token.
 func ParseTokens(list string) ([]Token, error) {
 	var tokens []Token
 	seen := map[redact.Secret]bool{}
@@ -56,8 +56,8 @@ func ParseTokens(list string) ([]Token, error) {
 
 var errToken = errors.New("no such token")
 
-// identify returns the name of the operator who sends the request. It takes the same
-// time for every wrong token. Without tokens every client is [DefaultName].
+// identify returns the name of the operator who sent the request. It takes the same time
+// for every wrong token. Without tokens every client is [DefaultName].
 func identify(tokens []Token, r *http.Request) (name string, err error) {
 	if len(tokens) == 0 {
 		return DefaultName, nil

@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	usualEvents = 200 // rows of AnyFrame's log that one page goes through
+	usualEvents = 200 // rows of AnyFrame's log that one page covers
 	maxEvents   = 1000
-	maxReads    = 4 // transcripts that are read at once; each holds about one page
+	maxReads    = 4 // transcripts that may be read at once; each holds about one page
 	readWait    = 10 * time.Second
 	readRetry   = 2 * time.Second
 )
 
-// showTranscript answers what was said in a conversation, as its visitor's own stream
-// shows it: GET /api/conversations/{id}/transcript. It reads AnyFrame's transcript, and so
-// wakes nothing, and nothing that the visitor's own reading shares.
+// showTranscript returns the content of a conversation, as its visitor's own stream shows
+// it: GET /api/conversations/{id}/transcript. It reads AnyFrame's transcript, so it wakes
+// no sandbox. It uses none of the visitor's own limits for reading.
 func (a *Admin) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	if !a.options.Read {
 		return problem.ConsoleReadOff
@@ -61,11 +61,11 @@ func (a *Admin) showTranscript(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.audit(r, "transcript", "conversation", c.ID)
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(writeWait)) // where it is not supported, a test
+	_ = control.SetWriteDeadline(time.Now().Add(writeWait)) // unsupported only in tests
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) //nolint:gosec // JSON, with nosniff; if the client is gone, the error concerns no one
-	_ = control.Flush()  // all of it while the deadline holds
+	_ = control.Flush()  // all of it, while the deadline applies
 	_ = control.SetWriteDeadline(time.Time{})
 	return nil
 }
@@ -84,7 +84,7 @@ func (a *Admin) holdRead(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// readPage returns a page of a conversation, with the visitor's ratings on the last one.
+// readPage returns a page of a conversation, with the visitor's ratings on the last page.
 func readPage(ctx context.Context, c listed, since int64, limit int) ([]byte, error) {
 	ctx = upstream.For(ctx, upstream.NewCaller(c.Visitor))
 	rows := func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {

@@ -8,14 +8,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/usage"
 )
 
-// Usage is what was counted at a site: today, and the days before on which there was
-// something, the latest first.
+// Usage is the usage of a site: today, and the earlier days that have any, latest first.
 type Usage struct {
 	Site string
 	Days []usage.Day
 }
 
-// usageDay is what was counted at a site on one day.
+// usageDay is the usage of a site on one day.
 type usageDay struct {
 	Date     string `json:"date"`
 	Site     string `json:"site"`
@@ -27,8 +26,8 @@ type usageDay struct {
 	} `json:"feedback"`
 }
 
-// showUsage answers what was counted on this day of UTC and the 29 before it, today first:
-// GET /api/usage.
+// showUsage returns the usage of the current UTC day and the 29 days before it, today
+// first: GET /api/usage.
 func (a *Admin) showUsage(w http.ResponseWriter, r *http.Request) error {
 	sites, err := a.Usage(r.Context())
 	if err != nil {
