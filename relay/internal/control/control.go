@@ -16,54 +16,54 @@ import (
 )
 
 const (
-	// MaxBlocks is how many blocks there may be at once.
+	// MaxBlocks is the maximum number of blocks.
 	MaxBlocks    = 1000
 	interval     = time.Second
 	storeTimeout = 5 * time.Second
 )
 
-// The rows' keys. Those of blocks are followed by the subject.
+// The keys of the rows. Those of blocks are followed by the subject.
 const (
 	keyPause  = "pause"
 	keyBanner = "banner"
 	keyBlock  = "block "
 )
 
-// Options are what a Control needs.
+// Options configures a Control.
 type Options struct {
 	Store store.RecordStore
-	// Changed is called after a decision was made here or read from the store, one call
-	// at a time.
+	// Changed is called, one call at a time, after a decision was made in this process or
+	// read from the store.
 	Changed func(was, is *State)
 	Log     *slog.Logger
 }
 
-// Control is what is decided now. It is safe for concurrent use.
+// Control holds the current decisions. It is safe for concurrent use.
 type Control struct {
 	options Options
 	state   atomic.Pointer[State]
 
-	// loading has one slot: its holder reads the store, so that an older read cannot
-	// replace a newer one, and owns the three below.
+	// loading is a slot for one holder, which reads the store, so that an older read
+	// cannot replace a newer one. The holder owns the three fields below.
 	loading chan struct{}
 	rows    map[string]string
-	// revision is that of the store's rows when they were read.
+	// revision is the revision of the store's rows when they were read.
 	revision int64
-	failed   bool // the last read failed, and the log says so
+	failed   bool // the last read failed, and the failure was logged
 
-	mu   sync.Mutex // held are the waiters, which exist only while there is no pause
+	mu   sync.Mutex // guards held, the waiters, which exist only while there is no pause
 	held map[*hold]bool
 }
 
-// hold is a caller that waits until a pause begins.
+// hold is a caller that waits for a pause.
 type hold struct{ cancel context.CancelCauseFunc }
 
-// New returns a Control that has decided nothing yet.
+// New returns a Control without decisions.
 func New(o Options) *Control {
 	return &Control{options: o, loading: make(chan struct{}, 1), held: map[*hold]bool{}}
 }
 
-// State returns what is decided now.
+// State returns the current decisions.
 func (c *Control) State() *State {
 	if c == nil {
 		return nil
@@ -71,7 +71,8 @@ func (c *Control) State() *State {
 	return c.state.Load()
 }
 
-// Load reads the decisions from the store. If that fails, those that are known stay in force.
+// Load reads the decisions from the store. If that fails, the decisions in memory stay in
+// force.
 func (c *Control) Load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -112,7 +113,7 @@ func (c *Control) Load(ctx context.Context) error {
 	return nil
 }
 
-// parse reads rows. One that cannot be read is left out, and logged.
+// parse parses rows. It omits and logs a row that cannot be parsed.
 func (c *Control) parse(rows map[string]string) *State {
 	var pause *Pause
 	var banner *Banner
@@ -137,21 +138,21 @@ func (c *Control) parse(rows map[string]string) *State {
 	return newState(pause, banner, blocks)
 }
 
-// Run reads the decisions again and again, until ctx ends.
+// Run loads the decisions periodically until ctx ends.
 func (c *Control) Run(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			_ = c.Load(ctx) // logged there
+			_ = c.Load(ctx) // logged by Load
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// put stores a decision and lets it hold here at once.
+// put stores a decision and applies it in this process immediately.
 func (c *Control) put(ctx context.Context, key string, v any, expires time.Time) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -172,7 +173,7 @@ func (c *Control) remove(ctx context.Context, key string) error {
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// SetPause refuses new turns and sandboxes with a text. With stop, what runs is to be
+// SetPause refuses new turns and sandboxes with a text. With stop, running turns are also
 // stopped.
 func (c *Control) SetPause(ctx context.Context, text, by string, stop bool) error {
 	return c.put(ctx, keyPause, Pause{Text: text, Since: now(), By: by, Stop: stop}, time.Time{})
@@ -181,15 +182,15 @@ func (c *Control) SetPause(ctx context.Context, text, by string, stop bool) erro
 // Unpause ends a pause.
 func (c *Control) Unpause(ctx context.Context) error { return c.remove(ctx, keyPause) }
 
-// SetBanner makes every widget show a text.
+// SetBanner sets the banner of every widget.
 func (c *Control) SetBanner(ctx context.Context, text, by string) error {
 	return c.put(ctx, keyBanner, Banner{Text: text, Since: now(), By: by}, time.Time{})
 }
 
-// RemoveBanner ends a banner.
+// RemoveBanner removes the banner.
 func (c *Control) RemoveBanner(ctx context.Context) error { return c.remove(ctx, keyBanner) }
 
-// Block refuses a subject, in its usual form, for a time.
+// Block refuses a subject, given in its canonical form, for d.
 func (c *Control) Block(ctx context.Context, subject, by string, d time.Duration) (Block, error) {
 	b := Block{Subject: subject, Since: now(), Until: now().Add(d), By: by}
 	known := c.State().Blocks()
@@ -199,23 +200,23 @@ func (c *Control) Block(ctx context.Context, subject, by string, d time.Duration
 	return b, c.put(ctx, keyBlock+subject, b, b.Until)
 }
 
-// Unblock ends a block.
+// Unblock removes a block.
 func (c *Control) Unblock(ctx context.Context, subject string) error {
 	return c.remove(ctx, keyBlock+subject)
 }
 
-// Paused returns the refusal of new turns while there is a pause, else nil.
+// Paused returns the refusal of new turns during a pause, else nil.
 func (c *Control) Paused() error { return c.State().Paused() }
 
-// UntilPause returns a context that ends when a pause begins, with the refusal as its
-// cause. The caller calls cancel in the end.
+// UntilPause returns a context that is canceled when a pause begins, with the refusal as
+// its cause. The caller must call cancel.
 func (c *Control) UntilPause(ctx context.Context) (_ context.Context, cancel func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	h := &hold{end}
 	c.mu.Lock()
 	c.held[h] = true
 	c.mu.Unlock()
-	if err := c.State().Paused(); err != nil { // after the hold is known: no pause is missed
+	if err := c.State().Paused(); err != nil { // after the hold is registered, so that no pause is missed
 		end(err)
 	}
 	return ctx, func() {

@@ -8,12 +8,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Kind is that of the records that hold decisions.
+// Kind is the kind of the records that hold decisions.
 const Kind = "decision"
 
 const (
 	page     = 500
-	attempts = 8 // of a write that others overtake
+	attempts = 8 // of a write that conflicts with others
 )
 
 var errRows = errors.Join(errors.New("decisions of operators keep changing"), store.ErrUnavailable)
@@ -35,7 +35,7 @@ func (c *Control) all(ctx context.Context) (map[string]string, error) {
 	}
 }
 
-// version is that of the stored decision with this key, 0 if there is none.
+// version returns the version of the stored decision with this key, 0 if there is none.
 func (c *Control) version(ctx context.Context, key string) (int64, error) {
 	r, err := c.options.Store.Record(ctx, Kind, key)
 	if errors.Is(err, store.ErrNotFound) {
@@ -44,8 +44,8 @@ func (c *Control) version(ctx context.Context, key string) (int64, error) {
 	return r.Version, err
 }
 
-// overwrite calls write with the version of the stored decision until no other operator
-// comes between: the later one decides.
+// overwrite calls write with the version of the stored decision, and retries on conflicts
+// with other operators: the last write wins.
 func (c *Control) overwrite(ctx context.Context, key string, write func(version int64) error) error {
 	for range attempts {
 		version, err := c.version(ctx, key)
@@ -59,7 +59,7 @@ func (c *Control) overwrite(ctx context.Context, key string, write func(version 
 	return errRows
 }
 
-// save stores a decision. A zero expires keeps it until it is removed.
+// save stores a decision. A zero expires keeps it until it is deleted.
 func (c *Control) save(ctx context.Context, key, body string, expires time.Time) error {
 	return c.overwrite(ctx, key, func(version int64) error {
 		_, err := c.options.Store.SaveRecord(ctx, store.Record{Kind: Kind, Key: key, Body: body, ExpiresAt: expires, Version: version})
@@ -67,7 +67,7 @@ func (c *Control) save(ctx context.Context, key, body string, expires time.Time)
 	})
 }
 
-// delete removes a decision, if there is one.
+// delete deletes a decision, if there is one.
 func (c *Control) delete(ctx context.Context, key string) error {
 	return c.overwrite(ctx, key, func(version int64) error {
 		return c.options.Store.DeleteRecord(ctx, Kind, key, version)

@@ -11,12 +11,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// Pause says that no new turns and sandboxes are begun.
+// Pause means that no new turns and sandboxes are started.
 type Pause struct {
-	Text  string    `json:"text"` // what visitors are told
+	Text  string    `json:"text"` // shown to visitors
 	Since time.Time `json:"since"`
 	By    string    `json:"by"`   // the name of the operator's token
-	Stop  bool      `json:"stop"` // what runs is stopped, too
+	Stop  bool      `json:"stop"` // running turns are stopped too
 }
 
 // Banner is a line that every widget shows.
@@ -26,15 +26,15 @@ type Banner struct {
 	By    string    `json:"by"`
 }
 
-// Block refuses a visitor or an address for a time.
+// Block refuses a visitor or an address for some time.
 type Block struct {
-	Subject string    `json:"subject"` // a visitor's hash, or an address or a CIDR
+	Subject string    `json:"subject"` // a visitor's hash, an address or a CIDR
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until"`
 	By      string    `json:"by"`
 }
 
-// State is what is decided at one moment. It never changes; nil is nothing decided.
+// State is an immutable set of decisions; nil is no decisions.
 type State struct {
 	pause    *Pause
 	banner   *Banner
@@ -44,7 +44,7 @@ type State struct {
 	lengths  []int // the distinct lengths of prefixes
 }
 
-// Pause returns the pause, nil without one.
+// Pause returns the pause, or nil.
 func (s *State) Pause() *Pause {
 	if s == nil {
 		return nil
@@ -52,7 +52,7 @@ func (s *State) Pause() *Pause {
 	return s.pause
 }
 
-// Banner returns the banner, nil without one.
+// Banner returns the banner, or nil.
 func (s *State) Banner() *Banner {
 	if s == nil {
 		return nil
@@ -60,7 +60,7 @@ func (s *State) Banner() *Banner {
 	return s.banner
 }
 
-// Notice returns the banner's text, "" without one.
+// Notice returns the banner's text, or "".
 func (s *State) Notice() string {
 	if b := s.Banner(); b != nil {
 		return b.Text
@@ -68,7 +68,7 @@ func (s *State) Notice() string {
 	return ""
 }
 
-// Blocks returns the blocks that have not ended.
+// Blocks returns the blocks that have not expired.
 func (s *State) Blocks() []Block {
 	out := []Block{}
 	if s == nil {
@@ -82,7 +82,7 @@ func (s *State) Blocks() []Block {
 	return out
 }
 
-// Paused returns the refusal of new turns while there is a pause, else nil.
+// Paused returns the refusal of new turns during a pause, else nil.
 func (s *State) Paused() error {
 	p := s.Pause()
 	if p == nil {
@@ -91,7 +91,7 @@ func (s *State) Paused() error {
 	return problem.Paused.With("%s", p.Text)
 }
 
-// BlockedVisitor returns the refusal of a visitor who is blocked, else nil.
+// BlockedVisitor returns the refusal of a blocked visitor, else nil.
 func (s *State) BlockedVisitor(id string) error {
 	if s == nil || len(s.visitors) == 0 {
 		return nil
@@ -99,8 +99,8 @@ func (s *State) BlockedVisitor(id string) error {
 	return refusal(s.visitors[VisitorHash(id)])
 }
 
-// BlockedAddr returns the refusal of an address that is blocked, else nil. The address
-// is as package clientip has it: an IPv6 address is its /64.
+// BlockedAddr returns the refusal of a blocked address, else nil. The address is in the
+// form of package clientip: an IPv6 address is its /64.
 func (s *State) BlockedAddr(addr string) error {
 	if s == nil || len(s.prefixes) == 0 {
 		return nil
@@ -130,19 +130,19 @@ func refusal(until time.Time) error {
 	return nil
 }
 
-// hashDigits is the length of a visitor's hash. Its first eight digits are how logs
-// name the visitor.
+// hashDigits is the length of a visitor's hash. Its first eight digits identify the
+// visitor in logs.
 const hashDigits = 16
 
-// VisitorHash is how operators name a visitor.
+// VisitorHash returns the id by which operators refer to a visitor.
 func VisitorHash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:hashDigits/2])
 }
 
-// Subject returns the usual form of what can be blocked: a visitor's hash, an address
-// or a CIDR. An IPv6 address, and a CIDR that is longer, counts as its /64, which is
-// what one household has.
+// Subject returns the canonical form of a subject that can be blocked: a visitor's hash,
+// an address or a CIDR. An IPv6 address, or a longer CIDR, becomes its /64, which is what
+// one household has.
 func Subject(s string) (subject string, ok bool) {
 	if isHash(s) {
 		return strings.ToLower(s), true
@@ -175,7 +175,7 @@ func isHash(s string) bool {
 	return err == nil && len(s) == hashDigits
 }
 
-// newState puts decisions together. Subjects are in their usual form.
+// newState builds a State. Subjects are in canonical form.
 func newState(pause *Pause, banner *Banner, blocks []Block) *State {
 	s := &State{pause: pause, banner: banner, blocks: blocks, visitors: map[string]time.Time{}, prefixes: map[netip.Prefix]time.Time{}}
 	lengths := map[int]bool{}
@@ -201,11 +201,11 @@ func newState(pause *Pause, banner *Banner, blocks []Block) *State {
 	return s
 }
 
-// MaxText is how many Unicode code points a pause's or a banner's text may have.
+// MaxText is the maximum length of a pause's or a banner's text in Unicode code points.
 const MaxText = 500
 
-// ValidText reports whether visitors can be shown a text: a line that is not empty nor
-// longer than [MaxText].
+// ValidText reports whether a text can be shown to visitors: one line that is not empty
+// and not longer than [MaxText].
 func ValidText(s string) bool {
 	return strings.TrimSpace(s) != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= MaxText &&
 		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
