@@ -15,8 +15,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Problem is a refusal as told to a visitor: an RFC 9457 document with one
-// member of ours, code, which is stable and is what the widget switches on.
+// Problem is a refusal as sent to a visitor: an RFC 9457 document with one additional
+// member, code, which is stable and which the widget switches on.
 type Problem struct {
 	Status     int
 	Code       string
@@ -27,7 +27,7 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-// Is makes errors.Is match problems by code, whatever their detail says.
+// Is makes errors.Is match problems by code, regardless of their detail.
 func (p *Problem) Is(target error) bool {
 	t, ok := target.(*Problem)
 	return ok && t.Code == p.Code
@@ -40,16 +40,15 @@ func (p *Problem) With(format string, args ...any) *Problem {
 	return &q
 }
 
-// After returns p with a time to come back.
+// After returns p with a retry time.
 func (p *Problem) After(d time.Duration) *Problem {
 	q := *p
 	q.RetryAfter = d
 	return &q
 }
 
-// The refusals, all of them. Title and detail are shown to visitors, so they say
-// what happened and what to do in the words of a support page. Nothing that
-// AnyFrame said, no id and no key may get in.
+// All refusals. Title and detail are shown to visitors, so they say what happened and
+// what to do, in plain words. They must never contain AnyFrame's wording, an id or a key.
 var (
 	BadJSON         = &Problem{400, "bad_json", "Invalid request", "The request body is not a JSON object.", 0}
 	BadRequest      = &Problem{400, "bad_request", "Invalid request", "The request is incomplete or invalid.", 0}
@@ -93,22 +92,22 @@ var (
 	Capacity        = &Problem{503, "at_capacity", "All agents are busy", "All agents are busy. Try again in a moment.", 30 * time.Second}
 	Budget          = &Problem{503, "at_capacity", "Daily limit reached", "The daily limit for new conversations has been reached. Try again later.", 0}
 	Paused          = &Problem{503, "paused", "Chat paused", "This chat is paused. Try again later.", 30 * time.Second}
-	Draining        = &Problem{503, "draining", "Restarting", "The chat is restarting. Try again in a moment.", time.Second} // another relay is there already
+	Draining        = &Problem{503, "draining", "Restarting", "The chat is restarting. Try again in a moment.", time.Second} // another relay is already running
 )
 
-// Document is how a problem travels.
+// Document is the JSON form of a problem.
 type Document struct {
 	Type       string `json:"type"`
 	Title      string `json:"title"`
 	Status     int    `json:"status"`
 	Detail     string `json:"detail"`
 	Code       string `json:"code"`
-	RetryAfter int    `json:"retry_after,omitzero"` // seconds
+	RetryAfter int    `json:"retry_after,omitzero"` // in seconds
 	Fatal      *bool  `json:"fatal,omitzero"`       // on an event stream only
-	Challenge  any    `json:"challenge,omitzero"`   // to be solved, with challenge_required
+	Challenge  any    `json:"challenge,omitzero"`   // must be solved, with challenge_required
 }
 
-// Challenged is [ChallengeNeeded] with the challenge that is to be solved.
+// Challenged is [ChallengeNeeded] with the challenge that must be solved.
 type Challenged struct{ Challenge any }
 
 func (*Challenged) Error() string { return ChallengeNeeded.Error() }
@@ -116,7 +115,7 @@ func (*Challenged) Error() string { return ChallengeNeeded.Error() }
 // Unwrap returns [ChallengeNeeded].
 func (*Challenged) Unwrap() error { return ChallengeNeeded }
 
-// Document is p as it travels.
+// Document returns the JSON form of p.
 func (p *Problem) Document() Document {
 	return Document{
 		Type: "about:blank", Title: p.title, Status: p.Status, Detail: p.Detail, Code: p.Code,
@@ -124,8 +123,8 @@ func (p *Problem) Document() Document {
 	}
 }
 
-// Of turns any error into the problem that a visitor is told. What is
-// not known is internal.
+// Of converts any error to the problem that the visitor receives. An unknown error
+// becomes an internal one.
 func Of(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -137,7 +136,7 @@ func Of(err error) *Problem {
 		return Unavailable.After(wait)
 	}
 	if errors.Is(err, upstream.ErrKeyRefused) { // before the client's own error, which wraps it
-		return Unavailable.After(10 * time.Second) // when the key is tried again
+		return Unavailable.After(10 * time.Second) // when the key is retried
 	}
 	if e, ok := errors.AsType[*anyframe.Error](err); ok {
 		return upstreamProblem(e)
@@ -151,8 +150,8 @@ func Of(err error) *Problem {
 	return Internal
 }
 
-// OfWait is the refusal of a turn that waited until ctx ended: the problem that is its
-// cause, else that the sandbox takes too long.
+// OfWait returns the refusal of a turn that waited until ctx ended: the problem that is
+// the cause, or else that the sandbox takes too long.
 func OfWait(ctx context.Context) *Problem {
 	if p, ok := errors.AsType[*Problem](context.Cause(ctx)); ok {
 		return p
@@ -160,7 +159,7 @@ func OfWait(ctx context.Context) *Problem {
 	return Booting
 }
 
-// CodeOf is the code of the problem that err is, "" when it is nil.
+// CodeOf returns the code of err's problem, or "" if err is nil.
 func CodeOf(err error) string {
 	if err == nil {
 		return ""
@@ -171,7 +170,7 @@ func CodeOf(err error) string {
 func upstreamProblem(e *anyframe.Error) *Problem {
 	switch {
 	case errors.Is(e, anyframe.ErrUnauthorized), errors.Is(e, anyframe.ErrForbidden):
-		return Refused // this call alone: the key is good
+		return Refused // only this call was refused: the key is valid
 	case errors.Is(e, anyframe.ErrRateLimited):
 		wait := 5 * time.Second
 		if e.RetryAfter != nil {
@@ -193,8 +192,8 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// Write answers a request with err. It may be called once, before
-// anything else was written.
+// Write answers a request with err. It must be called only once, before anything else is
+// written.
 func Write(w http.ResponseWriter, err error) *Problem {
 	p := Of(err)
 	h := w.Header()
@@ -207,6 +206,6 @@ func Write(w http.ResponseWriter, err error) *Problem {
 	if asked, ok := errors.AsType[*Challenged](err); ok {
 		doc.Challenge = asked.Challenge
 	}
-	_ = json.NewEncoder(w).Encode(doc) // it fails only if the client is gone
+	_ = json.NewEncoder(w).Encode(doc) // fails only if the client has disconnected
 	return p
 }
