@@ -6,14 +6,13 @@ import (
 	"slices"
 )
 
-// automaton finds the end of every pattern in a text, one byte after the other, with
-// one look into a table for each. It is a deterministic finite automaton; state 0 is
-// the beginning of a text.
+// automaton finds the end of every pattern in a text, byte by byte, with one table lookup
+// per byte. It is a deterministic finite automaton; state 0 is the beginning of a text.
 type automaton struct {
-	class [256]uint8 // bytes of the same class are the same to all patterns
-	width int        // classes
+	class [256]uint8 // bytes of the same class are equivalent to all patterns
+	width int        // number of classes
 	next  []uint16   // the state after a state and a class
-	ends  []writing  // of each state, how what ends there is written; 0: nothing does
+	ends  []writing  // for each state, the writings of the patterns that end there, or 0
 	stays [256]bool  // the byte leads from state 0 to state 0
 }
 
@@ -21,13 +20,13 @@ func (a *automaton) step(state uint16, c byte) uint16 {
 	return a.next[int(state)*a.width+int(a.class[c])]
 }
 
-// pattern is a regular expression of ASCII for the beginning of a key.
+// pattern is an ASCII regular expression that matches the beginning of a key.
 type pattern struct {
 	expr string
 	ends writing
 }
 
-// compile returns the automaton of some patterns, whose expressions must be right. It
+// compile returns the automaton of the patterns, whose expressions must be valid. It
 // determinizes all of them together.
 func compile(patterns []pattern) *automaton {
 	n := &nfa{}
@@ -37,17 +36,17 @@ func compile(patterns []pattern) *automaton {
 	return n.determinize()
 }
 
-// nfa is the programs of all patterns, one after the other.
+// nfa holds the programs of all patterns, one after the other.
 type nfa struct {
 	insts  []syntax.Inst
-	ends   []writing // of each instruction that matches
+	ends   []writing // for each instruction that matches
 	starts []uint32
 }
 
 func (n *nfa) add(p pattern) {
 	tree, err := syntax.Parse(p.expr, syntax.Perl)
 	if err != nil {
-		panic(err) // ours
+		panic(err) // our own patterns are valid
 	}
 	prog, err := syntax.Compile(tree.Simplify())
 	if err != nil {
@@ -65,7 +64,7 @@ func (n *nfa) add(p pattern) {
 	n.starts = append(n.starts, base+uint32(prog.Start)) //nolint:gosec // as above
 }
 
-// close adds pc to set, with all that is reached from there without a byte.
+// close adds pc to set, and everything reachable from there without a byte.
 func (n *nfa) close(set []uint32, pc uint32) []uint32 {
 	in := &n.insts[pc]
 	switch in.Op {
@@ -83,7 +82,7 @@ func (n *nfa) close(set []uint32, pc uint32) []uint32 {
 	return set
 }
 
-// classes sorts the bytes by the instructions that take them.
+// classes groups the bytes by the instructions that accept them.
 func (n *nfa) classes() (class [256]uint8, examples []byte) {
 	seen := map[string]uint8{}
 	for c := range 256 {
@@ -109,9 +108,9 @@ func (n *nfa) takes(pc uint32, c byte) bool {
 	return (in.Op == syntax.InstRune || in.Op == syntax.InstRune1) && c < 0x80 && in.MatchRune(rune(c))
 }
 
-// determinize makes a state of every set of places that the patterns can be at, at
-// once. A pattern may begin anywhere, so their beginnings belong to every set and are
-// left out of it.
+// determinize creates a state for every set of positions that the patterns can be in at
+// once. A pattern may begin anywhere, so the initial positions belong to every set and
+// are left out of it.
 func (n *nfa) determinize() *automaton {
 	class, examples := n.classes()
 	a := &automaton{class: class, width: len(examples)}
@@ -119,7 +118,7 @@ func (n *nfa) determinize() *automaton {
 	for _, pc := range n.starts {
 		begin = n.close(begin, pc)
 	}
-	first := make([][]uint32, len(examples)) // from a beginning
+	first := make([][]uint32, len(examples)) // from the initial positions
 	for i, c := range examples {
 		first[i] = n.after(begin, c, nil)
 	}
@@ -155,7 +154,7 @@ func (n *nfa) determinize() *automaton {
 	return a
 }
 
-// after adds to set the places after c of those in from.
+// after adds to set the positions reached from those in from by byte c.
 func (n *nfa) after(from []uint32, c byte, set []uint32) []uint32 {
 	for _, pc := range from {
 		if n.takes(pc, c) {

@@ -1,6 +1,6 @@
-// Package redact keeps secrets out of what people see: API keys out of text that arrives
-// in pieces, keys and upstream error texts out of log lines, and [Secret] values out of
-// any formatting.
+// Package redact keeps secrets out of output: API keys out of text that arrives in
+// pieces, keys and upstream error texts out of log lines, and [Secret] values out of any
+// formatting.
 //
-// It knows bytes and strings only: no events, no HTTP, no AnyFrame.
+// It handles bytes and strings only. It does not depend on events, HTTP or AnyFrame.
 package redact

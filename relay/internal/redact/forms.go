@@ -9,33 +9,34 @@ import (
 	"strings"
 )
 
-// Keys come as they are, or as something prints or escapes them. What begins with afm_
-// is recognised in every writing that has each character by itself; what is coded
-// several characters at a time, such as base64, only if it begins as our own key does.
+// Keys may appear verbatim, or as a program prints or escapes them. Text that begins with
+// afm_ is recognized in every writing that encodes characters one by one. In codes that
+// encode several characters at a time, such as base64, only the beginning of our own key
+// is recognized.
 
-// writing says how a key is written, and so what goes on with it. A key may be written
-// in several ways at once, as far as is known.
+// writing is how a key is written, which determines how it continues. As long as it is
+// ambiguous, a key may have several writings at once.
 type writing uint8
 
 const (
 	plain  writing = 1 << iota // its characters, or escapes of them
-	coded                      // base64 and the like, which may go on in the next line
-	spaced                     // numbers, with something between them
+	coded                      // base64 and the like, which may continue on the next line
+	spaced                     // numbers, with separators between them
 )
 
-// anyKey is what AnyFrame's keys begin with.
+// anyKey is the prefix of AnyFrame's keys.
 const anyKey = "afm_"
 
-// maxHead is how many characters of a key that is not AnyFrame's are shown at most.
+// maxHead is the maximum number of characters shown of a key that is not AnyFrame's.
 const maxHead = 16
 
-// patternsOf are the patterns for AnyFrame's keys and for our own.
+// patternsOf returns the patterns of AnyFrame's keys and of our own.
 func patternsOf(own string) []pattern {
 	all := append(escaped(anyKey, plain), numbers(anyKey)...)
 	if len(own) < 8 && own != anyKey {
 		return all
 	}
-	head := own[:min(len(anyKey)+2, len(own))] // what all keys begin with, and as much as makes it ours
+	head := own[:min(len(anyKey)+2, len(own))] // the prefix of all keys, and enough to identify ours
 	if !strings.HasPrefix(own, anyKey) {
 		head = own[:min(len(own)/2, maxHead)]
 		all = append(append(all, escaped(head, plain|coded)...), numbers(head)...)
@@ -46,10 +47,10 @@ func patternsOf(own string) []pattern {
 	return all
 }
 
-// entities are the names in HTML of what keys hold and has one.
+// entities are the HTML names of characters that occur in keys.
 var entities = map[byte]string{'_': "lowbar|UnderBar", '-': "hyphen|dash"}
 
-// hexOf is a byte in hexadecimal digits of either case.
+// hexOf returns an expression for a byte as hexadecimal digits of either case.
 func hexOf(c byte) string {
 	var b strings.Builder
 	for _, digit := range fmt.Sprintf("%02x", c) {
@@ -62,8 +63,8 @@ func hexOf(c byte) string {
 	return b.String()
 }
 
-// escaped is a text of which each character is itself or escaped: for Markdown, in
-// HTML, in a URL, in a mail, or in a string of some language.
+// escaped returns patterns of a text in which each character is verbatim or escaped: for
+// Markdown, HTML, a URL, a mail, or a string literal.
 func escaped(text string, ends writing) []pattern {
 	var b strings.Builder
 	for i := range len(text) {
@@ -81,7 +82,7 @@ func escaped(text string, ends writing) []pattern {
 			forms = append(forms, `&(?:amp;)*(?:`+names+`);?`)
 		}
 		if i > 0 {
-			b.WriteString(`(?:=\r?\n)?`) // a line that a mail goes on after
+			b.WriteString(`(?:=\r?\n)?`) // a soft line break in a mail
 		}
 		b.WriteString(`(?:` + strings.Join(forms, "|") + `)`)
 	}
@@ -89,13 +90,13 @@ func escaped(text string, ends writing) []pattern {
 }
 
 const (
-	between = `(?:[ \t\r\n:,;.|"'\[\](){}+-]|\\+[nrt])` // numbers
+	between = `(?:[ \t\r\n:,;.|"'\[\](){}+-]|\\+[nrt])` // separators between numbers
 	anyByte = `[0-9A-Fa-f][0-9A-Fa-f]`
 )
 
-// numbers is a text of which each character is its number: in hexadecimal digits, with
-// or without something between them, also as words of two bytes whose second comes
-// first; in octal or decimal digits; or in bits.
+// numbers returns patterns of a text in which each character is its number: in
+// hexadecimal digits, with or without separators, also as little-endian words of two
+// bytes; in octal or decimal digits; or in bits.
 func numbers(text string) []pattern {
 	var hex, octal, decimal, bits []string
 	for i := range len(text) {
@@ -108,7 +109,7 @@ func numbers(text string) []pattern {
 	all := []string{
 		strings.Join(hex, between+"*"), strings.Join(bits, between+"*"),
 		strings.Join(octal, between+"+"), strings.Join(decimal, between+"+"),
-		strings.Join(swapped(text), between+"*"), // it begins with the first byte of a word
+		strings.Join(swapped(text), between+"*"), // the text begins with the first byte of a word
 		hexOf(text[0]) + anyByte + between + "*" + strings.Join(swapped(text[1:]), between+"*"),
 	}
 	patterns := make([]pattern, 0, len(all))
@@ -118,8 +119,8 @@ func numbers(text string) []pattern {
 	return patterns
 }
 
-// swapped is the words of two bytes that a text is, the second byte of each first. The
-// last may hold something else too.
+// swapped returns the text as words of two bytes, the second byte of each word first. The
+// second byte of the last word may be any.
 func swapped(text string) (words []string) {
 	for i := 0; i < len(text); i += 2 {
 		second := anyByte
@@ -131,13 +132,13 @@ func swapped(text string) (words []string) {
 	return words
 }
 
-// encodings are the codes of a text that is not at the end of what is coded, several
-// characters at a time. They depend on where in that the text begins.
+// encodings returns the codes of a text inside encoded data, in encodings of several
+// characters at a time. They depend on the text's offset in the data.
 func encodings(text string) []string {
 	var all []string
 	for before := range 3 {
 		code := base64.RawStdEncoding.EncodeToString([]byte("\x00\x00"[:before] + text))
-		code = code[(before*8+5)/6 : (before+len(text))*8/6] // the characters that are the text's alone
+		code = code[(before*8+5)/6 : (before+len(text))*8/6] // the characters that depend on the text alone
 		all = append(all, code, strings.NewReplacer("+", "-", "/", "_").Replace(code))
 	}
 	for before := range 5 {

@@ -5,17 +5,17 @@ import (
 	"log/slog"
 )
 
-// redactingHandler is a log handler for lines that people outside may get to see. An
-// error is logged as describe words it, and keys are masked wherever they
-// appear in an attribute: in the text of a panic, for example.
+// redactingHandler is a log handler for lines that outsiders may see. An error is logged
+// as describe returns it, and keys are masked wherever they appear in an attribute, for
+// example in the text of a panic.
 type redactingHandler struct {
 	next     slog.Handler
 	patterns *Patterns
 	describe func(error) string
 }
 
-// NewHandler returns a handler that redacts what it passes on to next. Describe
-// returns the text of an error without what must not be logged.
+// NewHandler returns a handler that redacts records and passes them to next. Describe
+// returns an error's text without what must not be logged.
 func NewHandler(next slog.Handler, patterns *Patterns, describe func(error) string) slog.Handler {
 	return redactingHandler{next, patterns, describe}
 }

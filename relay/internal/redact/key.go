@@ -2,14 +2,14 @@ package redact
 
 import "strings"
 
-// verdict says what becomes of a byte after the beginning of a key.
+// verdict is what to do with a byte after the beginning of a key.
 type verdict uint8
 
 const (
 	over   verdict = iota // it does not belong to the key
-	holds                 // it does if the key goes on after it, and is shown if not
-	shows                 // it belongs to how the key is written, and may be shown
-	hidden                // it belongs to the key
+	holds                 // held back: hidden if the key continues after it, otherwise shown
+	shows                 // part of the writing, and may be shown
+	hidden                // part of the key
 )
 
 func isAlphanumeric(c byte) bool {
@@ -20,20 +20,20 @@ func isHex(c byte) bool {
 	return 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' || '0' <= c && c <= '9'
 }
 
-// inKey reports whether keys may hold c.
+// inKey reports whether keys may contain c.
 func inKey(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' }
 
-// plainKey is how far a key is that is written as its characters and escapes of them.
-// The zero value is just after its beginning.
+// plainKey tracks a key written as its characters and escapes of them. The zero value is
+// the position just after its beginning.
 type plainKey struct {
-	last   byte // the byte before, if it began an escape; 'u' after \x and the like
+	last   byte // the previous byte, if it began an escape; 'u' after \x and the like
 	inside bool // in an escape that ends with a semicolon
-	name   int  // how many bytes of that came, as long as they are those of amp; else -1
+	name   int  // how many bytes of it have matched amp; -1 after a mismatch
 	braces bool // in an escape with braces
-	begun  bool // something of the key came
+	begun  bool // part of the key has been seen
 }
 
-// amp is the name in HTML of an ampersand.
+// amp is the HTML name of an ampersand.
 const amp = "amp"
 
 func (k *plainKey) next(c byte) verdict {
@@ -54,7 +54,7 @@ func (k *plainKey) next(c byte) verdict {
 	case k.braces && c == '}':
 		k.braces = false
 		return hidden
-	case last == '=' && (c == '\r' || c == '\n'): // the key goes on in the next line
+	case last == '=' && (c == '\r' || c == '\n'): // the key continues on the next line
 		if c == '\r' {
 			k.last = '='
 		}
@@ -62,7 +62,7 @@ func (k *plainKey) next(c byte) verdict {
 	case (last == '=' || last == '%') && !isHex(c):
 		return over
 	case k.inside && c == ';':
-		k.inside = k.name == len(amp) // then the ampersand was escaped itself
+		k.inside = k.name == len(amp) // then the ampersand itself was escaped
 		k.name = 0
 		return hidden
 	case k.inside && c == '#', inKey(c):
@@ -86,9 +86,9 @@ func (k *plainKey) next(c byte) verdict {
 	return over
 }
 
-// codedKey is how far a key is that is written in base64 or the like, maybe in lines.
+// codedKey tracks a key written in base64 or the like, possibly over several lines.
 type codedKey struct {
-	escaped bool // the byte before was a backslash
+	escaped bool // the previous byte was a backslash
 }
 
 func (k *codedKey) next(c byte) verdict {
@@ -105,14 +105,14 @@ func (k *codedKey) next(c byte) verdict {
 	return over
 }
 
-// spacedKey is how far a key is that is written as numbers.
+// spacedKey tracks a key written as numbers.
 type spacedKey struct {
-	last byte // the byte before
-	held int  // bytes since the last that was hidden
-	text bool // what follows in this line is the text that a dump shows beside the numbers
+	last byte // the previous byte
+	held int  // bytes since the last hidden one
+	text bool // the rest of this line is the text column of a hex dump
 }
 
-// maxHeld is how much may stand between two numbers.
+// maxHeld is the maximum number of bytes between two numbers.
 const maxHeld = 16
 
 func (k *spacedKey) next(c byte) verdict {

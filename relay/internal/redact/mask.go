@@ -8,20 +8,21 @@ import (
 	"sync"
 )
 
-// Text shown to visitors, from the agent or anyone else, never contains an AnyFrame key:
-// only the prefix afm_ of it is kept. The text comes in chunks, and what a masker emits for
-// a byte depends only on the bytes before it. So a block that equals its deltas still does
-// when both are masked, wherever those were cut. What stands between the numbers of a key
-// is held back until it is known whether the key goes on; nothing else is.
+// Text shown to visitors, whoever wrote it, never contains an AnyFrame key: only the
+// prefix afm_ is kept. Text arrives in chunks, so the masker is a streaming state
+// machine: what it emits for a byte depends only on the bytes before it. A block that
+// equals its deltas therefore still does after masking, wherever the deltas were cut.
+// Only separators between the numbers of a key are held back, until it is known whether
+// the key continues.
 
-// masked stands for what is not shown of a key.
+// masked replaces the hidden part of a key.
 const masked = "…"
 
 // Patterns finds where keys begin. It is safe for concurrent use.
 type Patterns struct{ automaton *automaton }
 
-// compiled holds the patterns of the last keys that were asked for, which take some
-// milliseconds to compile.
+// compiled caches the patterns of the latest keys, which take some milliseconds to
+// compile.
 var compiled struct {
 	sync.Mutex
 	byKey map[Secret]*Patterns
@@ -29,9 +30,9 @@ var compiled struct {
 
 const maxCompiled = 16
 
-// KeyPatterns are what keys begin with: AnyFrame's, and ours if it is another's, in all
-// writings in which each character is there by itself; and ours in the codes that
-// commands print it in.
+// KeyPatterns returns the patterns of the beginnings of keys: of AnyFrame's keys, and of
+// our own if it has another prefix, in all writings that encode characters one by one;
+// and of our own key in the codes in which commands print it.
 func KeyPatterns(key Secret) *Patterns {
 	compiled.Lock()
 	defer compiled.Unlock()
@@ -46,9 +47,9 @@ func KeyPatterns(key Secret) *Patterns {
 	return p
 }
 
-// SitePatterns are [KeyPatterns] for one of many keys: those of AnyFrame's have the same
-// patterns, which take what begins as any of them does for one, also in codes. They are
-// much to keep for each of a thousand sites.
+// SitePatterns returns [KeyPatterns] for one of many keys. All of AnyFrame's keys share
+// the same patterns, which treat any text with their prefix as a key, also in codes.
+// Separate patterns would take too much memory for a thousand sites.
 func SitePatterns(key Secret) *Patterns {
 	if strings.HasPrefix(string(key), anyKey) {
 		return KeyPatterns(anyKey)
@@ -56,32 +57,33 @@ func SitePatterns(key Secret) *Patterns {
 	return KeyPatterns(key)
 }
 
-// Masker is how far into a key a text is. The zero masker is at the beginning of a text.
+// Masker is the position of a text relative to keys. The zero Masker is at the beginning
+// of a text.
 type Masker struct {
 	state  uint16  // of the automaton
-	open   writing // the ways in which a key may be going on; 0: there is none
-	shown  bool    // that something follows the key's beginning has been shown
+	open   writing // the writings in which a key may be in progress, or 0
+	shown  bool    // a marker for the hidden part has been shown
 	plain  plainKey
 	coded  codedKey
 	spaced spacedKey
-	held   []byte // what is shown if the key does not go on
+	held   []byte // shown if the key does not continue
 }
 
-// Clone returns a masker that goes on from the same place.
+// Clone returns a masker at the same position.
 func (m *Masker) Clone() Masker {
 	c := *m
 	c.held = slices.Clone(m.held)
 	return c
 }
 
-// Reset begins another text.
+// Reset starts a new text.
 func (m *Masker) Reset() { *m = Masker{} }
 
-// Next masks the piece of text that comes next.
+// Next masks the next piece of the text.
 func (m *Masker) Next(patterns *Patterns, text string) string {
 	from := 0
 	if m.open == 0 {
-		if from = m.find(patterns.automaton, text); from < 0 { // nearly always
+		if from = m.find(patterns.automaton, text); from < 0 { // the usual case
 			return text
 		}
 	}
@@ -93,7 +95,7 @@ func (m *Masker) Next(patterns *Patterns, text string) string {
 	return out.String()
 }
 
-// find goes to just after the first beginning of a key, and returns where that is, -1
+// find advances to just after the first beginning of a key, and returns its index, or -1
 // if there is none.
 func (m *Masker) find(a *automaton, text string) int {
 	state := m.state
@@ -112,7 +114,7 @@ func (m *Masker) find(a *automaton, text string) int {
 	return -1
 }
 
-// begin notes that a key has begun in these ways.
+// begin records that a key has begun in these writings.
 func (m *Masker) begin(ends writing) {
 	m.open |= ends
 	if ends&plain != 0 {
@@ -141,8 +143,8 @@ func (m *Masker) next(a *automaton, c byte, out *strings.Builder) {
 	}
 }
 
-// inKey writes what is shown of a byte after the beginning of a key. The key is over
-// when it is in no writing.
+// inKey writes what is shown of a byte after the beginning of a key. The key has ended
+// when it continues in no writing.
 func (m *Masker) inKey(c byte, out *strings.Builder) {
 	most := over
 	for _, way := range [...]struct {
@@ -174,11 +176,11 @@ func (m *Masker) inKey(c byte, out *strings.Builder) {
 	}
 }
 
-// Text masks a whole text.
+// Text masks a complete text.
 func Text(patterns *Patterns, text string) string { return new(Masker).Next(patterns, text) }
 
-// JSON masks the texts of a JSON document, however they are escaped. It returns nil if a
-// key goes over several of them.
+// JSON masks the strings of a JSON document, however they are escaped. It returns nil if
+// a key spans several of them.
 func JSON(patterns *Patterns, raw json.RawMessage) json.RawMessage {
 	spread := new(Masker).find(patterns.automaton, string(raw)) >= 0
 	if !spread && bytes.IndexByte(raw, '\\') < 0 {
@@ -206,8 +208,8 @@ func JSON(patterns *Patterns, raw json.RawMessage) json.RawMessage {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// maskStrings masks the strings in a decoded JSON value, names of members included, and
-// reports whether one of them was changed.
+// maskStrings masks the strings in a decoded JSON value, including member names, and
+// reports whether any of them changed.
 func maskStrings(patterns *Patterns, v any) (out any, changed bool) {
 	switch v := v.(type) {
 	case string:

@@ -4,10 +4,10 @@ import (
 	"log/slog"
 )
 
-// Secret is a string that never shows: not in %v, %#v, JSON or a log.
+// Secret is a string that is never printed: not in %v, %#v, JSON or a log.
 type Secret string
 
-// String returns a mark that a secret is set, never the secret.
+// String returns a marker that a secret is set, never the secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
