@@ -62,8 +62,8 @@ func (l *Limits) decodeAttachment(row json.RawMessage, prefix string) (a anyfram
 
 func isText(kind string) bool { return strings.HasPrefix(kind, "text/") }
 
-// namedTypes are the types that a file's name may give away. The system's own
-// list is another on every machine.
+// namedTypes maps file extensions to types. The system's own list is not used, because it
+// differs between machines.
 var namedTypes = map[string]string{
 	"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "avif": "image/avif",
 	"bmp": "image/bmp", "ico": "image/x-icon", "tif": "image/tiff", "tiff": "image/tiff", "heic": "image/heic",
@@ -74,15 +74,15 @@ var namedTypes = map[string]string{
 	"dll": "application/octet-stream", "msi": "application/octet-stream", "jar": "application/java-archive", "wasm": "application/wasm",
 }
 
-// typeOfName is the type that a file's name gives away, "" if none.
+// typeOfName returns the type implied by a file's name, or "".
 func typeOfName(name string) string {
 	return namedTypes[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]
 }
 
-// typeOfText is what a text looks like to a browser that has nothing else to go
-// by, and SVG, which is a page as well, though browsers would need to be told.
-// Valid UTF-8 without NUL is a text, even if it begins like something else:
-// "BMI,Age" is no bitmap.
+// typeOfText returns the type that a browser would detect in a text without other
+// information. It also detects SVG, which can act as a page, although browsers do not
+// detect it by themselves. Valid UTF-8 without NUL is text, even if it begins like
+// another format: "BMI,Age" is no bitmap.
 func typeOfText(content []byte) string {
 	if !utf8.Valid(content) || slices.Contains(content, 0) {
 		return "application/octet-stream"
@@ -97,11 +97,11 @@ func typeOfText(content []byte) string {
 	return "text/plain"
 }
 
-// mediaType is a type and a subtype as RFC 6838 section 4.2 allows them, in lower
+// mediaType matches a type and a subtype as allowed by RFC 6838 section 4.2, in lower
 // case and without parameters.
 var mediaType = regexp.MustCompile(`^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$`)
 
-// accepts reports whether kind is on the list, where text/* stands for all of text.
+// accepts reports whether kind is on the list; text/* stands for all text types.
 func (l *Limits) accepts(kind string) bool {
 	if !mediaType.MatchString(kind) {
 		return false
@@ -115,8 +115,8 @@ const (
 	maxExtRunes  = 16 // a longer one is part of the name
 )
 
-// baseName takes folders and what cannot be shown out of a file's name, and
-// shortens it before its extension.
+// baseName removes folders and unprintable characters from a file's name, and shortens it
+// before its extension.
 func baseName(name string) string {
 	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
 	name = strings.Map(func(r rune) rune {

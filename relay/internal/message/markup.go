@@ -5,13 +5,13 @@ import (
 	"regexp"
 )
 
-// markup matches, from a "<" on, what a program that does not believe in an image
-// may take for a page or a script: elements of HTML and SVG, any element with a
-// quoted attribute or an event handler, declarations of XML, PHP and the like.
+// markup matches, beginning at a "<", what a program that ignores the image type may
+// interpret as a page or a script: elements of HTML and SVG, any element with a quoted
+// attribute or an event handler, declarations of XML, PHP and the like.
 //
-// An image is random bytes to it, and four of them are any four bytes once in
-// 4 GiB, so a tag must be longer than its name. Names with a prefix are left alone:
-// cameras and editors write XMP, which is XML, into ordinary photos.
+// Image data looks random, and any given four bytes occur once in 4 GiB, so a match must
+// be longer than a tag's name. Names with a prefix are allowed, because cameras and
+// editors write XMP, which is XML, into ordinary photos.
 var markup = regexp.MustCompile(`(?i)^<(?:` +
 	`/?(?:html|head|body|script|style|iframe|frame|frameset|object|embed|applet|link|meta|base|title|template|` +
 	`form|input|button|textarea|select|isindex|img|image|video|audio|source|picture|table|div|span|font|marquee|details|` +
@@ -22,11 +22,10 @@ var markup = regexp.MustCompile(`(?i)^<(?:` +
 	`|\?php|\?xml[\s-]|\?=[\t\n\r -~]{8}|%[\t\n\r -~]{14}` +
 	`)`)
 
-// maxTag is how many bytes of a tag are looked at.
+// maxTag is how many bytes of a tag are examined.
 const maxTag = 1024
 
-// hasMarkup reports whether an image is a page or a script as well, for a program
-// that takes it for one.
+// hasMarkup reports whether a program could interpret an image as a page or a script.
 func hasMarkup(image []byte) bool {
 	for {
 		i := bytes.IndexByte(image, '<')

@@ -1,7 +1,7 @@
-// Package message reads what a visitor sends as one turn: text, attachments and the
-// page's context, and checks them against the operator's limits. It knows nothing of
-// requests, visitors and sessions; package body reads the bytes, package session sends
-// the turn.
+// Package message parses a visitor's message, which is one turn: text, attachments and
+// the page's context. It checks them against the operator's limits. It does not depend on
+// requests, visitors or sessions; package body reads the bytes, package session sends the
+// turn.
 package message
 
 import (
@@ -19,34 +19,34 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
-// Limits are what a message may have.
+// Limits are the limits of a message.
 type Limits struct {
-	MaxMessage      int      // bytes of the text
-	MaxAttachment   int      // bytes of one attachment
-	MaxAttachments  int      // how many; 0 takes none
-	AttachmentTypes []string // media types in lower case; text/* stands for all of text
+	MaxMessage      int      // in bytes of text
+	MaxAttachment   int      // in bytes
+	MaxAttachments  int      // number of attachments; 0 accepts none
+	AttachmentTypes []string // media types in lower case; text/* stands for all text types
 
-	Context    bool // the agent is told the context of page and website
-	MaxContext int  // bytes of either; 0 takes none
+	Context    bool // the context of page and website is sent to the agent
+	MaxContext int  // in bytes, of each; 0 accepts none
 }
 
-// Message is one turn as a visitor wrote it, checked.
+// Message is one turn as a visitor wrote it, validated.
 type Message struct {
 	Text        string
 	Attachments []anyframe.Attachment
-	Context     visitorctx.Object // of the page; none if it was not sent or is not wanted
+	Context     visitorctx.Object // of the page; none if it was not sent or is not used
 }
 
-// Hash tells a repeated message from another under the same key. The context is no part
-// of it: that which came first counts.
+// Hash distinguishes a repeated message from a different one under the same key. It does
+// not include the context: the first request's counts.
 func (m Message) Hash() string {
 	h := sha256.New()
-	_ = json.NewEncoder(h).Encode(m.Text) // a hash takes everything
+	_ = json.NewEncoder(h).Encode(m.Text) // writes to a hash never fail
 	_ = json.NewEncoder(h).Encode(m.Attachments)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Names are the attachments as other tabs are told of them.
+// Names returns the attachments as other tabs show them.
 func (m Message) Names() []event.Attachment {
 	var out []event.Attachment
 	for _, a := range m.Attachments {
@@ -55,16 +55,16 @@ func (m Message) Names() []event.Attachment {
 	return out
 }
 
-// overhead is how many bytes of a body are neither text, context nor attachment, at most.
+// overhead is the maximum size in bytes of a body without text, context and attachments.
 const overhead = 16 << 10
 
-// MaxBody is how large the body of a message can be that breaks no limit:
-// any byte of the text may be written as \u00xx, attachments are base64.
+// MaxBody returns the maximum size in bytes of the body of a message within the limits:
+// any byte of the text may be written as \u00xx, and attachments are base64.
 func (l *Limits) MaxBody() int64 {
 	return overhead + 6*int64(l.MaxMessage) + 6*int64(l.MaxContext) + int64(l.MaxAttachments)*(int64(l.MaxAttachment)*4/3+4096)
 }
 
-// Decode reads and checks the body of a message. Its errors are [problem.Problem]s.
+// Decode parses and validates the body of a message. Its errors are [problem.Problem]s.
 func (l *Limits) Decode(body []byte) (Message, error) {
 	var m Message
 	var rows []json.RawMessage
@@ -97,7 +97,8 @@ func (l *Limits) Decode(body []byte) (Message, error) {
 	return m, nil
 }
 
-// decodeContext checks the page's context, and takes it if AnyFrame is to have it.
+// decodeContext validates the page's context, and keeps it if it is to be sent to
+// AnyFrame.
 func (l *Limits) decodeContext(page json.RawMessage, into *visitorctx.Object) error {
 	if l.MaxContext == 0 {
 		return problem.BadRequest.With(`"context" is not accepted by this chat.`)
