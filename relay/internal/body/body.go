@@ -1,5 +1,5 @@
-// Package body reads the bodies of JSON requests: with as much memory as has arrived, and at
-// most as many bytes as may be. Its errors are problems as a visitor is told them.
+// Package body reads the bodies of JSON requests. It uses only as much memory as has
+// arrived, up to a limit. Its errors are problems for the visitor.
 package body
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// SetDeadline sets when the request's body must have been read; zero is never.
+// SetDeadline sets the time by which the request's body must have been read; zero is
+// never.
 func SetDeadline(w http.ResponseWriter, t time.Time) error {
 	err := http.NewResponseController(w).SetReadDeadline(t)
 	if errors.Is(err, http.ErrNotSupported) {
@@ -22,7 +23,7 @@ func SetDeadline(w http.ResponseWriter, t time.Time) error {
 	return err
 }
 
-// Problem is what a visitor is told when a body cannot be read.
+// Problem returns the problem for a body that could not be read.
 func Problem(w http.ResponseWriter, err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return problem.TooLarge
@@ -34,8 +35,7 @@ func Problem(w http.ResponseWriter, err error) error {
 	return problem.BadRequest.With("The request body is incomplete.")
 }
 
-// Holder counts the memory that a body takes as it arrives, and refuses when there is no
-// more.
+// Holder counts the memory of a body as it arrives, and refuses when there is no more.
 type Holder interface{ Hold(n int) error }
 
 // Uncounted is the Holder of bodies that are always small.
@@ -44,7 +44,7 @@ type Uncounted struct{}
 // Hold implements [Holder].
 func (Uncounted) Hold(int) error { return nil }
 
-// Read returns the body of a JSON request of at most limit bytes. It takes memory for
+// Read returns the body of a JSON request of at most limit bytes. It allocates memory for
 // what has arrived, whatever length the client announced.
 func Read(w http.ResponseWriter, r *http.Request, limit int64, room Holder) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -68,14 +68,14 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64, room Holder) ([]b
 	return body, SetDeadline(w, time.Time{})
 }
 
-// firstRead is how many bytes of memory a body takes before any of it has arrived.
+// firstRead is how many bytes are allocated before any of the body has arrived.
 const firstRead = 4 << 10
 
-// readHeld reads r, which has at most most bytes, to its end. Its buffer at most doubles
-// whenever it is full, and room holds it.
+// readHeld reads r, which has at most most bytes, to its end. Whenever its buffer is
+// full, it at most doubles. Room counts the buffer.
 func readHeld(r io.Reader, most int, room Holder) ([]byte, error) {
 	size := min(firstRead, most)
-	buf := make([]byte, 0, size+1) // one more, in which the end is found
+	buf := make([]byte, 0, size+1) // one more byte, to detect the end
 	for {
 		if len(buf) > most {
 			return nil, problem.TooLarge
