@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// maxShown is how many ratings of a visitor a board has: the latest.
+	// maxShown is how many of a visitor's ratings a board keeps, latest first.
 	maxShown = 2000
-	// lookEvery is how often it is looked for what other processes took, where a hint of
-	// theirs was lost or the store has none.
+	// lookEvery is how often a process checks for feedback that other processes stored,
+	// in case a hint was lost or the store has none.
 	lookEvery = time.Second
-	// skew is how far the clocks of processes may differ.
+	// skew is the maximum difference between the clocks of processes.
 	skew = 15 * time.Second
-	// maxLook is how many words one look reads.
+	// maxLook is how many words one check reads.
 	maxLook = 1000
 )
 
-// Ratings are what is known of a visitor's at one moment. They are never changed: when
-// there is news, the [Board] has others.
+// Ratings are a visitor's ratings at one time. They are immutable: a change gives the
+// [Board] new ones.
 type Ratings struct {
-	words []Word // the earliest first, without their comments
+	words []Word // earliest first, without their comments
 	of    map[string]Word
 }
 
 // Rated is a turn with its rating.
 type Rated struct{ Turn, Rating string }
 
-// News returns those of an epoch whose rating is another than in before, the earliest
-// first. Before may be nil, as may r.
+// News returns the ratings of an epoch that differ from those in before, earliest first.
+// Both before and r may be nil.
 func (r *Ratings) News(before *Ratings, epoch int64) (news []Rated) {
 	if r == nil {
 		return nil
@@ -55,14 +55,14 @@ type Board struct {
 	visitor string
 	now     atomic.Pointer[Ratings]
 
-	mu      sync.Mutex // what was read last, and which streams are notified
-	begun   int64      // reads so far
-	shown   int64      // the read that now comes from
+	mu      sync.Mutex // guards the last read, and the streams to notify
+	begun   int64      // number of reads begun
+	shown   int64      // the read that now is the result of
 	readers map[*func()]struct{}
 }
 
-// Watch returns the board of a visitor, as the store has it now. Notify is called after
-// every change, until leave is.
+// Watch returns the board of a visitor, as it is in the store. It calls notify after
+// every change, until leave is called.
 func (b *Book) Watch(ctx context.Context, visitor string, notify func()) (board *Board, leave func(), err error) {
 	b.mu.Lock()
 	board = b.boards[visitor]
@@ -97,7 +97,7 @@ func (b *Book) Watch(ctx context.Context, visitor string, notify func()) (board 
 	return board, leave, nil
 }
 
-// Ratings returns what is known now. It never blocks.
+// Ratings returns the current ratings. It never blocks.
 func (d *Board) Ratings() *Ratings {
 	if d == nil {
 		return nil
@@ -105,8 +105,8 @@ func (d *Board) Ratings() *Ratings {
 	return d.now.Load()
 }
 
-// read reads the visitor's words. Of reads that overlap, the one that was begun last
-// counts: every change begins a read after it.
+// read reads the visitor's words. Of overlapping reads, the one that began last wins,
+// because every change starts a read after it.
 func (d *Board) read(ctx context.Context) error {
 	d.mu.Lock()
 	d.begun++
@@ -153,7 +153,8 @@ func (b *Book) Changed(ctx context.Context, visitor string) {
 	}
 }
 
-// Hinted is Changed without waiting: another process has changed something of a visitor's.
+// Hinted is Changed without waiting: another process has changed some of the visitor's
+// rows.
 func (b *Book) Hinted(visitor string) {
 	b.mu.Lock()
 	watched := b.boards[visitor] != nil
@@ -163,8 +164,8 @@ func (b *Book) Hinted(visitor string) {
 	}
 }
 
-// look has boards read again that other processes have changed, while there are any. What
-// it costs does not depend on how many there are, but on what has changed.
+// look rereads the boards that other processes have changed, while there are any. Its
+// cost depends on the number of changes, not on the number of boards.
 func (b *Book) look() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -195,7 +196,7 @@ func (b *Book) look() {
 	}
 }
 
-// changedSince reads the boards again of the visitors who said something after a time.
+// changedSince rereads the boards of the visitors who gave feedback after a time.
 func (b *Book) changedSince(since time.Time) error {
 	due, key := time.Time{}, ""
 	stale := map[string]bool{}
@@ -224,7 +225,7 @@ func (b *Book) changedSince(since time.Time) error {
 }
 
 // knows reports whether the visitor's words need not be read again: this process shows
-// none of them, or has the one at key in that version.
+// none of them, or has the word at key in that version.
 func (b *Book) knows(visitor, key string, version int64) bool {
 	b.mu.Lock()
 	board := b.boards[visitor]

@@ -1,8 +1,8 @@
-// Package feedback keeps what visitors say about answers, in the store, and shows the
-// ratings of a visitor to all streams of the process, whichever replica took them.
+// Package feedback stores visitors' feedback about answers, and shows the ratings of a
+// visitor to all streams of the process, whichever replica received them.
 //
-// The last word about a turn counts, and is the only one that is kept. Comments are for
-// the operator and the visitor's own export: no [Board] has them.
+// Only the last word about a turn is kept. Comments are for the operator and the
+// visitor's own export: a [Board] has none.
 //
-// It does not know HTTP, streams, or which turns there are.
+// It does not depend on HTTP, streams, or the existence of turns.
 package feedback

@@ -15,25 +15,26 @@ import (
 )
 
 const (
-	// kind is that of the records. Their key is visitor and turn, their owner the visitor,
-	// and they are due since they were said, so that the latest can be read.
+	// kind is the kind of the records. Their key is visitor and turn, their owner the
+	// visitor, and their due time the time of the feedback, so that the latest can be
+	// read.
 	kind = "feedback"
 
-	// MaxComment is how many characters a comment has at most.
+	// MaxComment is the maximum length of a comment in characters.
 	MaxComment = 2000
 
 	pageSize = 200
-	tries    = 8 // at a record that others change at the same time
+	tries    = 8 // on a record that others change at the same time
 )
 
-// The ratings. None takes back what was said.
+// The ratings. None withdraws an earlier rating.
 const (
 	Up   = "up"
 	Down = "down"
 	None = ""
 )
 
-// Store keeps records. It is part of [store.Store].
+// Store stores records. It is part of [store.Store].
 type Store interface {
 	Record(ctx context.Context, kind, key string) (store.Record, error)
 	SaveRecord(ctx context.Context, r store.Record) (store.Record, error)
@@ -43,7 +44,7 @@ type Store interface {
 	RecordsRevision(ctx context.Context, kind string) (int64, error)
 }
 
-// Word is what a visitor said last about the answer to a turn.
+// Word is a visitor's latest feedback about the answer to a turn.
 type Word struct {
 	Turn    string
 	Epoch   int64
@@ -62,46 +63,48 @@ type stored struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-// Change is a rating that differs from the one before. Either may be [None].
+// Change is a rating that differs from the previous one. Either may be [None].
 type Change struct {
 	Was, Rating string
-	WasAt, At   time.Time // when they were said
+	WasAt, At   time.Time // when they were given
 }
 
-// Options are what a Book needs.
+// Options configures a Book.
 type Options struct {
 	Store Store
 	TTL   time.Duration // how long a word is kept
-	// Hint tells other processes that something of a visitor's has changed.
+	// Hint sends other processes a hint that the visitor's rows have changed.
 	Hint func(ctx context.Context, visitor string)
-	// Rates is told of every rating that differs from the one before, but None, before it is
-	// kept; version is that of what was said before, 0 for nothing. It may be nil.
+	// Rates is called for every rating other than None that differs from the previous
+	// one, before it is stored. Version is the version of the previous word, 0 if there
+	// is none. It may be nil.
 	Rates func(ctx context.Context, visitor string, w Word, version int64)
-	// Rated is told of every rating that differs from the one before.
+	// Rated is called for every rating that differs from the previous one.
 	Rated func(ctx context.Context, c Change)
 	Log   *slog.Logger
 }
 
-// Book keeps the feedback of a site's visitors. It is safe for concurrent use. Use [New].
+// Book stores the feedback of a site's visitors. It is safe for concurrent use. Use
+// [New].
 type Book struct {
 	Options
 
-	ctx     context.Context // of the goroutine that looks for what other processes took
+	ctx     context.Context // of the goroutine that checks for changes by other processes
 	cancel  context.CancelFunc
 	members group.Group
 
-	mu      sync.Mutex // which visitors have boards, and whether the loop runs, agree
+	mu      sync.Mutex // guards boards and looking
 	boards  map[string]*Board
 	looking bool
 }
 
-// New returns a book. The caller closes it.
+// New returns a book. The caller must close it.
 func New(o Options) *Book {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Book{Options: o, ctx: ctx, cancel: cancel, boards: map[string]*Board{}}
 }
 
-// Close ends what the book does by itself.
+// Close ends the book's own goroutines.
 func (b *Book) Close() {
 	b.cancel()
 	b.members.Close()
@@ -109,8 +112,8 @@ func (b *Book) Close() {
 
 func keyOf(visitor, turn string) string { return visitor + " " + turn }
 
-// Rate keeps what a visitor says about a turn of an epoch, instead of what was said
-// before. A rating of None has no comment.
+// Rate stores a visitor's feedback about a turn of an epoch, replacing earlier feedback.
+// A rating of None has no comment.
 func (b *Book) Rate(ctx context.Context, visitor string, w Word) error {
 	if w.Rating == None {
 		w.Comment = ""
@@ -157,7 +160,7 @@ func (b *Book) Rate(ctx context.Context, visitor string, w Word) error {
 	}
 }
 
-// List returns what a visitor said, the earliest first, with what was taken back.
+// List returns a visitor's feedback, earliest first, including withdrawn ratings.
 func (b *Book) List(ctx context.Context, visitor string) ([]Word, error) {
 	var all []Word
 	for after := ""; ; {
@@ -181,8 +184,8 @@ func (b *Book) List(ctx context.Context, visitor string) ([]Word, error) {
 	return all, nil
 }
 
-// Forget deletes what a visitor said about an epoch; 0 is everything of the visitor. It
-// may be called again.
+// Forget deletes a visitor's feedback about an epoch; 0 is all epochs. It may be called
+// again.
 func (b *Book) Forget(ctx context.Context, visitor string, epoch int64) error {
 	for after := ""; ; {
 		page, err := b.Store.RecordsOf(ctx, kind, visitor, after, pageSize)
