@@ -1,16 +1,16 @@
-// Package erasure deletes conversations at AnyFrame and here: those that a visitor or an
-// operator wants gone, and those that were idle for as long as retention allows.
+// Package erasure deletes conversations at AnyFrame and in the store: those that a
+// visitor or an operator requested, and those that were idle for the retention period.
 //
-// An erasure is a record of the store, saved before anything is promised. A [Worker] in
-// every replica looks for what is due; a lease lets one at a time do it. Every step may be
-// done again, so that a worker that dies costs a delay:
+// An erasure is a record in the store, saved before it is confirmed. A [Worker] in every
+// replica looks for due erasures; a lease lets one replica at a time process them. Every
+// step is idempotent, so a crash of a worker only causes a delay:
 //
 //	hide      the conversation is no longer shown, and its record is kept
-//	end       its sandbox, streams and row; all of a visitor: every token, too
-//	AnyFrame  DELETE until it says 204 or 404; at 409 the sandbox is terminated first
-//	here      notes, record, and what others keep of it
-//	scrub     the words are in no file of the store
-//	settle    after a while all of it again, for what a replica wrote that did not know yet
+//	end       its sandbox, streams and row; for a whole visitor also every token
+//	AnyFrame  DELETE until it returns 204 or 404; on 409 the sandbox is first terminated
+//	here      notes, record, and related data of other packages
+//	scrub     the content is removed from all files of the store
+//	settle    later all of it again, for writes of replicas that had not seen the erasure
 //
-// The package does not know HTTP, sessions or streams: [Ender] ends what goes on.
+// The package does not depend on HTTP, sessions or streams: [Ender] ends their activity.
 package erasure

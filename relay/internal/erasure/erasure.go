@@ -25,18 +25,18 @@ const (
 	Retention  Reason = "retention"
 )
 
-// Erasure is a wish to erase and what has become of it. Done ones are kept as receipts
-// for a while; they have no words and no id of AnyFrame's.
+// Erasure is a request to erase and its progress. Completed erasures are kept as receipts
+// for a while; they contain no content and no id of AnyFrame's.
 type Erasure struct {
 	ID      string
 	Visitor string
-	// Conversation is the id of the one conversation; "" is all of the visitor's.
+	// Conversation is the id of the conversation; "" is all of the visitor's.
 	Conversation string
 	Epoch        int64 // of that conversation
 	Reason       Reason
 	RequestedAt  time.Time
-	// DeletedAt is when AnyFrame and the store had nothing of it any more, DoneAt when that
-	// was seen to have stayed so. Zero: not yet.
+	// DeletedAt is when everything was deleted at AnyFrame and in the store. DoneAt is
+	// when the repetition had confirmed it. Zero means not yet.
 	DeletedAt, DoneAt time.Time
 	// Deleted is how many sessions were deleted at AnyFrame.
 	Deleted int
@@ -82,7 +82,7 @@ func read(r store.Record) (Erasure, error) {
 	}, nil
 }
 
-// record is e as it is stored, to be tried again at due.
+// record returns e as it is stored, to be retried at due.
 func (w *Worker) record(e *Erasure, due time.Time) (store.Record, error) {
 	text, err := json.Marshal(body{
 		e.Conversation, e.Epoch, e.Reason, millis(e.RequestedAt), millis(e.DeletedAt), millis(e.DoneAt), e.Deleted, e.Tries,
@@ -115,17 +115,17 @@ func (w *Worker) Find(ctx context.Context, id string) (Erasure, error) {
 	return read(r)
 }
 
-// Waiting returns how many erasures of a store are not done.
+// Waiting returns how many erasures of a store are not completed.
 func Waiting(ctx context.Context, rows store.RecordStore) (int, error) {
 	return rows.CountRecords(ctx, Kind, time.Now().Add(10*365*24*time.Hour))
 }
 
 func newID() string { return strings.ToLower(rand.Text()) }
 
-// Conversation erases one conversation, by the id that package history names it by. When
-// it returns, the erasure is in the store, and the conversation is no longer shown. It
-// returns the erasure's id; one that is being erased keeps the erasure that it has.
-// [store.ErrNotFound] is returned for a conversation that is not there.
+// Conversation erases one conversation, by its id in package history. When it returns,
+// the erasure is stored, and the conversation is no longer shown. It returns the
+// erasure's id; a conversation that is already being erased keeps its erasure. It returns
+// [store.ErrNotFound] if there is no such conversation.
 func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (string, error) {
 	c, err := w.Book.Find(ctx, id)
 	if err != nil {
@@ -140,7 +140,7 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 	}
 	_, by, err := w.Book.Erase(ctx, id, e.ID)
 	if err == nil && by == e.ID {
-		// What of it cannot be done at once is the worker's.
+		// The worker does whatever cannot be done immediately.
 		if reason != Retention {
 			if _, err := w.Ender.EraseEpoch(ctx, c.Visitor, c.Epoch, false); err != nil {
 				w.Log.Debug("end what is erased", "erasure", e.ID, "error", err)
@@ -149,20 +149,20 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 		w.begun(&e)
 		return by, nil
 	}
-	// Another worker erases it, or the worker does what was not come to here.
+	// Another worker is erasing it, or the worker finishes what was not reached here.
 	if err == nil {
 		err = w.Store.DeleteRecord(ctx, Kind, e.ID, e.version)
-		if errors.Is(err, store.ErrConflict) { // it is under way, and will find nothing to do
+		if errors.Is(err, store.ErrConflict) { // it is in progress, and will find nothing to do
 			err = nil
 		}
 	}
 	return by, err
 }
 
-// Visitor erases all of a visitor's conversations, and what else there is of the visitor.
-// When it returns, the wish is in the store, no token of the visitor's is good any more, and
-// streams have ended. The erasure's id is returned also if that could not be finished: the
-// worker will.
+// Visitor erases all of a visitor's conversations, and all other data of the visitor.
+// When it returns, the request is stored, all tokens of the visitor are revoked, and
+// streams have ended. It returns the erasure's id even if that could not be completed:
+// the worker will complete it.
 func (w *Worker) Visitor(ctx context.Context, visitor string, reason Reason) (string, error) {
 	e := Erasure{ID: newID(), Visitor: visitor, Reason: reason, RequestedAt: time.Now()}
 	if err := w.save(ctx, &e, time.Now()); err != nil {

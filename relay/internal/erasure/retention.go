@@ -11,16 +11,16 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// scanBatch is how many idle conversations one look finds.
+// scanBatch is how many idle conversations one scan reads.
 const scanBatch = 256
 
-// scanEvery is how often idle conversations are looked for: at least every minute, and
-// every tenth of a small retention.
+// scanEvery is the interval of scans for idle conversations: a tenth of the retention, at
+// most a minute.
 func (w *Worker) scanEvery() time.Duration {
 	return min(max(w.Retention/10, 100*time.Millisecond), time.Minute)
 }
 
-// scan erases the conversations that were idle for as long as they are kept.
+// scan erases the conversations that were idle for the retention period.
 func (w *Worker) scan(ctx context.Context) error {
 	for {
 		idle, err := w.Book.Idle(ctx, time.Now().Add(-w.Retention), scanBatch)
@@ -38,7 +38,7 @@ func (w *Worker) scan(ctx context.Context) error {
 	}
 }
 
-// retire erases an idle conversation, or puts it back if its turn runs.
+// retire erases an idle conversation, or keeps it if its turn is running.
 func (w *Worker) retire(ctx context.Context, c *history.Conversation) error {
 	if c.Busy {
 		running, err := w.running(ctx, c)
@@ -56,8 +56,8 @@ func (w *Worker) retire(ctx context.Context, c *history.Conversation) error {
 	return err
 }
 
-// running reports whether the sandbox of a conversation is up, in which a turn was not
-// seen to end.
+// running reports whether the sandbox of a conversation is up, in which a turn has no
+// recorded end.
 func (w *Worker) running(ctx context.Context, c *history.Conversation) (up bool, err error) {
 	ctx = upstream.For(ctx, upstream.NewCaller(c.Visitor))
 	err = w.call(ctx, func(ctx context.Context) error {
@@ -73,7 +73,7 @@ func (w *Worker) running(ctx context.Context, c *history.Conversation) (up bool,
 	return up, err
 }
 
-// Due returns how many conversations retention would erase now, if it were after.
+// Due returns how many conversations a retention of after would erase now.
 func Due(ctx context.Context, st store.RecordStore, after time.Duration) (int, error) {
 	return st.CountRecords(ctx, history.Kind, time.Now().Add(-after))
 }

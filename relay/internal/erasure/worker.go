@@ -20,20 +20,20 @@ import (
 const (
 	leaseName = "erasure"
 
-	// lookEvery is how often a replica looks for what is due.
+	// lookEvery is how often a replica looks for due erasures.
 	lookEvery = time.Second
 	// batch is how many erasures are read at once, and together how many of them are
-	// worked on.
+	// processed concurrently.
 	batch, together = 32, 4
-	// liveWait is how long a try waits for a sandbox to be down.
+	// liveWait is how long an attempt waits for a sandbox to go down.
 	liveWait = 10 * time.Second
-	// maxBackoff is the longest time between two tries.
+	// maxBackoff is the maximum time between two attempts.
 	maxBackoff = 5 * time.Minute
-	// noteTimeout bounds what a try tells the store in the end.
+	// noteTimeout bounds the final write of an attempt.
 	noteTimeout = 10 * time.Second
 )
 
-// Store is what erasing needs of the store.
+// Store is the part of the store that erasures need.
 type Store interface {
 	store.RecordStore
 	store.LeaseStore
@@ -41,50 +41,51 @@ type Store interface {
 	Scrub(ctx context.Context) error
 }
 
-// Ender ends what goes on with what is erased. Both of its methods may be called again.
+// Ender ends the activity of what is erased. Both of its methods must be idempotent.
 type Ender interface {
-	// EraseEpoch ends a visitor's epoch if it is the present one, and makes its row and
-	// streams forget it. With idle, one whose turn runs is left alone, and busy true.
+	// EraseEpoch ends a visitor's epoch if it is the current one, and removes it from the
+	// visitor's row and streams. With idle, it does nothing if a turn is running, and
+	// returns busy.
 	EraseEpoch(ctx context.Context, visitor string, epoch int64, idle bool) (busy bool, err error)
-	// EraseVisitor makes every token of the visitor's void, ends the streams, and deletes
-	// the visitor's notes. What is needed to delete the present session at AnyFrame is in
-	// the history before.
+	// EraseVisitor revokes every token of the visitor, ends the streams, and deletes the
+	// visitor's notes. Before that, it records in the history what is needed to delete
+	// the current session at AnyFrame.
 	EraseVisitor(ctx context.Context, visitor string) error
 }
 
-// errBusy says that retention has to wait.
+// errBusy says that retention must wait.
 var errBusy = errors.New("a turn runs")
 
-// Options are what a worker needs.
+// Options configures a Worker.
 type Options struct {
 	Store  Store
 	Book   *history.Book
 	Client *anyframe.Client
 	Ender  Ender
-	// Also deletes what others keep of a visitor's epoch, 0 being all of the visitor.
-	// It may be called again.
+	// Also deletes other packages' data about a visitor's epoch, 0 being all of the
+	// visitor. It must be idempotent.
 	Also []func(ctx context.Context, visitor string, epoch int64) error
-	// Done is called for each erasure that is done, at least once. It may be nil.
+	// Done is called at least once for each completed erasure. It may be nil.
 	Done func(ctx context.Context, e Erasure) error
 
-	// Retention is after how long idle conversations are erased; 0 is never.
+	// Retention is how long a conversation may be idle before it is erased; 0 is forever.
 	Retention time.Duration
-	// Receipts is how long erasures that are done are kept.
+	// Receipts is how long completed erasures are kept.
 	Receipts time.Duration
-	// Settle is how long after the deletion it is done once more. Default 45s.
+	// Settle is how long after the deletion it is repeated. Default 45s.
 	Settle time.Duration
-	// CallTimeout bounds one call to AnyFrame.
+	// CallTimeout is the timeout of one call to AnyFrame.
 	CallTimeout time.Duration
 
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 }
 
-// Worker does erasures. Use [New].
+// Worker processes erasures. Use [New].
 type Worker struct {
 	Options
 	leases lease.Holder
-	wake   chan struct{} // one slot: there is something to do
+	wake   chan struct{} // one slot: there is work
 }
 
 // New returns a worker that does nothing until [Worker.Run].
@@ -98,7 +99,7 @@ func New(o Options) *Worker {
 	}
 }
 
-// Wake makes the worker look for work now.
+// Wake makes the worker look for work immediately.
 func (w *Worker) Wake() {
 	select {
 	case w.wake <- struct{}{}:
@@ -106,7 +107,7 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run works until ctx ends. What is under way then is given up, and done again later.
+// Run works until ctx ends. Work in progress is then abandoned, and repeated later.
 func (w *Worker) Run(ctx context.Context) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -133,8 +134,8 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 }
 
-// round does a batch of what is due, if no other replica does, and reports whether there
-// may be more.
+// round processes a batch of due erasures, if no other replica does, and reports whether
+// there may be more.
 func (w *Worker) round(ctx context.Context) (more bool, err error) {
 	due, err := w.Store.RecordsDue(ctx, Kind, time.Now(), batch)
 	if err != nil || len(due) == 0 {
@@ -148,7 +149,7 @@ func (w *Worker) round(ctx context.Context) (more bool, err error) {
 	slots := make(chan struct{}, together)
 	var all sync.WaitGroup
 	for _, r := range due {
-		slots <- struct{}{} // given back in bounded time
+		slots <- struct{}{} // released in bounded time
 		all.Go(func() {
 			defer func() { <-slots }()
 			w.try(ctx, r)
@@ -158,7 +159,7 @@ func (w *Worker) round(ctx context.Context) (more bool, err error) {
 	return len(due) == batch && ctx.Err() == nil, nil
 }
 
-// try does one erasure, or says when it is tried again.
+// try processes one erasure, or schedules its next attempt.
 func (w *Worker) try(ctx context.Context, r store.Record) {
 	e, err := read(r)
 	if err != nil {
@@ -188,7 +189,8 @@ func (w *Worker) try(ctx context.Context, r store.Record) {
 	}
 }
 
-// advance notes that nothing is left of what e erases: for the first time, or again.
+// advance records that nothing is left of what e erases: for the first time, or after the
+// repetition.
 func (w *Worker) advance(ctx context.Context, e *Erasure) error {
 	now := time.Now()
 	e.Tries = 0
@@ -214,7 +216,7 @@ func (w *Worker) advance(ctx context.Context, e *Erasure) error {
 	return nil
 }
 
-// spare gives up an erasure by retention: a turn runs.
+// spare abandons an erasure by retention, because a turn is running.
 func (w *Worker) spare(ctx context.Context, e *Erasure) error {
 	if err := w.Book.Spare(ctx, e.Conversation); err != nil {
 		return err
@@ -225,12 +227,13 @@ func (w *Worker) spare(ctx context.Context, e *Erasure) error {
 // erase deletes what e is about. It returns nil once nothing is left of it.
 func (w *Worker) erase(ctx context.Context, e *Erasure) error {
 	if e.Conversation != "" {
-		// A worker that died may have saved the erasure and not hidden the conversation.
+		// A worker that crashed may have saved the erasure without hiding the
+		// conversation.
 		c, by, err := w.Book.Erase(ctx, e.Conversation, e.ID)
 		if errors.Is(err, store.ErrNotFound) {
 			return w.after(ctx, e)
 		}
-		if err != nil || by != e.ID { // another erasure's
+		if err != nil || by != e.ID { // another erasure deletes it
 			return err
 		}
 		busy, err := w.Ender.EraseEpoch(ctx, e.Visitor, e.Epoch, e.Reason == Retention)
@@ -258,7 +261,7 @@ func (w *Worker) erase(ctx context.Context, e *Erasure) error {
 			err = w.conversation(ctx, e, &c)
 		}
 		failed = errors.Join(failed, err)
-		return ctx.Err() == nil, nil // the others' sake must not wait for this one
+		return ctx.Err() == nil, nil // continue: the other conversations must not wait for this one
 	})
 	if err = errors.Join(err, failed); err != nil {
 		return err
@@ -266,10 +269,10 @@ func (w *Worker) erase(ctx context.Context, e *Erasure) error {
 	return w.after(ctx, e)
 }
 
-// after deletes what is left here.
+// after deletes what is left in the store.
 func (w *Worker) after(ctx context.Context, e *Erasure) error {
 	if e.Conversation == "" {
-		if err := w.Ender.EraseVisitor(ctx, e.Visitor); err != nil { // the notes that came meanwhile
+		if err := w.Ender.EraseVisitor(ctx, e.Visitor); err != nil { // notes written in the meantime
 			return err
 		}
 	} else if err := w.Store.ForgetEpoch(ctx, e.Visitor, e.Epoch); err != nil {
@@ -283,7 +286,7 @@ func (w *Worker) after(ctx context.Context, e *Erasure) error {
 	return w.Store.Scrub(ctx)
 }
 
-// conversation deletes one conversation at AnyFrame, and then here.
+// conversation deletes one conversation at AnyFrame, and then in the store.
 func (w *Worker) conversation(ctx context.Context, e *Erasure, c *history.Conversation) error {
 	for _, id := range append([]string{c.Upstream}, c.Lost...) {
 		deleted, err := w.delete(ctx, id)
@@ -297,11 +300,11 @@ func (w *Worker) conversation(ctx context.Context, e *Erasure, c *history.Conver
 	if err := w.Store.ForgetEpoch(ctx, c.Visitor, c.Epoch); err != nil {
 		return err
 	}
-	return w.Book.Remove(ctx, c.ID) // last: it has what is needed to do all this again
+	return w.Book.Remove(ctx, c.ID) // last: it contains what is needed to repeat all of this
 }
 
-// delete deletes one of AnyFrame's sessions. One that is up is terminated first, and
-// waited for.
+// delete deletes one of AnyFrame's sessions. If its sandbox is up, it is first
+// terminated, and delete waits for it.
 func (w *Worker) delete(ctx context.Context, id string) (deleted bool, err error) {
 	for deadline, try := time.Now().Add(liveWait), 0; ; try++ {
 		err = w.call(ctx, func(ctx context.Context) error { return w.Client.Sessions.Delete(ctx, id) })
@@ -333,5 +336,5 @@ func (w *Worker) call(ctx context.Context, f func(context.Context) error) error 
 	return f(ctx)
 }
 
-// name is the visitor as in other log lines.
+// name returns the visitor's id in log lines.
 func (w *Worker) name(e *Erasure) string { return redact.ID(e.Visitor) }
