@@ -1,6 +1,6 @@
-// Package usage counts what happens at a site, per day of UTC: turns, new sessions and
-// ratings. The counters are the store's, so that they hold over all processes and
-// restarts, and expire by themselves.
+// Package usage counts the usage of a site per UTC day: turns, new sessions and ratings.
+// The counters are in the store, so that they cover all processes and restarts, and
+// expire by themselves.
 //
-// It knows neither visitors nor HTTP, and limits nothing: that is package limits'.
+// It does not depend on visitors or HTTP, and limits nothing; package limits does.
 package usage

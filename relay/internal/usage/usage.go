@@ -13,32 +13,32 @@ import (
 )
 
 const (
-	// Days is how many days are told, today included.
+	// Days is how many days are reported, including today.
 	Days = 30
 
-	// kind is that of the records which say on which days something was counted: one a
-	// day, its key the date. They save reads of the counters of the other days.
+	// kind is the kind of the records of days with usage: one per day, with the date as
+	// key. They save reads of the counters of other days.
 	kind = "usage"
 
 	day          = 24 * time.Hour
 	storeTimeout = 5 * time.Second
-	// settled is how long after its day a day is not remembered yet: another process's clock
-	// may be slow, and count on in it.
+	// settled is how long after its end a day is not cached yet: another process's clock
+	// may be slow, and still count on that day.
 	settled = time.Hour
 )
 
-// What is counted.
+// What is a counted quantity.
 type What string
 
-// The things that are counted.
+// The counted quantities.
 const (
-	Turns    What = "turns"    // that AnyFrame accepted
+	Turns    What = "turns"    // accepted by AnyFrame
 	Sessions What = "sessions" // new ones
-	Up       What = "up"       // good ratings that were given on the day and hold
-	Down     What = "down"     // bad ones
+	Up       What = "up"       // positive ratings that were given on the day and not withdrawn
+	Down     What = "down"     // negative ones
 )
 
-// Day is what was counted on one day of UTC.
+// Day is the usage on one UTC day.
 type Day struct {
 	Date                      string // such as 2026-01-31
 	Turns, Sessions, Up, Down int
@@ -57,26 +57,26 @@ type Counter struct {
 	store Store
 	log   *slog.Logger
 
-	listed atomic.Pointer[string] // the date whose record this process knows to be there
+	listed atomic.Pointer[string] // the date whose record is known to be stored
 
 	mu   sync.Mutex      // guards over
-	over map[string]past // days that are over, by date; at most [Days]
+	over map[string]past // days that have ended, by date; at most [Days]
 }
 
-// past is a day that is over. It is as it was while its record has the version.
+// past is a day that has ended. It is valid while its record has the version.
 type past struct {
 	day     Day
 	version int64
 }
 
-// New returns a counter. Log is told what could not be counted.
+// New returns a counter. Failed counts are logged to log.
 func New(st Store, log *slog.Logger) *Counter {
 	return &Counter{store: st, log: log, over: map[string]past{}}
 }
 
-// Add counts n more on the day of a time, or fewer if n is negative. What the store does
-// not take is lost: nothing is refused for the sake of a statistic. It does nothing on days
-// that are told no more.
+// Add adds n, which may be negative, to the day of a time. A failed write is only logged:
+// no request fails because of a statistic. Add does nothing for days that are no longer
+// reported.
 func (c *Counter) Add(ctx context.Context, what What, at time.Time, n int) {
 	date, until := dateOf(at), at.UTC().Truncate(day).Add((Days+1)*day)
 	if n == 0 || !until.After(time.Now()) {
@@ -100,21 +100,21 @@ func dateOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func key(date string, what What) string { return "usage:" + date + ":" + string(what) }
 
-// list notes that there is something to read of a day.
+// list records that a day has usage.
 func (c *Counter) list(ctx context.Context, date string, until time.Time) error {
 	if known := c.listed.Load(); known != nil && *known == date {
 		return nil
 	}
 	_, err := c.store.SaveRecord(ctx, store.Record{Kind: kind, Key: date, ExpiresAt: until})
-	if err != nil && !errors.Is(err, store.ErrConflict) { // which means that it is there
+	if err != nil && !errors.Is(err, store.ErrConflict) { // a conflict means that the record exists
 		return err
 	}
 	c.listed.Store(&date)
 	return nil
 }
 
-// touch lets every process read a day again that is over. A process that is at it at the
-// same time does that for both.
+// touch makes every process read an ended day again. If another process does so at the
+// same time, that is sufficient for both.
 func (c *Counter) touch(ctx context.Context, date string) error {
 	r, err := c.store.Record(ctx, kind, date)
 	if err == nil {
@@ -126,8 +126,8 @@ func (c *Counter) touch(ctx context.Context, date string) error {
 	return err
 }
 
-// Days returns today, and those of the days before it on which something was counted, the
-// latest first. The counters of a day that is over are read again only after a change.
+// Days returns today, and the days before it that have usage, latest first. It reads the
+// counters of an ended day again only after a change.
 func (c *Counter) Days(ctx context.Context) ([]Day, error) {
 	now := time.Now()
 	today := dateOf(now)
@@ -146,7 +146,7 @@ func (c *Counter) Days(ctx context.Context) ([]Day, error) {
 	c.mu.Unlock()
 	over := map[string]past{}
 	for _, r := range slices.Backward(records) {
-		if r.Key >= today { // another process may be in tomorrow already
+		if r.Key >= today { // another process's clock may already be in tomorrow
 			continue
 		}
 		p, ok := known[r.Key]
@@ -162,7 +162,7 @@ func (c *Counter) Days(ctx context.Context) ([]Day, error) {
 		all = append(all, p.day)
 	}
 	c.mu.Lock()
-	c.over = over // never changed from here on
+	c.over = over // not modified from here on
 	c.mu.Unlock()
 	return all, nil
 }
@@ -170,7 +170,7 @@ func (c *Counter) Days(ctx context.Context) ([]Day, error) {
 func (c *Counter) read(ctx context.Context, date string, now time.Time) (Day, error) {
 	d := Day{Date: date}
 	for what, n := range map[What]*int{Turns: &d.Turns, Sessions: &d.Sessions, Up: &d.Up, Down: &d.Down} {
-		total, _, err := c.store.Count(ctx, key(date, what), 0, 0, now.Add(day)) // which changes nothing
+		total, _, err := c.store.Count(ctx, key(date, what), 0, 0, now.Add(day)) // reads without changing anything
 		if err != nil {
 			return d, err
 		}
