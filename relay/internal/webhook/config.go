@@ -12,22 +12,22 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
-// Config says which events are sent where. The zero Config sends none.
+// Config sets which events are sent where. The zero Config sends none.
 type Config struct {
-	URL    redact.Secret // Slack's and Discord's are secrets themselves
-	Secret redact.Secret // signs what is sent
-	Events []string      // types; none is all
+	URL    redact.Secret // a secret, because Slack's and Discord's URLs are
+	Secret redact.Secret // signs the messages
+	Events []string      // types; empty is all
 	Format string        // empty is json
 }
 
-// The lengths of secrets in bytes.
+// The limits of the secret's length in bytes.
 const (
 	minSecret = 24
 	maxSecret = 64
 )
 
-// Validate returns all that is wrong with c, each in terms of the setting. It quotes
-// neither the URL nor the secret.
+// Validate returns all errors in c, each naming the setting. They quote neither the URL
+// nor the secret.
 func (c *Config) Validate() error {
 	if c.URL == "" {
 		if c.Secret != "" || len(c.Events) > 0 {
@@ -63,7 +63,7 @@ func validURL(s string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
-// key is the secret's bytes: after whsec_ in base64, else as they are.
+// key returns the secret's bytes: decoded from base64 after whsec_, else as they are.
 func (c *Config) key() ([]byte, error) {
 	if c.Secret == "" {
 		return nil, errors.New("is needed where RELAY_WEBHOOK_URL is set; echo whsec_$(openssl rand -base64 32) makes one")
@@ -82,7 +82,7 @@ func (c *Config) key() ([]byte, error) {
 	return key, nil
 }
 
-// wants reports whether a type of event is sent.
+// wants reports whether an event type is sent.
 func (c *Config) wants(name string) bool {
 	return c.URL != "" && (len(c.Events) == 0 || slices.Contains(c.Events, name))
 }

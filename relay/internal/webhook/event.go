@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The types of events.
+// The event types.
 const (
 	ConversationStarted = "conversation.started"
 	ConversationEnded   = "conversation.ended"
@@ -22,33 +22,33 @@ const (
 	KeyRefused          = "key.refused"
 	FeedbackGiven       = "feedback.given"
 	ErasureDone         = "erasure.done"
-	test                = "test" // only [Send] makes one, for relay doctor
+	test                = "test" // sent only by [Send], for relay doctor
 )
 
-// Types lists every type of event.
+// Types lists every event type.
 func Types() []string {
 	return []string{
 		ConversationStarted, ConversationEnded, PromptWaiting, TurnFailed, BudgetNear, BudgetReached, KeyRefused, FeedbackGiven, ErasureDone,
 	}
 }
 
-// Event is something that happened. It holds no word of a conversation.
+// Event is something that happened. It contains no content of a conversation.
 type Event struct {
 	Type string
 	Time time.Time
 	Data Data
-	// About tells events of the same type and data apart that are not the same one. It
-	// is in no message.
+	// About distinguishes different events of the same type and data. It is not part of
+	// the message.
 	About string
 }
 
-// Data is what an event is about. What does not apply is left out.
+// Data is what an event is about. Members that do not apply are omitted.
 type Data struct {
 	Site         string `json:"site"`
-	Conversation string `json:"conversation,omitempty"` // as operators name it
+	Conversation string `json:"conversation,omitempty"` // the id that operators use
 	Epoch        int64  `json:"epoch,omitempty"`
 	Turn         string `json:"turn,omitempty"`
-	Visitor      string `json:"visitor,omitempty"` // its hash
+	Visitor      string `json:"visitor,omitempty"` // the visitor's hash
 
 	Prompt  string `json:"prompt,omitempty"`
 	Kind    string `json:"kind,omitempty"` // of the prompt: question or permission
@@ -60,8 +60,8 @@ type Data struct {
 	Limit   int    `json:"limit,omitempty"`
 }
 
-// id is the same for the same event, whichever process stores it. With an About the turn is no part
-// of it: not every process knows it.
+// id returns the same id for the same event, whichever process stores it. With an About
+// it does not depend on the turn, which not every process has.
 func (e *Event) id() string {
 	d := e.Data
 	if e.About != "" {
@@ -119,7 +119,7 @@ var words = map[string]string{
 	test:                "This is a test of relay doctor",
 }
 
-// line is a message for people.
+// line returns a message as text for people.
 func (m *message) line() string {
 	var facts []string
 	for _, f := range []struct{ name, value string }{
@@ -142,5 +142,5 @@ func (m *message) line() string {
 	return fmt.Sprintf("%s (%s)", cmp.Or(words[m.Type], m.Type), strings.Join(facts, ", "))
 }
 
-// known reports whether there is such a type of event.
+// known reports whether there is such an event type.
 func known(name string) bool { return slices.Contains(Types(), name) }

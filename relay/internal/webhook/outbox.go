@@ -17,9 +17,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// The kinds of records. Those of waiting events have the event's id as key, the
-// conversation as owner, and are due when they are to be sent next. Of one conversation
-// only the first is ever due.
+// The kinds of records. A record of a waiting event has the event's id as key, the
+// conversation as owner, and is due when it must next be sent. Only the first event of a
+// conversation is ever due.
 const (
 	kindWaiting = "webhook"
 	kindDone    = "webhook.done" // ids that must not be stored again
@@ -28,32 +28,32 @@ const (
 
 const (
 	maxWaiting   = 10_000
-	dropAtOnce   = maxWaiting / 100 // so that not every event has to look for the oldest
+	dropAtOnce   = maxWaiting / 100 // so that not every event has to search for the oldest
 	giveUpAfter  = 24 * time.Hour
-	keepDone     = 8 * 24 * time.Hour // longer than any process shows an old event again
+	keepDone     = 8 * 24 * time.Hour // longer than any process reports an old event again
 	page         = 200
 	workers      = 8
 	storeTimeout = 5 * time.Second
 )
 
-// Options are what an Outbox needs.
+// Options configures an Outbox.
 type Options struct {
 	Config Config
-	Site   string // whose events they are
+	Site   string // of the events
 	Store  store.RecordStore
 	Leases *lease.Holder
-	// Metrics and Log may not be nil.
+	// Metrics and Log must not be nil.
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 	Tuning  Tuning
 }
 
-// Tuning are times that only tests change. Zero is the default.
+// Tuning holds durations that only tests change. Zero is the default.
 type Tuning struct {
-	Tick       time.Duration // how often the outbox is looked at, 1 s
-	FirstRetry time.Duration // 2 s, less or more a half at random
-	MaxRetry   time.Duration // 10 min, less up to a half at random
-	MaxWaiting int           // 10,000 events
+	Tick       time.Duration // interval of checks of the outbox; default 1 s
+	FirstRetry time.Duration // default 2 s, plus or minus up to half at random
+	MaxRetry   time.Duration // default 10 min, minus up to half at random
+	MaxWaiting int           // default 10,000 events
 }
 
 func (t Tuning) withDefaults() Tuning {
@@ -62,16 +62,16 @@ func (t Tuning) withDefaults() Tuning {
 	return t
 }
 
-// Outbox holds the events that have to go out.
+// Outbox holds the undelivered events.
 type Outbox struct {
 	options Options
 	sender  *sender
-	wake    chan struct{} // something was stored here
-	off     atomic.Bool   // the receiver said 410
+	wake    chan struct{} // something was stored in this process
+	off     atomic.Bool   // the receiver returned 410
 }
 
-// New returns an outbox for a valid configuration. It is nil, and stores nothing, if
-// there is no receiver.
+// New returns an outbox for a valid configuration. It returns nil, which stores nothing,
+// if there is no receiver.
 func New(o Options) (*Outbox, error) {
 	if o.Config.URL == "" {
 		return nil, nil //nolint:nilnil // a nil Outbox is one that does nothing
@@ -84,7 +84,8 @@ func New(o Options) (*Outbox, error) {
 	return &Outbox{options: o, sender: s, wake: make(chan struct{}, 1)}, nil
 }
 
-// Waiting returns how many events wait in a store, some of which may have expired.
+// Waiting returns how many undelivered events a store has. The count may include expired
+// ones.
 func Waiting(ctx context.Context, st store.RecordStore) (int, error) {
 	return st.CountRecords(ctx, kindWaiting, time.Time{})
 }
@@ -96,8 +97,8 @@ type waiting struct {
 	Attempts int     `json:"attempts,omitempty"`
 }
 
-// Put stores an event, unless it was stored before or its type is not subscribed to. It
-// makes calls to the store, and none to the receiver.
+// Put stores an event, unless it was already stored or its type is not subscribed to. It
+// calls the store, but not the receiver.
 func (o *Outbox) Put(ctx context.Context, e Event) error {
 	if o == nil || !o.options.Config.wants(e.Type) || o.off.Load() {
 		return nil
@@ -128,17 +129,17 @@ func (o *Outbox) Put(ctx context.Context, e Event) error {
 		return err
 	}
 	if r, err = st.SaveRecord(ctx, r); errors.Is(err, store.ErrConflict) {
-		return nil // it waits already
+		return nil // it is already waiting
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := st.Record(ctx, kindDone, id); err == nil { // since it was looked for above
+	if _, err := st.Record(ctx, kindDone, id); err == nil { // delivered since the check above
 		o.remove(ctx, r)
 		return nil
 	}
 	if len(before) > 0 {
-		err = o.release(ctx, e.Data.Conversation) // those before may be gone by now, and their sender has not seen this one
+		err = o.release(ctx, e.Data.Conversation) // the events before it may have been sent by now, by a sender that has not seen this one
 	}
 	if err == nil {
 		select {
@@ -160,8 +161,8 @@ type item struct {
 	record store.Record
 }
 
-// of returns a conversation's events, the first one first. Events of no conversation are
-// in no order, so that there are none before them.
+// of returns a conversation's events, first one first. Events without a conversation are
+// not ordered, so none precedes them.
 func (o *Outbox) of(ctx context.Context, conversation string) ([]item, error) {
 	if conversation == "" {
 		return nil, nil
@@ -188,7 +189,8 @@ func (o *Outbox) of(ctx context.Context, conversation string) ([]item, error) {
 	return all, nil
 }
 
-// read reads a record. One that cannot be read is removed: it would stay for ever.
+// read decodes a record. It deletes a record that cannot be decoded, which would
+// otherwise stay forever.
 func (o *Outbox) read(ctx context.Context, r store.Record) (item, bool) {
 	i := item{record: r}
 	if err := json.Unmarshal([]byte(r.Body), &i.waiting); err != nil {
@@ -199,7 +201,7 @@ func (o *Outbox) read(ctx context.Context, r store.Record) (item, bool) {
 	return i, true
 }
 
-// release makes a conversation's first event due, if it never would be.
+// release makes a conversation's first event due, if it is not.
 func (o *Outbox) release(ctx context.Context, conversation string) error {
 	all, err := o.of(ctx, conversation)
 	if err != nil || len(all) == 0 || !all[0].record.Due.IsZero() {
@@ -213,7 +215,7 @@ func (o *Outbox) release(ctx context.Context, conversation string) error {
 	return err
 }
 
-// makeRoom drops the oldest events if too many wait.
+// makeRoom drops the oldest events if too many are waiting.
 func (o *Outbox) makeRoom(ctx context.Context) error {
 	n, err := o.options.Store.CountRecords(ctx, kindWaiting, time.Time{})
 	if err != nil || n < o.options.Tuning.MaxWaiting {
@@ -236,7 +238,7 @@ func (o *Outbox) makeRoom(ctx context.Context) error {
 	return nil
 }
 
-// each calls do with every waiting event.
+// each calls do for every waiting event.
 func (o *Outbox) each(ctx context.Context, do func(item)) error {
 	for after := ""; ; {
 		records, err := o.options.Store.Records(ctx, kindWaiting, after, page)
@@ -255,7 +257,7 @@ func (o *Outbox) each(ctx context.Context, do func(item)) error {
 	}
 }
 
-// finish removes an event for good, and makes the conversation's next one due.
+// finish removes an event permanently, and makes the conversation's next one due.
 func (o *Outbox) finish(ctx context.Context, i item) error {
 	done := store.Record{Kind: kindDone, Key: i.record.Key, ExpiresAt: time.Now().Add(keepDone)}
 	if _, err := o.options.Store.SaveRecord(ctx, done); err != nil && !errors.Is(err, store.ErrConflict) {
@@ -270,7 +272,7 @@ func (o *Outbox) finish(ctx context.Context, i item) error {
 
 func (o *Outbox) remove(ctx context.Context, r store.Record) {
 	err := o.options.Store.DeleteRecord(ctx, r.Kind, r.Key, r.Version)
-	if errors.Is(err, store.ErrConflict) { // it was made due meanwhile
+	if errors.Is(err, store.ErrConflict) { // it was made due in the meantime
 		if r, err = o.options.Store.Record(ctx, r.Kind, r.Key); err == nil {
 			err = o.options.Store.DeleteRecord(ctx, r.Kind, r.Key, r.Version)
 		}
@@ -280,7 +282,7 @@ func (o *Outbox) remove(ctx context.Context, r store.Record) {
 	}
 }
 
-// receiver names the receiver in the store, which must not know it.
+// receiver returns an id of the receiver for the store, which must not contain its URL.
 func (o *Outbox) receiver() string {
 	sum := sha256.Sum256([]byte(string(o.options.Config.URL) + "\x00" + string(o.options.Config.Secret)))
 	return hex.EncodeToString(sum[:])

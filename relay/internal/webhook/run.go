@@ -12,11 +12,12 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// sweepEvery is how often all waiting events are looked through for conversations whose
-// first event is not due, for a process died before it was made so.
+// sweepEvery is how often all waiting events are checked for conversations whose first
+// event is not due, because a process crashed before it made it due.
 const sweepEvery = time.Minute
 
-// Run sends what waits, until ctx ends. Of all processes that share the store one sends.
+// Run sends waiting events until ctx ends. Only one of the processes that share the store
+// sends.
 func (o *Outbox) Run(ctx context.Context) {
 	if o == nil {
 		return
@@ -26,7 +27,7 @@ func (o *Outbox) Run(ctx context.Context) {
 	tick := time.NewTicker(o.options.Tuning.Tick)
 	defer tick.Stop()
 	var swept time.Time
-	var release func() // of the lease; nil while another process sends
+	var release func() // releases the lease; nil while another process sends
 	defer func() {
 		if release != nil {
 			release()
@@ -60,11 +61,12 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 }
 
-// begin turns on again what the receiver turned off: a process that starts tries.
+// begin turns sending on again after the receiver turned it off, because a process tries
+// again after a start.
 func (o *Outbox) begin(ctx context.Context) {
 	r, err := o.options.Store.Record(ctx, kindOff, o.receiver())
 	if err == nil {
-		_ = o.options.Store.DeleteRecord(ctx, kindOff, r.Key, r.Version) // else it stays off for a while
+		_ = o.options.Store.DeleteRecord(ctx, kindOff, r.Key, r.Version) // otherwise it stays off for a while
 	}
 }
 
@@ -87,7 +89,7 @@ func (o *Outbox) turnOff(ctx context.Context) {
 	}
 }
 
-// count tells the metrics how many wait.
+// count updates the metric of waiting events.
 func (o *Outbox) count(ctx context.Context) {
 	if n, err := o.options.Store.CountRecords(ctx, kindWaiting, time.Time{}); err == nil {
 		o.options.Metrics.WebhookWaiting.Set(float64(n))
@@ -114,7 +116,7 @@ func (o *Outbox) sweep(ctx context.Context) {
 	}
 }
 
-// sendDue sends what is due, a few at once, and reports whether there may be more.
+// sendDue sends due events, a few at once, and reports whether there may be more.
 func (o *Outbox) sendDue(ctx context.Context) (more bool) {
 	due, err := o.options.Store.RecordsDue(ctx, kindWaiting, time.Now(), page)
 	if err != nil {
@@ -143,7 +145,7 @@ func (o *Outbox) sendDue(ctx context.Context) (more bool) {
 	return len(due) > 0 && !o.off.Load()
 }
 
-// send sends one event and does what the answer asks for.
+// send sends one event and handles the receiver's response.
 func (o *Outbox) send(ctx context.Context, r store.Record) {
 	i, ok := o.read(ctx, r)
 	if !ok {
@@ -151,7 +153,7 @@ func (o *Outbox) send(ctx context.Context, r store.Record) {
 	}
 	v, wait, err := o.sender.post(ctx, r.Key, &i.Message)
 	if ctx.Err() != nil && v == again {
-		return // it is due as before
+		return // it stays due
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -177,11 +179,11 @@ func (o *Outbox) send(ctx context.Context, r store.Record) {
 	o.options.Metrics.Webhook(result)
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		o.options.Log.Warn("keep how an event of the webhook went", "id", r.Key, "error", err)
-		backoff.Sleep(ctx, o.options.Tuning.FirstRetry/2) // it is sent again, with the same id, but not at once
+		backoff.Sleep(ctx, o.options.Tuning.FirstRetry/2) // it is sent again, with the same id, but not immediately
 	}
 }
 
-// delay is how long to wait after so many attempts.
+// delay returns the backoff after so many attempts.
 func (o *Outbox) delay(attempts int) time.Duration {
 	d := o.options.Tuning.FirstRetry << min(attempts-1, 20)
 	if d <= 0 || d > o.options.Tuning.MaxRetry {

@@ -17,14 +17,14 @@ import (
 
 const sendTimeout = 10 * time.Second
 
-// verdict is what the receiver's answer means.
+// verdict is the meaning of the receiver's response.
 type verdict int
 
 const (
 	delivered verdict = iota
-	again             // later
-	refused           // never
-	gone              // nothing more of any kind
+	again             // retry later
+	refused           // give up
+	gone              // send no more events at all
 )
 
 // sender posts messages.
@@ -51,12 +51,12 @@ func newSender(c *Config) (*sender, error) {
 // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#symmetric.
 func (s *sender) sign(id, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, s.key)
-	_, _ = fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body) // a hash takes everything
+	_, _ = fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body) // writes to a hash never fail
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // post sends a message. The error says why it was not delivered, without the URL; wait is
-// how long the receiver wants to be left alone.
+// the receiver's Retry-After.
 func (s *sender) post(ctx context.Context, id string, m *message) (v verdict, wait time.Duration, err error) {
 	body, err := m.body(s.config.Format)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *sender) post(ctx context.Context, id string, m *message) (v verdict, wa
 		return again, 0, err
 	}
 	defer res.Body.Close()
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be reused
 	if res.StatusCode/100 == 2 {
 		return delivered, 0, nil
 	}
@@ -95,7 +95,7 @@ func (s *sender) post(ctx context.Context, id string, m *message) (v verdict, wa
 	}
 }
 
-// retryAfter reads a Retry-After of either form, 0 without one.
+// retryAfter parses a Retry-After of either form, and returns 0 without one.
 func retryAfter(s string) time.Duration {
 	if n, err := strconv.Atoi(s); err == nil && n > 0 {
 		return time.Duration(min(n, int(giveUpAfter/time.Second))) * time.Second
@@ -106,7 +106,7 @@ func retryAfter(s string) time.Duration {
 	return 0
 }
 
-// Send sends one event that only tests the receiver, for relay doctor.
+// Send sends one test event to the receiver, for relay doctor.
 func Send(ctx context.Context, c *Config) error {
 	s, err := newSender(c)
 	if err != nil {
