@@ -1,6 +1,6 @@
-// Package telemetry is what an operator sees: the metrics, the access log's line of a
-// request ([RequestInfo]), and the spans of a turn. Labels come from closed sets, and log
-// lines do not reveal to an outsider who a visitor is.
+// Package telemetry provides what operators see: the metrics, a request's line in the
+// access log ([RequestInfo]), and the spans of a turn. Labels come from fixed sets, and
+// log lines do not reveal a visitor's identity to outsiders.
 //
-// It knows no session: what a line is about says so itself ([Subject]).
+// It does not depend on sessions: the subject of a line describes itself ([Subject]).
 package telemetry

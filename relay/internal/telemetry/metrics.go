@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Metrics are the collectors. Labels come from closed sets only.
+// Metrics are the collectors. Labels come from fixed sets only.
 type Metrics struct {
 	streamsOpen                *prometheus.GaugeVec   // site
 	sessionsLive               *prometheus.GaugeVec   // site
@@ -25,7 +25,7 @@ type Metrics struct {
 	challengesOf               *prometheus.CounterVec // result, site
 	webhookWaiting, webhookOff *prometheus.GaugeVec   // site
 
-	// Those with a site in the label are one site's: see [Metrics.ForSite].
+	// Collectors with a site label are one site's: see [Metrics.ForSite].
 	StreamsOpen    prometheus.Gauge
 	StreamsLimit   prometheus.Gauge
 	AwakeLimit     prometheus.Gauge
@@ -42,8 +42,8 @@ type Metrics struct {
 	Feedback       *prometheus.CounterVec // rating
 	StopSeconds    prometheus.Histogram
 	StopsFailed    prometheus.Counter
-	AgentTokens    *prometheus.CounterVec // kind; only if AnyFrame tells
-	AgentCost      *prometheus.CounterVec // no label; only if AnyFrame tells
+	AgentTokens    *prometheus.CounterVec // kind; only if AnyFrame reports it
+	AgentCost      *prometheus.CounterVec // no label; only if AnyFrame reports it
 	SessionsLive   prometheus.Gauge
 	Slept          prometheus.Counter
 	Boots          *prometheus.CounterVec   // kind, result
@@ -74,35 +74,35 @@ type Metrics struct {
 	Blocks         prometheus.Gauge
 }
 
-// The labels that are not from a table elsewhere. Every one is there from the
-// start, at zero: what appears with its first increment has no rate before it.
+// The label values that are not from a table elsewhere. Each is exported from the start,
+// at zero: a series that appears with its first increment has no rate before it.
 const (
-	EndGone     = "gone"     // the browser left, or its connection broke
+	EndGone     = "gone"     // the browser disconnected, or its connection broke
 	EndSlow     = "slow"     // a write took longer than writeTimeout
-	EndLifetime = "lifetime" // RELAY_STREAM_LIFETIME was over
-	EndDrained  = "drained"  // the relay ends
+	EndLifetime = "lifetime" // RELAY_STREAM_LIFETIME had passed
+	EndDrained  = "drained"  // the relay is shutting down
 	EndVoided   = "voided"   // the visitor was forgotten
-	EndRemoved  = "removed"  // the site is no longer there
+	EndRemoved  = "removed"  // the site was removed
 	EndBlocked  = "blocked"  // an operator blocked the visitor or the address
 
-	FromMemory   = "memory"   // the log had what was asked for
-	FromUpstream = "upstream" // AnyFrame's transcript had
-	FromReset    = "reset"    // neither had: the browser started again
+	FromMemory   = "memory"   // the log had the requested events
+	FromUpstream = "upstream" // AnyFrame's transcript had them
+	FromReset    = "reset"    // neither had them: the browser started over
 
 	BrokeEnded  = "ended"  // AnyFrame ended it
-	BrokeSilent = "silent" // not even a heartbeat came
-	BrokeBroken = "broken" // all else
+	BrokeSilent = "silent" // not even heartbeats arrived
+	BrokeBroken = "broken" // anything else
 
-	BootNew    = "new"    // a sandbox was made
-	BootResume = "resume" // the one there was ran, or was woken
-	BootOK     = "ok"     // else the problem's code
+	BootNew    = "new"    // a sandbox was created
+	BootResume = "resume" // the existing one was running, or was woken
+	BootOK     = "ok"     // otherwise the problem's code
 
 	WebhookDelivered = "delivered"
-	WebhookRetried   = "retried" // it is tried again later
+	WebhookRetried   = "retried" // it will be retried later
 	WebhookRefused   = "refused" // given up
-	WebhookDropped   = "dropped" // given up, for too many waited
+	WebhookDropped   = "dropped" // given up, because too many were waiting
 
-	TurnAccepted = "accepted" // else the problem's code
+	TurnAccepted = "accepted" // otherwise the problem's code
 	TurnRepeated = "repeated"
 )
 
@@ -203,11 +203,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m.ForSite(DefaultSite)
 }
 
-// DefaultSite is the label of the site that has no name.
+// DefaultSite is the label of the site without a name.
 const DefaultSite = "default"
 
-// ForSite returns the metrics in which what concerns one site's visitors has the site as
-// a label. The others are the same for all.
+// ForSite returns the metrics for one site: collectors about visitors have the site as a
+// label, the others are shared.
 func (m *Metrics) ForSite(site string) *Metrics {
 	of := *m
 	label := prometheus.Labels{"site": site}
@@ -229,7 +229,7 @@ func (m *Metrics) ForSite(site string) *Metrics {
 	return &of
 }
 
-// ForgetSite removes what is counted of a site that is gone.
+// ForgetSite deletes the series of a removed site.
 func (m *Metrics) ForgetSite(site string) {
 	label := prometheus.Labels{"site": site}
 	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
@@ -239,7 +239,7 @@ func (m *Metrics) ForgetSite(site string) {
 	}
 }
 
-// begin makes the values of labels be there, at zero.
+// begin exports the label values at zero.
 func begin(all map[*prometheus.CounterVec][]string) {
 	for label, values := range all {
 		for _, v := range values {
@@ -251,10 +251,10 @@ func begin(all map[*prometheus.CounterVec][]string) {
 // Webhook counts an attempt to deliver an event.
 func (m *Metrics) Webhook(result string) { m.webhooks.WithLabelValues(result).Inc() }
 
-// AdminRefusal counts a request of an operator's that was refused.
+// AdminRefusal counts a refused request of an operator.
 func (m *Metrics) AdminRefusal(code string) { m.adminRequests.WithLabelValues(code).Inc() }
 
-// AdminAction counts a change that an operator made.
+// AdminAction counts a change by an operator.
 func (m *Metrics) AdminAction(action string) { m.adminActions.WithLabelValues(action).Inc() }
 
 // Upstream counts a request to AnyFrame.
@@ -263,8 +263,8 @@ func (m *Metrics) Upstream(op, status string, took time.Duration) {
 	m.upstreamTime.WithLabelValues(op).Observe(took.Seconds())
 }
 
-// Stored notes a call to the store. A row that is gone or that another process
-// has changed is an answer, and a caller who left is no failure.
+// Stored records a call to the store. A missing or changed row is a normal result, and a
+// canceled call is not a failure.
 func (m *Metrics) Stored(op string, took time.Duration, err error) {
 	m.storeTime.WithLabelValues(op).Observe(took.Seconds())
 	for _, answer := range []error{store.ErrConflict, store.ErrNotFound, store.ErrExpired, context.Canceled} {
@@ -277,7 +277,7 @@ func (m *Metrics) Stored(op string, took time.Duration, err error) {
 	}
 }
 
-// Request counts a request of a visitor's.
+// Request counts a visitor's request.
 func (m *Metrics) Request(route string, status int) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }

@@ -13,39 +13,39 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// RequestInfo is what is learned about a request on its way, for its line in the
-// access log. It belongs to the request's goroutine, and after [RequestInfo.Detach] to
-// the goroutine that finishes the request.
+// RequestInfo collects information about a request for its line in the access log. It
+// belongs to the request's goroutine, and after [RequestInfo.Detach] to the goroutine
+// that finishes the request.
 type RequestInfo struct {
 	ID      string
-	Visitor string // as logs show it
+	Visitor string // the redacted id
 	Code    string // of the problem that refused it
-	Ended   string // why its stream did
-	Trace   string // the id of its trace
-	Bytes   int    // written to a connection that was taken over
+	Ended   string // why its stream ended
+	Trace   string // the trace's id
+	Bytes   int    // written to a hijacked connection
 
-	// line takes what has to be known while the request's handler runs, and returns
-	// the function that writes the line.
+	// line reads what is available only while the request's handler runs, and returns the
+	// function that writes the line.
 	line     func() (write func())
 	about    Subject
 	detached bool
 }
 
-// Subject is something that log lines name: its attributes, which do not reveal to
-// an outsider who a visitor is.
+// Subject is what a log line is about. Its attributes do not reveal a visitor's identity
+// to outsiders.
 type Subject interface{ LogAttrs() []slog.Attr }
 
 type requestKey struct{}
 
-// NewRequest returns the info of a new request, which gets an id.
+// NewRequest returns the info of a new request, with a new id.
 func NewRequest() *RequestInfo { return &RequestInfo{ID: rand.Text()[:12]} }
 
-// OnFinish sets what writes the request's line: line is called while the handler
-// runs or has just returned, and what it returns when the answer is complete.
+// OnFinish sets the function that writes the request's line. It is called while the
+// handler runs or right after it has returned; the function that it returns is called
+// when the answer is complete.
 func (t *RequestInfo) OnFinish(line func() (write func())) { t.line = line }
 
-// Finish writes the request's line when its handler has returned, unless it was
-// detached.
+// Finish writes the request's line when its handler has returned, unless it was detached.
 func (t *RequestInfo) Finish() {
 	if !t.detached {
 		t.line()()
@@ -57,8 +57,8 @@ func WithRequest(ctx context.Context, t *RequestInfo) context.Context {
 	return context.WithValue(ctx, requestKey{}, t)
 }
 
-// FromContext returns the info of the request that ctx belongs to. Without one, what is
-// written to it is lost.
+// FromContext returns the info of ctx's request. Without one, it returns an info that is
+// discarded.
 func FromContext(ctx context.Context) *RequestInfo {
 	if t, ok := ctx.Value(requestKey{}).(*RequestInfo); ok {
 		return t
@@ -66,22 +66,22 @@ func FromContext(ctx context.Context) *RequestInfo {
 	return &RequestInfo{}
 }
 
-// Describe makes the request's line name x.
+// Describe makes x the subject of the request's line.
 func (t *RequestInfo) Describe(x Subject) { t.about = x }
 
-// Detach returns the function that ends the request, for an answer that goes on
-// when its handler has returned. The caller calls it once.
+// Detach returns the function that ends the request, for an answer that continues after
+// its handler has returned. The caller must call it once.
 func (t *RequestInfo) Detach() (finish func()) {
 	t.detached = true
 	line := t.line
 	if line == nil {
 		return func() {}
 	}
-	t.line = nil // it holds the request and all that net/http has for it, for as long as the stream lives
+	t.line = nil // it would hold the request and net/http's memory for it as long as the stream is open
 	return line()
 }
 
-// Attrs is what the log shows of it.
+// Attrs returns the log attributes.
 func (t *RequestInfo) Attrs() []slog.Attr {
 	all := []slog.Attr{slog.String("visitor", t.Visitor)}
 	if t.about != nil {
@@ -91,16 +91,16 @@ func (t *RequestInfo) Attrs() []slog.Attr {
 	return slices.DeleteFunc(all, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })
 }
 
-// Tracer names the relay as the source of its spans.
+// Tracer is the name of the relay's tracer.
 const Tracer = "github.com/anyframe-relay/relay/relay"
 
-// StartSpan begins a part of the trace that ctx is in, if any.
+// StartSpan starts a span in ctx's trace, if there is one.
 func StartSpan(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	return trace.SpanFromContext(ctx).TracerProvider().Tracer(Tracer).Start(ctx, name, opts...)
 }
 
-// EndSpan ends a part of a trace. Code is the refusal's code, "" for success; an
-// error's text is not used, since AnyFrame may repeat a visitor's words in it.
+// EndSpan ends a span. Code is the refusal's code, "" for success. An error's text is not
+// recorded, because AnyFrame may repeat a visitor's text in it.
 func EndSpan(span trace.Span, code string) {
 	if code != "" {
 		span.SetStatus(codes.Error, code)
@@ -108,16 +108,16 @@ func EndSpan(span trace.Span, code string) {
 	span.End()
 }
 
-// AnswerSpan is the part of a turn's trace from its acceptance to the agent's
-// first event on any stream. The zero AnswerSpan is none.
+// AnswerSpan is the span of a turn's trace from its acceptance to the agent's first event
+// on any stream. The zero AnswerSpan is none.
 type AnswerSpan struct {
 	ready atomic.Bool // the event is in the log, or about to be
 
-	mu   sync.Mutex // held only to look or set
-	span trace.Span // nil when there is nothing to trace
+	mu   sync.Mutex // held only to read or set fields
+	span trace.Span // nil if there is nothing to trace
 }
 
-// Begin begins the part of a turn's trace that ends with the first event of its answer.
+// Begin starts the span that ends with the first event of the answer.
 func (a *AnswerSpan) Begin(ctx context.Context) {
 	_, span := StartSpan(ctx, "answer")
 	if !span.IsRecording() {
@@ -129,7 +129,7 @@ func (a *AnswerSpan) Begin(ctx context.Context) {
 	a.span = span
 }
 
-// Ready says that the agent's first event is about to be put into the log.
+// Ready records that the agent's first event is about to be appended to the log.
 func (a *AnswerSpan) Ready() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -138,14 +138,14 @@ func (a *AnswerSpan) Ready() {
 	}
 }
 
-// Sent says that a stream was written to.
+// Sent records that a stream was written to.
 func (a *AnswerSpan) Sent() {
 	if a.ready.Load() {
 		a.End("sent")
 	}
 }
 
-// End ends the span, if there is one, and says how that came.
+// End ends the span, if there is one, and records how it ended.
 func (a *AnswerSpan) End(how string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
