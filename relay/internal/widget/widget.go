@@ -1,9 +1,9 @@
-// Package widget serves the widget's files: the loader, the hashed assets it
-// loads, the full page, and the demo's playground.
+// Package widget serves the widget's files: the loader, the hashed assets it loads, the
+// full page, and the demo's playground.
 //
-// It owns how these files are named, cached, compressed and embedded. It knows
-// nothing of visitors, sessions or tokens: what it serves is public and the same
-// for all visitors.
+// It decides how these files are named, cached, compressed and embedded. It does not
+// depend on visitors, sessions or tokens: the files are public and the same for all
+// visitors.
 package widget
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// Look is what the widget shows unless the page that embeds it says otherwise.
+// Look is the widget's default appearance, which the embedding page may override.
 type Look struct {
 	Title    string
 	Greeting string
@@ -36,23 +36,24 @@ type Look struct {
 	Locale   string
 }
 
-// Trigger is a word that makes the scripted agent show something.
+// Trigger is a word that makes the scripted agent show a feature.
 type Trigger struct{ Word, Shows string }
 
 // Options are what the files depend on.
 type Options struct {
-	// BasePath is the path all routes sit under, such as /chat. Empty is the root.
+	// BasePath is the prefix of all routes, such as /chat. Empty is the root.
 	BasePath string
-	// SitePath is where the site's routes are below BasePath, such as /s/support. Empty:
-	// it is the default site.
+	// SitePath is the prefix of the site's routes below BasePath, such as /s/support.
+	// Empty is the default site.
 	SitePath string
-	// PublicURL is where browsers find the relay. Empty: the page shows an example.
+	// PublicURL is the URL at which browsers reach the relay. If empty, the page shows an
+	// example.
 	PublicURL string
-	// AllowedOrigins may show the page in a frame.
+	// AllowedOrigins are the origins that may frame the page.
 	AllowedOrigins []string
 
 	Look Look
-	// Triggers makes the page the demo's. Empty: there is no playground.
+	// Triggers turns the page into the demo's. If empty, there is no playground.
 	Triggers []Trigger
 	// BootOnOpen makes the panel boot a sandbox when it opens.
 	BootOnOpen bool
@@ -61,25 +62,25 @@ type Options struct {
 // Files are the widget and the page of one site.
 type Files struct {
 	*Assets
-	policy     string // of the page
+	policy     string // the page's Content-Security-Policy
 	loader     asset
 	index      asset
-	playground asset // the demo's; empty otherwise
+	playground asset // the demo's; otherwise empty
 }
 
-// Assets are the files that are the same for all sites, made ready once.
+// Assets are the files that all sites share, prepared once.
 type Assets struct {
 	source  fs.FS
-	files   map[string]asset  // by name with its hash
-	current map[string]string // by name without: what it is called now
-	urls    map[string]string // by name without: relative to the page and to the loader
+	files   map[string]asset  // by hashed name
+	current map[string]string // by name without hash: the hashed name
+	urls    map[string]string // by name without hash: the URL relative to the page and to the loader
 	loader  []byte            // without its configuration
 }
 
 type asset struct {
 	name    string
 	content []byte
-	zipped  func() []byte // the content as gzip, compressed when it is first asked for
+	zipped  func() []byte // the content as gzip, compressed on first use
 	etag    string
 }
 
@@ -87,18 +88,18 @@ func newAsset(name string, content []byte) asset {
 	sum := sha256.Sum256(content)
 	zipped := sync.OnceValue(func() []byte {
 		var b bytes.Buffer
-		w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is one there is
-		_, _ = w.Write(content)                               // a buffer takes everything
+		w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a valid level
+		_, _ = w.Write(content)                               // writes to a buffer never fail
 		_ = w.Close()
 		return b.Bytes()
 	})
 	return asset{name, content, zipped, hex.EncodeToString(sum[:8])}
 }
 
-// configMark is what the loader holds where its configuration goes.
+// configMark is the placeholder of the configuration in the loader.
 const configMark = `"__RELAY_CONFIG__"`
 
-// Load reads the widget's files and makes those of one site.
+// Load reads the widget's files and returns those of one site.
 func Load(o Options, files fs.FS) (*Files, error) {
 	assets, err := LoadAssets(files)
 	if err != nil {
@@ -107,9 +108,10 @@ func Load(o Options, files fs.FS) (*Files, error) {
 	return assets.ForSite(o)
 }
 
-// LoadAssets reads the widget's files. Each gets a name with the hash of their
-// content, so that it can be cached for good; only the loader's name is stable.
-// One hash serves all, for by its own the panel finds what it loads later.
+// LoadAssets reads the widget's files. Each gets a name with the hash of their content,
+// so that it can be cached forever; only the loader's name is stable. All files share one
+// hash, so that the panel can derive the names of the files that it loads later from its
+// own.
 func LoadAssets(files fs.FS) (*Assets, error) {
 	a := &Assets{source: files, files: map[string]asset{}, current: map[string]string{}, urls: map[string]string{}}
 	content := map[string][]byte{}
@@ -141,12 +143,12 @@ func LoadAssets(files fs.FS) (*Assets, error) {
 	return a, nil
 }
 
-// ForSite makes the files of one site.
+// ForSite returns the files of one site.
 func (s *Assets) ForSite(o Options) (*Files, error) {
 	a := &Files{Assets: s, policy: o.pagePolicy()}
-	settings := struct { // what is not set is left out: the loader must stay small
+	settings := struct { // unset members are omitted: the loader must stay small
 		Panel    string   `json:"panel"`
-		Src      string   `json:"src,omitempty"` // for a loader that does not know its tag
+		Src      string   `json:"src,omitempty"` // for a loader that cannot find its own tag
 		Boot     string   `json:"boot,omitempty"`
 		Title    string   `json:"title,omitempty"`
 		Greeting string   `json:"greeting,omitempty"`
@@ -191,13 +193,13 @@ func renderPage(files fs.FS, name string, data map[string]any) (asset, error) {
 	return newAsset(name, html.Bytes()), nil
 }
 
-// embedTag is the one tag that puts the widget on another page.
+// embedTag returns the tag that embeds the widget in another page.
 func (o *Options) embedTag() string {
 	return `<script async src="` + o.widgetURL() + `"></script>`
 }
 
-// widgetURL names the public URL, not the request's Host header, which any client
-// can choose.
+// widgetURL uses the public URL, not the request's Host header, which any client can
+// choose.
 func (o *Options) widgetURL() string {
 	base := strings.TrimSuffix(o.PublicURL, "/")
 	if base == "" {
@@ -206,8 +208,8 @@ func (o *Options) widgetURL() string {
 	return base + o.SitePath + "/widget.js"
 }
 
-// pagePolicy lets the full page run the widget and nothing else, in frames of
-// the listed origins only.
+// pagePolicy lets the full page run only the widget, and only in frames of the listed
+// origins.
 func (o *Options) pagePolicy() string {
 	frames := "'none'"
 	if len(o.AllowedOrigins) > 0 {
@@ -217,7 +219,7 @@ func (o *Options) pagePolicy() string {
 		"base-uri 'none'; form-action 'none'; frame-ancestors " + frames + "; require-trusted-types-for 'script'; trusted-types 'none'"
 }
 
-// permissionsPolicy turns off what the page never asks a browser for.
+// permissionsPolicy turns off features that the page never uses.
 const permissionsPolicy = "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
 
 // Page serves the full page.
@@ -243,8 +245,9 @@ func (a *Files) Loader(w http.ResponseWriter, r *http.Request) {
 	a.loader.serve(w, r)
 }
 
-// Asset serves a file by its hashed name, which the route calls file. One of an older version of the relay,
-// which a cached loader may ask for, gets today's content, and no cache keeps it.
+// Asset serves a file by its hashed name, which is the route parameter file. A name of an
+// older version of the relay, which a cached loader may request, gets the current
+// content, and is not cached.
 func (a *Files) Asset(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "file")
 	found, ok := a.files[name]
@@ -261,7 +264,7 @@ func (a *Files) Asset(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Name is the present name of a file, with its hash; empty if there is none.
+// Name returns the current hashed name of a file, or "" if there is none.
 func (a *Files) Name(file string) string { return a.current[file] }
 
 func withoutHash(name string) string {
@@ -270,8 +273,8 @@ func withoutHash(name string) string {
 	return strings.TrimSuffix(stem, path.Ext(stem)) + ext
 }
 
-// allowAnyOrigin lets pages of any origin load a file, those that isolate
-// themselves included. The files are public and say nothing about a visitor.
+// allowAnyOrigin lets pages of any origin load a file, including cross-origin isolated
+// ones. The files are public and contain nothing about a visitor.
 func allowAnyOrigin(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
@@ -293,7 +296,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// acceptsGzip reports whether the client says that it reads gzip.
+// acceptsGzip reports whether the client accepts gzip.
 func acceptsGzip(r *http.Request) bool {
 	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
