@@ -1,6 +1,6 @@
-// Package lease holds leases of the store for as long as their work takes: over all
-// replicas, one of them at a time does what a lease stands for. A replica that dies
-// keeps the others out for as long as its lease has left to run.
+// Package lease holds leases of the store for as long as their work takes. Over all
+// replicas, only the holder of a lease may do the work that it stands for. If a replica
+// crashes, its leases block the others until they expire.
 package lease
 
 import (
@@ -16,13 +16,13 @@ import (
 // Holder takes leases for one process.
 type Holder struct {
 	Store store.LeaseStore
-	Owner string        // the process, to other replicas
-	TTL   time.Duration // how long a lease holds unless renewed
+	Owner string        // identifies the process to other replicas
+	TTL   time.Duration // how long a lease is valid without renewal
 	Log   *slog.Logger
 }
 
-// Wait takes the named lease, waiting for another replica to let go of it or die. It is
-// renewed until release is called.
+// Wait takes the named lease, waiting for another replica to release it or for it to
+// expire. The lease is renewed until release is called.
 func (h *Holder) Wait(ctx context.Context, name string) (release func(), err error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
 		release, ok, err := h.Try(ctx, name)
@@ -36,8 +36,8 @@ func (h *Holder) Wait(ctx context.Context, name string) (release func(), err err
 	}
 }
 
-// Try takes the named lease if it is free. It is renewed until release is called.
-// All callers in this process count as one owner.
+// Try takes the named lease if it is free. It is renewed until release is called. All
+// callers in this process count as one owner.
 func (h *Holder) Try(ctx context.Context, name string) (release func(), ok bool, err error) {
 	_, ok, err = h.Store.Acquire(ctx, name, h.Owner, h.TTL)
 	if err != nil || !ok {
@@ -50,14 +50,14 @@ func (h *Holder) Try(ctx context.Context, name string) (release func(), ok bool,
 	return l.release, true, nil
 }
 
-// held renews a lease that this process holds.
+// held renews a lease of this process.
 type held struct {
 	holder *Holder
 	name   string
 	ctx    context.Context
 
-	// turn has one slot: its holder calls the store, so that the release comes after
-	// a renewal that is under way.
+	// turn is a slot for one holder, which calls the store, so that the release comes
+	// after a renewal in progress.
 	turn chan struct{}
 
 	mu       sync.Mutex // released and timer change together
