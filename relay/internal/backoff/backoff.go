@@ -1,5 +1,5 @@
-// Package backoff waits: random times, so that many who wait do not all come back at
-// once.
+// Package backoff waits for random times, so that many waiters do not retry at the same
+// time.
 package backoff
 
 import (
@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Delay is a random wait, from nothing to a bound that doubles with every attempt up to
+// Delay returns a random wait, from zero to a bound that doubles with every attempt up to
 // limit, plus a millisecond.
 func Delay(attempt int, limit time.Duration) time.Duration {
 	bound := min(limit, 250*time.Millisecond<<min(attempt, 10))
 	return Jitter(bound) + time.Millisecond
 }
 
-// Jitter is a random time from nothing to limit.
+// Jitter returns a random time from zero to limit.
 func Jitter(limit time.Duration) time.Duration {
 	return rand.N(limit + 1) //nolint:gosec // an attacker gains nothing by guessing it
 }
