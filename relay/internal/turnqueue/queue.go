@@ -1,5 +1,4 @@
-// Package turnqueue lets one of a visitor's turns at a time pass, in the order in which
-// they were read.
+// Package turnqueue serializes a visitor's turns in the order in which they were read.
 package turnqueue
 
 import (
@@ -11,22 +10,22 @@ import (
 )
 
 // Queue lets one turn at a time pass, in the order in which tickets were taken. A ticket
-// is taken when a turn's body has been read, before anything else about it takes time:
-// so turns reach AnyFrame in the order in which they were read.
+// is taken as soon as a turn's body has been read, before any other slow step, so that
+// turns reach AnyFrame in the order in which they were read.
 type Queue struct {
-	mu      sync.Mutex // tickets are those that have not been given back, in their order
+	mu      sync.Mutex // guards tickets, those that have not been returned, in order
 	tickets []*Ticket
 }
 
-// Ticket is a place in a queue. It is given back by Leave.
+// Ticket is a place in a queue. It is returned by Leave.
 type Ticket struct {
 	queue *Queue
-	done  func()        // is called when it is given back
-	first chan struct{} // closed when it is this one's turn
+	done  func()        // called when it is returned
+	first chan struct{} // closed when it is this ticket's turn
 	left  bool          // guarded by Queue.mu
 }
 
-// Enter takes the next place. Done is called when it is given back.
+// Enter takes the next place. Done is called when it is returned.
 func (q *Queue) Enter(done func()) *Ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,7 +49,7 @@ func (q *Queue) TryEnter() *Ticket {
 	return t
 }
 
-// leave gives a place back. It does nothing the second time.
+// leave returns a place. It does nothing the second time.
 func (q *Queue) leave(t *Ticket) (left bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -66,7 +65,7 @@ func (q *Queue) leave(t *Ticket) (left bool) {
 	return true
 }
 
-// Leave gives the place back.
+// Leave returns the place.
 func (t *Ticket) Leave() {
 	if t.queue.leave(t) {
 		t.done()
@@ -85,5 +84,5 @@ func (t *Ticket) Wait(ctx context.Context, draining <-chan struct{}) error {
 	}
 }
 
-// First is closed when it is the ticket's turn.
+// First returns a channel that is closed when it is the ticket's turn.
 func (t *Ticket) First() <-chan struct{} { return t.first }
