@@ -1,6 +1,6 @@
-// Package roster holds in memory what this process knows of each visitor while it is
-// needed, and for a while afterwards, so that two requests of a visitor meet the same
-// object. It counts who needs it. It does not know what a member is or does.
+// Package roster keeps one object per visitor in memory while it is needed, and for a
+// while afterwards, so that concurrent requests of a visitor use the same object. It
+// counts the holders. It does not depend on what a member is or does.
 package roster
 
 import (
@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// Member is what a [Roster] holds, one for each name.
+// Member is what a [Roster] holds, one per name.
 type Member interface {
 	comparable
 
-	// Entry returns the member's place in the roster, always the same one.
+	// Entry returns the member's entry in the roster, always the same one.
 	Entry() *Entry
-	// Works reports whether the member is to be kept though no caller holds it. It is
+	// Works reports whether the member must be kept although no caller holds it. It is
 	// called without the roster's lock.
 	Works() bool
-	// Kept is called when the member was kept for that reason, without the lock.
+	// Kept is called, without the lock, when the member was kept for that reason.
 	Kept()
-	// Dropped is called when the roster has let go of a member that no caller held, without
-	// the lock.
+	// Dropped is called, without the lock, when the roster has dropped a member that no
+	// caller held.
 	Dropped()
 }
 
-// Entry is where a member stands in a [Roster]. The zero value is ready.
+// Entry is a member's state in a [Roster]. The zero value is ready to use.
 type Entry struct {
 	name      string
 	holders   int
@@ -34,13 +34,14 @@ type Entry struct {
 	idle      *time.Timer // until it is dropped; nil while it has a holder
 }
 
-// Options are what a Roster needs. The functions are called with the roster's lock held.
+// Options configures a Roster. The functions are called with the roster's lock held.
 type Options[M Member] struct {
-	// Linger is how long a member stays when no caller holds it any more.
+	// Linger is how long a member stays after its last holder has released it.
 	Linger time.Duration
-	// New makes the member of a name.
+	// New creates the member of a name.
 	New func(name string) M
-	// Held is called when a member gets its first holder, and Free when it lost its last.
+	// Held is called when a member gets its first holder, and Free when it loses its
+	// last.
 	Held, Free func(M)
 	// Size is called with the number of members when that changes.
 	Size func(n int)
@@ -50,7 +51,7 @@ type Options[M Member] struct {
 type Roster[M Member] struct {
 	Options[M]
 
-	mu      sync.Mutex // which members there are, and how many hold each, is one consistent picture
+	mu      sync.Mutex // guards the members and their holders
 	closed  bool
 	members map[string]M
 }
@@ -61,7 +62,7 @@ func New[M Member](o Options[M]) *Roster[M] {
 }
 
 // Hold returns the member of a name, which stays until [Roster.Release] has been called
-// as often as Hold. It reports false once the roster is closed.
+// as often as Hold. It returns false once the roster is closed.
 func (r *Roster[M]) Hold(name string) (m M, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +105,7 @@ func (r *Roster[M]) dropLater(m M) {
 	m.Entry().idle = time.AfterFunc(r.Linger, func() { r.drop(m) })
 }
 
-// drop lets go of a member that no caller holds, unless it works.
+// drop drops a member that no caller holds, unless it works.
 func (r *Roster[M]) drop(m M) {
 	works := m.Works()
 	r.mu.Lock()
@@ -134,8 +135,8 @@ func (r *Roster[M]) Get(name string) (m M, ok bool) {
 	return m, ok
 }
 
-// Remove takes the member of a name out at once, and returns it: the next one of that
-// name is another. Callers that hold it still do.
+// Remove removes the member of a name immediately and returns it; the next Hold of that
+// name creates another. Callers that hold the removed member keep it.
 func (r *Roster[M]) Remove(name string) (m M, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,7 +154,7 @@ func (r *Roster[M]) All() []M {
 	return slices.Collect(maps.Values(r.members))
 }
 
-// Listen adds n to how many listen to a member, and reports whether it has got its first
+// Listen adds n to the listeners of a member, and reports whether it has got its first
 // listener or lost its last one.
 func (r *Roster[M]) Listen(m M, n int) (edge bool) {
 	r.mu.Lock()
@@ -164,14 +165,14 @@ func (r *Roster[M]) Listen(m M, n int) (edge bool) {
 	return was == 0 || e.listeners == 0
 }
 
-// Listeners returns how many listen to a member.
+// Listeners returns the number of listeners of a member.
 func (r *Roster[M]) Listeners(m M) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return m.Entry().listeners
 }
 
-// Close refuses new holders. Members are dropped no more.
+// Close refuses new holders. Members are no longer dropped.
 func (r *Roster[M]) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
