@@ -1,9 +1,9 @@
-// Package writer stores what events taught, behind the conversation: memory changes at
-// once, and a slow store delays no event.
+// Package writer stores what events reveal, after the conversation has changed in memory,
+// so that a slow store delays no event.
 //
-// What is waiting is merged, so that it is bounded by the conversation's turns and prompts.
-// A [Writer] has a goroutine only while there is something to write. It knows the ledger's
-// notes; where a session's own record is, it is told by [Hooks].
+// Waiting writes are merged, so that they are bounded by the conversation's turns and
+// prompts. A [Writer] has a goroutine only while there is something to write. It writes
+// the ledger's notes itself, and the session's own record through [Hooks].
 package writer
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Hooks are what a Writer needs of its session.
+// Hooks are what a Writer needs from its session.
 type Hooks struct {
-	// Go starts a goroutine of the owner's. It reports false once the owner has closed;
-	// what is waiting then is not stored, and AnyFrame's log teaches it again.
+	// Go starts a goroutine of the owner's. It returns false once the owner has closed;
+	// waiting writes are then dropped, and derived again from AnyFrame's log later.
 	Go func(func()) bool
-	// Guard runs do and reports whether it completed: a panic is caught.
+	// Guard runs do, recovers from a panic, and reports whether do returned normally.
 	Guard func(do func()) (ended bool)
-	// Context is what the writes are made in.
+	// Context is the context of the writes.
 	Context context.Context
-	// Failed tells that a turn, "" if it is not known, failed with the event numbered seq.
-	// It is called before Ended, so that a process that dies in between tells it again.
+	// Failed reports that a turn, "" if unknown, failed with the event numbered seq. It
+	// is called before Ended, so that it is repeated after a crash in between.
 	Failed func(ctx context.Context, epoch, seq int64, turn string)
 	// Rest is called after a turn of a conversation has ended, before Ended.
 	Rest func(ctx context.Context, c *conversation.Conversation)
@@ -39,19 +39,19 @@ type Hooks struct {
 	Log  func() *slog.Logger
 }
 
-// Writer stores what the events of one visitor taught. It is safe for concurrent use.
+// Writer stores what the events of one visitor reveal. It is safe for concurrent use.
 type Writer struct {
 	hooks Hooks
 
-	mu      sync.Mutex // running is true exactly while a goroutine takes from waiting
+	mu      sync.Mutex // guards the fields below; running is true exactly while a goroutine takes from waiting
 	running bool
-	waiting []*batch // one for each conversation
+	waiting []*batch // one per conversation
 }
 
 // New returns a writer that has nothing to write.
 func New(h Hooks) *Writer { return &Writer{hooks: h} }
 
-// batch is what is to be stored of one conversation.
+// batch is what must be stored for one conversation.
 type batch struct {
 	conv    *conversation.Conversation
 	ended   bool
@@ -68,7 +68,7 @@ type failure struct {
 	turn string
 }
 
-// Add stores what an event taught, in a while.
+// Add schedules the storing of what an event revealed.
 func (w *Writer) Add(c *conversation.Conversation, e conversation.Effect) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +84,7 @@ func (w *Writer) Add(c *conversation.Conversation, e conversation.Effect) {
 	}
 	if e.Ended {
 		to.ended = true
-		if !e.Unfinished { // else the next process has to read the turn that goes on
+		if !e.Unfinished { // otherwise the next process must read the turn that is still running
 			to.lastSeq = max(to.lastSeq, e.Seq)
 		}
 		if e.Reason == "failed" {
@@ -110,14 +110,14 @@ func (w *Writer) run() {
 		}
 		next := w.waiting[0]
 		if w.waiting = w.waiting[1:]; len(w.waiting) == 0 {
-			w.waiting = nil // or it would keep what was written
+			w.waiting = nil // otherwise it would keep what was written
 		}
 		w.mu.Unlock()
 		w.hooks.Guard(func() { w.write(next) })
 	}
 }
 
-// write stores what is waiting of one conversation.
+// write stores what is waiting for one conversation.
 func (w *Writer) write(b *batch) {
 	ctx, l := w.hooks.Context, b.conv.Ledger()
 	for _, end := range b.ends { // first: what is before the record's seq is not read again
