@@ -1,4 +1,4 @@
-// Package jsonscan reads JSON that is written plainly, without a decoder's allocations:
-// members by their brackets and quotes, and texts without escapes. It may refuse valid
-// JSON, which is then read by encoding/json; it never accepts anything else.
+// Package jsonscan scans plainly written JSON without a decoder's allocations: members by
+// their brackets and quotes, and strings without escapes. It may reject valid JSON, which
+// encoding/json then decodes. It never accepts invalid JSON, except as documented.
 package jsonscan

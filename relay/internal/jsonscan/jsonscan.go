@@ -7,18 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// Valid is [json.Valid], quicker with what is written plainly.
+// Valid is [json.Valid], faster for plainly written values.
 func Valid(value []byte) bool {
 	n := len(value) - 1
 	return n > 0 && value[0] == '"' && Plain(value[1:]) == n-1 && value[n] == '"' || json.Valid(value)
 }
 
-// Plain returns how many bytes b begins with that stand for themselves in a
-// JSON string and are ASCII: neither quotes nor backslashes nor controls.
+// Plain returns the length of the prefix of b whose bytes are ASCII and stand for
+// themselves in a JSON string: no quotes, backslashes or control characters.
 func Plain(b []byte) int {
 	const ones = 0x0101010101010101
 	n := 0
-	for ; n+8 <= len(b); n += 8 { // a byte's high bit is set where something is found, or after it
+	for ; n+8 <= len(b); n += 8 { // the high bit of a byte is set where something is found, or after it
 		w := binary.LittleEndian.Uint64(b[n:])
 		quote, slash := w^'"'*ones, w^'\\'*ones
 		if (w|(w-' '*ones)|(quote-ones)&^quote|(slash-ones)&^slash)&(0x80*ones) != 0 {
@@ -39,10 +39,9 @@ func skipBlanks(b []byte) []byte {
 	return b
 }
 
-// EachMember calls f with the members of an object that is written plainly,
-// until f says no. It reports whether f took all of them. The values are found
-// by their brackets and quotes and not checked, except for strings, in which
-// nothing is that JSON forbids save a wrong escape.
+// EachMember calls f with the members of a plainly written object, until f returns false.
+// It reports whether f returned true for all of them. Values are found by their brackets
+// and quotes and not validated. Only strings are, except for their escapes.
 func EachMember(data []byte, f func(key, value []byte) bool) bool {
 	data = bytes.TrimRight(skipBlanks(data), " \t\r\n")
 	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
@@ -75,8 +74,8 @@ func EachMember(data []byte, f func(key, value []byte) bool) bool {
 	}
 }
 
-// stringEnd returns how long the string is that b begins with, 0 if it does not
-// begin with a whole one.
+// stringEnd returns the length of the string at the beginning of b, or 0 if there is no
+// complete one.
 func stringEnd(b []byte) int {
 	if len(b) == 0 || b[0] != '"' {
 		return 0
@@ -96,7 +95,7 @@ func stringEnd(b []byte) int {
 	return 0
 }
 
-// valueEnd returns how long the value is that b begins with.
+// valueEnd returns the length of the value at the beginning of b.
 func valueEnd(b []byte) int {
 	depth := 0
 	for i := 0; i < len(b); i++ {
