@@ -1,6 +1,6 @@
-// Package strictjson reads the JSON objects that clients send: known members only, each
-// once, nested no deeper than anything here needs. What is wrong is a problem that names
-// the member. It knows nothing of HTTP or of what the members mean.
+// Package strictjson decodes the JSON objects that clients send. It accepts known members
+// only, each once, and limited nesting. Its errors are problems that name the member. It
+// does not depend on HTTP or on the meaning of the members.
 package strictjson
 
 import (
@@ -16,12 +16,12 @@ import (
 
 const maxJSONDepth = 32
 
-// Fields are the members that an object may have, each with where it goes.
+// Fields are the members that an object may have, each with the pointer to decode it
+// into.
 type Fields map[string]any
 
-// Decode reads a JSON object strictly: known members only, by their exact
-// names, each once, and nothing after the object. The prefix names the object
-// in what a visitor is told.
+// Decode decodes a JSON object strictly: known members only, by their exact names, each
+// once, and nothing after the object. The prefix names the object in the problem's text.
 func Decode(data []byte, prefix string, into Fields) error {
 	if !utf8.Valid(data) || tooDeep(data) {
 		return problem.BadJSON
@@ -64,7 +64,7 @@ func Decode(data []byte, prefix string, into Fields) error {
 	return nil
 }
 
-// Quote makes a visitor's own words fit to be told back: short, printable.
+// Quote makes a client's text safe to repeat in a problem: short and printable.
 func Quote(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
@@ -78,8 +78,8 @@ func Quote(name string) string {
 	return `"` + name + `"`
 }
 
-// tooDeep reports JSON nested deeper than anything here needs, before a decoder
-// spends its stack on it.
+// tooDeep reports whether JSON is nested deeper than any request needs, before a decoder
+// uses its stack for it.
 func tooDeep(data []byte) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(data); i++ {
