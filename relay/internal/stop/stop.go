@@ -1,15 +1,15 @@
-// Package stop keeps the wishes that a conversation's agent be stopped until AnyFrame has
-// been told. A wish is a record in the store, so it outlives the process that took it: a
-// [Desk] fulfils what it is given at once, and what other processes left when it is due.
-// The process that works on a wish has a lease, which expires soon after the process ends;
-// a wish that could not be fulfilled is retried with backoff.
+// Package stop stores requests to stop a conversation's agent until AnyFrame has been
+// called. A request, called a wish, is a record in the store, so it survives the process
+// that received it. A [Desk] fulfils its own wishes immediately, and wishes that other
+// processes left when they are due. The process that works on a wish has a lease, which
+// expires soon after a crash. A wish that could not be fulfilled is retried with backoff.
 //
-// A [Stopper] stops one visitor's turns: it decides what a turn's state makes of a wish, and
-// has the one function that stops what AnyFrame has unfinished. [Waiting] are the turns that
-// are held here and that AnyFrame has not been asked to take.
+// A [Stopper] stops one visitor's turns: it decides what a wish means for a turn in its
+// state, and has the only function that stops unfinished work at AnyFrame. [Waiting]
+// holds the turns that wait in this process and have not been sent to AnyFrame.
 //
-// The package does not know sessions, replicas or HTTP: what must not happen meanwhile, and
-// how a session goes to sleep, is seen to by package session.
+// The package does not depend on sessions, replicas or HTTP: package session provides
+// mutual exclusion and puts the session to sleep.
 package stop
 
 import (
@@ -28,53 +28,54 @@ import (
 )
 
 const (
-	// kind is that of the records: one for each visitor, by their id.
+	// kind is the kind of the records: one for each visitor, with the visitor's id as
+	// key.
 	kind = "stop"
 	// lookEvery is how often a process looks for wishes that others left.
 	lookEvery = time.Second
-	// maxDelay is the longest time between two tries.
+	// maxDelay is the maximum time between two attempts.
 	maxDelay = 15 * time.Second
 	// someDue is how many wishes a process takes at once.
 	someDue = 16
 )
 
-// ErrInFlight says that a wish cannot be fulfilled yet, since a message is on its way to
-// AnyFrame. It is tried again soon, and is nothing to worry about.
+// ErrInFlight means that a wish cannot be fulfilled yet, because a message is in flight
+// to AnyFrame. It is retried soon, and is not a failure.
 var ErrInFlight = errors.New("a message is on its way")
 
-// Wish is that AnyFrame stops what it has unfinished of a conversation.
+// Wish is a request to stop AnyFrame's unfinished work in a conversation.
 type Wish struct {
 	Visitor string    `json:"-"`
 	Epoch   int64     `json:"epoch"`
-	All     bool      `json:"all,omitempty"` // also what no turn that is to be stopped began
-	At      time.Time `json:"at"`            // when it was first uttered
+	All     bool      `json:"all,omitempty"` // also work that was not begun by a turn with a stop request
+	At      time.Time `json:"at"`            // when it was first requested
 	Tries   int       `json:"tries,omitempty"`
 }
 
 // Desk fulfils wishes. It is safe for concurrent use.
 type Desk struct {
 	Store store.RecordStore
-	// Fulfil does what a wish says. Nil means that it is done, or that there is nothing
-	// left to do.
+	// Fulfil carries out a wish. Nil means that it is done, or that there is nothing left
+	// to do.
 	Fulfil func(context.Context, Wish) error
-	// Hold keeps other processes from a visitor's wish until release is called. It reports
-	// false if one of them is at it.
+	// Hold keeps other processes from a visitor's wish until release is called. It
+	// returns false if one of them is working on it.
 	Hold func(ctx context.Context, visitor string) (release func(), ok bool, err error)
-	// Go starts a goroutine of the owner's. It reports false once the owner has closed.
+	// Go starts a goroutine of the owner's. It returns false once the owner has closed.
 	Go func(func()) bool
-	// Context is what the work is done in.
+	// Context is the context of the work.
 	Context context.Context
 	Log     *slog.Logger
-	// Seconds is told how long wishes took, and Failed counts the tries that failed.
+	// Seconds observes how long wishes took, and Failed counts failed attempts.
 	Seconds prometheus.Observer
 	Failed  prometheus.Counter
 
-	mu sync.Mutex      // a visitor is in at exactly while a goroutine here is at their wish
+	mu sync.Mutex      // a visitor is in at exactly while a goroutine of this process works on their wish
 	at map[string]bool // by visitor
 }
 
-// Request stores a wish, and begins to fulfil it if it can. Of a visitor's wishes the one
-// for the newest epoch stays.
+// Request stores a wish, and starts to fulfil it if possible. Of a visitor's wishes, the
+// one for the newest epoch is kept.
 func (d *Desk) Request(ctx context.Context, w Wish) error {
 	w.At = time.Now()
 	for {
@@ -103,10 +104,10 @@ func Pending(ctx context.Context, s store.RecordStore) (int, error) {
 	return s.CountRecords(ctx, kind, time.Time{})
 }
 
-// Try fulfils a visitor's wish, if there is one that is due, in a goroutine.
+// Try fulfils a visitor's wish in a goroutine, if there is one that is due.
 func (d *Desk) Try(visitor string) { d.Go(func() { d.fulfil(visitor) }) }
 
-// Run fulfils what other processes left, until ctx ends.
+// Run fulfils wishes that other processes left, until ctx ends.
 func (d *Desk) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		due, err := d.Store.RecordsDue(ctx, kind, time.Now(), someDue)
@@ -120,7 +121,8 @@ func (d *Desk) Run(ctx context.Context) {
 	}
 }
 
-// enter marks a visitor's wish as being worked on here, and reports whether it was not yet.
+// enter marks a visitor's wish as being worked on in this process, and reports whether it
+// was not yet.
 func (d *Desk) enter(visitor string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -138,7 +140,7 @@ func (d *Desk) leave(visitor string) {
 	delete(d.at, visitor)
 }
 
-// fulfil does what a visitor's wish says, as often as it takes.
+// fulfil fulfils a visitor's wish, repeating as often as necessary.
 func (d *Desk) fulfil(visitor string) {
 	if !d.enter(visitor) {
 		return
@@ -161,7 +163,7 @@ func (d *Desk) fulfil(visitor string) {
 				d.Seconds.Observe(time.Since(w.At).Seconds())
 				return
 			}
-			if errors.Is(err, store.ErrConflict) { // there is another wish since
+			if errors.Is(err, store.ErrConflict) { // there is a newer wish
 				continue
 			}
 		}
@@ -196,11 +198,11 @@ func (d *Desk) due(visitor string) (w Wish, r store.Record, ok bool) {
 }
 
 func (w Wish) body() string {
-	b, _ := json.Marshal(w) // numbers and times: cannot fail
+	b, _ := json.Marshal(w) // numbers and times only: cannot fail
 	return string(b)
 }
 
 func read(r store.Record) (w Wish) {
-	_ = json.Unmarshal([]byte(r.Body), &w) // this package wrote it; of another form, it is for no epoch
+	_ = json.Unmarshal([]byte(r.Body), &w) // this package wrote it; in another format, it is for no epoch
 	return w
 }

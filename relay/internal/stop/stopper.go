@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// exactFor is how long a stop waits for what makes it exact: that the log is read up
-	// to its end, and that no replica wakes the sandbox meanwhile.
+	// exactFor is how long a stop waits for what makes it exact: that the log has been
+	// read to its end, and that no replica wakes the sandbox in the meantime.
 	exactFor = 2 * time.Second
-	// pollEvery is how often a turn that waits here is looked for in the store, where
-	// another replica may have stopped it.
+	// pollEvery is how often the store is polled for a waiting turn, which another
+	// replica may have stopped.
 	pollEvery = time.Second
 )
 
-// Stopper stops one visitor's turns. The visitor that a call is made for is in its context.
+// Stopper stops one visitor's turns. The context of a call contains the visitor.
 type Stopper struct {
 	Visitor   string
 	Desk      *Desk
@@ -36,23 +36,23 @@ type Stopper struct {
 	Intake    *intake.Intake
 	// Log returns a logger that names the session.
 	Log func() *slog.Logger
-	// Status returns where the sandbox stands, and Look asks AnyFrame.
+	// Status returns the sandbox's status, and Look updates it from AnyFrame.
 	Status func() event.Status
 	Look   func(context.Context) error
 	// Still keeps the sandbox from being woken, and Alone keeps turns from being sent,
-	// until release is called. Alone reports false if one is being sent.
+	// until release is called. Alone returns false if one is being sent.
 	Still func(ctx context.Context) (release func(), err error)
 	Alone func(ctx context.Context) (release func(), ok bool, err error)
-	// Deaf ends the reading of the stream, and Stopped shows and stores that all that
-	// AnyFrame had unfinished was stopped, and that the sandbox sleeps.
+	// Deaf stops reading the stream. Stopped shows and stores that all unfinished work at
+	// AnyFrame was stopped, and that the sandbox sleeps.
 	Deaf    func()
 	Stopped func(context.Context, *conversation.Conversation)
 
 	waiting Waiting
 }
 
-// Stop stores that a turn is to be stopped. A turn that ended otherwise is
-// [problem.TurnOver].
+// Stop stores a stop request for a turn. It returns [problem.TurnOver] for a turn that
+// ended otherwise.
 func (s *Stopper) Stop(ctx context.Context, c *conversation.Conversation, key string) error {
 	l := c.Ledger()
 	turn, err := l.Stored(ctx, key)
@@ -78,8 +78,8 @@ func (s *Stopper) Stop(ctx context.Context, c *conversation.Conversation, key st
 	return s.Desk.Request(ctx, Wish{Visitor: s.Visitor, Epoch: c.Epoch()})
 }
 
-// over reports whether a turn that AnyFrame had was stopped, or returns [problem.TurnOver]
-// if it ended otherwise.
+// over reports whether a turn that AnyFrame had was stopped, or returns
+// [problem.TurnOver] if it ended otherwise.
 func (s *Stopper) over(ctx context.Context, c *conversation.Conversation, turn ledger.Turn) (stopped bool, err error) {
 	ended := func() (stopped bool, err error) {
 		end, err := c.Ledger().StoredEnd(ctx, turn.Key)
@@ -98,7 +98,7 @@ func (s *Stopper) over(ctx context.Context, c *conversation.Conversation, turn l
 		return false, problem.TurnOver
 	}
 	if turn.Stop || s.catchUp(ctx, c) != nil {
-		return false, nil // AnyFrame is being told, or cannot be asked
+		return false, nil // AnyFrame is being called, or is unavailable
 	}
 	if stopped, err := ended(); stopped || err != nil {
 		return stopped, err
@@ -109,8 +109,8 @@ func (s *Stopper) over(ctx context.Context, c *conversation.Conversation, turn l
 	return false, nil
 }
 
-// catchUp asks AnyFrame where the session stands, and waits a little until its log has been
-// read up to where it ends now.
+// catchUp updates the session's status from AnyFrame, and waits a little until its log
+// has been read up to its current end.
 func (s *Stopper) catchUp(ctx context.Context, c *conversation.Conversation) error {
 	ctx, cancel := context.WithTimeout(ctx, exactFor)
 	defer cancel()
@@ -127,7 +127,7 @@ func (s *Stopper) catchUp(ctx context.Context, c *conversation.Conversation) err
 	return err
 }
 
-// Fulfil does what a wish says.
+// Fulfil carries out a wish.
 func (s *Stopper) Fulfil(ctx context.Context, c *conversation.Conversation, w Wish) error {
 	if c.Epoch() != w.Epoch || c.ID() == "" || s.Status() == event.StatusEnded {
 		return nil
@@ -136,7 +136,7 @@ func (s *Stopper) Fulfil(ctx context.Context, c *conversation.Conversation, w Wi
 		return err
 	}
 	exact := s.catchUp(ctx, c) == nil
-	if w.All { // first: a replica that sees the sandbox sleep has to know why
+	if w.All { // first: a replica that sees the sandbox asleep must find the reason
 		keys, _ := c.Unfinished()
 		for _, key := range keys {
 			if _, err := c.Ledger().RequestStop(ctx, key); err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -151,7 +151,7 @@ func (s *Stopper) Fulfil(ctx context.Context, c *conversation.Conversation, w Wi
 			return err
 		}
 	case status != event.StatusRunning && status != event.StatusBooting && wanted(c, w):
-		s.Stopped(ctx, c) // it went to sleep by itself
+		s.Stopped(ctx, c) // it fell asleep by itself
 	}
 	for _, turn := range unsure {
 		if err := s.settle(ctx, c, turn.Key); err != nil {
@@ -161,7 +161,7 @@ func (s *Stopper) Fulfil(ctx context.Context, c *conversation.Conversation, w Wi
 	return nil
 }
 
-// wanted reports whether a wish is about something that AnyFrame has not finished.
+// wanted reports whether a wish applies to unfinished work at AnyFrame.
 func wanted(c *conversation.Conversation, w Wish) bool {
 	keys, others := c.Unfinished()
 	if w.All && (others || len(keys) > 0) {
@@ -173,9 +173,10 @@ func wanted(c *conversation.Conversation, w Wish) bool {
 	})
 }
 
-// terminate stops what AnyFrame has unfinished. It is the only place that does, and puts the
-// sandbox to sleep, since AnyFrame knows no other way. Permission prompts are denied first,
-// so that nothing that waits for one is done when the sandbox runs again.
+// terminate stops unfinished work at AnyFrame. It is the only function that does. It puts
+// the sandbox to sleep, because AnyFrame offers no other way. Permission prompts are
+// denied first, so that nothing that waits for one is executed when the sandbox runs
+// again.
 func (s *Stopper) terminate(ctx context.Context, c *conversation.Conversation) error {
 	waiting, cancel := context.WithTimeout(ctx, exactFor)
 	defer cancel()
@@ -196,16 +197,16 @@ func (s *Stopper) terminate(ctx context.Context, c *conversation.Conversation) e
 		return err
 	}
 	s.Deaf()
-	if err := s.Intake.Sync(ctx, c); err != nil { // what it still has to tell comes before the end
+	if err := s.Intake.Sync(ctx, c); err != nil { // the remaining events come before the end
 		s.Log().Warn("read the transcript", "error", err)
 	}
 	s.Stopped(ctx, c)
 	return nil
 }
 
-// settle finds out what became of a turn that is to be stopped and was on its way to
-// AnyFrame, once no replica sends it any more. One that AnyFrame does not have is never
-// sent.
+// settle determines the outcome of a turn with a stop request that was in flight to
+// AnyFrame, once no replica sends it any more. A turn that AnyFrame does not have is
+// never sent.
 func (s *Stopper) settle(ctx context.Context, c *conversation.Conversation, key string) error {
 	release, ok, err := s.Alone(ctx)
 	if err != nil || !ok {
@@ -230,9 +231,9 @@ func (s *Stopper) settle(ctx context.Context, c *conversation.Conversation, key 
 	return nil
 }
 
-// Watch ends the waiting of a turn, by calling stopped with [problem.TurnStopped], when it
-// is stopped, here or at another replica; for the latter a goroutine of each turn polls the
-// store. It does so until ctx ends, and the caller calls leave before.
+// Watch calls stopped with [problem.TurnStopped] when a waiting turn is stopped, in this
+// process or on another replica; for the latter, a goroutine per turn polls the store. It
+// runs until ctx ends. The caller must call leave before that.
 func (s *Stopper) Watch(ctx context.Context, l *ledger.Ledger, key string, stopped context.CancelCauseFunc) (leave func()) {
 	leave = s.waiting.Add(key, func() { stopped(problem.TurnStopped) })
 	s.Desk.Go(func() {

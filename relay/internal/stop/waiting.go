@@ -2,17 +2,16 @@ package stop
 
 import "sync"
 
-// Waiting are turns that are held. The zero Waiting is empty; it is safe for concurrent
-// use.
+// Waiting holds waiting turns. The zero Waiting is empty; it is safe for concurrent use.
 type Waiting struct {
-	mu  sync.Mutex // a request's entry is there exactly while it waits
+	mu  sync.Mutex // guards all; a request's entry is present exactly while it waits
 	all map[string][]*entry
 }
 
 type entry struct{ stop func() }
 
-// Add enters a request that waits with a turn, by the turn's key: stop ends its waiting.
-// The caller calls leave in the end.
+// Add adds a waiting request, by its turn's key: stop ends its wait. The caller must call
+// leave.
 func (w *Waiting) Add(key string, stop func()) (leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -39,7 +38,7 @@ func (w *Waiting) Add(key string, stop func()) (leave func()) {
 	}
 }
 
-// Stop ends the waiting of all requests with a turn's key.
+// Stop ends the wait of all requests with a turn's key.
 func (w *Waiting) Stop(key string) {
 	w.mu.Lock()
 	all := w.all[key]
