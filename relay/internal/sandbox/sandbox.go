@@ -1,9 +1,11 @@
-// Package sandbox is what AnyFrame does with a visitor's sandbox when it is told to: make,
-// resume, terminate, and say whether it is down. An [Operator] knows the calls, what their
-// errors mean and which of them may be repeated; it does not know whose the sandbox is, who
-// may want it, or what else goes on in it: package session decides that.
+// Package sandbox makes the calls to AnyFrame that operate a visitor's sandbox: create,
+// resume, terminate, and check whether it is down. An [Operator] defines the calls, the
+// meaning of their errors and which of them may be repeated. It does not depend on the
+// sandbox's owner, the request's authorization, or other activity: package session
+// decides about those.
 //
-// Who is to answer for a call is in its context (see [upstream.For]).
+// The context of a call contains the visitor that it is accounted to (see
+// [upstream.For]).
 package sandbox
 
 import (
@@ -20,14 +22,14 @@ import (
 type Operator struct {
 	Client  *anyframe.Client
 	AgentID func() int64
-	// IdleTimeout is AnyFrame's, after which a sandbox sleeps by itself.
+	// IdleTimeout is the idle time after which AnyFrame puts a sandbox to sleep.
 	IdleTimeout time.Duration
-	// Timeout is how long one call may take.
+	// Timeout is the timeout of one call.
 	Timeout time.Duration
 }
 
-// Create makes a sandbox, which then boots. With unsure there is an error and perhaps a
-// sandbox all the same, whose id is unknown: asking again could make a second one.
+// Create creates a sandbox, which then boots. With unsure, there is an error but a
+// sandbox may exist, whose id is unknown: a retry could create a second one.
 func (o *Operator) Create(ctx context.Context) (id string, unsure bool, err error) {
 	err = upstream.Retry(ctx, func() error {
 		up, err := o.Client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: o.AgentID(), IdleTimeout: new(o.IdleTimeout)})
@@ -43,7 +45,7 @@ func (o *Operator) Create(ctx context.Context) (id string, unsure bool, err erro
 	return id, unsure, err
 }
 
-// AwaitRunning waits until a sandbox that boots runs.
+// AwaitRunning waits until a booting sandbox runs.
 func (o *Operator) AwaitRunning(ctx context.Context, id string) error {
 	return upstream.Retry(ctx, func() error {
 		_, err := o.Client.Sessions.WaitUntilRunning(ctx, id, anyframe.WaitOptions{})
@@ -51,8 +53,8 @@ func (o *Operator) AwaitRunning(ctx context.Context, id string) error {
 	})
 }
 
-// Resume gets a sandbox running, and reports whether it was down, so that no other client
-// had it running and at work.
+// Resume gets a sandbox running. It reports whether the sandbox was down, in which case
+// no other client had it running and working.
 func (o *Operator) Resume(ctx context.Context, id string) (wasDown bool, err error) {
 	var found anyframe.SessionStatus
 	err = upstream.Retry(ctx, func() error {
@@ -98,8 +100,8 @@ func (o *Operator) WaitDown(ctx context.Context, id string) error {
 	}
 }
 
-// Terminate asks AnyFrame once to put a sandbox to sleep. It returns nil when that is under
-// way, or there is nothing to terminate.
+// Terminate requests AnyFrame once to put a sandbox to sleep. It returns nil if that is
+// in progress, or there is nothing to terminate.
 func (o *Operator) Terminate(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
@@ -110,16 +112,16 @@ func (o *Operator) Terminate(ctx context.Context, id string) error {
 	return err
 }
 
-// TerminateSoon is Terminate for an unneeded sandbox, retried while AnyFrame fails for as
-// long as the sandbox stays awake unused: after that it sleeps by itself.
+// TerminateSoon is Terminate for an unneeded sandbox. While AnyFrame fails, it retries
+// for as long as the sandbox stays awake unused; after that the sandbox sleeps by itself.
 func (o *Operator) TerminateSoon(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, o.IdleTimeout)
 	defer cancel()
 	return upstream.Retry(ctx, func() error { return o.Terminate(ctx, id) })
 }
 
-// Down terminates a sandbox and returns nil once it is down. Both together take as long as
-// one call may.
+// Down terminates a sandbox and returns nil once it is down. Both together take at most
+// the timeout of one call.
 func (o *Operator) Down(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()

@@ -2,12 +2,13 @@ package sandbox
 
 import "time"
 
-// rareProbes is how many times rarer a sandbox is asked after whose agent is not at work.
+// rareProbes is the maximum factor by which probes are delayed while the agent is not
+// working.
 const rareProbes = 8
 
-// ProbeAfter returns after how long without a sign of life AnyFrame is asked whether a
-// sandbox still runs: after the time given while its agent is at work, for a visitor waits
-// for its words, else later the longer it has been silent, up to eight times as late.
+// ProbeAfter returns after how long a silence AnyFrame is asked whether a sandbox still
+// runs. While its agent is working, that is after, because a visitor waits for the
+// answer. Otherwise it grows with the silence, up to eight times after.
 func ProbeAfter(after time.Duration, atWork bool, silent time.Duration) time.Duration {
 	if atWork {
 		return after
