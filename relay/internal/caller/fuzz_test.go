@@ -12,7 +12,7 @@ import (
 
 // Cookies, headers and origins are bytes that a visitor chose.
 
-func FuzzWhoIsAsking(f *testing.F) {
+func FuzzPolicy(f *testing.F) {
 	token := strings.Repeat("A", 43)
 	f.Add("__Host-relay_visitor="+token, "", "", "", "relay.test")
 	f.Add("", "Bearer "+token, "https://shop.example", "cross-site", "relay.test")

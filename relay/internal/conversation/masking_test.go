@@ -15,7 +15,7 @@ const (
 	canary       = "afm_canary_" + canarySecret
 )
 
-func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
+func TestMasking_KeyInAnyText_Masked(t *testing.T) {
 	key := canary
 	escaped := strings.ReplaceAll(key, "Z", `\u005a`)
 	spelt := strings.ReplaceAll(key, "afm", `\u0061\u0066\u006D`)
@@ -60,7 +60,7 @@ func TestNothingThatPeopleOrTheAgentWriteShowsAKey(t *testing.T) {
 	}
 }
 
-func TestAMessageThatAnyFrameDoesNotShowShowsNoKey(t *testing.T) {
+func TestMasking_KeyInUnechoedMessage_Masked(t *testing.T) {
 	book := newTestLedger()
 	book.Set(ledger.Turn{Key: "k1", Seq: 3, State: ledger.Sent, Text: "use " + canary, Answered: 3})
 	tr := newTestTranslator(event.VisibilityChat, true, book)
@@ -69,7 +69,7 @@ func TestAMessageThatAnyFrameDoesNotShowShowsNoKey(t *testing.T) {
 
 // However a block is cut into deltas, what is shown of them adds up to what is
 // shown of the block, lost ones included, so that the block replaces them.
-func TestMaskedDeltasAddUpToTheirBlock(t *testing.T) {
+func TestMasking_Deltas_EqualMaskedBlock(t *testing.T) {
 	text := "It is " + canary + ". Then " + canary + "!"
 	delta := func(s string) *upstream.Event {
 		return upstreamEvent(0, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"`+s+`"}]}`)

@@ -58,7 +58,7 @@ func wantSaid(t *testing.T, what string, got []event.Item, want ...string) {
 	}
 }
 
-func TestWhatVisitorsSeeOfEveryPayload(t *testing.T) {
+func TestTranslator_EveryPayload_AsInTable(t *testing.T) {
 	const hidden = "-"
 	for name, c := range map[string]struct {
 		payload           string
@@ -130,7 +130,7 @@ func block(seq int64, text string) *upstream.Event {
 	return upstreamEvent(seq, fmt.Sprintf(`{"type":"assistant","content":[{"type":"text","text":%q}]}`, text))
 }
 
-func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
+func TestTranslator_DeltasMissing_AddedBeforeBlock(t *testing.T) {
 	for name, c := range map[string]struct {
 		events []*upstream.Event
 		gap    int64
@@ -168,10 +168,10 @@ func TestDeltasThatAreMissingAreMadeUpForBeforeTheirBlock(t *testing.T) {
 	}
 }
 
-// TestThePastTellsWhatWasToldLive runs events through a translator of each kind,
+// TestHistory_AfterLiveEvents_SameEvents runs events through a translator of each kind,
 // from every place in them: what is numbered is the same, and so are the
 // visitor's own messages and their places.
-func TestThePastTellsWhatWasToldLive(t *testing.T) {
+func TestHistory_AfterLiveEvents_SameEvents(t *testing.T) {
 	book := newTestLedger(
 		ledger.Turn{Key: "numbered", Text: "numbered", Seq: 4, After: 3, State: ledger.Sent}, ledger.Turn{Key: "echoed", Text: "echoed", Seq: 9, After: 8, State: ledger.Sent},
 		ledger.Turn{Key: "no answer", Text: "no answer", After: 12, State: ledger.Sent}, ledger.Turn{Key: "held", Text: "held", After: 12},
@@ -215,7 +215,7 @@ func TestThePastTellsWhatWasToldLive(t *testing.T) {
 	}
 }
 
-func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
+func TestPrompts_AgentContinues_Settled(t *testing.T) {
 	const asked = `{"type":"ask_user_question","question":"Q?"}`
 	const settled = `0 settled {"id":"p1-3","outcome":"elsewhere"}`
 	for name, c := range map[string]struct {
@@ -241,7 +241,7 @@ func TestPromptsAreSettledByWhatComesAfter(t *testing.T) {
 	}
 }
 
-func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T) {
+func TestMessage_AttachmentsMissingInEvent_NamesKept(t *testing.T) {
 	book := newTestLedger()
 	files := []event.Attachment{{Name: "a.txt", MIME: "text/plain"}}
 	book.Set(ledger.Turn{Key: "k1", Seq: 4, State: ledger.Sent, Text: "look", Attachments: files})
@@ -253,7 +253,7 @@ func TestAMessageKeepsTheNamesOfItsAttachmentsThatAnyFrameLeavesOut(t *testing.T
 	}
 }
 
-func TestAnOwnTurnIsShownThoughThoseBeforeItHaveBeen(t *testing.T) {
+func TestOwnTurn_EarlierTurnsShown_Shown(t *testing.T) {
 	book := newTestLedger()
 	tr := newTestTranslator(event.VisibilityChat, false, book)
 	for seq, key := range []string{"first", "second"} {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTextIsFramedAsJSONIs(t *testing.T) {
+func TestTextFrame_AnyText_EncodedAsJSON(t *testing.T) {
 	for _, text := range []string{"plain", "a\nb\t\"c\" \\ é", "\u2028", "\x00 \x1f \x7f", "\xff", "<&>", "", "日本語\r\n"} {
 		var want bytes.Buffer
 		want.WriteString("event: text\ndata: ")

@@ -59,7 +59,7 @@ func mustCursor(t *testing.T, l *Log, seq int64) int64 {
 	return pos
 }
 
-func TestReplayStartsAfterTheNamedEventAndItsSeqsMaySkip(t *testing.T) {
+func TestCursor_SeqsSkip_ReadsAfterNamedEvent(t *testing.T) {
 	l := New(0, wide)
 	l.Append(piece("a"), numbered(3))
 	l.Append(piece("b"))
@@ -77,7 +77,7 @@ func TestReplayStartsAfterTheNamedEventAndItsSeqsMaySkip(t *testing.T) {
 	}
 }
 
-func TestARepeatedSeqAddsNothing(t *testing.T) {
+func TestAppend_RepeatedSeq_AddsNothing(t *testing.T) {
 	l := New(4, wide)
 	for seq, want := range map[int64]bool{4: false, 1: false, 5: true} {
 		if got := l.Append(piece("x"), numbered(seq)); got != want {
@@ -93,10 +93,10 @@ func TestARepeatedSeqAddsNothing(t *testing.T) {
 	}
 }
 
-// TestTrimmingNeverTearsAGroup looks at every log that three kinds of events in
+// TestTrim_EveryOrder_GroupsStayWhole looks at every log that three kinds of events in
 // any order can make, at several limits: a reader that starts right behind the
 // base gets every entry since, and a reader that gets less gets ErrTrimmed.
-func TestTrimmingNeverTearsAGroup(t *testing.T) {
+func TestTrim_EveryOrder_GroupsStayWhole(t *testing.T) {
 	const length = 7
 	kinds := [][]string{{"u"}, {"N"}, {"u", "N"}}
 	for _, limits := range []Limits{{Events: 1, Bytes: 1 << 20}, {Events: 3, Bytes: 1 << 20}, {Events: 1000, Bytes: 9}, {Events: 4, Bytes: 20}} {
@@ -125,7 +125,7 @@ func TestTrimmingNeverTearsAGroup(t *testing.T) {
 					after[seq] = ""
 				}
 				if !kept {
-					break // forgotten as a whole; TestARunThatStaysTooLargeIsForgotten
+					break // forgotten as a whole; TestCompact_RunStaysTooLarge_Dropped
 				}
 				base := l.Base()
 				for s, want := range after {
@@ -156,7 +156,7 @@ func pow(base, exp int) int {
 	return n
 }
 
-func TestTheNewestEventIsKeptWhateverItsSize(t *testing.T) {
+func TestTrim_NewestTooLarge_Kept(t *testing.T) {
 	l := New(0, Limits{Events: 10, Bytes: 8})
 	l.Append(numbered(1))
 	l.Append(Entry{2, []byte(strings.Repeat("x", 100))})
@@ -170,7 +170,7 @@ func TestTheNewestEventIsKeptWhateverItsSize(t *testing.T) {
 	}
 }
 
-func TestReadersAtTheEndOfACompactedRunNoticeNothing(t *testing.T) {
+func TestCompact_ReaderAtEndOfRun_ReadsOn(t *testing.T) {
 	l := New(0, Limits{Events: 4, Bytes: 1 << 20, Compact: join})
 	l.Append(numbered(1))
 	early := mustCursor(t, l, 1)
@@ -217,7 +217,7 @@ func rejoin(from, to int) string {
 	return b.String()
 }
 
-func TestARunThatStaysTooLargeIsForgotten(t *testing.T) {
+func TestCompact_RunStaysTooLarge_Dropped(t *testing.T) {
 	for name, compact := range map[string]func([]Entry) []Entry{"nothing compacts": nil, "compacted still too large": join} {
 		t.Run(name, func(t *testing.T) {
 			l := New(0, Limits{Events: 5, Bytes: 10, Compact: compact})
@@ -250,7 +250,7 @@ func TestARunThatStaysTooLargeIsForgotten(t *testing.T) {
 	}
 }
 
-func TestAClosedLogIsReadToItsEnd(t *testing.T) {
+func TestClose_UnreadEvents_ReadToEnd(t *testing.T) {
 	l := New(0, wide)
 	l.Append(numbered(1))
 	calls := 0
@@ -269,7 +269,7 @@ func TestAClosedLogIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-func TestEveryChangeWakesTheReaders(t *testing.T) {
+func TestWatch_EveryChange_Called(t *testing.T) {
 	l := New(0, wide)
 	calls := 0
 	l.Watch(func() { calls++ })
@@ -297,7 +297,7 @@ func (w waker) OnAppend() {
 	}
 }
 
-func TestManyReadersSeeTheSameWhileTheLogIsWritten(t *testing.T) {
+func TestRead_ManyReadersDuringAppend_SameEvents(t *testing.T) {
 	const events, readers = 2000, 16
 	l := New(0, Limits{Events: events, Bytes: 1 << 30})
 	var watchers Watchers
@@ -369,7 +369,7 @@ func BenchmarkAppendAndRead(b *testing.B) {
 	}
 }
 
-func TestReadersAreWokenOnceForWhatIsGathered(t *testing.T) {
+func TestHold_SeveralAppends_OneWake(t *testing.T) {
 	l := New(0, Limits{Events: 10, Bytes: 1000})
 	changed := false
 	l.Watch(func() { changed = true })

@@ -37,7 +37,7 @@ func panicking(t *testing.T, handler http.HandlerFunc) (rec *httptest.ResponseRe
 	return rec, logs.String(), passedOn
 }
 
-func TestAPanicIsAnAnswerThatTellsNothingAndALogLineThatTellsWhere(t *testing.T) {
+func TestPanic_BeforeAnswer_ProblemAndStackLogged(t *testing.T) {
 	for name, cause := range map[string]any{
 		"an error":        fmt.Errorf("the key is %s", testMarked),
 		"a text":          "the key is " + testMarked,
@@ -61,7 +61,7 @@ func TestAPanicIsAnAnswerThatTellsNothingAndALogLineThatTellsWhere(t *testing.T)
 }
 
 // An answer that ends cleanly would look complete.
-func TestAPanicInTheMiddleOfAnAnswerCutsTheConnection(t *testing.T) {
+func TestPanic_DuringAnswer_ConnectionCut(t *testing.T) {
 	for name, cause := range map[string]any{"a panic": "oh", "a wish to abort": http.ErrAbortHandler} {
 		s := &api{metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
 		web := httptest.NewServer(s.observe(s.recover(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

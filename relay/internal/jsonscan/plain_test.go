@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-func TestWhatJSONWritesAsItIsIsFoundEightBytesAtATime(t *testing.T) {
+func TestPlain_AnyByteAtAnyOffset_EndFound(t *testing.T) {
 	text := []byte("what stands for itself, from ' ' to ~\x7f")
 	for at := range text {
 		for c := range 256 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestAFloodFromAMillionAddressesCostsNoMemory(t *testing.T) {
+func TestWindow_FloodFromMillionAddresses_CostsNoMemory(t *testing.T) {
 	const addresses, limit = 1_000_000, 120
 	before := inUse()
 	l := newWindow(Rate{limit, time.Hour})

@@ -25,7 +25,7 @@ func inUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
+func TestQuota_ManyRefusals_CacheBounded(t *testing.T) {
 	st := memory.New()
 	q := newQuotas("afm_test", st)
 	for i := range 2*maxRefused + 10 {
@@ -42,7 +42,7 @@ func TestRefusalsThatAreRememberedAreBounded(t *testing.T) {
 	}
 }
 
-func TestARepeatedRefusalAsksTheStoreNoMore(t *testing.T) {
+func TestQuota_RefusalRepeated_StoreNotAsked(t *testing.T) {
 	st := memory.New()
 	q := newQuotas("afm_test", st)
 	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", problem.SessionQuota}
@@ -70,7 +70,7 @@ type remote struct{ store.Store }
 
 func (remote) Shared() bool { return true }
 
-func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
+func TestLimits_StoreFails_NewRefusedReadersServed(t *testing.T) {
 	for _, limited := range []bool{true, false} {
 		st := remote{memory.New()}
 		c := Options{Secret: "afm_test", MaxStreams: 1, StreamsPerVisitor: 1, StreamsPerIP: 1}
@@ -106,7 +106,7 @@ func TestWithoutTheStoreNothingIsBegunAndReadersGoOn(t *testing.T) {
 	}
 }
 
-func TestRequestsAreCountedForAllMachines(t *testing.T) {
+func TestRequest_SharedStore_CountedOverAllMachines(t *testing.T) {
 	st := remote{memory.New()}
 	c := Options{Secret: "afm_test", RateIP: Rates{{3, time.Hour}}}
 	here := New(c, st, telemetry.NewMetrics(prometheus.NewRegistry()))
@@ -118,7 +118,7 @@ func TestRequestsAreCountedForAllMachines(t *testing.T) {
 	}
 }
 
-func TestWhatTheStoreCountsNamesNobody(t *testing.T) {
+func TestQuota_Key_DependsOnSecretAndQuota(t *testing.T) {
 	now := time.Now()
 	q, other := newQuotas("afm_one", nil), newQuotas("afm_two", nil)
 	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1"}

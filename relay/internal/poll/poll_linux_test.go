@@ -43,7 +43,7 @@ func until(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-func TestOneIsCalledOnceAndOnlyWhileParked(t *testing.T) {
+func TestWatch_DataArrives_CalledOnceWhileParked(t *testing.T) {
 	t.Parallel()
 	here, there := pair(t)
 	b := &bell{}
@@ -85,7 +85,7 @@ func TestOneIsCalledOnceAndOnlyWhileParked(t *testing.T) {
 	}
 }
 
-func TestWhatIsThereBeforeTheWatchCounts(t *testing.T) {
+func TestWatch_DataBeforeWatch_Reported(t *testing.T) {
 	t.Parallel()
 	for range 100 {
 		here, there := pair(t)
@@ -104,7 +104,7 @@ func TestWhatIsThereBeforeTheWatchCounts(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheOtherSideIsTold(t *testing.T) {
+func TestWatch_PeerCloses_Called(t *testing.T) {
 	t.Parallel()
 	here, there := pair(t)
 	b := &bell{}
@@ -120,7 +120,7 @@ func TestTheEndOfTheOtherSideIsTold(t *testing.T) {
 	until(t, "the call", func() bool { return b.rang.Load() == 1 })
 }
 
-func TestADescriptorThatIsUsedAgainBelongsToWhoHasItNow(t *testing.T) {
+func TestWatch_DescriptorReused_OnlyNewOwnerCalled(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
 	for range 8 {

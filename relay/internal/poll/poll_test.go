@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsNoSocketCannotBeWatched(t *testing.T) {
+func TestOf_NotASocket_Refused(t *testing.T) {
 	t.Parallel()
 	a, b := net.Pipe()
 	defer a.Close()

@@ -107,7 +107,7 @@ func wantMasked(t *testing.T, patterns *Patterns, key, head string) {
 	}
 }
 
-func TestAKeyIsMaskedInEveryWritingOfItsCharacters(t *testing.T) {
+func TestMask_KeyInEveryWriting_Masked(t *testing.T) {
 	for name, w := range writings {
 		t.Run(name, func(t *testing.T) {
 			for own, heads := range map[string][2]string{
@@ -128,7 +128,7 @@ func TestAKeyIsMaskedInEveryWritingOfItsCharacters(t *testing.T) {
 }
 
 // A key whose beginning is written plainly and the rest is not is masked to its end.
-func TestAKeyThatGoesOnInAnotherWritingIsMasked(t *testing.T) {
+func TestMask_WritingChangesInKey_Masked(t *testing.T) {
 	for name, w := range writings {
 		if w.between != "" || !strings.ContainsAny(w.form('_'), `&%=\`) {
 			continue
@@ -139,7 +139,7 @@ func TestAKeyThatGoesOnInAnotherWritingIsMasked(t *testing.T) {
 	}
 }
 
-func TestOurKeyIsMaskedInBase32(t *testing.T) {
+func TestMask_OurKeyInBase32_Masked(t *testing.T) {
 	for own, rest := range map[string]string{canary: canary[len("afm_ca"):], "sk-live-" + canarySecret: canarySecret[6:]} {
 		patterns := KeyPatterns(Secret(own))
 		for before := range 5 {
@@ -157,7 +157,7 @@ func TestOurKeyIsMaskedInBase32(t *testing.T) {
 }
 
 // Dumps show the text beside the numbers, count lines, and may swap bytes.
-func TestAKeyIsMaskedInDumps(t *testing.T) {
+func TestMask_KeyInDumps_Masked(t *testing.T) {
 	xxd := "00000000: 6166 6d5f 6361 6e61 7279 5f5a 7137 4b70  afm_canary_Zq7Kp\n" +
 		"00000010: 3256 7739 5874 4234 6e52 6d44 3673 4c0a  2Vw9XtB4nRmD6sL.\nSo it is."
 	hexdump := hex.Dump([]byte(canary+"\n")) + "So it is."
@@ -180,7 +180,7 @@ func TestAKeyIsMaskedInDumps(t *testing.T) {
 	}
 }
 
-func TestJSONStaysJSONWhenMasked(t *testing.T) {
+func TestJSON_Masked_StaysValid(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"a":"` + canary + `","b":1}`:                       `{"a":"afm_…","b":1}`,
 		`{"a":"61 66 6d 5f 63","b":["64"]}`:                  `{"a":"61 66 6d 5f…","b":["64"]}`,

@@ -27,7 +27,7 @@ func maskCut(patterns *Patterns, text string, cuts ...int) string {
 	return b.String()
 }
 
-func TestAKeyIsMaskedWhereverItIsCut(t *testing.T) {
+func TestMask_KeyCutAnywhere_Masked(t *testing.T) {
 	for name, tt := range map[string]struct{ own, text, want string }{
 		"in the middle":          {"", "It is " + canary + ", ok?", "It is afm_…, ok?"},
 		"at both ends":           {"", canary + " and " + canary, "afm_… and afm_…"},
@@ -82,7 +82,7 @@ func shell(text string) map[string]string {
 	}
 }
 
-func TestOurKeyIsMaskedInTheEncodingsThatCommandsPrint(t *testing.T) {
+func TestMask_OurKeyEncoded_Masked(t *testing.T) {
 	for own, rest := range map[string]string{ // which must not show, the character at its border left out
 		canary: canary[len("afm_ca")+1:], "sk-live-" + canarySecret: canarySecret[7:], "0123456789abcdef": "9abcdef",
 	} {
@@ -115,7 +115,7 @@ func TestOurKeyIsMaskedInTheEncodingsThatCommandsPrint(t *testing.T) {
 	}
 }
 
-func FuzzMaskingDoesNotDependOnTheCuts(f *testing.F) {
+func FuzzMaskCuts(f *testing.F) {
 	f.Add("It is "+canary+", ok?", 8, 20)
 	f.Add("afafm_afmafm_x", 3, 5)
 	f.Add("sk-live-"+canarySecret, 3, 5)
@@ -158,7 +158,7 @@ func each(n int) []int {
 	return all
 }
 
-func BenchmarkMaskingADelta(b *testing.B) {
+func BenchmarkMaskDelta(b *testing.B) {
 	patterns := KeyPatterns(canary)
 	var m Masker
 	for b.Loop() {

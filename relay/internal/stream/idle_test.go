@@ -19,7 +19,7 @@ import (
 var underRace bool
 
 // What an event costs must not grow with the streams that show it.
-func TestAnEventAllocatesNothingForATab(t *testing.T) {
+func TestIdle_EventForTab_AllocatesNothing(t *testing.T) {
 	frame := []byte("event: text\ndata: {}\n\n")
 	perEvent := func(streams int) float64 {
 		src, _, browsers := newIdleStreams(t, streams)

@@ -24,7 +24,7 @@ func textOf(data []byte) (text string, delta, ok bool) {
 	return text, m.Flag("delta"), text != "" && json.Valid(data)
 }
 
-func TestTextIsReadTheShortWay(t *testing.T) {
+func TestDecode_PlainText_FastPath(t *testing.T) {
 	for name, data := range map[string]string{
 		"message.content": `{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"a b"}]}}`,
 		"content":         `{"type":"assistant","delta":true,"content":[{"type":"text","text":"a b"}]}`,
@@ -45,7 +45,7 @@ func TestTextIsReadTheShortWay(t *testing.T) {
 
 // The short way must never take for text what the long way does not: tried
 // with events that are cut, doubled and mixed at random.
-func TestTheShortWayComesToTheSameAsTheLong(t *testing.T) {
+func TestDecode_RandomEvents_FastPathSameAsSlow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 26))
 	seeds := []string{
 		`{"type":"assistant","delta":true,"message":{"role":"assistant","content":[{"type":"text","text":"a\n\"b\" é"}]}}`,

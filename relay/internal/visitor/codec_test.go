@@ -10,7 +10,7 @@ import (
 
 // What is stored of a token comes back, whatever the visitor's id, and takes
 // the fewest bytes with one of ours.
-func TestAVisitorsRowIsSmallAndComesBack(t *testing.T) {
+func TestCodec_VisitorRow_SmallAndDecoded(t *testing.T) {
 	t.Parallel()
 	deadline := time.UnixMilli(time.Now().UnixMilli())
 	ours := rand.Text()
