@@ -106,7 +106,7 @@ func TestPause_WithStop_StopsWhatRunsAtEverySiteAndReplica(t *testing.T) {
 			t.Errorf("one that did nothing: got %s, want it left alone", status)
 		}
 		a.operates("DELETE", "/api/pause", "")
-		here.say("hi", "k2") // which goes on with the same conversation
+		here.say("hi", "k2") // continues the same conversation
 		all[0].wantEnds("after the pause", "k1 stopped", "k2 done")
 	})
 }
@@ -116,7 +116,7 @@ func rowsOf(r *harness) []operated {
 	return rows
 }
 
-// One that no process sees is stopped too: its process has died.
+// A turn that no process sees is also stopped: its process has crashed.
 func TestPause_WithStopAfterARestart_StopsWhatRanBefore(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, atWork))
@@ -164,7 +164,7 @@ func TestDecisions_AtOneReplica_HoldAtOthersAndAfterRestart(t *testing.T) {
 	})
 }
 
-// visitorHash is how operators name a visitor.
+// visitorHash returns the id by which operators refer to a visitor.
 func visitorHash(t *testing.T, r *harness, v *browser) string {
 	t.Helper()
 	id, err := r.srv.VisitorOf(t.Context(), v.token)
@@ -174,7 +174,7 @@ func visitorHash(t *testing.T, r *harness, v *browser) string {
 	return control.VisitorHash(id)
 }
 
-// blocked fails the test unless the stream ends because an operator wants it so.
+// blocked fails the test unless the stream ends with a block by an operator.
 func (x *stream) blocked(what string) {
 	x.t.Helper()
 	all := x.ended()
@@ -200,7 +200,7 @@ func TestBlock_Visitor_RefusedEverywhereUntilItEnds(t *testing.T) {
 			t.Errorf("%s: got Retry-After %s, want 5400", name, a.header.Get("Retry-After"))
 		}
 	}
-	for _, op := range operations() { // before the form of the body, and after the origin and the token
+	for _, op := range operations() { // before the body is parsed, and after origin and token are checked
 		method, path, _ := strings.Cut(op, " ")
 		body := map[string]string{"POST": "{"}[method]
 		if op == "POST /v1/visitor" {

@@ -43,7 +43,7 @@ func (r *harness) list(query string) (rows []operated, next string) {
 	return out.Conversations, next
 }
 
-// awaitRow waits until the operators' list has a row for which cond holds.
+// awaitRow waits until the operators' list has a row that satisfies cond.
 func (r *harness) awaitRow(what, query string, cond func(operated) bool) (row operated) {
 	r.t.Helper()
 	eventually(r.t, what, func() bool {
@@ -122,7 +122,7 @@ func TestConversations_StoppedAtOtherReplica_GoesOnWithTheNextMessage(t *testing
 		x.until("the agent's words", func(es []event) bool { return shown(es) == "On it." })
 		row := b.awaitRow("the conversation", "", func(row operated) bool { return row.Status == "running" })
 		path := "/api/conversations/" + row.ID + "/stop"
-		for range 2 { // the second time nothing runs
+		for range 2 { // the second time nothing is running
 			if got := b.operates("POST", path, ""); got.status != http.StatusAccepted || strings.TrimSpace(got.body) != "{}" {
 				t.Errorf("stop: got %d %s, want 202 {}", got.status, got.body)
 			}
@@ -155,7 +155,7 @@ func TestConversations_EndedAndErasedAtOtherReplica_DoneAndLogged(t *testing.T) 
 		b.awaitRow("it ended", "status=ended", func(other operated) bool { return other.ID == row.ID })
 		v.insist("two", "k2")
 		second := b.awaitRow("another", "", func(row operated) bool { return row.Epoch == 2 })
-		b.operates("POST", "/api/conversations/"+row.ID+"/end", "") // over already: nothing happens to the second
+		b.operates("POST", "/api/conversations/"+row.ID+"/end", "") // already ended: the second call does nothing
 		erased := b.operates("POST", "/api/conversations/"+row.ID+"/erase", "")
 		id, _ := erased.json["erasure"].(string)
 		if erased.status != http.StatusAccepted || id == "" {
@@ -248,7 +248,7 @@ func TestConversations_ManySites_ListedTogetherAndOperatedAtOtherReplica(t *test
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, withSites(map[string]func(*relay.Config){"shop": nil, "unused": nil}), anyframetest.WithAgent(1, asking))
 		runs(t, a, b)
-		var order []string // of the sites, as they were last active
+		var order []string // of the sites, by last activity
 		for i, site := range []string{"shop", "", "shop"} {
 			a.visitorOf(site).sayAt(site, "ask", fmt.Sprint("k", i))
 			order = append([]string{cmp.Or(site, "default")}, order...)

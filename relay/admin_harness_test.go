@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// admin asks a relay's admin listener, as the handler has it. Headers come in pairs.
+// admin sends a request to the relay's admin handler. Headers come in pairs.
 func (r *harness) admin(method, path, body string, headers ...string) answer {
 	r.t.Helper()
-	pprof.SetGoroutineLabels(pprof.WithLabels(r.t.Context(), r.label)) // what an order starts is this relay's
+	pprof.SetGoroutineLabels(pprof.WithLabels(r.t.Context(), r.label)) // work that the request starts belongs to this relay
 	return askAdmin(r.t, r.srv.AdminHandler, method, path, body, headers...)
 }
 
@@ -29,7 +29,7 @@ func askAdmin(t *testing.T, handler func(open, debug http.Handler) http.Handler,
 	return ask(t, handler(says("open"), says("debug")), "192.0.2.1:1234", false, method, path, body, headers...)
 }
 
-// operates is admin, and wants it done.
+// operates is admin, and fails the test unless the request succeeds.
 func (r *harness) operates(method, path, body string) answer {
 	r.t.Helper()
 	a := r.admin(method, path, body)
@@ -39,14 +39,14 @@ func (r *harness) operates(method, path, body string) answer {
 	return a
 }
 
-// runs lets relays do what they do besides answering, until the test ends.
+// runs runs the relays' background work until the test ends.
 func runs(t *testing.T, all ...*harness) {
 	t.Helper()
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	for _, r := range all {
 		running.Go(func() {
-			pprof.SetGoroutineLabels(pprof.WithLabels(ctx, r.label)) // what it starts is its own
+			pprof.SetGoroutineLabels(pprof.WithLabels(ctx, r.label)) // what it starts belongs to it
 			r.srv.Run(ctx)
 		})
 	}

@@ -28,8 +28,9 @@ func TestTranscript_ReadingOff_RefusedBeforeAnything(t *testing.T) {
 	refused(t, "no token", d.admin("GET", "/api/conversations/x/transcript", ""), http.StatusUnauthorized, "admin_unauthorized")
 }
 
-// TestTranscript_AtOtherReplica_WhatTheVisitorSees reads a conversation that is asleep, one
-// that is over and one whose visitor has left, at a relay that holds none of them.
+// TestTranscript_AtOtherReplica_WhatTheVisitorSees reads a sleeping conversation, an
+// ended one and one whose visitor was forgotten, on a relay that has none of them in
+// memory.
 func TestTranscript_AtOtherReplica_WhatTheVisitorSees(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
@@ -66,7 +67,7 @@ func TestTranscript_AtOtherReplica_WhatTheVisitorSees(t *testing.T) {
 			t.Errorf("audit lines: got %d, want one for each reading and the end", n)
 		}
 
-		// In pages, each event once.
+		// By pages, each event once.
 		var all []string
 		for since, pages := "0", 0; ; pages++ {
 			got := b.operates("GET", path+"?limit=3&since="+since, "")
@@ -95,7 +96,7 @@ func TestTranscript_AtOtherReplica_WhatTheVisitorSees(t *testing.T) {
 		}
 		refused(t, "another", b.admin("GET", "/api/conversations/x/transcript", ""), http.StatusNotFound, "not_found")
 		v.do("DELETE", "/v1/visitor", "")
-		if got := b.operates("GET", path, ""); !strings.Contains(got.body, "question 2") { // its notes are gone, AnyFrame's log is not
+		if got := b.operates("GET", path, ""); !strings.Contains(got.body, "question 2") { // its notes are deleted, AnyFrame's log is not
 			t.Errorf("the visitor has left: got %s, want the words", got.body)
 		}
 		b.operates("POST", "/api/conversations/"+row.ID+"/erase", "")

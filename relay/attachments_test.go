@@ -73,7 +73,7 @@ func TestAttachment_ContentDiffersFromType_Refused(t *testing.T) {
 		"Markdown named a.md":         {"text/plain", "# a <b>bold</b> word", ""},
 		"Markdown of HTML named a.MD": {"text/markdown", "<p align=center>hello</p>", ""},
 		"a diff of SVG named a.txt":   {"text/plain", "+<svg onload=alert(1)>", ""},
-		"HTML named a.txt":            {"text/plain", "<p>hello</p>", ""}, // text/* is on the list, and this is text
+		"HTML named a.txt":            {"text/plain", "<p>hello</p>", ""}, // text/* is allowed, and this is text
 		"SVG named a.txt":             {"text/plain", "<svg onload=alert(1)>", "415 attachment_type"},
 		"XML of SVG named a.txt":      {"text/plain", "\ufeff<?xml version=\"1.0\"?>\n<!-- a -->\n<SVG onload=alert(1)>", "415 attachment_type"},
 		"SVG named a.xml":             {"text/xml", "<svg xmlns=''></svg>", "415 attachment_type"},
@@ -87,7 +87,7 @@ func TestAttachment_ContentDiffersFromType_Refused(t *testing.T) {
 		"GIF as text named a.txt":     {"text/plain", string(gifBytes), "415 attachment_type"},
 		"text like PDF named a.txt":   {"text/plain", "%PDF-1.4 hello", ""},
 		"text like GIF named a.txt":   {"text/plain", "GIF89a=1;alert(1)", ""},
-		"PostScript named a.txt":      {"text/plain", "%!PS-Adobe-3.0", ""}, // which is a text
+		"PostScript named a.txt":      {"text/plain", "%!PS-Adobe-3.0", ""}, // which is text
 		"GIF and page named a.gif":    {"image/gif", string(gifBytes) + "<SCRIPT>alert(1)</SCRIPT>", "415 attachment_type"},
 		"PNG and page named a.png":    {"image/png", string(pngBytes) + "<<html>", "415 attachment_type"},
 		"GIF and picture named a.gif": {"image/gif", string(gifBytes) + "<img src=x onerror=alert(1)>", "415 attachment_type"},
@@ -118,7 +118,7 @@ func TestAttachment_ContentDiffersFromType_Refused(t *testing.T) {
 		"not base64": "!!!!", "URL alphabet": "-_-_", "no padding": "YQ", "padding in between": "YQ==YQ==", "bits left over": "YR==", "half": "Y",
 	} {
 		a := v.do("POST", "/v1/messages", withAttachments(`{"name":"a","mime":"text/plain","data":"`+data+`"}`))
-		if name == "bits left over" { // Go reads it, as browsers do
+		if name == "bits left over" { // Go accepts it, as browsers do
 			continue
 		}
 		refused(t, name, a, 400, "bad_request")

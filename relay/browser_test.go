@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// browser is one visitor that carries a bearer token.
+// browser is one visitor that uses a bearer token.
 type browser struct {
 	r     *harness
 	token string
@@ -37,7 +37,7 @@ func (r *harness) visitor() *browser {
 	return &browser{r, token}
 }
 
-// do makes a request. Headers come in pairs.
+// do sends a request. Headers come in pairs.
 func (b *browser) do(method, path, body string, headers ...string) answer {
 	b.r.t.Helper()
 	var in io.Reader
@@ -75,7 +75,7 @@ func (b *browser) do(method, path, body string, headers ...string) answer {
 
 func quote(s string) string { b, _ := json.Marshal(s); return string(b) }
 
-// say posts a message and wants it accepted.
+// say posts a message, which must be accepted.
 func (b *browser) say(text, key string) answer {
 	b.r.t.Helper()
 	a := b.do("POST", "/v1/messages", `{"text":`+quote(text)+`}`, "Idempotency-Key", key)
@@ -85,7 +85,7 @@ func (b *browser) say(text, key string) answer {
 	return a
 }
 
-// open opens a stream. The last event id goes in the header.
+// open opens a stream. The last event id is sent in the header.
 func (b *browser) open(lastEventID string) *stream {
 	b.r.t.Helper()
 	return b.openAt("/v1/events", "Last-Event-ID", lastEventID)
@@ -133,7 +133,8 @@ func (b *browser) tryOpenAt(path string, headers ...string) (*stream, answer) {
 		_ = json.Unmarshal(body, &a.json)
 		return nil, a
 	}
-	// A stream has its connection to itself: the relay's side doesn't see the answer.
+	// A stream's body is not recorded by the documentation check, so record its response
+	// here.
 	documented().answered(http.MethodGet, "/v1/events", fmt.Sprint(res.StatusCode), res.Header, nil)
 	x := &stream{t: b.r.t, cancel: cancel, res: res, done: make(chan struct{}), grew: make(chan struct{}, 1)}
 	go x.read()
@@ -141,7 +142,7 @@ func (b *browser) tryOpenAt(path string, headers ...string) (*stream, answer) {
 	return x, answer{}
 }
 
-// leavesWhen posts a message and gives up the request as soon as cond holds.
+// leavesWhen posts a message and cancels the request as soon as cond holds.
 func (b *browser) leavesWhen(text, key string, cond func() bool) {
 	b.r.t.Helper()
 	ctx, leave := context.WithCancel(b.r.t.Context())
@@ -155,8 +156,8 @@ func (b *browser) leavesWhen(text, key string, cond func() bool) {
 	<-gone
 }
 
-// try posts a message and returns how that ended, whatever it was. It may be
-// called from any goroutine.
+// try posts a message and returns the result, whatever it is. It may be called from any
+// goroutine.
 func (b *browser) try(ctx context.Context, text, key string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.r.web.URL+"/v1/messages", strings.NewReader(`{"text":`+quote(text)+`}`))
 	if err != nil {
@@ -178,7 +179,7 @@ func (b *browser) try(ctx context.Context, text, key string) (answer, error) {
 	return a, json.Unmarshal(body, &a.json)
 }
 
-// refused posts a message and wants this refusal.
+// refused posts a message, which must be refused like this.
 func (b *browser) refused(text, key string, status int, code string) answer {
 	b.r.t.Helper()
 	a, err := b.try(b.r.t.Context(), text, key)
@@ -188,7 +189,7 @@ func (b *browser) refused(text, key string, status int, code string) answer {
 	return a
 }
 
-// session asks for the session's state.
+// session returns the session's state.
 func (b *browser) session() (status string, epoch int) {
 	b.r.t.Helper()
 	a := b.do("GET", "/v1/session", "")
@@ -204,7 +205,7 @@ func wantProblem(t *testing.T, what string, a answer, status int, code string) {
 	}
 }
 
-// insist posts a message until it is accepted, as a browser does.
+// insist posts a message until it is accepted, retrying as a browser does.
 func (b *browser) insist(text, key string) answer {
 	b.r.t.Helper()
 	for deadline := time.Now().Add(patience); ; {

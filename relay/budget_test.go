@@ -13,7 +13,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// untilMidnight fails the test unless a refusal says when the next day of UTC begins.
+// untilMidnight fails the test unless a refusal's retry time is the beginning of the next
+// UTC day.
 func untilMidnight(t *testing.T, what string, a answer) {
 	t.Helper()
 	seconds, _ := strconv.Atoi(a.header.Get("Retry-After"))
@@ -23,7 +24,7 @@ func untilMidnight(t *testing.T, what string, a answer) {
 	}
 }
 
-// awayFromMidnight waits until the day does not end in the middle of the test.
+// awayFromMidnight waits if the UTC day would otherwise end during the test.
 func awayFromMidnight(t *testing.T) {
 	t.Helper()
 	if left := time.Until(time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)); left < time.Minute {
@@ -53,7 +54,8 @@ func TestBudget_TurnsOverReplicas_ExactlyAsMany(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		// A turn that waits for its sandbox holds a place, and may have given it back.
+		// A turn that waits for its sandbox holds a reservation, and may have released
+		// it.
 		for ; got.Load() < 7; got.Add(1) {
 			a.visitor().say("hi", "k1")
 		}
@@ -122,7 +124,7 @@ func TestBudget_TurnNotAccepted_NotCounted(t *testing.T) {
 	v.refused("more", "k2", 429, "turn_budget")
 }
 
-// What AnyFrame turns out to have is counted, whatever became of the answer.
+// A turn that AnyFrame proves to have is counted, whatever happened to the response.
 func TestBudget_AnswerLost_CountedOnce(t *testing.T) {
 	t.Parallel()
 	awayFromMidnight(t)
@@ -159,7 +161,7 @@ func TestRates_List_EveryOneHolds(t *testing.T) {
 }
 
 func TestRates_RequestsPerDay_BeginAnewAtMidnight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // where it is midnight when the test begins
+	synctest.Test(t, func(t *testing.T) { // where the test begins at midnight
 		d := newOffline(t, func(c *relay.Config) {
 			c.RateIP = relay.Rates{{Limit: 2, Window: time.Minute}, {Limit: 5, Window: relay.Day}}
 		})
@@ -179,7 +181,7 @@ func TestRates_RequestsPerDay_BeginAnewAtMidnight(t *testing.T) {
 			refused(t, "a sixth", a, 429, "rate_limited")
 			untilMidnight(t, "a sixth", a)
 			seconds, _ := strconv.Atoi(a.header.Get("Retry-After"))
-			time.Sleep(time.Duration(seconds-2) * time.Second) // it is told in whole seconds
+			time.Sleep(time.Duration(seconds-2) * time.Second) // Retry-After is in whole seconds
 			refused(t, "just before midnight", ask(), 429, "rate_limited")
 			time.Sleep(2 * time.Second)
 		}
@@ -228,7 +230,7 @@ func TestMetrics_AgentUsage_SummedUp(t *testing.T) {
 		"relay_agent_tokens_total kind input": 20, "relay_agent_tokens_total kind output": 10,
 		"relay_agent_tokens_total kind cache_read": 200,
 	})
-	tab.turnEnds(5) // it has come to the other replica, too
+	tab.turnEnds(5) // it has also reached the other replica
 	if _, shown := cost(b); shown {
 		t.Error("the other replica counts it again, want it counted once")
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
-// The agent was found to be done, and its visitor's next turn comes before the
-// sandbox is down.
+// The agent was found to be idle, and its visitor's next turn comes before the sandbox is
+// down.
 func TestCapacity_TurnDuringEviction_SentAfterwards(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.SendWait = 1, patience }, anyframetest.WithAgent(1, atWork))
@@ -76,8 +76,8 @@ func TestCapacity_EvictedVisitor_ContinuesWithNextTurn(t *testing.T) {
 	r.atMost(1)
 }
 
-// A replica asks whether the sandbox is down, and the answer is on its way for so long that
-// another has woken it meanwhile.
+// A replica asks whether the sandbox is down, and the response is delayed until another
+// replica has woken it.
 func TestCapacity_WokenWhileSeenDown_Counts(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
@@ -88,14 +88,14 @@ func TestCapacity_WokenWhileSeenDown_Counts(t *testing.T) {
 		defer tab.close()
 		tab.turnEnds(1)
 		tab.status("running")
-		const before = 1 // the stream's end is asked about first
+		const before = 1 // the end of the stream is checked first
 		asked := b.plane.Count(anyframetest.OpGet)
 		b.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpGet, Session: id, Delay: 500 * time.Millisecond, After: before, Times: 1})
 		b.plane.Sleep(id)
 		b.plane.WaitFor(t, func() bool { return b.plane.Count(anyframetest.OpGet) > asked+before })
 		var wg sync.WaitGroup
 		wg.Go(func() { there.at(a).insist("hi", "k2") })
-		for range 20 { // meanwhile the answer arrives
+		for range 20 { // the response arrives in the meantime
 			if got, err := b.visitor().try(t.Context(), "hi", "k1"); err != nil || got.status != http.StatusAccepted && got.code() != "at_capacity" {
 				t.Errorf("others: got %d %s, %v, want it accepted or at_capacity", got.status, got.body, err)
 			}
@@ -106,8 +106,8 @@ func TestCapacity_WokenWhileSeenDown_Counts(t *testing.T) {
 	})
 }
 
-// The sandbox of a conversation that was ended is down when that of the next one is up
-// already: the visitor's count is the next one's.
+// The sandbox of an ended conversation goes down when that of the next one is already up:
+// the visitor's count belongs to the next one.
 func TestCapacity_NextConversationBegunWhileLastIsStored_Counts(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
@@ -127,7 +127,7 @@ func TestCapacity_NextConversationBegunWhileLastIsStored_Counts(t *testing.T) {
 	})
 }
 
-// A replica that waits for a sandbox to come up, which another wakes, needs no room for it.
+// A replica that waits for a sandbox that another replica wakes needs no room for it.
 func TestCapacity_NoRoomWhereAnotherWakes_ShownRunning(t *testing.T) {
 	overStores(t, func(t *testing.T, share sharing) {
 		t.Parallel()
@@ -154,7 +154,7 @@ func TestCapacity_NoRoomWhereAnotherWakes_ShownRunning(t *testing.T) {
 	})
 }
 
-// refusing is a store that refuses to count one sandbox that is about to be woken.
+// refusing is a store that refuses to count one sandbox about to be woken.
 type refusing struct {
 	store.Store
 	next atomic.Bool
@@ -167,7 +167,7 @@ func (s *refusing) Admit(ctx context.Context, visitor string, rank int64, limit 
 	return s.Store.Admit(ctx, visitor, rank, limit, ttl)
 }
 
-// The operator wakes a sandbox, and the relay, which waits for that, fails meanwhile.
+// The operator wakes a sandbox, and the relay's wait for it fails.
 func TestCapacity_WaitForBootFails_ShownRunningAllTheSame(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
@@ -190,7 +190,8 @@ func TestCapacity_WaitForBootFails_ShownRunningAllTheSame(t *testing.T) {
 	tab.stands("running")
 }
 
-// Another process holds on to the wake, and the sandbox was counted for one that never was.
+// Another process holds the waking lease, and the sandbox was counted for a wake that
+// never began.
 func TestCapacity_WakeNeverBegun_NotCounted(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
@@ -223,8 +224,8 @@ func TestCapacity_WakeNeverBegun_NotCounted(t *testing.T) {
 	counted(0)
 }
 
-// Many more visitors than sandboxes, on two processes: each is put to sleep and
-// woken all the time, by another process too, and no turn is lost or cut short.
+// Many more visitors than sandboxes, on two processes: sandboxes are constantly put to
+// sleep and woken, also by the other process. No turn may be lost or cut short.
 func TestCapacity_EvictionUnderLoad_LosesNoTurn(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {

@@ -23,7 +23,7 @@ func (r *harness) atMost(n int) {
 	}
 }
 
-// idle waits until the agent has done its work.
+// idle waits until the agent has finished its work.
 func (r *harness) idle(id string) {
 	r.t.Helper()
 	r.plane.WaitFor(r.t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
@@ -34,7 +34,7 @@ func (r *harness) status(id string) string {
 	return s.Status
 }
 
-// begin is a new visitor who has had an answer, and the session's id.
+// begin returns a new visitor who has had an answer, and the session's id.
 func (r *harness) begin(text string) (*browser, string) {
 	r.t.Helper()
 	v := r.visitor()
@@ -104,8 +104,8 @@ func TestCapacity_LimitReached_OldestIdleSandboxEvicted(t *testing.T) {
 	r.atMost(4)
 }
 
-// A sandbox is in use in ways that this replica does not know of: the operator
-// gave its agent work, or a message is on its way to it.
+// A sandbox is in use in ways that this replica does not see: the operator gave its agent
+// work, or a message is in flight to it.
 func TestCapacity_SandboxInUse_NotEvicted(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(r *harness, v *browser, id string) (over func()){
@@ -169,7 +169,7 @@ func flood(t *testing.T, visitors, addresses int) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			text := "work"
-			if i%5 == 0 { // now and then one is done and makes room
+			if i%5 == 0 { // occasionally one finishes and makes room
 				text = "hi"
 			}
 			v := r.visitor()
@@ -198,8 +198,8 @@ func flood(t *testing.T, visitors, addresses int) {
 	}
 }
 
-// The sandbox of a visitor who was forgotten is of no use to anyone: it makes room for others,
-// even while its agent is at work.
+// The sandbox of a forgotten visitor cannot be used any more: it makes room for others, even while
+// its agent is working.
 func TestCapacity_VisitorForgottenWhileAgentWorks_MakesRoom(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithAgent(1, atWork))
@@ -208,7 +208,7 @@ func TestCapacity_VisitorForgottenWhileAgentWorks_MakesRoom(t *testing.T) {
 	r.visitor().insist("hi", "k1")
 }
 
-// A sandbox that is being stored away still runs.
+// A sandbox whose snapshot is being taken still counts.
 func TestCapacity_SandboxSnapshotting_CountsUntilStopped(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.MaxSessions = 1 }, anyframetest.WithSnapshotDelay(300*time.Millisecond), anyframetest.WithAgent(1, atWork))
@@ -233,7 +233,7 @@ func TestCapacity_SandboxSnapshotting_CountsUntilStopped(t *testing.T) {
 	}
 }
 
-// AnyFrame made one, and its answer was lost.
+// AnyFrame created one, and its response was lost.
 func TestCapacity_CreateOutcomeUnknown_Counts(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.MaxSessions, c.UpstreamTimeout = 1, impatience }, anyframetest.WithAgent(1, atWork))
@@ -250,8 +250,8 @@ func TestCapacity_CreateOutcomeUnknown_Counts(t *testing.T) {
 	r.atMost(1)
 }
 
-// Nothing but a rank hangs on who listens, so thousands of streams that drop and
-// come back at once must not make the store write.
+// Listeners only affect a rank, so thousands of streams that drop and reconnect at once
+// must not make the store write.
 func TestCapacity_StreamsComeAndGo_FewStoreCalls(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
@@ -271,9 +271,9 @@ func TestCapacity_StreamsComeAndGo_FewStoreCalls(t *testing.T) {
 	if got := counted() - before; got > times/2 {
 		t.Errorf("the sandbox was counted %v times more, want a few at most for %d streams that came and went", got, times)
 	}
-	r.srv.RankNow() // that it is not listened to
+	r.srv.RankNow() // that it has no listener
 	before = counted()
-	x := v.open("") // and a visitor who stays is known to
+	x := v.open("") // a visitor who stays is recorded
 	eventually(t, "the sandbox is counted as listened to", func() bool { return counted() > before })
 	x.close()
 }
@@ -292,8 +292,8 @@ func TestCapacity_VisitorsLeft_SandboxesNotWokenOrCalled(t *testing.T) {
 	before := r.about(id)
 	was, _ := r.plane.Session(id)
 
-	// Nor does a tab that only listens keep its sandbox awake, though the relay
-	// asks now and then whether it is.
+	// Nor does a tab that only listens keep its sandbox awake, although the relay
+	// sometimes probes it.
 	v, listened := r.begin("hi")
 	x := v.open("")
 	r.idle(listened)
@@ -316,7 +316,7 @@ func TestCapacity_VisitorsLeft_SandboxesNotWokenOrCalled(t *testing.T) {
 	}
 }
 
-// about is how many requests there were about a session.
+// about returns how many requests there were for a session.
 func (r *harness) about(id string) (n int) {
 	for _, req := range r.plane.Requests() {
 		if strings.Contains(req.Path, id) {

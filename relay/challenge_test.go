@@ -17,8 +17,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// challenged wants a refusal with a challenge, and returns what solves that: the value of
-// the header Relay-Challenge.
+// challenged fails the test unless a is a refusal with a challenge, and returns the
+// solution: the value of the header Relay-Challenge.
 func challenged(t *testing.T, what string, a answer) (solution string) {
 	t.Helper()
 	refused(t, what, a, 428, "challenge_required")
@@ -53,7 +53,7 @@ func solve(t *testing.T, c map[string]any) (solution string) {
 	return ""
 }
 
-// send posts a message with a solution, if there is one, from an address.
+// send posts a message from an address, with a solution if there is one.
 func (b *browser) send(key, solution, addr string) answer {
 	b.r.t.Helper()
 	headers := []string{"Idempotency-Key", key, "X-Forwarded-For", addr}
@@ -72,7 +72,7 @@ func accepted(t *testing.T, what string, a answer) {
 
 const home, elsewhere = "192.0.2.1", "198.51.100.1"
 
-// challenging makes a relay that asks for challenges, and adds to its settings.
+// challenging configures a relay to require challenges, and applies further changes.
 func challenging(when relay.Challenge, change func(*relay.Config)) func(*relay.Config) {
 	return func(c *relay.Config) {
 		trusting("", "127.0.0.0/8", "::1/128")(c)
@@ -98,7 +98,7 @@ func TestChallenge_Always_EachNewSessionTakesASolution(t *testing.T) {
 		if n := a.plane.Count(anyframetest.OpCreate); n != 0 {
 			t.Errorf("sessions created: got %d, want none", n)
 		}
-		want := there.send("k1", first, home) // another replica than the one that gave it
+		want := there.send("k1", first, home) // another replica than the one that issued it
 		accepted(t, "solved", want)
 		for _, repeat := range []answer{v.send("k1", first, home), v.send("k1", "", home), there.send("k1", "nonsense", home)} {
 			if repeat.body != want.body {
@@ -107,7 +107,7 @@ func TestChallenge_Always_EachNewSessionTakesASolution(t *testing.T) {
 		}
 		accepted(t, "more of the same session", v.send("k2", "", home))
 
-		// The next session takes another.
+		// The next session requires another solution.
 		if end := v.do("DELETE", "/v1/session", ""); end.status != http.StatusNoContent {
 			t.Fatalf("ended: got %d %s", end.status, end.body)
 		}
@@ -145,7 +145,7 @@ func TestChallenge_AutoAndQuotaHalfUsed_WidensItFourfold(t *testing.T) {
 	for i := range 2 {
 		accepted(t, fmt.Sprint("new session ", i+1), r.visitor().send("k1", "", home))
 	}
-	for i := range 14 { // as many as four times the quota, less those two
+	for i := range 14 { // up to four times the quota, less those two
 		v := r.visitor()
 		solution := challenged(t, fmt.Sprint("new session ", i+3), v.send("k1", "", home))
 		accepted(t, fmt.Sprint("new session ", i+3, ", solved"), v.send("k1", solution, home))
@@ -160,12 +160,12 @@ func TestChallenge_AutoAndQuotaHalfUsed_WidensItFourfold(t *testing.T) {
 	if a.header.Get("Retry-After") == "" {
 		t.Error("got no Retry-After, want one")
 	}
-	challenged(t, "an eighteenth", r.visitor().send("k1", "", home)) // the refusal of others is not its own
+	challenged(t, "an eighteenth", r.visitor().send("k1", "", home)) // a refusal of others does not affect it
 	accepted(t, "from elsewhere", r.visitor().send("k1", "", elsewhere))
-	r.counts(map[string]float64{"relay_challenges_total result passed site default": 8}) // since the restart: the last was not used up
+	r.counts(map[string]float64{"relay_challenges_total result passed site default": 8}) // since the restart: the last one was not used up
 }
 
-// A solution that comes with a refused message can be used again.
+// A solution sent with a refused message can be used again.
 func TestChallenge_RefusedForAnotherReason_SolutionKept(t *testing.T) {
 	t.Parallel()
 	awayFromMidnight(t)
@@ -178,7 +178,7 @@ func TestChallenge_RefusedForAnotherReason_SolutionKept(t *testing.T) {
 	}
 	v := r.visitor()
 	solution := challenged(t, "asked", v.send("k1", "", home))
-	for range 3 { // what is refused does not count as a message either
+	for range 3 { // a refused message is not counted either
 		refused(t, "the address", v.send("k1", solution, home), 429, "session_quota")
 	}
 	r.srv.CloseHub()
@@ -227,8 +227,8 @@ func TestChallenge_RoomOrBudgetFourFifthsUsed_Asks(t *testing.T) {
 	}
 }
 
-// As many begin at once as may without a challenge; the others are asked for one, and
-// come through with it.
+// At once, only as many begin as may without a challenge; the others get one, and succeed
+// with its solution.
 func TestChallenge_AutoAndManyAtOnce_HalfAreFree(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, challenging(relay.ChallengeAuto, func(c *relay.Config) { c.RateSessions = rate(8, time.Hour) }), anyframetest.WithAgent(1, talk))
@@ -278,7 +278,7 @@ func TestChallenge_SandboxBoots_RepeatsPassWithOrWithoutIt(t *testing.T) {
 	}
 }
 
-// turns are the visitor's messages in its transcript.
+// turns returns the visitor's messages in its transcript.
 func (b *browser) turns(t *testing.T) (all []any) {
 	t.Helper()
 	a := b.do("GET", "/v1/transcript", "")
@@ -291,8 +291,8 @@ func (b *browser) turns(t *testing.T) (all []any) {
 	return all
 }
 
-// A session that AnyFrame has lost makes the next message need a new one, which only shows
-// when it is woken.
+// If AnyFrame has lost a session, the next message needs a new one, which is only
+// detected during the wake.
 func TestChallenge_SessionLost_NextOneTakesASolution(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, challenging(relay.ChallengeAlways, nil), anyframetest.WithAgent(1, talk))
@@ -325,14 +325,14 @@ func TestChallenge_BootOnOpen_AskedToo(t *testing.T) {
 	challenged(t, "used", v.do("POST", "/v1/session", "", "Relay-Challenge", solution))
 	challenged(t, "used, for a message", v.send("k2", solution, home))
 
-	// Where nothing boots on opening, opening costs nothing.
+	// If nothing boots on opening, opening requires no challenge.
 	lazy := newHarness(t, challenging(relay.ChallengeAlways, nil), anyframetest.WithAgent(1, talk))
 	if a := lazy.visitor().do("POST", "/v1/session", ""); a.status != http.StatusOK {
 		t.Errorf("nothing to boot: got %d %s, want 200", a.status, a.body)
 	}
 }
 
-// A browser can solve what its first message will take while that is written.
+// A browser can solve the challenge of its first message while the visitor writes it.
 func TestChallenge_Introduction_HasItAheadOfTheFirstMessage(t *testing.T) {
 	t.Parallel()
 	ahead := func(b *browser) map[string]any {
@@ -383,7 +383,7 @@ func TestChallenge_OrderOfRefusals_AfterRateAndBudget(t *testing.T) {
 
 	limited := newHarness(t, challenging(relay.ChallengeAlways, func(c *relay.Config) { c.RateMessages = rate(1, time.Hour) }), anyframetest.WithAgent(1, talk))
 	v = limited.visitor()
-	for range 3 { // what is asked for costs no message
+	for range 3 { // asking for a challenge costs no message
 		solution = challenged(t, "asked", v.send("k1", "", home))
 	}
 	accepted(t, "solved", v.send("k1", solution, home))
@@ -407,8 +407,8 @@ func TestChallenge_Reload_CountsAtOnce(t *testing.T) {
 	accepted(t, "off again", r.visitor().send("k1", "", home))
 }
 
-// A solution of one site is nothing at another, also if both have the same key and the
-// visitor is the same person.
+// A solution of one site is invalid on another, even if both have the same key and
+// visitor.
 func TestSites_SolutionOfOneSite_IsForeignToTheOthers(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, challenging(relay.ChallengeAlways, func(c *relay.Config) {

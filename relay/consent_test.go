@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// consentOf is what an introduction says that a visitor must agree to.
+// consentOf returns the consent in an introduction's response.
 func consentOf(a answer) (version, text string, given bool) {
 	c, _ := a.json["consent"].(map[string]any)
 	version, _ = c["version"].(string)
@@ -55,7 +55,7 @@ func TestConsent_NotGiven_RefusedUntilIs(t *testing.T) {
 	}
 	r.visitor().refused("hi", "k1", 403, "consent_required")
 
-	// Another text asks again; what was accepted is answered as before.
+	// A changed text requires consent again; accepted turns are still answered as before.
 	r.stop()
 	r.conf.Consent = "May we still?"
 	r.start()
@@ -97,8 +97,8 @@ func TestNotice_OnOffOrOwn_Told(t *testing.T) {
 	refused(t, "consent that the relay did not ask for", d.ask("POST", "/v1/visitor", agreement("x")), 400, "bad_request")
 }
 
-// TestAdmission_SeveralRefusals_InOrder sends what is refused for several reasons, and
-// takes away one after the other.
+// TestAdmission_SeveralRefusals_InOrder sends a message that is refused for several
+// reasons, and removes one after the other.
 func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {
 	t.Parallel()
 	awayFromMidnight(t)
@@ -118,7 +118,7 @@ func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {
 	v := r.visitor()
 	send := func(what string, status int, code string) {
 		t.Helper()
-		for range 2 { // what is refused costs nothing: the same refusal comes again
+		for range 2 { // a refused message costs nothing: the refusal repeats
 			refused(t, what, v.do("POST", "/v1/messages", `{"text":"hi"}`), status, code)
 		}
 	}
@@ -130,11 +130,11 @@ func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {
 	}
 	send("a pause", 503, "paused")
 	refused(t, "no consent, before the pause", r.visitor().do("POST", "/v1/messages", `{"text":"hi"}`), 403, "consent_required")
-	first.say("hi", "k1") // whatever else holds
+	first.say("hi", "k1") // regardless of everything else
 	if a := r.admin("DELETE", "/api/pause", ""); a.status >= 300 {
 		t.Fatalf("unpause: got %d %s", a.status, a.body)
 	}
-	first.refused("more", "k2", 429, "rate_limited") // before the budget
+	first.refused("more", "k2", 429, "rate_limited") // checked before the budget
 	send("the day's budget", 429, "turn_budget")
 	r.stop()
 	r.conf.TurnsPerDay = 2
@@ -143,6 +143,6 @@ func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {
 	r.stop()
 	r.conf.RateSessions = nil
 	r.start()
-	v.say("hi", "k1") // nothing of all that was counted
+	v.say("hi", "k1") // none of the refusals was counted
 	r.counts(map[string]float64{"relay_turns_today": 2})
 }

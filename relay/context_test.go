@@ -13,15 +13,15 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// vouching are the claims of a sign-in with a context, as JSON.
+// vouching returns the claims of a sign-in with a context, as JSON.
 func vouching(context string) jwt.MapClaims {
 	claims := of("ann")
 	claims["context"] = json.RawMessage(context)
 	return claims
 }
 
-// context is what the agent got with its last message: the attachment's last line, "" if
-// there was none.
+// context returns the context that the agent got with its last message: the attachment's
+// last line, or "" if there was none.
 func (r *harness) context() string {
 	r.t.Helper()
 	calls := r.plane.Requests()
@@ -50,7 +50,8 @@ func (r *harness) context() string {
 	return ""
 }
 
-// tells sends a message with more members and checks what the agent is told.
+// tells sends a message with additional members and checks the context that the agent
+// gets.
 func (b *browser) tells(key, more, want string) {
 	b.r.t.Helper()
 	body := `{"text":"hi"` + more + `}`
@@ -78,7 +79,7 @@ func TestContext_OfPage_SentWhenChanged(t *testing.T) {
 	v.tells("k7", `,"context":{}`, `{"verified":{},"page":{}}`)
 	v.tells("k8", `,"context":{}`, "")
 	v.tells("k9", `,"context":{"a":1,"b":"x"}`, ab)
-	// A new epoch's first turn has it, too, and the page need not say it again.
+	// A new epoch's first turn also has it, without the page sending it again.
 	if a := v.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
 		t.Fatalf("end: got %d %s, want 204", a.status, a.body)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// listed is what GET /v1/conversations tells of one.
+// listed is one conversation of GET /v1/conversations.
 type listed struct {
 	Epoch   int       `json:"epoch"`
 	Title   string    `json:"title"`
@@ -33,8 +33,7 @@ func (b *browser) conversations() []listed {
 	return out.Conversations
 }
 
-// talked lets the visitor have n conversations of one turn each, all of which are over
-// but the last.
+// talked gives the visitor n conversations of one turn each, all but the last one ended.
 func (b *browser) talked(n int) {
 	b.r.t.Helper()
 	for i := 1; i <= n; i++ {

@@ -15,10 +15,10 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// eraseSoon makes an erasure be seen to have worked at once.
+// eraseSoon repeats an erasure soon, so that it completes quickly.
 func eraseSoon(c *relay.Config) { c.Tune(relay.Tuning{EraseAgain: 50 * time.Millisecond}) }
 
-// runs lets the relay do what it does by itself, until the test or the relay ends.
+// runs runs the relay's background work until the test or the relay ends.
 func (r *harness) runs() (end func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -30,7 +30,7 @@ func (r *harness) runs() (end func()) {
 	return end
 }
 
-// erases makes a request that erases, and returns the erasure's id.
+// erases sends a request that erases, and returns the erasure's id.
 func (b *browser) erases(path string) string {
 	b.r.t.Helper()
 	a := b.do("DELETE", path, "")
@@ -79,7 +79,7 @@ func TestErase_OneConversation_GoneEverywhere(t *testing.T) {
 	}
 }
 
-// wantInNoFile checks that a text is in no file of the SQLite store.
+// wantInNoFile fails the test if a text is in any file of the SQLite store.
 func wantInNoFile(t *testing.T, path, text string) {
 	t.Helper()
 	files, err := filepath.Glob(path + "*")
@@ -97,7 +97,7 @@ func wantInNoFile(t *testing.T, path, text string) {
 	}
 }
 
-// upstreams are the ids of AnyFrame's sessions in the order in which they were made.
+// upstreams returns the ids of AnyFrame's sessions in the order of their creation.
 func (r *harness) upstreams() (ids []string) {
 	for _, s := range r.plane.Sessions() {
 		ids = append(ids, s.ID)
@@ -201,7 +201,7 @@ func TestErase_Visitor_EverythingGone(t *testing.T) {
 	}
 }
 
-// The wish survives the relay, and AnyFrame's trouble.
+// The request survives a crash of the relay, and AnyFrame's failures.
 func TestErase_RelayDies_DoneByTheNext(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
@@ -225,7 +225,7 @@ func TestErase_RelayDies_DoneByTheNext(t *testing.T) {
 	}
 }
 
-// A sandbox that is up is terminated and waited for.
+// A sandbox that is up is first terminated, and the erasure waits for it.
 func TestErase_SandboxUp_TerminatedFirst(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, eraseSoon, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { <-c.Context().Done() }))
@@ -257,7 +257,7 @@ func TestErase_BadWord_Refused(t *testing.T) {
 	}
 }
 
-// What another replica holds is erased, too, and its streams are told.
+// Data on another replica is also erased, and its streams are reset.
 func TestErase_OtherReplica_StreamsReset(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
@@ -280,7 +280,8 @@ func TestErase_OtherReplica_StreamsReset(t *testing.T) {
 	})
 }
 
-// Conversations that are idle for long enough go, those whose turn runs stay.
+// Conversations that are idle for long enough are erased; those whose turn is running
+// stay.
 func TestRetention_IdleConversations_Erased(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { eraseSoon(c); c.Retention = time.Second },
@@ -302,7 +303,7 @@ func TestRetention_IdleConversations_Erased(t *testing.T) {
 	if got := idle.say("again", "k9"); got.json["epoch"] != 3.0 {
 		t.Errorf("got %s, want the third epoch", got.body)
 	}
-	for _, c := range idle.conversations() { // unless it is idle for long enough by now
+	for _, c := range idle.conversations() { // unless it has been idle for long enough by now
 		if c.Epoch != 3 {
 			t.Errorf("got %+v, want the third epoch alone", c)
 		}

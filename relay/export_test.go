@@ -11,47 +11,46 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/widget"
 )
 
-// VisitorCodec is how the store's rows of tokens are written.
+// VisitorCodec encodes the store's rows of tokens.
 type VisitorCodec = visitor.Codec
 
-// main is what serves the default site.
+// main returns the parts of the default site.
 func (s *Server) main() *wired { return (*s.sites.Load())[""].current() }
 
 func (s *Server) hub() *session.Hub { return s.main().hub }
 
-// Tuning is what only tests change.
+// Tuning holds what only tests change.
 type Tuning = tuning
 
-// Tune sets how a relay that is built from c differs from others.
+// Tune sets the tuning of a relay that is built from c.
 func (c *Config) Tune(t Tuning) { c.tuning = t }
 
-// WatchFeedback puts a store of the test's before that of the feedback. It is called before
-// s serves.
+// WatchFeedback wraps the store of the feedback. It must be called before s serves.
 func (s *Server) WatchFeedback(wrap func(feedback.Store) feedback.Store) {
 	b := s.main().feedback
 	b.Store = wrap(b.Store)
 }
 
-// RankNow makes s write to the store at once the ranks that it has not written yet.
+// RankNow makes s write all pending ranks to the store immediately.
 func (s *Server) RankNow() { s.hub().RankNow() }
 
-// CloseHub ends what goes on in s and leaves it its store, as in the middle of
+// CloseHub ends all activity of s and leaves its store open, as in the middle of
 // [Server.Close].
 func (s *Server) CloseHub() { s.closeSites() }
 
-// SessionsInMemory is how many sessions s holds, including those whose rank it has
-// not written yet.
+// SessionsInMemory returns how many sessions s holds, including those with a pending
+// rank.
 func (s *Server) SessionsInMemory() int { return s.hub().InMemory() }
 
-// CountedInMemory is how many visitors and addresses s counts something for.
+// CountedInMemory returns for how many visitors and addresses s counts something.
 func (s *Server) CountedInMemory() int {
 	return s.limits.Counted()
 }
 
-// Kept is how many events and bytes s keeps of all sessions together.
+// Kept returns how many events and bytes s keeps over all sessions.
 func (s *Server) Kept() (events, bytes int) { return s.kept() }
 
-// PanelURL is the panel's URL as the loader has it, relative to its own.
+// PanelURL returns the panel's URL in the loader, relative to the loader's own.
 func PanelURL(files fs.FS) (string, error) {
 	a, err := widget.Load(widget.Options{}, files)
 	if err != nil {
@@ -66,5 +65,5 @@ func (s *Server) VisitorOf(ctx context.Context, token string) (string, error) {
 	return v.ID, err
 }
 
-// Broke is the cause for which a stream of AnyFrame's is opened again.
+// Broke returns the reason why a stream from AnyFrame must be opened again.
 func Broke(err error) string { return upstream.Broke(err) }

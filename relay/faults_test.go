@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// numberings are the two ways in which deltas may come.
+// numberings are the two ways in which deltas may arrive.
 var numberings = map[string][]anyframetest.Option{
 	"numbered deltas":   nil,
 	"unnumbered deltas": {anyframetest.WithUnnumberedDeltas()},
@@ -57,8 +57,8 @@ func TestFaults_EveryStreamFault_NoEventLost(t *testing.T) {
 	})
 }
 
-// surviveStream has a conversation of two turns of which the second meets the
-// fault on its stream.
+// surviveStream runs a conversation of two turns, the second of which meets the fault on
+// its stream.
 func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 	r.t.Helper()
 	v := r.visitor()
@@ -73,7 +73,7 @@ func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 	r.plane.WaitFor(r.t, func() bool { s, _ := r.plane.Session(id); return s.Turns == 2 && !s.Busy && r.plane.FaultsHit() == 1 })
 	want := r.oracle(1, id)
 	if f.Kind == anyframetest.Drop || f.Kind == anyframetest.Swap {
-		// That the last event is missing shows with the next connection.
+		// A missing last event is detected on the next connection.
 		x.until("all but one", func(es []event) bool { return len(numbered(es)) >= len(want)-1 })
 		r.plane.CutStreams()
 	}
@@ -81,8 +81,8 @@ func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 	last := middle[len(middle)-1].id
 	again := v.open(last).matches("resumed", after(want, last))
 	all := v.open("").matches("from the start", want)
-	// A delta without a number that goes missing on a connection that holds, or
-	// comes from nowhere, can't be told from one that is as it should be.
+	// If an unnumbered delta is lost on an intact connection, or inserted into it, the
+	// stream cannot be distinguished from a correct one.
 	if f.Kind == anyframetest.InsertUnnumbered || unnumbered && (f.Kind == anyframetest.Drop || f.Kind == anyframetest.Swap) {
 		return
 	}
@@ -203,8 +203,8 @@ func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
 
 func TestFaults_StreamSkipsIrregularly_LostEventFetched(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
-		// Three apart, and six where AnyFrame keeps a message to itself: as far as
-		// two events are apart when the one between is lost.
+		// Seqs are three apart, and six where AnyFrame omits a message: the distance of
+		// two events if the one between them is lost.
 		r := via.newHarness(t, nil, anyframetest.WithSeqStep(3), anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
 		v := r.visitor()
 		x := v.open("")

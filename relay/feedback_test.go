@@ -26,7 +26,7 @@ func (b *browser) rate(turn, rating, more string) answer {
 	return b.do("POST", "/v1/feedback", `{"turn":`+quote(turn)+`,"rating":`+rating+more+`}`)
 }
 
-// rates is rate of which nothing else than success is expected.
+// rates is rate, which must succeed.
 func (b *browser) rates(turn, rating, more string) {
 	b.r.t.Helper()
 	if a := b.rate(turn, rating, more); a.status != http.StatusAccepted || strings.TrimSpace(a.body) != "{}" {
@@ -34,7 +34,7 @@ func (b *browser) rates(turn, rating, more string) {
 	}
 }
 
-// ratings are the ratings that a client was told, in their order, since its last reset.
+// ratings returns the ratings that a client received, in order, since its last reset.
 func ratings(events []event) (all []string) {
 	for _, e := range lastLife(events) {
 		if e.kind == "feedback" {
@@ -44,7 +44,8 @@ func ratings(events []event) (all []string) {
 	return all
 }
 
-// wantRatings waits for as many ratings and fails the test unless they are these.
+// wantRatings waits for as many ratings as in want and fails the test unless they are
+// equal.
 func (x *stream) wantRatings(what string, want ...string) {
 	x.t.Helper()
 	es := x.until(what, func(es []event) bool { return len(ratings(es)) >= len(want) })
@@ -58,7 +59,7 @@ func (x *stream) wantRatings(what string, want ...string) {
 	}
 }
 
-// feedback is what the visitor's export has of it, and of all contexts.
+// feedback returns the feedback and the contexts in the visitor's export.
 func (b *browser) feedback() (words, contexts string) {
 	b.r.t.Helper()
 	a := b.do("GET", "/v1/export", "")
@@ -130,7 +131,7 @@ func TestFeedback_LastWord_CountsOverTabsAndRestarts(t *testing.T) {
 		t.Errorf("export: got %q, want the last word alone", got)
 	}
 
-	// A turn of an epoch before.
+	// A turn of an earlier epoch.
 	v.do("DELETE", "/v1/session", "")
 	v.say("anew", "k3")
 	v.rates("k3", `"up"`, "")
@@ -141,7 +142,7 @@ func TestFeedback_LastWord_CountsOverTabsAndRestarts(t *testing.T) {
 	}
 }
 
-// lastID is the id of the last event that has one.
+// lastID returns the id of the last event that has one.
 func lastID(events []event) (id string) {
 	for _, e := range events {
 		if e.id != "" {
@@ -229,7 +230,7 @@ func TestReplicas_FeedbackAtOther_ToldEverywhere(t *testing.T) {
 	})
 }
 
-// ratesTwo has two conversations and says something about each.
+// ratesTwo creates two conversations and gives feedback on each.
 func (b *browser) ratesTwo() {
 	b.r.t.Helper()
 	b.say("hi", "k1")
@@ -264,10 +265,11 @@ func TestErase_Feedback_InNoFile(t *testing.T) {
 	wantInNoFile(t, path, "second words")
 }
 
-// lateRecords is a store whose answer about feedback is on its way for as long as a test wants.
+// lateRecords is a store whose response about feedback is delayed for as long as a test
+// needs.
 type lateRecords struct {
 	feedback.Store
-	armed         atomic.Bool // for the next answer
+	armed         atomic.Bool // for the next response
 	asked, arrive chan struct{}
 }
 
@@ -280,7 +282,7 @@ func (l *lateRecords) RecordsOf(ctx context.Context, kind, owner, after string, 
 	return all, err
 }
 
-// The conversation is erased while an export reads what was said about it.
+// The conversation is erased while an export reads its feedback.
 func TestErase_WhileExported_FeedbackNotInIt(t *testing.T) {
 	t.Parallel()
 	late := &lateRecords{asked: make(chan struct{}), arrive: make(chan struct{})}

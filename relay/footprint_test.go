@@ -16,8 +16,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// TestFootprint measures what a visitor costs the store and AnyFrame, and fails
-// when that grows by much. docs/scaling.md reckons with its figures.
+// TestFootprint measures the cost of a visitor to the store and AnyFrame, and fails if it
+// grows considerably. docs/scaling.md uses its results.
 func TestFootprint(t *testing.T) {
 	t.Parallel()
 	const (
@@ -54,7 +54,7 @@ func TestFootprint(t *testing.T) {
 	}
 }
 
-// logCalls tells what AnyFrame was asked, by turn.
+// logCalls logs the calls to AnyFrame per turn.
 func (r *harness) logCalls(what string, turns int) {
 	calls := map[anyframetest.Op]int{}
 	for _, op := range []anyframetest.Op{anyframetest.OpCreate, anyframetest.OpGet, anyframetest.OpMessage, anyframetest.OpEvents, anyframetest.OpTranscript, anyframetest.OpAny} {
@@ -65,7 +65,7 @@ func (r *harness) logCalls(what string, turns int) {
 	}
 }
 
-// sizeOfRedis counts what Redis itself says that its keys take.
+// sizeOfRedis returns the size of the keys as reported by Redis.
 func sizeOfRedis(t *testing.T) (string, func(*harness) int64) {
 	server := redistest.Start(t)
 	return server.URL(), func(*harness) (sum int64) {
@@ -81,7 +81,7 @@ func sizeOfRedis(t *testing.T) (string, func(*harness) int64) {
 	}
 }
 
-// sizeOfSQLite looks at the file, which a closed store leaves whole.
+// sizeOfSQLite returns the size of the file, which is complete once the store is closed.
 func sizeOfSQLite(t *testing.T) (string, func(*harness) int64) {
 	path := filepath.Join(t.TempDir(), "relay.db")
 	return "sqlite:" + path, func(r *harness) (sum int64) {

@@ -27,11 +27,11 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// patience is how long a test waits for something that should be there at once.
+// patience is how long a test waits for a condition that should hold almost immediately.
 const patience = 2 * time.Minute
 
-// impatience is the time of a call to AnyFrame where a test makes one go without an answer.
-// All other calls have to come through in it, on a machine that has much else to do.
+// impatience is the timeout of a call to AnyFrame in tests in which a call gets no
+// response. All other calls must finish within it, even on a busy machine.
 const impatience = 3 * time.Second
 
 // harness is a relay in front of a scripted control plane, both on loopback.
@@ -43,19 +43,20 @@ type harness struct {
 	web   *httptest.Server
 	logs  *lockedBuffer
 	reg   *prometheus.Registry
-	label pprof.LabelSet // of every goroutine begun since the start
+	label pprof.LabelSet // of every goroutine started since the start
 	onLog atomic.Pointer[func(slog.Record)]
 	gone  bool
 }
 
-// newHarness starts a relay whose limits are out of the way; change adjusts it.
+// newHarness starts a relay with limits that do not interfere; change adjusts its
+// configuration.
 func newHarness(t *testing.T, change func(*relay.Config), opts ...anyframetest.Option) *harness {
 	t.Helper()
 	return harnessFor(t, startPlane(t, opts...), change)
 }
 
-// startPlane starts a control plane. All have one key, for which the patterns that mask it
-// are compiled once.
+// startPlane starts a control plane. All have the same key, so that the patterns that
+// mask it are compiled only once.
 func startPlane(t *testing.T, opts ...anyframetest.Option) *anyframetest.Server {
 	t.Helper()
 	plane := anyframetest.New(slices.Concat([]anyframetest.Option{anyframetest.WithKey("afm_test_4QZ7M2KX9C1VB8N6T3WJ5RHD")}, opts)...)
@@ -97,7 +98,7 @@ func (r *harness) start() {
 	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, srv.Handler())), false
 }
 
-// stop ends the relay as abruptly as a test can: nothing is drained.
+// stop stops the relay as abruptly as a test can, without draining.
 func (r *harness) stop() {
 	if r.gone {
 		return
@@ -113,7 +114,7 @@ func (r *harness) stop() {
 	}
 }
 
-// up lets AnyFrame be reached again. What it begins is not the relay's.
+// up makes AnyFrame reachable again. Goroutines that it starts are not the relay's.
 func (r *harness) up() {
 	r.t.Helper()
 	pprof.SetGoroutineLabels(context.Background())
@@ -123,7 +124,7 @@ func (r *harness) up() {
 	}
 }
 
-// restart ends the relay and starts another on the same store.
+// restart stops the relay and starts another on the same store.
 func (r *harness) restart() {
 	r.t.Helper()
 	r.stop()
@@ -135,15 +136,15 @@ func sqliteFile(t *testing.T) func(*relay.Config) {
 	return func(c *relay.Config) { c.Store = "sqlite:" + path }
 }
 
-// lingering makes a relay keep unused sessions in memory for d.
+// lingering returns a tuning that keeps unused sessions in memory for d.
 func lingering(d time.Duration) relay.Tuning { return relay.Tuning{Session: session.Tuning{Linger: d}} }
 
-// unwatching makes a relay read no session again by itself.
+// unwatching returns a tuning with which a relay never rereads a session on its own.
 func unwatching() relay.Tuning {
 	return relay.Tuning{Session: session.Tuning{Resync: time.Hour}}
 }
 
-// logHandler shows the harness what is logged.
+// logHandler passes log records to the harness.
 type logHandler struct {
 	slog.Handler
 	r *harness
@@ -177,7 +178,7 @@ func (l *lockedBuffer) reset() {
 	l.b = bytes.Buffer{}
 }
 
-// tail is the last lines, at most n.
+// tail returns the last n lines at most.
 func (l *lockedBuffer) tail(n int) string {
 	lines := strings.SplitAfter(l.String(), "\n")
 	return strings.Join(lines[max(len(lines)-n-1, 0):], "")
@@ -189,11 +190,11 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestMain lets many tests wait at once, wants every goroutine gone in the end,
-// and everything as docs/openapi.yaml has it.
+// TestMain lets many tests wait at once. It fails if goroutines are left at the end, or
+// if anything differs from docs/openapi.yaml.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if flag.Lookup("test.fuzz").Value.String() != "" { // has workers and goroutines of its own
+	if flag.Lookup("test.fuzz").Value.String() != "" { // fuzzing has workers and goroutines of its own
 		os.Exit(m.Run())
 	}
 	if err := flag.Set("test.parallel", "16"); err != nil {
@@ -215,9 +216,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// within waits until cond holds, and reports false if patience ends first. It
-// looks now and then: a hundred tests that look all the time would be what they
-// wait for.
+// within waits until cond holds, and returns false if patience runs out first. It polls
+// slowly, because a hundred tests that poll constantly would slow each other down.
 func within(cond func() bool) bool {
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
@@ -229,7 +229,7 @@ func within(cond func() bool) bool {
 	return true
 }
 
-// parallel does n things, eight at a time.
+// parallel calls do n times, eight at a time.
 func parallel(n int, do func(i int)) {
 	var wg sync.WaitGroup
 	for worker := range 8 {
@@ -242,7 +242,7 @@ func parallel(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// eventually waits until cond holds of what is asked again and again.
+// eventually polls until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	if !within(cond) {
@@ -250,7 +250,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// awaitLog waits until a line of the relay's log has a text.
+// awaitLog waits until a line of the relay's log contains a text.
 func (r *harness) awaitLog(text string) {
 	r.t.Helper()
 	eventually(r.t, "a line with "+text, func() bool { return strings.Contains(r.logs.String(), text) })

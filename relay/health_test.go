@@ -27,7 +27,7 @@ func TestHealth_Liveness_SaysNothingElse(t *testing.T) {
 	}
 }
 
-// reasons waits until /readyz gives these reasons for not being ready.
+// reasons waits until /readyz gives exactly these reasons for not being ready.
 func (r *harness) reasons(want ...string) {
 	r.t.Helper()
 	body := func() string {
@@ -77,7 +77,7 @@ func TestHealth_StoreUnreachable_NotReady(t *testing.T) {
 	v := r.visitor()
 	r.reasons()
 
-	db, err := sql.Open("sqlite", path) // by the driver that the store registers
+	db, err := sql.Open("sqlite", path) // with the driver that the store registers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestHealth_StoreUnreachable_NotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for range 5 { // however many ask, the store is tried by one
+	for range 5 { // concurrent probes cause one ping of the store
 		wg.Go(func() { r.reasons("the store cannot be reached") })
 	}
 	wg.Wait()
@@ -144,7 +144,7 @@ func TestHealth_KeyRefused_NotReadyAndLoggedOnce(t *testing.T) {
 		stop()
 		wg.Wait()
 
-		// The key works again: the next call finds that out.
+		// The key is valid again: the next call detects it.
 		r.plane.ClearFaults()
 		watch, stop = context.WithCancel(t.Context())
 		wg.Go(func() { r.srv.Run(watch) })

@@ -15,8 +15,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// wire sends bytes as they are and returns the answers to them until the relay
-// closes the connection, which some request must make it do.
+// wire sends raw bytes and returns the responses until the relay closes the connection,
+// which one of the requests must cause.
 func (r *harness) wire(request string) (answers []answer) {
 	r.t.Helper()
 	conn, err := new(net.Dialer).DialContext(r.t.Context(), "tcp", strings.TrimPrefix(r.web.URL, "http://"))
@@ -48,8 +48,8 @@ func (r *harness) wire(request string) (answers []answer) {
 	}
 }
 
-// A proxy that goes by Content-Length takes the second request for the first
-// one's body, and the attacker gets the next visitor's answer.
+// A proxy that uses Content-Length takes the second request for the first one's body, and
+// the attacker gets the next visitor's response.
 func TestHTTP_ConflictingLengths_NoRequestSmuggled(t *testing.T) {
 	r := newHarness(t, nil)
 	const smuggled = "GET /healthz HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n\r\n"

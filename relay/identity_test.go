@@ -22,7 +22,7 @@ const siteSecret = "a-secret-of-the-website-for-its-own-tokens"
 
 func siteKey(c *relay.Config) { c.IdentityKey = siteSecret }
 
-// signIn is what a website's server hands to the page of a user who is signed in.
+// signIn returns the token that a website's server gives to the page of a signed-in user.
 func signIn(t *testing.T, claims jwt.MapClaims) string {
 	t.Helper()
 	return signed(t, jwt.SigningMethodHS256, []byte(siteSecret), nil, claims)
@@ -39,7 +39,7 @@ func signed(t *testing.T, method jwt.SigningMethod, key any, header map[string]a
 	return text
 }
 
-// of are the claims of a sign-in that holds for an hour.
+// of returns the claims of a sign-in that is valid for an hour.
 func of(sub string) jwt.MapClaims {
 	return jwt.MapClaims{"sub": sub, "exp": time.Now().Add(time.Hour).Unix()}
 }
@@ -48,8 +48,7 @@ func introduction(identity string) string {
 	return `{"carrier":"bearer","identity":` + quote(identity) + `}`
 }
 
-// as introduces a browser as the user sub of the website, with the token that
-// it has, if any.
+// as introduces a browser as the website's user sub, with the token that it has, if any.
 func (b *browser) as(sub string) *browser {
 	b.r.t.Helper()
 	a := b.do("POST", "/v1/visitor", introduction(signIn(b.r.t, of(sub))))
@@ -61,7 +60,7 @@ func (b *browser) as(sub string) *browser {
 
 func (r *harness) signedIn(sub string) *browser { r.t.Helper(); return (&browser{r: r}).as(sub) }
 
-// voided fails the test unless the stream ends because its token is void.
+// voided fails the test unless the stream ends because its token was revoked.
 func (x *stream) voided(what string) {
 	x.t.Helper()
 	all := x.ended()
@@ -162,7 +161,7 @@ func TestIdentity_SignInAfterAnonymous_AnotherVisitor(t *testing.T) {
 		t.Errorf("confirmed without the identity: got %s, want the same token", got.body)
 	}
 
-	bob := ann.as("bob") // on the same browser
+	bob := ann.as("bob") // in the same browser
 	y.voided("the stream of who was there before")
 	refused(t, "the token of who was there before", ann.do("GET", "/v1/session", ""), 401, "visitor_unknown")
 	if got := bob.do("GET", "/v1/transcript", ""); strings.Contains(got.body, "I am ann") {
@@ -214,7 +213,7 @@ func TestIdentity_ConfirmToken_ExtendedOnlyWithSameIdentity(t *testing.T) {
 		if a := d.ask("GET", "/v1/session", "", bearer(token)...); a.status != http.StatusOK {
 			t.Errorf("99 h later: got %d, want 200", a.status)
 		}
-		// An identified visitor is known for longer than any token.
+		// The identity of a visitor is stored for longer than any token.
 		again := introduce(introduction(signIn(t, of("ann"))), bearer(token)...)
 		if again.token() != token {
 			t.Errorf("just before the end: got another token, want the visitor to be the same")

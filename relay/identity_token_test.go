@@ -29,7 +29,7 @@ func pemOf(t *testing.T, public any) relay.Secret {
 	return relay.Secret(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// siteKeys are keys of all the kinds that a website may sign with.
+// siteKeys returns keys of all kinds that a website may sign with.
 func siteKeys(t *testing.T) (*rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey) {
 	t.Helper()
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -82,7 +82,7 @@ func TestIdentity_InvalidToken_Refused(t *testing.T) {
 	parts := strings.Split(good, ".")
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(good) - 1
-	respelt := good[:last] + string(digits[strings.IndexByte(digits, good[last])+1]) // bits that no byte has
+	respelt := good[:last] + string(digits[strings.IndexByte(digits, good[last])+1]) // bits that belong to no byte
 	wide, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

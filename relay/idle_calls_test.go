@@ -14,7 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// callSpy counts the calls to a store by their names, and the marks that were compared.
+// callSpy counts the calls to a store by name, and the marks that were compared.
 type callSpy struct {
 	store.Store
 	mu    sync.Mutex
@@ -45,8 +45,8 @@ func (s *callSpy) seen() (calls map[string]int, marks int) {
 	return maps.Clone(s.calls), s.marks
 }
 
-// after waits until every session was looked at so many times more, and returns what was
-// seen by then.
+// after waits for so many more rounds over all sessions, and returns the counts at that
+// time.
 func (s *callSpy) after(t *testing.T, rounds int) (calls map[string]int, marks int) {
 	t.Helper()
 	begun, _ := s.seen()
@@ -57,15 +57,15 @@ func (s *callSpy) after(t *testing.T, rounds int) (calls map[string]int, marks i
 	return calls, marks
 }
 
-// Streams on which nothing happens cost the store no call each, only one for many, and
-// almost none where the backend knows that no other process has written.
+// Idle streams cost the store no call each, only one for many streams, and almost none if
+// the backend can tell that no other process has written.
 func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 	t.Parallel()
 	const visitors, rounds, every = 40, 6, 200 * time.Millisecond
-	const parts, wholeEvery = 10, 6 // as package resync has them
+	const parts, wholeEvery = 10, 6 // as in package resync
 	for name, tt := range map[string]struct {
 		share sharing
-		knows bool // when another process has written
+		knows bool // detects writes of other processes
 	}{
 		"memory": {func(*testing.T) func(*relay.Config) { return func(*relay.Config) {} }, true},
 		"sqlite": {sqliteFile, true},
@@ -93,14 +93,14 @@ func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 					}
 				})
 				before, marks := spy.after(t, 1)
-				for quiet := false; !quiet; { // what began with the turns is stored by and by
+				for quiet := false; !quiet; { // what began with the turns is stored eventually
 					was := before
 					before, marks = spy.after(t, 2)
 					quiet = onlyLooked(was, before) == nil
 				}
 				begun := time.Now()
 				now, seen := spy.after(t, rounds)
-				whole := parts * (int(time.Since(begun)/(wholeEvery*every)) + 1) // of rounds in which all is compared
+				whole := parts * (int(time.Since(begun)/(wholeEvery*every)) + 1) // of rounds in which all marks are compared
 				for op, n := range onlyLooked(before, now) {
 					t.Errorf("%s: got %d calls for %d quiet visitors in %d rounds, want none", op, n, visitors, rounds)
 				}
@@ -116,7 +116,7 @@ func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 	}
 }
 
-// onlyLooked returns which calls there were in between but those that look for changes.
+// onlyLooked returns the calls in between, except for those that look for changes.
 func onlyLooked(before, now map[string]int) map[string]int {
 	var more map[string]int
 	for op, n := range now {

@@ -15,9 +15,9 @@ import (
 
 const module = "github.com/anyframe-relay/relay/"
 
-// layers lists every package of the module, lower ones first, with the packages
-// of the module that it may import outside its tests. One line a package; a
-// package imports only what stands above it here, so there is no cycle.
+// layers lists every package of the module, lower ones first, with the packages of the
+// module that it may import outside its tests. One line per package; a package imports
+// only packages listed above it, so there is no cycle.
 var layers = []struct{ name, imports string }{
 	{"anyframe/anyframetest", ""},
 	{"anyframe/internal/loose", ""},
@@ -107,13 +107,13 @@ var layers = []struct{ name, imports string }{
 	{"cmd/relay", "anyframe/anyframetest cmd/relay/internal/doctor cmd/relay/internal/memlimit cmd/relay/internal/operate cmd/relay/internal/probe cmd/relay/internal/sitefile cmd/relay/licenses relay"},
 }
 
-// What no package or file may be, without its tests.
+// Limits of packages and files, without tests.
 const (
 	packageLimit = 2000
 	fileLimit    = 350
 )
 
-// exceptions holds, for each rule that a package or file breaks, the reason. One
+// exceptions gives the reason for each rule that a package or file breaks. An exception
 // that is no longer needed fails the test.
 var exceptions = map[string]string{
 	"relay/internal/session is large":         "a visitor's chat, whose parts change together; what can stand alone is out",
@@ -122,7 +122,7 @@ var exceptions = map[string]string{
 	"anyframe/anyframetest is large":          "a scripted control plane for the whole API",
 }
 
-// layer is a package as it is.
+// layer is a package as found in the source.
 type layer struct {
 	imports []string       // packages of the module
 	files   map[string]int // lines
@@ -192,8 +192,8 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestFiles_Scripts_StaySmall holds the sources of the widget, the console and the
-// JavaScript client to the limit of Go's.
+// TestFiles_Scripts_StaySmall applies the limit of Go files to the sources of the widget,
+// the console and the JavaScript client.
 func TestFiles_Scripts_StaySmall(t *testing.T) {
 	t.Parallel()
 	var all []string
@@ -215,9 +215,9 @@ func TestFiles_Scripts_StaySmall(t *testing.T) {
 	}
 }
 
-// readLayers reads what every package of the module imports, on all platforms. It
-// walks the folders itself, since go test would take a cached result for good
-// whatever go list says.
+// readLayers reads the imports of every package of the module, on all platforms. It walks
+// the folders itself, because go test would reuse a cached result forever if it used go
+// list.
 func readLayers(t *testing.T) map[string]layer {
 	t.Helper()
 	packages := map[string]layer{}

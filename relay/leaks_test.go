@@ -17,10 +17,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/poll"
 )
 
-// wantNothingLeft fails the test if a goroutine that the relay began, or the
-// test since, goes on after both have ended.
+// wantNothingLeft fails the test if a goroutine that the relay, or since then the test,
+// started is still running after both have ended.
 func (r *harness) wantNothingLeft(label string) {
-	pprof.SetGoroutineLabels(context.Background()) // this one does go on
+	pprof.SetGoroutineLabels(context.Background()) // this goroutine continues
 	quoted, left := strconv.Quote(label), ""
 	ended := false
 	for wait := 10 * time.Millisecond; !ended && wait < patience/2; wait *= 2 {
@@ -34,7 +34,8 @@ func (r *harness) wantNothingLeft(label string) {
 			r.t.Fatal(err)
 		}
 		i := slices.IndexFunc(all, func(s string) bool {
-			// Connections of a control plane that listens again are the test's own.
+			// Connections of a control plane that was brought up again belong to the
+			// test.
 			return strings.Contains(s, quoted) && slices.ContainsFunc(relayFunctions, func(f string) bool { return strings.Contains(s, f) })
 		})
 		if ended = i < 0; !ended {
@@ -47,15 +48,15 @@ func (r *harness) wantNothingLeft(label string) {
 	}
 }
 
-// relayFunctions is how the names of the relay's functions begin.
+// relayFunctions are the prefixes of the names of the relay's functions.
 var relayFunctions = []string{"anyframe-relay/relay/relay.", "anyframe-relay/relay/relay/internal/"}
 
-// relayPCs remembers of program counters whether they are in a function of the relay's.
+// relayPCs caches whether program counters are in a function of the relay's.
 var relayPCs sync.Map
 
 // relayRuns reports whether any goroutine of the process runs a function of the relay's.
-// It is much cheaper than the stacks, which say whose goroutine that is. A stack that is too
-// deep to be seen whole counts as one.
+// It is much cheaper than dumping the stacks, which show whose goroutine that is. A stack
+// that is too deep to be captured completely counts as one.
 func relayRuns() bool {
 	var all []runtime.StackRecord
 	for n, ok := runtime.NumGoroutine(), false; !ok; {
@@ -87,8 +88,8 @@ func relayRuns() bool {
 	return false
 }
 
-// stacks are those of all goroutines, for all tests that ask for them at a time: with
-// hundreds of tests that wait, to write them down once takes long.
+// stacks caches the stacks of all goroutines for all tests that need them at the same
+// time: with hundreds of waiting tests, a dump takes long.
 var stacks goroutines
 
 type goroutines struct {
@@ -98,8 +99,8 @@ type goroutines struct {
 	all         []string
 }
 
-// since returns the stacks of all goroutines, with their labels, as they were at some time
-// after t. At most a fifth of the time is spent on writing them down.
+// since returns the stacks of all goroutines, with their labels, as of some time after t.
+// At most a fifth of the time is spent dumping them.
 func (s *goroutines) since(t time.Time) ([]string, error) {
 	s.Lock()
 	defer s.Unlock()
@@ -114,8 +115,8 @@ func (s *goroutines) since(t time.Time) ([]string, error) {
 	return s.all, err
 }
 
-// beginPoller lets the poller's goroutines begin, which are the process's, so that
-// no test has begun them.
+// beginPoller starts the poller's goroutines, which belong to the process, so that no
+// test is charged with them.
 func beginPoller() error {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // does not wait
 	if err != nil {
@@ -132,7 +133,7 @@ func beginPoller() error {
 	return err
 }
 
-// settled waits until no more goroutines than that are left.
+// settled waits until at most most goroutines are left.
 func settled(most int) bool {
 	return within(func() bool {
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()

@@ -61,7 +61,7 @@ func TestClientAddress_ForwardedHeaders_TrustedProxiesOnly(t *testing.T) {
 					}
 					c.RateIP = rate(1, time.Hour)
 				})
-				if used { // the one request that the address may make has been made
+				if used { // the address has used its one request
 					d.addr = netip.AddrPortFrom(netip.MustParseAddr(tt.want), 5).String()
 					d.ask("GET", "/v1/nothing", "")
 				}

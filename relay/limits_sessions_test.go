@@ -28,7 +28,7 @@ func TestLimits_NewSessions_CountedByAddress(t *testing.T) {
 		}
 	}
 	first, second, third := r.visitor(), r.visitor(), r.visitor()
-	for range 4 { // a session that exists costs nothing, asleep or awake
+	for range 4 { // an existing session costs nothing, asleep or awake
 		accepted("the first", send(first, "192.0.2.1"))
 	}
 	r.plane.Sleep(r.upstream())

@@ -17,7 +17,8 @@ func TestLimits_SeveralProcesses_Shared(t *testing.T) {
 		t.Parallel()
 		a, b := replicas(t, overHTTP1, share, func(c *relay.Config) { c.SessionsPerDay, c.MaxSessions, c.RateMessages = 6, 4, rate(3, time.Hour) },
 			anyframetest.WithAgent(1, atWork))
-		// accepted is how many of twelve, half of them at each, are accepted.
+		// accepted returns how many of twelve requests, half of them at each replica, are
+		// accepted.
 		accepted := func(other string, send func(r *harness) answer) int32 {
 			var got atomic.Int32
 			var wg sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// tryStream asks for a stream and returns the refusal, or closes it again.
+// tryStream opens a stream and returns the refusal, or closes the stream.
 func (b *browser) tryStream(headers ...string) (a answer) {
 	b.r.t.Helper()
 	return b.do("GET", "/v1/events", "", headers...)
@@ -20,7 +20,8 @@ func TestLimits_OpenStreams_CappedByVisitorAndAddress(t *testing.T) {
 	behind := trusting("", "127.0.0.0/8", "::1/128")
 	for name, tt := range map[string]struct {
 		change func(*relay.Config)
-		// Streams of visitor 1 and 2 from these addresses are open; then one more.
+		// Streams of visitors 1 and 2 from these addresses are open; then one more is
+		// opened.
 		open   []string
 		next   string
 		status int
@@ -42,7 +43,7 @@ func TestLimits_OpenStreams_CappedByVisitorAndAddress(t *testing.T) {
 				tabs = append(tabs, v.openAt("/v1/events", "X-Forwarded-For", addr))
 			}
 			v, addr := from(tt.next)
-			for range 3 { // what was refused is not counted
+			for range 3 { // a refused stream is not counted
 				a := v.tryStream("X-Forwarded-For", addr)
 				refused(t, "one more", a, tt.status, tt.code)
 				if a.header.Get("Retry-After") == "" {
@@ -135,12 +136,12 @@ func TestLimits_OneStreamTooMany_RefusedUntilOneCloses(t *testing.T) {
 	if a.header.Get("Content-Type") == "text/event-stream" {
 		t.Error("the refusal claims to be a stream")
 	}
-	r.visitor().open("").status("none") // other visitors are not kept out
+	r.visitor().open("").status("none") // other visitors are not affected
 	tabs[0].close()
 	eventually(t, "room again", func() bool { return v.fits() })
 }
 
-// fits opens a stream and closes it, if it is let in.
+// fits opens a stream and closes it if it is admitted.
 func (b *browser) fits() bool {
 	b.r.t.Helper()
 	req, err := http.NewRequestWithContext(b.r.t.Context(), http.MethodGet, b.r.web.URL+"/v1/events", nil)

@@ -30,7 +30,7 @@ func trusting(header string, prefixes ...string) func(*relay.Config) {
 func TestLimits_MessagesAndAnswers_CountedByVisitor(t *testing.T) {
 	r := newHarness(t, func(c *relay.Config) { c.RateMessages = rate(3, time.Hour) })
 	v := r.visitor()
-	for range 5 { // what is refused anyway costs nothing
+	for range 5 { // a request that is refused anyway costs nothing
 		refused(t, "no message", v.do("POST", "/v1/messages", `{"text":""}`), 400, "empty_message")
 		refused(t, "no answer", v.do("POST", "/v1/responses", `{"id":"p1-1"}`), 400, "bad_request")
 	}
@@ -108,7 +108,7 @@ func TestLimits_RetryAfter_IsWhenNextIsAccepted(t *testing.T) {
 					if wait > 2*only.Window {
 						t.Fatalf("got Retry-After %v, want two windows at most", wait)
 					}
-					if early := wait - 1100*time.Millisecond; early > 0 { // it is told in whole seconds
+					if early := wait - 1100*time.Millisecond; early > 0 { // Retry-After is in whole seconds
 						time.Sleep(early)
 						refused(t, "before that", d.ask("GET", "/v1/nothing", ""), 429, "rate_limited")
 						wait -= early
@@ -138,7 +138,7 @@ func TestLimits_LargeMessageOverRate_RefusedUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	// The body never comes, and is not waited for.
+	// The body never arrives, and the relay does not wait for it.
 	_, err = fmt.Fprintf(conn, "POST /v1/messages HTTP/1.1\r\nHost: relay.test\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
 		"Idempotency-Key: k2\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n", v.token)
 	if err != nil {

@@ -15,8 +15,8 @@ func pieceOf(text string, delta bool) map[string]any {
 	return map[string]any{"type": "assistant", "delta": delta, "content": []map[string]any{{"type": "text", "text": text}}}
 }
 
-// TestMasking_KeyInAgentText_MaskedFromAnyStart has an agent say the
-// relay's key in pieces, and a browser that comes back after each of them.
+// TestMasking_KeyInAgentText_MaskedFromAnyStart lets an agent say the relay's key in
+// pieces, and a browser reconnect after each of them.
 func TestMasking_KeyInAgentText_MaskedFromAnyStart(t *testing.T) {
 	t.Parallel()
 	const text = "The key is " + canary + ", keep it."
@@ -63,7 +63,7 @@ func TestMasking_KeyInAgentText_MaskedFromAnyStart(t *testing.T) {
 					for i, id := range ids[:len(ids)-1] {
 						y := v.open(id)
 						rest := y.turnEnds(1)
-						// What a browser has and keeps, and what comes after it.
+						// What a browser has and keeps, and what follows it.
 						all := append(upTo(live, i), rest...)
 						check(fmt.Sprintf("%s, after %q", when, id), all, x.text()+y.text())
 						y.close()
@@ -98,7 +98,7 @@ func numberedOf(events []event) (out []event) {
 	return out
 }
 
-// upTo is what a browser keeps that has got n numbered events.
+// upTo returns what a browser keeps that has received n numbered events.
 func upTo(events []event, n int) []event {
 	for i, e := range events {
 		if n == 0 {

@@ -20,17 +20,17 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// heap is what is in use after everything that is not has been collected.
+// heap returns the bytes in use after garbage collection.
 func heap() int64 {
 	var m runtime.MemStats
-	for range 3 { // pools let go of theirs in the second
+	for range 3 { // pools release their memory in the second cycle
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// Not in parallel: what other tests use would count as this one's.
+// Not parallel: memory that other tests use would be counted.
 func TestMemory_ThousandVisitorsLeave_AllReleased(t *testing.T) {
 	visitors := 200
 	if os.Getenv("RELAY_TEST_ALL") != "" {
@@ -65,14 +65,14 @@ func TestMemory_ThousandVisitorsLeave_AllReleased(t *testing.T) {
 		eventually(t, "no session in memory", func() bool { return r.srv.SessionsInMemory() == 0 })
 		r.logs.reset()
 	}
-	chat(100) // pools, caches, connections
+	chat(100) // fills pools, caches and connections
 	goroutines, before := runtime.NumGoroutine(), heap()
 	chat(visitors)
 	if !settled(goroutines + 20) { // those of connections that stay open
 		t.Errorf("goroutines: got %d, were %d", runtime.NumGoroutine(), goroutines)
 	}
-	// A visitor who left costs a row in the store, and here what the control
-	// plane notes of its requests. One who was kept would cost 100 KB.
+	// A visitor who left costs a row in the store, and in this test the control plane's
+	// records of its requests. A visitor still in memory would cost 100 KB.
 	per := (heap() - before) / int64(visitors)
 	if per > 20<<10 {
 		t.Errorf("heap: got %d bytes for each visitor who left, want nearly none", per)
@@ -81,8 +81,8 @@ func TestMemory_ThousandVisitorsLeave_AllReleased(t *testing.T) {
 	eventually(t, "no visitor who left is counted", func() bool { return r.srv.CountedInMemory() == 0 })
 }
 
-// passBy is a visitor who says one thing, reads the answer and leaves. It keeps
-// nothing, so that what is in memory afterwards is the relay's.
+// passBy is a visitor who sends one message, reads the answer and leaves. It keeps
+// nothing, so that the memory in use afterwards is the relay's.
 func (r *harness) passBy(ctx context.Context) error {
 	var in struct{ Token string }
 	call := func(method, path, body string, read func(io.Reader) error) error {
@@ -141,7 +141,7 @@ func TestMemory_LongChat_SessionBounded(t *testing.T) {
 				id := r.upstream()
 				r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Turns == i+1 && !s.Busy })
 				// The newest event is kept whatever its size, and so is a run of
-				// deltas without numbers, in fewer pieces.
+				// unnumbered deltas, in fewer pieces.
 				if n, bytes := r.srv.Kept(); n > events+1 || bytes > 4*size {
 					t.Fatalf("after turn %d: got %d events, %d bytes in memory, want %d and %d at most", i, n, bytes, events, size)
 				}
@@ -149,8 +149,8 @@ func TestMemory_LongChat_SessionBounded(t *testing.T) {
 			want := r.oracle(1, r.upstream())
 			last := want[len(want)-1].id
 			eventually(t, "all of it", func() bool { return v.do("GET", "/v1/session", "").json["last_event_id"] == last })
-			// Deltas that wait to be read are no reason to ask for each of them
-			// whether it comes after a message that AnyFrame does not show.
+			// Deltas that wait to be processed must not each cause a request whether they
+			// follow a message that AnyFrame does not show.
 			if reads := r.plane.Count(anyframetest.OpTranscript); reads > 10*12 {
 				t.Errorf("transcript: got %d reads for 12 turns", reads)
 			}

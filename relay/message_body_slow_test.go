@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// pipes is a network in memory, for servers in a synctest bubble.
+// pipes is an in-memory network, for servers in a synctest bubble.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -40,14 +40,14 @@ func (pipeAddr) Network() string { return "pipe" }
 
 func (pipeAddr) String() string { return "pipe" }
 
-// overPipes sends the bytes of a request in pieces, a pause of the bubble's
-// time before each, and returns the answer and how long it took.
+// overPipes sends the bytes of a request in pieces, after a pause of the bubble's time
+// before each. It returns the response and how long it took.
 func overPipes(t *testing.T, h http.Handler, pause time.Duration, pieces ...string) (a answer, took time.Duration, kept bool) {
 	t.Helper()
 	network := &pipes{make(chan net.Conn), make(chan struct{})}
 	web := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go func() { _ = web.Serve(network) }()
-	defer time.Sleep(time.Second) // in which net/http lets go of what it closed
+	defer time.Sleep(time.Second) // in which net/http releases what it has closed
 	defer web.Close()
 	ours, theirs := net.Pipe()
 	network.conns <- theirs

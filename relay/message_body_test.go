@@ -19,7 +19,7 @@ var (
 	webpBytes = []byte("RIFF\x24\x00\x00\x00WEBPVP8 ")
 )
 
-// small makes limits that a test can reach.
+// small sets limits that a test can reach.
 func small(c *relay.Config) {
 	c.MaxMessage, c.MaxAttachment, c.MaxAttachments = 1000, 299, 2
 	c.VisitorApprovals = true
@@ -32,7 +32,7 @@ func TestMessageBody_Invalid_RefusedWithCode(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for name, tt := range map[string]struct {
 		path, body string
-		want       string // status, code, and what the detail must hold
+		want       string // status, code, and text that the detail must contain
 	}{
 		"nothing":                    {messages, " ", "400 bad_json"},
 		"not JSON":                   {messages, "hello", "400 bad_json"},
@@ -154,7 +154,7 @@ func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, small)
 	v := r.visitor()
-	limit := 16<<10 + 6*1000 + 6*4096 + 2*(299*4/3+4096) // what the largest message could take
+	limit := 16<<10 + 6*1000 + 6*4096 + 2*(299*4/3+4096) // the maximum size of a message
 	for name, hide := range map[string]bool{"said": false, "not said": true} {
 		for _, size := range []int{limit, limit + 1, 10 << 20} {
 			body := io.Reader(strings.NewReader(`{"text":"a"}` + strings.Repeat(" ", size-len(`{"text":"a"}`))))
@@ -170,7 +170,7 @@ func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
 			res, err := http.DefaultTransport.RoundTrip(req)
 			if err != nil {
 				if size > 1<<20 {
-					continue // the connection was closed on the way, which will do
+					continue // the connection was closed during the request, which is sufficient
 				}
 				t.Fatal(err)
 			}
@@ -191,7 +191,7 @@ func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
 	}
 }
 
-// accepted posts a message and returns what AnyFrame got of it.
+// accepted posts a message and returns what AnyFrame received.
 func (b *browser) accepted(what, body string) (got struct {
 	Prompt      string
 	Attachments []map[string]string

@@ -19,7 +19,7 @@ func TestMetrics_ArbitraryRequests_SeriesBounded(t *testing.T) {
 		}
 		for _, f := range families {
 			if strings.HasPrefix(f.GetName(), "relay_store_") {
-				continue // by operation, which no request chooses; some are made from time to time
+				continue // by operation, which no request chooses; some series appear over time
 			}
 			for _, m := range f.GetMetric() {
 				n++
@@ -59,7 +59,7 @@ func TestMetrics_ArbitraryRequests_SeriesBounded(t *testing.T) {
 		for range 50 {
 			d.ask(random(), "/"+random(), "")
 		}
-		token = d.mint() // the last was forgotten on the way
+		token = d.mint() // the last token was revoked during the requests
 	}
 	hammer()
 	n, labels := series()

@@ -18,8 +18,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// metric is the sum of the series that carry these labels, which come in
-// pairs; of a histogram, how often something was observed.
+// metric returns the sum of the series with these labels, which come in pairs; for a
+// histogram, the number of observations.
 func (r *harness) metric(name string, labels ...string) (sum float64) {
 	r.t.Helper()
 	families, err := r.reg.Gather()
@@ -69,7 +69,7 @@ func (r *harness) counts(want map[string]float64) {
 func TestMetrics_Conversation_Counted(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.ReplayEvents = 6 }, anyframetest.WithAgent(1, talk))
-	r.counts(map[string]float64{ // there before anything happens
+	r.counts(map[string]float64{ // exported before anything happens
 		"relay_turns_total result accepted": 0, "relay_streams_ended_total reason slow": 0, "relay_resumes_total from reset": 0,
 		"relay_session_wakes_total kind new": 0, "relay_upstream_breaker_open": 0, "relay_upstream_key_refused": 0,
 	})
@@ -166,7 +166,7 @@ func TestMetrics_UpstreamReconnects_CountedByCause(t *testing.T) {
 	}
 }
 
-// newHarnessOn is another relay on the same control plane.
+// newHarnessOn starts another relay on the same control plane.
 func newHarnessOn(t *testing.T, plane *anyframetest.Server) *harness {
 	t.Helper()
 	return harnessFor(t, plane, nil)
@@ -176,7 +176,7 @@ func TestMetrics_StoreFailures_CountedWithoutAnswers(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, sqliteFile(t))
 	v := r.visitor()
-	v.say("hello", "k1") // looks for notes and records that are not there
+	v.say("hello", "k1") // looks for notes and records that do not exist
 	if a := v.do("GET", "/readyz", ""); a.status != http.StatusOK {
 		t.Errorf("readyz: got %d %s", a.status, a.body)
 	}
@@ -224,7 +224,7 @@ func TestMetrics_ReaderTakesNothing_CountedAsSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+v.token)
-	// A socket that holds little: how much the system would hold otherwise differs.
+	// A socket with small buffers, because the system's default differs between machines.
 	small := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err == nil {
@@ -239,13 +239,13 @@ func TestMetrics_ReaderTakesNothing_CountedAsSlow(t *testing.T) {
 	defer res.Body.Close()
 	v.say("go", "k1")
 	eventually(t, "the stream ended", func() bool {
-		<-time.After(50 * time.Millisecond) // to ask is work, and it takes ten seconds
+		<-time.After(50 * time.Millisecond) // polling is expensive, and this takes ten seconds
 		return r.metric("relay_streams_open") == 0
 	})
 	r.counts(map[string]float64{"relay_streams_ended_total reason slow": 1, "relay_streams_ended_total reason gone": 0})
 }
 
-// metric is the value of a counter or gauge; all its labels come in pairs.
+// metric returns the value of a counter or gauge; all its labels come in pairs.
 func metric(t *testing.T, reg prometheus.Gatherer, name string, labels ...string) (sum float64) {
 	t.Helper()
 	families, err := reg.Gather()

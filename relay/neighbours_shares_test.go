@@ -31,7 +31,7 @@ func TestMessageBody_AnnouncedAndNotSent_NeighbourAttachmentAccepted(t *testing.
 	}
 }
 
-// attaches wants attachments accepted that only fit where there is room for them.
+// attaches posts attachments that are accepted only if there is room for them.
 func (n *neighbour) attaches(when string) {
 	n.r.t.Helper()
 	n.chats(when)
@@ -57,7 +57,7 @@ func TestMessageBody_ArrivedAndHeld_NeighbourAttachmentAccepted(t *testing.T) {
 				wg.Go(func() {
 					c := v.dial(fmt.Sprintf("POST /v1/messages HTTP/1.1\r\nContent-Length: %d", size), addr(i))
 					_ = c.SetWriteDeadline(time.Now().Add(patience))
-					_, _ = c.Write(body) // it is refused in the middle, or held
+					_, _ = c.Write(body) // it is refused midway, or held
 				})
 			}
 			wg.Wait()
@@ -92,8 +92,8 @@ func TestStreams_OneNetworkOpensAllItMay_NeighbourServed(t *testing.T) {
 	}
 }
 
-// At the limit, each new sandbox takes one that is put to sleep, and AnyFrame does not
-// answer when it is asked for that.
+// At the limit, each new sandbox needs one to be put to sleep, and AnyFrame does not
+// respond to that call.
 func TestCapacity_OneNetworkWakesAllItMay_NeighbourServed(t *testing.T) {
 	t.Parallel()
 	for origin, addr := range attackers {
@@ -104,7 +104,7 @@ func TestCapacity_OneNetworkWakesAllItMay_NeighbourServed(t *testing.T) {
 			n.begun(40, addr)
 			n.r.plane.Sleep(own)
 			n.x.status("sleeping")
-			n.r.visitor().from("192.0.2.1", "hi") // takes the neighbour's place
+			n.r.visitor().from("192.0.2.1", "hi") // takes the neighbor's place
 			var sleepers []string
 			for _, s := range n.r.plane.Sessions() {
 				if s.ID != own {
@@ -123,7 +123,7 @@ func TestCapacity_OneNetworkWakesAllItMay_NeighbourServed(t *testing.T) {
 	}
 }
 
-// insistFrom posts a message of the neighbour's until it is accepted.
+// insistFrom posts a message from the neighbor until it is accepted.
 func (n *neighbour) insistFrom(text string) {
 	n.r.t.Helper()
 	n.turns++
@@ -137,7 +137,8 @@ func (n *neighbour) insistFrom(text string) {
 	n.x.turnEnds(n.turns)
 }
 
-// slowSpy is a store that answers about some visitors' sessions only when it is told to.
+// slowSpy is a store that delays its responses about some visitors' sessions until
+// released.
 type slowSpy struct {
 	store.Store
 	mu    sync.Mutex
@@ -161,7 +162,8 @@ func (s *slowSpy) Session(ctx context.Context, visitor string) (store.Session, e
 	return s.Store.Session(ctx, visitor)
 }
 
-// Changed says that everything has changed, so that all is read again and again.
+// Changed reports that everything has changed, so that all sessions are reread
+// constantly.
 func (s *slowSpy) Changed(_ context.Context, marks []store.Mark) (all []int, err error) {
 	for i := range marks {
 		all = append(all, i)
@@ -169,10 +171,10 @@ func (s *slowSpy) Changed(_ context.Context, marks []store.Mark) (all []int, err
 	return all, nil
 }
 
-// Generation is another one each time, as in a store that others write to.
+// Generation returns a different number each time, as for a store that others write to.
 func (s *slowSpy) Generation(context.Context) (int64, error) { return s.generation.Add(1), nil }
 
-// times is how often the store was asked about visitors that which holds of.
+// times returns how often the store was asked about visitors that satisfy which.
 func (s *slowSpy) times(which func(visitor string) bool) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +186,7 @@ func (s *slowSpy) times(which func(visitor string) bool) (n int) {
 	return n
 }
 
-// Open streams make the relay read their sessions from the store now and then.
+// Open streams make the relay reread their sessions from the store periodically.
 func TestStreams_StoreSlowForOneNetwork_NeighbourSessionStillRead(t *testing.T) {
 	t.Parallel()
 	for origin, most := range map[string]int{"one address": 8, "one /48": 16} {

@@ -12,8 +12,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// These tests let one visitor, address or network do the worst that it can to what all
-// visitors share, while a visitor at another address chats.
+// In these tests, one visitor, address or network does its worst to the resources that
+// all visitors share, while a visitor at another address chats.
 
 // neighbour is a visitor who chats, at an address of its own.
 type neighbour struct {
@@ -24,7 +24,8 @@ type neighbour struct {
 
 const neighbourAddr = "198.51.100.7"
 
-// newNeighbour starts a relay behind a trusted proxy and a visitor who has had an answer.
+// newNeighbour starts a relay behind a trusted proxy, and returns a visitor who has had
+// an answer.
 func newNeighbour(t *testing.T, change func(*relay.Config), script anyframetest.Script) *neighbour {
 	t.Helper()
 	r := newHarness(t, func(c *relay.Config) {
@@ -39,7 +40,8 @@ func newNeighbour(t *testing.T, change func(*relay.Config), script anyframetest.
 	return n
 }
 
-// chats wants a turn accepted, its events on the stream, and the transcript readable.
+// chats fails the test unless a turn is accepted, its events arrive on the stream, and
+// the transcript is readable.
 func (n *neighbour) chats(when string) {
 	n.r.t.Helper()
 	n.turns++
@@ -52,13 +54,13 @@ func (n *neighbour) chats(when string) {
 	}
 }
 
-// attackers are the addresses that an attacker's n-th request comes from.
+// attackers returns the address of an attacker's n-th request.
 var attackers = map[string]func(n int) string{
 	"one address": func(int) string { return "203.0.113.1" },
 	"one /48":     func(n int) string { return fmt.Sprintf("2001:db8:1:%x::1", n) },
 }
 
-// begun are n visitors, the i-th at addr(i), who have had an answer.
+// begun returns n visitors, the i-th at addr(i), who have had an answer.
 func (n *neighbour) begun(count int, addr func(int) string) []*browser {
 	n.r.t.Helper()
 	all := make([]*browser, count)
@@ -79,8 +81,8 @@ func (n *neighbour) begun(count int, addr func(int) string) []*browser {
 	return all
 }
 
-// smallBuffers makes the relay's sockets hold next to nothing of what a client has yet to
-// read, as they do of an answer that is far larger.
+// smallBuffers makes the relay's sockets buffer almost nothing of what a client has yet
+// to read, as with an answer that is far larger than the buffers.
 func (r *harness) smallBuffers() {
 	web := httptest.NewUnstartedServer(r.web.Config.Handler)
 	web.Config.ConnState = func(c net.Conn, state http.ConnState) {
@@ -93,7 +95,7 @@ func (r *harness) smallBuffers() {
 	r.web = web
 }
 
-// dial begins a request by hand and returns its connection.
+// dial starts a raw request and returns its connection.
 func (b *browser) dial(head, addr string, body ...byte) net.Conn {
 	b.r.t.Helper()
 	c, err := net.Dial("tcp", b.r.web.Listener.Addr().String()) //nolint:noctx // loopback
@@ -111,7 +113,7 @@ func (b *browser) dial(head, addr string, body ...byte) net.Conn {
 	return c
 }
 
-// longTalk answers "long" with 6 MB in 750 messages, and all else with little.
+// longTalk answers "long" with 6 MB in 750 messages, and anything else briefly.
 func longTalk(c *anyframetest.Chat) {
 	if c.Prompt() == "long" {
 		text := strings.Repeat("many words ", 740)

@@ -13,10 +13,10 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// beyond are numbers that no conversation comes to.
+// beyond are numbers that no conversation reaches.
 var beyond = []string{"1000", "2147483648", "4611686018427387903", "4611686018427387904", "9223372036854775807"}
 
-// wantOwnNumbers fails if AnyFrame was told a number that its log does not have.
+// wantOwnNumbers fails if AnyFrame received a number that its log does not have.
 func (r *harness) wantOwnNumbers(id string) {
 	r.t.Helper()
 	log := r.plane.Log(id)
@@ -30,8 +30,8 @@ func (r *harness) wantOwnNumbers(id string) {
 	}
 }
 
-// Numbers that a visitor makes up are compared with what AnyFrame is known to have. It
-// is asked for the end of its log now and then, and never about them.
+// Numbers that a visitor makes up are compared with the end of AnyFrame's log. AnyFrame
+// is asked for that end occasionally, and never about the numbers.
 func TestNumbers_BeyondTheLog_NotSentToAnyFrame(t *testing.T) {
 	t.Parallel()
 	for name, place := range map[string]func(*harness){
@@ -52,7 +52,7 @@ func TestNumbers_BeyondTheLog_NotSentToAnyFrame(t *testing.T) {
 					all.Go(func() {
 						if since, err := strconv.ParseInt(n, 10, 64); err == nil && since <= 1<<62 {
 							a := v.do("GET", "/v1/transcript?since="+n, "")
-							for a.status == http.StatusTooManyRequests { // two at once are a visitor's share
+							for a.status == http.StatusTooManyRequests { // the limit per visitor is two at once
 								time.Sleep(50 * time.Millisecond)
 								a = v.do("GET", "/v1/transcript?since="+n, "")
 							}
@@ -73,7 +73,7 @@ func TestNumbers_BeyondTheLog_NotSentToAnyFrame(t *testing.T) {
 				}
 			}
 			all.Wait()
-			// Besides the end of the log, the relay reads what its own log no longer has
+			// Besides the end of the log, the relay reads what its own log no longer has,
 			// for each of the streams.
 			most := 4*len(beyond) + 4 + int(time.Since(start)/time.Second)
 			if got := r.plane.Count(anyframetest.OpTranscript) - before; got > most {
@@ -91,7 +91,7 @@ func TestNumbers_ManyTried_AnyFrameSeldomAsked(t *testing.T) {
 	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak))
 	v, id := r.begin("hello")
 	r.restart()
-	v.do("GET", "/v1/session", "") // which looks at the session, and may read its past
+	v.do("GET", "/v1/session", "") // looks at the session, and may read its past
 	before, start := r.plane.Count(anyframetest.OpTranscript), time.Now()
 	var all sync.WaitGroup
 	for i := range 100 {
@@ -105,8 +105,8 @@ func TestNumbers_ManyTried_AnyFrameSeldomAsked(t *testing.T) {
 	r.wantOwnNumbers(id)
 }
 
-// A browser that has seen more than a relay that has just started is believed, also when
-// AnyFrame was asked for the end of its log just before.
+// A browser that has seen more events than a relay that has just started is trusted, even
+// if AnyFrame was asked for the end of its log just before.
 func TestNumbers_AheadOfARelayThatJustStarted_Known(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak))
@@ -129,7 +129,7 @@ func TestNumbers_AheadOfARelayThatJustStarted_Known(t *testing.T) {
 	x.matches("resumed", after(r.oracle(1, id), last))
 }
 
-// resultsOf are the events that end turns.
+// resultsOf returns the events that end turns.
 func resultsOf(log []anyframetest.Event) []anyframetest.Event {
 	return slices.DeleteFunc(log, func(e anyframetest.Event) bool { return !strings.Contains(string(e.Payload), `"result"`) })
 }

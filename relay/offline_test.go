@@ -16,15 +16,15 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// offline is a relay without a network: its handler is called by hand, and nothing
-// is there where AnyFrame should be. It can live in a synctest bubble.
+// offline is a relay without a network: its handler is called directly, and AnyFrame's
+// address is not reachable. It can live in a synctest bubble.
 type offline struct {
 	t    *testing.T
 	srv  *relay.Server
 	logs *lockedBuffer
 	reg  *prometheus.Registry
 	base string
-	addr string // who is calling
+	addr string // the client's address
 	tls  bool
 }
 
@@ -51,7 +51,7 @@ func newOffline(t *testing.T, change func(*relay.Config)) *offline {
 	return d
 }
 
-// ask makes a request. Headers come in pairs; Host is one of them.
+// ask sends a request. Headers come in pairs; Host is one of them.
 func (d *offline) ask(method, target, body string, headers ...string) answer {
 	d.t.Helper()
 	return ask(d.t, documented().watch(d.base, d.srv.Handler()), d.addr, d.tls, method, target, body, headers...)
@@ -90,7 +90,7 @@ func ask(t *testing.T, h http.Handler, addr string, secure bool, method, target,
 
 func (a answer) token() string { s, _ := a.json["token"].(string); return s }
 
-// cookies are those that the answer sets.
+// cookies returns the cookies that the response sets.
 func (a answer) cookies() []*http.Cookie { return (&http.Response{Header: a.header}).Cookies() }
 
 // mint introduces a new visitor, by bearer token.
@@ -103,7 +103,7 @@ func (d *offline) mint() (token string) {
 	return a.token()
 }
 
-// refused fails the test unless a is the problem called code, whole.
+// refused fails the test unless a is the complete problem called code.
 func refused(t *testing.T, what string, a answer, status int, code string) {
 	t.Helper()
 	if a.status != status || a.code() != code {

@@ -13,7 +13,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// operations are all that docs/openapi.yaml describes under /v1, as METHOD path.
+// operations returns all operations under /v1 in docs/openapi.yaml, as METHOD path.
 func operations() []string {
 	var all []string
 	for template := range documented().at("paths") {
@@ -27,8 +27,8 @@ func operations() []string {
 	return all
 }
 
-// TestOpenAPI_EveryOperation_RefusalsDocumented also stands for docs/openapi.yaml, which says
-// so of each.
+// TestOpenAPI_EveryOperation_RefusalsDocumented also verifies that docs/openapi.yaml
+// lists the refusals of each operation.
 func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 	t.Parallel()
 	stranger := "Bearer " + strings.Repeat("x", 43)
@@ -37,7 +37,7 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 		headers []string
 		status  int
 		code    string
-		but     string // operation that is answered
+		but     string // operation that succeeds
 	}{
 		"asked too often":   {func(c *relay.Config) { c.RateIP = relay.Rates{{Limit: 1, Window: time.Hour}} }, nil, 429, "rate_limited", ""},
 		"from another site": {nil, []string{"Origin", "https://evil.example"}, 403, "origin_not_allowed", ""},
@@ -61,7 +61,7 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 			}
 			for _, op := range operations() {
 				method, path, _ := strings.Cut(op, " ")
-				if op == tt.but || tt.code == "bad_json" && (method != "POST" || strings.HasSuffix(path, "/stop")) { // which needs no body
+				if op == tt.but || tt.code == "bad_json" && (method != "POST" || strings.HasSuffix(path, "/stop")) { // needs no body
 					continue
 				}
 				body := ""
@@ -121,7 +121,7 @@ func TestRefusals_TheTokenComesFirst(t *testing.T) {
 	}
 }
 
-// A page of any website can make its name mean this machine.
+// A page of any website can make its name resolve to this machine.
 func TestHost_OnLoopback_OtherNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	loopback := func(c *relay.Config) { c.Loopback = true }
@@ -186,7 +186,7 @@ func TestOpenAPI_AgentUnknown_RefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak))
 	v, _ := r.begin("hello")
-	r.restart() // so that AnyFrame must be asked whether it runs
+	r.restart() // so that AnyFrame must be asked whether the sandbox runs
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: 401})
 	refused(t, "POST /v1/session", v.do("POST", "/v1/session", ""), 503, "upstream_unavailable")
 }
@@ -218,7 +218,7 @@ func TestOpenAPI_AnyFrameFails_ReadersAreToldWhy(t *testing.T) {
 				t.Parallel()
 				r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
 				v, _ := r.begin("hello")
-				if tt.fault.Status != 401 { // which it says to every call
+				if tt.fault.Status != 401 { // which it returns for every call
 					tt.fault.Op = anyframetest.OpTranscript
 				}
 				r.plane.Inject(tt.fault)

@@ -21,21 +21,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// description is docs/openapi.yaml, and what the tests have seen of it. Every
-// answer and every event of every relay in these tests is held against it.
+// description is docs/openapi.yaml, and what the tests have seen of it. Every response
+// and every event of every relay in these tests is checked against it.
 type description struct {
 	doc     any
 	schemas *jsonschema.Compiler
 	paths   map[string]*regexp.Regexp
 
 	mu       sync.Mutex
-	compiled map[string]*jsonschema.Schema // by place in the document
-	expected map[string]bool               // what it tells of
+	compiled map[string]*jsonschema.Schema // by path in the document
+	expected map[string]bool               // what it documents
 	seen     map[string]int
 	wrong    map[string]bool
 }
 
-// enough is how many bodies of a kind are looked at: a soak has thousands.
+// enough is how many bodies of a kind are checked, because a soak produces thousands.
 const enough = 50
 
 // documented reads the description.
@@ -73,7 +73,7 @@ func (d *description) read(path string) error {
 	if err = yaml.Unmarshal(text, &doc); err != nil {
 		return err
 	}
-	if text, err = json.Marshal(doc); err != nil { // the validator knows JSON's numbers only
+	if text, err = json.Marshal(doc); err != nil { // the validator accepts JSON's number types only
 		return err
 	}
 	if d.doc, err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
@@ -83,8 +83,7 @@ func (d *description) read(path string) error {
 	return d.schemas.AddResource("openapi.yaml", d.doc)
 }
 
-// at returns the object at a place in the document, where a $ref is what it
-// names.
+// at returns the object at a path in the document, resolving $ref.
 func (d *description) at(place ...string) map[string]any {
 	here, _ := d.doc.(map[string]any)
 	for _, name := range place {
@@ -96,7 +95,7 @@ func (d *description) at(place ...string) map[string]any {
 	return here
 }
 
-// expect notes an answer; a problem is another one with each of its codes.
+// expect records a documented response; for a problem, one per code.
 func (d *description) expect(template, method, status string) {
 	key := strings.ToUpper(method) + " " + template + " " + status
 	if status == "default" { // the same for all
@@ -112,7 +111,7 @@ func (d *description) expect(template, method, status string) {
 	}
 }
 
-// codesOf are the codes that a schema of problems allows.
+// codesOf returns the codes that a schema of problems allows.
 func codesOf(schema map[string]any) (codes []string) {
 	properties, _ := schema["properties"].(map[string]any)
 	code, _ := properties["code"].(map[string]any)
@@ -123,7 +122,7 @@ func codesOf(schema map[string]any) (codes []string) {
 	return codes
 }
 
-// watch holds all that a handler answers against the description.
+// watch checks all responses of a handler against the description.
 func (d *description) watch(base string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -131,7 +130,7 @@ func (d *description) watch(base string, next http.Handler) http.Handler {
 		ww.Tee(body)
 		next.ServeHTTP(ww, r)
 		if path, ok := strings.CutPrefix(r.URL.Path, base); ok && ww.Status() != 0 && r.Method != http.MethodOptions {
-			if ww.Status() != http.StatusNotFound { // else there may be no such site
+			if ww.Status() != http.StatusNotFound { // otherwise there may be no such site
 				path = sitePath.ReplaceAllString(path, "")
 			}
 			d.answered(r.Method, path, fmt.Sprint(ww.Status()), w.Header(), body.Bytes())
@@ -139,10 +138,10 @@ func (d *description) watch(base string, next http.Handler) http.Handler {
 	})
 }
 
-// sitePath is where the routes of a site are; those of all sites are the same.
+// sitePath matches the prefix of a site's routes, which are the same for all sites.
 var sitePath = regexp.MustCompile(`^/s/[^/]+`)
 
-// jsonBody keeps what is written if it is JSON.
+// jsonBody keeps the written body if it is JSON.
 type jsonBody struct {
 	header http.Header
 	bytes.Buffer
@@ -175,7 +174,7 @@ func (d *description) answered(method, path, status string, header http.Header, 
 		if status[0] == '2' {
 			d.complain("%s %s is answered %s and not described", method, path, status)
 		}
-		return // there is nothing at this address, or not with this method
+		return // there is no route for this path and method
 	}
 	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	var problem struct{ Code string }
@@ -185,9 +184,9 @@ func (d *description) answered(method, path, status string, header http.Header, 
 	key := strings.ToUpper(op) + " " + template + " " + status
 	if d.at("paths", template, op, "responses", status) == nil && status[0] != '2' {
 		if status == "404" && problem.Code == "not_found" {
-			return // nor where there is no default site
+			return // or there is no default site
 		}
-		key, status = "default", "default" // as of any other
+		key, status = "default", "default" // as for any other
 	}
 	if problem.Code != "" {
 		key += " " + problem.Code
@@ -202,7 +201,7 @@ func (d *description) answered(method, path, status string, header http.Header, 
 	d.check(key, body, append(place, kind, "schema")...)
 }
 
-// event holds one event of a stream against the description.
+// event checks one event of a stream against the description.
 func (d *description) event(kind, data string) {
 	name := ""
 	for word := range strings.SplitSeq(kind, "_") {
@@ -220,10 +219,10 @@ func (d *description) count(key string) int {
 	return d.seen[key]
 }
 
-// check holds JSON against the schema at a place.
+// check checks JSON against the schema at a path.
 func (d *description) check(key string, body []byte, place ...string) {
 	if d.at(place...) == nil {
-		return // which the verdict says
+		return // reported by verdict
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err == nil {
@@ -251,8 +250,8 @@ func (d *description) schema(place []string) (*jsonschema.Schema, error) {
 	return d.compiled[resolved], nil
 }
 
-// pointer is the JSON pointer to a place, past every $ref but the last: that is
-// the schema's own.
+// pointer returns the JSON pointer to a path, resolving every $ref but the last, which is
+// part of the schema.
 func (d *description) pointer(place []string) string {
 	pointer, here := "", d.doc
 	for i, name := range place {
@@ -273,8 +272,8 @@ func (d *description) complain(format string, args ...any) {
 	d.wrong[fmt.Sprintf(format, args...)] = true
 }
 
-// verdict is all in which the relay and its description differ. That something
-// was never seen counts only when all tests have run.
+// verdict returns all differences between the relay and its description. Documented
+// behavior that was never seen counts only if all tests have run.
 func (d *description) verdict() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -301,7 +300,7 @@ func (d *description) verdict() []string {
 	return out
 }
 
-// told writes the verdict and reports whether there was anything to say.
+// told writes the verdict and reports whether there were differences.
 func (d *description) told(w io.Writer) bool {
 	verdict := d.verdict()
 	for _, line := range verdict {

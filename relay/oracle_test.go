@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// told is a line of the oracle: what a visitor must get for one row of the
-// control plane's own log.
+// told is a line of the oracle: what a visitor must receive for one row of the control
+// plane's own log.
 type told struct{ id, kind, text string }
 
 func (o told) String() string { return o.id + " " + o.kind + " " + o.text }
 
-// oracle is what a visitor who sees the chat must have got of a session, told
-// from the control plane's log and nothing of the relay's.
+// oracle returns what a visitor who sees the chat must have received of a session,
+// derived from the control plane's log alone.
 func (r *harness) oracle(epoch int, id string) []told {
 	r.t.Helper()
 	var out []told
@@ -62,7 +62,7 @@ func (r *harness) oracle(epoch int, id string) []told {
 	return out
 }
 
-// numbered is what a stream's numbered events say, in the oracle's words.
+// numbered returns a stream's numbered events in the oracle's form.
 func numbered(events []event) []told {
 	var out []told
 	for _, e := range events {
@@ -96,7 +96,7 @@ func after(all []told, id string) []told {
 	return all[i+1:]
 }
 
-// same fails the test unless got is want.
+// same fails the test unless got equals want.
 func same(t *testing.T, what string, got, want []told) {
 	t.Helper()
 	if slices.Equal(got, want) {
@@ -109,8 +109,8 @@ func same(t *testing.T, what string, got, want []told) {
 	t.Fatalf("%s: differ at %d: got %d events\n%swant %d\n%s", what, i, len(got), lines(got[i:min(len(got), i+8)]), len(want), lines(want[i:min(len(want), i+8)]))
 }
 
-// shown is the text of the agent's last answer as a browser shows it, by the
-// rules that the stream promises.
+// shown returns the text of the agent's last answer as a browser shows it, by the
+// documented rules of the stream.
 func shown(events []event) string {
 	var blocks []string
 	open := ""
@@ -132,8 +132,8 @@ func shown(events []event) string {
 	return strings.Join(append(blocks, open), "")
 }
 
-// matches waits until the tab has as many numbered events as the oracle, and
-// wants them to be the same and nothing to have been reset.
+// matches waits until the tab has as many numbered events as the oracle, and fails the
+// test unless they are equal and there was no reset.
 func (x *stream) matches(what string, want []told) []event {
 	x.t.Helper()
 	got := x.until(what, func(es []event) bool { return len(numbered(es)) >= len(want) })
@@ -144,8 +144,8 @@ func (x *stream) matches(what string, want []told) []event {
 	return got
 }
 
-// answers is what a browser shows of the agent's answers, turn by turn, by the
-// rules that the stream promises.
+// answers returns what a browser shows of the agent's answers, turn by turn, by the
+// documented rules of the stream.
 func answers(events []event) []string {
 	var all []string
 	var turn []event
@@ -170,7 +170,7 @@ func wantAnswers(t *testing.T, what string, events []event, want ...string) {
 	}
 }
 
-// upstream is the id of the visitor's newest session on the control plane.
+// upstream returns the id of the visitor's newest session on the control plane.
 func (r *harness) upstream() string {
 	r.t.Helper()
 	all := r.plane.Sessions()

@@ -13,19 +13,19 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// stalling is a store of which one call can be made to hang, whatever its
-// context says. All others go on.
+// stalling is a store of which one call can be made to hang, regardless of its context.
+// All others proceed.
 type stalling struct {
 	store.Store
 
 	mu      sync.Mutex
 	op      string        // whose next call hangs; "" for none
 	entered chan struct{} // closed when that call has begun
-	release chan struct{} // closed to let it go on
+	release chan struct{} // closed to let it continue
 }
 
-// stall makes the next call of op hang. It returns a channel that is closed when
-// the call has begun, and what lets it go on.
+// stall makes the next call of op hang. It returns a channel that is closed when the call
+// has begun, and a function that lets it continue.
 func (s *stalling) stall(t *testing.T, op string) (entered <-chan struct{}, release func()) {
 	t.Helper()
 	s.mu.Lock()
@@ -84,8 +84,8 @@ func (s *stalling) Admit(ctx context.Context, visitor string, rank int64, limit 
 	return s.Store.Admit(ctx, visitor, rank, limit, ttl)
 }
 
-// withStalling starts a relay whose sessions are in a store that can hang. It
-// reads no session again by itself.
+// withStalling starts a relay whose sessions are in a store that can hang. It never
+// rereads a session on its own.
 func withStalling(t *testing.T, opts ...anyframetest.Option) (*harness, *stalling) {
 	t.Helper()
 	slow := &stalling{}
@@ -99,8 +99,7 @@ func withStalling(t *testing.T, opts ...anyframetest.Option) (*harness, *stallin
 
 func TestTurn_StoreSlowForTheFirst_SecondDoesNotOvertake(t *testing.T) {
 	t.Parallel()
-	// The store calls of a turn between the reading of its body and its place in
-	// the queue.
+	// The store calls of a turn between reading its body and its place in the queue.
 	for _, op := range []string{"Session", "Note", "BeginNote"} {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
@@ -126,8 +125,8 @@ func TestTurn_StoreSlowForTheFirst_SecondDoesNotOvertake(t *testing.T) {
 				t.Fatalf("%s was not called for the first turn", op)
 			}
 			post("second", "k2")
-			// The second is to wait. A second is the time that it has to do
-			// otherwise, no time that anything has to be done in.
+			// The second turn must wait. The timeout only bounds how long it could
+			// wrongly proceed; nothing has to happen within it.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_ = r.plane.Wait(ctx, func() bool { return len(r.plane.Messages(r.upstream())) > 1 })
@@ -180,7 +179,7 @@ func TestStream_StoreSlowWhenPromptIsSettled_EventsKeepFlowing(t *testing.T) {
 	v.say("ask", "k1")
 	x.prompt("question")
 	entered, release := slow.stall(t, "SaveNote")
-	r.plane.Answer(r.upstream(), "red") // so that the pump is the one that saves it
+	r.plane.Answer(r.upstream(), "red") // so that the pump stores it
 	select {
 	case <-entered:
 	case <-time.After(patience):
@@ -191,7 +190,7 @@ func TestStream_StoreSlowWhenPromptIsSettled_EventsKeepFlowing(t *testing.T) {
 	x.matches("live", r.oracle(1, r.upstream()))
 }
 
-// turnBegins waits until a stream has shown this of the last answer.
+// turnBegins waits until a stream has shown this text of the last answer.
 func (x *stream) turnBegins(text string) {
 	x.t.Helper()
 	x.until("the beginning of the answer", func(es []event) bool {
@@ -200,9 +199,9 @@ func (x *stream) turnBegins(text string) {
 	})
 }
 
-// All calls that wait on an HTTP/2 connection fail together when it is reset.
-// That is one failure, however many they are: AnyFrame is there, and the next
-// request must not be refused.
+// All calls that wait on an HTTP/2 connection fail together if it is reset. That counts
+// as one failure, however many they are: AnyFrame is reachable, and the next request must
+// not be refused.
 func TestUpstream_SharedConnectionReset_CountsAsOneFailure(t *testing.T) {
 	t.Parallel()
 	const calls = 8
@@ -228,7 +227,7 @@ func TestUpstream_SharedConnectionReset_CountsAsOneFailure(t *testing.T) {
 	if got := r.metric("relay_upstream_breaker_open"); got != 0 {
 		t.Errorf("circuit breaker open: got %v, want 0", got)
 	}
-	visitors[calls].say("hello", "k1") // at once
+	visitors[calls].say("hello", "k1") // immediately
 	for _, v := range visitors[:calls] {
 		v.insist("hello", "k1")
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// standing is how the relay takes a request: as one of its own pages (the cookie
-// counts, under the name that goes with the scheme), of a page on the list (it
-// does not), as foreign, or as one whose cookie does not count for the host.
+// standing returns how the relay classifies a request: as one of its own pages (the
+// cookie counts, under the name for the scheme), of a listed page (the cookie does not
+// count), as foreign, or as one whose cookie does not count for the host.
 func (d *offline) standing(token string, headers ...string) string {
 	d.t.Helper()
 	a := d.ask("GET", "/v1/session", "", append(headers, "Cookie", "relay_visitor="+token+"; __Host-relay_visitor="+token+"; relay_visitor_81="+token)...)
@@ -69,7 +69,7 @@ func TestOrigin_AllowList_DecidesWhoMayCall(t *testing.T) {
 		"*":                                      "foreign",
 		"https://evil.example":                   "foreign",
 		"http://shop.example":                    "foreign", // another scheme
-		"HTTPS://shop.example":                   "foreign", // no browser writes it so
+		"HTTPS://shop.example":                   "foreign", // no browser writes it like this
 		"https://SHOP.example":                   "foreign",
 		"https://shop.example.":                  "foreign",
 		"https://shop.example/":                  "foreign",
@@ -127,7 +127,7 @@ func TestOrigin_OwnPages_Recognised(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change  func(*relay.Config)
 		headers []string
-		want    string // as standing returns it
+		want    string // as returned by standing
 	}{
 		"another name than the public URL's":       {public("https://chat.example"), nil, "nobody"},
 		"another name, a page of its own":          {public("https://chat.example"), []string{"Origin", "http://relay.test"}, "foreign"},
@@ -144,7 +144,7 @@ func TestOrigin_OwnPages_Recognised(t *testing.T) {
 		"an address, another page":                 {public("https://chat.example"), []string{"Host", "127.0.0.1:8080", "Origin", "http://127.0.0.1:81"}, "foreign"},
 		"a name that looks like an address":        {public("https://chat.example"), []string{"Host", "127.0.0.1.evil.example"}, "nobody"},
 
-		"nothing said":                    {want: "ours"}, // no browser, or one that only visits
+		"nothing said":                    {want: "ours"}, // no browser, or one that only navigates
 		"an address typed in":             {headers: []string{"Sec-Fetch-Site", "none"}, want: "ours"},
 		"same-origin, GET":                {headers: []string{"Sec-Fetch-Site", "same-origin"}, want: "ours"},
 		"same-origin, proxied":            {headers: []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://chat.example"}, want: "ours"},
@@ -281,8 +281,8 @@ func TestOrigin_ImpossibleOrigin_RefusedAtStart(t *testing.T) {
 	}
 }
 
-// Host is compared as browsers write it. A client that writes it otherwise may read,
-// as a client without Origin may, and change nothing with a cookie.
+// Host is compared in the form that browsers write. A client that writes it differently
+// may read, like a client without Origin, but cannot change anything with a cookie.
 func TestOrigin_LibraryDefaults_ChangeNothing(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()
@@ -300,7 +300,7 @@ func TestOrigin_LibraryDefaults_ChangeNothing(t *testing.T) {
 	} {
 		refused(t, call.method+" "+call.path, d.ask(call.method, call.path, call.body, from...), 403, "origin_not_allowed")
 	}
-	// A proxy that rewrites Host does no harm when the public URL is known.
+	// A proxy that rewrites Host does no harm if the public URL is configured.
 	p := newOffline(t, func(c *relay.Config) { c.PublicURL = "https://chat.example/base" })
 	for _, site := range []string{"", "same-origin", "same-site", "cross-site"} {
 		headers := []string{"Origin", "https://chat.example", "Host", "127.0.0.1:8080"}

@@ -37,7 +37,7 @@ func TestProblem_UnknownPathOrMethod_ProblemJSON(t *testing.T) {
 				if got := strings.Join(a.header.Values("Allow"), ","); got != allow {
 					t.Errorf("%s %s: got Allow %q, want %q", method, path, got, allow)
 				}
-				if method == "HEAD" { // has no body to look at
+				if method == "HEAD" { // has no body to check
 					if a.status != http.StatusMethodNotAllowed {
 						t.Errorf("%s %s: got %d, want 405", method, path, a.status)
 					}
@@ -94,7 +94,7 @@ func TestProblem_UpstreamErrorText_NotShown(t *testing.T) {
 			},
 				anyframetest.WithAgent(1, talk))
 			old, fresh := r.visitor(), r.visitor()
-			old.insist("hello", "k1") // as a busy machine may boot it too slowly at first
+			old.insist("hello", "k1") // because a busy machine may boot it too slowly at first
 			x := old.open("")
 			x.turnEnds(1)
 			x.close()

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// Without approvals, visitors do not see what the agent asks permission for.
+// Without approvals, visitors do not see what the agent requests permission for.
 func TestPrompt_ApprovalsOff_PermissionNotShown(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, asks))

@@ -50,7 +50,7 @@ func (b *browser) decide(id, decision string) answer {
 	return b.do("POST", "/v1/responses", fmt.Sprintf(`{"id":%s,"decision":%s}`, quote(id), quote(decision)))
 }
 
-// outcomes are what a stream told of prompts that were settled.
+// outcomes returns the outcomes of settled prompts on a stream.
 func outcomes(events []event) []string {
 	var all []string
 	for _, e := range events {
@@ -61,8 +61,8 @@ func outcomes(events []event) []string {
 	return all
 }
 
-// settles waits for the end of the turn and for a prompt to be settled, which
-// may come a moment later.
+// settles waits for the end of the turn and for a prompt to be settled, which may come
+// slightly later.
 func (x *stream) settles() []event {
 	x.t.Helper()
 	return x.until("the turn's end and the prompt's", func(es []event) bool {
@@ -175,7 +175,7 @@ func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault  anyframetest.Fault
-		status int // of the first answer
+		status int // of the first response
 	}{
 		"lost on the way back": {anyframetest.Fault{Kind: anyframetest.LoseAnswer}, 202},
 		"answered too late":    {anyframetest.Fault{Kind: anyframetest.HangAfterHeaders}, 202},
@@ -198,7 +198,7 @@ func TestPrompt_AnswerOutcomeUnknown_ArrivesOnce(t *testing.T) {
 			outcome := "answered"
 			switch c.status {
 			case 202:
-			case 503: // AnyFrame refused it, so it may be given again
+			case 503: // AnyFrame refused it, so it may be sent again
 				if a := v.respond(id, "red"); a.status != 202 {
 					t.Errorf("again: got %d %s, want 202", a.status, a.body)
 				}

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// The race detector makes code that goes through megabytes byte by byte twenty times as slow,
-// and its own memory counts where memory is measured. Such tests are in files that it leaves
-// out, and make test runs them after the others.
+// The race detector makes code that processes megabytes byte by byte twenty times slower,
+// and its own memory distorts memory measurements. Such tests are in files that it
+// excludes, and make test runs them after the others.
 func TestRace_TestsLeftOut_RunByMake(t *testing.T) {
 	t.Parallel()
 	makefile, err := os.ReadFile("../Makefile")

@@ -11,7 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
-// awakeIn returns what looks which sandboxes a store counts as awake, lowest rank first.
+// awakeIn returns a function that returns the sandboxes that a store counts as awake,
+// lowest rank first.
 func awakeIn(t *testing.T, url string) func() []store.Awake {
 	t.Helper()
 	st, err := stores.Open(t.Context(), url)
@@ -29,14 +30,13 @@ func awakeIn(t *testing.T, url string) func() []store.Awake {
 	}
 }
 
-// Of streams that are opened, the store is told in few calls, and only of those whose
-// sandbox runs.
+// When streams open, the store gets few calls, and only about those whose sandbox runs.
 func TestCapacity_ManyStreamsOpened_StoreToldInFewCalls(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
-		c.Tune(unwatching()) // else the store would be told again by and by
+		c.Tune(unwatching()) // otherwise ranks would be written again periodically
 	}, anyframetest.WithAgent(1, atWork))
 	awake := awakeIn(t, r.conf.Store)
 	const visitors = 16

@@ -11,21 +11,20 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// refusals are requests that are refused, in the order of what it costs to find
-// that out.
+// refusals are requests that are refused, ordered by the cost of the refusal.
 var refusals = []struct {
 	name   string
 	change func(*relay.Config)
-	before func(r *harness) // what happened until then
+	before func(r *harness) // prepares the refusal
 	method string
 	path   string
 	header []string
 	body   string
-	known  bool   // the visitor is
+	known  bool   // the visitor is known
 	said   string // the key of a message that the visitor sent before
 	status int
 	code   string
-	store  int // how often the store is asked at most
+	store  int // maximum number of calls to the store
 }{
 	{
 		name: "requests of an address", change: func(c *relay.Config) { c.RateIP = rate(3, time.Hour) },
@@ -91,9 +90,8 @@ var refusals = []struct {
 	},
 }
 
-// Every refusal is its problem, says when to come back where that helps, is
-// counted, and comes before anything that costs: no request to AnyFrame, and few
-// to the store.
+// Every refusal is the right problem, has a retry time where that helps, is counted, and
+// comes before anything expensive: no request to AnyFrame, and few to the store.
 func TestRefusal_EveryKind_BoundedStoreAndUpstreamCalls(t *testing.T) {
 	for _, tt := range refusals {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,14 +152,14 @@ func TestRefusal_EveryKind_BoundedStoreAndUpstreamCalls(t *testing.T) {
 			if n := len(r.logged("refused")); n != 0 {
 				t.Errorf("lines of the log besides the request's own: got %d, want none", n)
 			}
-			if calls > float64(tt.store)+0.5 { // a session that is open is looked at now and then
+			if calls > float64(tt.store)+0.5 { // an open session is looked at periodically
 				t.Errorf("calls to the store: got %.1f for each, want %d at most", calls, tt.store)
 			}
 		})
 	}
 }
 
-// storeCalls is how often the store has been asked.
+// storeCalls returns the number of calls to the store.
 func (r *harness) storeCalls() (n int) {
 	r.t.Helper()
 	families, err := r.reg.Gather()

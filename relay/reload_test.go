@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// reload reads other settings.
+// reload applies other settings.
 func (r *harness) reload(change func(*relay.Config)) {
 	r.t.Helper()
 	c := r.conf
@@ -88,7 +88,7 @@ func TestReload_WrongSettings_ChangeNothing(t *testing.T) {
 	wantProblem(t, "a site that was to be added", (&browser{r: r}).do("GET", "/s/b/", ""), 404, "not_found")
 }
 
-// Two control planes: what has begun at the first goes on there.
+// Two control planes: sessions that began on the first continue there.
 func TestReload_AgentAndKey_CountForNewEpochsOnly(t *testing.T) {
 	t.Parallel()
 	second := anyframetest.Start(t, anyframetest.WithAgent(5, func(c *anyframetest.Chat) { c.Say("I am the second.") }))
@@ -128,7 +128,7 @@ func TestReload_AgentAndKey_CountForNewEpochsOnly(t *testing.T) {
 	}
 }
 
-// Settings change under everything that visitors do.
+// Settings change during everything that visitors do.
 func TestReload_UnderLoad_BreaksNothing(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil, "b": nil}), anyframetest.WithAgent(1, asking))

@@ -11,8 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// hearing starts two relays on one Redis of which neither reads a session again
-// by itself.
+// hearing starts two relays on one Redis, neither of which rereads a session on its own.
 func hearing(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *harness) {
 	t.Helper()
 	server := redistest.Start(t)
@@ -37,14 +36,13 @@ func hearing(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *ha
 	return a, b
 }
 
-// With polling out of the way, notifications alone keep the other replica
-// current.
+// Without polling, notifications alone keep the other replica up to date.
 func TestReplicas_NotificationsOnly_OtherReplicaUpdatesAtOnce(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		gate := make(chan struct{})
 		a, b := hearing(t, via, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 			c.Ask("Which?", "red", "green")
-			select { // so that nothing but the relay tells of the answer
+			select { // so that only the relay reports the answer
 			case <-gate:
 			case <-c.Context().Done():
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 // noteLoads is a store whose next listing of an epoch's notes can be made to hang. It
-// knows which visitor asked for a row last.
+// records which visitor's row was read last.
 type noteLoads struct {
 	*stalling
 
@@ -35,8 +35,8 @@ func (s *noteLoads) NotesAt(ctx context.Context, visitor, kind string, epoch, fr
 	return s.Store.NotesAt(ctx, visitor, kind, epoch, from, to, limit)
 }
 
-// The stream of the epoch before is opened again while the rows of the next one are read,
-// which has the same sandbox.
+// The stream of the previous epoch is opened again while the rows of the next one, which
+// has the same sandbox, are read.
 func TestReplicas_NextEpochTakenOverWhileStreamReopens_NewConversationFollowed(t *testing.T) {
 	t.Parallel()
 	rows := &noteLoads{stalling: &stalling{}}
@@ -61,7 +61,7 @@ func TestReplicas_NextEpochTakenOverWhileStreamReopens_NewConversationFollowed(t
 		t.Fatalf("got a row of %q, error %v, want that of %q", row.UpstreamID, err, id)
 	}
 	entered, release := rows.stall(t, "NotesAt")
-	row.Epoch, row.LastSeq = 2, 0 // as a replica that had lost it moves it
+	row.Epoch, row.LastSeq = 2, 0 // as by a replica that had lost it
 	opened := r.plane.Count(anyframetest.OpEvents)
 	if _, err := rows.Store.SaveSession(t.Context(), row); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestReplicas_NextEpochTakenOverWhileStreamReopens_NewConversationFollowed(t
 	release()
 	es := x.until("the next epoch", func(es []event) bool { return len(resets(es)) == 1 && count(lastLife(es), "turn_end") == 1 })
 	same(t, "live", numbered(lastLife(es)), r.oracle(2, id))
-	r.plane.UserMessage(id, "now") // what comes then is shown, too
+	r.plane.UserMessage(id, "now") // later events are shown too
 	es = x.until("what comes then", func(es []event) bool { return count(lastLife(es), "turn_end") == 2 })
 	same(t, "live", numbered(lastLife(es)), r.oracle(2, id))
 	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 1 })

@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// sharing makes a store that several relays may share, for one test.
+// sharing creates a store that several relays may share, for one test.
 type sharing func(*testing.T) func(*relay.Config)
 
 func inRedis(t *testing.T) func(*relay.Config) {
@@ -20,14 +20,14 @@ func inRedis(t *testing.T) func(*relay.Config) {
 	return func(c *relay.Config) { c.Store = server.URL() }
 }
 
-// overStores runs a test of replicas over each store that they may share.
+// overStores runs a test of replicas over each kind of shared store.
 func overStores(t *testing.T, test func(*testing.T, sharing)) {
 	for name, share := range map[string]sharing{"sqlite": sqliteFile, "redis": inRedis} {
 		t.Run(name, func(t *testing.T) { test(t, share) })
 	}
 }
 
-// replicas starts two relays that share nothing but a store and AnyFrame.
+// replicas starts two relays that share only a store and AnyFrame.
 func replicas(t *testing.T, via transport, share sharing, change func(*relay.Config), opts ...anyframetest.Option) (a, b *harness) {
 	t.Helper()
 	plane, shared := via.start(t, opts...), share(t)
@@ -41,7 +41,7 @@ func replicas(t *testing.T, via transport, share sharing, change func(*relay.Con
 	return harnessFor(t, plane, both), harnessFor(t, plane, both)
 }
 
-// at is the same visitor at another replica.
+// at returns the same visitor at another replica.
 func (b *browser) at(r *harness) *browser { return &browser{r, b.token} }
 
 func TestReplicas_EveryLastEventID_ResumesAtOther(t *testing.T) {
@@ -164,7 +164,7 @@ func TestReplicas_EndedAtOne_NewEpochAtOther(t *testing.T) {
 					t.Errorf("%s: resets: got %q, want new_session", name, got)
 				}
 			}
-			// At once, and without a listener there: no turn goes to the old one.
+			// Immediately, and without a listener there: no turn goes to the old one.
 			here.do("DELETE", "/v1/session", "")
 			if got := there.say("three", "k3"); got.json["epoch"] != 3.0 {
 				t.Errorf("answer: got %s, want epoch 3", got.body)
@@ -213,7 +213,8 @@ func TestReplicas_NewEpochElsewhere_StreamsReset(t *testing.T) {
 			if got := resets(es); !slices.Equal(got, []string{"new_session"}) {
 				t.Errorf("resets: got %q, want new_session", got)
 			}
-			// An id of the new epoch is known at once to one that has not looked since.
+			// An id of the new epoch is accepted immediately by a replica that has not
+			// looked since.
 			there.open(want[0].id).matches("after the first of the new", after(want, want[0].id))
 			old := there.open(numbered(before)[0].id)
 			if got := resets(old.until("all", func(es []event) bool { return len(numbered(es)) == len(want) })); !slices.Equal(got, []string{"new_session"}) {

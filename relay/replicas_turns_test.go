@@ -51,8 +51,8 @@ func TestReplicas_SameKeyAtBoth_SentOnce(t *testing.T) {
 	})
 }
 
-// A turn whose replica dies while sending is sent exactly once, by another
-// replica if it had not arrived.
+// A turn whose replica crashes while sending is sent exactly once, by another replica if
+// it had not arrived.
 func TestReplicas_ReplicaDiesMidTurn_SentOnceByOther(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		overStores(t, func(t *testing.T, share sharing) {
@@ -96,7 +96,7 @@ func TestReplicas_SameTextAtOther_NotTakenForEarlier(t *testing.T) {
 			x := here.open("")
 			here.say("hello", "k1")
 			x.turnEnds(1)
-			there.session() // so that the other one knows of it, and of no more
+			there.session() // so that the other one has this turn, and no later one
 			here.say("hello", "k2")
 			x.turnEnds(2)
 			a.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpMessage, Times: 1})
@@ -107,7 +107,7 @@ func TestReplicas_SameTextAtOther_NotTakenForEarlier(t *testing.T) {
 	})
 }
 
-// turnsOf are the messages of the visitor and their turns, and the ends.
+// turnsOf returns the visitor's messages with their turns, and the ends.
 func turnsOf(events []event) []string {
 	var all []string
 	for _, e := range events {

@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// spiked puts more fields before the data of every event that passes.
+// spiked adds fields before the data of every event that passes.
 type spiked struct {
 	io.Closer
 
@@ -40,8 +40,8 @@ func (s *spiked) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestRequestLog_ClientInput_NotLogged sends what would forge a line, or
-// fill the disk, wherever a request has room for it.
+// TestRequestLog_ClientInput_NotLogged sends, in every part of a request, text that would
+// forge a log line or fill the disk.
 func TestRequestLog_ClientInput_NotLogged(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()
@@ -85,7 +85,7 @@ func TestRequestLog_ClientInput_NotLogged(t *testing.T) {
 	}
 }
 
-// logged returns the lines of a message so far.
+// logged returns the log lines with a message so far.
 func (r *harness) logged(msg string) (found []map[string]any) {
 	r.t.Helper()
 	for line := range strings.Lines(r.logs.String()) {

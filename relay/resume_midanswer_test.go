@@ -49,7 +49,7 @@ func TestResume_MidAnswer_AnswerShownOnce(t *testing.T) {
 						back.turnEnds(1)
 						want := r.oracle(1, id)
 						whole := append(slices.Clone(kept), back.all()...)
-						if more == nil { // else the visitor's own messages have no number on a live stream
+						if more == nil { // otherwise the visitor's own messages have no number on a live stream
 							same(t, "returned", numbered(whole), want)
 						}
 						wantAnswers(t, "returned", whole, "Before.", firstHalf+secondHalf)
@@ -69,8 +69,8 @@ func TestResume_MidAnswer_AnswerShownOnce(t *testing.T) {
 	})
 }
 
-// A browser may know later events than a relay that has just restarted. It
-// still gets events without a number.
+// A browser may have seen later events than a relay that has just restarted. It still
+// gets unnumbered events.
 func TestResume_AheadOfRestartedRelay_GetsUnnumberedEvents(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		g := gated{gate: make(chan struct{})}
@@ -92,7 +92,7 @@ func TestResume_AheadOfRestartedRelay_GetsUnnumberedEvents(t *testing.T) {
 		})
 		r.plane.Sleep(id)
 		es := x.turnEnds(1)
-		end := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" }) // that it sleeps may come at once, too
+		end := slices.IndexFunc(es, func(e event) bool { return e.kind == "turn_end" }) // the sleeping status may also follow immediately
 		if got := es[end].str("reason"); got != "interrupted" {
 			t.Errorf("turn end: got %q, want interrupted", got)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
-// Browsers that reconnect at once cause no requests to AnyFrame while the relay
+// Browsers that reconnect at the same time cause no requests to AnyFrame while the relay
 // holds the events, and about one each after a restart.
 func TestResume_ReconnectStorm_NotPassedUpstream(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
@@ -17,7 +17,7 @@ func TestResume_ReconnectStorm_NotPassedUpstream(t *testing.T) {
 		r := via.newHarness(t, func(c *relay.Config) {
 			disk(c)
 			c.ReplayEvents = 2000
-			c.Tune(relay.Tuning{Session: session.Tuning{ProbeAfter: time.Hour}}) // a busy machine takes so long that the sandbox would be asked after
+			c.Tune(relay.Tuning{Session: session.Tuning{ProbeAfter: time.Hour}}) // on a busy machine the test takes so long that the sandbox would be probed
 		}, anyframetest.WithAgent(1, speak))
 		v := r.visitor()
 		x := v.open("")

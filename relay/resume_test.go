@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// conversation has two turns, of which the second fails, and returns a tab that
-// saw them and the harness's oracle for them.
+// conversation runs two turns, the second of which fails, and returns a tab that saw them
+// and the oracle's lines for them.
 func conversation(r *harness, v *browser) (*stream, []told) {
 	r.t.Helper()
 	x := v.open("")
@@ -146,7 +146,7 @@ func TestResume_UserEvent_CarriesTurnKey(t *testing.T) {
 					}
 					want := []string{"one/k1", "/k1done", "two/k2", "/k2done", "from the console/", "/done"}
 					if len(opts) > 0 {
-						want = append(want[:4:4], "/done") // AnyFrame says nothing of what the console wrote
+						want = append(want[:4:4], "/done") // AnyFrame omits what the console wrote
 					}
 					if fmt.Sprint(got) != fmt.Sprint(want) {
 						t.Errorf("%s: got %v, want %v", what, got, want)
@@ -161,8 +161,8 @@ func TestResume_UserEvent_CarriesTurnKey(t *testing.T) {
 	})
 }
 
-// The ids of two epochs differ only in the epoch; an old id must not pass for a
-// new one.
+// The ids of two epochs differ only in the epoch; an old id must not be accepted as a new
+// one.
 func TestResume_LastEventIDOfPreviousEpoch_Reset(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))

@@ -7,8 +7,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// atWork is an agent that is at work until its sandbox goes, when it is told to
-// work, and done at once with anything else.
+// atWork is an agent that, when told to work, works until its sandbox goes down, and
+// finishes anything else immediately.
 func atWork(c *anyframetest.Chat) {
 	c.Say("On it.")
 	if c.Prompt() == "work" {
@@ -24,7 +24,7 @@ func speak(c *anyframetest.Chat) {
 	c.Say(spoken)
 }
 
-// gated is an agent whose answer stops in the middle until its gate opens.
+// gated is an agent whose answer stops midway until its gate opens.
 type gated struct {
 	gate       chan struct{}
 	unnumbered bool
@@ -74,7 +74,7 @@ func asks(c *anyframetest.Chat) {
 	c.Say("You chose " + c.Ask("Which?", "red", "green") + ".")
 }
 
-// talk is a conversation with all that an agent does, in few events.
+// talk is a conversation with everything that an agent does, in few events.
 func talk(c *anyframetest.Chat) {
 	switch {
 	case strings.Contains(c.Prompt(), "fail"):

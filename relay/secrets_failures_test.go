@@ -59,7 +59,7 @@ func TestSecrets_Failures_NothingLeaks(t *testing.T) {
 			})
 			x.turnEnds(1)
 			id := w.r.upstream()
-			if fault.Body == "" && fault.Kind == anyframetest.Respond { // an upstream that says all it knows
+			if fault.Body == "" && fault.Kind == anyframetest.Respond { // an upstream that reveals everything it has
 				fault.Body = `{"detail":"xyzzy-upstream-error in ` + id + ` for ` + plane.Key() + ` ` + strings.Join(plane.Secrets(), " ") + `"}`
 			}
 			fault.Times = 3
@@ -87,7 +87,7 @@ func TestSecrets_Failures_NothingLeaks(t *testing.T) {
 	}
 }
 
-// The client's errors name the session, also when no request of it failed.
+// The client's errors name the session, even if none of its requests failed.
 func TestSecrets_BootNeverEnds_NothingLeaks(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) { c.BootTimeout, c.BootOnOpen = time.Second, true }, anyframetest.WithKey(canary), anyframetest.WithBootDelay(time.Hour))

@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// witness keeps everything that a relay lets out, each with where it was seen.
+// witness keeps everything that a relay outputs, with where it was seen.
 type witness struct {
 	r *harness
 
@@ -38,13 +38,13 @@ func (w *witness) do(b *browser, method, path, body string, headers ...string) a
 	return a
 }
 
-// watch keeps what a tab has got, once the test is over with it.
+// watch keeps what a tab has received, once the test no longer uses it.
 func (w *witness) watch(x *stream) {
 	x.close()
 	w.saw("stream", x.raw.String()+"\n"+fmt.Sprint(x.res.Header))
 }
 
-// all is everything, the log and the metrics included.
+// all returns everything, including the log and the metrics.
 func (w *witness) all() []sighting {
 	w.r.t.Helper()
 	families, err := w.r.reg.Gather()
@@ -58,13 +58,13 @@ func (w *witness) all() []sighting {
 	return w.seen
 }
 
-// disguises are the forms in which a secret might get out.
+// disguises returns the forms in which a secret might leak.
 func disguises(secret string) []string {
 	out := []string{secret, url.QueryEscape(secret), strings.ToUpper(secret), strings.ToLower(secret), hex.EncodeToString([]byte(secret))}
-	for offset := range 3 { // base64 of something that the secret is a part of
+	for offset := range 3 { // base64 of data that contains the secret
 		padded := append(make([]byte, offset), secret...)
 		std := base64.RawStdEncoding.EncodeToString(padded)
-		inner := std[(offset*8+5)/6 : len(std)-1] // whole characters of the secret's own
+		inner := std[(offset*8+5)/6 : len(std)-1] // the characters that encode only the secret
 		out = append(out, inner, strings.NewReplacer("+", "-", "/", "_").Replace(inner))
 	}
 	reversed := []byte(secret)
@@ -89,13 +89,13 @@ func (w *witness) clean(words []string) {
 	}
 }
 
-// What was said in the conversation below; none of it is the log's business.
+// What is said in the conversation below; none of it may be logged.
 var said = []string{
 	"xyzzy-visitor-words", "xyzzy-agent-words", "xyzzy-question", "xyzzy-answer", "xyzzy-thought", "xyzzy-failure", "xyzzy-file-name", "xyzzy-file-content",
 	"xyzzy-command", "xyzzy-permitted-input", "xyzzy-operator-words", "xyzzy-upstream-error",
 }
 
-// canary is the relay's key, which the agent has found out.
+// canary is the relay's key, which the agent has obtained.
 const canary = "afm_canary_Zq7Kp2Vw9XtB4nRmD6sL"
 
 func chatter(c *anyframetest.Chat) {
@@ -114,8 +114,8 @@ func chatter(c *anyframetest.Chat) {
 	}
 }
 
-// converse goes through everything that a visitor can do when nothing fails,
-// and some of what it can't.
+// converse does everything that a visitor can do when nothing fails, and some of what it
+// can't.
 func (w *witness) converse(v *browser, approvals bool) {
 	r := w.r
 	for _, path := range []string{"/", "/widget.js", "/healthz", "/readyz", "/metrics", "/debug/pprof/", "/.env", "/v1/sessions"} {
@@ -194,7 +194,7 @@ func TestSecrets_Conversation_NothingLeaks(t *testing.T) {
 	}
 }
 
-// silent fails the test if the log or the metrics tell who spoke or what was said.
+// silent fails the test if the log or the metrics reveal who wrote or what was written.
 func (w *witness) silent(visitors ...*browser) {
 	w.r.t.Helper()
 	words := said

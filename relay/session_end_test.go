@@ -8,8 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// The conversation ends at once; the relay retries the call that stops the
-// sandbox.
+// The conversation ends immediately; the relay retries the call that stops the sandbox.
 func TestSessionEnd_TerminateFails_Retried(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))

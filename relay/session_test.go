@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// bootOnOpen lets POST /v1/session make sandboxes.
+// bootOnOpen lets POST /v1/session create sandboxes.
 func bootOnOpen(c *relay.Config) { c.BootOnOpen = true }
 
 func TestSession_SandboxRequested_StatusBooting(t *testing.T) {
@@ -28,7 +28,7 @@ func TestSession_SandboxRequested_StatusBooting(t *testing.T) {
 	}
 }
 
-// First turns from several tabs at once create one sandbox.
+// Concurrent first turns from several tabs create one sandbox.
 func TestSession_FirstTurnsAtOnce_OneSandbox(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, bootOnOpen, anyframetest.WithBootDelay(100*time.Millisecond), anyframetest.WithAgent(1, speak))

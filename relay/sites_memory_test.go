@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// A thousand sites that no visitor uses cost what their settings take.
+// A thousand sites that no visitor uses cost only what their settings take.
 func TestSites_AThousand_CostLittle(t *testing.T) {
 	const n, limit = 1000, 64 << 20
 	sites := map[string]func(*relay.Config){}

@@ -27,7 +27,7 @@ func withSites(sites map[string]func(*relay.Config)) func(*relay.Config) {
 	}
 }
 
-// at is a path of a site; the site without a name is the default site.
+// at returns a path of a site; the site without a name is the default site.
 func at(site, path string) string {
 	if site == "" {
 		return path
@@ -45,7 +45,7 @@ func (r *harness) visitorOf(site string) *browser {
 	return &browser{r, a.token()}
 }
 
-// sayAt sends a message, again while a sandbox whose agent was at work a moment ago is yet
+// sayAt sends a message, and retries while a sandbox whose agent was just working has yet
 // to make room.
 func (b *browser) sayAt(site, text, key string) {
 	b.r.t.Helper()
@@ -59,7 +59,7 @@ func (b *browser) sayAt(site, text, key string) {
 	}
 }
 
-// asking is an agent that asks a question when it is told to, and else answers.
+// asking is an agent that asks a question when told to, and otherwise answers.
 func asking(c *anyframetest.Chat) {
 	if c.Prompt() == "ask" {
 		c.Ask("Which?", "this", "that")
@@ -68,7 +68,7 @@ func asking(c *anyframetest.Chat) {
 	c.Say("You said " + c.Prompt() + ".")
 }
 
-// What belongs to one site is used at each of the others, as an attacker would use it.
+// Credentials and ids of one site are used on each of the others, as an attacker would.
 func TestSites_WhatIsOneSites_IsUnknownToTheOthers(t *testing.T) {
 	t.Parallel()
 	secrets := map[string]string{"": siteSecret, "a": strings.Repeat("secret-of-a-", 4), "b": strings.Repeat("secret-of-b-", 4)}
@@ -111,7 +111,7 @@ func TestSites_WhatIsOneSites_IsUnknownToTheOthers(t *testing.T) {
 	}
 }
 
-// attackSite uses what who has of its own site at another.
+// attackSite uses who's credentials and ids of one site on another.
 func attackSite(t *testing.T, r *harness, who *browser, other, prompt, last, secret string) {
 	for _, call := range []struct{ method, path, body string }{
 		{"DELETE", "/v1/visitor", ""},
@@ -137,7 +137,7 @@ func attackSite(t *testing.T, r *harness, who *browser, other, prompt, last, sec
 	signIn := signed(t, jwt.SigningMethodHS256, []byte(secret), nil, of("somebody"))
 	wantProblem(t, "its JWT", (&browser{r: r}).do("POST", at(other, "/v1/visitor"), introduction(signIn)), 401, "identity_invalid")
 
-	// A visitor of the other site, with all that the first one knows.
+	// A visitor of the other site, with everything that the first visitor has.
 	stranger := r.visitorOf(other)
 	wantProblem(t, "its prompt", stranger.do("POST", at(other, "/v1/responses"), `{"id":`+quote(prompt)+`,"answer":"this"}`), 404, "prompt_unknown")
 	a := stranger.do("POST", at(other, "/v1/messages"), `{"text":"mine"}`, "Idempotency-Key", "the-same-key")
@@ -270,7 +270,7 @@ func TestSites_OwnLimitOnSandboxes_SleepsOnlyItsOwn(t *testing.T) {
 		awake := func() int { now, _ := r.plane.Awake(); return now }
 		r.visitorOf("").sayAt("", "hello", "k0")
 		r.visitorOf("a").sayAt("a", "hello", "k1")
-		r.visitorOf("a").sayAt("a", "hello", "k2") // puts the first of a to sleep
+		r.visitorOf("a").sayAt("a", "hello", "k2") // puts the first sandbox of a to sleep
 		r.plane.WaitFor(t, func() bool { return awake() == 2 })
 		r.visitorOf("b").sayAt("b", "hello", "k3")
 		r.plane.WaitFor(t, func() bool { return awake() == 3 })

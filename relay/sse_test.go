@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// event is one event as a browser gets it.
+// event is one event as a browser receives it.
 type event struct {
 	id, kind, data string
 	json           map[string]any
@@ -40,18 +40,18 @@ type stream struct {
 	grew   chan struct{}
 }
 
-// read is a reader of event streams of the tests' own, so that a mistake in the
-// client's cannot hide one in the relay's writer.
+// read is the tests' own reader of event streams, so that a bug in the client's reader
+// cannot hide one in the relay's writer.
 func (x *stream) read() {
 	defer close(x.done)
 	defer x.res.Body.Close()
 	lines := bufio.NewReader(x.res.Body)
 	var e event
-	var data bool // the frame has some
+	var data bool // the frame has data
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			return // half a frame counts for nothing
+			return // half a frame does not count
 		}
 		x.mu.Lock()
 		x.raw.WriteString(line)
@@ -92,7 +92,7 @@ func (x *stream) all() []event {
 	return slices.Clone(x.events)
 }
 
-// until waits until cond holds of all events so far, and returns them.
+// until waits until cond holds for all events so far, and returns them.
 func (x *stream) until(what string, cond func([]event) bool) []event {
 	x.t.Helper()
 	timeout := time.NewTimer(patience)
@@ -114,7 +114,7 @@ func (x *stream) until(what string, cond func([]event) bool) []event {
 	}
 }
 
-// ended waits until the stream is over.
+// ended waits until the stream has ended.
 func (x *stream) ended() []event {
 	x.t.Helper()
 	select {
@@ -156,7 +156,7 @@ func (x *stream) status(want string) {
 	})
 }
 
-// stands waits until the status that the stream told last is this one.
+// stands waits until this is the last status on the stream.
 func (x *stream) stands(want string) {
 	x.t.Helper()
 	x.until("status "+want+" at last", func(es []event) bool {
@@ -165,7 +165,7 @@ func (x *stream) stands(want string) {
 	})
 }
 
-// statuses are those that a stream told, in order.
+// statuses returns the statuses on a stream, in order.
 func statuses(events []event) []string {
 	var all []string
 	for _, e := range events {
@@ -176,7 +176,7 @@ func statuses(events []event) []string {
 	return all
 }
 
-// resets are the reasons of a stream's resets.
+// resets returns the reasons of a stream's resets.
 func resets(events []event) []string {
 	var all []string
 	for _, e := range events {
@@ -187,7 +187,7 @@ func resets(events []event) []string {
 	return all
 }
 
-// lastLife are the events since the last reset.
+// lastLife returns the events since the last reset.
 func lastLife(events []event) []event {
 	for i, e := range slices.Backward(events) {
 		if e.kind == "reset" {

@@ -15,13 +15,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
-// stop asks to stop a turn.
+// stop requests a stop of a turn.
 func (b *browser) stop(key string) answer {
 	b.r.t.Helper()
 	return b.do("POST", "/v1/turns/"+key+"/stop", "")
 }
 
-// stops asks to stop a turn and wants it accepted.
+// stops requests a stop of a turn, which must be accepted.
 func (b *browser) stops(key string) {
 	b.r.t.Helper()
 	if a := b.stop(key); a.status != http.StatusAccepted || strings.TrimSpace(a.body) != "{}" {
@@ -29,7 +29,7 @@ func (b *browser) stops(key string) {
 	}
 }
 
-// ends are how turns ended, in the order in which that was shown, and whose.
+// ends returns how turns ended, and which, in the order in which that was shown.
 func ends(events []event) (all []string) {
 	for _, e := range lastLife(events) {
 		if e.kind == "turn_end" {
@@ -39,7 +39,8 @@ func ends(events []event) (all []string) {
 	return all
 }
 
-// wantEnds waits for as many ends of turns and fails the test unless they are these.
+// wantEnds waits for as many ends of turns as in want and fails the test unless they are
+// equal.
 func (x *stream) wantEnds(what string, want ...string) []event {
 	x.t.Helper()
 	es := x.until(fmt.Sprintf("%s: %d ends of turns", what, len(want)), func(es []event) bool { return len(ends(es)) >= len(want) })
@@ -49,7 +50,8 @@ func (x *stream) wantEnds(what string, want ...string) []event {
 	return es
 }
 
-// prompts are the texts of the messages that AnyFrame has taken, over all sessions.
+// prompts returns the texts of the messages that AnyFrame has accepted, over all
+// sessions.
 func (r *harness) prompts() (all []string) {
 	for _, info := range r.plane.Sessions() {
 		for _, body := range r.plane.Messages(info.ID) {
@@ -61,8 +63,8 @@ func (r *harness) prompts() (all []string) {
 	return all
 }
 
-// held posts a message that waits, and returns when the relay has noted it, with what
-// waits for the answer.
+// held posts a message that waits. It returns when the relay has stored it, with a
+// function that waits for the response.
 func (b *browser) held(text, key string) (answered func() answer) {
 	b.r.t.Helper()
 	var a answer
@@ -79,7 +81,7 @@ func (b *browser) held(text, key string) (answered func() answer) {
 	}
 }
 
-// stopsHeld stops a turn as soon as the relay has noted it.
+// stopsHeld stops a turn as soon as the relay has stored it.
 func (b *browser) stopsHeld(key string) {
 	b.r.t.Helper()
 	eventually(b.r.t, "the turn is known", func() bool { return b.stop(key).status == http.StatusAccepted })
@@ -125,7 +127,7 @@ func TestStop_RunningTurn_SandboxSleepsAndEpochStays(t *testing.T) {
 	})
 }
 
-// transcriptEvents are all events that GET /v1/transcript has.
+// transcriptEvents returns all events of GET /v1/transcript.
 func transcriptEvents(t *testing.T, v *browser) (all []event) {
 	t.Helper()
 	a := v.do("GET", "/v1/transcript?limit=1000", "")
@@ -159,7 +161,7 @@ func TestStop_UnknownOrOver_Refused(t *testing.T) {
 	}
 }
 
-// A stop that comes late does not hit the turn that runs by then.
+// A late stop does not affect the turn that is running by then.
 func TestStop_NextTurnRuns_NotHit(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, atWork))
@@ -209,7 +211,7 @@ func TestStop_WaitingTurn_IsNeverSent(t *testing.T) {
 	})
 }
 
-// Turns that AnyFrame has queued are stopped with the one that runs.
+// Turns that AnyFrame has queued are stopped together with the running one.
 func TestStop_TurnsQueuedAtAnyFrame_AllStopped(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]anyframetest.Option{
@@ -256,7 +258,7 @@ func TestStop_AgentWaitsForAnswer_PromptSettledStopped(t *testing.T) {
 				t.Errorf("got %q, want the turn stopped", got)
 			}
 			x.status("sleeping")
-			// An agent whose permission is denied may come to its end by itself, too.
+			// An agent whose permission is denied may also finish by itself.
 			for _, x := range []*stream{x, v.open("")} {
 				es := x.until("the end", func(es []event) bool { return len(ends(es)) > 0 })
 				if all := ends(es); all[0] != "k1 stopped" || len(all) > 1 && (tt.kind != "approval" || !slices.Equal(all[1:], []string{"done"})) {
@@ -291,7 +293,7 @@ func TestStop_AgentWaitsForAnswer_PromptSettledStopped(t *testing.T) {
 	}
 }
 
-// A stop that AnyFrame cannot be told is told again, by another process if need be.
+// A stop that cannot reach AnyFrame is retried, by another process if necessary.
 func TestStop_AnyFrameInTrouble_SeenThrough(t *testing.T) {
 	t.Parallel()
 	for name, restart := range map[string]bool{"by the same process": false, "by the next": true} {
@@ -311,7 +313,7 @@ func TestStop_AnyFrameInTrouble_SeenThrough(t *testing.T) {
 			r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpTerminate) > 0 })
 			if restart {
 				x.close()
-				r.restart() // and no client asks for anything
+				r.restart() // and no client sends a request
 				r.plane.ClearFaults()
 				var running sync.WaitGroup
 				ctx, cancel := context.WithCancel(t.Context())
@@ -355,7 +357,7 @@ func TestReplicas_StopAtOther_StoppedEverywhere(t *testing.T) {
 	})
 }
 
-// AnyFrame's transcript has no end of a turn that was stopped.
+// AnyFrame's transcript has no end of a stopped turn.
 func TestReplicas_WokenAfterStop_AgentIdleAndNoSecondEnd(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
@@ -398,7 +400,7 @@ func TestReplicas_WokenAfterStop_AgentIdleAndNoSecondEnd(t *testing.T) {
 	})
 }
 
-// The message is on its way when it is stopped.
+// The message is in flight when it is stopped.
 func TestStop_MessageOnItsWay_StoppedOrNeverSent(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

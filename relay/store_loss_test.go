@@ -10,9 +10,9 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// lossy starts two relays on a Redis that can be reset to its content at an
-// earlier moment, as by a failover to a replica that had not received the rest.
-// Only the first of them learns by itself of what the store has lost.
+// lossy starts two relays on a Redis that can be reset to its content at an earlier time,
+// as by a failover to a replica that had not received the rest. Only the first relay
+// detects by itself what the store has lost.
 func lossy(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *harness, mark, throwBack func()) {
 	t.Helper()
 	server := redistest.Start(t)
@@ -55,7 +55,7 @@ func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 					mark()
 					say(here, before)
 					throwBack()
-					next := here // who finds that the turn is missing when it has another
+					next := here // who detects the missing turn when it sends another
 					if before == 0 {
 						a.awaitLog("put back")
 						next = there
@@ -84,7 +84,7 @@ func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 func TestStoreLoss_TwoSandboxesOfOneEpoch_OneTerminated(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		a, b, mark, throwBack := lossy(t, via)
-		a.conf.Tune(unwatching()) // so that it comes too late
+		a.conf.Tune(unwatching()) // so that its read comes too late
 		a.restart()
 		here := a.visitor()
 		there := here.at(b)
@@ -94,7 +94,7 @@ func TestStoreLoss_TwoSandboxesOfOneEpoch_OneTerminated(t *testing.T) {
 		here.insist("one", "k1")
 		x.turnEnds(1)
 		orphan := a.upstream()
-		b.stop() // it knows of the session, too
+		b.stop() // it has the session too
 		throwBack()
 		b.start()
 		y := there.open("")

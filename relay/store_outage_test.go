@@ -13,17 +13,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// away is a way for a store not to be available for a while.
+// away is a way in which a store can be unavailable for a while.
 type away struct {
 	conf       func(*relay.Config)
 	begin, end func()
-	readable   bool // what is stored can still be read
+	readable   bool // stored data can still be read
 }
 
-// aways are the ways in which stores fail their relays.
+// aways are the ways in which stores can fail.
 func aways() map[string]func(t *testing.T) away {
-	// As impatient as by default, and on disk so that what was stored is there
-	// again after a kill.
+	// With the default timeouts, and on disk so that the data is there again after a
+	// kill.
 	redis := func(t *testing.T) (*redistest.Server, func(*relay.Config)) {
 		server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 		return server, func(c *relay.Config) { c.Store = "redis://" + server.Addr }
@@ -106,7 +106,7 @@ func TestStoreOutage_OpenStreams_ContinueAndNewWorkRefused(t *testing.T) {
 	}
 }
 
-// becomes waits until the relay says that it is ready, or not, and why.
+// becomes waits until the relay reports that it is ready, or that it is not and why.
 func (r *harness) becomes(status int, reason string) {
 	r.t.Helper()
 	eventually(r.t, fmt.Sprint("readyz ", status, " ", reason), func() bool {

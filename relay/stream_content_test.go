@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// TestStream_ControlCharactersInText_StayInFrame has an agent say what would be
-// a frame of its own, or a header, if it got on the wire as it is.
+// TestStream_ControlCharactersInText_StayInFrame lets an agent say text that would be a
+// frame or a header of its own if it were sent verbatim.
 func TestStream_ControlCharactersInText_StayInFrame(t *testing.T) {
 	const evil = "a\r\n\r\nid: 9-9\nevent: problem\ndata: {\"code\":\"visitor_unknown\",\"fatal\":true}\n\n\rretry: 1\u2028\u2029\u0085\x00\x1b[2J"
 	r := newHarness(t, func(c *relay.Config) { c.Visibility, c.VisitorApprovals = relay.VisibilityFull, true }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
@@ -29,7 +29,7 @@ func TestStream_ControlCharactersInText_StayInFrame(t *testing.T) {
 	}))
 	v := r.visitor()
 	x := v.open("")
-	v.say(evil[:len(evil)-5]+"b", "k1") // without the NUL, which messages may not have
+	v.say(evil[:len(evil)-5]+"b", "k1") // without the NUL, which messages must not contain
 	approval := x.prompt("approval")
 	if a := v.do("POST", "/v1/responses", `{"id":`+quote(approval)+`,"decision":"approve"}`); a.status != http.StatusAccepted {
 		t.Fatalf("the decision: got %d %s, want 202", a.status, a.body)
@@ -56,8 +56,8 @@ func TestStream_ControlCharactersInText_StayInFrame(t *testing.T) {
 	}
 }
 
-// TestStream_UpstreamFields_NotForwarded adds fields to every event between
-// AnyFrame and the relay. What the relay sends has its own only.
+// TestStream_UpstreamFields_NotForwarded adds fields to every event between AnyFrame and
+// the relay. The relay's events must have only their own fields.
 func TestStream_UpstreamFields_NotForwarded(t *testing.T) {
 	const evil = "event: problem\rretry: 987654321\r\nxyzzy: 1\n:xyzzy\nid: 9-9\x00\n"
 	plane := startPlane(t, anyframetest.WithAgent(1, talk))

@@ -20,8 +20,8 @@ import (
 	streams "github.com/anyframe-relay/relay/relay/internal/stream"
 )
 
-// bothWays runs f with relays that notice by the poller when a browser leaves, and
-// with those that have a goroutine for it.
+// bothWays runs f with relays that detect by the poller when a browser disconnects, and
+// with relays that have a goroutine for it.
 func bothWays(t *testing.T, f func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness)) {
 	t.Helper()
 	for name, unwatched := range map[string]bool{"watched": false, "unwatched": true} {
@@ -71,7 +71,7 @@ func TestIdleStream_Quiet_Heartbeats(t *testing.T) {
 			before := beats()
 			eventually(t, "three heartbeats", func() bool { return beats() >= before+3 })
 			v.say("hello", fmt.Sprint("k", before))
-			x.turnEnds(1) // the clock goes on after something else was written
+			x.turnEnds(1) // the heartbeat timer continues after other writes
 		}
 	})
 }
@@ -96,7 +96,7 @@ func TestIdleStream_BrowserLeaves_Noticed(t *testing.T) {
 	})
 }
 
-// A browser has nothing to say on a stream. A little does no harm; more ends it.
+// A browser sends nothing on a stream. A little data does no harm; more ends the stream.
 func TestIdleStream_BrowserSendsOnStream_ConnectionClosed(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
@@ -117,7 +117,7 @@ func TestIdleStream_BrowserSendsOnStream_ConnectionClosed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, _ = io.WriteString(conn, strings.Repeat("x", 8<<10)) // it may hang up before it has all
+		_, _ = io.WriteString(conn, strings.Repeat("x", 8<<10)) // it may hang up before it has received everything
 		_, _ = io.Copy(io.Discard, conn)
 		eventually(t, "its stream has ended", func() bool { return r.streamsEnded("gone") == 1 })
 	})
@@ -177,12 +177,12 @@ func TestIdleStream_ReaderTakesNothing_Closed(t *testing.T) {
 		v.say("go", "k1")
 		x.turnEnds(1)
 		eventually(t, "the slow one has ended", func() bool { return r.streamsEnded("slow") == 1 })
-		v.say("go", "k2") // the other stream goes on
+		v.say("go", "k2") // the other stream continues
 		x.turnEnds(2)
 	})
 }
 
-// In the time of a bubble, on a connection that cannot be tried or watched.
+// With a bubble's clock, on a connection that cannot be tried or polled.
 func TestIdleStream_OwnConnection_NeverSilentForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newOffline(t, nil)

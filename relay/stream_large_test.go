@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// TestStream_LargeEvents_NoFrameOver4MiB has an agent say and ask more at once than a
-// browser takes.
+// TestStream_LargeEvents_NoFrameOver4MiB lets an agent say and ask more at once than a
+// browser accepts.
 func TestStream_LargeEvents_NoFrameOver4MiB(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("the quick brown fox ", 4<<20/20)

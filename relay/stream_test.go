@@ -21,8 +21,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// TestStream_UnusualRequestHeaders_SameResponse asks for parts of it, for another
-// type, or for what has not changed.
+// TestStream_UnusualRequestHeaders_SameResponse requests ranges, other types, and
+// conditional responses.
 func TestStream_UnusualRequestHeaders_SameResponse(t *testing.T) {
 	r := newHarness(t, nil)
 	v := r.visitor()
@@ -52,8 +52,8 @@ func TestStream_UnusualRequestHeaders_SameResponse(t *testing.T) {
 	refused(t, "without a token", (&browser{r: r}).do("GET", "/v1/events", ""), 401, "visitor_unknown")
 }
 
-// paper is a connection that keeps what is written to it and when. It takes no
-// writes any more once it is stuck: then they fail when their deadline comes.
+// paper is a connection that records what is written to it and when. Once it is stuck,
+// writes block and fail at their deadline.
 type paper struct {
 	mu       sync.Mutex
 	header   http.Header
@@ -86,7 +86,7 @@ func (p *paper) Write(b []byte) (int, error) {
 	stuck, wait := p.stuck, time.Until(p.deadline)
 	p.mu.Unlock()
 	if stuck {
-		time.Sleep(wait) // what a full socket does
+		time.Sleep(wait) // as a full socket does
 		return 0, errStuck
 	}
 	p.mu.Lock()
@@ -109,8 +109,8 @@ func (p *paper) jam() {
 	p.stuck = true
 }
 
-// inside runs f in a bubble with a relay whose AnyFrame does not exist: nothing
-// here may need it. Open returns a stream's connection and when it ended.
+// inside runs f in a bubble with a relay whose AnyFrame does not exist: nothing here may
+// need it. Open returns a stream's connection and a channel that receives when it ended.
 func inside(t *testing.T, f func(t *testing.T, srv *relay.Server, open func() (*paper, <-chan time.Time))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +154,7 @@ func inside(t *testing.T, f func(t *testing.T, srv *relay.Server, open func() (*
 
 var retryLine = regexp.MustCompile(`(?m)^retry: (\d+)$`)
 
-// retryOf is the last reconnection time that was sent.
+// retryOf returns the last reconnection time that was sent.
 func retryOf(t *testing.T, text string) time.Duration {
 	t.Helper()
 	all := retryLine.FindAllStringSubmatch(text, -1)
@@ -245,7 +245,7 @@ func TestStream_Drain_EndsSpreadOver5sWithRetry(t *testing.T) {
 				early++
 			}
 			d := retryOf(t, papers[i].text())
-			// One that comes back before the drain is over is refused.
+			// A browser that reconnects before the drain is over is refused.
 			if rest := 5*time.Second - after; d < rest+time.Second-time.Millisecond || d > rest+10*time.Second {
 				t.Errorf("retry: got %v with %v of the drain left, want 1s to 10s more than that", d, rest)
 			}
@@ -283,7 +283,7 @@ func TestStream_ReaderNeverReads_OthersUnaffectedAndCatchesUp(t *testing.T) {
 	long := strings.Repeat("many words ", 3000)
 	r := newHarness(t, func(c *relay.Config) { c.ReplayEvents = 50 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }))
 	v := r.visitor()
-	// A reader that takes the first line and then nothing, for now.
+	// A reader that takes the first line and then nothing for a while.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.web.URL+"/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)

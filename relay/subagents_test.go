@@ -9,14 +9,14 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// inward makes an event one of a subagent's.
+// inward turns an event into a subagent's.
 func inward(data map[string]any) map[string]any {
 	data["parent_tool_use_id"] = "toolu_1"
 	return data
 }
 
-// TestSubagents_InnerTalk_HiddenBelowFull has a subagent talk all the while that the
-// agent does: on the stream, and in what is read later.
+// TestSubagents_InnerTalk_HiddenBelowFull lets a subagent talk while the agent does, and
+// checks the stream and later reads.
 func TestSubagents_InnerTalk_HiddenBelowFull(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for _, visibility := range []relay.Visibility{relay.VisibilityChat, relay.VisibilityTools, relay.VisibilityFull} {

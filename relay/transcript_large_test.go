@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// A page ends where the next event would not fit, wherever that is: nothing is left out,
-// told twice or told out of order, whatever belongs to the event that comes next.
+// A page ends before the event that does not fit, wherever that is: nothing is omitted,
+// repeated or out of order, whatever belongs to the next event.
 func TestTranscript_LargerThanPage_EveryEventOnce(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]anyframetest.Option{

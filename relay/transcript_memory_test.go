@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Not in parallel: what other tests use would count as this one's.
+// Not parallel: memory that other tests use would be counted.
 func TestTranscript_SixtyFourReadersThatDoNotRead_MemoryBoundedAndNeighbourServed(t *testing.T) {
 	n := newNeighbour(t, nil, longTalk)
 	n.r.smallBuffers()
@@ -70,7 +70,7 @@ func TestTranscript_SixtyFourReadersThatDoNotRead_MemoryBoundedAndNeighbourServe
 	}
 }
 
-// begins returns the status of an answer that begins on c, and reads no more of it.
+// begins returns the status of a response that begins on c, and reads no more of it.
 func begins(t *testing.T, c net.Conn) string {
 	t.Helper()
 	line := make([]byte, len("HTTP/1.1 200"))
@@ -81,10 +81,11 @@ func begins(t *testing.T, c net.Conn) string {
 	return string(line[len("HTTP/1.1 "):])
 }
 
-// peak watches the bytes of the heap in use, garbage included, until it is asked for how
-// many more there were at most.
+// peak measures the heap, including garbage, until stop is called, which returns the
+// maximum growth.
 func peak() (stop func() int64) {
-	// Else there would be as much garbage as everything before this test has left in use.
+	// Otherwise there would be as much garbage as all memory that earlier tests left in
+	// use.
 	percent := debug.SetGCPercent(10)
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	before, most := heap(), int64(0)

@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-const pageLimit = 1 << 20 // bytes that an answer has at most
+const pageLimit = 1 << 20 // maximum size of a response in bytes
 
-// pages reads a transcript to its end, and returns its events as the stream tells them,
-// and how large the answers were.
+// pages reads a transcript to its end. It returns its events in the form of the stream,
+// and the sizes of the responses.
 func (b *browser) pages(limit int) (all []string, sizes []int) {
 	b.r.t.Helper()
 	for since := "0"; ; {
@@ -46,7 +46,7 @@ func (b *browser) pages(limit int) (all []string, sizes []int) {
 	}
 }
 
-// wholeStory is a stream's own account of the same.
+// wholeStory returns the same events from a stream.
 func wholeStory(x *stream) (all []string) {
 	for _, e := range x.all() {
 		if e.kind != "session" {

@@ -13,8 +13,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// certificate is what every control plane with TLS shows. TestMain makes it the
-// only root that this process trusts: the relay has no setting for another.
+// certificate is the certificate of every control plane with TLS. TestMain makes it the
+// only root that this process trusts, because the relay has no setting for another.
 var certificate tls.Certificate
 
 func trustCertificate() error {
@@ -24,21 +24,21 @@ func trustCertificate() error {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate.Leaf)
-	x509.SetFallbackRoots(roots) // used on every system, by the directive above
+	x509.SetFallbackRoots(roots) // used on every system, because of the directive above
 	return nil
 }
 
 // transport is a way to reach AnyFrame.
 type transport []anyframetest.Option
 
-var overHTTP1 transport // for tests to which it is all the same
+var overHTTP1 transport // for tests that do not depend on it
 
-// overHTTP2 is what AnyFrame offers. Its event streams go through the relay's own reader.
+// overHTTP2 is what AnyFrame offers. Its event streams use the relay's own reader.
 func overHTTP2() transport { return transport{anyframetest.WithTLS(certificate)} }
 
-// overTransports runs a test over plain HTTP/1.1 and over TLS with HTTP/2, in
-// parallel with each other and with other tests. The second is what AnyFrame offers: there the calls and streams of all visitors
-// share connections.
+// overTransports runs a test over plain HTTP/1.1 and over TLS with HTTP/2, in parallel
+// with each other and with other tests. The second is what AnyFrame offers: there the
+// calls and streams of all visitors share connections.
 func overTransports(t *testing.T, test func(*testing.T, transport)) {
 	t.Helper()
 	t.Parallel()
@@ -53,19 +53,19 @@ func overTransports(t *testing.T, test func(*testing.T, transport)) {
 	}
 }
 
-// start starts a control plane that is reached this way.
+// start starts a control plane that is reached over this transport.
 func (via transport) start(t *testing.T, opts ...anyframetest.Option) *anyframetest.Server {
 	t.Helper()
 	return startPlane(t, slices.Concat(opts, via)...)
 }
 
-// newHarness is [newHarness] with a control plane that is reached this way.
+// newHarness is [newHarness] with a control plane that is reached over this transport.
 func (via transport) newHarness(t *testing.T, change func(*relay.Config), opts ...anyframetest.Option) *harness {
 	t.Helper()
 	return harnessFor(t, via.start(t, opts...), change)
 }
 
-// A test over HTTP/2 shows nothing if the relay does not speak it.
+// A test over HTTP/2 proves nothing if the relay does not use it.
 func TestTransports_HTTP2_IsSpoken(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))
@@ -88,8 +88,8 @@ func TestTransports_HTTP2_IsSpoken(t *testing.T) {
 	})
 }
 
-// All sessions share a connection, whose reader takes their events to their logs. One
-// whose event has to be stored first must not keep it from the others.
+// All sessions share a connection, whose reader appends their events to their logs. A
+// session whose event must be stored first must not delay the others.
 func TestTransports_StoreSlowForOneSession_OthersOnTheConnectionGoOn(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})

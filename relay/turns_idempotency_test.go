@@ -146,7 +146,7 @@ func TestIdempotencyKey_UpstreamAnswerLost_SentOnce(t *testing.T) {
 	})
 }
 
-// A turn whose relay dies while sending is sent once, when its key comes again.
+// A turn whose relay crashes while sending is sent once when its key is retried.
 func TestIdempotencyKey_RelayDiesWhileSending_SentOnce(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for name, f := range map[string]anyframetest.Fault{

@@ -21,8 +21,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// seqless puts a proxy before the control plane that takes the seq out of the
-// answers to messages.
+// seqless starts a proxy in front of the control plane that removes the seq from the
+// responses to messages.
 func seqless(t *testing.T, plane *anyframetest.Server) string {
 	t.Helper()
 	target, err := url.Parse(plane.URL())
@@ -52,8 +52,8 @@ func seqless(t *testing.T, plane *anyframetest.Server) string {
 	return web.URL
 }
 
-// AnyFrame may answer a message without its number; each message is shown once
-// all the same.
+// AnyFrame may omit the number in its response to a message; each message is still shown
+// once.
 func TestTurn_ManyTabsWithoutSeq_EachShownOnce(t *testing.T) {
 	t.Parallel()
 	plane := startPlane(t, anyframetest.WithAgent(1, talk))
@@ -80,8 +80,8 @@ func TestTurn_ManyTabsWithoutSeq_EachShownOnce(t *testing.T) {
 	}
 }
 
-// AnyFrame may begin to answer before it has said that it took the message. A
-// stream that is opened again just then finds the agent at work.
+// AnyFrame may begin to answer before its response to the message has arrived. A stream
+// that is opened again at that time finds the agent working.
 func TestTurn_StreamBreaksWhileSending_MessageBeforeAnswer(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for name, opts := range map[string][]anyframetest.Option{"": nil, "deltas without a number": {anyframetest.WithUnnumberedDeltas()}} {
@@ -115,7 +115,7 @@ func TestTurn_StreamBreaksWhileSending_MessageBeforeAnswer(t *testing.T) {
 	})
 }
 
-// An answer waits for the message that it answers, but once and not for long.
+// An answer waits for its message, but once and not for long.
 func TestTurn_MessageNeverShown_AnswerNotHeldForever(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = patience }, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, speak))
@@ -126,7 +126,7 @@ func TestTurn_MessageNeverShown_AnswerNotHeldForever(t *testing.T) {
 		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: 20 * time.Second, Op: anyframetest.OpMessage, Times: 1})
 		sent := make(chan answer, 1)
 		go func() { sent <- v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2") }()
-		x.turnEnds(2) // some ten events, of which each might wait
+		x.turnEnds(2) // some ten events, each of which might wait
 		select {
 		case <-sent:
 			t.Fatal("the answer came only after AnyFrame had said that it has the message")

@@ -30,7 +30,7 @@ func TestTurn_EveryTabClosed_AgentContinues(t *testing.T) {
 	})
 }
 
-// taken are the texts of the messages that AnyFrame took, in order.
+// taken returns the texts of the messages that AnyFrame accepted, in order.
 func (r *harness) taken(id string) []string {
 	r.t.Helper()
 	var texts []string

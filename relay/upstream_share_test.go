@@ -19,7 +19,7 @@ func behindProxy(c *relay.Config) {
 	c.TrustedProxies = clientip.TrustedProxies{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
-// An addressed visitor comes from an address of its own choice.
+// An addressed visitor uses an address of its own choice.
 type addressed struct {
 	*browser
 	addr string
@@ -39,8 +39,8 @@ func (v *addressed) wantServed(when string) {
 	}
 }
 
-// A call that AnyFrame refuses while it takes the key is the failure of that call: the
-// visitor is told, and no other notices.
+// A call that AnyFrame refuses although the key is valid fails alone: its visitor gets
+// the error, and no other visitor is affected.
 func TestUpstream_OneCallForbidden_OnlyItsVisitorTold(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
@@ -83,7 +83,7 @@ func TestUpstream_OneCallForbidden_OnlyItsVisitorTold(t *testing.T) {
 	}
 }
 
-// What is refused can be the making of a session, the waking of one, or an answer.
+// The refused call may create a session, wake one, or send an answer.
 func TestUpstream_ForbiddenBeforeOrAfterTurn_Refused(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
@@ -104,12 +104,12 @@ func TestUpstream_ForbiddenBeforeOrAfterTurn_Refused(t *testing.T) {
 	if a := v.respond(id, "red"); a.status != http.StatusAccepted {
 		t.Errorf("the answer again: got %d %s, want 202", a.status, a.body)
 	}
-	r.restart() // so that AnyFrame must be asked whether it runs
+	r.restart() // so that AnyFrame must be asked whether the sandbox runs
 	forbid(anyframetest.OpGet)
 	refused(t, "POST /v1/session", v.do("POST", "/v1/session", ""), http.StatusBadGateway, "upstream_refused")
 }
 
-// However often one visitor's calls fail, or those of many visitors at one network,
+// However often the calls of one visitor, or of many visitors on one network, fail,
 // others are served.
 func TestUpstream_OneVisitorsOrNetworksCallsFail_OthersServed(t *testing.T) {
 	t.Parallel()
@@ -152,8 +152,8 @@ func TestUpstream_OneVisitorsOrNetworksCallsFail_OthersServed(t *testing.T) {
 	}
 }
 
-// A call of the same kind that fails for visitors at three networks fails for all
-// visitors, although AnyFrame says that all is well.
+// If calls of the same kind fail for visitors on three networks, they count as failing
+// for all visitors, although AnyFrame reports that it is well.
 func TestUpstream_VisitorsAtThreeNetworksFail_BreakerOpens(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, behindProxy, anyframetest.WithAgent(1, speak))
@@ -177,7 +177,8 @@ func TestUpstream_VisitorsAtThreeNetworksFail_BreakerOpens(t *testing.T) {
 	eventually(t, "a turn", func() bool { return all[0].sends().status == http.StatusAccepted })
 }
 
-// Connections that are all reset at once, as when AnyFrame is deployed, open nothing.
+// Connections that are all reset at once, as when AnyFrame is deployed, do not open the
+// breaker.
 func TestUpstream_AllConnectionsReset_BreakerStaysClosed(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, behindProxy, anyframetest.WithAgent(1, speak))

@@ -24,7 +24,7 @@ func TestUpstream_NobodyListensAndIdle_StreamClosed(t *testing.T) {
 		}
 		x.close()
 		r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams(id) == 0 })
-		// While a turn runs it stays, although there is no listener.
+		// While a turn runs, the stream stays open without a listener.
 		v.say("now", "k2")
 		quiet := time.After(500 * time.Millisecond)
 		for waiting := true; waiting; {
@@ -44,8 +44,8 @@ func TestUpstream_NobodyListensAndIdle_StreamClosed(t *testing.T) {
 	})
 }
 
-// The circuit breaker limits the calls to an unreachable AnyFrame and closes
-// again when it is back.
+// The circuit breaker limits the calls to an unreachable AnyFrame and closes again when
+// it recovers.
 func TestUpstream_Unreachable_NotHammeredAndRecovers(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		r := via.newHarness(t, nil, anyframetest.WithAgent(1, speak))
@@ -66,11 +66,11 @@ func TestUpstream_Unreachable_NotHammeredAndRecovers(t *testing.T) {
 				if a.header.Get("Retry-After") == "" {
 					t.Error("upstream_unavailable without Retry-After")
 				}
-			case err != nil || a.code() != "upstream_failed": // it may be asked now and then
+			case err != nil || a.code() != "upstream_failed": // occasional calls are allowed
 				t.Errorf("got %d %s, %v, want a refusal", a.status, a.body, err)
 			}
 		}
-		most := 3 + int(time.Since(since)/(4*time.Second)) // a busy machine takes as long as some trials of the breaker's
+		most := 3 + int(time.Since(since)/(4*time.Second)) // a busy machine takes as long as several trials of the breaker
 		if got := r.plane.Count(anyframetest.OpAny) - asked; got > most {
 			t.Errorf("requests to a dead AnyFrame for 50 turns: got %d, want %d at most", got, most)
 		}

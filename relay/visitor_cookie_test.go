@@ -79,12 +79,12 @@ func TestVisitor_Cookie_AsStrictAsConnectionAllows(t *testing.T) {
 			if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Domain != "" || c.MaxAge <= 0 {
 				t.Errorf("got %q, want it HttpOnly, Lax, without a domain, with an age", c.Raw)
 			}
-			// And it is the one that is read again.
+			// The same cookie is also read again.
 			headers = append(headers, "Cookie", c.Name+"="+c.Value)
 			if a := d.ask("GET", base+"/v1/session", "", headers...); a.status != http.StatusOK {
 				t.Errorf("the cookie sent back: got %d, want 200", a.status)
 			}
-			// Another name does not do: a __Host- cookie is one that no other site can plant.
+			// Other names are not accepted: no other site can set a __Host- cookie.
 			others := []string{"__Host-relay_visitor", "relay_visitor", "relay_visitor_81", "__Host-relay_visitor_81", "__Host-relay_visitor_6ea4b827", "relay_visitor_a6a211ac"}
 			for _, other := range slices.DeleteFunc(others, func(name string) bool { return name == c.Name }) {
 				headers[len(headers)-1] = other + "=" + c.Value
@@ -94,8 +94,8 @@ func TestVisitor_Cookie_AsStrictAsConnectionAllows(t *testing.T) {
 	}
 }
 
-// An attacker who plants a cookie of our name, from another path or domain, must not
-// lock the visitor out.
+// An attacker who sets a cookie with our name, for another path or domain, must not lock
+// the visitor out.
 func TestCookie_SeveralOfOneName_TheValidOneCounts(t *testing.T) {
 	d := newOffline(t, nil)
 	token, unknown := d.mint(), func(c string) string { return "relay_visitor=" + strings.Repeat(c, 43) }

@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// A stream may be on its way in when its visitor leaves. No later look at the
-// store may be needed to end it.
+// A stream may be opening when its visitor is forgotten. It must end without another read
+// of the store.
 func TestVisitor_TokenVoidedWhileStreamOpens_StreamEnds(t *testing.T) {
 	t.Parallel()
 	for name, meet := range map[string]func(*harness) *browser{
@@ -136,8 +136,8 @@ func TestVisitor_Forgotten_CookieCleared(t *testing.T) {
 	}
 }
 
-// A browser may confirm its token in some tabs and log out in another. On a
-// disk the confirmations take long enough to overlap with that.
+// A browser may confirm its token in some tabs and sign out in another. On a disk the
+// confirmations take long enough to overlap with that.
 func TestVisitor_ForgottenWhileConfirming_StaysForgotten(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
@@ -146,7 +146,7 @@ func TestVisitor_ForgottenWhileConfirming_StaysForgotten(t *testing.T) {
 	for i := range tokens {
 		tokens[i] = d.mint()
 	}
-	<-time.After(450 * time.Millisecond) // so that every confirmation gives more time, and writes
+	<-time.After(450 * time.Millisecond) // so that every confirmation extends the token, and writes
 	for _, token := range tokens {
 		var wg sync.WaitGroup
 		for range 12 {

@@ -14,8 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
-// A page that is opened makes a visitor, and so does an attacker who wants to fill
-// the store with them.
+// Opening a page creates a visitor, and so does an attacker who wants to fill the store.
 func TestVisitor_NeverSentTurn_ExpiresAfterAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newOffline(t, nil)
@@ -66,7 +65,7 @@ func TestVisitor_SentTurn_KeptForTTL(t *testing.T) {
 		t.Errorf("before the first turn: remembered for %v, want an hour", got)
 	}
 
-	// Who comes back only to read finds the conversation for as long.
+	// A visitor who returns only to read finds the conversation for as long.
 	session := func() store.Session {
 		t.Helper()
 		_, id := inStore(a)

@@ -140,9 +140,10 @@ func TestVisitor_OtherVisitorsData_Invisible(t *testing.T) {
 		t.Errorf("another's transcript: got %s, want nothing in it", got.body)
 	}
 	seen := numbered(x.all())
-	z := b.open(seen[len(seen)-1].id) // an id is no key to anything
+	z := b.open(seen[len(seen)-1].id) // an id alone gives no access
 	z.until("a reset", func(es []event) bool { return count(es, "reset") == 1 })
-	// The same key is another visitor's own, and begins a session of its own.
+	// For the other visitor, the same key is a new turn, which begins a session of its
+	// own.
 	b.say("mine", "k1")
 	z.until("the question", func(es []event) bool { return count(es, "question") == 1 })
 	y.until("the question", func(es []event) bool { return count(es, "question") == 1 })

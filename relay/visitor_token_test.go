@@ -18,8 +18,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
 )
 
-// The store need not forget a token on the minute, and may hold what another
-// version wrote.
+// The store may keep a token slightly longer, and may contain rows of another version.
 func TestVisitor_Token_ValidOnlyIfStored(t *testing.T) {
 	r := newHarness(t, sqliteFile(t))
 	disk, err := stores.Open(t.Context(), r.conf.Store)
@@ -43,8 +42,8 @@ func TestVisitor_Token_ValidOnlyIfStored(t *testing.T) {
 		packed("someone", time.Hour):                      http.StatusOK,
 		packed("someone", -time.Second):                   http.StatusUnauthorized,
 		packed("", time.Hour):                             http.StatusUnauthorized,
-		"\x02" + packed("someone", time.Hour)[1:]:         http.StatusUnauthorized, // of a format to come
-		"\x01\x80" + packed("someone", time.Hour)[2:]:     http.StatusUnauthorized, // with a flag to come
+		"\x02" + packed("someone", time.Hour)[1:]:         http.StatusUnauthorized, // of a future format
+		"\x01\x80" + packed("someone", time.Hour)[2:]:     http.StatusUnauthorized, // with a future flag
 		packed(rand.Text(), time.Hour)[:24]:               http.StatusUnauthorized,
 		"\x01\x00\xff":                                    http.StatusUnauthorized,
 		"\x01":                                            http.StatusUnauthorized,
@@ -69,7 +68,7 @@ func TestVisitor_BearerAndCookie_BearerWins(t *testing.T) {
 	refused(t, "an unknown bearer token beside a good cookie", d.ask("GET", "/v1/session", "", headers...), 401, "visitor_unknown")
 	headers[3] = "Bearer nonsense"
 	refused(t, "a malformed bearer token beside a good cookie", d.ask("GET", "/v1/session", "", headers...), 401, "visitor_unknown")
-	headers[3] = "Basic dXNlcjpwYXNz" // a proxy's own password is none of ours
+	headers[3] = "Basic dXNlcjpwYXNz" // a proxy's own password is ignored
 	if a := d.ask("GET", "/v1/session", "", headers...); a.status != http.StatusOK {
 		t.Errorf("another scheme beside a good cookie: got %d, want 200", a.status)
 	}
@@ -88,11 +87,11 @@ func TestVisitor_BearerScheme_CaseInsensitive(t *testing.T) {
 	}
 }
 
-// A token of the wrong shape is refused without asking the store.
+// A token of the wrong form is refused without reading the store.
 func TestVisitor_MalformedToken_NotLookedUp(t *testing.T) {
 	d := newOffline(t, nil)
 	token := d.mint()
-	if err := d.srv.Close(); err != nil { // from here on, every call to the store fails, as it is closed
+	if err := d.srv.Close(); err != nil { // from here on, every call to the store fails because it is closed
 		t.Fatal(err)
 	}
 	refused(t, "a token of the right shape", d.ask("GET", "/v1/transcript", "", bearer(token)...), 500, "internal")

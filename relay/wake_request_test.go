@@ -8,7 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// wakeTo asks for the session to be woken, and wants this answer.
+// wakeTo requests a wake of the session, and fails the test unless this is the response.
 func (b *browser) wakeTo(when string, status int, state string) {
 	b.r.t.Helper()
 	if a := b.do("POST", "/v1/session", ""); a.status != status || a.json["status"] != state {
@@ -44,7 +44,7 @@ func TestWakeRequest_NoSession_NoSandboxMade(t *testing.T) {
 	x.turnEnds(2)
 }
 
-// A sandbox that cannot be brought back is not replaced until there is a turn.
+// A sandbox that cannot be resumed is not replaced until there is a turn.
 func TestWakeRequest_SandboxLost_NoSandboxMade(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(p *anyframetest.Server, id string){

@@ -11,8 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// TestWebhook_Budgets_ToldOnceADayBySiteOverReplicas spends two budgets at two replicas and
-// at a site of its own.
+// TestWebhook_Budgets_ToldOnceADayBySiteOverReplicas uses up two budgets on two replicas
+// and on a site of its own.
 func TestWebhook_Budgets_ToldOnceADayBySiteOverReplicas(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {
@@ -118,8 +118,8 @@ func TestWebhook_Feedback_EachWordToldOnceWithoutComment(t *testing.T) {
 	})
 }
 
-// TestConversations_TurnAtWork_ItsKeyListedAtBothReplicas looks at the list while two turns
-// are at AnyFrame.
+// TestConversations_TurnAtWork_ItsKeyListedAtBothReplicas reads the list while AnyFrame
+// is processing two turns.
 func TestConversations_TurnAtWork_ItsKeyListedAtBothReplicas(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, share sharing) {

@@ -18,7 +18,7 @@ type hook struct {
 	*httptest.Server
 	mu     sync.Mutex
 	bodies []string
-	ids    map[string]bool // one that is delivered again has the same id
+	ids    map[string]bool // a redelivered event has the same id
 }
 
 func newHook(t *testing.T) *hook {

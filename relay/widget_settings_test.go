@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// configOf is the configuration in the loader, read as a browser's parser of
-// scripts would.
+// configOf returns the configuration in the loader, read as a browser's script parser
+// would.
 func configOf(t *testing.T, loader string) (config map[string]any) {
 	t.Helper()
 	i := strings.Index(loader, `{"panel":`)

@@ -19,7 +19,7 @@ var assetURL = regexp.MustCompile(`assets/[a-z]+\.[0-9a-f]{12}\.(?:js|css)`)
 
 var hashIn = regexp.MustCompile(`\.[0-9a-f]{12}\.`)
 
-// assetsOf are the files that a document names.
+// assetsOf returns the files that a document references.
 func assetsOf(body string) []string {
 	found := assetURL.FindAllString(body, -1)
 	slices.Sort(found)
@@ -68,7 +68,7 @@ func TestWidget_PageAndAssets_Served(t *testing.T) {
 			}
 			named := slices.Concat(assetsOf(page.body), assetsOf(loader.body))
 			for _, pack := range []string{"ar", "de", "es", "fr", "ja", "pt", "zh"} {
-				named = append(named, strings.Replace(assetsOf(loader.body)[0], "panel", pack, 1)) // as the panel finds it
+				named = append(named, strings.Replace(assetsOf(loader.body)[0], "panel", pack, 1)) // as the panel derives it
 			}
 			if len(named) < 10 {
 				t.Fatalf("files that the page and the loader name: got %v, want the panel, a style sheet, the demo's script and the languages", named)
@@ -86,7 +86,7 @@ func TestWidget_PageAndAssets_Served(t *testing.T) {
 				if hash := hashIn.FindString(file); a.status != http.StatusOK || hash != hashIn.FindString(named[0]) {
 					t.Errorf("%s: got %d, want 200 and the hash of %s", file, a.status, named[0])
 				}
-				// An older relay's name, as a cached loader may ask for it.
+				// The name of an older relay, as a cached loader may request it.
 				old := hashIn.ReplaceAllString(file, ".0123456789ab.")
 				b := d.ask("GET", base+"/"+old, "")
 				if b.status != http.StatusOK || b.body != a.body || b.header.Get("Cache-Control") != "no-store" {

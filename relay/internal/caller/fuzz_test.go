@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
-// Cookies, headers and origins are bytes that a visitor chose.
+// Cookies, headers and origins are chosen by the visitor.
 
 func FuzzPolicy(f *testing.F) {
 	token := strings.Repeat("A", 43)

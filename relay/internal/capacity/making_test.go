@@ -19,7 +19,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// AnyFrame does not answer when it is asked to put a sandbox to sleep, and one network
+// AnyFrame does not respond to the calls that put sandboxes to sleep, and one network
 // wants more sandboxes than there are slots.
 func TestGate_OneNetworkWakesTooMany_RoomMadeForOthers(t *testing.T) {
 	for origin, tt := range map[string]struct {
@@ -68,7 +68,7 @@ func TestGate_OneNetworkWakesTooMany_RoomMadeForOthers(t *testing.T) {
 					t.Errorf("room is made for %d of %s at once, want %d", got, origin, tt.want)
 				}
 				wake("neighbour", "198.51.100.7")
-				wake("neighbour", "198.51.100.7") // once is enough for one visitor
+				wake("neighbour", "198.51.100.7") // one call per visitor is enough
 				synctest.Wait()
 				if got := len(asked); got != tt.want+1 {
 					t.Errorf("and for a neighbour: got %d more, want 1", got-tt.want)

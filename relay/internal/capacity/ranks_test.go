@@ -19,11 +19,11 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// slowStore is a store in memory whose calls wait as long as the test wants: AdmitAll,
-// and Admit for one visitor.
+// slowStore is an in-memory store whose calls of AdmitAll, and of Admit for one visitor,
+// wait until the test releases them.
 type slowStore struct {
 	*memory.Store
-	all, one chan struct{} // to be closed for the calls to go on; nil does not hold them up
+	all, one chan struct{} // closed to release the calls; nil does not delay them
 	visitor  string
 }
 
@@ -41,7 +41,7 @@ func (s *slowStore) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Du
 	return s.Store.AdmitAll(ctx, all, ttl)
 }
 
-// ranked is a seat whose sandbox runs and ranks as the test says.
+// ranked is a seat whose sandbox's status and rank the test sets.
 type ranked struct {
 	*Seat
 	rank atomic.Int64
@@ -62,7 +62,7 @@ func withSlowStore(t *testing.T, test func(t *testing.T, st *slowStore, gate *Ga
 	})
 }
 
-// awake is a seat whose sandbox is counted with a rank.
+// awake returns a seat whose sandbox is counted with a rank.
 func awake(t *testing.T, gate *Gate, visitor string, rank int64) *ranked {
 	t.Helper()
 	r := &ranked{}
@@ -74,7 +74,7 @@ func awake(t *testing.T, gate *Gate, visitor string, rank int64) *ranked {
 	return r
 }
 
-// wantRank fails the test unless the store has been told the visitor's rank.
+// wantRank fails the test unless the store has the visitor's rank.
 func wantRank(t *testing.T, st *slowStore, visitor string, want int64) {
 	t.Helper()
 	all, err := st.Idlest(t.Context(), 1<<62, 100)
@@ -92,7 +92,7 @@ func wantRank(t *testing.T, st *slowStore, visitor string, want int64) {
 	t.Errorf("%s: not counted", visitor)
 }
 
-// A turn begins while the store is being told that its sandbox is idle.
+// A turn begins while the store is being updated that its sandbox is idle.
 func TestSeat_BusyWhileToldIdle_StoreKnowsBusy(t *testing.T) {
 	withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
 		seat := awake(t, gate, "v", 1)
@@ -111,8 +111,8 @@ func TestSeat_BusyWhileToldIdle_StoreKnowsBusy(t *testing.T) {
 	})
 }
 
-// The store takes long to be told of one sandbox; it is told of the others meanwhile, and
-// of that one again afterwards.
+// A store call about one sandbox is slow; the others are written in the meantime, and
+// that one again afterwards.
 func TestGate_StoreSlowForOneSandbox_OthersTold(t *testing.T) {
 	withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
 		slow, other := awake(t, gate, "slow", 1), awake(t, gate, "other", 1)
@@ -135,8 +135,8 @@ func TestGate_StoreSlowForOneSandbox_OthersTold(t *testing.T) {
 	})
 }
 
-// A process that has not learned yet that a sandbox is down renews its count. That is no room
-// to wake it in.
+// A process that has not yet seen that a sandbox is down renews its count. That is no
+// room to wake it in.
 func TestSeat_CountedWithoutRoom_RoomMadeOrRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		max, own int

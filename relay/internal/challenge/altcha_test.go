@@ -9,8 +9,8 @@ import (
 	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
-// altcha has ALTCHA's own library solve a challenge of ours, verify its solution and make a
-// challenge by itself, which our solver solves.
+// altcha makes ALTCHA's own library solve one of our challenges, verify its solution and
+// issue a challenge of its own, which our solver solves.
 const altcha = `
 import { createChallenge, solveChallenge, verifySolution } from "./node_modules/altcha-lib/dist/esm/v1/index.js";
 import { solve } from "./src/challenge.js";

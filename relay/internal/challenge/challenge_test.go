@@ -31,7 +31,7 @@ type bench struct {
 	results       []string
 }
 
-// counted counts the calls of the store.
+// counted counts the calls to the store.
 type counted struct {
 	Store
 	calls *atomic.Int64
@@ -61,14 +61,14 @@ func newBench(site string, st Store) *bench {
 	return b
 }
 
-// last is what was counted last.
+// last returns the last outcome that was counted.
 func (b *bench) last() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.results[len(b.results)-1]
 }
 
-// solve finds the number of a challenge, by trying.
+// solve finds the number of a challenge by brute force.
 func solve(t *testing.T, c Challenge) map[string]any {
 	t.Helper()
 	for n := range c.MaxNumber + 1 {
@@ -89,7 +89,7 @@ func header(s any) string {
 	return base64.StdEncoding.EncodeToString([]byte(text))
 }
 
-// but is a solution with some members changed.
+// but returns a solution with some members changed.
 func but(s map[string]any, pairs ...any) string {
 	changed := maps.Clone(s)
 	for i := 0; i < len(pairs); i += 2 {
@@ -114,7 +114,7 @@ func TestCheck_Solution_PassesOnceAndForRepeatsOfItsTurn(t *testing.T) {
 	st := memory.New()
 	here, there := newBench("a", st), newBench("a", st) // two processes
 	s := header(solve(t, here.Give("v")))
-	for range 2 { // nothing is used up by looking
+	for range 2 { // checking does not use it up
 		if _, err := there.Check(t.Context(), "v", s, "k1"); err != nil {
 			t.Fatalf("got %v, want a pass of another process", err)
 		}
@@ -166,8 +166,8 @@ func TestUse_TurnsAtOnce_OnePasses(t *testing.T) {
 	}
 }
 
-// What is refused costs one hash at most, and one call of the store where only that can
-// tell. Only a number that is wrong costs the hash that shows it, too.
+// A refusal costs at most one hash, and one call to the store where only that can tell.
+// If only the number is wrong, it also costs the hash that shows it.
 func TestCheck_NoGood_RefusedAtTheCostOfOneHash(t *testing.T) {
 	st := memory.New()
 	b := newBench("a", st)
@@ -292,7 +292,7 @@ func FuzzParse(f *testing.F) {
 		if !ok {
 			return
 		}
-		// There is one way to cut what was hashed into salt and number.
+		// What was hashed can be split into salt and number in only one way.
 		if whole := s.Salt + s.number; strings.LastIndexByte(whole, '&') != len(s.Salt)-1 || strings.Count(whole, "&") != 1 {
 			t.Errorf("got salt %q and number %q", s.Salt, s.number)
 		}

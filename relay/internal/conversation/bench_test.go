@@ -14,7 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// fed is one numbered delta, as it comes from AnyFrame.
+// fed returns one numbered delta, as AnyFrame sends it.
 func fed(seq int64) anyframe.Event {
 	return anyframe.Event{Seq: seq, Data: []byte(`{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"the quick brown fox"}]}}`)}
 }
@@ -27,7 +27,7 @@ func BenchmarkTranslate(b *testing.B) {
 		ev = upstream.Decode(fed(seq))
 		t.step(&ev)
 		if seq%100 == 0 {
-			t.pending.Reset() // a block has come
+			t.pending.Reset() // a block has arrived
 		}
 	}
 }
@@ -57,7 +57,7 @@ func TestApply_Delta_AllocatesItsTextAndItsFrame(t *testing.T) {
 		ev = upstream.Decode(raw)
 		c.Apply(t.Context(), &ev)
 	})
-	if got > 2.5 { // the text, the frame, and now and then the log's and the pending text's growth
+	if got > 2.5 { // the text, the frame, and occasionally the growth of the log and the pending text
 		t.Errorf("got %v allocations an event, want 2", got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // TestTranslator_CharacterCutOverDeltas_IsOne cuts texts at every place, as escapes of
-// UTF-16 and as bytes of UTF-8, in each of the forms that deltas come in.
+// UTF-16 and as bytes of UTF-8, in each form of delta.
 func TestTranslator_CharacterCutOverDeltas_IsOne(t *testing.T) {
 	forms := map[string]string{
 		"a delta alone":       `{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":%s}]}}`,
@@ -53,7 +53,8 @@ func TestTranslator_CharacterCutOverDeltas_IsOne(t *testing.T) {
 						if got.String() != text {
 							t.Fatalf("%s in %s, cut at %d and %d: got %q, want %q", way, name, cut, second, got.String(), text)
 						}
-						// The whole block equals what came, so nothing is made up before it.
+						// The whole block equals the deltas, so nothing is added before
+						// it.
 						whole := tr.step(upstreamEvent(4, fmt.Sprintf(`{"type":"assistant","content":[{"type":"text","text":%s}]}`, quoted)))
 						if len(whole.items) != 1 {
 							t.Fatalf("%s of %q: the block came as %q", way, text, said(whole.items))
@@ -81,7 +82,7 @@ func TestTranslator_HalfCharacterAlone_IsReplaced(t *testing.T) {
 	wantSaid(t, "after a tear", tr.step(delta(8, `\ude00`)).items, `8 text {"text":"�","delta":true}`)
 }
 
-// split is a string's JSON in the smallest parts it may be cut into.
+// split splits a string's JSON into the smallest parts into which it may be cut.
 func split(quoted string) []string {
 	var parts []string
 	for i := 0; i < len(quoted); {

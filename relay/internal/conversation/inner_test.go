@@ -6,8 +6,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 )
 
-// What another agent says inwardly, and user text that no person wrote, is not shown
-// below full, where it comes as AnyFrame sent it and never as a person's message.
+// A subagent's text, and user text that no person wrote, is not shown below full. In full
+// it is shown as AnyFrame sent it, and never as a person's message.
 func TestSubagents_InnerTalk_ShownInFullOnly(t *testing.T) {
 	for name, payload := range map[string]string{
 		"text":                  `{"type":"assistant","parent_tool_use_id":"toolu_1","message":{"content":[{"type":"text","text":"psst"}]}}`,
@@ -53,7 +53,7 @@ func TestSubagents_NotInner_Shown(t *testing.T) {
 	}
 }
 
-// A subagent's words in between do not become part of what the agent says.
+// A subagent's text in between does not become part of the agent's.
 func TestSubagents_DeltasBetween_BlockReplacesTheAgents(t *testing.T) {
 	tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())
 	var items []event.Item
@@ -66,7 +66,7 @@ func TestSubagents_DeltasBetween_BlockReplacesTheAgents(t *testing.T) {
 	wantSaid(t, "the conversation", items, `1 text {"text":"Hel","delta":true}`, `3 text {"text":"lo","delta":true}`, `5 text {"text":"Hello","delta":false}`)
 }
 
-// A subagent's prompt is settled by the agent going on, not by a subagent that does.
+// A prompt is settled when the agent continues, not when a subagent does.
 func TestSubagents_TalkAfterPrompt_DoesNotSettle(t *testing.T) {
 	tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())
 	tr.step(upstreamEvent(1, `{"type":"ask_user_question","question":"Q?","options":[]}`))

@@ -70,7 +70,7 @@ func TestText_Large_SeveralBlocksSameText(t *testing.T) {
 	}
 }
 
-// A client that comes back in the middle of a large block ends with its text as well.
+// A client that reconnects in the middle of a large block also ends up with its text.
 func TestText_LargeJoinedMidway_SameText(t *testing.T) {
 	c := newChat(t, memory.New(), 1)
 	c.rows = []anyframe.ChatEvent{}
@@ -106,7 +106,7 @@ func TestText_NotLarge_OneBlock(t *testing.T) {
 	}
 }
 
-// What is not text comes as far as it fits, and says so.
+// Data other than text is shortened to fit, and marked as truncated.
 func TestEvents_Large_Truncated(t *testing.T) {
 	const size = 5 << 20
 	long := strings.Repeat("y", size)
@@ -166,7 +166,7 @@ func TestEvents_NotLarge_NotTruncated(t *testing.T) {
 	}
 }
 
-// A turn that AnyFrame shows no event for is cut like one that it shows.
+// A turn without an event of AnyFrame's is shortened like one with an event.
 func TestOwnMessage_Large_Truncated(t *testing.T) {
 	c := newChat(t, memory.New(), 5<<20)
 	c.silent = true
@@ -180,7 +180,7 @@ func TestOwnMessage_Large_Truncated(t *testing.T) {
 	}
 }
 
-// What a log holds of a large unnumbered block is no more than its text.
+// Of a large unnumbered block, a log holds no more than its text.
 func TestCompact_LargeBlock_HeldOnce(t *testing.T) {
 	c := newTestConversation(chatOptions.Limits)
 	text := strings.Repeat("z", 3<<20+1<<18)

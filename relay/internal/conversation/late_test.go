@@ -13,9 +13,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
-// AnyFrame's answer to a message may come after all that its agent did about it. Where it
-// shows no messages, the log has the message late then. A stream that reads what the log has
-// dropped before that, and goes on with the log, is shown the message once.
+// AnyFrame's response to a message may arrive after all events of its turn. Where
+// AnyFrame shows no messages, the message is then late in the log. A stream that reads
+// the past that the log has dropped, and continues with the log, must show the message
+// once.
 func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
 	for name, looksFirst := range map[string]bool{"that reads before the log has it": true, "that reads after it": false} {
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +34,7 @@ func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
 			c.must(err)
 			turn, err := l.Stored(ctx, "late")
 			c.must(err)
-			turn.After, turn.Busy = c.c.Log().Head(), true // so that nothing waits for AnyFrame's answer
+			turn.After, turn.Busy = c.c.Log().Head(), true // so that nothing waits for AnyFrame's response
 			c.must(l.Send(ctx, &turn))
 			c.seq++ // of the message
 			turn.Seq, turn.Answered = c.seq, c.seq
@@ -49,7 +50,7 @@ func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
 					got = append(got, u.Text)
 				}
 			}
-			seq := int64(0) // where the stream stands
+			seq := int64(0) // the stream's position
 			catchUp := func() {
 				upto := c.c.Log().Base()
 				for it, err := range c.c.History(ctx, c.read, seq, upto) {
@@ -76,7 +77,7 @@ func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
 			c.must(err)
 			for _, e := range entries[:n] {
 				if e.Seq == 0 {
-					got = append(got, "late") // the log has nothing else without a number
+					got = append(got, "late") // nothing else in the log is unnumbered
 				}
 			}
 			if want := []string{"xfirst", "late"}; !slices.Equal(got, want) {
@@ -86,8 +87,8 @@ func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
 	}
 }
 
-// Where AnyFrame shows messages, one that another process sent may come before this process
-// knows the turn. It is not shown once more when the turn is known.
+// Where AnyFrame shows messages, a message from another process may arrive before this
+// process has the turn. It is not shown again when the turn becomes known.
 func TestLive_TurnKnownAfterItsMessage_NotShownAgain(t *testing.T) {
 	c := newChat(t, memory.New(), 1)
 	c.turn("first")

@@ -27,7 +27,7 @@ func TestTurn_ManyBefore_SameAllocations(t *testing.T) {
 	}
 }
 
-// A process that takes a conversation over reads nothing of the turns that are over.
+// A process that takes over a conversation reads nothing of its finished turns.
 func TestLoad_ManyTurns_SameAllocations(t *testing.T) {
 	cost := map[int]float64{}
 	for _, past := range []int{10, 10000} {
@@ -40,7 +40,7 @@ func TestLoad_ManyTurns_SameAllocations(t *testing.T) {
 	}
 }
 
-// Only what the conversation keeps is counted: the store keeps nothing.
+// Only the conversation's memory is measured: the store keeps nothing.
 func TestTurns_ManyLarge_MemoryBounded(t *testing.T) {
 	heap := func() int64 {
 		runtime.GC()

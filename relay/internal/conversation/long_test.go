@@ -21,8 +21,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// chat is a conversation in which each turn has three events of AnyFrame's: the message,
-// unless AnyFrame shows none, a block of text, and the end.
+// chat is a conversation in which each turn has three events: the message, unless
+// AnyFrame shows none, a block of text, and the end.
 type chat struct {
 	tb     testing.TB
 	notes  store.NoteStore
@@ -44,7 +44,7 @@ func newChat(tb testing.TB, notes store.NoteStore, size int) *chat {
 	return c
 }
 
-// open makes another process's conversation of it, whose log begins after base.
+// open creates another process's conversation of it, whose log begins after base.
 func (c *chat) open(base int64) {
 	c.tb.Helper()
 	l := ledger.New(ledger.Options{Notes: c.notes, TTL: time.Hour}, "visitor", 1, base, slog.New(slog.DiscardHandler))
@@ -54,7 +54,7 @@ func (c *chat) open(base int64) {
 	c.c = New(chatOptions, 1, "session", base, l, func() {}, &telemetry.AnswerSpan{})
 }
 
-// turn is what a message costs from its arrival to its end.
+// turn does everything for one message, from its arrival to its end.
 func (c *chat) turn(key string) {
 	ctx, l := context.Background(), c.c.Ledger()
 	_, err := l.Begin(ctx, ledger.Turn{Key: key, Hash: key, Text: c.text + key})
@@ -103,13 +103,13 @@ func (c *chat) turns(n int) {
 	}
 }
 
-// read is the transcript of AnyFrame's.
+// read returns AnyFrame's transcript.
 func (c *chat) read(_ context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
 	at, _ := slices.BinarySearchFunc(c.rows, since+1, func(row anyframe.ChatEvent, seq int64) int { return int(row.Seq - seq) })
 	return c.rows[at:min(at+limit, len(c.rows))], nil
 }
 
-// lastNote is a store of one note: the last that was written.
+// lastNote is a store with a single note: the last one written.
 type lastNote struct {
 	store.NoteStore
 	note store.Note
@@ -131,7 +131,7 @@ func (s *lastNote) Note(context.Context, string, string, string) (store.Note, er
 	return s.note, nil
 }
 
-// What is no longer in memory comes from the store for readers of the past.
+// Notes that are no longer in memory are read from the store for readers of the past.
 func TestHistory_TurnsNotInMemory_ReadFromStore(t *testing.T) {
 	const n = 300
 	for name, silent := range map[string]bool{"AnyFrame shows messages": false, "AnyFrame shows no messages": true} {
@@ -192,7 +192,7 @@ func BenchmarkTurn(b *testing.B) {
 	}
 }
 
-// BenchmarkSessionState is what GET /v1/session costs a process that did not have the
+// BenchmarkSessionState measures GET /v1/session in a process that does not have the
 // session in memory.
 func BenchmarkSessionState(b *testing.B) {
 	for _, past := range []int{10, 1000, 10000} {

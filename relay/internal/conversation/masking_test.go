@@ -67,8 +67,8 @@ func TestMasking_KeyInUnechoedMessage_Masked(t *testing.T) {
 	wantSaid(t, "a message of our own", tr.merger.(*past).finish(tr, 9), `0 user {"text":"use afm_…","attachments":[],"turn":"k1"}`)
 }
 
-// However a block is cut into deltas, what is shown of them adds up to what is
-// shown of the block, lost ones included, so that the block replaces them.
+// However a block is cut into deltas, the shown deltas add up to the shown block,
+// including lost deltas, so that the block replaces them.
 func TestMasking_Deltas_EqualMaskedBlock(t *testing.T) {
 	text := "It is " + canary + ". Then " + canary + "!"
 	delta := func(s string) *upstream.Event {

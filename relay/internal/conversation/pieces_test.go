@@ -14,13 +14,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
-// transcript answers like AnyFrame, and notes how much it gave at once.
+// transcript behaves like AnyFrame's, and records the size of its responses.
 type transcript struct {
 	rows    []anyframe.ChatEvent
-	most    int // it refuses an answer with more bytes, 0 none
+	most    int // responses with more bytes are refused; 0 is no limit
 	refusal error
-	slow    int // more rows than this do not come in time, 0 any
-	largest int // bytes of the largest answer
+	slow    int // responses with more rows time out; 0 is no limit
+	largest int // size of the largest response in bytes
 	asked   int
 }
 
@@ -53,8 +53,8 @@ func (t *transcript) read(_ context.Context, since int64, limit int) ([]anyframe
 	return page, nil
 }
 
-// Every reader of the past holds a piece of it, however long the past is: a stream that
-// catches up and does not read what it is sent holds one for as long as that.
+// Every reader of the past holds one piece of it, however long the past is. A stream that
+// catches up, and whose client does not read, holds one for as long as that.
 func TestHistory_Long_ReadInPieces(t *testing.T) {
 	const atOnce = pageRows*17<<10 + pageBytes
 	for size, asks := range map[int]int{1: 8, 400: 12, 16 << 10: 200} {
@@ -84,10 +84,10 @@ func TestHistory_Long_ReadInPieces(t *testing.T) {
 	}
 }
 
-// refusals are what a page that holds too much fails with.
+// refusals are the errors of a page that holds too much.
 var refusals = []error{anyframe.ErrResponseTooLarge, fmt.Errorf("anyframe: transcript: %w", context.DeadlineExceeded)}
 
-// Rows that AnyFrame's client does not take together, or not in time, are taken one by one.
+// Rows that AnyFrame's client cannot read together, or not in time, are read one by one.
 func TestHistory_AnswerTooLarge_ReadInSmallerPieces(t *testing.T) {
 	for _, refusal := range refusals {
 		t.Run(refusal.Error(), func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestPieces_OneRowTooLarge_Fails(t *testing.T) {
 	}
 }
 
-// Each page that does not come in time costs as long as a call may take.
+// Each page that times out costs the full timeout of a call.
 func TestPieces_AnyFrameSlow_SeldomAskedForTooMuch(t *testing.T) {
 	past := newTranscript(400, 10)
 	past.slow = 8

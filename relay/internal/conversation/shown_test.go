@@ -8,8 +8,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/event"
 )
 
-// shownText is what a client shows of the agent's text that follows the rule in
-// docs/http-api.md. It fails the test if a frame is larger than one may be.
+// shownText returns the agent's text as a client shows it that follows the rule in
+// docs/http-api.md. It fails the test if a frame is too large.
 func shownText(t *testing.T, items []event.Item) string {
 	t.Helper()
 	var blocks, deltas strings.Builder

@@ -19,7 +19,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// newTestLedger is a ledger whose log begins with the conversation, with some turns.
+// newTestLedger returns a ledger whose log begins with the conversation, with some turns.
 func newTestLedger(turns ...ledger.Turn) *ledger.Ledger {
 	l := ledger.New(ledger.Options{Notes: memory.New(), TTL: time.Hour}, "visitor", 1, 0, slog.New(slog.DiscardHandler))
 	for _, turn := range turns {
@@ -41,7 +41,7 @@ func upstreamEvent(seq int64, payload string) *upstream.Event {
 	return &ev
 }
 
-// said is items as a test writes them down: id, kind and data.
+// said returns items in the notation of the tests: id, kind and data.
 func said(items []event.Item) []string {
 	var all []string
 	for _, it := range items {
@@ -62,7 +62,7 @@ func TestTranslator_EveryPayload_AsInTable(t *testing.T) {
 	const hidden = "-"
 	for name, c := range map[string]struct {
 		payload           string
-		chat, tools, full string // what is shown; hidden is nothing, empty is the one before
+		chat, tools, full string // what is shown; hidden is nothing, empty is the same as the one before
 	}{
 		"message.content":      {payload: `{"type":"assistant","message":{"content":[{"type":"text","text":"a"}]}}`, chat: `7 text {"text":"a","delta":false}`},
 		"content":              {payload: `{"type":"assistant","content":[{"type":"text","text":"a"}]}`, chat: `7 text {"text":"a","delta":false}`},
@@ -169,8 +169,8 @@ func TestTranslator_DeltasMissing_AddedBeforeBlock(t *testing.T) {
 }
 
 // TestHistory_AfterLiveEvents_SameEvents runs events through a translator of each kind,
-// from every place in them: what is numbered is the same, and so are the
-// visitor's own messages and their places.
+// from every starting point: the numbered events are the same, and so are the visitor's
+// own messages and their places.
 func TestHistory_AfterLiveEvents_SameEvents(t *testing.T) {
 	book := newTestLedger(
 		ledger.Turn{Key: "numbered", Text: "numbered", Seq: 4, After: 3, State: ledger.Sent}, ledger.Turn{Key: "echoed", Text: "echoed", Seq: 9, After: 8, State: ledger.Sent},
@@ -182,7 +182,7 @@ func TestHistory_AfterLiveEvents_SameEvents(t *testing.T) {
 		upstreamEvent(12, `{"type":"result"}`), block(14, "d"), upstreamEvent(20, `{"type":"result"}`),
 	}
 	var live []string
-	at := map[int64]int{0: 0} // seq → how much had been told when it was done
+	at := map[int64]int{0: 0} // seq → number of items shown by then
 	tr := newTestTranslator(event.VisibilityChat, false, book)
 	for _, ev := range events {
 		out := tr.step(ev)
@@ -219,7 +219,7 @@ func TestPrompts_AgentContinues_Settled(t *testing.T) {
 	const asked = `{"type":"ask_user_question","question":"Q?"}`
 	const settled = `0 settled {"id":"p1-3","outcome":"elsewhere"}`
 	for name, c := range map[string]struct {
-		after *ledger.Prompt // what the notebook has when the agent goes on
+		after *ledger.Prompt // the prompt in the ledger when the agent continues
 		want  []string
 	}{
 		"nobody here answered":         {&ledger.Prompt{ID: "p1-3", Seq: 3}, []string{settled, `4 text {"text":"a","delta":false}`}},
@@ -258,7 +258,7 @@ func TestOwnTurn_EarlierTurnsShown_Shown(t *testing.T) {
 	tr := newTestTranslator(event.VisibilityChat, false, book)
 	for seq, key := range []string{"first", "second"} {
 		book.Set(ledger.Turn{Key: key, State: ledger.Sent, Seq: int64(10*seq + 2), Text: key})
-		for next := range int64(3) { // the second of them finds that all is shown
+		for next := range int64(3) { // the second one finds that everything is shown
 			ev := upstream.Decode(fed(int64(10*seq+3) + next))
 			out := tr.step(&ev)
 			if next == 0 && (len(out.items) != 2 || out.items[0].Kind != "user") {

@@ -23,7 +23,7 @@ import (
 )
 
 // desk is a courier for one conversation with a running sandbox of the scripted control
-// plane's. Nothing reads AnyFrame's stream.
+// plane. AnyFrame's stream is not read.
 type desk struct {
 	*delivery.Courier
 	t        *testing.T
@@ -78,7 +78,7 @@ func (d *desk) must(err error) {
 	}
 }
 
-// note stores a turn that is new.
+// note stores a new turn.
 func (d *desk) note(key, text string) *ledger.Turn {
 	d.t.Helper()
 	turn, err := d.c.Ledger().Begin(d.t.Context(), ledger.Turn{Key: key, Text: text, Hash: text})
@@ -90,8 +90,8 @@ func (d *desk) post(turn *ledger.Turn) error {
 	return d.Post(d.t.Context(), d.c, turn, anyframe.Message{Prompt: turn.Text})
 }
 
-// want fails the test unless the store says this of the turn k1, and AnyFrame has so many
-// messages.
+// want fails the test unless the store has the turn k1 in this state, and AnyFrame has
+// this number of messages.
 func (d *desk) want(state ledger.TurnState, messages int) {
 	d.t.Helper()
 	turn, err := d.c.Ledger().Stored(d.t.Context(), "k1")
@@ -119,9 +119,9 @@ func TestPost_NeverArrived_HeldAgain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	turn := d.note("k1", "hello")
-	d.c.Log().Advance(1) // so that AnyFrame is not asked for the end of its log first
+	d.c.Log().Advance(1) // so that the end of AnyFrame's log is not read first
 	d.plane.Down()
-	d.Client.CloseIdleConnections() // else a request may be half sent on one that has broken
+	d.Client.CloseIdleConnections() // otherwise a request may be half sent on a broken connection
 	if err := d.post(turn); !upstream.NeverSent(err) {
 		t.Fatalf("got %v, want an error that says that nothing was sent", err)
 	}
@@ -132,7 +132,7 @@ func TestPost_NeverArrived_HeldAgain(t *testing.T) {
 	}
 }
 
-// AnyFrame's answer is lost: its transcript has the message.
+// AnyFrame's response is lost: its transcript has the message.
 func TestPost_AnswerLost_FoundInTranscript(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -141,7 +141,7 @@ func TestPost_AnswerLost_FoundInTranscript(t *testing.T) {
 	d.want(ledger.Sent, 1)
 }
 
-// The message was lost instead: nothing says that AnyFrame has it, and a later look may.
+// The message itself was lost: nothing proves that AnyFrame has it, but a later look may.
 func TestPost_MessageLost_UnresolvedUntilProven(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -153,7 +153,7 @@ func TestPost_MessageLost_UnresolvedUntilProven(t *testing.T) {
 	if turn.State != ledger.Unresolved {
 		t.Errorf("got state %v, want it not resolved", turn.State)
 	}
-	d.want(ledger.SendingElsewhere, 0) // as others see it
+	d.want(ledger.SendingElsewhere, 0) // as other processes see it
 	if found, err := d.Prove(t.Context(), d.c, turn, 0); found || err != nil {
 		t.Errorf("got found %v, %v, want no message there", found, err)
 	}
@@ -161,10 +161,10 @@ func TestPost_MessageLost_UnresolvedUntilProven(t *testing.T) {
 	if found, err := d.Prove(t.Context(), d.c, turn, 0); !found || err != nil {
 		t.Errorf("got found %v, %v, want the message that came late", found, err)
 	}
-	d.want(ledger.Sent, 0) // it is in the transcript, by another way
+	d.want(ledger.Sent, 0) // it is in the transcript, by another route
 }
 
-// A message with the same words as another turn's proves nothing.
+// A message with the same text as another turn's proves nothing.
 func TestProve_SameWordsOfAnotherTurn_NotTaken(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -176,7 +176,7 @@ func TestProve_SameWordsOfAnotherTurn_NotTaken(t *testing.T) {
 	}
 }
 
-// prompted is a desk whose agent waits for an answer, and our id of its prompt.
+// prompted returns a desk whose agent waits for an answer, and our id of its prompt.
 func prompted(t *testing.T, say anyframetest.Script) (d *desk, id string) {
 	t.Helper()
 	d = newDesk(t, anyframetest.WithAgent(1, say))
@@ -252,7 +252,7 @@ func TestAnswer_NeverArrived_OpenAgain(t *testing.T) {
 	t.Parallel()
 	d, id := prompted(t, ask)
 	d.plane.Down()
-	d.Client.CloseIdleConnections() // else a request may be half sent on one that has broken
+	d.Client.CloseIdleConnections() // otherwise a request may be half sent on a broken connection
 	if _, err := d.Answer(t.Context(), d.c, id, "this", ""); !upstream.NeverSent(err) {
 		t.Fatalf("got %v, want an error that says that nothing was sent", err)
 	}

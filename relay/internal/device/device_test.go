@@ -44,7 +44,7 @@ func TestCheck_SomeVoidElsewhere_ThoseAlone(t *testing.T) {
 	var asked []string
 	revoked, err := s.Check(t.Context(), func(_ context.Context, token string) (bool, error) {
 		asked = append(asked, token)
-		s.Attach(token) // nothing is locked during this call
+		s.Attach(token) // no lock is held during this call
 		s.Detach(token)
 		if token == "unsure" {
 			return false, errors.New("the store is away")

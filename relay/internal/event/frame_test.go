@@ -23,7 +23,7 @@ func TestTextFrame_AnyText_EncodedAsJSON(t *testing.T) {
 	}
 }
 
-// A client that notes an id line as it comes must have the event by then.
+// A client that records an id line as it arrives must have the event by then.
 func TestFrame_IDIsLast(t *testing.T) {
 	for _, data := range []any{nil, TextData{Text: "a", Delta: false}, TurnEndData{Reason: "done"}} {
 		for seq, want := range map[int64]string{0: "}\n\n", 7: "}\nid: 2-7\n\n"} {

@@ -93,9 +93,9 @@ func TestAppend_RepeatedSeq_AddsNothing(t *testing.T) {
 	}
 }
 
-// TestTrim_EveryOrder_GroupsStayWhole looks at every log that three kinds of events in
-// any order can make, at several limits: a reader that starts right behind the
-// base gets every entry since, and a reader that gets less gets ErrTrimmed.
+// TestTrim_EveryOrder_GroupsStayWhole checks every log that three kinds of events in any
+// order can produce, at several limits: a reader that starts right after the base gets
+// every entry since, and a reader that gets fewer gets ErrTrimmed.
 func TestTrim_EveryOrder_GroupsStayWhole(t *testing.T) {
 	const length = 7
 	kinds := [][]string{{"u"}, {"N"}, {"u", "N"}}
@@ -103,7 +103,7 @@ func TestTrim_EveryOrder_GroupsStayWhole(t *testing.T) {
 		limits.Compact = join
 		for code := range 2187 { // 3^7
 			l := New(0, limits)
-			after := map[int64]string{0: ""} // seq → all that came after it
+			after := map[int64]string{0: ""} // seq → everything after it
 			seq := int64(0)
 			for at := range length {
 				var group []Entry
@@ -125,7 +125,7 @@ func TestTrim_EveryOrder_GroupsStayWhole(t *testing.T) {
 					after[seq] = ""
 				}
 				if !kept {
-					break // forgotten as a whole; TestCompact_RunStaysTooLarge_Dropped
+					break // dropped completely; see TestCompact_RunStaysTooLarge_Dropped
 				}
 				base := l.Base()
 				for s, want := range after {
@@ -176,7 +176,7 @@ func TestCompact_ReaderAtEndOfRun_ReadsOn(t *testing.T) {
 	early := mustCursor(t, l, 1)
 	pos := early
 	var all, heard strings.Builder
-	var places []int64 // one inside the run for every step
+	var places []int64 // one position inside the run for every step
 	for i := range 40 {
 		text := fmt.Sprintf("%d.", i)
 		all.WriteString(text)
@@ -189,7 +189,7 @@ func TestCompact_ReaderAtEndOfRun_ReadsOn(t *testing.T) {
 		places = append(places, pos)
 		pos = next
 		mustRest(t, l, mustCursor(t, l, 1), all.String())
-		// A reader that stopped at an earlier step gets all since then, or ErrTrimmed.
+		// A reader that stopped at an earlier step gets everything since, or ErrTrimmed.
 		for at, old := range places {
 			got, _, err := rest(l, old)
 			if want := all.String()[len(all.String())-len(rejoin(at, i)):]; err == nil && got != want {
@@ -208,7 +208,7 @@ func TestCompact_ReaderAtEndOfRun_ReadsOn(t *testing.T) {
 	mustRest(t, l, mustCursor(t, l, 2), "")
 }
 
-// rejoin is what the steps from to to said.
+// rejoin returns the text of the steps in [from, to).
 func rejoin(from, to int) string {
 	var b strings.Builder
 	for i := from; i <= to; i++ {

@@ -22,7 +22,7 @@ func TestGroup_Close_WaitsForItsMembers(t *testing.T) {
 	}
 	closed := make(chan struct{})
 	go func() { g.Close(); close(closed) }()
-	for g.Add() { // until the group refuses; each is a member for a moment
+	for g.Add() { // until the group refuses; each is briefly a member
 		g.Done()
 	}
 	select {

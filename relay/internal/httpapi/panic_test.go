@@ -18,13 +18,13 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// A key as AnyFrame makes them, and the part of it that must stay secret.
+// A key in AnyFrame's format, and the part of it that must stay secret.
 const (
 	testSecret = "Zq7Kp2Vw9XtB4nRmD6sL"
 	testMarked = "afm_canary_" + testSecret
 )
 
-// panicking is what the relay makes of a handler that panics.
+// panicking returns how the relay handles a handler that panics.
 func panicking(t *testing.T, handler http.HandlerFunc) (rec *httptest.ResponseRecorder, log string, passedOn any) {
 	t.Helper()
 	var logs bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/strictjson"
 )
 
-// Every parser here sees bytes that a visitor chose.
+// The parser's input is chosen by the visitor.
 
 func FuzzResponseBody(f *testing.F) {
 	for _, body := range []string{`{"id":"p1-1","answer":"yes"}`, `{"id":"p1-1","decision":"approve"}`, `{"id":{}}`, `{"id":"\n"}`, `{"":""}`, `{"id":"a","id":"b"}`} {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// onePipe is a listener with one connection, which holds nothing that was not read.
+// onePipe is a listener with one unbuffered connection.
 type onePipe struct {
 	conn chan net.Conn
 	over chan struct{}
@@ -50,11 +50,11 @@ func TestAnswer_NotReadInTenSeconds_ReleasedAndCutOff(t *testing.T) {
 			}
 		})}
 		go func() { _ = web.Serve(network) }()
-		defer time.Sleep(time.Second) // in which net/http lets go of what it closed
+		defer time.Sleep(time.Second) // in which net/http releases what it has closed
 		defer web.Close()
 		in := bufio.NewReader(ours)
 		for _, path := range []string{"/small", "/small", "/large"} {
-			time.Sleep(time.Minute) // the time of one answer is not that of the next
+			time.Sleep(time.Minute) // the deadline of one response does not apply to the next
 			if _, err := io.WriteString(ours, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}

@@ -33,11 +33,11 @@ type desk struct {
 	client *anyframe.Client
 	id     string
 	c      *conversation.Conversation
-	slots  atomic.Int32 // taken and not given back
-	poison atomic.Bool  // the next event fails by a fault of our own
+	slots  atomic.Int32 // taken and not released
+	poison atomic.Bool  // the next event causes a panic
 
 	mu    sync.Mutex
-	ended []int64 // seqs with which turns ended, as learned
+	ended []int64 // seqs with which turns ended
 }
 
 func newDesk(t *testing.T, opts ...anyframetest.Option) *desk {
@@ -86,7 +86,8 @@ func newDesk(t *testing.T, opts ...anyframetest.Option) *desk {
 	return d
 }
 
-// converse returns a process' conversation with the sandbox, whose log begins after base.
+// converse returns a process's conversation with the sandbox, whose log begins after
+// base.
 func (d *desk) converse(base int64) *conversation.Conversation {
 	l := ledger.New(ledger.Options{Notes: memory.New(), TTL: time.Hour}, "v", 1, base, slog.New(slog.DiscardHandler))
 	o := conversation.Options{
@@ -96,7 +97,7 @@ func (d *desk) converse(base int64) *conversation.Conversation {
 	return conversation.New(&o, 1, d.id, base, l, func() {}, &telemetry.AnswerSpan{})
 }
 
-// follow reads the stream until what it returns is called.
+// follow reads the stream until stop is called.
 func (d *desk) follow() (stop func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(d.t.Context())
@@ -131,7 +132,7 @@ func (d *desk) turn(text string) {
 	d.plane.WaitFor(d.t, func() bool { info, _ := d.plane.Session(d.id); return !info.Busy })
 }
 
-// head is the last seq of AnyFrame's log.
+// head returns the last seq of AnyFrame's log.
 func (d *desk) head() int64 {
 	log := d.plane.Log(d.id)
 	if len(log) == 0 {
@@ -140,8 +141,8 @@ func (d *desk) head() int64 {
 	return log[len(log)-1].Seq
 }
 
-// reads waits until the conversation has all that AnyFrame's log has, and fails the test
-// unless that is each numbered event once.
+// reads waits until the conversation has everything in AnyFrame's log, and fails the test
+// unless it has each numbered event once.
 func (d *desk) reads(want ...string) {
 	d.t.Helper()
 	d.plane.WaitFor(d.t, func() bool { return d.c.Log().Head() == d.head() })
@@ -150,7 +151,7 @@ func (d *desk) reads(want ...string) {
 	}
 }
 
-// texts are the agent's whole blocks of text in a conversation's log.
+// texts returns the agent's whole blocks of text in a conversation's log.
 func texts(t *testing.T, c *conversation.Conversation) (all []string) {
 	t.Helper()
 	entries := make([]eventlog.Entry, 1000)
@@ -200,7 +201,7 @@ func TestFollow_StreamFaulty_EachEventOnceInOrder(t *testing.T) {
 	}
 }
 
-// An event at which the relay's own code fails is asked for again.
+// An event at which the relay's own code panics is requested again.
 func TestFollow_FaultOfOurOwn_EventReadAgain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, anyframetest.WithAgent(1, say))
@@ -225,7 +226,7 @@ func TestFollow_TurnEnds_Learned(t *testing.T) {
 	}
 }
 
-// Where the sandbox sleeps, the transcript has what the log does not.
+// If the sandbox sleeps, the transcript has what the log lacks.
 func TestSync_SandboxSleeps_RestRead(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, anyframetest.WithAgent(1, say))
@@ -266,7 +267,8 @@ func TestTail_AgentAtWork_NotIdle(t *testing.T) {
 	}
 }
 
-// What visitors name is compared with the end of AnyFrame's log, and not passed on.
+// Numbers from visitors are compared with the end of AnyFrame's log, and not sent to
+// AnyFrame.
 func TestReach_NumbersFromVisitors_OnlyEndIsAskedFor(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, anyframetest.WithAgent(1, say))

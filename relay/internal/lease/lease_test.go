@@ -24,7 +24,8 @@ func holders(t *testing.T, test func(t *testing.T, a, b *lease.Holder)) {
 	})
 }
 
-// try takes a lease that must be free, or must not be.
+// try tries to take a lease, which must be free if want is set, and must not be
+// otherwise.
 func try(t *testing.T, h *lease.Holder, name string, want bool) (release func()) {
 	t.Helper()
 	release, ok, err := h.Try(t.Context(), name)
@@ -44,19 +45,19 @@ func TestTry_HeldByAnother_RefusedUntilReleased(t *testing.T) {
 	})
 }
 
-// A lease holds for as long as its work takes, whatever its time to live.
+// A lease is held for as long as its work takes, whatever its TTL.
 func TestTry_WorkTakesLong_Renewed(t *testing.T) {
 	holders(t, func(t *testing.T, a, b *lease.Holder) {
 		release := try(t, a, "x", true)
 		time.Sleep(10 * ttl)
 		try(t, b, "x", false)
 		release()
-		time.Sleep(10 * ttl) // and is not taken again by a renewal that was on its way
+		time.Sleep(10 * ttl) // and a renewal in progress does not take it again
 		try(t, b, "x", true)()
 	})
 }
 
-// What began the work may end first: the lease does not.
+// The context that the work began with may end first; the lease is kept.
 func TestTry_ContextEnds_LeaseStays(t *testing.T) {
 	holders(t, func(t *testing.T, a, b *lease.Holder) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -92,7 +93,7 @@ func TestWait_HeldByAnother_TakenWhenReleased(t *testing.T) {
 	})
 }
 
-// A process that died keeps the others out for its lease's time, and no longer.
+// A crashed process's lease blocks the others until it expires, and no longer.
 func TestWait_HolderDied_TakenAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()

@@ -56,7 +56,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// send takes a turn as far as AnyFrame, which shows it as the event seq.
+// send sends a turn to AnyFrame, which shows it as the event seq.
 func send(t *testing.T, l *ledger.Ledger, seq int64) {
 	t.Helper()
 	turn, err := l.Begin(t.Context(), ledger.Turn{Key: fmt.Sprint("k", seq), Text: fmt.Sprint("text ", seq), Hash: "h"})
@@ -144,7 +144,7 @@ func TestFetch_ChangeElsewhere_Merged(t *testing.T) {
 	}
 }
 
-// Of what the store has lost, the turns that are in memory are found and restored.
+// Lost turns that are in memory are found and restored.
 func TestFetch_StoreLost_RecentRestored(t *testing.T) {
 	notes := memory.New()
 	l := open(t, notes, 0)
@@ -250,7 +250,7 @@ func TestPrompts_ManySettled_FromStore(t *testing.T) {
 	}
 }
 
-// A store that cannot be written for long must not make memory grow without bound.
+// Memory must not grow without bound if the store cannot be written for long.
 func TestSet_NotStored_Bounded(t *testing.T) {
 	l := open(t, memory.New(), 0)
 	for i := range 1000 {
@@ -261,8 +261,8 @@ func TestSet_NotStored_Bounded(t *testing.T) {
 	}
 }
 
-// What was read of a turn in flight is merged after the turn has ended and is not in
-// memory any more: it must not come back as one in flight.
+// A turn was read while in flight, and is merged after it has ended and been dropped from
+// memory. It must not return as in flight.
 func TestMerge_TurnEndedAndDroppedSinceFetch_NotInFlight(t *testing.T) {
 	l := open(t, memory.New(), 0)
 	turn, err := l.Begin(t.Context(), ledger.Turn{Key: "slow", Text: "text"})

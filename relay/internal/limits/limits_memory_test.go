@@ -27,7 +27,8 @@ func TestWindow_FloodFromMillionAddresses_CostsNoMemory(t *testing.T) {
 	if grown > 8<<20 {
 		t.Errorf("got %d bytes in use for %d addresses, want no more than for one", grown, addresses)
 	}
-	// A client that sends little is not taken for one that floods, which is found.
+	// A client that sends few requests is not mistaken for a flooding one, which is
+	// detected.
 	for i := range limit / 4 {
 		if err := l.take("192.0.2.1"); err != nil {
 			t.Fatalf("request %d of one among a million: got %v, want it let through", limit/2+i+1, err)

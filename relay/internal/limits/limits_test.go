@@ -18,7 +18,7 @@ import (
 
 func inUse() int64 {
 	var m runtime.MemStats
-	for range 3 { // pools let go of theirs in the second
+	for range 3 { // pools release their memory in the second cycle
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)
@@ -50,7 +50,7 @@ func TestQuota_RefusalRepeated_StoreNotAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = q.take(t.Context(), of) // is refused
+	_, _ = q.take(t.Context(), of) // refused
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,15 +159,15 @@ func TestBody_Arriving_CountedPerVisitorAddressAndNetwork(t *testing.T) {
 			t.Errorf("%d bytes of %s at %s: got %v, want none", n, visitor, addr, err)
 		}
 	}
-	const each = maxBodies / 8 // what one visitor may have
+	const each = maxBodies / 8 // the maximum of one visitor
 	must("a", "2001:db8:1:1::", each)
 	full("a", "2001:db8:2:2::", LargeBody+1)
-	must("a", "2001:db8:1:1::", LargeBody) // what most messages are
+	must("a", "2001:db8:1:1::", LargeBody) // the size of most messages
 	must("b", "2001:db8:1:1::", each)
 	full("c", "2001:db8:1:1::", LargeBody+1)
 	must("c", "2001:db8:1:2::", each)
 	must("d", "2001:db8:1:3::", each)
-	full("e", "2001:db8:1:4::", LargeBody+1) // the /48 has half of all
+	full("e", "2001:db8:1:4::", LargeBody+1) // the /48 has half of the total
 	for i := range 4 {
 		must(fmt.Sprint("f", i), fmt.Sprint("192.0.2.", i), each)
 	}

@@ -46,7 +46,7 @@ func TestShare_Bounds_EachRefusesByName(t *testing.T) {
 	}
 }
 
-// A call that waits for its own visitor, address or network holds up no other.
+// A call that waits for its own visitor, address or network blocks no other.
 func TestShare_OwnBoundReached_OthersServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewShare(Bounds{Total: 4, PerVisitor: 1, PerAddr: 2, PerNetwork: 3})
@@ -57,7 +57,7 @@ func TestShare_OwnBoundReached_OthersServed(t *testing.T) {
 				if err := s.Wait(t.Context(), who); err != nil {
 					t.Errorf("%v: got %v, want its unit", who, err)
 				}
-				order = append(order, who.Visitor) // the bubble's goroutines that matter here run one by one
+				order = append(order, who.Visitor) // the relevant goroutines of the bubble run one by one
 			})
 			synctest.Wait()
 		}
@@ -79,7 +79,7 @@ func TestShare_OwnBoundReached_OthersServed(t *testing.T) {
 		wait(last)
 		s.Give(other, 1)
 		wants("a", "b", "d", "other", "last")
-		s.Give(a, 1) // of its visitor, its address and its network
+		s.Give(a, 1) // frees its visitor, its address and its network
 		wants("a", "b", "d", "other", "last", "a")
 		s.Give(a, 1)
 		wants("a", "b", "d", "other", "last", "a", "c")

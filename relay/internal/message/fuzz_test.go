@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
-// The parser sees bytes that a visitor chose.
+// The parser's input is chosen by the visitor.
 
 func FuzzMessageBody(f *testing.F) {
 	for _, body := range []string{

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Whatever the bytes of a photo happen to be.
+// Whatever the bytes of a photo are.
 func TestHasMarkup_LargeImagesOfNoise_NotFound(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 	for i := range 12 {

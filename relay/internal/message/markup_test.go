@@ -24,7 +24,7 @@ func TestHasMarkup_PageOrScriptInAnImage_Found(t *testing.T) {
 	}
 }
 
-// An ordinary photo must get through, whatever its bytes happen to be.
+// An ordinary photo must be accepted, whatever its bytes are.
 func TestHasMarkup_OrdinaryImage_NotFound(t *testing.T) {
 	const xmp = `<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 5.4.0">` +
 		`<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Camera">` +

@@ -73,8 +73,8 @@ func TestAttachment_LongName_KeepsItsExtension(t *testing.T) {
 	}
 }
 
-// TestProxySnippets_LetMessagesThrough derives the least limit of a proxy from
-// the defaults of the limits that a message has.
+// TestProxySnippets_LetMessagesThrough derives the minimum body limit of a proxy from the
+// default limits of a message.
 func TestProxySnippets_LetMessagesThrough(t *testing.T) {
 	c := testLimits
 	limit := regexp.MustCompile(`client_max_body_size (\d+)m;`)

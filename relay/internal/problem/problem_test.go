@@ -53,7 +53,7 @@ func TestProblem_Texts_ReadLikeASupportPage(t *testing.T) {
 	}
 }
 
-// What the store could not do for the moment is asked for again.
+// A call that the store temporarily could not serve may be retried.
 func TestOf_StoreAwayOrFaster_MayBeRepeated(t *testing.T) {
 	for _, err := range []error{store.ErrUnavailable, store.ErrConflict, errors.New("anything else")} {
 		p := Of(fmt.Errorf("save the turn: %w", err))

@@ -15,29 +15,29 @@ import (
 
 func at(addr string) admission.Claim { return admission.Claim{Addr: addr} }
 
-// bench is a reader whose session is made of channels: a wake waits for its result, and a
-// stream lasts until the sandbox sleeps.
+// bench is a reader whose session consists of channels: a wake waits for its result, and
+// a stream lasts until the sandbox sleeps.
 type bench struct {
 	*pump.Reader
 	members group.Group
 	cancel  context.CancelFunc
 
-	woken   chan error    // what each wake comes to
+	woken   chan error    // the result of each wake
 	asleep  chan struct{} // ends a stream
 	running atomic.Bool
-	faults  atomic.Int32 // how many wakes fail by a fault of our own first
+	faults  atomic.Int32 // how many wakes panic first
 	wakes   atomic.Int32
-	streams atomic.Int32 // opened
+	streams atomic.Int32 // number of opened streams
 	left    atomic.Int32
 
 	parks   atomic.Bool
 	wake    atomic.Pointer[func()]
-	resumed chan string // what comes of each Resume
+	resumed chan string // the result of each Resume
 	runs    atomic.Int32
 	closed  atomic.Int32
 }
 
-// following is a stream. With parks, it is silent after what it has, instead of waiting.
+// following is a stream. With parks, it is silent after its data, instead of waiting.
 type following struct {
 	*bench
 	ctx    context.Context
@@ -158,8 +158,8 @@ func TestWake_Fails_PumpEndsAndNextTryIsAnother(t *testing.T) {
 	})
 }
 
-// A sandbox that turns out to sleep is woken by another pump; the one that read its stream
-// ends.
+// If a sandbox turns out to be asleep, another pump wakes it; the one that read its
+// stream ends.
 func TestWake_WhileStreamIsRead_ReadAnew(t *testing.T) {
 	onBench(t, func(t *testing.T, b *bench) {
 		b.Wake(at("a"))
@@ -191,8 +191,8 @@ func TestFollow_SandboxSleeps_PumpEnds(t *testing.T) {
 	})
 }
 
-// A caller that only waits for a sandbox that comes up anyway wants no new one; a caller
-// that joins may.
+// A caller that only waits for a sandbox that is booting anyway wants no new one; a
+// caller that joins may.
 func TestDecide_NobodyWantsNewSandbox_CallGivesUp(t *testing.T) {
 	onBench(t, func(t *testing.T, b *bench) {
 		call := b.Wake(at(""))
@@ -265,8 +265,8 @@ func TestPump_FaultOfOurOwn_BeginsAgain(t *testing.T) {
 	})
 }
 
-// A silent stream has no goroutine; the one that brings its bytes does what can be done at
-// once, and the rest gets a goroutine of its own.
+// A silent stream has no goroutine. The goroutine that delivers its bytes does what does
+// not block, and the rest gets a goroutine of its own.
 func TestPump_SilentStream_IsParkedAndGoesOn(t *testing.T) {
 	onBench(t, func(t *testing.T, b *bench) {
 		b.running.Store(true)

@@ -22,7 +22,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// open returns another process' record of the visitor, as it is now.
+// open returns another process's record of the visitor, as it is now.
 func open(t *testing.T, st *memory.Store) *record.Record {
 	t.Helper()
 	r := record.New(st, visitor, time.Hour)
@@ -136,7 +136,7 @@ func TestForget_SessionThere_VoidForAWhile(t *testing.T) {
 	}
 }
 
-// A store that has lost rows gets back what a process knows.
+// Rows that a store has lost are restored from a process's memory.
 func TestReconcile_StoreLostRow_Restored(t *testing.T) {
 	st := memory.New()
 	r := open(t, st)
@@ -155,7 +155,7 @@ func TestReconcile_StoreLostRow_Restored(t *testing.T) {
 }
 
 // If another process began the lost epoch again, its sandbox becomes the next epoch and
-// no session has ours.
+// no row has ours.
 func TestReconcile_StoreLostRowAndEpochBegunAnew_NextEpoch(t *testing.T) {
 	st := memory.New()
 	here := open(t, st)
@@ -234,7 +234,7 @@ func TestErase_Visitor_KeptFirstAndVoid(t *testing.T) {
 	}
 }
 
-// A change may have been thought of before the end was known.
+// A change may have been computed before the end was seen.
 func TestSave_ChangeOfStateAfterEnd_StaysEnded(t *testing.T) {
 	st := memory.New()
 	r := open(t, st)

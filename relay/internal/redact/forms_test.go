@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// writings are what shells, languages, browsers and models make of a text, each
-// character by itself: how one is written, and what stands between two.
+// writings are the forms that shells, languages, browsers and models give a text, one
+// character at a time: how a character is written, and what separates two.
 var writings = map[string]struct {
 	form    func(c byte) string
 	between string
@@ -58,7 +58,7 @@ var writings = map[string]struct {
 	"bits":                          {func(c byte) string { return fmt.Sprintf("%08b", c) }, " "},
 }
 
-// sign writes what is not a letter or digit with form, and the rest as it is.
+// sign writes characters that are not letters or digits with form, and the rest verbatim.
 func sign(form func(byte) string) func(byte) string {
 	return func(c byte) string {
 		if isAlphanumeric(c) {
@@ -68,7 +68,7 @@ func sign(form func(byte) string) func(byte) string {
 	}
 }
 
-// named writes the signs that keys hold as these.
+// named writes the punctuation in keys as these names.
 func named(underscore, hyphen string) func(byte) string {
 	return func(c byte) string {
 		return strings.NewReplacer("_", underscore, "-", hyphen).Replace(string(c))
@@ -83,8 +83,8 @@ func write(text string, form func(byte) string, between string) string {
 	return strings.Join(all, between)
 }
 
-// wantMasked fails unless of a key's writing only what its beginning is written as and
-// signs are shown, and the words around it are as they were, wherever the text is cut.
+// wantMasked fails unless a written key is masked except for its beginning and
+// punctuation, and the text around it is unchanged, wherever the text is cut.
 func wantMasked(t *testing.T, patterns *Patterns, key, head string) {
 	t.Helper()
 	text := "It is " + key + ", I think."
@@ -127,7 +127,7 @@ func TestMask_KeyInEveryWriting_Masked(t *testing.T) {
 	}
 }
 
-// A key whose beginning is written plainly and the rest is not is masked to its end.
+// A key that begins verbatim and continues in another writing is masked to its end.
 func TestMask_WritingChangesInKey_Masked(t *testing.T) {
 	for name, w := range writings {
 		if w.between != "" || !strings.ContainsAny(w.form('_'), `&%=\`) {
@@ -156,7 +156,7 @@ func TestMask_OurKeyInBase32_Masked(t *testing.T) {
 	}
 }
 
-// Dumps show the text beside the numbers, count lines, and may swap bytes.
+// Dumps show the text beside the numbers, number their lines, and may swap bytes.
 func TestMask_KeyInDumps_Masked(t *testing.T) {
 	xxd := "00000000: 6166 6d5f 6361 6e61 7279 5f5a 7137 4b70  afm_canary_Zq7Kp\n" +
 		"00000010: 3256 7739 5874 4234 6e52 6d44 3673 4c0a  2Vw9XtB4nRmD6sL.\nSo it is."

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// A key as AnyFrame makes them, and the part of it that must stay secret.
+// A key in AnyFrame's format, and the part of it that must stay secret.
 const (
 	canarySecret = "Zq7Kp2Vw9XtB4nRmD6sL"
 	canary       = "afm_canary_" + canarySecret
 )
 
-// maskCut masks text in the pieces that cuts make of it.
+// maskCut masks text in the pieces into which cuts divide it.
 func maskCut(patterns *Patterns, text string, cuts ...int) string {
 	var m Masker
 	var b strings.Builder
@@ -60,8 +60,8 @@ func TestMask_KeyCutAnywhere_Masked(t *testing.T) {
 	}
 }
 
-// shell is what commands make of a text: base64 (as it is, after other words, in
-// lines of 76), hexadecimal digits, and percent signs.
+// shell returns what commands print for a text: base64 (alone, after other words, in
+// lines of 76), hexadecimal digits, and percent-encoding.
 func shell(text string) map[string]string {
 	b64 := base64.StdEncoding.EncodeToString
 	percent := ""
@@ -83,7 +83,7 @@ func shell(text string) map[string]string {
 }
 
 func TestMask_OurKeyEncoded_Masked(t *testing.T) {
-	for own, rest := range map[string]string{ // which must not show, the character at its border left out
+	for own, rest := range map[string]string{ // which must not be shown, except for the character at its border
 		canary: canary[len("afm_ca")+1:], "sk-live-" + canarySecret: canarySecret[7:], "0123456789abcdef": "9abcdef",
 	} {
 		patterns := KeyPatterns(Secret(own))
@@ -95,7 +95,7 @@ func TestMask_OurKeyEncoded_Masked(t *testing.T) {
 			}
 			for _, form := range []string{"base64", "base64 after one", "base64 after two", "hex", "hex in capitals", "percent", "percent in capitals"} {
 				secret := strings.TrimRight(shell(rest)[form], "=")
-				for i := 4; i+6 <= len(secret)-2; i++ { // the ends belong to what stands around the key as well
+				for i := 4; i+6 <= len(secret)-2; i++ { // the ends also encode what surrounds the key
 					if piece := secret[i : i+6]; strings.Contains(want, piece) {
 						t.Fatalf("%s, %s: got %q, want no %q, which is %s of the key", own, name, want, piece, form)
 					}
@@ -149,7 +149,7 @@ func FuzzMaskCuts(f *testing.F) {
 	})
 }
 
-// each is every place at which a text of n bytes can be cut.
+// each returns every place at which a text of n bytes can be cut.
 func each(n int) []int {
 	all := make([]int, 0, n)
 	for i := range n {

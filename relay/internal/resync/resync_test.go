@@ -19,13 +19,13 @@ import (
 
 const every = 10 * time.Second
 
-// rows is a store in which the versions of visitors are all there is.
+// rows is a store that has only the visitors' versions.
 type rows struct {
 	mu         sync.Mutex
 	generation int64
 	versions   map[string]int64
 	failing    bool
-	asked      []int  // how many marks each call to Changed had
+	asked      []int  // number of marks in each call to Changed
 	before     func() // called at the beginning of Generation
 }
 
@@ -55,7 +55,7 @@ func (r *rows) Changed(_ context.Context, marks []store.Mark) (changed []int, er
 	return changed, nil
 }
 
-// write is what another process does.
+// write is a write by another process.
 func (r *rows) write(visitor string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,7 +74,7 @@ type member struct {
 	place   Place
 	who     limits.Who
 	version atomic.Int64
-	reread  atomic.Int64 // how often
+	reread  atomic.Int64 // number of calls
 	tended  atomic.Int64
 	due     atomic.Bool
 	fail    atomic.Bool
@@ -124,7 +124,7 @@ func newMember(r *rows, visitor, addr string) *member {
 	return &member{rows: r, who: limits.Who{Visitor: visitor, Addr: addr}}
 }
 
-// round lets a whole round go by.
+// round waits for a whole round.
 func round() {
 	time.Sleep(every + every/parts)
 	synctest.Wait()
@@ -188,8 +188,8 @@ func TestLoop_AnotherProcessWrites_OnlyThatMemberRead(t *testing.T) {
 	})
 }
 
-// A member that joins while the others are looked at, and whose row another process
-// changes right after it was read, is not overlooked.
+// A member that joins while the others are checked, and whose row another process changes
+// right after it was read, is not missed.
 func TestLoop_JoinedWhileLooking_ChangeSeenInNextRound(t *testing.T) {
 	loop(t, func(t *testing.T, l *Loop[*member], r *rows) {
 		late := newMember(r, "late", "")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// chat is a member that counts what is done to it.
+// chat is a member that counts the calls of its methods.
 type chat struct {
 	entry         Entry
 	name          string
@@ -20,7 +20,7 @@ func (c *chat) Works() bool   { return c.works.Load() }
 func (c *chat) Kept()         { c.kept.Add(1) }
 func (c *chat) Dropped()      { c.dropped.Add(1) }
 
-// counts is what the roster told its owner.
+// counts are the roster's calls to its owner.
 type counts struct{ made, held, size int }
 
 func newRoster(c *counts) *Roster[*chat] {

@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/sandbox"
 )
 
-// operate starts a scripted control plane and returns what makes its sandboxes.
+// operate starts a scripted control plane and returns an operator of its sandboxes.
 func operate(t *testing.T) (*anyframetest.Server, *sandbox.Operator) {
 	t.Helper()
 	plane := anyframetest.Start(t)
@@ -22,7 +22,7 @@ func operate(t *testing.T) (*anyframetest.Server, *sandbox.Operator) {
 	return plane, &sandbox.Operator{Client: client, AgentID: plane.AgentID, IdleTimeout: time.Minute, Timeout: 10 * time.Second}
 }
 
-// up makes a sandbox that runs.
+// up creates a sandbox and waits until it runs.
 func up(t *testing.T, o *sandbox.Operator) (id string) {
 	t.Helper()
 	id, unsure, err := o.Create(t.Context())
@@ -64,7 +64,8 @@ func TestOperator_Life_RunsSleepsAndRunsAgain(t *testing.T) {
 	}
 }
 
-// Without an answer it is unknown whether the sandbox was created: it is not created again.
+// Without a response it is unknown whether the sandbox was created, so it is not created
+// again.
 func TestCreate_AnswerLost_UnsureAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	plane, o := operate(t)

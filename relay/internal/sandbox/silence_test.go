@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Of a sandbox that is silent for good, each answer counts as a sign of life.
+// For a sandbox that stays silent, each answer counts as a sign of life.
 func TestProbeAfter_SilentForAnHour_AskedMoreAndMoreRarely(t *testing.T) {
 	t.Parallel()
 	for atWork, want := range map[bool]int{true: 60, false: 10} { // at 1, 2, 4, 8, 16, 24, … minutes

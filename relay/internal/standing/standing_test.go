@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 )
 
-// What AnyFrame says about a sandbox may arrive when its epoch is over.
+// AnyFrame's answer about a sandbox may arrive after its epoch has ended.
 func TestStanding_ToldOfAnEarlierConversation_Unchanged(t *testing.T) {
 	begin := func(epoch int64, id string) *conversation.Conversation {
 		l := ledger.New(ledger.Options{}, "visitor", epoch, 0, slog.New(slog.DiscardHandler))

@@ -17,7 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
-// process is one process' desk.
+// process is one process's desk.
 type process struct {
 	*stop.Desk
 	members group.Group
@@ -25,9 +25,9 @@ type process struct {
 	failed  prometheus.Counter
 
 	mu    sync.Mutex
-	fails int         // how many tries fail first
-	done  []stop.Wish // those that were tried
-	hang  bool        // a try takes until the process ends
+	fails int         // how many attempts fail first
+	done  []stop.Wish // those that were attempted
+	hang  bool        // an attempt blocks until the process ends
 }
 
 func newProcess(t *testing.T, st *memory.Store, owner string) *process {
@@ -72,7 +72,7 @@ func (p *process) request(t *testing.T, w stop.Wish) {
 	}
 }
 
-// left is how many wishes the store has.
+// left returns how many wishes the store has.
 func left(t *testing.T, st *memory.Store) int {
 	t.Helper()
 	n, err := st.CountRecords(t.Context(), "stop", time.Time{})
@@ -101,7 +101,7 @@ func TestRequest_Fails_TriedAgainUntilDone(t *testing.T) {
 	})
 }
 
-// A process dies with a wish; another sees it through, without being asked.
+// A process crashes with a wish; another fulfils it, without a request.
 func TestRun_ProcessDied_OtherSeesItThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()
@@ -109,7 +109,7 @@ func TestRun_ProcessDied_OtherSeesItThrough(t *testing.T) {
 		defer b.end()
 		a.hang = true
 		a.request(t, stop.Wish{Visitor: "v", Epoch: 1})
-		synctest.Wait() // it is at it
+		synctest.Wait() // it is working on it
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { b.Run(ctx) })
@@ -128,7 +128,7 @@ func TestRun_ProcessDied_OtherSeesItThrough(t *testing.T) {
 	})
 }
 
-// Wishes for one conversation are one.
+// Repeated requests for one conversation are one wish.
 func TestRequest_Repeated_OneWish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A stream keeps the info of its request for as long as it lives, and nothing else of it.
+// A stream keeps the info of its request for as long as it is open, and nothing else of
+// the request.
 func TestDetach_StreamGoesOn_RequestFreed(t *testing.T) {
 	freed := make(chan struct{})
 	info := NewRequest()

@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// textOf reads a text block, or a delta of one, the long way.
+// textOf decodes a text block, or a delta of one, with the slow path.
 func textOf(data []byte) (text string, delta, ok bool) {
 	m := ParseObject(data)
 	blocks := m.Blocks()
@@ -43,8 +43,8 @@ func TestDecode_PlainText_FastPath(t *testing.T) {
 	}
 }
 
-// The short way must never take for text what the long way does not: tried
-// with events that are cut, doubled and mixed at random.
+// The fast path must never accept as text what the slow path does not. The events are
+// cut, duplicated and mixed at random.
 func TestDecode_RandomEvents_FastPathSameAsSlow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 26))
 	seeds := []string{

@@ -22,7 +22,7 @@ import (
 
 var errReset = errors.New("connection reset by peer")
 
-// plane plays AnyFrame: what each kind of call is answered.
+// plane simulates AnyFrame: the response to each kind of call.
 type plane struct {
 	guard *Guard
 	http  http.RoundTripper
@@ -33,7 +33,7 @@ type plane struct {
 	status int   // of calls
 	me     int   // the status of GET /api/me
 	err    error // of calls, instead of a status
-	used   bool  // the connection of a call has served before
+	used   bool  // the connection of a call has served earlier calls
 	noConn bool  // a call gets no connection
 	delay  time.Duration
 }
@@ -70,14 +70,14 @@ func (p *plane) answer(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 
-// is changes how AnyFrame answers.
+// is changes how AnyFrame responds.
 func (p *plane) is(change func(*plane)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(p)
 }
 
-// call makes a call for a visitor at a network; for no visitor without them.
+// call makes a call for a visitor on a network, or for no visitor if they are empty.
 func (p *plane) call(t *testing.T, method, path, visitor, network string) error {
 	t.Helper()
 	ctx := t.Context()
@@ -186,8 +186,8 @@ func TestGuard_Failures_OpenTheBreakerWhenEverybodys(t *testing.T) {
 	}
 }
 
-// All that are lost at one moment are one failure, whether they share a connection or
-// have one each.
+// All connections that are lost at the same time count as one failure, whether calls
+// share a connection or have one each.
 func TestGuard_NewConnectionsLostTogether_BreakerStaysClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlane()
@@ -230,7 +230,7 @@ func TestGuard_SuccessOrTimeBetweenFailures_BreakerStaysClosed(t *testing.T) {
 	}
 }
 
-// While the breaker is open GET /api/me is the trial, and no visitor's call: those of a
+// While the breaker is open, GET /api/me is the trial, and no visitor's call is: a
 // visitor whose calls always fail would keep it open.
 func TestGuard_BreakerOpen_ClosedByMeWhateverCallsDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -74,7 +74,7 @@ func TestCounter_TwoProcessesOverMidnight_EachDayOnce(t *testing.T) {
 		if reads.reads != 4 {
 			t.Errorf("read again: got %d counters read, want those of today alone", reads.reads)
 		}
-		b.Add(ctx, usage.Up, first, -1) // the visitor takes the rating back, elsewhere
+		b.Add(ctx, usage.Up, first, -1) // the visitor withdraws the rating, on another process
 		day.Up = 0
 		if got := days(t, a); !slices.Equal(got, []usage.Day{{Date: date(2)}, day}) {
 			t.Errorf("taken back at another process: got %+v, want no rating on the first day", got)
@@ -89,7 +89,7 @@ func TestCounter_TwoProcessesOverMidnight_EachDayOnce(t *testing.T) {
 			t.Errorf("30 days later: got %+v, want today alone", got)
 		}
 		time.Sleep(24 * time.Hour)
-		b.Add(ctx, usage.Up, first, -1) // too late to matter
+		b.Add(ctx, usage.Up, first, -1) // too late to be reported
 		if n, err := st.CountRecords(ctx, "usage", time.Time{}); err != nil || n > 1 {
 			t.Errorf("records: got %d, %v, want those of days that are told", n, err)
 		}

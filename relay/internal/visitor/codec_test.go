@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What is stored of a token comes back, whatever the visitor's id, and takes
-// the fewest bytes with one of ours.
+// A stored row decodes to the same values, whatever the visitor's id, and is smallest
+// with one of our own ids.
 func TestCodec_VisitorRow_SmallAndDecoded(t *testing.T) {
 	t.Parallel()
 	deadline := time.UnixMilli(time.Now().UnixMilli())

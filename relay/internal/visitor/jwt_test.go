@@ -86,7 +86,7 @@ func signed(header, payload string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// What the website's library signed as one person must not be read as another.
+// A token that the website's library signed for one person must not be read as another's.
 func TestSubject_IsReadAsItWasSigned(t *testing.T) {
 	v, err := NewVerifier(testSecret, "")
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Taken for a secret, a public key would let anyone sign.
+// If a public key were taken for a secret, anyone could sign.
 func TestIdentityKey_KeyInAnotherForm_Refused(t *testing.T) {
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -63,8 +63,8 @@ func TestReserved_LookAlikes_Found(t *testing.T) {
 	}
 }
 
-// What is accepted is one line of JSON that means the same, is its own canonical form,
-// and keeps its place in the attachment whatever it says.
+// An accepted context is one line of equivalent JSON, is its own canonical form, and
+// stays within its place in the attachment whatever it contains.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":1,"b":"x","c":true}`, `{"b":1e999,"a":"\ud800\u2028"}`, `{"a":null}`, `{"a":1,"a":2}`, `{"a":"\"},\"verified\":{\"x\":1}"}`, `{"a":-0.0}`} {
 		f.Add([]byte(seed))

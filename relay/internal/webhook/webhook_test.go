@@ -28,7 +28,7 @@ import (
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// receiver notes what it is sent. Answer decides the status; nil is 204.
+// receiver records what it receives. Answer decides the status; nil is 204.
 type receiver struct {
 	*httptest.Server
 	t *testing.T
@@ -109,14 +109,14 @@ func (r *receiver) takes(n int) []delivery {
 	return r.deliveries(true)
 }
 
-// process is an outbox as one process has it.
+// process is one process's outbox.
 type process struct {
 	*webhook.Outbox
 	reg *prometheus.Registry
-	end func() // as a process that dies: what it is about to write is not written
+	end func() // simulates a crash: pending writes are not made
 }
 
-// dying is a store that is gone when its process is.
+// dying is a store that fails once its process has crashed.
 type dying struct {
 	store.Store
 	mu   sync.Mutex
@@ -323,7 +323,7 @@ func TestOutbox_SameEventFromTwoProcesses_SentOnce(t *testing.T) {
 	a.put(t, failed("c1", 1))
 	b.put(t, failed("c1", 1))
 	r.takes(1)
-	b.put(t, failed("c1", 1), failed("c1", 2)) // also after it went out
+	b.put(t, failed("c1", 1), failed("c1", 2)) // also after it was delivered
 	all := r.takes(2)
 	if len(all) != 2 || all[0].id == all[1].id || all[1].turn() != "k2" {
 		t.Errorf("got %v, want each event once", all)
@@ -342,7 +342,7 @@ func TestOutbox_EventsNobodyWants_NotStored(t *testing.T) {
 	}
 }
 
-// flapping takes every third delivery, cuts off some and refuses others for a while.
+// flapping accepts every third delivery, cuts off some and refuses others for a while.
 func flapping(n int, w http.ResponseWriter) int {
 	switch n % 3 {
 	case 0:
@@ -373,7 +373,7 @@ func TestOutbox_ReceiverFlapsAndProcessesDie_EveryEventArrivesInOrder(t *testing
 		for c := range conversations {
 			p.put(t, failed(fmt.Sprint("c", c), turn))
 		}
-		if turn%2 == 1 { // it dies between a send and what it would write about that
+		if turn%2 == 1 { // it crashes between a send and its record
 			p.end()
 			p = start(t, st, config(r), webhook.Tuning{})
 		}

@@ -21,17 +21,17 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/writer"
 )
 
-// desk is a writer whose session's record is a list of what was saved.
+// desk is a writer whose session's record is a list of the saved values.
 type desk struct {
 	*writer.Writer
 	members group.Group
 	notes   *memory.Store
-	slow    chan struct{} // what saving the record waits for; nil for nothing
+	slow    chan struct{} // blocks saving the record; nil does not
 
-	mu    sync.Mutex // guards what follows
-	saved []string   // epoch-seq
+	mu    sync.Mutex // guards the fields below
+	saved []string   // as epoch-seq
 	idle  int
-	err   error // what saving the record comes to
+	err   error // the result of saving the record
 }
 
 func newDesk(t *testing.T) *desk {
@@ -63,7 +63,7 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-// converse returns an epoch's conversation with a turn in it that AnyFrame has.
+// converse returns an epoch's conversation with a turn that AnyFrame has accepted.
 func (d *desk) converse(t *testing.T, epoch int64) *conversation.Conversation {
 	t.Helper()
 	l := ledger.New(ledger.Options{Notes: d.notes, TTL: time.Hour}, "v", epoch, 0, slog.New(slog.DiscardHandler))
@@ -89,8 +89,8 @@ func (d *desk) stored(t *testing.T, c *conversation.Conversation) ledger.TurnSta
 	return turn.State
 }
 
-// What waits while the store is slow is merged: one write for each conversation, of the
-// newest of what there is.
+// What waits while the store is slow is merged: one write for each conversation, with the
+// newest values.
 func TestAdd_StoreSlow_Merged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
@@ -98,7 +98,7 @@ func TestAdd_StoreSlow_Merged(t *testing.T) {
 		d.slow = make(chan struct{})
 		for seq := int64(1); seq <= 9; seq++ {
 			d.Add(one, conversation.Effect{Seq: seq, Ended: true})
-			synctest.Wait() // the first is being written, and does not end
+			synctest.Wait() // the first write is in progress, and does not end
 		}
 		d.Add(two, conversation.Effect{Turns: []string{"k2"}})
 		d.Add(one, conversation.Effect{Turns: []string{"k1"}})
@@ -115,7 +115,7 @@ func TestAdd_StoreSlow_Merged(t *testing.T) {
 	})
 }
 
-// A store that fails, or a fault of our own, loses that write and none that follow.
+// If the store fails, or a panic occurs, only that write is lost, and none that follow.
 func TestAdd_WriteFails_NextWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)

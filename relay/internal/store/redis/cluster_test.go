@@ -214,11 +214,11 @@ func (f *front) serve(t *testing.T, to string) {
 			running.Go(func() { pass(client, server, func([]byte) bool { return !lost.Load() }) })
 		}
 	})
-	t.Cleanup(running.Wait) // when stores and server are closed
+	t.Cleanup(running.Wait) // after stores and server are closed
 	t.Cleanup(func() { _ = f.Close() })
 }
 
-// pass copies from one connection to the other while good allows it, and closes both.
+// pass copies from one connection to the other while good returns true, and closes both.
 func pass(to io.WriteCloser, from io.ReadCloser, good func([]byte) bool) {
 	defer to.Close()
 	defer from.Close()
@@ -234,7 +234,7 @@ func pass(to io.WriteCloser, from io.ReadCloser, good func([]byte) bool) {
 	}
 }
 
-// A retried compare-and-set would fail on the change that it made itself.
+// A retried compare-and-set would conflict with its own change.
 func TestCall_ReplyLost_NotRetried(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T, port string) *redistest.Server{

@@ -118,7 +118,7 @@ func TestNotes_EarlierBuild_Adopted(t *testing.T) {
 	}
 }
 
-// A note of an earlier build has no place: its seq and its body say it.
+// A note of an earlier build has no place: it is derived from its seq and its body.
 func TestNotesAt_EarlierBuild_PlacedByBody(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -175,7 +175,7 @@ func TestForget_EveryNote_LeavesNoKey(t *testing.T) {
 	wantForgotten("of this build")
 }
 
-// A visitor of many epochs must not keep a name for each that has expired.
+// A visitor with many epochs must not keep a key for each expired one.
 func TestNotes_ExpiredLists_Removed(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -184,7 +184,7 @@ func TestNotes_ExpiredLists_Removed(t *testing.T) {
 	for epoch := range int64(5) {
 		_, _, err := s.BeginNote(t.Context(), store.Note{Visitor: "v1", Kind: "turn", Key: fmt.Sprint(epoch), Epoch: epoch, ExpiresAt: soon()})
 		must(t, err)
-		must(t, client.Del(t.Context(), fmt.Sprint("p:{v1}c:turn:", epoch), fmt.Sprint("p:{v1}n:turn:", epoch)).Err()) // as expiry does
+		must(t, client.Del(t.Context(), fmt.Sprint("p:{v1}c:turn:", epoch), fmt.Sprint("p:{v1}n:turn:", epoch)).Err()) // as on expiry
 	}
 	beginElsewhere(t, s)
 	if lists := client.ZRange(t.Context(), "p:{v1}l", 0, -1).Val(); len(lists) != 1 || lists[0] != "turn:9" {

@@ -52,8 +52,8 @@ func must(t testing.TB, err error) {
 
 func soon() time.Time { return time.Now().Add(time.Hour) }
 
-// isAStore runs the suite on servers, each test with a prefix of its own, and
-// checks that every key has a TTL that is not one of records.
+// isAStore runs the suite on servers, each test with its own prefix, and checks that
+// every key except those of records has a TTL.
 func isAStore(t *testing.T, url string, servers ...*redistest.Server) {
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) store.Store {
@@ -160,7 +160,7 @@ func TestOpen_TLS_VerifiesCertificate(t *testing.T) {
 	server := redistest.Start(t, append(args, "--tls-port", port, "--tls-auth-clients", "no")...)
 	url := strings.Replace(server.URL(), "redis://"+server.Addr, "rediss://"+addr, 1)
 	wantWorks(t, open(t, url+"&skip_verify=true", "p:"))
-	s := open(t, url, "p:") // which trusts no authority that signed that certificate
+	s := open(t, url, "p:") // a store that trusts no authority that signed that certificate
 	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got error %v, want the certificate refused", err)
 	}
@@ -224,7 +224,7 @@ func TestCall_ServerDown_UnavailableThenRecovers(t *testing.T) {
 			s := open(t, impatient(server), "p:")
 			eventually(t, "works", func() bool { return s.Ping(t.Context()) == nil })
 			fault.begin(server)
-			for i := range 20 { // by then it is known to be away
+			for i := range 20 { // by then the server counts as unavailable
 				_, err := s.Session(t.Context(), "v1")
 				if !errors.Is(err, store.ErrUnavailable) {
 					t.Fatalf("call %d: got error %v, want %v", i, err, store.ErrUnavailable)
@@ -284,8 +284,8 @@ func TestCall_NoReply_BreakerOpens(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	// Each connection of the pool is tried once before the circuit breaker opens;
-	// then there is one try per second.
+	// Each connection of the pool is tried once before the circuit breaker opens; then
+	// there is one trial per second.
 	if n := accepted.Load(); n > 100 {
 		t.Errorf("got %d connections for 200 calls, want few", n)
 	}

@@ -18,10 +18,10 @@ func TestServer_TestRunKilled_Ends(t *testing.T) {
 	if os.Getenv("REDISTEST_HOLD") != "" {
 		server := redistest.Start(t)
 		_, _ = os.Stdout.WriteString("addr " + server.Addr + "\n")
-		_, _ = os.Stdin.Read(make([]byte, 1)) // until we are killed
+		_, _ = os.Stdin.Read(make([]byte, 1)) // until this process is killed
 		return
 	}
-	redistest.Start(t) // skips where there is none
+	redistest.Start(t) // skips if there is no server
 	self := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=10m")
 	self.Env = append(os.Environ(), "REDISTEST_HOLD=1", "TMPDIR="+t.TempDir())
 	in, err := self.StdinPipe()

@@ -24,7 +24,7 @@ func TestStart_PortTaken(t *testing.T) {
 
 	var taken string
 	got := launch(t, func(s *Server) []string {
-		if taken == "" { // listen where the server is about to
+		if taken == "" { // listen on the port that the server is about to use
 			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", s.Addr)
 			if err != nil {
 				t.Fatal(err)

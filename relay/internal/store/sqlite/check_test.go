@@ -18,7 +18,7 @@ func TestCheck_EachFile_ReportsWithoutChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocked := previous(t, 1)
-	if err := os.Mkdir(blocked+"-wal", 0o700); err != nil { // keeps even root from writing
+	if err := os.Mkdir(blocked+"-wal", 0o700); err != nil { // prevents writes even as root
 		t.Fatal(err)
 	}
 	present := filepath.Join(folder, "present.db")
@@ -26,7 +26,7 @@ func TestCheck_EachFile_ReportsWithoutChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() // after the check: it looks at a store in use
+	defer s.Close() // after the check, which examines a store in use
 	for _, test := range []struct{ path, note, err string }{
 		{filepath.Join(folder, "new.db"), "will be created", ""},
 		{present, "", ""},

@@ -34,7 +34,7 @@ func TestWrite_DiskFull_UnavailableThenRecovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit(1) // SQLite takes this for the size the file has
+	limit(1) // SQLite raises this to the current size of the file
 	note := store.Note{Visitor: "v1", Kind: "turn", Key: "k", Body: strings.Repeat("x", 1<<20), ExpiresAt: expiry}
 	_, _, err = s.BeginNote(t.Context(), note)
 	if !isCode(err, sqlite3.SQLITE_FULL) {

@@ -15,7 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// previous creates a file with the schema given, as an older relay left it.
+// previous creates a file with the given schema, as an older relay left it.
 func previous(t *testing.T, schema int) (path string) {
 	t.Helper()
 	script, err := os.ReadFile(fmt.Sprintf("testdata/schema-%d.sql", schema))
@@ -212,7 +212,7 @@ func TestMigrate_Failure_ChangesNothing(t *testing.T) {
 	if got := backups(t, path); len(got) != 1 {
 		t.Errorf("got backups %q, want one", got)
 	}
-	s := opened(t, path, tomorrows) // a better relay comes
+	s := opened(t, path, tomorrows) // a newer relay starts
 	if got := backups(t, path); len(got) != 1 {
 		t.Errorf("got backups %q, want the newer in the place of the older", got)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// filesWith returns the files of a folder that have the text.
+// filesWith returns the files of a folder that contain the text.
 func filesWith(t *testing.T, folder, text string) (found []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*"))
@@ -30,7 +30,7 @@ func TestScrub_DeletedText_InNoFile(t *testing.T) {
 	s := open(t, filepath.Join(folder, "relay.db"))
 	const secret = "sesame-in-the-open"
 	for i := range 400 {
-		// Rows of all sizes, also such as take pages of their own, among others'.
+		// Rows of all sizes, including some with pages of their own, among others.
 		for _, visitor := range []string{"v1", "v2", "v3"} {
 			text := strings.Repeat(visitor+" said ", 1+i*i%900)
 			if visitor == "v1" {

@@ -20,7 +20,7 @@ func must(t testing.TB, err error) {
 
 func soon() time.Time { return time.Now().Add(time.Hour) }
 
-// open opens the store that url names and closes it with the test.
+// open opens the store at url and closes it with the test.
 func open(t testing.TB, url string) store.Store {
 	t.Helper()
 	s, err := stores.Open(t.Context(), url)

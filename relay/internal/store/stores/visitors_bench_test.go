@@ -23,9 +23,9 @@ import (
 // rowsEnv sets how many visitors the store holds in [BenchmarkSession].
 const rowsEnv = "RELAY_BENCH_ROWS"
 
-// BenchmarkSession looks up the token and the session of one of many visitors,
-// as a request does, and reports the 99th percentile and the bytes of a visitor.
-// The store holds RELAY_BENCH_ROWS visitors, 10,000 by default.
+// BenchmarkSession looks up the token and the session of one of many visitors, as a
+// request does. It reports the 99th percentile and the bytes per visitor. The store holds
+// RELAY_BENCH_ROWS visitors, 10,000 by default.
 func BenchmarkSession(b *testing.B) {
 	n := 10_000
 	if s := os.Getenv(rowsEnv); s != "" {
@@ -64,8 +64,8 @@ func BenchmarkSession(b *testing.B) {
 	}
 }
 
-// BenchmarkNotesSince saves a note and reads the change, in a conversation of
-// few and of many notes. Both should cost about the same.
+// BenchmarkNotesSince saves a note and reads the change, in a conversation with few and
+// with many notes. Both should cost about the same.
 func BenchmarkNotesSince(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -94,7 +94,7 @@ func BenchmarkNotesSince(b *testing.B) {
 	}
 }
 
-// random returns bytes that are in no order, as those of tokens and visitors are.
+// random returns unordered bytes, like those of tokens and visitors.
 func random(what string, i int) []byte {
 	sum := sha256.Sum256(fmt.Append(nil, what, i))
 	return sum[:]
@@ -131,7 +131,7 @@ func fillVisitors(b *testing.B, s store.Store, n int) {
 	}
 }
 
-// heap measures what a store in memory takes of the heap.
+// heap measures the heap memory of an in-memory store.
 func heap(*testing.B) (url string, size func() int64) {
 	return "memory:", func() int64 {
 		runtime.GC()
@@ -141,7 +141,7 @@ func heap(*testing.B) (url string, size func() int64) {
 	}
 }
 
-// file measures the file of a store in SQLite.
+// file measures the file of an SQLite store.
 func file(b *testing.B) (url string, size func() int64) {
 	path := filepath.Join(b.TempDir(), "relay.db")
 	return "sqlite:" + path, func() int64 {
