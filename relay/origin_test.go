@@ -12,9 +12,10 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// standing returns how the relay classifies a request: as one of its own pages (the
-// cookie counts, under the name for the scheme), of a listed page (the cookie does not
-// count), as foreign, or as one whose cookie does not count for the host.
+// standing returns how the relay classifies a request. It may come from one of the
+// relay's own pages, where the cookie counts, under the name for the scheme; from a
+// listed page, where it does not count; or from a foreign page. Or the cookie does not
+// count for the host.
 func (d *offline) standing(token string, headers ...string) string {
 	d.t.Helper()
 	a := d.ask("GET", "/v1/session", "", append(headers, "Cookie", "relay_visitor="+token+"; __Host-relay_visitor="+token+"; relay_visitor_81="+token)...)

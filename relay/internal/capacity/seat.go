@@ -110,8 +110,8 @@ func (s *Seat) MayWake(ctx context.Context) error {
 }
 
 // Acquire counts a sandbox that is about to be woken, and makes room for it if necessary,
-// accounted to addr. It does so also for a sandbox that is already counted: a process
-// that has not yet seen that the sandbox is down may have renewed its count regardless of
+// accounted to addr. It does so even if the sandbox is already counted. A process that
+// has not yet seen that the sandbox is down may have renewed its count regardless of
 // room.
 func (s *Seat) Acquire(ctx context.Context, addr string) error {
 	for range roomTries {

@@ -127,8 +127,8 @@ func (c *Conversation) TakeUnheard() bool {
 }
 
 // Resume applies what AnyFrame's transcript shows about a stream that was opened after
-// the event numbered head: the transcript ends at tail, and idle is whether the agent has
-// finished all its turns. If unnumbered deltas may be missing, it opens a gap.
+// the event numbered head. The transcript ends at tail, and idle is whether the agent has
+// finished all its turns. If unnumbered deltas may be missing, Resume opens a gap.
 func (c *Conversation) Resume(head, tail int64, idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

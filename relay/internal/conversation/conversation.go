@@ -45,8 +45,8 @@ type Conversation struct {
 }
 
 // New returns the conversation of an epoch whose log begins after the event numbered
-// base. It calls notify after each change of the log, and tells answer when the agent
-// begins to answer.
+// base. It calls notify after each change of the log, and ends the span answer when
+// the agent begins to answer.
 func New(o *Options, epoch int64, id string, base int64, l *ledger.Ledger, notify func(), answer *telemetry.AnswerSpan) *Conversation {
 	// The parts are fields and not separate allocations: each event uses all of them, and
 	// the next event belongs to another conversation.

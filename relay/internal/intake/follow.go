@@ -60,8 +60,8 @@ var errParked = errors.New("parked")
 
 // Run reads until the stream has ended and returns false, or until it is silent and
 // returns true. In the second case, wake is called once when there is more to do,
-// possibly before Run has returned, by a goroutine that must not be blocked; it should
-// call [Follower.Resume]. If the transport cannot signal this, Run waits.
+// possibly before Run has returned. The goroutine that calls wake must not be blocked; it
+// should call [Follower.Resume]. If the transport cannot signal this, Run waits.
 func (f *Follower) Run(wake func()) (parked bool) {
 	for ; f.ctx.Err() == nil; f.attempt++ {
 		err := f.read(wake)

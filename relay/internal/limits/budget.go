@@ -9,10 +9,10 @@ import (
 )
 
 // budget bounds the turns of all visitors per UTC day. The store counts a turn just
-// before it is sent to AnyFrame, so that the budget is never exceeded whichever processes
-// crash; it uncounts the turn if AnyFrame provably did not accept it. A turn that waits
-// for its sandbox is reserved in this process only, so that a turn that would be refused
-// later is refused now, and no sandbox boots for it.
+// before it is sent to AnyFrame, so that a crash can never exceed the budget. It uncounts
+// the turn if AnyFrame provably did not accept it. A turn that waits for its sandbox is
+// reserved in this process only. The reservation makes the relay refuse a turn
+// immediately that it would have to refuse later, and no sandbox boots for it.
 type budget struct {
 	quotas *quotas
 	limit  int // turns per day; 0 is no limit

@@ -6,8 +6,8 @@ import (
 )
 
 // markup matches, beginning at a "<", what a program that ignores the image type may
-// interpret as a page or a script: elements of HTML and SVG, any element with a quoted
-// attribute or an event handler, declarations of XML, PHP and the like.
+// interpret as a page or a script. It matches elements of HTML and SVG, any element with
+// a quoted attribute or an event handler, and declarations of XML, PHP and the like.
 //
 // Image data looks random, and any given four bytes occur once in 4 GiB, so a match must
 // be longer than a tag's name. Names with a prefix are allowed, because cameras and

@@ -94,9 +94,9 @@ const (
 	anyByte = `[0-9A-Fa-f][0-9A-Fa-f]`
 )
 
-// numbers returns patterns of a text in which each character is its number: in
-// hexadecimal digits, with or without separators, also as little-endian words of two
-// bytes; in octal or decimal digits; or in bits.
+// numbers returns patterns of a text in which each character is its number. The numbers
+// may be in hexadecimal digits, with or without separators, also as little-endian words
+// of two bytes; in octal or decimal digits; or in bits.
 func numbers(text string) []pattern {
 	var hex, octal, decimal, bits []string
 	for i := range len(text) {

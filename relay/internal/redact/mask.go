@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// Text shown to visitors, whoever wrote it, never contains an AnyFrame key: only the
-// prefix afm_ is kept. Text arrives in chunks, so the masker is a streaming state
-// machine: what it emits for a byte depends only on the bytes before it. A block that
-// equals its deltas therefore still does after masking, wherever the deltas were cut.
-// Only separators between the numbers of a key are held back, until it is known whether
-// the key continues.
+// Text shown to visitors never contains an AnyFrame key, whether the agent or a person
+// wrote it: only the prefix afm_ is kept. Text arrives in chunks, so the masker is a
+// streaming state machine: what it emits for a byte depends only on the bytes before it.
+// A block that equals its deltas therefore still does after masking, wherever the deltas
+// were cut. Only separators between the numbers of a key are held back, until it is known
+// whether the key continues.
 
 // masked replaces the hidden part of a key.
 const masked = "…"
@@ -31,8 +31,8 @@ var compiled struct {
 const maxCompiled = 16
 
 // KeyPatterns returns the patterns of the beginnings of keys: of AnyFrame's keys, and of
-// our own if it has another prefix, in all writings that encode characters one by one;
-// and of our own key in the codes in which commands print it.
+// our own if it has another prefix. They cover all writings that encode characters one by
+// one. For our own key, they also cover the codes in which commands print it.
 func KeyPatterns(key Secret) *Patterns {
 	compiled.Lock()
 	defer compiled.Unlock()

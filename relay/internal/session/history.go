@@ -11,7 +11,7 @@ import (
 )
 
 // Rows returns a reader of a conversation's transcript. It returns no rows if AnyFrame
-// does not know the session. If the conversation is not the current one, that error is
+// does not have the session. If the conversation is not the current one, that error is
 // [anyframe.ErrNotFound].
 func (s *Session) Rows(c *conversation.Conversation) conversation.RowReader {
 	read := s.intake.Rows(c)

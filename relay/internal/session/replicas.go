@@ -15,9 +15,13 @@ import (
 )
 
 // Replicas share only the store. A replica reads another one's changes to a visitor's
-// session from there: at each request, when the hub's [resync.Loop] finds that the
-// visitor's rows have changed, when AnyFrame's stream shows a turn or an answer that this
-// replica does not have, and immediately if the store delivers hints.
+// session from there:
+//
+//   - at each request;
+//   - when the hub's [resync.Loop] finds that the visitor's rows have changed;
+//   - when AnyFrame's stream shows a turn or an answer that this replica does not
+//     have;
+//   - immediately, if the store delivers hints.
 
 // Publish sends other replicas a hint that the visitor's rows have changed.
 func (h *Hub) Publish(ctx context.Context, visitor string) {

@@ -66,7 +66,7 @@ func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 		return false, err
 	}
 	s.logger().Info("put to sleep to make room")
-	if p != nil { // it notices by itself; a pump that wakes the sandbox is a different one, which waits for this
+	if p != nil { // it detects that itself; a pump that wakes the sandbox is a different one, which waits for this
 		select {
 		case <-p.Done():
 		case <-time.After(sleepWait):

@@ -256,11 +256,11 @@ type ChangeStore interface {
 	// that cannot detect other writers returns a different number with each call.
 	Generation(ctx context.Context) (int64, error)
 
-	// Changed returns the indices, in ascending order, of the marks that no longer hold:
-	// the session is at another version, a note was begun or saved after the cursor, the
-	// cursor is higher than any, or a token is gone. It may also return a mark that
-	// holds, but never omits one that did not hold when the call began. It costs the
-	// backend a few commands for hundreds of marks.
+	// Changed returns the indices, in ascending order, of the marks that no longer hold.
+	// A mark does not hold if the session is at another version, a note was begun or
+	// saved after the cursor, the cursor is higher than any, or a token is gone. Changed
+	// may also return a mark that holds, but never omits one that did not hold when the
+	// call began. It costs the backend a few commands for hundreds of marks.
 	Changed(ctx context.Context, marks []Mark) ([]int, error)
 }
 
