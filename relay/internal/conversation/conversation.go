@@ -112,10 +112,13 @@ func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 			e.Ends = append(e.Ends, end)
 		}
 	}
-	c.mu.Unlock()
 	if out.ended {
 		e.Reason, e.Turn = endReason(out.items), out.over
+		if e.Turn == "" && ev.Seq != 0 {
+			c.live.ends.add(ev.Seq, e.Reason)
+		}
 	}
+	c.mu.Unlock()
 	c.activity.note(&out, ev.ReadAt, &e)
 	clear(out.items)
 	return e
@@ -258,7 +261,7 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 		}
 	}
 	c.append(out.items)
-	return Effect{Turns: out.turns}
+	return Effect{Turns: out.turns, Ends: out.ends}
 }
 
 // Echoed reports whether AnyFrame has shown a message of the visitor's.
@@ -271,10 +274,14 @@ func (c *Conversation) Echoed() bool {
 // Base returns the seq after which the conversation's log began.
 func (c *Conversation) Base() int64 { return c.tr.start }
 
-// Accepted enters that AnyFrame has a turn, at now.
+// Accepted records that AnyFrame has a turn, at now.
 func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) {
 	t.State = ledger.Sent
-	if _, over := c.ledger.End(t.Key); over { // it was stopped while it was on its way
+	c.mu.Lock() // so that the end of the turn comes either before or after this
+	defer c.mu.Unlock()
+	_, over := c.ledger.End(t.Key)                             // it was stopped while it was on its way
+	over = over || !c.Activity().Busy && c.live.ends.claim(&t) // unless it may be this turn that runs
+	if over {
 		c.ledger.Set(t)
 		return
 	}

@@ -21,9 +21,14 @@ type End struct {
 	// Seq is the event that ended the turn, 0 when AnyFrame has none: its sandbox went to
 	// sleep meanwhile.
 	Seq int64
-	// After is the last seq before the turn ended.
+	// After is the last seq before the turn ended. One that is not below Seq says that the
+	// event came before the relay knew the turn: see [End.Late].
 	After int64
 }
+
+// Late reports whether visitors were shown the event that ended the turn before the turn,
+// so that they are told of its end once more, after it.
+func (e *End) Late() bool { return e.Seq != 0 && e.Seq <= e.After }
 
 // ends are those in memory. They are guarded by Ledger.mu.
 type ends struct {
