@@ -1,15 +1,15 @@
-// Package deploy holds the proxy configurations that ship, so that what tests
-// and chaos runs try is what operators get.
+// Package deploy embeds the proxy configurations that ship with the relay, so that tests
+// and chaos runs use the same files as operators.
 package deploy
 
 import _ "embed" // for the files
 
 var (
-	// NginxConf is nginx.conf.
+	// NginxConf is the content of nginx.conf.
 	//
 	//go:embed nginx.conf
 	NginxConf string
-	// Caddyfile is Caddyfile.
+	// Caddyfile is the content of Caddyfile.
 	//
 	//go:embed Caddyfile
 	Caddyfile []byte

@@ -24,7 +24,7 @@ import (
 
 const patience = 2 * time.Minute
 
-// program is the relay, built once.
+// program builds the relay once and returns its path.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "relay-deploy-")
 	if err != nil {
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// replica is one relay, a process.
+// replica is a relay process.
 type replica struct {
 	addr, admin string
 	cmd         *exec.Cmd
@@ -113,7 +113,7 @@ func (p *replica) said() string {
 	return p.log.String()
 }
 
-// streams is how many event streams the relay has open.
+// streams returns the number of event streams that the relay has open.
 func (p *replica) streams(t *testing.T) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.admin+"/metrics", nil)
@@ -140,10 +140,10 @@ type harness struct {
 	plane    *anyframetest.Server
 	replicas []*replica
 	proxy    *proxytest.Proxy
-	direct   http.RoundTripper // the browser's connections: from visitor's address
+	direct   http.RoundTripper // the browser's connections, from the visitor's address
 }
 
-// visitor and neighbour are where browsers ask from: not the proxy's address,
+// visitor and neighbour are the addresses of browsers. They differ from the proxy's address,
 // which the relays trust.
 const (
 	visitor   = "127.0.0.5"
@@ -152,8 +152,7 @@ const (
 
 type starter func(context.Context, proxytest.Front) (*proxytest.Proxy, error)
 
-// everywhere runs a test behind each proxy, on a host of the relay's own and at
-// a path.
+// everywhere runs a test behind each proxy, with the relay on a separate host and at a path.
 func everywhere(t *testing.T, test func(t *testing.T, start starter, base string)) {
 	for name, start := range map[string]starter{"nginx": proxytest.StartNginx, "caddy": proxytest.StartCaddy} {
 		for _, base := range []string{"", "/chat"} {
@@ -201,8 +200,8 @@ func (r *harness) from(addr string) http.RoundTripper {
 	return transport
 }
 
-// send makes a request through the proxy. Headers come in pairs. The caller
-// closes the answer's body.
+// send makes a request through the proxy. Headers are pairs of name and value. The caller
+// closes the response body.
 func (r *harness) send(ctx context.Context, over http.RoundTripper, method, url, body string, headers ...string) *http.Response {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
@@ -238,7 +237,7 @@ func (r *harness) do(over http.RoundTripper, method, path, body string, headers 
 	return answer{res, string(text)}
 }
 
-// mint returns the header of a new visitor.
+// mint creates a visitor and returns the header with the token.
 func (r *harness) mint() []string {
 	r.t.Helper()
 	a := r.do(r.direct, "POST", "/v1/visitor", `{"carrier":"bearer"}`)
@@ -249,7 +248,7 @@ func (r *harness) mint() []string {
 	return []string{"Authorization", "Bearer " + out.Token}
 }
 
-// say posts a message and wants it accepted.
+// say posts a message and fails the test unless it is accepted.
 func (r *harness) say(who []string, text string) {
 	r.t.Helper()
 	if a := r.post(who, text); a.StatusCode != http.StatusAccepted {

@@ -26,7 +26,7 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// metricNames returns every metric of the relay's own, from its source.
+// metricNames returns the names of the relay's metrics, from its source.
 func metricNames(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -53,7 +53,7 @@ func metricNames(t *testing.T) []string {
 
 var metricName = regexp.MustCompile(`\brelay_[a-z_]+[a-z]\b`)
 
-// used returns the metrics of the relay's own that an expression names.
+// used returns the relay's metrics that an expression names.
 func used(expr string) (names []string) {
 	for _, name := range metricName.FindAllString(expr, -1) {
 		names = append(names, strings.TrimSuffix(name, "_bucket"))
@@ -61,7 +61,7 @@ func used(expr string) (names []string) {
 	return names
 }
 
-// rules are alerts.yaml.
+// rules is the content of alerts.yaml.
 type rules struct {
 	Groups []struct {
 		Rules []struct {
@@ -90,7 +90,7 @@ func alerts(t *testing.T) map[string]string {
 	return all
 }
 
-// dashboard is what we look at of grafana.json.
+// dashboard is the part of grafana.json that the tests check.
 type dashboard struct {
 	Panels []struct {
 		ID      int
@@ -147,7 +147,7 @@ func TestMonitoring_Metrics_Exist(t *testing.T) {
 	}
 }
 
-// series are the values of a metric, minute by minute, as promtool writes them.
+// series is a metric's values at intervals of one minute, in promtool's notation.
 type series struct {
 	Series string `yaml:"series"`
 	Values string `yaml:"values"`
@@ -160,7 +160,7 @@ func of(metric, labels, values string) series {
 	return series{fmt.Sprintf(`%s{job="relay",instance="a"%s}`, metric, labels), values}
 }
 
-// slow is a histogram of which one in a hundred is within the bound.
+// slow is a histogram in which one observation in a hundred is within the bound.
 func slow(metric, within, beyond string) []series {
 	return []series{
 		of(metric+"_bucket", `le="`+within+`"`, "0+1x90"), of(metric+"_bucket", `le="`+beyond+`"`, "0+100x90"), of(metric+"_bucket", `le="+Inf"`, "0+100x90"),
@@ -263,7 +263,7 @@ func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 	}
 }
 
-// prometheus runs a real one with our alerts, which scrapes the relay.
+// prometheus runs a real Prometheus with alerts.yaml that scrapes the relay.
 func prometheus(t *testing.T, admin string) (url string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -301,7 +301,7 @@ func prometheus(t *testing.T, admin string) (url string) {
 			}
 		})
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-			if res, err := http.Get(url + "/-/ready"); err == nil { //nolint:noctx // to a server of our own
+			if res, err := http.Get(url + "/-/ready"); err == nil { //nolint:noctx // a request to the test's own server
 				res.Body.Close()
 				if res.StatusCode == http.StatusOK {
 					return nil
@@ -321,7 +321,7 @@ func prometheus(t *testing.T, admin string) (url string) {
 	return url
 }
 
-// query asks Prometheus and returns how many series the answer has.
+// query sends an expression to Prometheus and returns the number of series in the result.
 func query(t *testing.T, base, expr string) (n int, err error) {
 	t.Helper()
 	var out struct {
@@ -351,8 +351,8 @@ func fetch(t *testing.T, url string, into any) error {
 	return json.NewDecoder(res.Body).Decode(into)
 }
 
-// chat makes a relay do some of everything: a turn, a refusal, a stream that
-// comes back.
+// chat makes the relay produce most metrics: it runs a turn, causes a refusal and resumes a
+// stream.
 func chat(t *testing.T, base string) {
 	t.Helper()
 	do := func(method, path, token, body string) *http.Response {
@@ -400,7 +400,7 @@ func TestMonitoring_Prometheus_AnswersEveryQuery(t *testing.T) {
 	}))
 	relay := launch(t, "RELAY_CHALLENGE=auto", "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"), "ANYFRAME_API_KEY="+plane.Key(),
 		fmt.Sprint("ANYFRAME_AGENT_ID=", plane.AgentID()), "ANYFRAME_BASE_URL="+plane.URL())
-	res, err := http.Get("http://" + relay.admin + "/metrics") //nolint:noctx // of a relay of our own
+	res, err := http.Get("http://" + relay.admin + "/metrics") //nolint:noctx // a request to the test's own relay
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ import (
 	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
-// Each client of other people gets every event once, in order, through cuts in the
-// middle of its streams and the restart of a relay, direct and behind each proxy.
+// Each third-party client gets every event once and in order, directly and behind each proxy,
+// although its streams are cut and a relay restarts.
 func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
@@ -109,7 +109,8 @@ func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	ids := want()
 	for client, numbered := range got.of {
 		want := ids
-		// It notes an id when it reads the line, so what was cut just behind that is lost.
+		// fetch-event-source saves an id as soon as it reads the id line. So it loses an event
+		// that was cut right after that line.
 		if strings.HasSuffix(client, ".fetch-event-source") {
 			want = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 				return knife.halved(client, id) && !slices.Contains(numbered, id)
@@ -126,7 +127,7 @@ func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	}
 }
 
-// wait waits until the clients have what is wanted.
+// wait waits until done reports true for all clients.
 func wait(t *testing.T, what string, got *others, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
@@ -139,7 +140,7 @@ func wait(t *testing.T, what string, got *others, done func() bool) {
 	}
 }
 
-// others is what the clients told.
+// others collects the output of the clients.
 type others struct {
 	clients int
 	mu      sync.Mutex
@@ -208,7 +209,7 @@ func (o *others) take(b []byte) {
 	}
 }
 
-// fault is what no client may be told: a message that is no JSON, a problem, a reset.
+// fault returns an error if a client received an invalid message, a problem or a reset.
 func (o *others) fault() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -218,7 +219,7 @@ func (o *others) fault() error {
 	return nil
 }
 
-// all reports whether every client has got as far as id.
+// all reports whether every client has received all events up to id.
 func (o *others) all(id string, lost func(client, id string) bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -32,7 +32,7 @@ func TestProxy_Events_ArriveOneByOne(t *testing.T) {
 				}
 			}
 		})
-		// nginx with its buffers holds a stream back over HTTP/1.1, but not over 2.
+		// With buffering, nginx delays a stream over HTTP/1.1, but not over HTTP/2.
 		older := r.proxy.Transport(visitor)
 		older.ForceAttemptHTTP2 = false
 		t.Cleanup(older.CloseIdleConnections)
@@ -42,7 +42,7 @@ func TestProxy_Events_ArriveOneByOne(t *testing.T) {
 			r.say(who, "hello")
 			x.until("user")
 			for _, word := range []string{"one", "two", "three"} {
-				words <- word // the agent says no more until this has arrived
+				words <- word // the agent sends no more until this has arrived
 				if e := x.next(); !strings.Contains(e.data, `"`+word+`"`) {
 					t.Errorf("over HTTP/%d: got %q, want %s", version, e.data, word)
 				}
@@ -64,7 +64,7 @@ func TestProxy_ResumeAcrossReplicas_Exact(t *testing.T) {
 		r.say(who, "hello")
 		var got []event
 		var last event
-		for last.kind != "turn_end" { // a few events of each stream, each at the other relay
+		for last.kind != "turn_end" { // a few events per stream; each stream is at the other relay
 			x := r.open(who, last.id)
 			for n := 0; n < 9 && last.kind != "turn_end"; {
 				if e := x.next(); e.id != "" {
@@ -99,7 +99,7 @@ func TestProxy_RateLimit_ByVisitorAddress(t *testing.T) {
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		r := newHarness(t, start, base, nil, "RELAY_RATE_IP=4/h")
 		limited := 0
-		for i := range 12 { // each relay lets four through
+		for i := range 12 { // each relay accepts four
 			a := r.do(r.direct, "POST", "/v1/visitor", `{}`, "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i), "X-Real-IP", "198.51.100.1",
 				"Forwarded", "for=198.51.100.1", "True-Client-IP", "198.51.100.1")
 			if a.StatusCode == http.StatusTooManyRequests {
@@ -119,7 +119,7 @@ func TestProxy_Cookies_FitHTTPSAndPath(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		r := newHarness(t, start, base, nil)
-		// As a browser that sends no Sec-Fetch-Site: Host and scheme must be told right.
+		// Like a browser that sends no Sec-Fetch-Site: the proxy must forward Host and scheme correctly.
 		origin := strings.TrimSuffix(r.proxy.URL, base)
 		a := r.do(r.direct, "POST", "/v1/visitor", `{}`, "Origin", origin)
 		if a.StatusCode != http.StatusOK || len(a.Cookies()) != 1 {
@@ -177,8 +177,8 @@ func TestProxy_OneRelayDown_OtherServes(t *testing.T) {
 				t.Errorf("got %d %s, want 200 from the other relay", a.StatusCode, a.text)
 			}
 		}
-		// What reaches the dead relay before the proxy has noticed may be a 502, which
-		// browsers send again.
+		// Before the proxy detects that the relay is down, requests to it may get a 502. Browsers
+		// retry these.
 		deadline := time.Now().Add(patience)
 		for a := r.post(who, "hello"); a.StatusCode != http.StatusAccepted; a = r.post(who, "hello") {
 			if a.StatusCode != http.StatusBadGateway || time.Now().After(deadline) {
@@ -189,20 +189,20 @@ func TestProxy_OneRelayDown_OtherServes(t *testing.T) {
 	})
 }
 
-// An EventSource gives up for good when a relay that restarts refuses it.
+// An EventSource gives up for good if a restarting relay refuses it.
 func TestProxy_OneRelayDrains_StreamsGoToTheOther(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		r := newHarness(t, start, base, nil, "RELAY_RATE_IP=off", "RELAY_STREAMS_PER_IP=1000", "RELAY_STREAMS_PER_VISITOR=1000")
 		who := r.mint()
-		for range 24 { // the relay drains for as long as it has streams, at most 5 s
+		for range 24 { // the relay drains as long as it has streams, at most 5 s
 			r.open(who, "")
 		}
 		if err := r.replicas[0].cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		for ended := false; !ended; {
-			r.open(who, "").close() // fails the test unless it is 200
+			r.open(who, "").close() // fails the test unless the status is 200
 			select {
 			case <-r.replicas[0].done:
 				ended = true
@@ -228,7 +228,7 @@ func TestProxy_EveryRelayRefusesStreams_TellsWhyAndServesTheRest(t *testing.T) {
 			if a := r.do(r.direct, "GET", "/v1/events", "", who...); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.text, `"at_capacity"`) {
 				t.Errorf("a stream too many: got %d %.200s, want the relay's own 503", a.StatusCode, a.text)
 			}
-			for range 2 { // one of each relay
+			for range 2 { // one for each relay
 				if a := r.do(r.direct, "GET", "/v1/session", "", who...); a.StatusCode != http.StatusOK {
 					t.Errorf("after it: got %d %.200s, want 200", a.StatusCode, a.text)
 				}
@@ -241,7 +241,7 @@ func TestProxy_LargestMessage_Passes(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		if base != "" {
-			return // the limit is the same, and the message takes a while
+			return // the limit is the same, and sending the message takes long
 		}
 		r := newHarness(t, start, base, nil)
 		data := strings.Repeat("YWFh", (4<<20)/3) // 4 MiB of "a"
@@ -269,7 +269,7 @@ func TestProxy_HTTPS_OneOrigin(t *testing.T) {
 		}
 		res := r.send(t.Context(), r.direct, "GET", r.proxy.Plain+"/widget.js?a=b", "")
 		res.Body.Close()
-		want := "https://" + res.Request.URL.Hostname() + base + "/widget.js?a=b" // the port is the test's own
+		want := "https://" + res.Request.URL.Hostname() + base + "/widget.js?a=b" // the port is chosen by the test
 		to, err := res.Location()
 		if err != nil {
 			t.Fatalf("http: got %d, %v, want a redirect", res.StatusCode, err)

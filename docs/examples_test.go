@@ -26,11 +26,11 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(read(t, "http-api.md"), -1) {
 		for line := range strings.Lines(block[1]) {
 			switch {
-			case strings.Contains(line, "go run ./cmd/relay demo"): // in the other terminal
+			case strings.Contains(line, "go run ./cmd/relay demo"): // runs in the other terminal
 			case strings.Contains(line, "last of all"):
 				last.WriteString(line)
 			default:
-				script.WriteString(regexp.MustCompile(`(?m)(curl -sN .*?) +#.*$`).ReplaceAllString(line, "$1 | sed 5q")) // which would go on
+				script.WriteString(regexp.MustCompile(`(?m)(curl -sN .*?) +#.*$`).ReplaceAllString(line, "$1 | sed 5q")) // otherwise it would not end
 			}
 		}
 	}
@@ -53,11 +53,11 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 	}
 }
 
-// startDemo runs the program's demo in a folder until the test ends, and returns where it
-// listens. The environment has to ask for a log as JSON.
+// startDemo runs the program's demo in a directory until the test ends, and returns its
+// address. env must set RELAY_LOG_FORMAT=json.
 func startDemo(t *testing.T, program, dir string, env []string) (addr string) {
 	t.Helper()
-	demo := exec.Command(program, "demo") //nolint:noctx // ended below
+	demo := exec.Command(program, "demo") //nolint:noctx // stopped below
 	demo.Dir, demo.Env = dir, env
 	said, err := demo.StderrPipe()
 	if err != nil {
@@ -74,7 +74,7 @@ func startDemo(t *testing.T, program, dir string, env []string) (addr string) {
 	lines := bufio.NewScanner(said)
 	for lines.Scan() {
 		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
-			go func() { // ends with the demo, which would else wait for a reader
+			go func() { // ends with the demo, which would block without a reader
 				for lines.Scan() {
 				}
 			}()

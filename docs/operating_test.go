@@ -25,7 +25,7 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// section returns what stands under a heading of the second level.
+// section returns the text under a second-level heading.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(read(t, page), "\n## "+heading+"\n")
@@ -38,7 +38,7 @@ func section(t *testing.T, page, heading string) string {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// table returns, by each name in the first column, what the second says.
+// table returns the second column by each name in the first.
 func table(t *testing.T, text string) map[string]string {
 	t.Helper()
 	rows := map[string]string{}
@@ -57,7 +57,7 @@ func table(t *testing.T, text string) map[string]string {
 	return rows
 }
 
-// same holds what a document explains against what there is.
+// same compares the names that a document explains with those in the code.
 func same(t *testing.T, documented, there map[string]string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(documented)) {
@@ -75,7 +75,7 @@ func same(t *testing.T, documented, there map[string]string) {
 	}
 }
 
-// sources returns the files of the relay that are no tests.
+// sources returns the relay's Go files, without tests.
 func sources(t *testing.T) (files []string) {
 	t.Helper()
 	for _, pattern := range []string{"../relay/*.go", "../relay/internal/*/*.go", "../cmd/relay/*.go"} {
@@ -127,7 +127,7 @@ func TestOperating_EveryAlert_Explained(t *testing.T) {
 	same(t, table(t, section(t, "operating.md", "Alerts")), alerts)
 }
 
-// logged returns the messages that a file logs, each with its levels.
+// logged adds the messages that a file logs to into, each with its levels.
 func logged(t *testing.T, file string, into map[string]string) {
 	t.Helper()
 	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)

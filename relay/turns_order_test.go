@@ -208,3 +208,65 @@ func TestTurn_TwoTabsAtOnce_NothingLost(t *testing.T) {
 		}
 	})
 }
+
+// Where AnyFrame shows no messages, the agent may be done with one before AnyFrame answers
+// the request that sent it. The turn is shown, and over, all the same: it does not look as
+// if it ran until the sandbox sleeps.
+func TestTurn_AcceptedAfterItsEnd_ShownAndOver(t *testing.T) {
+	t.Parallel()
+	for name, numbered := range map[string]bool{"AnyFrame numbers the message": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			goOn := make(chan struct{})
+			plane := startPlane(t, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+				if c.Say("I do " + c.Prompt() + "."); c.Prompt() == "one" {
+					<-goOn
+				}
+			}))
+			keep, url := sqliteFile(t), seqless(t, plane)
+			r := harnessFor(t, plane, func(c *relay.Config) {
+				if keep(c); !numbered {
+					c.BaseURL = url
+				}
+			})
+			v := r.visitor()
+			x := v.open("")
+			v.say("one", "k1")
+			x.until("the agent at work", func(es []event) bool { return len(answers(es)) == 1 })
+			plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: time.Second, Op: anyframetest.OpMessage, Times: 1})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				v.say("two", "k2")
+			}()
+			plane.WaitFor(t, func() bool { return len(r.taken(r.upstream())) == 2 })
+			close(goOn)
+			x.turnEnds(2)
+			select {
+			case <-done:
+				t.Fatal("AnyFrame answered before the agent was done: nothing is late")
+			default:
+			}
+			x.until("the message and its end", func(es []event) bool {
+				return slices.ContainsFunc(es, func(e event) bool { return e.kind == "turn_end" && e.str("turn") == "k2" })
+			})
+			<-done
+			if got := count(x.all(), "user"); got != 2 {
+				t.Errorf("got %d messages, want 2\n%s", got, lines(x.all()))
+			}
+			wantProblem(t, "stop what is over", v.stop("k2"), http.StatusConflict, "turn_over")
+			ids := numberedOf(x.all())
+			for from, want := range map[string][]string{"": turnsOf(x.all()), ids[len(ids)-1].id: {"two/k2", "done"}} {
+				for range 2 {
+					y := v.open(from)
+					y.until("all of it", func(es []event) bool { return len(turnsOf(es)) >= len(want) })
+					if got := turnsOf(y.all()); !slices.Equal(got, want) {
+						t.Errorf("from %q: got %q, want %q", from, got, want)
+					}
+					y.close()
+					r.restart()
+				}
+			}
+		})
+	}
+}

@@ -248,29 +248,30 @@ await relay.stop();
 const cell = (f) => rows.map((r) => f(r)).join(" | ");
 const report = `# Benchmarks of the widget
 
-\`make bench-web\` wrote this on ${new Date().toISOString().slice(0, 10)}: ${cpus().length} × ${cpus()[0].model.trim()}, load ${loadavg()[0].toFixed(1)} at the end, Linux,
-Chromium ${chromium}, Node ${process.version}. One run, one after the other; a loaded machine makes all times longer, so trust the ratios.
-deep-chat stands beside ours because it is built the same way: one web component in shadow DOM, one script. It renders
-Markdown by replacing the message's HTML; it has no resuming stream, and is given its answers and its history by the page.
+\`make bench-web\` wrote this page on ${new Date().toISOString().slice(0, 10)}: ${cpus().length} × ${cpus()[0].model.trim()}, load ${loadavg()[0].toFixed(1)} at the end, Linux,
+Chromium ${chromium}, Node ${process.version}. The widgets ran one after the other, once. A loaded machine makes all times longer, so trust the ratios.
+deep-chat is the comparison because it has the same structure: one web component in shadow DOM, one script. It renders Markdown by
+replacing the message's HTML. It cannot resume a stream, and the page gives it its answers and its history.
 
 | | ${cell((r) => r.name)} |
 |---|${rows.map(() => "--:").join("|")}|
 | script, gzip, KB | ${cell((r) => (r.bytes / 1024).toFixed(1))} |
-| 60 KB answer in ${piece}-character pieces, CPU ${slow}× slowed: longest task, ms | ${cell((r) => r.longest.toFixed(0))} |
+| 60 KB answer in ${piece}-character chunks, CPU ${slow}× slowed: longest task, ms | ${cell((r) => r.longest.toFixed(0))} |
 | … tasks over 50 ms | ${cell((r) => r.over)} |
 | … main thread busy, s | ${cell((r) => r.busy.toFixed(1))} |
-| … until all is shown, s | ${cell((r) => (Number.isFinite(r.took) ? r.took.toFixed(1) : `not in ${patience / 1000}`))} |
-| ${messages.toLocaleString("en")} messages of history, CPU ${slow}× slowed: from navigation to the first of them painted, ms | ${cell((r) => (Number.isFinite(r.begun) ? r.begun.toFixed(0) : `not in ${2 * patience}`))} |
-| … to all painted, ms | ${cell((r) => (Number.isFinite(r.paint) ? r.paint.toFixed(0) : `not in ${2 * patience}`))} |
-| an hour of answers, ${turns} × 6 KB in ${piece}-character pieces: how many in ${patience / 1000} s | ${cell((r) => r.said)} |
-| … heap more than before, KB an answer | ${cell((r) => ((r.heap * 1024) / r.said).toFixed(1))} |
-| … DOM nodes more than before, an answer | ${cell((r) => (r.nodes / r.said).toFixed(0))} |
+| … until the whole answer is shown, s | ${cell((r) => (Number.isFinite(r.took) ? r.took.toFixed(1) : `not in ${patience / 1000}`))} |
+| ${messages.toLocaleString("en")} messages of history, CPU ${slow}× slowed: from navigation to the first message painted, ms | ${cell((r) => (Number.isFinite(r.begun) ? r.begun.toFixed(0) : `not in ${2 * patience}`))} |
+| … to all messages painted, ms | ${cell((r) => (Number.isFinite(r.paint) ? r.paint.toFixed(0) : `not in ${2 * patience}`))} |
+| an hour of answers, ${turns} × 6 KB in ${piece}-character chunks: answers in ${patience / 1000} s | ${cell((r) => r.said)} |
+| … heap growth, KB per answer | ${cell((r) => ((r.heap * 1024) / r.said).toFixed(1))} |
+| … DOM node growth, per answer | ${cell((r) => (r.nodes / r.said).toFixed(0))} |
 
-The pieces come ${pace} every 10 ms, about ten times as fast as an agent writes: the answer is sent in ${((long.length / piece / pace) * 0.01).toFixed(0)} s at the least. The
-hour is that hour's text at the same pace. A task that had not ended when time was up is not counted. The heap is what is left after a garbage collection, with all answers in the page.
+The server sends ${pace} chunks every 10 ms, about ten times as fast as an agent writes, so the answer takes at least ${((long.length / piece / pace) * 0.01).toFixed(0)} s. The hour is an
+hour's text at the same pace. A task that had not ended at the time limit is not counted. The heap is measured after a garbage
+collection, with all answers in the page.
 
-The aim is an answer without a task over 50 ms, and a history that is painted no later than the other's. The page's history
-comes as single events, which are built newest first and in pieces: its first rows are there long before the last.
+The goals are an answer without a task over 50 ms, and a history that is painted no later than deep-chat's. The history of relay-chat
+arrives as single events. The widget renders them newest first and in batches, so the first rows appear long before the last.
 `;
 process.stdout.write(report);
 writeFileSync(new URL("../../docs/benchmarks-web.md", import.meta.url), report);

@@ -1,3 +1,3 @@
-// Package kubernetes holds ../kubernetes.yaml against the types of Kubernetes itself, in a
-// module of its own: their dependencies are no one else's.
+// Package kubernetes checks ../kubernetes.yaml against the types of Kubernetes. It is a
+// separate module, so that no other module depends on Kubernetes.
 package kubernetes

@@ -111,10 +111,13 @@ func (c *Conversation) Apply(ctx context.Context, ev *upstream.Event) Effect {
 			e.Ends = append(e.Ends, end)
 		}
 	}
-	c.mu.Unlock()
 	if out.ended {
 		e.Reason, e.Turn = endReason(out.items), out.over
+		if e.Turn == "" && ev.Seq != 0 {
+			c.live.ends.add(ev.Seq, e.Reason)
+		}
 	}
+	c.mu.Unlock()
 	c.activity.note(&out, ev.ReadAt, &e)
 	clear(out.items)
 	return e
@@ -258,7 +261,7 @@ func (c *Conversation) ShowMissing(turns []ledger.Turn, rows []upstream.Event) E
 		}
 	}
 	c.append(out.items)
-	return Effect{Turns: out.turns}
+	return Effect{Turns: out.turns, Ends: out.ends}
 }
 
 // Echoed reports whether AnyFrame has shown any of the visitor's messages.
@@ -274,7 +277,11 @@ func (c *Conversation) Base() int64 { return c.tr.start }
 // Accepted records that AnyFrame accepted a turn at now.
 func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) {
 	t.State = ledger.Sent
-	if _, over := c.ledger.End(t.Key); over { // it was stopped while in flight
+	c.mu.Lock() // so that the end of the turn comes either before or after this
+	defer c.mu.Unlock()
+	_, over := c.ledger.End(t.Key)                             // it was stopped while in flight
+	over = over || !c.Activity().Busy && c.live.ends.claim(&t) // while an agent works, it may be working on this turn
+	if over {
 		c.ledger.Set(t)
 		return
 	}

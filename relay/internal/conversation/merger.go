@@ -21,6 +21,7 @@ type live struct {
 	// matching turn may become known later, if another process sent it and the store is
 	// slow.
 	strange []int64
+	ends    lateEnds
 }
 
 // maxStrange is the maximum length of strange.
@@ -81,6 +82,7 @@ func (l *live) stopped(t *translator, out *step, seq int64) {
 // show shows a turn and records that, unless its event was shown before this process knew
 // of the turn.
 func (l *live) show(t *translator, out *step, own *ledger.Turn) {
+	end, late := l.ends.take(own.Key)
 	if own.Seq != 0 && slices.Contains(l.strange, own.Seq) {
 		if l.Place(own.Key, own.Seq) {
 			out.turns = append(out.turns, own.Key)
@@ -91,6 +93,15 @@ func (l *live) show(t *translator, out *step, own *ledger.Turn) {
 		out.turns = append(out.turns, own.Key)
 	}
 	t.showOwn(out, own)
+	if late {
+		end.After = max(t.last, own.Place())
+		if t.ledger.EndTurn(end) {
+			out.ends = append(out.ends, end)
+		}
+	}
+	if end, over := l.End(own.Key); over && end.Late() {
+		t.showLateEnd(out, &end)
+	}
 }
 
 // isTurn reports whether an event is the turn's message, as far as can be determined.
@@ -174,7 +185,8 @@ func (p *past) show(t *translator, out *step, own *ledger.Turn) {
 func (p *past) merge(t *translator, out *step, to int64, isEvent func(*ledger.Turn) bool) {
 	ends, err := p.notes.Ends(p.ctx, t.last, to)
 	p.failed(err)
-	ends = slices.DeleteFunc(ends, func(end ledger.End) bool { return end.Reason != event.ReasonStopped })
+	all := ends
+	ends = slices.DeleteFunc(slices.Clone(ends), func(end ledger.End) bool { return end.Reason != event.ReasonStopped })
 	p.settled(t, out, to)
 	turns := p.between(t.last, to)
 	finish := func(before int64, key string) {
@@ -192,6 +204,11 @@ func (p *past) merge(t *translator, out *step, to int64, isEvent func(*ledger.Tu
 		}
 		finish(own.Place()+1, "")
 		p.show(t, out, &own)
+		for _, end := range all {
+			if end.Key == own.Key && end.Late() {
+				t.showLateEnd(out, &end)
+			}
+		}
 		if i := slices.IndexFunc(ends, func(end ledger.End) bool { return end.Key == own.Key && end.After <= own.Place() }); i >= 0 {
 			finish(0, own.Key)
 		}

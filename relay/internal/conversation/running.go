@@ -72,7 +72,8 @@ func (c *Conversation) Unfinished() (keys []string, others bool) {
 		begun = append(begun, turn.Key)
 	}
 	for _, key := range begun {
-		if _, over := c.ledger.End(key); key != "" && !over && !slices.Contains(keys, key) {
+		_, over := c.ledger.End(key)
+		if over = over || c.live.ends.has(key); key != "" && !over && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -21,9 +21,14 @@ type End struct {
 	// Seq is the event that ended the turn, or 0 if AnyFrame has none because its sandbox
 	// fell asleep first.
 	Seq int64
-	// After is the last seq before the turn ended.
+	// After is the last seq before the turn ended. One that is not below Seq says that the
+	// event came before the relay knew the turn: see [End.Late].
 	After int64
 }
+
+// Late reports whether visitors were shown the event that ended the turn before they were
+// shown the turn. Its end is then shown again after the turn.
+func (e *End) Late() bool { return e.Seq != 0 && e.Seq <= e.After }
 
 // ends are the ends in memory. They are guarded by Ledger.mu.
 type ends struct {
