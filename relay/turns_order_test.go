@@ -209,9 +209,9 @@ func TestTurn_TwoTabsAtOnce_NothingLost(t *testing.T) {
 	})
 }
 
-// Where AnyFrame shows no messages, the agent may be done with one before AnyFrame answers
-// the request that sent it. The turn is shown, and over, all the same: it does not look as
-// if it ran until the sandbox sleeps.
+// Where AnyFrame shows no messages, the agent may finish a message before AnyFrame
+// responds to the request that sent it. The turn must still be shown as ended, and not as
+// running until the sandbox sleeps.
 func TestTurn_AcceptedAfterItsEnd_ShownAndOver(t *testing.T) {
 	t.Parallel()
 	for name, numbered := range map[string]bool{"AnyFrame numbers the message": true, "it does not": false} {

@@ -10,15 +10,15 @@ import (
 // maxLateEnds bounds each list of ends.
 const maxLateEnds = 32
 
-// lateEnds are ends of turns that were not known when the end came. AnyFrame may answer the
-// request that sends a message after its agent is done with it. Where AnyFrame shows no
-// messages, nothing tells before that answer that there is a turn.
+// lateEnds are ends of turns that were unknown when the end arrived. AnyFrame's response
+// to the request that sends a message may arrive after its agent has finished. Where
+// AnyFrame shows no messages, nothing reveals the turn before that response.
 type lateEnds struct {
 	unclaimed []ledger.End // without a key, by seq
-	claimed   []ledger.End // of turns that are known now and not shown yet
+	claimed   []ledger.End // of turns that are now known and not shown yet
 }
 
-// add records the end of a turn that is not known.
+// add records the end of an unknown turn.
 func (l *lateEnds) add(seq int64, reason string) {
 	if len(l.unclaimed) == maxLateEnds {
 		l.unclaimed = slices.Delete(l.unclaimed, 0, 1)
@@ -26,8 +26,8 @@ func (l *lateEnds) add(seq int64, reason string) {
 	l.unclaimed = append(l.unclaimed, ledger.End{Reason: reason, Seq: seq})
 }
 
-// claim reports whether a turn that is known now has ended. AnyFrame runs turns one after
-// the other, so its end is the first one after its place.
+// claim reports whether a turn that has become known has ended. AnyFrame runs turns one
+// after the other, so the turn's end is the first one after its place.
 func (l *lateEnds) claim(t *ledger.Turn) bool {
 	i := slices.IndexFunc(l.unclaimed, func(end ledger.End) bool { return end.Seq > t.Place() })
 	if i < 0 {

@@ -21,8 +21,8 @@ type End struct {
 	// Seq is the event that ended the turn, or 0 if AnyFrame has none because its sandbox
 	// fell asleep first.
 	Seq int64
-	// After is the last seq before the turn ended. One that is not below Seq says that the
-	// event came before the relay knew the turn: see [End.Late].
+	// After is the last seq before the turn ended. If it is not below Seq, the event came
+	// before the relay knew of the turn: see [End.Late].
 	After int64
 }
 
