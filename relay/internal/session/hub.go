@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// countedFor is how much longer than its idle time a sandbox is counted if no
-	// process renews that: the process that woke it may have died.
+	// countedFor is how much longer than its idle timeout a sandbox stays counted without
+	// renewal, because the process that woke it may have crashed.
 	countedFor   = time.Minute
 	storeTimeout = 5 * time.Second
 )
 
-// Hub holds all live sessions, by visitor. It owns their goroutines.
+// Hub holds the sessions in memory, by visitor. It owns their goroutines.
 type Hub struct {
 	Options
 
@@ -37,21 +37,21 @@ type Hub struct {
 	sandboxes sandbox.Operator
 	stops     stop.Desk
 	live      atomic.Pointer[Live]
-	retired   atomic.Bool // the site is gone
+	retired   atomic.Bool // the site was removed
 
-	ctx      context.Context // of every pump; not of the request that happened to need it
+	ctx      context.Context // of every pump, instead of the context of the request that started it
 	cancel   context.CancelFunc
 	members  group.Group
 	intake   intake.Options
-	reads    *limits.Share          // a slot for each upstream read under way
-	resync   *resync.Loop[*Session] // of the sessions that are held
-	draining chan struct{}          // closed when the relay begins to end
+	reads    *limits.Share          // a slot for each upstream read in progress
+	resync   *resync.Loop[*Session] // checks the sessions in memory
+	draining chan struct{}          // closed when the relay starts to shut down
 	drain    sync.Once
 
 	sessions *roster.Roster[*Session] // by visitor
 }
 
-// NewHub returns a hub that holds no session. It starts nothing; the caller closes it.
+// NewHub returns a hub without sessions. It starts nothing; the caller must close it.
 func NewHub(o Options) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
@@ -82,11 +82,11 @@ func NewHub(o Options) *Hub {
 	return h
 }
 
-// countFor is how long a sandbox is counted unless that is renewed.
+// countFor is how long a sandbox stays counted without renewal.
 func (h *Hub) countFor() time.Duration { return max(h.IdleTimeout, h.BootTimeout) + countedFor }
 
-// hold returns the visitor's session and keeps it in memory until it is closed. It
-// makes no call.
+// hold returns the visitor's session and keeps it in memory until it is closed. It makes
+// no call.
 func (h *Hub) hold(visitor string) (*Session, error) {
 	s, ok := h.sessions.Hold(visitor)
 	if !ok {
@@ -95,9 +95,8 @@ func (h *Hub) hold(visitor string) (*Session, error) {
 	return s, nil
 }
 
-// Open returns the visitor's session with its record as it is now. The caller closes
-// it; until then it stays in memory. The address that ctx is of becomes the one from which
-// the visitor last came.
+// Open returns the visitor's session with its current record. It stays in memory until
+// the caller closes it. The address in ctx becomes the visitor's last address.
 func (h *Hub) Open(ctx context.Context, visitor string) (*Session, error) {
 	s, err := h.hold(visitor)
 	if err != nil {
@@ -121,18 +120,17 @@ func (s *Session) Close() { s.hub.sessions.Release(s) }
 // Entry implements [roster.Member], as do the methods below.
 func (s *Session) Entry() *roster.Entry { return &s.entry }
 
-// Kept implements [roster.Member]: a session whose turn runs is kept until AnyFrame would
-// have put it to sleep.
+// Kept implements [roster.Member]. A session whose turn is running is kept until AnyFrame
+// would have put it to sleep.
 func (s *Session) Kept() { s.seat.RenewIfDue(s.hub.ctx) }
 
-// Dropped implements [roster.Member]: the session's row in the store is all that stays.
+// Dropped implements [roster.Member]. Only the session's row in the store remains.
 func (s *Session) Dropped() {
 	s.answer.End("unsent")
 	s.reader.Stop()
 }
 
-// Listen counts one more event stream of the session, until the function that it
-// returns is called.
+// Listen counts an event stream of the session, until the returned function is called.
 func (s *Session) Listen() (leave func()) {
 	change := func(n int) {
 		if s.hub.sessions.Listen(s, n) {
@@ -143,12 +141,12 @@ func (s *Session) Listen() (leave func()) {
 	return func() { change(-1) }
 }
 
-// Revoke ends the visitor's streams: the token is no longer good.
+// Revoke ends the visitor's streams: the token is no longer valid.
 func (h *Hub) Revoke(visitor string) { h.revoke(visitor, false) }
 
-// revoke is Revoke, also of a visitor of whom everything was erased.
+// revoke is Revoke, also for a visitor whose data was all erased.
 func (h *Hub) revoke(visitor string, erased bool) {
-	if s, ok := h.sessions.Remove(visitor); ok { // the next of that name is another visitor
+	if s, ok := h.sessions.Remove(visitor); ok { // the next session of that name belongs to another visitor
 		if erased {
 			s.showErased()
 		}
@@ -171,8 +169,8 @@ func (h *Hub) Draining() bool {
 	}
 }
 
-// Close ends all sessions and waits for their goroutines. Sandboxes are left to go to
-// sleep by themselves.
+// Close ends all sessions and waits for their goroutines. Sandboxes are left to fall
+// asleep by their own timeout.
 func (h *Hub) Close() {
 	h.BeginDrain()
 	h.sessions.Close()
@@ -181,7 +179,7 @@ func (h *Hub) Close() {
 	h.members.Close()
 }
 
-// Kept returns how many events and bytes all logs keep together.
+// Kept returns how many events and bytes all logs hold.
 func (h *Hub) Kept() (events, bytes int) {
 	for _, s := range h.sessions.All() {
 		n, size := s.View().Log.Size()
@@ -190,8 +188,8 @@ func (h *Hub) Kept() (events, bytes int) {
 	return events, bytes
 }
 
-// InMemory returns how many sessions are held, and how many more of whose rank the
-// store has yet to be told.
+// InMemory returns how many sessions are in memory, including those that remain only
+// until their rank is written to the store.
 func (h *Hub) InMemory() int {
 	all := map[*capacity.Seat]bool{}
 	for _, seat := range h.gate.Unranked() {
@@ -203,7 +201,7 @@ func (h *Hub) InMemory() int {
 	return len(all)
 }
 
-// Run fulfils wishes to stop that other processes left, until ctx ends or the hub is
+// Run fulfils stop requests that other processes left, until ctx ends or the hub is
 // closed.
 func (h *Hub) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -212,5 +210,5 @@ func (h *Hub) Run(ctx context.Context) {
 	cancel()
 }
 
-// RankNow tells the store at once of the ranks that have changed.
+// RankNow writes all changed ranks to the store immediately.
 func (h *Hub) RankNow() { h.gate.RankNow() }
