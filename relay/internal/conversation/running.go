@@ -7,16 +7,16 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/ledger"
 )
 
-// maxRunning is of how many turns at once it is known that they have begun.
+// maxRunning is the maximum number of running turns that are tracked.
 const maxRunning = 256
 
-// running are the turns that AnyFrame has and that have not ended, the first first: AnyFrame
-// runs them one after the other. A message that no visitor sent through the relay has no
-// key. An AnyFrame that answered several messages as one would leave some here until the
+// running are the turns that AnyFrame has accepted and that have not ended, in order:
+// AnyFrame runs them one after the other. A message that was not sent through the relay
+// has no key. If AnyFrame answers several messages together, some stay here until the
 // sandbox sleeps.
 type running []string
 
-// begins notes that a turn has begun.
+// begins records that a turn has begun.
 func (t *translator) begins(key string) {
 	if key != "" && slices.Contains(t.running, key) {
 		return
@@ -27,7 +27,7 @@ func (t *translator) begins(key string) {
 	t.running = append(t.running, key)
 }
 
-// ends returns the turn that the event numbered seq ends, "" if it is not known.
+// ends returns the turn that the event numbered seq ends, or "" if unknown.
 func (t *translator) ends(seq int64) (key string) {
 	if seq != 0 {
 		if key, ok := t.ending(seq); ok {
@@ -43,14 +43,14 @@ func (t *translator) ends(seq int64) (key string) {
 	return key
 }
 
-// forget notes that a turn has ended.
+// forget records that a turn has ended.
 func (t *translator) forget(key string) {
 	t.running = slices.DeleteFunc(t.running, func(k string) bool { return k == key })
 }
 
 // showStopped shows that a turn was stopped.
 func (t *translator) showStopped(out *step, key string) {
-	t.pending.Reset() // no block will come of it
+	t.pending.Reset() // its block will never arrive
 	t.forget(key)
 	out.items = append(out.items, stoppedItem(key))
 }
@@ -59,8 +59,8 @@ func stoppedItem(key string) event.Item {
 	return event.Item{Kind: "turn_end", Data: event.TurnEndData{Reason: event.ReasonStopped, Turn: key}}
 }
 
-// Unfinished returns the visitor's turns that AnyFrame has and that have not ended, as far
-// as the log has been read, and whether there are others.
+// Unfinished returns the visitor's accepted turns that have not ended, as far as the log
+// has been read, and whether there are other unfinished messages.
 func (c *Conversation) Unfinished() (keys []string, others bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,14 +80,14 @@ func (c *Conversation) Unfinished() (keys []string, others bool) {
 	return keys, others || len(keys) == 0 && c.Activity().Busy
 }
 
-// Interrupt says that what AnyFrame has not finished will not go on. Stopped says that
-// this was requested; so does a turn that is to be stopped. What it returns is to be
-// stored.
+// Interrupt records that AnyFrame's unfinished work will not continue. Stopped says that
+// this was requested; so does a stop request of a turn. The caller must store the
+// returned effect.
 func (c *Conversation) Interrupt(stopped bool) Effect {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	busy := c.activity.stop()
-	c.tr.pending.Reset() // no block will come of it
+	c.tr.pending.Reset() // its block will never arrive
 	turns := c.tr.running
 	c.tr.running = nil
 	for _, key := range turns {
@@ -102,7 +102,7 @@ func (c *Conversation) Interrupt(stopped bool) Effect {
 		c.tr.stopPrompts(&out, head)
 	}
 	for _, key := range turns {
-		if was, over := c.ledger.End(key); over { // this process has read it again since
+		if was, over := c.ledger.End(key); over { // this process has read the end from the store in the meantime
 			if was.Reason == event.ReasonStopped {
 				out.items = append(out.items, stoppedItem(key))
 			}
@@ -130,15 +130,15 @@ func (c *Conversation) Interrupt(stopped bool) Effect {
 	return Effect{Seq: head, Prompts: out.prompts, Ends: out.ends}
 }
 
-// Interrupted reports whether what AnyFrame had not finished at the event numbered seq was
-// interrupted there, by this process or another. AnyFrame's transcript shows no end of it.
+// Interrupted reports whether the work that was unfinished at the event numbered seq was
+// interrupted there, by this process or another. AnyFrame's transcript has no end of it.
 func (c *Conversation) Interrupted(seq int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return 0 < seq && seq <= c.interrupted || slices.ContainsFunc(c.ledger.EndsBetween(seq, 1<<62), func(end ledger.End) bool { return end.Seq == 0 })
 }
 
-// stopPrompts settles the prompts that wait: their turns are stopped.
+// stopPrompts settles the waiting prompts, because their turns are stopped.
 func (t *translator) stopPrompts(out *step, head int64) {
 	for _, id := range t.waiting {
 		p, ok := t.ledger.Prompt(id)
