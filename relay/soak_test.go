@@ -17,14 +17,14 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
-// TestSoak has conversations in which every fault that exists happens, at
-// random: streams are cut, stalled, doubled and garbled, requests fail, the
-// sandbox sleeps, the relay restarts, tabs come and go, turns are stopped and rated, half
-// of the time between two replicas, on one file or one Redis. In the end every tab has what
-// the control plane's log has, every turn was taken once, and nothing that was said
-// is left at AnyFrame when the visitor has it erased.
+// TestSoak runs conversations with every kind of fault, at random: streams are cut,
+// stalled, doubled and garbled, requests fail, the sandbox sleeps, the relay restarts,
+// tabs come and go, turns are stopped and rated. Half of the runs use two replicas, on
+// one file or one Redis. At the end every tab must have what the control plane's log has,
+// and every turn must have been accepted once. After the visitor has had everything
+// erased, no content may be left at AnyFrame.
 //
-// RELAY_SOAK runs it for longer, such as 10m; RELAY_SEED runs one seed again.
+// RELAY_SOAK sets a longer duration, such as 10m; RELAY_SEED repeats one seed.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	if raw := os.Getenv("RELAY_SEED"); raw != "" {
@@ -50,13 +50,13 @@ func TestSoak(t *testing.T) {
 		seeds = 10
 	}
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 6) // more of them would only keep the tests beside it waiting
+	slots := make(chan struct{}, 6) // more would only delay the tests that run beside it
 	for n := range seeds {
 		if !until.IsZero() && time.Now().After(until) {
 			break
 		}
 		slots <- struct{}{}
-		wg.Go(func() { // and not in parallel mode, which would begin when this loop ends
+		wg.Go(func() { // not as a parallel subtest, which would begin only when this loop ends
 			defer func() { <-slots }()
 			seed := uint64(n) + 1
 			if !until.IsZero() {
@@ -71,12 +71,12 @@ func TestSoak(t *testing.T) {
 // reader is a browser that reconnects with the last event id it saw.
 type reader struct {
 	v      *browser
-	kept   []event // up to and with the last numbered one
+	kept   []event // up to and including the last numbered one
 	x      *stream
 	resets int
 }
 
-// take takes over what came on the open stream.
+// take moves the events of the open stream to kept.
 func (o *reader) take() {
 	if o.x == nil {
 		return
@@ -92,7 +92,7 @@ func (o *reader) take() {
 	o.x = nil
 }
 
-// drop forgets what followed the last numbered event, and returns its id.
+// drop drops the events after the last numbered one, and returns its id.
 func (o *reader) drop() string {
 	for i, e := range slices.Backward(o.kept) {
 		if e.id != "" {
@@ -109,7 +109,7 @@ func (o *reader) reopen() {
 	o.x = o.v.open(o.drop())
 }
 
-// chat is the conversation as the reader has it.
+// chat returns the conversation as the reader has it.
 func (o *reader) chat() []event {
 	if o.x == nil {
 		return o.kept
@@ -153,7 +153,7 @@ func soak(t *testing.T, seed uint64) {
 	change := func(c *relay.Config) {
 		keep(c)
 		c.UpstreamTimeout = time.Second
-		if !echo { // a message that was given up on a busy machine would arrive all the same, and nothing would tell
+		if !echo { // a message whose request timed out on a busy machine would still arrive, undetectably
 			c.UpstreamTimeout = patience
 		}
 		c.ReplayEvents = kept
@@ -166,7 +166,7 @@ func soak(t *testing.T, seed uint64) {
 	}
 	r := via.newHarness(t, change, opts...)
 	rigs := []*harness{r}
-	if seed%2 == 0 && echo { // else two replicas each show a message in a place of their own, see ARCHITECTURE.md
+	if seed%2 == 0 && echo { // otherwise each of two replicas shows a message in a place of its own, see ARCHITECTURE.md
 		rigs = append(rigs, harnessFor(t, r.plane, change))
 	}
 	t.Logf("unnumbered deltas %t, messages shown %t, events kept %d, replicas %d, HTTP/2 %t", unnumbered, echo, kept, len(rigs), len(via) > 0)
@@ -178,9 +178,9 @@ func soak(t *testing.T, seed uint64) {
 	}
 	const turns = 6
 	var spares []*spare
-	rated := map[string]string{} // the last word on each turn, if it has one
+	rated := map[string]string{} // the last rating of each turn, if it has one
 	losable := []anyframetest.Op{anyframetest.OpTranscript, anyframetest.OpGet}
-	if echo { // else nothing tells whether a message arrived at an agent that was put to sleep
+	if echo { // otherwise nothing shows whether a message reached an agent that was put to sleep
 		losable = append(losable, anyframetest.OpMessage)
 	}
 	for turn := range turns {
@@ -196,7 +196,7 @@ func soak(t *testing.T, seed uint64) {
 			case 3:
 				r.plane.Inject(anyframetest.Fault{Kind: anyframetest.ReplayAll, Op: anyframetest.OpEvents, Times: 1})
 			case 4:
-				if !unnumbered { // what has no number and is lost can't be found again
+				if !unnumbered { // an unnumbered event that is lost cannot be found again
 					r.plane.Inject(anyframetest.Fault{Kind: []anyframetest.Kind{anyframetest.Drop, anyframetest.Swap, anyframetest.Garble}[pick(3)], N: 1 + n, Op: anyframetest.OpEvents, Times: 1})
 				}
 			case 5:
@@ -223,7 +223,7 @@ func soak(t *testing.T, seed uint64) {
 				o.reopen()
 			}
 		}
-		if echo && pick(3) == 0 { // else two messages under way at once have no order
+		if echo && pick(3) == 0 { // otherwise two messages in flight at once have no order
 			spares = append(spares, stopMeanwhile(somewhere(), somewhere(), turn))
 		}
 		text := fmt.Sprintf("number %d", turn)
@@ -247,12 +247,10 @@ func soak(t *testing.T, seed uint64) {
 				delete(rated, key)
 			}
 		}
-		// A message in the middle of an answer whose deltas have no number cuts
-		// them in two; a stream that opens so late that the first part is no
-		// longer kept gets the second alone.
-		// Where AnyFrame shows no messages, one in the middle of an answer that
-		// then breaks off leaves the past with nothing between that answer and
-		// the next.
+		// A message in the middle of an answer with unnumbered deltas cuts them in two; a
+		// stream that opens after the first part has been dropped gets only the second.
+		// Where AnyFrame shows no messages, a message in the middle of an answer that is
+		// then interrupted leaves the past with nothing between that answer and the next.
 		if pick(3) > 0 || (unnumbered && kept < 2000) || !echo {
 			r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(r.inUse()); return !s.Busy })
 		}
@@ -260,7 +258,7 @@ func soak(t *testing.T, seed uint64) {
 	r.plane.ClearFaults()
 	id := r.inUse()
 	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return !s.Busy })
-	r.plane.CutStreams() // what a dropped event hides comes with the next connection
+	r.plane.CutStreams() // an event hidden by a dropped one arrives with the next connection
 	sent := turns
 	for _, s := range spares {
 		sent += s.settled(r, somewhere())
@@ -277,7 +275,7 @@ func soak(t *testing.T, seed uint64) {
 			o.reopen()
 		}
 		o.x.until(fmt.Sprintf("reader %d: all of the log", i), func([]event) bool {
-			all := o.chat() // a message whose answer came late comes after the agent's, without a number
+			all := o.chat() // a message with a late response follows the agent's answer, without a number
 			n := numbered(all)
 			return len(n) > 0 && n[len(n)-1].id == want[len(want)-1].id && count(all, "user") >= sent
 		})
@@ -293,7 +291,7 @@ func soak(t *testing.T, seed uint64) {
 		if len(users) != sent {
 			t.Errorf("%s: got messages %q, want %d\n%s", what, users, sent, lines(chat))
 		}
-		if i == len(readers)-1 { // the others may have been told before
+		if i == len(readers)-1 { // the others may have received them earlier
 			o.x.until(fmt.Sprint("the ratings ", rated), func([]event) bool {
 				shown := map[string]string{}
 				for _, e := range o.chat() {
@@ -325,7 +323,7 @@ func soak(t *testing.T, seed uint64) {
 	}
 }
 
-// insistsOn rates a turn, until that is taken.
+// insistsOn rates a turn, retrying until the rating is accepted.
 func (b *browser) insistsOn(turn, rating string) {
 	b.r.t.Helper()
 	word := quote(rating)
@@ -343,11 +341,11 @@ func (b *browser) insistsOn(turn, rating string) {
 	}
 }
 
-// spare is a turn that is stopped while it is on its way.
+// spare is a turn that is stopped while in flight.
 type spare struct{ text, key string }
 
-// stopMeanwhile sends a message and stops its turn at once, at another replica maybe, and
-// returns when both have been answered.
+// stopMeanwhile sends a message and immediately stops its turn, possibly at another
+// replica. It returns when both requests have been answered.
 func stopMeanwhile(here, there *browser, turn int) *spare {
 	s := &spare{fmt.Sprintf("spare %c", 'a'+turn), fmt.Sprint("spare", turn)}
 	posted := make(chan struct{})
@@ -361,7 +359,7 @@ func stopMeanwhile(here, there *browser, turn int) *spare {
 			break
 		}
 		select {
-		case <-posted: // it was refused, and so it is unknown
+		case <-posted: // it was refused, and is therefore unknown
 		case <-time.After(5 * time.Millisecond):
 			continue
 		}
@@ -371,8 +369,8 @@ func stopMeanwhile(here, there *browser, turn int) *spare {
 	return s
 }
 
-// settled asks for the turn's answer until there is one, and returns how many messages
-// AnyFrame must have of it. Only what it took may be answered as sent.
+// settled retries the turn's request until it is answered, and returns how many messages
+// AnyFrame must have of it. Only an accepted message may be answered as sent.
 func (s *spare) settled(r *harness, v *browser) (sent int) {
 	r.t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -388,10 +386,10 @@ func (s *spare) settled(r *harness, v *browser) (sent int) {
 	}
 }
 
-// onScreen is all the agent's text as a browser shows it: pieces are closed by
-// what comes between them, and a block takes the place of the pieces since the
-// last block whose text it is.
-// With torn, pieces may lack their beginning: what has no number and was lost stays lost.
+// onScreen returns all the agent's text as a browser shows it: pieces are closed by what
+// comes between them, and a block replaces the pieces since the last block whose text it
+// is. With torn, pieces may lack their beginning, because lost unnumbered events stay
+// lost.
 func onScreen(events []event, torn bool) string {
 	var text, pieces []string
 	open := false
@@ -405,7 +403,7 @@ func onScreen(events []event, torn bool) string {
 		case e.kind == "text" && delta:
 			pieces, open = append(pieces, e.str("text")), true
 		case e.kind == "text":
-			for n := range pieces { // before those that it says may be some of an answer that was cut off
+			for n := range pieces { // earlier pieces may belong to an interrupted answer
 				if said := strings.Join(pieces[n:], ""); said == e.str("text") || torn && strings.HasSuffix(e.str("text"), said) {
 					pieces = pieces[:n]
 					break
@@ -418,8 +416,8 @@ func onScreen(events []event, torn bool) string {
 	return strings.Join(append(text, pieces...), "|")
 }
 
-// inUse is the session of an epoch. On a busy machine the answer to its creation may come too
-// late, and then there is another, which the relay ends.
+// inUse returns the session of an epoch. On a busy machine the response to its creation
+// may be too late; then there is another session, which the relay ends.
 func (r *harness) inUse() string {
 	r.t.Helper()
 	id := r.upstream()
