@@ -10,20 +10,20 @@ import (
 	"unsafe"
 )
 
-// Supported says whether connections can be watched on this system.
+// Supported reports whether connections can be watched on this system.
 const Supported = true
 
-// edges is what is asked of the kernel: to be told once of each thing that comes.
+// edges are the requested events, edge-triggered: one notification for each arrival.
 const edges = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31 // EPOLLET, whose constant is negative
 
-// loop is one of the poller's goroutines. Its epoll instance is itself watched by
-// the runtime's poller, so that it waits as any other goroutine does.
+// loop is one of the poller's goroutines. Its epoll instance is itself watched by the
+// runtime's poller, so that the goroutine waits like any other.
 type loop struct {
 	epoll  int
-	of     int // loops in all
+	of     int // number of loops
 	file   *os.File
-	mu     sync.Mutex // held only to look or set
-	places []*Watch   // by descriptor, divided by the number of loops
+	mu     sync.Mutex // held only to read or set fields
+	places []*Watch   // indexed by descriptor, divided by the number of loops
 	found  [128]*Watch
 }
 
@@ -34,7 +34,7 @@ var loops = sync.OnceValues(func() ([]*loop, error) {
 		if err != nil {
 			return nil, os.NewSyscallError("epoll_create1", err)
 		}
-		if err := syscall.SetNonblock(fd, true); err != nil { // or os would not have it watched
+		if err := syscall.SetNonblock(fd, true); err != nil { // otherwise os would not have it watched
 			return nil, os.NewSyscallError("fcntl", err)
 		}
 		all[i] = &loop{epoll: fd, of: len(all), file: os.NewFile(uintptr(fd), "epoll")}
@@ -42,7 +42,7 @@ var loops = sync.OnceValues(func() ([]*loop, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Fails where the runtime's poller won't have an epoll instance.
+		// This fails if the runtime's poller does not accept an epoll instance.
 		if err := all[i].file.SetDeadline(time.Time{}); err != nil {
 			return nil, err
 		}
@@ -64,14 +64,14 @@ func (l *loop) run(raw syscall.RawConn) {
 			}
 			l.tell(events[:n])
 			if n < uintptr(len(events)) {
-				return false // what came meanwhile is told by the runtime's poller
+				return false // the runtime's poller reports what arrives in the meantime
 			}
 		}
 	})
 }
 
-// tell calls the owners of the events' connections. A descriptor may belong to
-// another connection by now, whose owner then looks and finds nothing.
+// tell calls the owners of the events' connections. A descriptor may belong to another
+// connection by now, whose owner then finds nothing to read.
 func (l *loop) tell(events []syscall.EpollEvent) {
 	l.mu.Lock()
 	for i := range events {
@@ -86,7 +86,7 @@ func (l *loop) tell(events []syscall.EpollEvent) {
 	}
 }
 
-// watch has w told of what comes on fd, from now on and of what is there.
+// watch registers w for events on fd, including those already pending.
 func (w *Watch) watch(fd int) error {
 	all, err := loops()
 	if err != nil {
@@ -116,18 +116,18 @@ func (l *loop) forget(w *Watch) {
 	}
 }
 
-// Remove ends the watch, before its connection is closed. Ready may be under way
-// but is not called again.
+// Remove ends the watch. It must be called before the connection is closed. A call of
+// Ready may be in progress, but there will be no other.
 func (w *Watch) Remove() {
 	if w.state.Swap(removed) == removed {
 		return
 	}
 	w.loop.forget(w)
-	_ = syscall.EpollCtl(w.loop.epoll, syscall.EPOLL_CTL_DEL, w.fd, nil) // the watch is over either way
+	_ = syscall.EpollCtl(w.loop.epoll, syscall.EPOLL_CTL_DEL, w.fd, nil) // the watch has ended either way
 }
 
-// Of watches a connection that stays net's: its owner may read and write as before,
-// and must call Remove before it is closed.
+// Of watches a connection that stays managed by net: its owner may read and write as
+// before, and must call Remove before it is closed.
 func Of(conn net.Conn, owner Waiter) (*Watch, error) {
 	w := &Watch{waiter: owner}
 	if err := control(conn, w.watch); err != nil {
@@ -153,12 +153,13 @@ func control(conn net.Conn, f func(fd int) error) error {
 	return inner
 }
 
-// Write writes to a socket as much as it takes without waiting. The error is
-// [ErrWait] when that is nothing.
+// Write writes as much to a socket as possible without blocking. It returns [ErrWait] if
+// nothing can be written.
 func Write(fd uintptr, p []byte) (int, error) {
 	for {
-		// The scheduler is not told: nothing else would get to run meanwhile, and
-		// for each call that is longer than usual it would start a thread.
+		// A raw system call does not notify the scheduler. Nothing else would get to run
+		// in the meantime, and for each call that takes longer than usual the scheduler
+		// would start a thread.
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
 		switch errno { //nolint:exhaustive // all others are errors
 		case syscall.EINTR:

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// pair is two ends of a TCP connection.
+// pair returns the two ends of a TCP connection.
 func pair(t *testing.T) (here, there net.Conn) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -79,7 +79,7 @@ func TestWatch_DataArrives_CalledOnceWhileParked(t *testing.T) {
 	write()
 	until(t, "another call", func() bool { return b.rang.Load() == 2 })
 	w.Remove()
-	w.Remove() // does no harm
+	w.Remove() // the second call does no harm
 	if !w.Park() {
 		t.Error("one that is no longer watched has news")
 	}

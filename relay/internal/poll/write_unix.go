@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// Write writes to a socket as much as it takes without waiting. The error is
-// [ErrWait] when that is nothing.
+// Write writes as much to a socket as possible without blocking. It returns [ErrWait] if
+// nothing can be written.
 func Write(fd uintptr, p []byte) (int, error) {
 	for {
 		switch n, err := syscall.Write(int(fd), p); err {
