@@ -17,7 +17,7 @@ func (w wakeup) OnAppend() {
 	}
 }
 
-// BenchmarkWake is an event for a reader that waits in a goroutine.
+// BenchmarkWake measures an event for a reader that waits in a goroutine.
 func BenchmarkWake(b *testing.B) {
 	src, wake, read := newFakeSource(), make(wakeup, 1), make(chan struct{})
 	var watch eventlog.Watch
@@ -45,7 +45,7 @@ func BenchmarkWake(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite is an event for streams that are idle.
+// BenchmarkWrite measures an event for idle streams.
 func BenchmarkWrite(b *testing.B) {
 	for name, tabs := range map[string]int{"1": 1, "100": 100} {
 		b.Run(name+"-tabs", func(b *testing.B) {

@@ -16,34 +16,35 @@ import (
 )
 
 const (
-	// batch is how many events are read from the log at once.
+	// batch is how many events are read from the log at a time.
 	batch = 64
-	// maxReceived is how many bytes a browser may send on a stream. It has nothing to
-	// say there.
+	// maxReceived is how many bytes a browser may send on a stream, where it needs to
+	// send none.
 	maxReceived = 4 << 10
-	// maxChunk is how many bytes are gathered before they are written: a slow browser
-	// has writeTimeout for each chunk.
+	// maxChunk is how many bytes are buffered before they are written: a slow browser has
+	// writeTimeout for each chunk.
 	maxChunk = 16 << 10
-	// maxPiece is the same for a frame that is longer than that. It is written in
-	// pieces, from the log and not from a copy.
+	// maxPiece is the same for a larger frame. It is written in pieces, from the log and
+	// not from a copy.
 	maxPiece = 64 << 10
-	// headroom is the longest chunk size line, for which frames leave room in front.
+	// headroom is the length of the longest chunk size line, for which space is left in
+	// front of the frames.
 	headroom = 10
 )
 
-// conn is what a stream writes to: a connection taken over from net/http, or where
-// that is not possible the response.
+// conn is what a stream writes to: a connection hijacked from net/http, or the response
+// if that is not possible.
 type conn struct {
-	net      net.Conn        // nil when there is a response
-	response *response       // nil when the connection was taken over
-	raw      syscall.RawConn // nil where nothing can be written without blocking
-	watch    *poll.Watch     // nil where a goroutine waits for the browser to leave
+	net      net.Conn        // nil if there is a response
+	response *response       // nil if the connection was hijacked
+	raw      syscall.RawConn // nil if nothing can be written without blocking
+	watch    *poll.Watch     // nil if a goroutine detects that the browser disconnects
 
 	scratch  *scratch  // nil unless borrowed
-	pending  []byte    // the rest of a chunk that the connection took a part of
-	wrote    time.Time // when it was last written to
-	received int       // bytes
-	sent     int       // bytes of frames
+	pending  []byte    // the rest of a chunk of which the connection accepted a part
+	wrote    time.Time // time of the last write
+	received int       // in bytes
+	sent     int       // in bytes of frames
 }
 
 // response is a stream's request, for a stream that stays in its handler.
@@ -51,7 +52,7 @@ type response struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
 	ctx  context.Context
-	wake chan struct{} // begins the next step
+	wake chan struct{} // starts the next step
 }
 
 func newResponse(ctx context.Context, w http.ResponseWriter) *response {
@@ -68,8 +69,8 @@ func (r *response) write(frames []byte) error {
 	return r.rc.Flush()
 }
 
-// hijack takes the connection over and prepares the answer's head. It reports false,
-// and nothing has happened, where that is not possible.
+// hijack hijacks the connection and prepares the response header. If that is not
+// possible, it returns false, and nothing has changed.
 func (c *conn) hijack(w http.ResponseWriter, r *http.Request) (bool, error) {
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || r.TLS != nil || r.ContentLength != 0 {
 		return false, nil
@@ -83,7 +84,7 @@ func (c *conn) hijack(w http.ResponseWriter, r *http.Request) (bool, error) {
 	}
 	c.net = taken
 	if sys, ok := taken.(syscall.Conn); ok && canTry {
-		c.raw, _ = sys.SyscallConn() // if that fails, steps write
+		c.raw, _ = sys.SyscallConn() // if that fails, only steps write
 	}
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 200 OK\r\n")
@@ -93,17 +94,17 @@ func (c *conn) hijack(w http.ResponseWriter, r *http.Request) (bool, error) {
 	return true, nil
 }
 
-// close ends the connection, if it was taken over.
+// close closes the connection, if it was hijacked.
 func (c *conn) close() {
 	if c.watch != nil {
 		c.watch.Remove()
 	}
 	if c.net != nil {
-		_ = c.net.Close() // the stream is over either way
+		_ = c.net.Close() // the stream has ended either way
 	}
 }
 
-// finish ends the answer. A response is ended by net/http.
+// finish ends the response. net/http does that for a stream in its handler.
 func (c *conn) finish() error {
 	if c.net == nil {
 		return nil
@@ -112,7 +113,7 @@ func (c *conn) finish() error {
 	return c.flush()
 }
 
-// flush writes everything, and blocks for writeTimeout at most.
+// flush writes everything. It blocks for at most writeTimeout.
 func (c *conn) flush() error {
 	out := &c.scratch.out
 	if len(c.pending) == 0 && len(*out) == 0 {
@@ -145,8 +146,8 @@ func (c *conn) writeAll(out *[]byte) error {
 	return c.net.SetWriteDeadline(time.Time{})
 }
 
-// writeLarge writes a frame that it does not copy, piece by piece. Everything before it
-// has been written.
+// writeLarge writes a frame piece by piece, without copying it. Everything before it must
+// have been written.
 func (c *conn) writeLarge(frame []byte) error {
 	for len(frame) > 0 {
 		piece := frame[:min(len(frame), maxPiece)]
@@ -173,9 +174,9 @@ func (c *conn) writePiece(piece []byte) error {
 	return c.net.SetWriteDeadline(time.Time{})
 }
 
-// try writes what is in scratch without blocking. It keeps what the connection does
-// not take, and then reports false. There is a raw connection, and the stream's mu is
-// held.
+// try writes the content of scratch without blocking. If the connection does not accept
+// all of it, try keeps the rest and returns false. There must be a raw connection, and
+// the caller holds the stream's mu.
 func (c *conn) try() bool {
 	chunk, scratch := sealChunk(&c.scratch.out), c.scratch
 	scratch.data, scratch.n = chunk, 0
@@ -190,8 +191,8 @@ func (c *conn) try() bool {
 	return false
 }
 
-// readAvailable reads what the browser has sent, without blocking. It reports false
-// when the browser has left or sends too much. The stream's mu is held.
+// readAvailable reads what the browser has sent, without blocking. It returns false if
+// the browser has disconnected or has sent too much. The caller holds the stream's mu.
 func (c *conn) readAvailable() bool {
 	s := scratches.Get().(*scratch)
 	defer s.giveBack()
@@ -207,7 +208,7 @@ func (c *conn) readAvailable() bool {
 	return false
 }
 
-// readUntilGone reads until the browser has left, has sent too much, or the
+// readUntilGone reads until the browser has disconnected, has sent too much, or the
 // connection is closed.
 func (c *conn) readUntilGone() {
 	var p [16]byte
@@ -220,7 +221,7 @@ func (c *conn) readUntilGone() {
 	}
 }
 
-// borrow gets the buffers that it takes to write, until giveBack.
+// borrow takes the buffers that writing requires, until giveBack.
 func (c *conn) borrow() *scratch {
 	c.scratch = scratches.Get().(*scratch)
 	return c.scratch
@@ -231,15 +232,16 @@ func (c *conn) giveBack() {
 	c.scratch = nil
 }
 
-// scratch is what it takes to write to a stream, and what an idle one does without.
+// scratch holds the buffers that writing to a stream requires and an idle stream does
+// without.
 type scratch struct {
 	entries [batch]eventlog.Entry
-	out     []byte // frames behind headroom; empty or longer than that
+	out     []byte // frames after headroom; empty or longer than that
 
-	try  func(fd uintptr) bool // writes data; a method value made once
-	take func(fd uintptr) bool // reads into got; the same
+	try  func(fd uintptr) bool // writes data; a method value created once
+	take func(fd uintptr) bool // reads into got; likewise
 	data []byte
-	n    int // bytes written or read
+	n    int // number of bytes written or read
 
 	got   [256]byte
 	empty bool // there was nothing to read
@@ -252,7 +254,7 @@ var scratches = sync.Pool{New: func() any {
 }}
 
 func (s *scratch) giveBack() {
-	clear(s.entries[:]) // as they keep frames in memory
+	clear(s.entries[:]) // because they keep frames in memory
 	s.data, s.out = nil, s.out[:0]
 	if cap(s.out) > 64<<10 {
 		s.out = nil
@@ -268,10 +270,10 @@ func (s *scratch) add(frame []byte) {
 	s.out = append(s.out, frame...)
 }
 
-// size is how many bytes were added.
+// size returns how many bytes were added.
 func (s *scratch) size() int { return max(len(s.out)-headroom, 0) }
 
-// sealChunk makes the frames behind headroom a chunk of HTTP/1.1 (RFC 9112, section
+// sealChunk turns the frames after headroom into a chunk of HTTP/1.1 (RFC 9112, section
 // 7.1).
 func sealChunk(b *[]byte) []byte {
 	const digits = "0123456789abcdef"

@@ -2,7 +2,7 @@
 
 package stream
 
-// canTry says that a connection can be read and written without blocking.
+// canTry reports whether a connection can be read and written without blocking.
 const canTry = false
 
 func (s *scratch) write(uintptr) bool { return true }

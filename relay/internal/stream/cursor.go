@@ -12,30 +12,29 @@ import (
 )
 
 var (
-	// errWrite says that the browser has left or is too slow.
+	// errWrite means that the browser has disconnected or is too slow.
 	errWrite = errors.New("write to the stream")
-	// errRevoked says that the visitor may no longer see the conversation.
+	// errRevoked means that the visitor may no longer see the conversation.
 	errRevoked = errors.New("the visitor's access was revoked")
-	// errRefused says that the visitor is not to be served any more.
+	// errRefused means that the visitor may no longer be served.
 	errRefused = errors.New("the visitor is refused")
 )
 
-// cursor is where a stream stands: what the browser has been sent, and what it named.
+// cursor is a stream's position: what the browser has received, and its last event id.
 type cursor struct {
-	view   View  // what was last looked at
-	told   View  // what the browser has been sent; without a log, nothing yet
-	pos    int64 // in the view's log; -1 before a position was found
-	seq    int64 // the last numbered event that was sent, or that the browser named
+	view   View  // the latest state that was read
+	told   View  // the state that the browser has received; without a log, none yet
+	pos    int64 // in the view's log; -1 before a position was determined
+	seq    int64 // the last numbered event that was sent, or the browser's last event id
 	dirty  bool  // unnumbered events were sent since
 	ahead  bool  // the browser has seen events that the log does not have yet
 	resume event.ID
-	asked  bool // the browser named a last event id that was not looked at yet
-	warned bool // the browser was told that something is missing
-	went   bool // the browser went on from the event that it named, with what it knew then
+	asked  bool // the browser sent a last event id that has not been processed yet
+	warned bool // the browser was notified that something is missing
+	went   bool // the browser resumed after its last event id, with the state it had then
 }
 
-// newCursor reads the browser's last event id. One that cannot be ours counts as one
-// that is unknown.
+// newCursor parses the browser's last event id. An invalid id counts as an unknown one.
 func newCursor(lastEventID string) cursor {
 	c := cursor{pos: -1}
 	if lastEventID != "" {
@@ -45,8 +44,8 @@ func newCursor(lastEventID string) cursor {
 	return c
 }
 
-// advance writes what there is to write now: first the session's state, if it has
-// changed, then events from the cursor on. It reports whether it wrote.
+// advance writes what can be written now: first the session's state, if it has changed,
+// then events from the cursor on. It reports whether it wrote anything.
 func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 	s.view = s.src.View()
 	v := s.view
@@ -95,13 +94,13 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 	n, next, err := v.Log.Read(s.pos, entries)
 	switch {
 	case errors.Is(err, eventlog.ErrTrimmed) && s.dirty:
-		// The browser has part of a run of unnumbered events, and the rest is gone:
-		// it can get the run whole only from the start.
+		// The browser has part of a run of unnumbered events, and the rest has been
+		// dropped: it can get the whole run only from the start.
 		return true, s.restart("trimmed", true)
 	case errors.Is(err, eventlog.ErrTrimmed):
 		s.pos = -1
 		return true, nil
-	case err != nil: // the epoch is over: the next View has the new one
+	case err != nil: // the epoch has ended: the next View has the new one
 		return wrote, nil
 	case n == 0:
 		rated, err := s.tellRatings()
@@ -112,7 +111,7 @@ func (s *stream) advance(ctx context.Context) (wrote bool, err error) {
 	return true, s.writeEntries(some)
 }
 
-// tell sends the session's state, and resets the browser if what it shows is no more.
+// tell sends the session's state, and resets the browser if what it shows is outdated.
 func (s *stream) tell() error {
 	v := s.view
 	first, anew := s.told.Log == nil, v.Epoch != s.told.Epoch
@@ -137,8 +136,8 @@ func (s *stream) tell() error {
 	return err
 }
 
-// position returns where the stream goes on in the log, and whether the browser is ahead
-// of it there: the log may reach what the browser has seen while that is looked at.
+// position returns where the stream continues in the log, and whether the browser is
+// ahead of the log. The log may catch up with the browser during the call.
 func (c *cursor) position(log *eventlog.Log) (pos int64, err error) {
 	for {
 		reached := log.Head() >= c.seq
@@ -150,11 +149,11 @@ func (c *cursor) position(log *eventlog.Log) (pos int64, err error) {
 	}
 }
 
-// oneWrite returns as many of entries as may be held on to while they are written: a
-// browser that takes nothing must not keep much of what the log has dropped. Entries
-// that tell one event stay together, for the log may drop the rest of them meanwhile.
+// oneWrite returns as many of entries as may be held during a write: a browser that reads
+// nothing must not keep much of what the log has dropped. Entries of one event stay
+// together, because the log may drop the rest of them during the write.
 func oneWrite(entries []eventlog.Entry) []eventlog.Entry {
-	size, numbered := 0, false // the one before
+	size, numbered := 0, false // numbered: the previous entry was
 	for i, e := range entries {
 		if size += len(e.Frame); numbered && size > maxPiece {
 			clear(entries[i:])
@@ -165,8 +164,8 @@ func oneWrite(entries []eventlog.Entry) []eventlog.Entry {
 	return entries
 }
 
-// restart goes back to the conversation's first event. With tell, the browser is told
-// to forget what it shows.
+// restart goes back to the conversation's first event. With tell, it sends a reset to the
+// browser.
 func (s *stream) restart(reason string, tell bool) error {
 	s.pos, s.seq, s.dirty, s.ahead, s.went = -1, 0, false, false, false
 	s.told.Ratings = nil
@@ -183,12 +182,12 @@ func (s *stream) countResume(from string) {
 	s.server.metrics.Resumes.WithLabelValues(from).Inc()
 }
 
-// place goes to the event that the browser named, or resets the browser.
+// place goes to the browser's last event id, or resets the browser.
 func (s *stream) place(ctx context.Context) error {
 	v := s.view
 	known := s.resume.Epoch == v.Epoch && v.Epoch > 0
 	if known && s.resume.Seq > v.Log.Head() {
-		// The log of a relay that has just started may not have come as far.
+		// The log of a relay that has just started may not have reached the event yet.
 		var err error
 		if known, err = s.src.Known(ctx, s.resume.Seq); err != nil {
 			return err
@@ -217,7 +216,7 @@ func (s *stream) place(ctx context.Context) error {
 	return s.restart(reason, true)
 }
 
-// catchUp writes what lies between the cursor and what the log keeps.
+// catchUp writes the events between the cursor and what the log keeps.
 func (s *stream) catchUp(ctx context.Context) error {
 	v := s.view
 	base := v.Log.Base()
@@ -229,7 +228,7 @@ func (s *stream) catchUp(ctx context.Context) error {
 			if err := s.write(it.Entry(v.Epoch).Frame); err != nil {
 				return err
 			}
-		default: // complete so far
+		default: // complete up to here
 			s.seq = it.Seq
 			if err := s.flush(); err != nil {
 				return err
@@ -240,7 +239,7 @@ func (s *stream) catchUp(ctx context.Context) error {
 	return s.flush()
 }
 
-// writeEntries writes what the log holds, except what the browser has seen.
+// writeEntries writes entries of the log, except those that the browser has seen.
 func (s *stream) writeEntries(entries []eventlog.Entry) error {
 	for _, e := range entries {
 		if !s.passes(e) {
@@ -273,7 +272,7 @@ func (c *cursor) passes(e eventlog.Entry) bool {
 	return true
 }
 
-// warn tells the browser, once, that something is missing at the moment.
+// warn notifies the browser, once, that something is temporarily missing.
 func (s *stream) warn(err error) error {
 	s.server.log.Debug("catch up", "error", err)
 	if s.warned {
@@ -290,7 +289,7 @@ func (s *stream) sendEvent(kind string, data any) error {
 	return s.send(event.Item{Kind: kind, Data: data}.Entry(0).Frame)
 }
 
-// send writes one frame at once.
+// send writes one frame immediately.
 func (s *stream) send(frame []byte) error {
 	if err := s.write(frame); err != nil {
 		return err
@@ -298,7 +297,7 @@ func (s *stream) send(frame []byte) error {
 	return s.flush()
 }
 
-// write writes one frame, which may wait in the buffer for the next flush.
+// write writes one frame, which may stay in the buffer until the next flush.
 func (s *stream) write(frame []byte) error {
 	s.count(1, len(frame))
 	if len(frame) > maxChunk {

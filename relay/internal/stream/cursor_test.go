@@ -6,8 +6,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
-// The log of a relay that has just started may reach what a browser has seen while
-// AnyFrame is asked whether it ever will.
+// The log of a relay that has just started may catch up with a browser while AnyFrame is
+// asked how far its log goes.
 func TestCursor_LogReachesBrowserMeanwhile_NotAhead(t *testing.T) {
 	log := eventlog.New(0, eventlog.Limits{Events: 10, Bytes: 1 << 10})
 	c := newCursor("1-2")

@@ -2,11 +2,12 @@ package stream
 
 import "time"
 
-// What is done for a stream in goroutines that are not its own: the one that appends
-// to the log, the wheel's, and the poller's. None of it blocks.
+// This file contains what other goroutines do for a stream: the one that appends to the
+// log, the wheel's, and the poller's. None of it blocks.
 
-// OnAppend implements [eventlog.Watcher]. It writes what is new in the log if there
-// is nothing else to do and the connection takes it at once, else it begins a step.
+// OnAppend implements [eventlog.Watcher]. It writes what is new in the log if there is
+// nothing else to do and the connection accepts it without blocking. Otherwise it starts
+// a step.
 func (s *stream) OnAppend() {
 	s.locked(func() {
 		switch {
@@ -19,8 +20,8 @@ func (s *stream) OnAppend() {
 	})
 }
 
-// tryAppend writes what is new in the log, and reports false when a step has to go
-// on. The caller holds mu, and the stream is idle.
+// tryAppend writes what is new in the log, and returns false if a step must continue. The
+// caller holds mu, and the stream is idle.
 func (s *stream) tryAppend() bool {
 	if s.src.View() != s.view || s.pos < 0 || s.asked || s.ahead {
 		return false
@@ -36,7 +37,7 @@ func (s *stream) tryAppend() bool {
 		size += len(e.Frame)
 	}
 	if size > maxPiece {
-		return false // more than the connection takes at once, and nothing to keep a copy of
+		return false // more than the connection accepts without blocking, and no copy may be kept
 	}
 	frames := 0
 	for _, e := range c.entries[:n] {
@@ -57,23 +58,23 @@ func (s *stream) tryAppend() bool {
 	return true
 }
 
-// heartbeat is a comment, which a browser ignores. It is a line and no frame.
+// heartbeat is a comment, which a browser ignores. It is a line and not a frame.
 var heartbeat = []byte(":\n")
 
 // tooQuiet reports whether a heartbeat is due, or would be late at the next tick.
 func (s *stream) tooQuiet(now time.Time) bool { return now.Sub(s.conn.wrote) > s.silence-tick }
 
-// nextDue is when the wheel must look after the stream while it waits.
+// nextDue is when the wheel must call the stream while it waits.
 func (s *stream) nextDue() time.Time { return earlier(s.due, s.conn.wrote.Add(s.silence)) }
 
-// onTick is called by the wheel when nextDue has come, or is less than a tick away;
-// force says that there is more to do than that. It writes a heartbeat if the
-// connection takes it at once.
+// onTick is called by the wheel when nextDue has passed, or is less than a tick away;
+// force says that there is more to do. It writes a heartbeat if the connection accepts it
+// without blocking.
 func (s *stream) onTick(now time.Time, force bool) {
 	s.locked(func() {
 		early := now.Before(s.due) && !force
 		switch {
-		case s.state == running: // it goes back to the wheel by itself
+		case s.state == running: // it returns to the wheel by itself
 		case early && (!s.tooQuiet(now) || s.state == idle && s.writeHeartbeat()) && s.putInWheel():
 		default:
 			s.schedule()
@@ -81,7 +82,7 @@ func (s *stream) onTick(now time.Time, force bool) {
 	})
 }
 
-// writeHeartbeat reports false when a step has to do it. The caller holds mu, and the
+// writeHeartbeat returns false if a step must write it. The caller holds mu, and the
 // stream is idle.
 func (s *stream) writeHeartbeat() bool {
 	if s.conn.raw == nil {
@@ -94,8 +95,8 @@ func (s *stream) writeHeartbeat() bool {
 	return s.conn.try()
 }
 
-// watchConn makes sure that it is noticed when the browser leaves: by the poller, or
-// where that is not possible, by a goroutine. For a request, Serve has done so.
+// watchConn arranges that the browser's disconnection is detected: by the poller, or if
+// that is not possible, by a goroutine. For a stream in its handler, Serve has done so.
 func (s *stream) watchConn() {
 	if s.conn.response != nil {
 		return
@@ -107,14 +108,14 @@ func (s *stream) watchConn() {
 			return
 		}
 	}
-	// A closed group means that the stream is about to end.
+	// If the group is closed, the stream is about to end.
 	s.server.group.Go(func() {
 		s.conn.readUntilGone()
 		s.leave()
 	})
 }
 
-// leave ends the stream because the browser has left.
+// leave ends the stream because the browser has disconnected.
 func (s *stream) leave() {
 	s.locked(func() {
 		s.gone = true
@@ -122,7 +123,7 @@ func (s *stream) leave() {
 	})
 }
 
-// Ready implements [poll.Waiter]: the browser has left or sent something.
+// Ready implements [poll.Waiter]: the browser has disconnected or sent something.
 func (s *stream) Ready() {
 	s.locked(func() {
 		for w := s.conn.watch; ; {

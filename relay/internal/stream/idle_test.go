@@ -15,10 +15,10 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// underRace: the race detector makes pools lose some of what they are given.
+// underRace: the race detector makes pools drop some of their items.
 var underRace bool
 
-// What an event costs must not grow with the streams that show it.
+// The cost of an event per stream must not include allocations.
 func TestIdle_EventForTab_AllocatesNothing(t *testing.T) {
 	frame := []byte("event: text\ndata: {}\n\n")
 	perEvent := func(streams int) float64 {
@@ -30,7 +30,7 @@ func TestIdle_EventForTab_AllocatesNothing(t *testing.T) {
 			src.log.Append(eventlog.Entry{Seq: seq, Frame: frame})
 		})
 	}
-	most := 1.0 // a pool may be emptied by the collector
+	most := 1.0 // the garbage collector may empty a pool
 	if underRace {
 		most = 3 * 20
 	}
@@ -51,8 +51,8 @@ func TestIdle_Append_IsWrittenByWhoeverAppends(t *testing.T) {
 	}
 }
 
-// A browser that takes nothing must not block the goroutine that appends. An event of
-// which its connection took only a part goes on where it was cut.
+// A browser that reads nothing must not block the goroutine that appends. If its
+// connection accepted only a part of an event, writing continues from there.
 func TestIdle_FullConnection_BlocksNobody(t *testing.T) {
 	src, all, browsers := newIdleStreams(t, 1)
 	total := 0
@@ -92,7 +92,7 @@ func TestIdle_Drain_SetsTheEnd(t *testing.T) {
 	})
 }
 
-// The wheel has taken the stream out and not called it yet when the server drains.
+// The wheel has removed the stream and not called it yet when the server drains.
 func TestIdle_DrainBetweenTickAndCall_SetsTheEnd(t *testing.T) {
 	for name, silence := range map[string]time.Duration{"nothing is due": time.Hour, "a heartbeat is due": tick / 2} {
 		_, all, _ := newIdleStreams(t, 1)
@@ -111,13 +111,13 @@ func TestIdle_DrainBetweenTickAndCall_SetsTheEnd(t *testing.T) {
 	}
 }
 
-// broken is a connection on which even trying is a fault.
+// broken is a connection on which every attempt to read or write panics.
 type broken struct{ syscall.RawConn }
 
 func (broken) Write(func(uintptr) bool) error { panic("write") }
 func (broken) Read(func(uintptr) bool) error  { panic("read") }
 
-// A fault in what others do for a stream ends this stream and no other.
+// A panic in work that others do for a stream ends only this stream.
 func TestIdle_Panic_EndsItAlone(t *testing.T) {
 	for name, touch := range map[string]func(*fakeSource, *stream){
 		"in the wheel": func(_ *fakeSource, st *stream) { st.onTick(time.Now().Add(time.Minute), false) },
@@ -162,7 +162,7 @@ func TestIdle_Panic_EndsItAlone(t *testing.T) {
 	}
 }
 
-// What changes while a step is under way may have changed after the step looked.
+// What changes during a step may have changed after the step looked.
 func TestStep_ChangedMeanwhile_LooksAgain(t *testing.T) {
 	src, all, _ := newIdleStreams(t, 1)
 	st := all[0]

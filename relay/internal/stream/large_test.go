@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 )
 
-// A frame exists once, however many streams wait with a part of it.
+// A frame is in memory once, however many streams have a part of it pending.
 func TestLargeFrame_StalledStreams_NotCopied(t *testing.T) {
 	const size, tabs = 14 << 20, 8
 	src, streams, browsers := newIdleStreams(t, tabs)
@@ -40,7 +40,7 @@ func TestLargeFrame_StalledStreams_NotCopied(t *testing.T) {
 	}
 }
 
-// readAll reads as many bytes as want has, and returns how many are the same.
+// readAll reads as many bytes as want has, and returns how many are equal.
 func readAll(from net.Conn, want []byte) (same int64) {
 	r := httputil.NewChunkedReader(from)
 	var buf [8 << 10]byte
@@ -58,7 +58,7 @@ func readAll(from net.Conn, want []byte) (same int64) {
 	return same
 }
 
-// A browser that takes nothing does not keep more of the log than one write.
+// A browser that reads nothing keeps no more of the log in memory than one write.
 func TestStalledStream_ManyFrames_HoldsOneWrite(t *testing.T) {
 	entries := make([]eventlog.Entry, batch)
 	for i := range entries {
@@ -79,7 +79,7 @@ func TestStalledStream_ManyFrames_HoldsOneWrite(t *testing.T) {
 	}
 }
 
-// Frames of all sizes reach the browser whole and in order.
+// Frames of all sizes arrive at the browser whole and in order.
 func TestFrames_OfAllSizes_InOrder(t *testing.T) {
 	src, _, browsers := newIdleStreams(t, 1)
 	var want []byte

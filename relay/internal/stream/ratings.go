@@ -2,9 +2,9 @@ package stream
 
 import "github.com/anyframe-relay/relay/relay/internal/event"
 
-// tellRatings sends the last word about each answer, behind the answers: the ratings that
-// the browser was not sent yet. One that was taken back is left out if the browser cannot
-// have it.
+// tellRatings sends the ratings that the browser has not received yet, after the answers,
+// and only the last one of each answer. A withdrawn rating is omitted if the browser
+// cannot have it.
 func (s *stream) tellRatings() (wrote bool, err error) {
 	now := s.view.Ratings
 	if now == s.told.Ratings || s.view.Erased {

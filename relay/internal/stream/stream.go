@@ -15,43 +15,44 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// state says who may touch a stream. Between its steps a stream is in the wheel.
+// state determines who owns a stream. Between its steps a stream is in the wheel.
 type state uint8
 
 const (
-	running    state = iota // a step is under way, or was the last; it owns the stream
-	backingOff              // the stream waits for its time, whatever changes
+	running    state = iota // a step is in progress, or was the last; it owns the stream
+	backingOff              // the stream waits until due, whatever changes
 	idle                    // the stream waits for any change; the holder of mu owns it
 )
 
-// stream is one open event stream. Its fields belong to the step under way; while
-// there is none, to the holder of mu.
+// stream is one open event stream. Its fields belong to the step in progress or, if there
+// is none, to the holder of mu.
 type stream struct {
 	cursor
 	server   *Server
 	src      Source
 	info     *telemetry.RequestInfo
 	done     func(reason string)
-	finished func() // writes the request's log line; nil when its handler does
+	finished func() // writes the request's log line; nil if its handler does
 	watch    eventlog.Watch
 	conn     conn
 
-	silence time.Duration // how long it may be silent
-	ends    time.Time     // when its lifetime is over
-	drained time.Time     // when it ends because the server drains; zero while it does not
+	silence time.Duration // the longest silence
+	ends    time.Time     // when its lifetime ends
+	drained time.Time     // when it ends because the server drains; zero if it does not drain
 
 	mu       sync.Mutex // holding it guarantees that no step begins or becomes idle
 	state    state
-	changed  bool      // something changed since the step under way last looked
-	gone     bool      // the browser has left
-	panicked bool      // a fault of ours ends the stream
+	changed  bool      // something changed since the step in progress last looked
+	gone     bool      // the browser has disconnected
+	panicked bool      // a panic ends the stream
 	due      time.Time // when there is more to do than a heartbeat
 
 	slot  int64 // of the wheel, 0 for none; guarded by timerWheel.mu
 	index int   // in that slot; guarded by timerWheel.mu
 }
 
-// context is that of the stream's request, if it runs in that, else the server's.
+// context returns the context of the stream's request, if the stream runs in its handler,
+// otherwise the server's.
 func (s *stream) context() context.Context {
 	if s.conn.response != nil {
 		return s.conn.response.ctx
@@ -63,7 +64,7 @@ func (s *stream) context() context.Context {
 func (s *stream) begin() (ended string) {
 	o := &s.server.options
 	now := time.Now()
-	// Jitter, so that not all are due at once; the wheel may be a tick late.
+	// Jitter, so that not all are due at the same time; the wheel may be a tick late.
 	s.silence = o.Heartbeat - jitter(o.Heartbeat/12)
 	s.ends = now.Add(o.Lifetime - tick - jitter(o.Lifetime/5-tick))
 	s.watchConn()
@@ -80,8 +81,8 @@ func (s *stream) greet() error {
 	return s.send([]byte(": hello\n" + retryField(0, 3*time.Second)))
 }
 
-// run runs a step, and ends the stream if the step returns a reason. A panic ends
-// this stream and no other.
+// run runs a step, and ends the stream if the step returns a reason. A panic ends only
+// this stream.
 func (s *stream) run(step func() (ended string)) (over bool) {
 	ended := telemetry.EndGone
 	defer func() {
@@ -96,13 +97,13 @@ func (s *stream) run(step func() (ended string)) (over bool) {
 		}
 	}()
 	ended = step()
-	return false // what is returned is set above
+	return false // the results are set above
 }
 
-// end is called by the last step. The stream stays running, so that no other begins.
+// end is called by the last step. The stream stays running, so that no other step begins.
 func (s *stream) end(reason string) {
 	defer s.server.group.Done()
-	defer s.server.open.Add(-1) // last, for then the server may be taken down
+	defer s.server.open.Add(-1) // last, because the server may be shut down after that
 	s.src.Watchers().Remove(&s.watch)
 	s.server.wheel.remove(s)
 	s.conn.close()
@@ -121,15 +122,15 @@ func (s *stream) reportPanic(cause any) {
 	s.server.log.Error("panic", "request", s.info.ID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 }
 
-// failed reports whether a fault of ours ended the stream.
+// failed reports whether a panic ended the stream.
 func (s *stream) failed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.panicked
 }
 
-// step does what there is to do and returns why the stream ends, or "" when it waits.
-// Then the stream may belong to the next step already.
+// step does everything there is to do. It returns why the stream ends, or "" when it
+// waits; the stream may then already belong to the next step.
 func (s *stream) step() (ended string) {
 	for {
 		s.mu.Lock()
@@ -149,8 +150,8 @@ func (s *stream) step() (ended string) {
 	}
 }
 
-// round does part of a step: it looks once and writes what there is. It returns the
-// state to wait in, running when there may be more to do.
+// round does part of a step: it looks once and writes what there is. It returns the state
+// to wait in, or running if there may be more to do.
 func (s *stream) round(ctx context.Context) (next state, due time.Time, ended string) {
 	s.conn.borrow()
 	defer s.conn.giveBack()
@@ -160,7 +161,7 @@ func (s *stream) round(ctx context.Context) (next state, due time.Time, ended st
 	next, due = idle, s.ends
 	wrote, err := s.advance(ctx)
 	switch {
-	case errors.Is(err, errWrite): // first, since net/http takes a slow reader for one that has left
+	case errors.Is(err, errWrite): // first, because net/http treats a slow reader like one that has disconnected
 		return 0, due, endOf(err)
 	case errors.Is(err, errRevoked):
 		return 0, due, s.finish(telemetry.EndVoided)
@@ -168,7 +169,7 @@ func (s *stream) round(ctx context.Context) (next state, due time.Time, ended st
 		return 0, due, s.finish(s.refusal())
 	case ctx.Err() != nil, s.server.ctx.Err() != nil:
 		return 0, due, telemetry.EndGone
-	case err != nil: // what is missing cannot be read at the moment
+	case err != nil: // what is missing temporarily cannot be read
 		if err := s.warn(err); err != nil {
 			return 0, due, endOf(err)
 		}
@@ -197,7 +198,8 @@ func (s *stream) round(ctx context.Context) (next state, due time.Time, ended st
 	return next, due, ""
 }
 
-// refusal is the reason of a stream that ends because its visitor is not served any more.
+// refusal returns the reason of a stream that ends because its visitor may no longer be
+// served.
 func (s *stream) refusal() string {
 	if errors.Is(s.view.Refused, problem.NotFound) {
 		return telemetry.EndRemoved
@@ -212,10 +214,10 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// finish ends the answer cleanly and returns the reason.
+// finish ends the response cleanly and returns the reason.
 func (s *stream) finish(reason string) string {
 	if reason == telemetry.EndDrained {
-		// Until the drain is over this server refuses new streams, after which an
+		// Until the drain is over this server refuses new streams, and a refused
 		// EventSource gives up for good.
 		rest := max(time.Until(*s.server.draining.Load()), 0)
 		_ = s.send([]byte(retryField(rest, 10*time.Second))) // the stream ends either way
@@ -224,8 +226,8 @@ func (s *stream) finish(reason string) string {
 	return reason
 }
 
-// suspend ends a step: the stream waits, until due if nothing comes before. It
-// reports false when there is more to do already.
+// suspend ends a step: the stream waits, at most until due. It returns false if there is
+// already more to do.
 func (s *stream) suspend(next state, due time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,16 +242,16 @@ func (s *stream) suspend(next state, due time.Time) bool {
 	return true
 }
 
-// putInWheel reports false when the server drains or closes and the stream does not
-// know it yet. The caller holds mu. Drain and Close say so first and fire the wheel
-// then, so a stream that checks after put cannot miss both.
+// putInWheel returns false if the server drains or closes and the stream has not seen
+// that yet. The caller holds mu. Drain and Close first set their state and then fire the
+// wheel, so a stream that checks after put cannot miss both.
 func (s *stream) putInWheel() bool {
 	s.server.wheel.put(s, s.nextDue())
 	return s.server.ctx.Err() == nil && (!s.drained.IsZero() || s.server.draining.Load() == nil)
 }
 
-// schedule begins a step, unless one is under way, which then looks again. The
-// caller holds mu.
+// schedule starts a step. If one is in progress, that step will look again. The caller
+// holds mu.
 func (s *stream) schedule() {
 	s.changed = true
 	if s.state == running {
@@ -263,8 +265,8 @@ func (s *stream) schedule() {
 	go s.run(s.step)
 }
 
-// locked runs f with mu held, in a goroutine that is not the stream's. A panic in it
-// ends this stream and no other.
+// locked runs f with mu held, in a goroutine that is not the stream's. A panic in f ends
+// only this stream.
 func (s *stream) locked(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,7 +280,7 @@ func (s *stream) locked(f func()) {
 	f()
 }
 
-// endOf is why a stream ends that could not be written to.
+// endOf returns the reason of a stream that ends because of a failed write.
 func endOf(err error) string {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return telemetry.EndSlow
@@ -286,9 +288,9 @@ func endOf(err error) string {
 	return telemetry.EndGone
 }
 
-// retryField sets the browser's reconnection time, to least and at random from one
-// second up to limit more, so that not all come back at once. No empty line follows: that would end a
-// frame, and this is none.
+// retryField sets the browser's reconnection time: least plus a random time from one
+// second up to limit, so that not all browsers reconnect at the same time. No empty line
+// follows, because that would end a frame, and this is not one.
 func retryField(least, limit time.Duration) string {
 	d := least + time.Second + jitter(limit-time.Second)
 	return "retry: " + strconv.FormatInt(d.Milliseconds(), 10) + "\n"

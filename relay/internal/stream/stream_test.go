@@ -25,7 +25,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
 
-// fakeSource is a running session that has one log and no history.
+// fakeSource is a running session with one log and no history.
 type fakeSource struct {
 	watchers eventlog.Watchers
 	log      *eventlog.Log
@@ -56,8 +56,7 @@ func newServer(tb testing.TB, o Options) *Server {
 	return s
 }
 
-// newIdleStreams returns streams that are idle, and the browsers' ends of their
-// connections.
+// newIdleStreams returns idle streams, and the browsers' ends of their connections.
 func newIdleStreams(tb testing.TB, n int) (*fakeSource, []*stream, []net.Conn) {
 	tb.Helper()
 	s, src := newServer(tb, Options{}), newFakeSource()
@@ -106,7 +105,7 @@ func (s *stream) isIdle() bool {
 	return s.state == idle
 }
 
-// receives fails the test unless the browser's end gets exactly want next.
+// receives fails the test unless the browser's end receives exactly want next.
 func receives(t *testing.T, what string, browser net.Conn, want string) {
 	t.Helper()
 	_ = browser.SetReadDeadline(time.Now().Add(time.Minute))
@@ -134,7 +133,7 @@ func soon(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// Only HTTP/1.1 without TLS can be taken over: the rest stays net/http's.
+// Only HTTP/1.1 without TLS can be hijacked; other connections stay with net/http.
 func TestHijack_OtherConnections_StayWhereTheyAre(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"HTTP/2":          func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = 2, 0 },
@@ -160,8 +159,8 @@ func hideHijacker(w http.ResponseWriter) http.ResponseWriter {
 	}{w, w.(http.Flusher)}
 }
 
-// bothWays runs f with a web server whose streams take their connections over, and
-// with one whose streams stay in their handlers. Reasons gets why each ended.
+// bothWays runs f with a web server whose streams hijack their connections, and with one
+// whose streams stay in their handlers. Reasons receives why each stream ended.
 func bothWays(t *testing.T, o Options, f func(t *testing.T, s *Server, src *fakeSource, open func() *http.Response, reasons <-chan string)) {
 	for name, wrap := range map[string]func(http.ResponseWriter) http.ResponseWriter{
 		"taken over": func(w http.ResponseWriter) http.ResponseWriter { return w }, "in the handler": hideHijacker,
@@ -191,7 +190,7 @@ func bothWays(t *testing.T, o Options, f func(t *testing.T, s *Server, src *fake
 	}
 }
 
-// until reads the body until it has want.
+// until reads the body until it contains want.
 func until(t *testing.T, res *http.Response, want string) {
 	t.Helper()
 	var got strings.Builder

@@ -11,13 +11,13 @@ import (
 const (
 	// tick is the wheel's resolution.
 	tick = 500 * time.Millisecond
-	// slots is how many ticks ahead a stream may be due. It is longer than any
-	// heartbeat; what is due later is looked at too early and put back.
+	// slots is how many ticks ahead a stream may be due. It exceeds any heartbeat
+	// interval; a stream that is due later is checked too early and put back.
 	slots = 64
 )
 
-// timerWheel calls the streams that wait when their time has come: one ticker for all
-// of them instead of a timer each. It has a goroutine only while a stream waits.
+// timerWheel calls waiting streams when they are due, with one ticker for all of them
+// instead of a timer each. It has a goroutine only while a stream waits.
 type timerWheel struct {
 	ctx   context.Context
 	group *group.Group
@@ -25,15 +25,15 @@ type timerWheel struct {
 	mu      sync.Mutex // holding it guarantees that slot and index of every stream match due
 	running bool
 	start   time.Time // when it first ran
-	passed  int64     // the last tick since then
+	passed  int64     // the last tick processed since then
 	due     [slots][]*stream
-	count   int // of those in due
+	count   int // number of streams in due
 }
 
 func (w *timerWheel) init(ctx context.Context, g *group.Group) { w.ctx, w.group = ctx, g }
 
-// put makes the wheel call s at that time, up to a tick early or late, unless it is
-// going to be called earlier. A stream that was called is no longer in the wheel.
+// put makes the wheel call s at that time, up to a tick early or late, unless it will be
+// called earlier. Calling a stream removes it from the wheel.
 func (w *timerWheel) put(s *stream, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -63,7 +63,7 @@ func (w *timerWheel) remove(s *stream) {
 	w.take(s)
 }
 
-// take takes a stream out of its slot, if it is in one. The caller holds mu.
+// take removes a stream from its slot, if it is in one. The caller holds mu.
 func (w *timerWheel) take(s *stream) {
 	if s.slot == 0 {
 		return
@@ -78,7 +78,7 @@ func (w *timerWheel) take(s *stream) {
 	w.count--
 }
 
-// now is the number of the present tick.
+// now returns the number of the current tick.
 func (w *timerWheel) now() int64 { return int64(time.Since(w.start) / tick) }
 
 func (w *timerWheel) run() {
@@ -88,7 +88,7 @@ func (w *timerWheel) run() {
 	for {
 		select {
 		case <-ticker.C:
-		case <-w.ctx.Done(): // Close fires what is left
+		case <-w.ctx.Done(): // Close fires the remaining streams
 			return
 		}
 		called = w.takeUntil(called[:0], false)
@@ -103,7 +103,7 @@ func (w *timerWheel) run() {
 	}
 }
 
-// fire calls all streams in the wheel at once, whatever they wait for.
+// fire calls all streams in the wheel immediately, whatever they wait for.
 func (w *timerWheel) fire() {
 	now := time.Now()
 	for _, s := range w.takeUntil(nil, true) {
@@ -111,7 +111,7 @@ func (w *timerWheel) fire() {
 	}
 }
 
-// takeUntil takes out the streams whose ticks have passed, or all.
+// takeUntil removes the streams whose ticks have passed, or all streams.
 func (w *timerWheel) takeUntil(called []*stream, all bool) []*stream {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -138,7 +138,7 @@ func (w *timerWheel) takeUntil(called []*stream, all bool) []*stream {
 	return called
 }
 
-// stopIfEmpty reports whether no stream waits; then put starts the wheel again.
+// stopIfEmpty reports whether no stream waits; put then starts the wheel again.
 func (w *timerWheel) stopIfEmpty() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -49,7 +49,7 @@ func TestWheel_SeveralTimes_KeepsTheEarliest(t *testing.T) {
 	now := time.Now()
 	w.put(all[0], now.Add(8*time.Second))
 	w.put(all[1], now.Add(8*time.Second))
-	w.put(all[0], now.Add(6*time.Second)) // the last of its slot takes its place
+	w.put(all[0], now.Add(6*time.Second)) // the last one of its slot takes its place
 	w.put(all[1], now.Add(10*time.Second))
 	w.put(all[2], now.Add(-time.Minute))
 	first, second, third := at(all[0]), at(all[1]), at(all[2])
@@ -69,7 +69,7 @@ func TestWheel_SeveralTimes_KeepsTheEarliest(t *testing.T) {
 		defer w.mu.Unlock()
 		return !w.running
 	})
-	for _, st := range all { // or Close could not reach them
+	for _, st := range all { // otherwise Close could not reach them
 		w.put(st, now)
 	}
 }
