@@ -14,11 +14,10 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// BenchmarkQuiet compares what a silent event stream costs here and with net/http, in one
-// run: memory, goroutines, and the processor's time for each keepalive that comes on it.
-// The server is frames written by hand, one goroutine a connection, so that next to all is
-// the client's. The last line has the ratios, for machines that do other
-// things too:
+// BenchmarkQuiet compares the cost of a silent event stream here and in net/http, in one
+// run: memory, goroutines, and CPU time per keepalive. The server writes frames directly,
+// with one goroutine per connection, so that nearly all of the cost is the client's. The
+// last line contains the ratios, for machines that are also doing other work:
 //
 //	go test -run '^$' -bench Quiet -benchtime 20x ./relay/internal/h2events
 func BenchmarkQuiet(b *testing.B) {
@@ -126,7 +125,8 @@ func quiet(b *testing.B, own bool) (c cost) {
 	return c
 }
 
-// park reads a stream as a parked pump does: the goroutine that brings the bytes takes them.
+// park reads a stream like a parked pump: the goroutine that delivers the bytes takes
+// them.
 func park(body *stream, came *sync.WaitGroup) {
 	var wake func()
 	wake = func() {
@@ -145,7 +145,7 @@ func park(body *stream, came *sync.WaitGroup) {
 	wake()
 }
 
-// held is the memory in use, stacks included.
+// held returns the memory in use, including stacks.
 func held() int64 {
 	var m runtime.MemStats
 	for range 3 {
@@ -155,7 +155,7 @@ func held() int64 {
 	return int64(m.HeapInuse + m.StackInuse)
 }
 
-// spent is the processor's time of this process.
+// spent returns the CPU time of this process.
 func spent() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)

@@ -17,66 +17,69 @@ import (
 )
 
 const (
-	// streamWindow is what the server may send on a stream before its reader has taken
-	// it (section 6.9). It bounds what a stream may hold in memory.
+	// streamWindow is how many bytes the server may send on a stream before its reader
+	// has taken them (section 6.9). It bounds the memory of a stream.
 	streamWindow = 64 << 10
-	// connWindow is the same for all streams of a connection together. It is given back
-	// as soon as bytes come, so that no stream waits for another's reader.
+	// connWindow is the same for all streams of a connection together. It is replenished
+	// as soon as bytes arrive, so that no stream waits for another's reader.
 	connWindow = 1 << 20
-	// maxHeaders bounds the header list of an answer, as section 6.5.2 counts it.
+	// maxHeaders is the maximum size of a response's header list, as defined in section
+	// 6.5.2.
 	maxHeaders = 64 << 10
-	// maxFrame bounds one frame, and maxBlock what is read for one header block, with
-	// the frames that it is spread over: readers of a block see it only as a whole.
+	// maxFrame is the maximum size of a frame, and maxBlock of a header block including
+	// the frames over which it is spread: readers see a block only as a whole.
 	maxFrame = 16 << 10
 	maxBlock = maxFrame + 3*maxHeaders
-	// maxUseless is how many frames that bring nothing, such as PING, SETTINGS, empty
-	// DATA, or anything on a stream that is over, may come between two looks of the
-	// connection's timer. A quiet stream of a server that sends keepalives brings data.
+	// maxUseless is how many useless frames may arrive between two checks by the
+	// connection's timer: PING, SETTINGS, empty DATA, or any frame on an ended stream.
+	// Keepalives on a quiet stream carry data and do not count.
 	maxUseless = 20_000
-	// maxUnsent bounds what waits to be written, most of it answers to such frames.
+	// maxUnsent is the maximum size of pending writes, most of which are responses to
+	// such frames.
 	maxUnsent = 1 << 20
-	// closeWait bounds the last words on a connection.
+	// closeWait bounds the final writes on a connection.
 	closeWait = time.Second
-	// guessedStreams is how many streams a server allows until it says so.
+	// guessedStreams is how many streams are assumed to be allowed until the server's
+	// SETTINGS arrive.
 	guessedStreams = 100
 )
 
-// conn is one connection. Its reader is the only goroutine that stays; another writes
+// conn is one connection. Its reader is its only permanent goroutine; another one writes
 // while there is something to write.
 type conn struct {
 	o     Options
 	nc    net.Conn
 	in    *bufio.Reader
-	limit *io.LimitedReader // of in, for the frame that is being read
+	limit *io.LimitedReader // limits in to the frame being read
 	fr    *http2.Framer     // reads from limit; writes to out, under mu
 	born  time.Time
 	timer *time.Timer
-	heard atomic.Int64 // when the last frame came, in ns after born
-	ready []*stream    // to be told of what came; the reader's own
+	heard atomic.Int64 // when the last frame arrived, in ns after born
+	ready []*stream    // streams to notify; used by the reader only
 
 	mu       sync.Mutex // never held across I/O or a stream's callback
 	streams  map[uint32]*stream
-	reserved int    // streams, and those about to be opened
+	reserved int    // streams, including those about to be opened
 	next     uint32 // id of the next stream
 	allowed  uint32 // MAX_CONCURRENT_STREAMS
-	largest  uint32 // MAX_FRAME_SIZE, which we may send
-	headers  uint64 // MAX_HEADER_LIST_SIZE, which we may send
-	initial  int64  // INITIAL_WINDOW_SIZE, which we may send on a stream
-	window   int64  // what we may send on the connection
-	received int64  // DATA on the connection that was not given back
+	largest  uint32 // MAX_FRAME_SIZE that we may send
+	headers  uint64 // MAX_HEADER_LIST_SIZE that we may send
+	initial  int64  // INITIAL_WINDOW_SIZE for what we send on a stream
+	window   int64  // bytes we may send on the connection
+	received int64  // DATA bytes on the connection not yet returned to the window
 	enc      *hpack.Encoder
-	block    bytes.Buffer  // what enc writes to
+	block    bytes.Buffer  // enc's output
 	out      bytes.Buffer  // frames to be written
-	writing  bool          // a goroutine writes what out has
-	useless  int           // frames since the timer looked
+	writing  bool          // a goroutine is writing the content of out
+	useless  int           // useless frames since the timer's last check
 	pinged   time.Duration // when the last PING was sent, after born
 	served   bool          // it has carried a stream
-	retired  bool          // it takes no more streams
-	idle     time.Time     // since when it has none
+	retired  bool          // it accepts no more streams
+	idle     time.Time     // since when it has had none
 	err      error         // why it is closed; nil while it is open
 }
 
-// newConn begins to read a connection, and sends the preface (section 3.4).
+// newConn starts reading a connection, and sends the preface (section 3.4).
 func newConn(nc net.Conn, o Options) *conn {
 	c := &conn{
 		o: o, nc: nc, born: time.Now(), in: bufio.NewReaderSize(nc, maxFrame), streams: map[uint32]*stream{}, next: 1,
@@ -94,7 +97,7 @@ func newConn(nc net.Conn, o Options) *conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.WriteString(http2.ClientPreface)
-	_ = c.fr.WriteSettings( // a buffer takes all
+	_ = c.fr.WriteSettings( // writes to a buffer never fail
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
 		http2.Setting{ID: http2.SettingInitialWindowSize, Val: streamWindow},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaders},
@@ -110,7 +113,7 @@ func newConn(nc net.Conn, o Options) *conn {
 // read is the reader's goroutine.
 func (c *conn) read() {
 	for first := true; ; first = false {
-		if !c.frameBuffered() { // the next read may wait
+		if !c.frameBuffered() { // the next read may block
 			c.deliver()
 		}
 		c.limit.N = maxBlock
@@ -129,7 +132,7 @@ func (c *conn) read() {
 	}
 }
 
-// explain says what an error of the framer's means.
+// explain translates an error of the framer.
 func (c *conn) explain(err error) error {
 	code, isCode := errors.AsType[http2.ConnectionError](err)
 	switch {
@@ -148,7 +151,7 @@ func (c *conn) explain(err error) error {
 	return err
 }
 
-// frameBuffered reports whether a whole frame can be read without waiting.
+// frameBuffered reports whether a whole frame can be read without blocking.
 func (c *conn) frameBuffered() bool {
 	const header = 9
 	if c.in.Buffered() < header {
@@ -158,7 +161,7 @@ func (c *conn) frameBuffered() bool {
 	return c.in.Buffered() >= header+int(length[0])<<16+int(length[1])<<8+int(length[2])
 }
 
-// deliver tells the streams on which something came.
+// deliver notifies the streams on which something has arrived.
 func (c *conn) deliver() {
 	for i, s := range c.ready {
 		c.ready[i] = nil
@@ -167,7 +170,7 @@ func (c *conn) deliver() {
 	c.ready = c.ready[:0]
 }
 
-// flush has what waits in out written. The caller holds mu.
+// flush starts writing what is pending in out. The caller holds mu.
 func (c *conn) flush() {
 	if !c.writing && c.out.Len() > 0 {
 		c.writing = true
@@ -175,8 +178,8 @@ func (c *conn) flush() {
 	}
 }
 
-// write writes until nothing waits, and at the end closes the connection. The reader
-// never writes: with a server that reads nothing it would wait for ever.
+// write writes until nothing is pending, and at the end closes the connection. The reader
+// never writes: with a server that reads nothing, it would block forever.
 func (c *conn) write() {
 	var frames bytes.Buffer
 	for {
@@ -219,7 +222,7 @@ func (c *conn) look() {
 	case c.retired && c.reserved == 0:
 		go c.fail(errRetired)
 		return
-	case c.pinged > heard: // and nothing has come since
+	case c.pinged > heard: // and nothing has arrived since
 		next = c.pinged + c.o.PingTimeout - now
 		if next <= 0 {
 			go c.fail(errSilent)
@@ -235,7 +238,7 @@ func (c *conn) look() {
 	c.timer.Reset(min(next, c.o.PingAfter))
 }
 
-// fail ends the streams, and closes the connection after the last words.
+// fail ends the streams, and closes the connection after its final writes.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -254,7 +257,7 @@ func (c *conn) fail(err error) {
 		code = own.Code
 	}
 	_ = c.fr.WriteGoAway(0, code, nil)
-	_ = c.nc.SetDeadline(time.Now().Add(closeWait)) // also for a write that waits
+	_ = c.nc.SetDeadline(time.Now().Add(closeWait)) // also for a blocked write
 	c.flush()
 	c.mu.Unlock()
 	for _, s := range streams {
@@ -270,7 +273,7 @@ func (c *conn) closeIdle() {
 	c.unused()
 }
 
-// retire lets the connection take no more streams, and closes it once it has none.
+// retire makes the connection accept no more streams, and closes it once it has none.
 func (c *conn) retire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -278,7 +281,7 @@ func (c *conn) retire() {
 	c.unused()
 }
 
-// unused closes a retired connection that carries nothing. The caller holds mu.
+// unused closes a retired connection without streams. The caller holds mu.
 func (c *conn) unused() {
 	if c.reserved == 0 {
 		c.idle = time.Now()
@@ -288,15 +291,15 @@ func (c *conn) unused() {
 	}
 }
 
-// closed reports whether the connection cannot be used any more.
+// closed reports whether the connection can no longer be used.
 func (c *conn) closed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err != nil
 }
 
-// load returns how many streams the connection has, whether there is room for another,
-// and whether it takes any at all.
+// load returns how many streams the connection has, whether it has room for another, and
+// whether it accepts any at all.
 func (c *conn) load() (streams int, room, takes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -307,7 +310,7 @@ func (c *conn) room() bool {
 	return !c.retired && c.reserved < c.o.Streams && c.reserved < int(c.allowed)
 }
 
-// reserve takes the place for a stream.
+// reserve reserves the place for a stream.
 func (c *conn) reserve() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

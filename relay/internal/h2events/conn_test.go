@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// echo answers every request with an event stream that stays open, until the connection
+// echo answers every request with an event stream that stays open until the connection
 // ends.
 func echo(p *peer) {
 	p.settings()
@@ -57,7 +57,7 @@ func TestConn_Preface_SetsTheLimits(t *testing.T) {
 
 func TestConn_ManyStreams_ShareIt(t *testing.T) {
 	t.Parallel()
-	const streams = spread // fewer than are worth a second connection
+	const streams = spread // too few for a second connection
 	s := serve(t, echo)
 	tr := s.client(Options{})
 	var all sync.WaitGroup
@@ -126,11 +126,11 @@ func TestConn_MaxConcurrentStreams_IsObeyedAndFollowed(t *testing.T) {
 	if tr.Connections() != 2 {
 		t.Fatalf("got %d connections, want 2", tr.Connections())
 	}
-	tr.CloseIdleConnections() // the second goes
+	tr.CloseIdleConnections() // the second connection is closed
 
 	allow(3)
 	go answer()
-	read(t, first2(t, tr, s), "1") // now there is
+	read(t, first2(t, tr, s), "1") // now there is room
 	allow(1)
 	first.Body.Close()
 	fourth := open(t, tr, s.url) // two are still open, where one is allowed
@@ -138,14 +138,14 @@ func TestConn_MaxConcurrentStreams_IsObeyedAndFollowed(t *testing.T) {
 	close(step)
 }
 
-// first2 opens a stream on the first connection, when the other is gone.
+// first2 opens a stream on the first connection, once the other has been closed.
 func first2(t *testing.T, tr *Transport, s *server) (res *http.Response) {
 	t.Helper()
 	wait(t, func() bool { return tr.Connections() == 1 })
 	return open(t, tr, s.url)
 }
 
-// wait waits until something is so.
+// wait waits until so returns true.
 func wait(t testing.TB, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
@@ -232,7 +232,7 @@ func TestConn_GracefulGoAway_LetsStreamsEndAndTakesNoMore(t *testing.T) {
 		_ = p.fr.WriteGoAway(id, http2.ErrCodeNo, nil)
 		p.data(id, "b")
 		p.end(id, "c")
-		p.awaitType(http2.FrameGoAway) // and closes what is of no more use
+		p.awaitType(http2.FrameGoAway) // and closes the connection that is no longer needed
 	})
 	tr := s.client(Options{})
 	first := open(t, tr, s.url)
@@ -271,7 +271,7 @@ func TestConn_Lost_EndsItsStreams(t *testing.T) {
 		id := p.request()
 		p.open(id)
 		p.data(id, "a")
-		if p.n == 1 { // and the request that waits
+		if p.n == 1 { // and the waiting request
 			p.request()
 		}
 	})
@@ -298,7 +298,7 @@ func TestConn_Silent_IsPingedAndFoundDead(t *testing.T) {
 			_ = p.fr.WritePing(true, ping.ping)
 		}
 		p.data(id, "a")
-		for { // no more answers
+		for { // no more responses
 			if f := p.await(func(sent) bool { return false }); f.Length == 0 {
 				return
 			}
@@ -379,8 +379,8 @@ func TestConn_MoreStreamsThanItCarries_AreSpread(t *testing.T) {
 	}
 }
 
-// Everything below is an attack: the connection ends with an error that says why, and
-// the next stream is opened elsewhere.
+// All cases below are attacks: the connection must end with an error that explains why,
+// and the next stream must use another connection.
 func TestConn_Attacks_EndItWithAnError(t *testing.T) {
 	t.Parallel()
 	forever := func(do func() error) {
@@ -420,7 +420,7 @@ func TestConn_Attacks_EndItWithAnError(t *testing.T) {
 				return p.fr.WriteContinuation(id, false, p.encode("x", strings.Repeat("~", 3000)))
 			})
 		}, "PROTOCOL_ERROR"},
-		"a bomb of indexed headers": {func(p *peer, id uint32) { // 4 KB in the table, named 100,000 times
+		"a bomb of indexed headers": {func(p *peer, id uint32) { // 4 KB in the table, referenced 100,000 times
 			block := append(p.encode("x", strings.Repeat("~", 4000)), make([]byte, 0)...)
 			for range 16_000 {
 				block = append(block, 0x80|62)
@@ -459,7 +459,7 @@ func TestConn_Attacks_EndItWithAnError(t *testing.T) {
 		"garbled compression": {func(p *peer, id uint32) {
 			_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0xff, 0xff, 0xff, 0xff, 0xff}, EndHeaders: true})
 		}, "COMPRESSION_ERROR"},
-		"more than the connection's window": {func(p *peer, id uint32) { // by streams that are over
+		"more than the connection's window": {func(p *peer, id uint32) { // by ended streams
 			p.end(id, "")
 			forever(func() error { return p.fr.WriteData(id, false, make([]byte, 10)) })
 		}, ""},
@@ -475,7 +475,7 @@ func TestConn_Attacks_EndItWithAnError(t *testing.T) {
 					return
 				}
 				if attack.do == nil {
-					p.request() // one that was not sent goes to another connection
+					p.request() // a request that was not sent uses another connection
 					_ = p.fr.WritePing(false, [8]byte{})
 				} else {
 					p.settings()
@@ -502,8 +502,8 @@ func TestConn_Attacks_EndItWithAnError(t *testing.T) {
 	}
 }
 
-// A server that floods and reads nothing must not make answers pile up, nor the reader
-// wait.
+// If a server floods the client and reads nothing, responses must not pile up, and the
+// reader must not block.
 func TestConn_PingsOfAServerThatReadsNothing_EndIt(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(p *peer) {
@@ -513,7 +513,7 @@ func TestConn_PingsOfAServerThatReadsNothing_EndIt(t *testing.T) {
 		}
 		p.settings()
 		p.open(p.request())
-		for len(p.frames) < cap(p.frames) { // from then on its reader stands still
+		for len(p.frames) < cap(p.frames) { // after that its reader stops
 			if p.fr.WritePing(false, [8]byte{}) != nil {
 				break
 			}

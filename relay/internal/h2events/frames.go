@@ -9,10 +9,10 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// maxInformational is how many 1xx answers may come before the answer itself.
+// maxInformational is how many 1xx responses may precede the final response.
 const maxInformational = 8
 
-// maxWindow is the largest a window may become (section 6.9.1).
+// maxWindow is the maximum size of a window (section 6.9.1).
 const maxWindow = 1<<31 - 1
 
 // take handles a frame. An error ends the connection.
@@ -46,10 +46,10 @@ func (c *conn) take(f http2.Frame, first bool) error {
 	return c.inVain()
 }
 
-// broken is what is wrong with what the server sends on the connection.
+// broken returns a connection error about what the server sent.
 func (c *conn) broken(code http2.ErrCode, what string) error { return &Error{Code: code, What: what} }
 
-// inVain counts a frame that brought nothing.
+// inVain counts a useless frame.
 func (c *conn) inVain() error {
 	if c.useless++; c.useless > maxUseless {
 		return c.broken(http2.ErrCodeEnhanceYourCalm, "too many frames that bring nothing")
@@ -60,7 +60,8 @@ func (c *conn) inVain() error {
 	return nil
 }
 
-// find returns a stream, nil for one that is over. One that was never opened is an error.
+// find returns a stream, or nil if it has ended. It returns an error for a stream that
+// was never opened.
 func (c *conn) find(id uint32) (*stream, error) {
 	if s := c.streams[id]; s != nil {
 		return s, nil
@@ -71,7 +72,7 @@ func (c *conn) find(id uint32) (*stream, error) {
 	return nil, c.inVain()
 }
 
-// data is section 6.1. Padding counts for the windows.
+// data implements section 6.1. Padding counts against the windows.
 func (c *conn) data(f *http2.DataFrame) error {
 	length := int64(f.Length)
 	if c.received += length; c.received > connWindow {
@@ -106,14 +107,14 @@ func (c *conn) data(f *http2.DataFrame) error {
 	if f.StreamEnded() {
 		return c.complete(s)
 	}
-	if len(body) < 2 { // no server sends an event letter by letter
+	if len(body) < 2 { // no server sends an event byte by byte
 		return c.inVain()
 	}
 	return nil
 }
 
-// answer is HEADERS with its CONTINUATION frames: an informational answer, the answer, or
-// trailers (sections 6.2 and 8.1).
+// answer handles HEADERS with its CONTINUATION frames: an informational response, the
+// final response, or trailers (sections 6.2 and 8.1).
 func (c *conn) answer(f *http2.MetaHeadersFrame) error {
 	s, err := c.find(f.StreamID)
 	if s == nil {
@@ -144,7 +145,7 @@ func (c *conn) answer(f *http2.MetaHeadersFrame) error {
 	return nil
 }
 
-// malformed is an error of the framer's that concerns one stream.
+// malformed handles an error of the framer that concerns one stream.
 func (c *conn) malformed(e http2.StreamError) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,7 +157,7 @@ func (c *conn) malformed(e http2.StreamError) error {
 	return c.end(s, e.Code, "a malformed frame")
 }
 
-// settings is section 6.5.
+// settings implements section 6.5.
 func (c *conn) settings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return c.inVain()
@@ -166,7 +167,7 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 			return err
 		}
 		switch set.ID {
-		case http2.SettingEnableConnectProtocol, http2.SettingNoRFC7540Priorities: // of no use to us
+		case http2.SettingEnableConnectProtocol, http2.SettingNoRFC7540Priorities: // not used here
 		case http2.SettingEnablePush:
 			if set.Val != 0 {
 				return c.broken(http2.ErrCodeProtocol, "a server that wants pushed answers")
@@ -197,8 +198,8 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 	return c.inVain()
 }
 
-// windowUpdate is section 6.9. We send no DATA; a server that gives too much is refused
-// all the same.
+// windowUpdate implements section 6.9. We send no DATA, but an excessive increment is
+// still an error.
 func (c *conn) windowUpdate(f *http2.WindowUpdateFrame) error {
 	if f.StreamID == 0 {
 		if c.window += int64(f.Increment); c.window > maxWindow {
@@ -216,8 +217,8 @@ func (c *conn) windowUpdate(f *http2.WindowUpdateFrame) error {
 	return c.inVain()
 }
 
-// reset is section 6.4. REFUSED_STREAM says that the server has not looked at the request
-// (section 8.7).
+// reset implements section 6.4. REFUSED_STREAM means that the server has not processed
+// the request (section 8.7).
 func (c *conn) reset(f *http2.RSTStreamFrame) error {
 	s, err := c.find(f.StreamID)
 	if s == nil {
@@ -232,8 +233,8 @@ func (c *conn) reset(f *http2.RSTStreamFrame) error {
 	return nil
 }
 
-// goAway is section 6.8: no new streams; those above the last one were not looked at, the
-// others go on to their end.
+// goAway implements section 6.8: no new streams; those above the last one were not
+// processed, the others continue to their end.
 func (c *conn) goAway(f *http2.GoAwayFrame) error {
 	c.retired = true
 	for id, s := range c.streams {
@@ -246,7 +247,7 @@ func (c *conn) goAway(f *http2.GoAwayFrame) error {
 	return c.inVain()
 }
 
-// end resets a stream of which the server sent something wrong.
+// end resets a stream on which the server sent something invalid.
 func (c *conn) end(s *stream, code http2.ErrCode, what string) error {
 	_ = c.fr.WriteRSTStream(s.id, code)
 	s.end(&Error{Code: code, What: what})
@@ -254,7 +255,7 @@ func (c *conn) end(s *stream, code http2.ErrCode, what string) error {
 	return nil
 }
 
-// complete ends a stream whose server is done with it.
+// complete ends a stream that the server has finished.
 func (c *conn) complete(s *stream) error {
 	err := io.EOF
 	if s.left > 0 {
@@ -265,8 +266,8 @@ func (c *conn) complete(s *stream) error {
 	return nil
 }
 
-// announce has a stream told that something came on it, once all is taken that came with
-// it.
+// announce schedules the notification of a stream, for when everything that arrived
+// together has been taken.
 func (c *conn) announce(s *stream) {
 	if !s.announced {
 		s.announced = true
@@ -277,20 +278,20 @@ func (c *conn) announce(s *stream) {
 var (
 	// errClosed ends the streams of a connection that the server closed.
 	errClosed = errors.New("h2events: the server closed the connection")
-	// errSilent ends those of one on which a PING was not answered.
+	// errSilent ends the streams of a connection on which a PING was not answered.
 	errSilent = errors.New("h2events: no answer to a ping: the connection is dead")
 	// errRetired closes a connection without streams.
 	errRetired = errors.New("h2events: the connection is no longer used")
 )
 
-// Error is an error of HTTP/2: the server's, or one that we found in what it sent.
+// Error is an HTTP/2 error, reported by the server or detected in its frames.
 type Error struct {
 	Code   http2.ErrCode
-	Remote bool // the server says so
+	Remote bool // reported by the server
 	What   string
 }
 
-// Error names the code. What the server adds to it in words is left out.
+// Error returns a text that contains the code, and omits the server's own text.
 func (e *Error) Error() string {
 	if e.Remote {
 		return "h2events: " + e.What + " by the server: " + e.Code.String()
@@ -298,7 +299,7 @@ func (e *Error) Error() string {
 	return "h2events: the server sent " + e.What + ": " + e.Code.String()
 }
 
-// unseenError ends a stream that the server has not looked at.
+// unseenError ends a stream that the server has not processed.
 type unseenError struct{ error }
 
 func (e *unseenError) Unwrap() error { return e.error }

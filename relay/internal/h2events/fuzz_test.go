@@ -19,7 +19,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// outcome is what a client makes of a server's frames.
+// outcome is the result of a server's frames in a client.
 type outcome struct {
 	status int
 	header string
@@ -31,14 +31,14 @@ func (o outcome) String() string {
 	return fmt.Sprintf("status %d, %s, body %q, error %v", o.status, o.header, o.body, o.err)
 }
 
-// answering is the connection to a server that waits for a request, says what it was told
-// to, and no more. It takes all that it is sent.
+// answering is the connection to a server that waits for a request, sends the given
+// frames, and nothing more. It accepts everything that is sent to it.
 type answering struct {
-	net.Conn // nil: what is not here is not called
+	net.Conn // nil: other methods are not called
 
 	mu     sync.Mutex
-	got    bytes.Buffer // what the client sent, as far as it was not looked at
-	begun  bool         // the preface came
+	got    bytes.Buffer // what the client sent and has not been examined
+	begun  bool         // the preface has arrived
 	frames *bytes.Reader
 
 	asked, closed         chan struct{}
@@ -102,7 +102,7 @@ func outcomeOf(res *http.Response, err error) (o outcome) {
 	return o
 }
 
-// ourOutcome is what this package makes of frames.
+// ourOutcome returns the result of frames in this package.
 func ourOutcome(ctx context.Context, frames []byte) outcome {
 	c := newConn(newAnswering(frames), Options{}.withDefaults())
 	defer c.fail(errRetired)
@@ -111,7 +111,7 @@ func ourOutcome(ctx context.Context, frames []byte) outcome {
 	return outcomeOf(c.roundTrip(r, nil))
 }
 
-// netOutcome is what net/http makes of them.
+// netOutcome returns their result in net/http.
 func netOutcome(ctx context.Context, frames []byte) outcome {
 	var only http.Protocols
 	only.SetUnencryptedHTTP2(true)
@@ -128,7 +128,7 @@ func netOutcome(ctx context.Context, frames []byte) outcome {
 	return outcomeOf(tr.RoundTrip(r))
 }
 
-// writer makes frames of bytes that stand for what a server does: most of it right.
+// writer turns bytes into frames that represent a server's behavior, most of it valid.
 type writer struct {
 	bytes.Buffer
 	fr    *http2.Framer
@@ -215,9 +215,9 @@ func script(program []byte) []byte {
 	return w.Bytes()
 }
 
-// disagree says what the two clients must not differ in: what one reads to its end, the
-// other does as well, and it is the same. Of what goes wrong, the one may have read more
-// than the other when it found out.
+// disagree returns in what the two clients wrongly differ. If one reads a response to its
+// end, so must the other, with the same content. If something is invalid, one may have
+// read more than the other before it detected that.
 func disagree(ours, nets outcome) string {
 	switch {
 	case ours.err == nil && nets.err == nil:
@@ -232,12 +232,12 @@ func disagree(ours, nets outcome) string {
 	return ""
 }
 
-// stricter reports whether an error is one that RFC 9113 wants and net/http lets pass.
+// stricter reports whether an error is required by RFC 9113 and not reported by net/http.
 func stricter(err error) bool {
 	for _, what := range []string{
-		"never opened", // net/http takes DATA on stream 2 for late
+		"never opened", // net/http treats DATA on stream 2 as late
 		"REFUSED_STREAM",
-		"goes away", // net/http may take the answer to a stream that was denied just before
+		"goes away", // net/http may accept the response on a stream that was refused just before
 	} {
 		if strings.Contains(err.Error(), what) {
 			return true
@@ -267,7 +267,7 @@ func compare(t *testing.T, frames []byte, what string) bool {
 	var nets outcome
 	select {
 	case nets = <-read:
-	case <-ctx.Done(): // net/http waits for ever in some races, whatever its context says
+	case <-ctx.Done(): // net/http blocks forever in some races, regardless of its context
 		return false
 	}
 	if wrong := disagree(ours, nets); wrong != "" {
@@ -297,7 +297,7 @@ func TestDifferential_RandomServers_AreUnderstoodAsByNetHTTP(t *testing.T) {
 		for i := range program {
 			program[i] = byte(rng.Uint32())
 		}
-		if rng.IntN(2) == 0 { // else most end before the answer
+		if rng.IntN(2) == 0 { // otherwise most end before the response
 			program = append([]byte{0, 0, 1}, program...)
 		}
 		work <- program
@@ -317,7 +317,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, program []byte) { differ(t, program) })
 }
 
-// Bytes that are no frames at all, or half of one.
+// Bytes that are not frames, or half of one.
 func FuzzBytes(f *testing.F) {
 	f.Add(script([]byte{16, 0}))
 	f.Add(script([]byte{0, 0, 4, 3, 0, 5, 7, 0, 9, 3, 1, 2}))

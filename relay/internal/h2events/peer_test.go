@@ -21,22 +21,22 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// patience is how long a test waits for what should be there at once.
+// patience is how long a test waits for something that should happen almost immediately.
 const patience = time.Minute
 
-// peer is the server's side of one connection, whose frames the test writes by hand.
+// peer is the server's side of one connection, whose frames the test writes directly.
 type peer struct {
 	t      testing.TB
-	n      int // which connection it is, from 1
+	n      int // the number of the connection, from 1
 	nc     net.Conn
 	fr     *http2.Framer
 	block  bytes.Buffer
 	enc    *hpack.Encoder
-	frames chan sent // what the client sent, closed at the end
-	kept   []sent    // what came before what was waited for
+	frames chan sent // what the client sent; closed at the end
+	kept   []sent    // what arrived before the awaited frame
 }
 
-// sent is a frame of the client's.
+// sent is a frame from the client.
 type sent struct {
 	http2.FrameHeader
 	fields    map[string]string // of HEADERS
@@ -46,7 +46,7 @@ type sent struct {
 	ping      [8]byte           // of PING
 }
 
-// serve reads the preface and begins to read frames.
+// begin reads the preface and starts reading frames.
 func (p *peer) begin() bool {
 	preface := make([]byte, len(http2.ClientPreface))
 	if _, err := io.ReadFull(p.nc, preface); err != nil || string(preface) != http2.ClientPreface {
@@ -88,8 +88,8 @@ func (p *peer) begin() bool {
 	return true
 }
 
-// await returns the first frame that match accepts and that no await has returned; a zero
-// one when the connection ends.
+// await returns the first frame that match accepts and that no await has returned, or a
+// zero frame when the connection ends.
 func (p *peer) await(match func(sent) bool) sent {
 	for i, s := range p.kept {
 		if match(s) {
@@ -120,7 +120,7 @@ func (p *peer) awaitType(kind http2.FrameType) sent {
 // request waits for a request and returns its stream.
 func (p *peer) request() uint32 { return p.awaitType(http2.FrameHeaders).StreamID }
 
-// settings is how a server begins.
+// settings sends the server's first frame.
 func (p *peer) settings(set ...http2.Setting) { _ = p.fr.WriteSettings(set...) }
 
 // headers writes a header block in one frame. Pairs are names and values.
@@ -164,8 +164,8 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 	return cert
 })
 
-// serve starts a server. Each connection on which h2 was chosen is given to script; it is
-// closed when script returns.
+// serve starts a server. It passes each connection on which h2 was chosen to script, and
+// closes it when script returns.
 func serve(t testing.TB, script func(*peer)) *server {
 	t.Helper()
 	s := &server{t: t, cert: certificate()}
@@ -215,14 +215,14 @@ func (s *server) cut() {
 	}
 }
 
-// connections returns how many there were.
+// connections returns how many connections there have been.
 func (s *server) connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.n
 }
 
-// base is a transport of net/http's that trusts the server.
+// base returns a net/http transport that trusts the server.
 func (s *server) base() *http.Transport {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.cert.Leaf)
@@ -235,7 +235,7 @@ func (s *server) client(o Options) *Transport {
 	return tr
 }
 
-// get asks for an event stream.
+// get requests an event stream.
 func get(ctx context.Context, tr http.RoundTripper, url string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -246,7 +246,7 @@ func get(ctx context.Context, tr http.RoundTripper, url string) (*http.Response,
 	return tr.RoundTrip(r)
 }
 
-// open asks for an event stream, which must be answered.
+// open requests an event stream, which must succeed.
 func open(t testing.TB, tr http.RoundTripper, url string) *http.Response {
 	t.Helper()
 	res, err := get(t.Context(), tr, url)
@@ -267,7 +267,7 @@ func all(t testing.TB, res *http.Response) string {
 	return string(body)
 }
 
-// read reads as many bytes as text has, which they must be.
+// read reads as many bytes as text has, which must equal text.
 func read(t testing.TB, res *http.Response, text string) {
 	t.Helper()
 	got := make([]byte, len(text))
@@ -276,7 +276,7 @@ func read(t testing.TB, res *http.Response, text string) {
 	}
 }
 
-// ends reads a body to its end, which must be an error that names what.
+// ends reads a body to its end, which must be an error that contains what.
 func ends(t testing.TB, res *http.Response, what string) {
 	t.Helper()
 	_, err := io.Copy(io.Discard, res.Body)
@@ -285,7 +285,7 @@ func ends(t testing.TB, res *http.Response, what string) {
 	}
 }
 
-// code is the code of an HTTP/2 error.
+// code returns the code of an HTTP/2 error.
 func code(err error) http2.ErrCode {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code

@@ -9,38 +9,39 @@ import (
 	"sync"
 )
 
-// Connections are opened one at a time for all callers that need one, and up to maxDialing
-// at once where more streams wait than one carries. Fewer than spread streams are not
-// worth a second connection; with more, there should be one for each core.
+// Connections are opened one at a time for all callers that need one. If more streams
+// wait than one connection carries, up to maxDialing are opened at once. Fewer than
+// spread streams do not justify a second connection; for more, there should be one
+// connection per core.
 const (
 	maxDialing = 4
 	spread     = 32
-	// maxBarren is how many connections may be open on which the server allows no
-	// streams until no other is tried.
+	// maxBarren is after how many open connections on which the server allows no streams
+	// no further one is tried.
 	maxBarren = 2
 )
 
-// errNoRoom says that the server allows no streams.
+// errNoRoom means that the server allows no streams.
 var errNoRoom = errors.New("h2events: the server allows no more streams")
 
-// pool has the connections of one host. Retired ones are kept until they are closed, so
-// that they can be counted.
+// pool holds the connections of one host. Retired ones are kept until they are closed, so
+// that they are counted.
 type pool struct {
-	mu      sync.Mutex // taken before conn.mu
+	mu      sync.Mutex // must be taken before conn.mu
 	conns   []*conn
 	dials   int
-	waiting int   // for the present dial
-	dial    *dial // the one that is waited for; nil when there is none
-	http1   bool  // the server chose HTTP/1.1 when it was last asked
+	waiting int   // callers waiting for the current dial
+	dial    *dial // the dial that callers wait for, or nil
+	http1   bool  // the server chose HTTP/1.1 when last connected
 }
 
-// dial is the opening of a connection.
+// dial is a connection being opened.
 type dial struct {
-	done chan struct{} // closed when it is over
+	done chan struct{} // closed when it is complete
 	err  error         // why there is no connection
 }
 
-// add adds a connection that was opened.
+// add adds an open connection.
 func (p *pool) add(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +49,7 @@ func (p *pool) add(c *conn) {
 	p.http1 = false
 }
 
-// get returns a connection on which a stream was reserved, or what came of a request that
+// get returns a connection with a reserved stream, or the result of a request that
 // net/http made.
 func (p *pool) get(ctx context.Context, o Options, open func(opened func()) (*http.Response, error)) (*conn, *http.Response, error) {
 	for dials := 0; ; {
@@ -57,7 +58,7 @@ func (p *pool) get(ctx context.Context, o Options, open func(opened func()) (*ht
 		case c != nil || err != nil:
 			return c, nil, err
 		case d == nil || leads:
-			if dials++; dials > maxTries { // each was lost or full at once
+			if dials++; dials > maxTries { // each one was immediately lost or full
 				p.opened(ctx, d, errNoRoom)
 				return nil, nil, errNoRoom
 			}
@@ -89,8 +90,8 @@ func (p *pool) stopWaiting() {
 	p.waiting--
 }
 
-// look returns a connection with room, or else the dial to wait for or, if it leads, to
-// make; neither where the server speaks HTTP/1.1.
+// look returns a connection with room, or else the dial to wait for. If leads is set, the
+// caller must make that dial. It returns neither if the server speaks HTTP/1.1.
 func (p *pool) look(o Options) (c *conn, d *dial, leads bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,8 +127,8 @@ func (p *pool) look(o Options) (c *conn, d *dial, leads bool, err error) {
 	return nil, p.dial, false, nil
 }
 
-// opened ends a dial whose request ended with err. A caller that gives up does not do so
-// for the others.
+// opened ends a dial whose request ended with err. A caller that cancels its own request
+// does not fail the other waiters.
 func (p *pool) opened(ctx context.Context, d *dial, err error) {
 	if err == errHandedOver || ctx.Err() != nil { //nolint:errorlint // net/http passes it on
 		err = nil

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// roundTrip asks for a stream, for which a place was reserved, and waits for the answer.
+// roundTrip requests a stream, for which a place was reserved, and waits for the
+// response.
 func (c *conn) roundTrip(r *http.Request, trace *httptrace.ClientTrace) (*http.Response, error) {
 	fields, err := headerFields(r)
 	if err != nil {
@@ -41,7 +42,7 @@ func (c *conn) roundTrip(r *http.Request, trace *httptrace.ClientTrace) (*http.R
 	return s.response(r)
 }
 
-// free gives a reserved place back.
+// free releases a reserved place.
 func (c *conn) free() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +50,7 @@ func (c *conn) free() {
 	c.unused()
 }
 
-// open sends the request. The ids of streams rise on the wire, so they are taken where
+// open sends the request. Stream ids must rise on the wire, so they are assigned where
 // the frame is written.
 func (c *conn) open(fields []hpack.HeaderField) (s *stream, reused bool, err error) {
 	c.mu.Lock()
@@ -60,7 +61,7 @@ func (c *conn) open(fields []hpack.HeaderField) (s *stream, reused bool, err err
 		size += uint64(f.Size())
 	}
 	switch {
-	case c.err != nil: // since the place was reserved
+	case c.err != nil: // closed since the place was reserved
 		return nil, false, &unseenError{c.err}
 	case size > c.headers:
 		err = errors.New("h2events: the server does not take so many headers")
@@ -80,7 +81,7 @@ func (c *conn) open(fields []hpack.HeaderField) (s *stream, reused bool, err err
 
 	c.block.Reset()
 	for _, f := range fields {
-		_ = c.enc.WriteField(f) // a buffer takes all
+		_ = c.enc.WriteField(f) // writes to a buffer never fail
 	}
 	for first := true; first || c.block.Len() > 0; first = false {
 		part := c.block.Next(int(c.largest))
@@ -93,7 +94,7 @@ func (c *conn) open(fields []hpack.HeaderField) (s *stream, reused bool, err err
 	return s, reused, nil
 }
 
-// headerFields is the header list of a request (section 8.3.1). The key is never
+// headerFields returns the header list of a request (section 8.3.1). The key is never
 // indexed.
 func headerFields(r *http.Request) ([]hpack.HeaderField, error) {
 	host := r.Host
@@ -108,7 +109,7 @@ func headerFields(r *http.Request) ([]hpack.HeaderField, error) {
 		name = strings.ToLower(name)
 		switch name {
 		case "host", "connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive", "te", "content-length":
-			continue // of one connection, or told otherwise
+			continue // specific to a connection, or sent in another form
 		}
 		for _, value := range values {
 			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {

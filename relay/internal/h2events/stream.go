@@ -12,33 +12,33 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// errBodyClosed is what is read from a body after its Close.
+// errBodyClosed is the error of reads after Close.
 var errBodyClosed = errors.New("h2events: read of a closed body")
 
-// stream is one request, and the body of its answer. All of it is guarded by c.mu.
+// stream is one request, and the body of its response. All fields are guarded by c.mu.
 type stream struct {
 	c  *conn
 	id uint32
 
 	answered      bool
-	announced     bool // it is among c.ready
+	announced     bool // it is in c.ready
 	informational uint8
 	head          *http.Response // until roundTrip returns it
-	wake          func()         // is called once something comes; nil while no reader waits
-	stop          func() bool    // no longer watch the caller's context
+	wake          func()         // called once something arrives; nil while no reader waits
+	stop          func() bool    // stops watching the caller's context
 
-	in       *bytes.Buffer // what came and was not read; nil when there is nothing
-	err      error         // what is read after that; nil while the stream is open
-	window   int64         // what the server may still send
-	credit   int64         // what was taken, or never had to be, and not yet given back to the window
-	handed   int64         // what the last read returned: its reader may still be at it
-	left     int64         // of the content-length; -1 without one
-	mayStill int64         // what we may send, and never do
+	in       *bytes.Buffer // unread bytes; nil if there are none
+	err      error         // returned after the unread bytes; nil while the stream is open
+	window   int64         // bytes that the server may still send
+	credit   int64         // bytes taken, or never kept, and not yet returned to the window
+	handed   int64         // bytes returned by the last read, which its reader may still be processing
+	left     int64         // of the content-length; -1 if there is none
+	mayStill int64         // bytes that we may send; we send none
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// put keeps what came until it is read.
+// put keeps what has arrived until it is read.
 func (s *stream) put(data []byte) {
 	if s.in == nil {
 		s.in, _ = buffers.Get().(*bytes.Buffer)
@@ -46,7 +46,7 @@ func (s *stream) put(data []byte) {
 	s.in.Write(data)
 }
 
-// drop forgets what was not read.
+// drop discards unread bytes.
 func (s *stream) drop() {
 	if s.in != nil && s.in.Cap() <= maxFrame {
 		s.in.Reset()
@@ -55,7 +55,7 @@ func (s *stream) drop() {
 	s.in = nil
 }
 
-// accept takes the header of the answer.
+// accept takes the header of the response.
 func (s *stream) accept(status int, f *http2.MetaHeadersFrame) {
 	h := make(http.Header, len(f.Fields))
 	for _, field := range f.RegularFields() {
@@ -74,7 +74,7 @@ func (s *stream) accept(status int, f *http2.MetaHeadersFrame) {
 	}
 }
 
-// response returns the answer, once something has come.
+// response waits for the header and returns the response.
 func (s *stream) response(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	s.c.mu.Lock()
@@ -90,7 +90,7 @@ func (s *stream) response(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// end ends the stream with what is to be read after all that came. The caller holds c.mu.
+// end ends the stream; err is read after everything that arrived. The caller holds c.mu.
 func (s *stream) end(err error) {
 	if s.err != nil {
 		return
@@ -105,7 +105,7 @@ func (s *stream) end(err error) {
 	s.c.unused()
 }
 
-// tell calls who waits for the stream.
+// tell calls the reader that waits for the stream.
 func (s *stream) tell() {
 	s.c.mu.Lock()
 	wake := s.wake
@@ -117,8 +117,8 @@ func (s *stream) tell() {
 }
 
 // Notify calls ready once TryRead returns something, in the goroutine that reads the
-// connection, which must not be kept waiting. It reports false, and forgets ready, if
-// TryRead does so already.
+// connection, which must not be blocked. If TryRead already returns something, Notify
+// returns false and does not call ready.
 func (s *stream) Notify(ready func()) bool { return s.notify(ready) }
 
 func (s *stream) notify(ready func()) bool {
@@ -131,9 +131,9 @@ func (s *stream) notify(ready func()) bool {
 	return true
 }
 
-// TryRead reads what has come. It returns 0 and no error in place of waiting. To call it
-// again is to say that what it returned before is in the log: only then is the server
-// given room for as much.
+// TryRead reads what has arrived. Instead of blocking, it returns 0 and no error. Calling
+// it again confirms that the bytes it returned before are in the log: only then is the
+// server's window replenished by as much.
 func (s *stream) TryRead(p []byte) (n int, err error) {
 	c := s.c
 	c.mu.Lock()
@@ -157,7 +157,7 @@ func (s *stream) TryRead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Read is TryRead for a goroutine that waits.
+// Read is TryRead for a goroutine that may block.
 func (s *stream) Read(p []byte) (int, error) {
 	for {
 		n, err := s.TryRead(p)
@@ -171,7 +171,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 }
 
-// Close ends the stream. What was not read is dropped, and the waiting reader is notified.
+// Close ends the stream. Unread bytes are dropped, and the waiting reader is notified.
 func (s *stream) Close() error {
 	s.abort(errBodyClosed)
 	s.c.mu.Lock()
@@ -181,7 +181,7 @@ func (s *stream) Close() error {
 	return nil
 }
 
-// abort resets a stream that is open, and ends it with err.
+// abort resets an open stream, and ends it with err.
 func (s *stream) abort(err error) {
 	c := s.c
 	c.mu.Lock()

@@ -239,7 +239,7 @@ func TestStream_Close_ResetsAndFreesThePlace(t *testing.T) {
 			if reset := p.awaitType(http2.FrameRSTStream); reset.StreamID != id || reset.code != http2.ErrCodeCancel {
 				t.Errorf("got %v, want a reset of %d with CANCEL", reset, id)
 			}
-			p.data(id, "late") // is legal for a while
+			p.data(id, "late") // allowed for a while
 		}
 		p.awaitType(http2.FrameGoAway)
 	})
@@ -341,7 +341,7 @@ func TestStream_Parked_IsToldOfBytesAndOfTheEnd(t *testing.T) {
 	close(steps)
 }
 
-// A window is given back when the reader comes again, not when it takes the bytes.
+// The window is replenished when the reader calls again, not when it takes the bytes.
 func TestStream_Window_IsGivenBackOnlyForWhatIsDone(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(p *peer) {
@@ -352,7 +352,7 @@ func TestStream_Window_IsGivenBackOnlyForWhatIsDone(t *testing.T) {
 		for range streamWindow / maxFrame {
 			p.data(slow, strings.Repeat("x", maxFrame))
 		}
-		// Whatever the slow one does, the other is sent megabytes.
+		// Whatever the slow one does, the other receives megabytes.
 		for total, room := 0, streamWindow; total < 2<<20; {
 			n := min(maxFrame, room)
 			p.data(other, strings.Repeat("y", n))
@@ -377,7 +377,7 @@ func TestStream_Window_IsGivenBackOnlyForWhatIsDone(t *testing.T) {
 	tr := s.client(Options{})
 	slow, other := open2(t, tr, s.url)
 	taken := make([]byte, streamWindow)
-	if n, err := slow.Body.Read(taken); n == 0 || err != nil { // and is now at work with it
+	if n, err := slow.Body.Read(taken); n == 0 || err != nil { // and is now processing it
 		t.Fatal(n, err)
 	}
 	if n, err := io.Copy(io.Discard, other.Body); n != 2<<20 || err != nil {
@@ -388,7 +388,7 @@ func TestStream_Window_IsGivenBackOnlyForWhatIsDone(t *testing.T) {
 	}
 }
 
-// open2 asks for two streams, one after the other.
+// open2 requests two streams, one after the other.
 func open2(t *testing.T, tr http.RoundTripper, url string) (first, second *http.Response) {
 	t.Helper()
 	var both sync.WaitGroup
@@ -429,7 +429,7 @@ func TestStream_OverItsWindow_IsReset(t *testing.T) {
 	})
 	res := open(t, s.client(Options{}), s.url)
 	told := make(chan struct{})
-	for body := res.Body.(*stream); ; { // takes nothing until the end
+	for body := res.Body.(*stream); ; { // reads nothing until the end
 		body.c.mu.Lock()
 		over := body.err != nil
 		body.c.mu.Unlock()

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Options bound the connections. Zero is the default.
+// Options are the limits of connections. Zero values are the defaults.
 type Options struct {
-	// Streams is how many streams one connection carries at the most, however many
-	// more the server allows: a lost segment holds up all of them, and one core
-	// decrypts them. Default 250.
+	// Streams is the maximum number of streams per connection, even if the server allows
+	// more: a lost segment delays all of them, and one core decrypts them. Default 250.
 	Streams int
-	// PingAfter is the silence of a connection after which it is tried with a PING, and
-	// PingTimeout how long the answer may take. Default 15 s both.
+	// PingAfter is the silence on a connection after which a PING is sent, and
+	// PingTimeout how long its answer may take. Default 15 s each.
 	PingAfter, PingTimeout time.Duration
-	// MaxAge is after how long a connection takes no more streams, less up to a fifth.
-	// Those it has go on until the server or the caller ends them. Default 30 minutes.
+	// MaxAge is the age after which a connection accepts no more streams, reduced by up
+	// to a fifth at random. Its streams continue until the server or the caller ends
+	// them. Default 30 minutes.
 	MaxAge time.Duration
 	// IdleTimeout is how long a connection without streams is kept. Default 90 s.
 	IdleTimeout time.Duration
@@ -38,18 +38,19 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Transport makes event streams itself and leaves all else to another transport.
+// Transport handles event streams itself and leaves everything else to another transport.
 type Transport struct {
 	base   *http.Transport
-	opener *http.Transport // opens our connections; speaks HTTP/1.1 where h2 is not chosen
+	opener *http.Transport // opens our connections; speaks HTTP/1.1 if h2 is not chosen
 	o      Options
 
 	mu     sync.Mutex
 	pools  map[string]*pool // by host and port
-	closed bool             // there is no use for connections any more
+	closed bool             // connections are no longer needed
 }
 
-// New returns a transport that does as base where it does not read the stream itself.
+// New returns a transport that behaves like base, except for the streams that it reads
+// itself.
 func New(base *http.Transport, o Options) *Transport {
 	t := &Transport{base: base, opener: base.Clone(), o: o.withDefaults(), pools: map[string]*pool{}}
 	if t.opener.TLSClientConfig == nil {
@@ -60,26 +61,26 @@ func New(base *http.Transport, o Options) *Transport {
 	return t
 }
 
-// errHandedOver ends a request of the opener's that has opened a connection for us.
+// errHandedOver ends a request of the opener that has opened a connection for us.
 var errHandedOver = errors.New("h2events: the connection speaks HTTP/2")
 
-// handedOver stands for a connection that net/http has opened and is not to use.
+// handedOver stands for a connection that net/http has opened and must not use.
 type handedOver struct{}
 
 func (handedOver) RoundTrip(*http.Request) (*http.Response, error) { return nil, errHandedOver }
 
-// RoundTripErr makes net/http forget the connection at once: its own HTTP/2 does the
-// same with one that fails to start.
+// RoundTripErr makes net/http drop the connection immediately: its own HTTP/2 does the
+// same with a connection that fails to start.
 func (handedOver) RoundTripErr() error { return errHandedOver }
 
-// handOver takes a connection on which the server has chosen h2.
+// handOver takes over a connection on which the server has chosen h2.
 func (t *Transport) handOver(authority string, nc *tls.Conn) http.RoundTripper {
 	c := newConn(nc, t.o)
 	t.pool(authority).add(c)
 	t.mu.Lock()
 	closed := t.closed
 	t.mu.Unlock()
-	if closed { // it was being opened meanwhile
+	if closed { // closed while the connection was being opened
 		c.retire()
 	}
 	return handedOver{}
@@ -102,15 +103,15 @@ func ours(r *http.Request) bool {
 		strings.HasSuffix(r.URL.Path, "/events") && r.Header.Get("Accept") == "text/event-stream"
 }
 
-// How often a stream is asked for again that the server has provably not looked at, and
+// How often a stream is requested again that the server has provably not processed, and
 // the bound of the wait before that, which doubles.
 const (
 	maxTries  = 6
 	firstWait = 20 * time.Millisecond
 )
 
-// RoundTrip makes a request. What the server refuses unseen is tried again on another
-// connection.
+// RoundTrip makes a request. If the server refused it unprocessed, RoundTrip retries it
+// on another connection.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ours(r) {
 		return t.base.RoundTrip(r)
@@ -139,22 +140,23 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// open opens a connection. Where the server chooses h2, the pool has got it and the error
-// is errHandedOver; else net/http makes the request on it, and opened is called first.
+// open opens a connection. If the server chooses h2, the pool has received it and the
+// error is errHandedOver. Otherwise net/http makes the request on it, and opened is
+// called first.
 func (t *Transport) open(r *http.Request, opened func()) (*http.Response, error) {
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { opened() }})
 	return t.opener.RoundTrip(r.Clone(ctx))
 }
 
-// CloseIdleConnections closes the connections that carry nothing.
+// CloseIdleConnections closes the connections without streams or requests.
 func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 	t.opener.CloseIdleConnections()
 	t.each((*conn).closeIdle)
 }
 
-// Close closes every connection as soon as it carries nothing, also those that are being
-// opened. Streams go on until they are closed. No further one may be asked for.
+// Close closes every connection as soon as it is idle, including those being opened.
+// Streams continue until they are closed. No further stream may be requested.
 func (t *Transport) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -164,7 +166,7 @@ func (t *Transport) Close() {
 	t.each((*conn).retire)
 }
 
-// Connections returns how many connections there are.
+// Connections returns the number of connections.
 func (t *Transport) Connections() (n int) {
 	t.each(func(*conn) { n++ })
 	return n
@@ -180,7 +182,7 @@ func (t *Transport) each(do func(*conn)) {
 	}
 }
 
-// sleep waits for d or until ctx ends, whose error it then returns.
+// sleep waits for d or until ctx ends, and then returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

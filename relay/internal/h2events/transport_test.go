@@ -70,7 +70,7 @@ func TestTransport_ServerWithoutHTTP2_IsSpokenToInHTTP1(t *testing.T) {
 			base, _ := web.Client().Transport.(*http.Transport)
 			tr := New(base, Options{})
 			var all sync.WaitGroup
-			for range 20 { // at once: none waits for another's answer
+			for range 20 { // concurrently: none waits for another's response
 				all.Go(func() {
 					res, err := get(t.Context(), tr, web.URL+"/api/x/events")
 					if err != nil {
@@ -91,7 +91,7 @@ func TestTransport_ServerWithoutHTTP2_IsSpokenToInHTTP1(t *testing.T) {
 	}
 }
 
-// A server, or what is before it, may begin and cease to speak HTTP/2.
+// A server, or a proxy in front of it, may start or stop speaking HTTP/2.
 func TestTransport_ServerThatChangesItsMind_IsFollowed(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -208,7 +208,8 @@ func TestTransport_NoConnection_IsTheSameErrorForAllWhoWait(t *testing.T) {
 	}
 }
 
-// Who gives up while it opens a connection for others as well does not do so for them.
+// A caller that cancels its request while it opens a connection for others must not fail
+// theirs.
 func TestTransport_WhoOpensTheConnectionGivesUp_TheOthersGoOn(t *testing.T) {
 	t.Parallel()
 	s := serve(t, echo)
@@ -252,8 +253,8 @@ func TestTransport_WhoOpensTheConnectionGivesUp_TheOthersGoOn(t *testing.T) {
 	both.Wait()
 }
 
-// Nothing is left of a transport that is closed: neither of a connection that is being
-// opened at that moment, nor of one whose stream ends after it.
+// A closed transport leaves nothing behind: neither a connection that is being opened at
+// that time, nor one whose stream ends later.
 func TestTransport_Closed_LeavesNoConnection(t *testing.T) {
 	t.Parallel()
 	s := serve(t, echo)
