@@ -201,7 +201,7 @@ func (h *Hub) InMemory() int {
 	return len(all)
 }
 
-// Run fulfils stop requests that other processes left, until ctx ends or the hub is
+// Run fulfills stop requests that other processes left, until ctx ends or the hub is
 // closed.
 func (h *Hub) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -1,6 +1,6 @@
 // Package stop stores requests to stop a conversation's agent until AnyFrame has been
 // called. A request, called a wish, is a record in the store, so it survives the process
-// that received it. A [Desk] fulfils its own wishes immediately, and wishes that other
+// that received it. A [Desk] fulfills its own wishes immediately, and wishes that other
 // processes left when they are due. The process that works on a wish has a lease, which
 // expires soon after a crash. A wish that could not be fulfilled is retried with backoff.
 //
@@ -52,7 +52,7 @@ type Wish struct {
 	Tries   int       `json:"tries,omitempty"`
 }
 
-// Desk fulfils wishes. It is safe for concurrent use.
+// Desk fulfills wishes. It is safe for concurrent use.
 type Desk struct {
 	Store store.RecordStore
 	// Fulfil carries out a wish. Nil means that it is done, or that there is nothing left
@@ -74,7 +74,7 @@ type Desk struct {
 	at map[string]bool // by visitor
 }
 
-// Request stores a wish, and starts to fulfil it if possible. Of a visitor's wishes, the
+// Request stores a wish, and starts to fulfill it if possible. Of a visitor's wishes, the
 // one for the newest epoch is kept.
 func (d *Desk) Request(ctx context.Context, w Wish) error {
 	w.At = time.Now()
@@ -104,10 +104,10 @@ func Pending(ctx context.Context, s store.RecordStore) (int, error) {
 	return s.CountRecords(ctx, kind, time.Time{})
 }
 
-// Try fulfils a visitor's wish in a goroutine, if there is one that is due.
+// Try fulfills a visitor's wish in a goroutine, if there is one that is due.
 func (d *Desk) Try(visitor string) { d.Go(func() { d.fulfil(visitor) }) }
 
-// Run fulfils wishes that other processes left, until ctx ends.
+// Run fulfills wishes that other processes left, until ctx ends.
 func (d *Desk) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		due, err := d.Store.RecordsDue(ctx, kind, time.Now(), someDue)
@@ -140,7 +140,7 @@ func (d *Desk) leave(visitor string) {
 	delete(d.at, visitor)
 }
 
-// fulfil fulfils a visitor's wish, repeating as often as necessary.
+// fulfil fulfills a visitor's wish, repeating as often as necessary.
 func (d *Desk) fulfil(visitor string) {
 	if !d.enter(visitor) {
 		return

@@ -101,7 +101,7 @@ func TestRequest_Fails_TriedAgainUntilDone(t *testing.T) {
 	})
 }
 
-// A process crashes with a wish; another fulfils it, without a request.
+// A process crashes with a wish; another fulfills it, without a request.
 func TestRun_ProcessDied_OtherSeesItThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()
