@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
+func TestIDs_Invalid_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	byNumber := map[string][]func(context.Context, int64) error{
@@ -161,7 +161,7 @@ func wantRefused(t *testing.T, err error, field string, which any) {
 	}
 }
 
-func TestMissingMembersAreRefusedBeforeAnyRequest(t *testing.T) {
+func TestParams_MissingMember_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	ctx, empty := t.Context(), map[string]any{}
@@ -198,7 +198,7 @@ func TestMissingMembersAreRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-func TestABodyThatCannotBeEncodedIsRefusedBeforeAnyRequest(t *testing.T) {
+func TestBody_NotEncodable_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	odd := map[string]any{"f": func() {}}
@@ -217,7 +217,7 @@ func TestABodyThatCannotBeEncodedIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-func TestMalformedAnswersAreErrorsWithTheirFirstBytes(t *testing.T) {
+func TestResponse_Malformed_ErrorWithFirstBytes(t *testing.T) {
 	long := `<html>` + strings.Repeat("x", maxErrorBody)
 	for _, o := range operations() {
 		if strings.Contains(o.name, "Events") || strings.Contains(o.name, "Stream") {
@@ -244,7 +244,7 @@ func TestMalformedAnswersAreErrorsWithTheirFirstBytes(t *testing.T) {
 	}
 }
 
-func TestAnswersWithoutAValueAreWhatTheyShouldBe(t *testing.T) {
+func TestResponse_NoValue_EmptyResult(t *testing.T) {
 	for _, o := range operations() {
 		for _, answer := range []func(*http.Request) (*http.Response, error){reply(204, ""), reply(200, ""), reply(200, " \n")} {
 			c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(answer)}))

@@ -46,7 +46,7 @@ const (
 	listOf   = "GET /builds"
 )
 
-func TestWaitForBuildLooksUntilItIsBuilt(t *testing.T) {
+func TestWaitForBuild_Building_PolledUntilBuilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := route(t, map[string][]step{statusOf: {
 			build(`null`, ""), build(`"queued"`, ""), build(`"paused"`, ""), reply(503, ""), reply(503, ""), reply(503, ""),
@@ -68,7 +68,7 @@ func TestWaitForBuildLooksUntilItIsBuilt(t *testing.T) {
 	})
 }
 
-func TestWaitForBuildFailsOnABuildThatDid(t *testing.T) {
+func TestWaitForBuild_FailedBuild_Error(t *testing.T) {
 	for state, message := range map[string]string{
 		"failed":    "anyframe: build of agent 7: failed: out of disk",
 		"cancelled": "anyframe: build of agent 7: cancelled: out of disk",
@@ -89,7 +89,7 @@ func TestWaitForBuildFailsOnABuildThatDid(t *testing.T) {
 	}
 }
 
-func TestWaitForBuildEndsWithItsTimeOrItsCaller(t *testing.T) {
+func TestWaitForBuild_TimeoutOrCancel_Ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := route(t, map[string][]step{statusOf: {build(`"running"`, "")}})
 		start := time.Now()
@@ -111,14 +111,14 @@ func TestWaitForBuildEndsWithItsTimeOrItsCaller(t *testing.T) {
 	}
 }
 
-func TestAnImageWithoutABuildIsAsGoodAsBuilt(t *testing.T) {
+func TestWaitForBuild_ImageWithoutBuild_CountsAsBuilt(t *testing.T) {
 	c, _ := route(t, map[string][]step{statusOf: {build(`null`, `,"built_image_id":"im"`)}})
 	if status, err := c.Agents.WaitForBuild(t.Context(), 7, WaitOptions{}); err != nil || status.BuiltImageID != "im" {
 		t.Errorf("got %+v, %v, want it built", status, err)
 	}
 }
 
-func TestBuildAndWaitWaitsForTheVeryBuild(t *testing.T) {
+func TestBuildAndWait_EarlierBuild_NewBuildAwaited(t *testing.T) {
 	const (
 		queued  = `{"agent_id":7,"build_key":"k","queued":true,"build_id":9}`
 		noID    = `{"agent_id":7,"build_key":"k","queued":true}`
@@ -206,7 +206,7 @@ func TestBuildAndWaitWaitsForTheVeryBuild(t *testing.T) {
 	}
 }
 
-func TestBuildAndWaitReturnsAtOnceWhenNothingWasQueued(t *testing.T) {
+func TestBuildAndWait_NothingQueued_ReturnsAtOnce(t *testing.T) {
 	const refused = `{"agent_id":7,"build_key":"k","queued":false,"reason":"image exists","build_id":null}`
 	for name, test := range map[string]struct {
 		status []step
@@ -234,7 +234,7 @@ func TestBuildAndWaitReturnsAtOnceWhenNothingWasQueued(t *testing.T) {
 	}
 }
 
-func TestBuildAndWaitOrdersOnce(t *testing.T) {
+func TestBuildAndWait_FailedOrder_NotRepeated(t *testing.T) {
 	c, asked := route(t, map[string][]step{order: {reply(502, "")}})
 	if _, err := c.Agents.BuildAndWait(t.Context(), 7, BuildParams{}, WaitOptions{}); !errors.Is(err, ErrServer) || len(asked()) != 1 {
 		t.Errorf("got %v after %q, want the refusal after one order", err, asked())

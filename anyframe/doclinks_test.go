@@ -81,7 +81,7 @@ func linksIn(text []comment.Text, links *[]comment.DocLink, plain *strings.Build
 	}
 }
 
-func TestEveryDocLinkLeadsSomewhere(t *testing.T) {
+func TestDocLinks_Targets_Exist(t *testing.T) {
 	broken := regexp.MustCompile(`\[\*?[A-Za-z][\w/]*(\.[A-Z]\w*)*\]`)
 	elsewhere := map[string]bool{}
 	links := 0
@@ -163,7 +163,7 @@ func declares(t *testing.T, dir, name string) bool {
 	return false
 }
 
-func TestTheFirstScreenOfTheDocumentationSaysWhatThereIs(t *testing.T) {
+func TestPackageDoc_FirstScreen_ListsMainTypes(t *testing.T) {
 	p := documentation(t, ".")
 	if n := strings.Count(p.Doc, "\n"); n > 48 {
 		t.Errorf("got %d lines, want one screen", n)

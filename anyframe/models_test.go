@@ -164,7 +164,7 @@ func edit(t *testing.T, text string, change func(map[string]any)) string {
 	return string(out)
 }
 
-func TestEveryModelIsReadWhole(t *testing.T) {
+func TestModels_AllMembers_Decoded(t *testing.T) {
 	const models, kindsOfAttention = 30, 3 // those have a test of their own
 	if len(modelsOfTheAPI) != models-kindsOfAttention {
 		t.Errorf("got %d models, want %d", len(modelsOfTheAPI), models-kindsOfAttention)
@@ -194,7 +194,7 @@ func TestEveryModelIsReadWhole(t *testing.T) {
 	}
 }
 
-func TestEveryModelIsReadWithoutItsOptionalMembers(t *testing.T) {
+func TestModels_NoOptionalMembers_Decoded(t *testing.T) {
 	for _, m := range modelsOfTheAPI {
 		want := m.decode(t, m.full)
 		for name, value := range m.optional {
@@ -224,7 +224,7 @@ func TestEveryModelIsReadWithoutItsOptionalMembers(t *testing.T) {
 	}
 }
 
-func TestNoModelMindsNullsOrMembersThatAreNew(t *testing.T) {
+func TestModels_NullsAndUnknownMembers_Accepted(t *testing.T) {
 	for _, m := range modelsOfTheAPI {
 		want := m.decode(t, m.full)
 		extended := edit(t, m.full, func(o map[string]any) {
@@ -244,7 +244,7 @@ func TestNoModelMindsNullsOrMembersThatAreNew(t *testing.T) {
 	}
 }
 
-func TestADecodedValueForgetsTheOneBefore(t *testing.T) {
+func TestModels_DecodedAgain_PreviousValueCleared(t *testing.T) {
 	a := AgentDetail{Agent: Agent{ID: 1, Name: "old", Runtime: RuntimeCodex}, Skills: []AgentSkill{{ID: 1}}, Image: &AgentImage{}}
 	c := Connector{ID: 1, DefaultEnabled: false, Scopes: "old"}
 	i := AttentionItem{Kind: AttentionPending, Preview: "old"}
@@ -258,7 +258,7 @@ func TestADecodedValueForgetsTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestEnumsAreOpen(t *testing.T) {
+func TestEnums_UnknownValue_Kept(t *testing.T) {
 	type enum interface{ Known() bool }
 	tests := []struct {
 		known []enum
@@ -306,7 +306,7 @@ func TestEnumsAreOpen(t *testing.T) {
 	}
 }
 
-func TestAttentionItemsKeepWhatTheyAre(t *testing.T) {
+func TestAttentionItems_EachKind_Decoded(t *testing.T) {
 	at := Time{time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 	head := `"session_id":"` + sid + `","agent_id":42,"agent_name":"demo","at":` + stamp
 	item := AttentionItem{SessionID: sid, AgentID: 42, AgentName: "demo", At: at}
@@ -363,7 +363,7 @@ func TestAttentionItemsKeepWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestPreviewLogsAreReadFromFreeJSON(t *testing.T) {
+func TestPreviewLogs_FreeJSON_Decoded(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{"lines":["a","b"]}`: {"a", "b"}, `{"lines":[]}`: {}, `{"lines":["a",5,{},null]}`: {"a", "5"}, `{"lines":"a"}`: nil,
 		`{"ok":false}`: nil, `["a"]`: nil, `"a"`: nil, ``: nil,
@@ -374,7 +374,7 @@ func TestPreviewLogsAreReadFromFreeJSON(t *testing.T) {
 	}
 }
 
-func TestWhatTheSandboxRefusesIsNoError(t *testing.T) {
+func TestPreviews_SandboxRefuses_ResultNotError(t *testing.T) {
 	s, _ := scripted(t, nil, reply(200, `{"ok":false,"error":"port taken","exit_code":5}`))
 	r, err := s.Previews.Start(t.Context(), sid, PreviewSpec{Cmd: "x"})
 	if err != nil || r.OK || r.Error != "port taken" || r.Port != nil {

@@ -316,7 +316,7 @@ var helpers = []string{
 	"Sessions.Turn",
 }
 
-func TestTheTableHasEveryMethod(t *testing.T) {
+func TestOperations_Table_HasEveryMethod(t *testing.T) {
 	const operationsOfTheAPI, waits = 59, 2
 	tested := map[string]bool{}
 	for _, o := range operations() {
@@ -417,7 +417,7 @@ func answerTo(r *http.Request, body string) (status int, contentType, text strin
 	return 200, "application/json", `{"id":1,"connector_id":1,"url":"https://l","state":"succeeded"}`
 }
 
-func TestEveryMethodSendsWhatTheContractSays(t *testing.T) {
+func TestOperations_EveryMethod_SendsContract(t *testing.T) {
 	golden := readOperations(t)
 	seen := map[string]bool{}
 	for _, o := range operations() {

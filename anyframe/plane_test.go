@@ -48,7 +48,7 @@ func wantIs(t *testing.T, err, want error) {
 
 var quick = anyframe.WaitOptions{Interval: time.Millisecond}
 
-func TestTheAccountIsKept(t *testing.T) {
+func TestPlane_Account_Kept(t *testing.T) {
 	c, cp := connect(t)
 	ctx := t.Context()
 	created := must(c.Tokens.Create(ctx, "ci"))(t)
@@ -78,7 +78,7 @@ func TestTheAccountIsKept(t *testing.T) {
 	}
 }
 
-func TestConnectorsComeAndGo(t *testing.T) {
+func TestPlane_Connectors_CreatedAndDeleted(t *testing.T) {
 	c, cp := connect(t)
 	ctx := t.Context()
 	p := anyframe.CreateOAuthConnectorParams{MCPURL: "https://mcp.example.com/a", DisplayName: "A"}
@@ -108,7 +108,7 @@ func TestConnectorsComeAndGo(t *testing.T) {
 	wantIs(t, err, anyframe.ErrNotFound)
 }
 
-func TestAgentsHaveTheirParts(t *testing.T) {
+func TestPlane_AgentParts_Managed(t *testing.T) {
 	c, _ := connect(t)
 	ctx := t.Context()
 	agent := must(c.Agents.Create(ctx, anyframe.CreateAgentParams{Name: "a", PreviewPorts: []int{}, EnvVars: anyframe.EnvVars{"A": "b"}}))(t)
@@ -138,7 +138,7 @@ func TestAgentsHaveTheirParts(t *testing.T) {
 	}
 }
 
-func TestAForcedBuildIsNotTakenForTheOneBefore(t *testing.T) {
+func TestPlane_ForcedBuild_DistinctFromPrevious(t *testing.T) {
 	c, cp := connect(t, anyframetest.WithBuildDelay(40*time.Millisecond))
 	ctx := t.Context()
 	agent := must(c.Agents.Create(ctx, anyframe.CreateAgentParams{Name: "a"}))(t)
@@ -164,7 +164,7 @@ func TestAForcedBuildIsNotTakenForTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestSessionsComeAndGo(t *testing.T) {
+func TestPlane_Sessions_CreatedAndDeleted(t *testing.T) {
 	c, cp := connect(t)
 	ctx := t.Context()
 	session := must(c.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)
@@ -200,7 +200,7 @@ func TestSessionsComeAndGo(t *testing.T) {
 	}
 }
 
-func TestTurnsFollowOneAnother(t *testing.T) {
+func TestPlane_Turns_InOrder(t *testing.T) {
 	c, cp := connect(t, anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
 		if c.Prompt() == "fail" {
 			c.Fail("boom")
@@ -238,7 +238,7 @@ func TestTurnsFollowOneAnother(t *testing.T) {
 	}
 }
 
-func TestAPersonAnswersWhatWaits(t *testing.T) {
+func TestPlane_Prompts_Answered(t *testing.T) {
 	c, cp := connect(t, anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
 		c.Say("It is " + c.Ask("Which?", "red", "green") + ".")
 	}))
@@ -266,7 +266,7 @@ func TestAPersonAnswersWhatWaits(t *testing.T) {
 	}
 }
 
-func TestABootThatFailsGivesItsReason(t *testing.T) {
+func TestPlane_FailedBoot_GivesReason(t *testing.T) {
 	c, cp := connect(t)
 	cp.FailBoots(1)
 	made := must(c.Sessions.Create(t.Context(), anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)

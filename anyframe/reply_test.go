@@ -24,7 +24,7 @@ var (
 	result  = raw(`{"type":"result"}`)
 )
 
-func TestReplyPutsTextTogetherOnce(t *testing.T) {
+func TestReply_Fragments_JoinedOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		events []Event
 		want   string
@@ -67,7 +67,7 @@ func TestReplyPutsTextTogetherOnce(t *testing.T) {
 	}
 }
 
-func TestReplyTakesANumberedEventOnce(t *testing.T) {
+func TestReply_RepeatedEvent_CountedOnce(t *testing.T) {
 	var r Reply
 	for _, seq := range []int64{3, 4, 3, 4, 5, 5} {
 		e := fragment(fmt.Sprint(seq))

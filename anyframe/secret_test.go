@@ -31,7 +31,7 @@ func shown(t *testing.T, v any) string {
 	return b.String()
 }
 
-func TestModelsThatHoldSecretsDoNotShowThem(t *testing.T) {
+func TestModels_Secrets_NotPrinted(t *testing.T) {
 	const token = "afm_0123456789abcdefwxyz"
 	var created TokenCreated
 	if err := json.Unmarshal([]byte(`{"id":3,"name":"ci-bot","token":"`+token+`"}`), &created); err != nil {
@@ -77,7 +77,7 @@ func TestModelsThatHoldSecretsDoNotShowThem(t *testing.T) {
 
 // An API that reports what it was sent, as validators do, must not bring a
 // secret into an error that may be logged.
-func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
+func TestError_RequestSecrets_NotEchoed(t *testing.T) {
 	const secret, quoted = "sec<ret>\"quoted\" 123", `sec\u003cret\u003e\"quoted\" 123`
 	echo := func(r *http.Request) (*http.Response, error) {
 		plain, err := json.Marshal(map[string]any{"detail": []any{map[string]any{
@@ -118,7 +118,7 @@ func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
 	}
 }
 
-func TestAMalformedAnswerThatHoldsANewTokenDoesNotShowIt(t *testing.T) {
+func TestError_MalformedResponseWithToken_Masked(t *testing.T) {
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(201, `{"id":"x","token":"afm_brandnew-1234_wxyz`))}))
 	_, err := c.Tokens.Create(t.Context(), "ci")
 	e, ok := errors.AsType[*Error](err)
@@ -127,7 +127,7 @@ func TestAMalformedAnswerThatHoldsANewTokenDoesNotShowIt(t *testing.T) {
 	}
 }
 
-func TestASecretInAMapIsSentAndNotShown(t *testing.T) {
+func TestSecret_InMap_SentNotPrinted(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)

@@ -52,7 +52,7 @@ func listen(t *testing.T, serve func(net.Conn)) (base string) {
 	return "http://" + l.Addr().String()
 }
 
-func TestARefusedDialIsNotSent(t *testing.T) {
+func TestSent_RefusedDial_False(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestARefusedDialIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAnUnknownHostIsNotSent(t *testing.T) {
+func TestSent_UnknownHost_False(t *testing.T) {
 	transport := DefaultTransport()
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}
@@ -74,7 +74,7 @@ func TestAnUnknownHostIsNotSent(t *testing.T) {
 	}
 }
 
-func TestATLSFailureIsNotSent(t *testing.T) {
+func TestSent_TLSFailure_False(t *testing.T) {
 	hits := make(chan struct{}, 1)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits <- struct{}{} }))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -86,7 +86,7 @@ func TestATLSFailureIsNotSent(t *testing.T) {
 	}
 }
 
-func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
+func TestSent_DialTimeout_False(t *testing.T) {
 	transport := DefaultTransport()
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -98,7 +98,7 @@ func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
+func TestSent_ResetAfterRequestRead_True(t *testing.T) {
 	base := listen(t, func(conn net.Conn) {
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Error(err)
@@ -112,7 +112,7 @@ func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
 	}
 }
 
-func TestNoAnswerInTimeIsSent(t *testing.T) {
+func TestSent_ResponseTimeout_True(t *testing.T) {
 	over := make(chan struct{})
 	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices the client leave
@@ -127,7 +127,7 @@ func TestNoAnswerInTimeIsSent(t *testing.T) {
 	<-over
 }
 
-func TestABodyCutShortIsSent(t *testing.T) {
+func TestSent_BodyCutShort_True(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		if _, err := w.Write([]byte(`{"ok":tr`)); err != nil {
@@ -141,7 +141,7 @@ func TestABodyCutShortIsSent(t *testing.T) {
 	}
 }
 
-func TestAMessageIsNeverReadTwiceByTheServer(t *testing.T) {
+func TestMessage_FailedResponse_NeverReadTwice(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"500":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"503":   func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) },
@@ -187,7 +187,7 @@ func newHTTP2Server(t *testing.T, h http.HandlerFunc, opts ...Option) *Client {
 	return newClient(t, append([]Option{WithBaseURL(srv.URL), WithHTTPClient(&http.Client{Transport: transport})}, opts...)...)
 }
 
-func TestTheTransportSpeaksHTTP2(t *testing.T) {
+func TestTransport_TLS_HTTP2(t *testing.T) {
 	c := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("got HTTP/%d, want HTTP/2", r.ProtoMajor)
@@ -204,7 +204,7 @@ func TestTheTransportSpeaksHTTP2(t *testing.T) {
 	}
 }
 
-func TestAStreamOverHTTP2ResumesAndEndsWhenLeft(t *testing.T) {
+func TestStream_HTTP2_ResumesAndEndsWhenLeft(t *testing.T) {
 	left := make(chan struct{})
 	c := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")

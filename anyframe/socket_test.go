@@ -47,7 +47,7 @@ func inChunks(parts ...string) string {
 	return b.String() + "0\r\n\r\n"
 }
 
-func TestAStreamIsReadHoweverItsBodyIsFramed(t *testing.T) {
+func TestStream_AnyBodyFraming_Read(t *testing.T) {
 	isolate(t)
 	for name, test := range map[string]struct {
 		text string
@@ -83,7 +83,7 @@ func TestAStreamIsReadHoweverItsBodyIsFramed(t *testing.T) {
 	}
 }
 
-func TestARedirectAndAnotherProtocolAreRefused(t *testing.T) {
+func TestStream_RedirectOrOtherProtocol_Refused(t *testing.T) {
 	isolate(t)
 	for status, head := range map[int]string{
 		http.StatusTemporaryRedirect:  "HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
@@ -96,7 +96,7 @@ func TestARedirectAndAnotherProtocolAreRefused(t *testing.T) {
 	}
 }
 
-func TestAHeadThatIsCutAnywhereIsAnError(t *testing.T) {
+func TestStream_HeadersCutAnywhere_Error(t *testing.T) {
 	isolate(t)
 	for n := range len(chunkedHead) {
 		ids, err := collect(answering(t, chunkedHead[:n]).Sessions.Events(t.Context(), "x", StreamOptions{}))
@@ -149,7 +149,7 @@ func firstEvent(t *testing.T, c *Client) {
 	}
 }
 
-func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
+func TestStream_NoConnection_NotSent(t *testing.T) {
 	isolate(t)
 	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, false)
 	stranger := DefaultTransport()
@@ -173,7 +173,7 @@ func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
+func TestStream_NoHeaders_TimesOutAndSent(t *testing.T) {
 	isolate(t)
 	over := make(chan struct{})
 	base := listen(t, func(conn net.Conn) {
@@ -193,8 +193,8 @@ func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
 	<-over
 }
 
-// TestAHeadHasItsTimeEvenWithoutALimit is about a caller who switched timeouts off.
-func TestAHeadHasItsTimeEvenWithoutALimit(t *testing.T) {
+// TestStream_NoTimeout_HeadersStillBounded is about a caller who switched timeouts off.
+func TestStream_NoTimeout_HeadersStillBounded(t *testing.T) {
 	isolate(t)
 	base := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	own := DefaultTransport()
@@ -205,7 +205,7 @@ func TestAHeadHasItsTimeEvenWithoutALimit(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
+func TestStream_ContextEnds_ReadEnds(t *testing.T) {
 	isolate(t)
 	left := make(chan struct{}, 1)
 	h := once(t, func(*http.Request) {})
@@ -232,7 +232,7 @@ func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
 	}
 }
 
-func TestAStreamGoesThroughTheProxyThatApplies(t *testing.T) {
+func TestStream_Proxy_Used(t *testing.T) {
 	isolate(t)
 	var asked atomic.Pointer[string]
 	proxy := httptest.NewServer(once(t, func(r *http.Request) { asked.Store(new(r.RequestURI)) }))

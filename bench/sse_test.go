@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestAllReadersReadTheSame(t *testing.T) {
+func TestReaders_SameStream_SameEvents(t *testing.T) {
 	for _, size := range []int{100, 10_000} {
 		stream, want := streamOf(50, size)
 		for _, r := range readers {
@@ -39,7 +39,7 @@ func TestAllReadersReadTheSame(t *testing.T) {
 	}
 }
 
-func TestOursAllocatesNoMoreThanTwiceForAnEvent(t *testing.T) {
+func TestReader_Event_AtMostTwoAllocations(t *testing.T) {
 	for size, events := range map[int]int{100: 20_000, 10_000: 1_000} {
 		stream, _ := streamOf(events, size)
 		// The runtime allocates now and then on its own account.

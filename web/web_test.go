@@ -30,7 +30,7 @@ const (
 // client is where the protocol is, which the widget shares with other clients.
 const client = "../clients/js/src/"
 
-func TestBundleIsFresh(t *testing.T) {
+func TestBundle_Sources_UpToDate(t *testing.T) {
 	source, err := os.ReadFile("web.go")
 	if err != nil {
 		t.Fatal(err)
@@ -76,9 +76,9 @@ func TestBundleIsFresh(t *testing.T) {
 	}
 }
 
-// TestShortenedNamesAreNeverQuoted keeps apart what is shortened in the panel
+// TestBundle_ShortenedNames_NeverQuoted keeps apart what is shortened in the panel
 // and what is not: a name that is also a string could be a property's, too.
-func TestShortenedNamesAreNeverQuoted(t *testing.T) {
+func TestBundle_ShortenedNames_NeverQuoted(t *testing.T) {
 	source, err := os.ReadFile("web.go")
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	}
 }
 
-func TestLoaderHoldsItsSettingsMarkOnce(t *testing.T) {
+func TestLoader_SettingsPlaceholder_Once(t *testing.T) {
 	loader, err := fs.ReadFile(web.Files(), "widget.js")
 	if err != nil {
 		t.Fatal(err)

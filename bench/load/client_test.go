@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestEventsThatDoNotComeCountAsLost(t *testing.T) {
+func TestEvents_Missing_CountAsLost(t *testing.T) {
 	t.Parallel()
 	f := &fleet{}
 	s := &tab{fleet: f}
@@ -22,7 +22,7 @@ func TestEventsThatDoNotComeCountAsLost(t *testing.T) {
 	}
 }
 
-func TestAFailureIsToldWithTheLastWordsOfTheProgram(t *testing.T) {
+func TestFailure_Program_LastOutputReported(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"x ended:":                         "x ended:",

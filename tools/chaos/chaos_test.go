@@ -12,7 +12,7 @@ import (
 )
 
 // A shorter run of what make chaos does.
-func TestChaosLosesNothing(t *testing.T) {
+func TestChaos_Faults_NothingLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
@@ -46,7 +46,7 @@ func TestChaosLosesNothing(t *testing.T) {
 }
 
 // What the run would not find it could not vouch for.
-func TestChaosFindsWhatIsWrong(t *testing.T) {
+func TestChaos_Violations_Found(t *testing.T) {
 	want := []seen{newSeen(1, 1, "user", "hello"), newSeen(1, 2, "text", "hi"), newSeen(1, 3, "turn_end", "done")}
 	for name, test := range map[string]struct {
 		events [][3]string

@@ -45,7 +45,7 @@ type all struct {
 	Skip int               `json:"-"`
 }
 
-func TestAMemberIsReadAsWhatItPlainlyMeans(t *testing.T) {
+func TestMember_OtherType_Converted(t *testing.T) {
 	for in, want := range map[string]all{
 		`{"s":"a"}`:                             {S: "a"},
 		`{"s":5}`:                               {S: "5"},
@@ -107,14 +107,14 @@ func TestAMemberIsReadAsWhatItPlainlyMeans(t *testing.T) {
 	}
 }
 
-func TestAMemberThatCannotBeReadLeavesWhatIsThere(t *testing.T) {
+func TestMember_NotConvertible_ValueKept(t *testing.T) {
 	got := all{B: true, I: 5, S: "a"}
 	if err := Object([]byte(`{"b":"x","i":{},"s":[]}`), &got); err != nil || !got.B || got.I != 5 || got.S != "a" {
 		t.Errorf("got %+v, %v, want it as it was", got, err)
 	}
 }
 
-func TestWhatIsNoObjectIsRefused(t *testing.T) {
+func TestObject_OtherJSON_Refused(t *testing.T) {
 	for _, in := range []string{`null`, `[]`, `5`, `"a"`, ``, `{`, `{"a":}`, `{} {}`} {
 		if err := Object([]byte(in), new(all)); err == nil {
 			t.Errorf("%q: got no error, want one", in)
