@@ -148,7 +148,7 @@ func TestIDs_Invalid_RefusedBeforeRequest(t *testing.T) {
 	}
 }
 
-// wantRefused checks that err refuses the argument called field, and says so.
+// wantRefused checks that err refuses the argument called field, and names it.
 func wantRefused(t *testing.T, err error, field string, which any) {
 	t.Helper()
 	e, ok := errors.AsType[*Error](err)
@@ -227,7 +227,7 @@ func TestResponse_Malformed_ErrorWithFirstBytes(t *testing.T) {
 			c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(200, body))}))
 			err := o.call(t.Context(), c)
 			if err == nil {
-				continue // an answer that is not read, or one that may be any JSON
+				continue // a response that is not decoded, or that may be any JSON
 			}
 			e, ok := errors.AsType[*Error](err)
 			if !ok || !errors.Is(err, ErrInvalidResponse) || e.StatusCode != 200 || !strings.HasPrefix(body, string(e.Body)) || len(e.Body) == 0 {

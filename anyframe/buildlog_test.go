@@ -44,7 +44,7 @@ func TestBuildEvent_AnyForm_Decoded(t *testing.T) {
 	}
 }
 
-// lines collects what a build says, states in brackets.
+// lines collects a build's lines, with states in brackets.
 func lines(t *testing.T, c *Client, o StreamOptions) (said []string, err error) {
 	t.Helper()
 	for e, err := range c.Agents.StreamBuild(t.Context(), 7, 9, o) {

@@ -14,7 +14,8 @@ import (
 
 type step = func(*http.Request) (*http.Response, error)
 
-// route answers by method and the end of the path, each end in its own order.
+// route responds by method and the end of the path; each has its own list of
+// responses.
 func route(t *testing.T, ends map[string][]step, opts ...Option) (c *Client, asked func() []string) {
 	t.Helper()
 	scripts := map[string]*script{}
@@ -61,7 +62,7 @@ func TestWaitForBuild_Building_PolledUntilBuilt(t *testing.T) {
 		if err != nil || status.BuiltImageID != "im" {
 			t.Fatalf("got %+v, %v, want it built", status, err)
 		}
-		// One look failed after its three attempts, which the next made good.
+		// One poll failed after its three attempts, and the next one succeeded.
 		if want := []string{" 0s", "queued 2s", "paused 4s", "running 8s", "succeeded 10s"}; !slices.Equal(seen, want) {
 			t.Errorf("got %q, want %q", seen, want)
 		}

@@ -21,8 +21,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const sessionJSON = `{"id":"11111111-2222-3333-4444-555555555555","agent_id":7,"status":"running"}`
 
-// record answers every request with body and writes down what was asked, with
-// the headers that the API's contract names and any other that was sent.
+// record answers every request with body and records the requests, with the headers
+// that the API's contract names and any other that was sent.
 func record(t *testing.T, opts ...Option) (c *Client, asked func() string) {
 	t.Helper()
 	var b strings.Builder

@@ -219,7 +219,7 @@ func TestKey_Printed_Masked(t *testing.T) {
 		if !ok {
 			t.Fatalf("got %v, want an *Error", err)
 		}
-		e.cause = nil                                                           // a transport's own text; Message has what was made of it
+		e.cause = nil                                                           // a transport's own text; Message has the cleaned version
 		all += show(e) + fmt.Sprintf("%+v %#v %s %s", *e, *e, e.Body, e.Detail) // bytes, which %v shows as numbers
 		for _, values := range e.Header {
 			all += strings.Join(values, " ")

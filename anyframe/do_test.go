@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// asks notes the requests that a server gets.
+// asks records the requests that a server receives.
 type asks struct {
 	mu   sync.Mutex
 	all  []*http.Request
@@ -206,8 +206,8 @@ func TestCallOptions_EveryMethod_Accepted(t *testing.T) {
 	}
 }
 
-// Whatever a helper asks, each of its requests has the header and the query, and
-// those with a body the field.
+// Every request of a helper has the header and the query, and those with a body the
+// field.
 func TestCallOptions_Helper_EveryRequest(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {

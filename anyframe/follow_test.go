@@ -26,7 +26,7 @@ func cut(text string) func(*http.Request) (*http.Response, error) {
 	})
 }
 
-// asked lists the requests: the last event id of each stream, "get" for each look.
+// asked lists the requests: the last event id of each stream, "get" for each poll.
 func (s *script) asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func TestFollow_RepeatedEvent_Dropped(t *testing.T) {
 			cut("id: 0\ndata: {}\n\nid: x\ndata: {}\n\n"+event(1, 2, 3)+"id\ndata: {}\n\n"),
 			ended)
 		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
-		// What has no number is passed on: "0", "x", and the two without an id.
+		// Events without a number are yielded: "0", "x", and the two without an id.
 		if want := []string{"1", "2", "", "0", "x", "3", ""}; !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, want) {
 			t.Errorf("got %q, %v, want %q", ids, err, want)
 		}
@@ -221,7 +221,7 @@ func TestFollow_SessionPoll_EndsOnlyIfRefused(t *testing.T) {
 func TestFollow_NoProgress_GivesUpAfterMaxStalls(t *testing.T) {
 	for set, want := range map[int]int{0: 11, 1: 2, 3: 4} {
 		synctest.Test(t, func(t *testing.T) {
-			s, transport := scripted(t, nil, cut("data: {}\n\n"+event(4))) // always the same, and nothing new
+			s, transport := scripted(t, nil, cut("data: {}\n\n"+event(4))) // always the same event, and nothing new
 			var attempts []int
 			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{
 				LastEventID: "4", MaxStalls: set, OnReconnect: func(r Reconnect) { attempts = append(attempts, r.Attempt) },
@@ -391,7 +391,7 @@ func TestFollow_RangedTwice_StartsOver(t *testing.T) {
 	})
 }
 
-// batches notes what was yielded between two calls of OnIdle.
+// batches records what was yielded between two calls of OnIdle.
 type batches struct {
 	mu  sync.Mutex // held to look or append
 	all []string
@@ -455,7 +455,7 @@ func TestOnIdle_EveryStreamOverSocket_Called(t *testing.T) {
 				t.Error(err)
 			}
 			select {
-			case <-flushed: // never, if the client waits without a call of OnIdle
+			case <-flushed: // never, if the client waits without calling OnIdle
 			case <-r.Context().Done():
 				return
 			}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Zero is the default of every limit, and a negative value is none.
+// For every limit zero means the default, and a negative value means none.
 func TestLimits_ZeroAndNegative_DefaultAndNone(t *testing.T) {
 	t.Parallel()
 	def := RetryPolicy{MaxRetries: 2, BaseDelay: 250 * time.Millisecond, MaxDelay: 5 * time.Second, MaxRetryAfter: 30 * time.Second}

@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// model is a type and its JSON as the contract has it: every member, and which
-// of them may be null or absent, with what is then assumed if that is not the
-// zero value.
+// model is a type and its JSON in the contract: every member, which of them may be
+// null or absent, and the default then if that is not the zero value.
 type model struct {
 	zero     any
 	full     string
@@ -140,7 +139,7 @@ func (m model) decode(t *testing.T, text string) reflect.Value {
 	return v.Elem()
 }
 
-// fieldOf finds a field by its JSON name, also in what is embedded.
+// fieldOf finds a field by its JSON name, including embedded ones.
 func fieldOf(v reflect.Value, name string) reflect.Value {
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
@@ -165,7 +164,7 @@ func edit(t *testing.T, text string, change func(map[string]any)) string {
 }
 
 func TestModels_AllMembers_Decoded(t *testing.T) {
-	const models, kindsOfAttention = 30, 3 // those have a test of their own
+	const models, kindsOfAttention = 30, 3 // those have their own test
 	if len(modelsOfTheAPI) != models-kindsOfAttention {
 		t.Errorf("got %d models, want %d", len(modelsOfTheAPI), models-kindsOfAttention)
 	}
@@ -185,7 +184,7 @@ func TestModels_AllMembers_Decoded(t *testing.T) {
 		if err := json.Unmarshal([]byte(m.full), &members); err != nil || len(members) != fields {
 			t.Errorf("%T: got %d fields, want %d, %v", m.zero, fields, len(members), err)
 		}
-		// What is written is what was read, so each member is in its own field.
+		// The decoded value is encoded, so each member is in its own field.
 		out, err := json.Marshal(v.Interface())
 		want := strings.ReplaceAll(m.full, "afm_Zq7secretwxyz", "afm_…wxyz")
 		if err != nil || !sameJSON(string(out), want) {

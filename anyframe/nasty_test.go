@@ -64,7 +64,7 @@ func TestRetry_PermanentError_NotRetried(t *testing.T) {
 			plainConns.Add(1)
 		}
 	}
-	alerting := listen(t, func(conn net.Conn) { // as OpenSSL answers to plain HTTP
+	alerting := listen(t, func(conn net.Conn) { // as OpenSSL responds to plain HTTP
 		alerts.Add(1)
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 			_, _ = conn.Write([]byte{0x15, 3, 1, 0, 2, 2, 0x46})
@@ -135,7 +135,7 @@ func TestRedirect_Error_NamesTargetWithoutSecret(t *testing.T) {
 	}
 }
 
-// Whatever a secret is, what the answer says is read before it is taken out.
+// Whatever the secret is, the response is decoded before redaction.
 func TestRedaction_Response_Unchanged(t *testing.T) {
 	for _, secret := range []string{`"detail"`, `"detail":`, `{"detail":"`, `validation`, `"msg":"bad`, `\u0061bcdef`, `12345678`, `a"b\c<d>é`} {
 		quoted, err := json.Marshal("so: " + secret)
@@ -177,7 +177,7 @@ func TestRedaction_Response_Unchanged(t *testing.T) {
 	}
 }
 
-// uescaped writes every character as JSON may escape it.
+// uescaped escapes every character in a form that JSON allows.
 func uescaped(s string) string {
 	var b strings.Builder
 	for _, c := range s {

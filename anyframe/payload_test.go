@@ -96,7 +96,7 @@ func TestPayload_Type_Decoded(t *testing.T) {
 	}
 }
 
-// FuzzPayload checks that any data is decoded or refused, and kept as it came.
+// FuzzPayload checks that any data is decoded or refused, and kept as received.
 func FuzzPayload(f *testing.F) {
 	for _, data := range []string{
 		``, `null`, `{"type":"assistant","content":[{"type":"text","text":"x"},null,[]]}`, `{"type":"result"}`,

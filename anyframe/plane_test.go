@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// connect returns a client of a control plane that ends with the test.
+// connect returns a client of a control plane that is closed with the test.
 func connect(t *testing.T, opts ...anyframetest.Option) (*anyframe.Client, *anyframetest.Server) {
 	t.Helper()
 	cp := anyframetest.Start(t, opts...)
@@ -169,9 +169,9 @@ func TestPlane_Sessions_CreatedAndDeleted(t *testing.T) {
 	ctx := t.Context()
 	session := must(c.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)
 	must(c.Sessions.WaitUntilRunning(ctx, session.ID, quick))(t)
-	_, err := c.Sessions.SaveAsBase(ctx, session.ID) // no setup session
+	_, err := c.Sessions.SaveAsBase(ctx, session.ID) // not a setup session
 	wantIs(t, err, anyframe.ErrInvalid)
-	wantIs(t, c.Sessions.Delete(ctx, session.ID), anyframe.ErrConflict) // it runs
+	wantIs(t, c.Sessions.Delete(ctx, session.ID), anyframe.ErrConflict) // it is running
 
 	batch := must(c.Sessions.Previews.BatchStart(ctx, session.ID, []anyframe.PreviewSpec{{Cmd: "a", Name: new("a")}, {Cmd: "b"}}))(t)
 	if !batch.OK || len(batch.Previews) != 2 {
@@ -225,7 +225,7 @@ func TestPlane_Turns_InOrder(t *testing.T) {
 				failed = true
 			}
 			if e.Type() == anyframe.TypeAssistant && prompt == "two" {
-				cp.CutStreams() // at every step, which must not be seen
+				cp.CutStreams() // at every step, without a visible effect
 			}
 		}
 		want := "First " + prompt + ".\n\nThen " + prompt + "."

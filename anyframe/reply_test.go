@@ -79,8 +79,8 @@ func TestReply_RepeatedEvent_CountedOnce(t *testing.T) {
 	}
 }
 
-// FuzzReply checks that a text is the same however it is cut up, and whether or
-// not the whole follows.
+// FuzzReply checks that a text is the same however it is split, and whether or not
+// the complete text follows.
 func FuzzReply(f *testing.F) {
 	f.Add("Hello there, wörld.\n", uint64(0b1010010), true)
 	f.Add("", uint64(0), false)

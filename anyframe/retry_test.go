@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// refusedDial is what a transport that could not connect reports.
+// refusedDial is the error of a transport that could not connect.
 var refusedDial = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 
-// reset is what one reports that lost a connection it had.
+// reset is the error of a transport that lost a connection.
 var reset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}
 
 func TestRetry_Table_Observed(t *testing.T) {
@@ -74,7 +74,7 @@ func TestRetry_Table_Observed(t *testing.T) {
 	}
 }
 
-// endlessOnce reads one byte and is then done.
+// endlessOnce returns one byte and is then done.
 type endlessOnce struct{}
 
 func (endlessOnce) Read(p []byte) (int, error) { p[0] = '{'; return 1, io.EOF }
@@ -121,7 +121,7 @@ func TestDelete_404AfterLostResponse_Success(t *testing.T) {
 	}{
 		{reply(502, ""), true},
 		{fail(reset), true},
-		{fail(refusedDial), false}, // the first one never got there
+		{fail(refusedDial), false}, // the first one never arrived
 		{reply(404, ""), false},
 	}
 	for i, test := range tests {
@@ -271,7 +271,8 @@ func TestBackoff_Attempts_DoubleWithFullJitter(t *testing.T) {
 			d := p.backoff(n)
 			least, most = min(least, d), max(most, d)
 		}
-		// Of 2,000 even draws none in a tenth of the range is one in 10^91.
+		// The chance that none of 2,000 uniform draws is in one tenth of the range is
+		// 10^-91.
 		if most > bound || most < bound*9/10 || least > bound/10 {
 			t.Errorf("attempt %d: got from %v to %v, want from 0 to %v", n, least, most, bound)
 		}
@@ -388,7 +389,7 @@ func TestSent_EarlierAttempt_Counts(t *testing.T) {
 func TestSent_UnknownTransport_OnlyDialTrusted(t *testing.T) {
 	for err, want := range map[error]bool{
 		error(refusedDial): false, fmt.Errorf("x: %w", refusedDial): false, reset: true, io.EOF: true,
-		&net.DNSError{Err: "no such host"}: true, // of what, a transport that does not tell may have sent before
+		&net.DNSError{Err: "no such host"}: true, // without httptrace, an earlier request may have been sent
 	} {
 		c := newClient(t, WithRetry(RetryPolicy{MaxRetries: -1}), WithHTTPClient(&http.Client{Transport: newScript(fail(err))}))
 		_, got := c.Me(t.Context())

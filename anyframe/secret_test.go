@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// shown is everything that a careless program may print of a value.
+// shown returns everything that a careless program may print of a value.
 func shown(t *testing.T, v any) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -75,8 +75,8 @@ func TestModels_Secrets_NotPrinted(t *testing.T) {
 	}
 }
 
-// An API that reports what it was sent, as validators do, must not bring a
-// secret into an error that may be logged.
+// An API that echoes requests, as validators do, must not bring a secret into an
+// error that may be logged.
 func TestError_RequestSecrets_NotEchoed(t *testing.T) {
 	const secret, quoted = "sec<ret>\"quoted\" 123", `sec\u003cret\u003e\"quoted\" 123`
 	echo := func(r *http.Request) (*http.Response, error) {
@@ -88,7 +88,7 @@ func TestError_RequestSecrets_NotEchoed(t *testing.T) {
 		}
 		return reply(422, string(plain), "X-Request-Id", "r-"+testKey)(r)
 	}
-	text := reply(400, strings.Repeat(" ", 490)+secret+" "+testKey) // across the cut of a long message
+	text := reply(400, strings.Repeat(" ", 490)+secret+" "+testKey) // across the end of the truncated message
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(echo)}))
 	long := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(text)}))
 	for _, c := range []*Client{c, long} {

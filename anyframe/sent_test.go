@@ -29,7 +29,7 @@ func say(t *testing.T, base string, transport *http.Transport, opts ...Option) (
 	return e, err
 }
 
-// listen accepts connections and hands each to serve.
+// listen accepts connections and passes each to serve.
 func listen(t *testing.T, serve func(net.Conn)) (base string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -80,7 +80,7 @@ func TestSent_TLSFailure_False(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	e, err := say(t, srv.URL, DefaultTransport()) // which does not know the test's authority
+	e, err := say(t, srv.URL, DefaultTransport()) // which does not trust the test's authority
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || e.Sent() || len(hits) != 0 {
 		t.Errorf("got %v, sent %v, want an unknown authority, not sent", err, e.Sent())
 	}
@@ -103,7 +103,7 @@ func TestSent_ResetAfterRequestRead_True(t *testing.T) {
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Error(err)
 		}
-		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // closing now resets
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // a close now resets the connection
 			t.Error(err)
 		}
 	})
@@ -115,7 +115,7 @@ func TestSent_ResetAfterRequestRead_True(t *testing.T) {
 func TestSent_ResponseTimeout_True(t *testing.T) {
 	over := make(chan struct{})
 	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices the client leave
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server detects that the client left
 		<-r.Context().Done()
 		close(over)
 	}, WithTimeout(50*time.Millisecond), WithRetry(RetryPolicy{MaxRetries: 5}))
@@ -236,5 +236,5 @@ func TestStream_HTTP2_ResumesAndEndsWhenLeft(t *testing.T) {
 	if len(ids) != 2 || ids[0] != "01" || ids[1] != "011" {
 		t.Errorf("got %q, want 01 and then 011", ids)
 	}
-	<-left // or the test never ends
+	<-left // otherwise the test never ends
 }

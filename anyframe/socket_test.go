@@ -19,15 +19,15 @@ import (
 	"time"
 )
 
-// answering returns a client of a server that says text to every connection,
-// whatever it is asked, and closes it.
+// answering returns a client of a server that sends text on every connection,
+// whatever the request, and closes it.
 func answering(t *testing.T, text string) *Client {
 	t.Helper()
 	base := listen(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
-			return // it was left before it asked
+			return // the client left before its request
 		}
-		_, _ = io.WriteString(conn, text) // or it is left before it has all
+		_, _ = io.WriteString(conn, text) // the client may leave before it has everything
 	})
 	return newClient(t, WithBaseURL(base))
 }
@@ -51,7 +51,7 @@ func TestStream_AnyBodyFraming_Read(t *testing.T) {
 	isolate(t)
 	for name, test := range map[string]struct {
 		text string
-		want error // nil is the stream's own end
+		want error // nil means the stream's own end
 		ids  int
 	}{
 		"chunks":                     {chunkedHead + inChunks(twoEvents[:5], twoEvents[5:20], twoEvents[20:]), nil, 2},
@@ -107,7 +107,7 @@ func TestStream_HeadersCutAnywhere_Error(t *testing.T) {
 	}
 }
 
-// secureServer is a server with TLS, and a transport that knows it.
+// secureServer returns a server with TLS, and a transport that trusts it.
 func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, own *http.Transport) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
@@ -123,7 +123,7 @@ func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, ow
 	return srv.URL, own
 }
 
-// once answers with one event, and then nothing more until it is left.
+// once sends one event, and then nothing until the client leaves.
 func once(t *testing.T, seen func(*http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		seen(r)
@@ -138,7 +138,7 @@ func once(t *testing.T, seen func(*http.Request)) http.HandlerFunc {
 	}
 }
 
-// firstEvent reads one event and leaves.
+// firstEvent reads one event and leaves the loop.
 func firstEvent(t *testing.T, c *Client) {
 	t.Helper()
 	for e, err := range c.Sessions.Events(t.Context(), "x", StreamOptions{}) {
@@ -178,10 +178,10 @@ func TestStream_NoHeaders_TimesOutAndSent(t *testing.T) {
 	over := make(chan struct{})
 	base := listen(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
-			t.Error(err) // what is said before a request is no answer to it
+			t.Error(err) // a response before the request is none
 		}
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
-		_, _ = io.Copy(io.Discard, conn) // until it is left
+		_, _ = io.Copy(io.Discard, conn) // until the client leaves
 		close(over)
 	})
 	c := newClient(t, WithBaseURL(base), WithTimeout(50*time.Millisecond))
@@ -193,7 +193,7 @@ func TestStream_NoHeaders_TimesOutAndSent(t *testing.T) {
 	<-over
 }
 
-// TestStream_NoTimeout_HeadersStillBounded is about a caller who switched timeouts off.
+// TestStream_NoTimeout_HeadersStillBounded covers callers who disabled timeouts.
 func TestStream_NoTimeout_HeadersStillBounded(t *testing.T) {
 	isolate(t)
 	base := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
@@ -222,13 +222,13 @@ func TestStream_ContextEnds_ReadEnds(t *testing.T) {
 		var last error
 		for _, err := range c.Sessions.Events(ctx, "x", StreamOptions{}) {
 			if last = err; err == nil {
-				go cancel(why) // the next read waits, or is about to
+				go cancel(why) // the next read is blocked, or is about to be
 			}
 		}
 		if !errors.Is(last, context.Canceled) || !errors.Is(last, why) || errors.Is(last, ErrTransport) {
 			t.Errorf("got %v, want the caller's own end", last)
 		}
-		<-left // or the connection stays open
+		<-left // otherwise the connection stays open
 	}
 }
 

@@ -188,7 +188,7 @@ func TestStream_SlowConsumer_NoStall(t *testing.T) {
 				t.Fatal(err)
 			}
 			n++
-			time.Sleep(time.Minute) // in the bubble: the consumer at work
+			time.Sleep(time.Minute) // in the bubble: the consumer works
 		}
 		if n != 3 {
 			t.Errorf("got %d events, want 3", n)
@@ -250,7 +250,7 @@ func TestStream_Canceled_EndsAtOnce(t *testing.T) {
 	})
 }
 
-// closing notes that a body was closed.
+// closing records that a body was closed.
 type closing struct {
 	io.Reader
 	closed *atomic.Int32
@@ -301,13 +301,13 @@ func TestStream_LoopLeft_NoGoroutineLeft(t *testing.T) {
 			break
 		}
 	}
-	leave() // what the first one starts, such as the listener's goroutines, stays
+	leave() // goroutines started by the first stream, such as the listener's, stay
 	before := runtime.NumGoroutine()
 	for range 50 {
 		leave()
 	}
 	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before+5 { // the sockets' own take a moment to go
+	for runtime.NumGoroutine() > before+5 { // the sockets' own goroutines take a moment to end
 		if time.Now().After(deadline) {
 			t.Fatalf("got %d goroutines, want about %d", runtime.NumGoroutine(), before)
 		}
@@ -325,7 +325,7 @@ func TestStream_Many_OpenAtOnce(t *testing.T) {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			t.Error(err)
 		}
-		<-all // none ends before all have begun
+		<-all // none ends before all have started
 	})
 	var readers sync.WaitGroup
 	for range streams {
@@ -361,7 +361,7 @@ func TestEvents_Socket_ArriveOneByOne(t *testing.T) {
 		if n++; e.Seq != int64(n) {
 			t.Errorf("got seq %d, want %d", e.Seq, n)
 		}
-		seen <- struct{}{} // the server goes on only when this one has arrived
+		seen <- struct{}{} // the server continues only after this one has arrived
 	}
 	if n != 3 {
 		t.Errorf("got %d events, want 3", n)
@@ -382,7 +382,7 @@ func TestStream_HeadersAtTimeout_ErrorOrStream(t *testing.T) {
 	const limit = time.Second
 	synctest.Test(t, func(t *testing.T) {
 		late := 0
-		for range 200 { // which of the two timers wakes first is chance
+		for range 200 { // which of the two timers fires first is random
 			c := newClient(t, WithTimeout(limit), WithHTTPClient(&http.Client{Transport: newScript(func(r *http.Request) (*http.Response, error) {
 				time.Sleep(limit)
 				return events(": hello\n\n")(r)

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// variants are other ways to write a member, which mean the same, and values
-// that mean nothing as its type.
+// variants are other ways to write a member with the same meaning, and values that
+// have no meaning as its type.
 func variants(f reflect.Value, value any) (same, nonsense []string) {
 	kind := f.Kind()
 	if kind == reflect.Pointer {
@@ -23,7 +23,7 @@ func variants(f reflect.Value, value any) (same, nonsense []string) {
 	}
 	switch {
 	case f.Type() == reflect.TypeFor[json.RawMessage](), f.Type() == reflect.TypeFor[EnvVars]():
-		return nil, nil // takes what comes
+		return nil, nil // accepts any value
 	case f.Type() == reflect.TypeFor[Time]():
 		return nil, []string{`"soon"`, `{}`, `true`}
 	case kind == reflect.Int || kind == reflect.Int64:
@@ -145,7 +145,7 @@ func TestRecord_NoID_InvalidResponse(t *testing.T) {
 				continue
 			}
 			tested[o.method()] = true
-			// A session's id is a text, which 7.5 is.
+			// A session's id is a string, and 7.5 is converted to one.
 			if strings.HasPrefix(id, `{"id":7.5`) && slices.Contains(sessionRecords, o.method()) {
 				continue
 			}
@@ -159,7 +159,8 @@ func TestRecord_NoID_InvalidResponse(t *testing.T) {
 	}
 }
 
-// withoutID answer with no record of their own, or with free JSON.
+// withoutID lists the operations that respond with no record of their own, or with
+// free JSON.
 var withoutID = []string{
 	"Credentials.Get", "Connectors.Discover", "Agents.Build", "Agents.BuildStatus", "Sessions.SaveAsBase", "Sessions.Message", "Sessions.Respond",
 	"Sessions.Previews.List", "Sessions.Previews.Start", "Sessions.Previews.Stop", "Sessions.Previews.Status", "Sessions.Previews.Logs",

@@ -39,7 +39,7 @@ func TestTranscriptAll_Pages_ReadInOrder(t *testing.T) {
 		t.Errorf("got up to %d by %v, want 2007 by %v", next, asked, want)
 	}
 	transport.requests = nil
-	for e, err := range all { // again from the start, and leaving is the end
+	for e, err := range all { // again from the start, and leaving the loop ends it
 		if err != nil || e.Seq != 6 {
 			t.Errorf("got %+v, %v, want seq 6", e, err)
 		}

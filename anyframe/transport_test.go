@@ -103,8 +103,8 @@ func TestTransport_Callers_NamedInLog(t *testing.T) {
 
 func unchanged(rt http.RoundTripper) http.RoundTripper { return rt }
 
-// What a transport that hides httptrace costs: a POST that was never sent is not
-// retried unless the error shows it.
+// A transport that hides httptrace: a POST that was never sent is not retried
+// unless the error proves it.
 func TestTransport_NoTrace_POSTNotRetried(t *testing.T) {
 	failing := func(traced bool, err error) func(*http.Request) (*http.Response, error) {
 		return func(r *http.Request) (*http.Response, error) {

@@ -83,7 +83,7 @@ func TestTurn_Stream_OpenedBeforeMessage(t *testing.T) {
 		{``, "7", "7"},
 	} {
 		s, transport := scripted(t, nil, reply(200, test.reply), events(told(40, resultJSON)))
-		for range 2 { // a second range is another turn, which knows nothing of the first
+		for range 2 { // a second range is another turn, independent of the first
 			all, err := turn(t.Context(), s, StreamOptions{LastEventID: test.given})
 			if err != nil || !slices.Equal(all, []string{TypeResult}) {
 				t.Fatalf("%+v: got %q, %v, want the result", test, all, err)
@@ -235,7 +235,7 @@ func TestRetry_TableByMethod_Observed(t *testing.T) {
 	for _, o := range operations() {
 		method := o.method()
 		if strings.HasSuffix(method, "Events") || strings.HasSuffix(method, "StreamBuild") || strings.Contains(method, "Wait") {
-			continue // these have tests of their own
+			continue // these have their own tests
 		}
 		verb := ""
 		probe := newClient(t, WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -41,7 +41,7 @@ func describe(r io.Reader) string {
 	return describeRest(NewDecoder(r, maxFrame), nil)
 }
 
-// describeRest reads a stream on to its end, after frames.
+// describeRest describes the rest of a stream, after frames.
 func describeRest(d *Decoder, frames []Frame) string {
 	rest, err := readAll(d)
 	frames = append(frames, rest...)
@@ -111,7 +111,7 @@ func TestDecoder_CR_EventWithoutWaitingForLF(t *testing.T) {
 	}
 	var writer sync.WaitGroup
 	writer.Go(func() { say("data: one\r\n\r") })
-	f, err := d.Next() // would block for ever if it waited
+	f, err := d.Next() // blocks forever if it waits for the LF
 	writer.Wait()
 	if err != nil || string(f.Data) != "one" {
 		t.Fatalf("got %q, %v, want one", f.Data, err)
@@ -217,7 +217,7 @@ func TestDecoder_LongComment_NotBuffered(t *testing.T) {
 	}
 }
 
-// measuring notes the most room that it was given.
+// measuring records the largest buffer that it was given.
 type measuring struct {
 	r    io.Reader
 	most int
@@ -239,7 +239,7 @@ func TestDecoder_ReadError_Returned(t *testing.T) {
 	}
 }
 
-// emptyReader reads nothing, for ever.
+// emptyReader reads nothing, forever.
 type emptyReader struct{}
 
 func (emptyReader) Read([]byte) (int, error) { return 0, nil }
@@ -283,8 +283,8 @@ func drain(r io.Reader) int {
 	}
 }
 
-// FuzzDecoder checks that a stream means the same however it is split, and that
-// what was decoded, when written again, is decoded to the same.
+// FuzzDecoder checks that a stream decodes the same however it is split, and that
+// the decoded events, encoded again, decode to the same.
 func FuzzDecoder(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.sse")
 	if err != nil {
@@ -347,7 +347,7 @@ func BenchmarkDecoder(b *testing.B) {
 	}
 }
 
-// pushed is a reader that has only what it was given, and never waits.
+// pushed is a reader that has only the bytes it was given, and never blocks.
 type pushed struct{ bytes.Buffer }
 
 func (p *pushed) Read(b []byte) (int, error) {
@@ -357,7 +357,7 @@ func (p *pushed) Read(b []byte) (int, error) {
 	return p.Buffer.Read(b)
 }
 
-// describePushed gives a decoder one byte at a time, and lets it go of its memory after
+// describePushed gives a decoder one byte at a time, and releases its memory after
 // each.
 func describePushed(t *testing.T, input []byte) string {
 	t.Helper()
@@ -383,6 +383,6 @@ func describePushed(t *testing.T, input []byte) string {
 			t.Fatalf("got a buffer of %d bytes kept, want none", len(d.buf))
 		}
 	}
-	d.r = bytes.NewReader(nil) // which has ended
+	d.r = bytes.NewReader(nil) // at its end
 	return describeRest(d, frames)
 }
