@@ -1,5 +1,5 @@
-// Package deploy holds the proxy configurations that ship, so that what tests
-// and chaos runs try is what operators get.
+// Package deploy embeds the proxy configurations that ship, so that tests and chaos
+// runs use the same files as operators.
 package deploy
 
 import _ "embed" // for the files

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// replica is one relay, a process.
+// replica is one relay process.
 type replica struct {
 	addr, admin string
 	cmd         *exec.Cmd
@@ -113,7 +113,7 @@ func (p *replica) said() string {
 	return p.log.String()
 }
 
-// streams is how many event streams the relay has open.
+// streams returns the number of open event streams of the relay.
 func (p *replica) streams(t *testing.T) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.admin+"/metrics", nil)
@@ -140,11 +140,11 @@ type harness struct {
 	plane    *anyframetest.Server
 	replicas []*replica
 	proxy    *proxytest.Proxy
-	direct   http.RoundTripper // the browser's connections: from visitor's address
+	direct   http.RoundTripper // the browser's connections, from visitor's address
 }
 
-// visitor and neighbour are where browsers ask from: not the proxy's address,
-// which the relays trust.
+// visitor and neighbour are the browsers' addresses. They differ from the proxy's
+// address, which the relays trust.
 const (
 	visitor   = "127.0.0.5"
 	neighbour = "127.0.0.6"
@@ -152,8 +152,8 @@ const (
 
 type starter func(context.Context, proxytest.Front) (*proxytest.Proxy, error)
 
-// everywhere runs a test behind each proxy, on a host of the relay's own and at
-// a path.
+// everywhere runs a test behind each proxy, with the relay on its own host and at a
+// path.
 func everywhere(t *testing.T, test func(t *testing.T, start starter, base string)) {
 	for name, start := range map[string]starter{"nginx": proxytest.StartNginx, "caddy": proxytest.StartCaddy} {
 		for _, base := range []string{"", "/chat"} {
@@ -201,8 +201,8 @@ func (r *harness) from(addr string) http.RoundTripper {
 	return transport
 }
 
-// send makes a request through the proxy. Headers come in pairs. The caller
-// closes the answer's body.
+// send makes a request through the proxy. Headers are given in pairs. The caller
+// closes the response's body.
 func (r *harness) send(ctx context.Context, over http.RoundTripper, method, url, body string, headers ...string) *http.Response {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
@@ -249,7 +249,7 @@ func (r *harness) mint() []string {
 	return []string{"Authorization", "Bearer " + out.Token}
 }
 
-// say posts a message and wants it accepted.
+// say posts a message and requires that it is accepted.
 func (r *harness) say(who []string, text string) {
 	r.t.Helper()
 	if a := r.post(who, text); a.StatusCode != http.StatusAccepted {
@@ -316,7 +316,7 @@ func (x *stream) next() event {
 	return e
 }
 
-// until waits for an event of this kind.
+// until waits for an event of one kind.
 func (x *stream) until(kind string) {
 	x.r.t.Helper()
 	for e := x.next(); e.kind != kind; e = x.next() {

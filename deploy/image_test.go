@@ -34,8 +34,8 @@ func sh(t *testing.T, dir, command string, env ...string) string {
 	return string(out)
 }
 
-// buildContext makes what a container engine would send to its builder: a clone of
-// the last commit, of which nothing may be ignored.
+// buildContext creates the context that a container engine would send to its builder: a
+// clone of the last commit. No file of the commit may be ignored.
 func buildContext(t *testing.T, dir string) {
 	t.Helper()
 	sh(t, ".", "git clone -q --no-hardlinks \"$(git rev-parse --show-toplevel)\" "+dir)
@@ -50,7 +50,7 @@ func buildContext(t *testing.T, dir string) {
 	}
 }
 
-// byHand carries the build stage out, with root in the place of /.
+// byHand executes the build stage, with root in place of /.
 func byHand(t *testing.T, root, arch string) {
 	t.Helper()
 	absolute := regexp.MustCompile(`(^|[\s>=])(/(?:src|out|data)\b)`)
@@ -144,8 +144,8 @@ func TestDockerfile_Image_RunsByItself(t *testing.T) {
 	runInside(t, image, root+volume, volume, entry[0], command, name+"="+store)
 }
 
-// runInside runs the image as an engine would: as an unprivileged user, with
-// nothing but the image around it and nothing but the volume to write to.
+// runInside runs the image as an engine would: as an unprivileged user, with only the
+// image's files, and write access only to the volume.
 func runInside(t *testing.T, image, made, volume, entry string, command []string, env string) {
 	t.Helper()
 	open := t.TempDir()

@@ -11,23 +11,23 @@ import (
 	"testing"
 )
 
-// knife cuts the streams of each client some times, in the middle of what a relay
-// sends, at bytes that follow from the seed.
+// knife cuts each client's streams a number of times, in the middle of the relay's data, at
+// byte positions derived from the seed.
 type knife struct {
 	seed uint64
-	most int // cuts of each client
+	most int // cuts per client
 
 	mu     sync.Mutex
 	random map[string]*rand.Rand
 	did    map[string]int
-	half   map[string][]string // by client: ids whose line was the last that came whole
+	half   map[string][]string // by client: ids whose line was the last complete one
 }
 
 func newKnife(seed uint64, most int) *knife {
 	return &knife{seed: seed, most: most, random: map[string]*rand.Rand{}, did: map[string]int{}, half: map[string][]string{}}
 }
 
-// next is after how many bytes the client's new stream ends; 0 for never.
+// next returns after how many bytes the client's new stream is cut; 0 means never.
 func (k *knife) next(client string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -45,7 +45,7 @@ func (k *knife) next(client string) int {
 
 var lastID = regexp.MustCompile(`(?:^|\n)id: (\d+-\d+)\n$`)
 
-// cut notes what a client got last.
+// cut records what a client received last.
 func (k *knife) cut(client string, came []byte) {
 	if m := lastID.FindSubmatch(came); m != nil {
 		k.mu.Lock()
@@ -69,8 +69,8 @@ func (k *knife) cuts() (n int) {
 	return n
 }
 
-// line is a way to a relay that the knife cuts: its address stays when the relay's
-// does not.
+// line is a connection to a relay that the knife cuts. Its address stays the same when the
+// relay's changes.
 type line struct {
 	knife *knife
 	l     net.Listener
@@ -119,7 +119,7 @@ func (x *line) serve(browser net.Conn) {
 		return
 	}
 	defer relay.Close()
-	begun := make(chan string, 1) // a client's request, before its answer can come
+	begun := make(chan string, 1) // a client's request, sent before its response can arrive
 	go func() {                   // ends with either connection
 		defer relay.Close()
 		for b := make([]byte, 32<<10); ; {
@@ -133,8 +133,8 @@ func (x *line) serve(browser net.Conn) {
 		}
 	}()
 	var client string
-	var head, came []byte // of an answer, while its head is not whole; the last that came of its body
-	left := 0             // bytes of its body until the cut
+	var head, came []byte // the response's headers while they are incomplete; the end of its body so far
+	left := 0             // remaining bytes of its body until the cut
 	for b := make([]byte, 32<<10); ; {
 		n, err := relay.Read(b)
 		select {
@@ -143,7 +143,7 @@ func (x *line) serve(browser net.Conn) {
 		default:
 		}
 		part := b[:n]
-		if head != nil && left > 0 { // a proxy answers 502 when an answer has no head, and is right
+		if head != nil && left > 0 { // a proxy correctly answers 502 if a response has no headers
 			head = append(head, part...)
 			at := bytes.Index(head, []byte("\r\n\r\n"))
 			if at < 0 {

@@ -27,8 +27,8 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// settings are the names of all settings, which a test of cmd/relay holds
-// against the program.
+// settings are the names of all settings. A test of cmd/relay compares them with
+// the program.
 func settings(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -41,7 +41,7 @@ func settings(t *testing.T) []string {
 	return names
 }
 
-// compose is what we look at of a Compose file.
+// compose is the part of a Compose file that the tests use.
 type compose struct {
 	Services map[string]struct {
 		Build       struct{ Context, Dockerfile string }

@@ -26,7 +26,7 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// metricNames returns every metric of the relay's own, from its source.
+// metricNames returns every metric of the relay, from its source.
 func metricNames(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -53,7 +53,7 @@ func metricNames(t *testing.T) []string {
 
 var metricName = regexp.MustCompile(`\brelay_[a-z_]+[a-z]\b`)
 
-// used returns the metrics of the relay's own that an expression names.
+// used returns the relay's metrics in an expression.
 func used(expr string) (names []string) {
 	for _, name := range metricName.FindAllString(expr, -1) {
 		names = append(names, strings.TrimSuffix(name, "_bucket"))
@@ -90,7 +90,7 @@ func alerts(t *testing.T) map[string]string {
 	return all
 }
 
-// dashboard is what we look at of grafana.json.
+// dashboard is the part of grafana.json that the tests use.
 type dashboard struct {
 	Panels []struct {
 		ID      int
@@ -147,7 +147,7 @@ func TestMonitoring_Metrics_Exist(t *testing.T) {
 	}
 }
 
-// series are the values of a metric, minute by minute, as promtool writes them.
+// series are the values of a metric, one per minute, in promtool's format.
 type series struct {
 	Series string `yaml:"series"`
 	Values string `yaml:"values"`
@@ -160,7 +160,7 @@ func of(metric, labels, values string) series {
 	return series{fmt.Sprintf(`%s{job="relay",instance="a"%s}`, metric, labels), values}
 }
 
-// slow is a histogram of which one in a hundred is within the bound.
+// slow is a histogram with one in a hundred values within the bound.
 func slow(metric, within, beyond string) []series {
 	return []series{
 		of(metric+"_bucket", `le="`+within+`"`, "0+1x90"), of(metric+"_bucket", `le="`+beyond+`"`, "0+100x90"), of(metric+"_bucket", `le="+Inf"`, "0+100x90"),
@@ -263,7 +263,8 @@ func TestMonitoring_Alerts_FireOnFaultOnly(t *testing.T) {
 	}
 }
 
-// prometheus runs a real one with our alerts, which scrapes the relay.
+// prometheus runs a real Prometheus with the shipped alerts, which scrapes the
+// relay.
 func prometheus(t *testing.T, admin string) (url string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -321,7 +322,7 @@ func prometheus(t *testing.T, admin string) (url string) {
 	return url
 }
 
-// query asks Prometheus and returns how many series the answer has.
+// query queries Prometheus and returns the number of series in the result.
 func query(t *testing.T, base, expr string) (n int, err error) {
 	t.Helper()
 	var out struct {
@@ -351,8 +352,8 @@ func fetch(t *testing.T, url string, into any) error {
 	return json.NewDecoder(res.Body).Decode(into)
 }
 
-// chat makes a relay do some of everything: a turn, a refusal, a stream that
-// comes back.
+// chat makes a relay handle one of each: a turn, a refusal, a stream that
+// reconnects.
 func chat(t *testing.T, base string) {
 	t.Helper()
 	do := func(method, path, token, body string) *http.Response {

@@ -23,8 +23,8 @@ import (
 	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
-// Each client of other people gets every event once, in order, through cuts in the
-// middle of its streams and the restart of a relay, direct and behind each proxy.
+// Each third-party client receives every event once, in order, through cuts in the
+// middle of its streams and the restart of a relay, directly and behind each proxy.
 func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
@@ -41,7 +41,7 @@ func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	}
 	t.Logf("RELAY_SEED=%d", seed)
 
-	var words strings.Builder // no two events are the same
+	var words strings.Builder // makes all events different
 	for n := range 300 {
 		fmt.Fprintf(&words, "word%d ", n)
 	}
@@ -109,7 +109,8 @@ func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	ids := want()
 	for client, numbered := range got.of {
 		want := ids
-		// It notes an id when it reads the line, so what was cut just behind that is lost.
+		// It stores an id when it reads the line, so an event cut just after that is
+		// lost.
 		if strings.HasSuffix(client, ".fetch-event-source") {
 			want = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 				return knife.halved(client, id) && !slices.Contains(numbered, id)
@@ -126,7 +127,7 @@ func TestOtherClients_CutsAndARestart_GetEveryEventOnce(t *testing.T) {
 	}
 }
 
-// wait waits until the clients have what is wanted.
+// wait waits until the clients have the wanted events.
 func wait(t *testing.T, what string, got *others, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
@@ -139,7 +140,7 @@ func wait(t *testing.T, what string, got *others, done func() bool) {
 	}
 }
 
-// others is what the clients told.
+// others is the output of the clients.
 type others struct {
 	clients int
 	mu      sync.Mutex
@@ -147,7 +148,7 @@ type others struct {
 	wrong   []string
 }
 
-// runOthers runs each client against each way to the relay until the test ends.
+// runOthers runs each client against each address of a relay until the test ends.
 func runOthers(t *testing.T, token string, ways map[string]string, roots []byte) *others {
 	t.Helper()
 	trusted := filepath.Join(t.TempDir(), "roots.pem")
@@ -208,7 +209,8 @@ func (o *others) take(b []byte) {
 	}
 }
 
-// fault is what no client may be told: a message that is no JSON, a problem, a reset.
+// fault is an event that no client may receive: data that is not JSON, a problem, a
+// reset.
 func (o *others) fault() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -218,7 +220,7 @@ func (o *others) fault() error {
 	return nil
 }
 
-// all reports whether every client has got as far as id.
+// all reports whether every client has reached id.
 func (o *others) all(id string, lost func(client, id string) bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -32,7 +32,7 @@ func TestProxy_Events_ArriveOneByOne(t *testing.T) {
 				}
 			}
 		})
-		// nginx with its buffers holds a stream back over HTTP/1.1, but not over 2.
+		// nginx with buffering delays a stream over HTTP/1.1, but not over HTTP/2.
 		older := r.proxy.Transport(visitor)
 		older.ForceAttemptHTTP2 = false
 		t.Cleanup(older.CloseIdleConnections)
@@ -42,7 +42,7 @@ func TestProxy_Events_ArriveOneByOne(t *testing.T) {
 			r.say(who, "hello")
 			x.until("user")
 			for _, word := range []string{"one", "two", "three"} {
-				words <- word // the agent says no more until this has arrived
+				words <- word // the agent continues only after this has arrived
 				if e := x.next(); !strings.Contains(e.data, `"`+word+`"`) {
 					t.Errorf("over HTTP/%d: got %q, want %s", version, e.data, word)
 				}
@@ -99,7 +99,7 @@ func TestProxy_RateLimit_ByVisitorAddress(t *testing.T) {
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		r := newHarness(t, start, base, nil, "RELAY_RATE_IP=4/h")
 		limited := 0
-		for i := range 12 { // each relay lets four through
+		for i := range 12 { // each relay admits four
 			a := r.do(r.direct, "POST", "/v1/visitor", `{}`, "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i), "X-Real-IP", "198.51.100.1",
 				"Forwarded", "for=198.51.100.1", "True-Client-IP", "198.51.100.1")
 			if a.StatusCode == http.StatusTooManyRequests {
@@ -119,7 +119,8 @@ func TestProxy_Cookies_FitHTTPSAndPath(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
 		r := newHarness(t, start, base, nil)
-		// As a browser that sends no Sec-Fetch-Site: Host and scheme must be told right.
+		// A browser that sends no Sec-Fetch-Site: the proxy must pass on the right host
+		// and scheme.
 		origin := strings.TrimSuffix(r.proxy.URL, base)
 		a := r.do(r.direct, "POST", "/v1/visitor", `{}`, "Origin", origin)
 		if a.StatusCode != http.StatusOK || len(a.Cookies()) != 1 {
@@ -177,8 +178,8 @@ func TestProxy_OneRelayDown_OtherServes(t *testing.T) {
 				t.Errorf("got %d %s, want 200 from the other relay", a.StatusCode, a.text)
 			}
 		}
-		// What reaches the dead relay before the proxy has noticed may be a 502, which
-		// browsers send again.
+		// Requests that reach the stopped relay before the proxy has noticed may get a
+		// 502, which browsers retry.
 		deadline := time.Now().Add(patience)
 		for a := r.post(who, "hello"); a.StatusCode != http.StatusAccepted; a = r.post(who, "hello") {
 			if a.StatusCode != http.StatusBadGateway || time.Now().After(deadline) {
@@ -189,7 +190,7 @@ func TestProxy_OneRelayDown_OtherServes(t *testing.T) {
 	})
 }
 
-// An EventSource gives up for good when a relay that restarts refuses it.
+// An EventSource does not reconnect after a restarting relay has refused it.
 func TestProxy_OneRelayDrains_StreamsGoToTheOther(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, start starter, base string) {
@@ -202,7 +203,7 @@ func TestProxy_OneRelayDrains_StreamsGoToTheOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		for ended := false; !ended; {
-			r.open(who, "").close() // fails the test unless it is 200
+			r.open(who, "").close() // fails the test unless the status is 200
 			select {
 			case <-r.replicas[0].done:
 				ended = true
@@ -228,7 +229,7 @@ func TestProxy_EveryRelayRefusesStreams_TellsWhyAndServesTheRest(t *testing.T) {
 			if a := r.do(r.direct, "GET", "/v1/events", "", who...); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.text, `"at_capacity"`) {
 				t.Errorf("a stream too many: got %d %.200s, want the relay's own 503", a.StatusCode, a.text)
 			}
-			for range 2 { // one of each relay
+			for range 2 { // one at each relay
 				if a := r.do(r.direct, "GET", "/v1/session", "", who...); a.StatusCode != http.StatusOK {
 					t.Errorf("after it: got %d %.200s, want 200", a.StatusCode, a.text)
 				}

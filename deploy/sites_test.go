@@ -22,7 +22,7 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// domains are a proxy in front of one relay, with a domain for each of its sites.
+// domains is a proxy in front of one relay, with a domain for each of its sites.
 type domains struct{ addr string }
 
 // startProxy runs a proxy until the test ends.
@@ -50,8 +50,8 @@ func startProxy(t *testing.T, addr string, cmd *exec.Cmd) *domains {
 	}
 }
 
-// sitesProxies are the proxies with their configurations, over plain HTTP: certificates
-// are as in the other tests.
+// sitesProxies are the proxies with their configurations, over plain HTTP: other
+// tests cover certificates.
 var sitesProxies = map[string]func(t *testing.T, relay, addr string) *exec.Cmd{
 	"nginx": func(t *testing.T, relay, addr string) *exec.Cmd {
 		dir, conf := t.TempDir(), read(t, "sites.nginx.conf")
@@ -88,7 +88,7 @@ var sitesProxies = map[string]func(t *testing.T, relay, addr string) *exec.Cmd{
 	},
 }
 
-// do makes a request to a domain as a browser on its page would.
+// do makes a request to a domain like a browser on its page.
 func (d *domains) do(t *testing.T, method, host, path, body string, cookies []*http.Cookie) (*http.Response, string) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(d.addr)

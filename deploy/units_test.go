@@ -16,7 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// instruction is one of a Dockerfile's, its continued lines joined.
+// instruction is one Dockerfile instruction, with continued lines joined.
 type instruction struct{ word, rest string }
 
 func instructions(t *testing.T) []instruction {
@@ -34,7 +34,7 @@ func instructions(t *testing.T) []instruction {
 	return all
 }
 
-// only returns the one instruction of a kind.
+// only returns the only instruction of a kind.
 func only(t *testing.T, all []instruction, word string) string {
 	t.Helper()
 	var found []string
@@ -58,7 +58,7 @@ func lastOf(all []instruction, word string) (rest string) {
 	return rest
 }
 
-// fly is what we look at of a fly.toml.
+// fly is the part of a fly.toml that the tests use.
 type fly struct {
 	KillSignal  string `toml:"kill_signal"`
 	KillTimeout int    `toml:"kill_timeout"`
@@ -157,7 +157,8 @@ func TestSystemd_Names_Exist(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := strings.Fields(u["ExecStart"][0])[1:]
-	// With no settings it says so and exits with the status that systemd does not restart.
+	// Without settings it reports that and exits with the status for which systemd
+	// does not restart it.
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir, cmd.Env = t.TempDir(), []string{}
 	out, _ := cmd.CombinedOutput()
@@ -195,7 +196,7 @@ func TestSystemd_Unit_Accepted(t *testing.T) {
 	if found == nil {
 		t.Fatalf("got no level of exposure:\n%s", out)
 	}
-	// What is left is that it runs in the host's root directory and has the network.
+	// What remains: it runs in the host's root directory and has network access.
 	if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 1.2 {
 		t.Errorf("got exposure %s, %v, want 1.2 at most, of 10:\n%s", found[1], err, out)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The map names every package, so that its purpose can be looked up.
+// ARCHITECTURE.md names every package, so that its purpose can be looked up.
 func TestArchitecture_Packages_AllNamed(t *testing.T) {
 	t.Parallel()
 	text := read(t, "../ARCHITECTURE.md")

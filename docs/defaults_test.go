@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fallbacks are the defaults of all settings, as .env.example has them.
+// fallbacks returns the defaults of all settings in .env.example.
 func fallbacks(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -18,7 +18,7 @@ func fallbacks(t *testing.T) map[string]string {
 	return all
 }
 
-// means reports whether prose, such as 30 days or 20 a minute, is the value.
+// means reports whether prose, such as 30 days or 20 a minute, equals the value.
 func means(prose, value string) bool {
 	want, err := time.ParseDuration(value)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestDocs_Defaults_MatchCode(t *testing.T) {
 	for _, row := range regexp.MustCompile(`(?m)^\| [^|]+ \| ([^|]+) \| (.*RELAY_.*) \|$`).FindAllStringSubmatch(section(t, "http-api.md", "Limits"), -1) {
 		values := strings.Split(row[1], "; ")
 		for i, m := range code.FindAllStringSubmatch(row[2], -1) {
-			if m[1] != "RELAY_ATTACHMENT_TYPES" { // told in words
+			if m[1] != "RELAY_ATTACHMENT_TYPES" { // given in words
 				check("http-api.md", m[1], values[i])
 			}
 		}

@@ -1,4 +1,4 @@
-// Package docs keeps the documents true to the code.
+// Package docs tests that the documents match the code.
 package docs
 
 import (
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestDocs_ThreatModel_NamedTestsExist looks for each of them in the code.
+// TestDocs_ThreatModel_NamedTestsExist looks up each named test in the code.
 func TestDocs_ThreatModel_NamedTestsExist(t *testing.T) {
 	page, err := os.ReadFile("security.md")
 	if err != nil {

@@ -30,7 +30,7 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 			case strings.Contains(line, "last of all"):
 				last.WriteString(line)
 			default:
-				script.WriteString(regexp.MustCompile(`(?m)(curl -sN .*?) +#.*$`).ReplaceAllString(line, "$1 | sed 5q")) // which would go on
+				script.WriteString(regexp.MustCompile(`(?m)(curl -sN .*?) +#.*$`).ReplaceAllString(line, "$1 | sed 5q")) // otherwise it would not end
 			}
 		}
 	}
@@ -53,8 +53,8 @@ func TestDocs_APIExamples_Work(t *testing.T) {
 	}
 }
 
-// startDemo runs the program's demo in a folder until the test ends, and returns where it
-// listens. The environment has to ask for a log as JSON.
+// startDemo runs the program's demo in a folder until the test ends, and returns its
+// address. The environment must select JSON logs.
 func startDemo(t *testing.T, program, dir string, env []string) (addr string) {
 	t.Helper()
 	demo := exec.Command(program, "demo") //nolint:noctx // ended below
@@ -74,7 +74,7 @@ func startDemo(t *testing.T, program, dir string, env []string) (addr string) {
 	lines := bufio.NewScanner(said)
 	for lines.Scan() {
 		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
-			go func() { // ends with the demo, which would else wait for a reader
+			go func() { // ends with the demo, which would otherwise block on its output
 				for lines.Scan() {
 				}
 			}()

@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// documents are all texts for readers, by path from here.
+// documents returns all Markdown documents by path, relative to this folder.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -33,7 +33,7 @@ func documents(t *testing.T) map[string]string {
 	return all
 }
 
-// textOf is the text of all files that match the patterns, tests left out.
+// textOf returns the text of all files that match the patterns, except tests.
 func textOf(t *testing.T, patterns ...string) string {
 	t.Helper()
 	var b strings.Builder
@@ -51,7 +51,7 @@ func textOf(t *testing.T, patterns ...string) string {
 	return b.String()
 }
 
-// program builds the relay, once, and returns where it is.
+// program builds the relay once and returns its path.
 var program = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(folder, "relay")
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../cmd/relay").CombinedOutput(); err != nil {
@@ -60,7 +60,7 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-var folder string // where it is built
+var folder string // of the built program
 
 func TestMain(m *testing.M) {
 	var err error
@@ -73,7 +73,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// helpText is what the program says of itself.
+// helpText returns the program's help.
 func helpText(t *testing.T) string {
 	t.Helper()
 	path, err := program()
@@ -124,8 +124,8 @@ func TestDocs_Commands_Exist(t *testing.T) {
 
 func TestDocs_Variables_Exist(t *testing.T) {
 	t.Parallel()
-	// Settings are in the help; what only the tests and the shipped files
-	// know, in these.
+	// Settings are in the help; variables of the tests and the shipped files are in
+	// these files.
 	known := helpText(t) + read(t, "../Makefile") + read(t, "../deploy/Caddyfile") + textOf(t, "../cmd/*/*.go", "../tools/*/*.go", "../anyframe/*.go", "../bench/*/*.go", "../examples/*/*.php") +
 		read(t, "../web/web_test.go") + read(t, "../relay/soak_test.go")
 	each(t, `\b((?:RELAY|ANYFRAME)_[A-Z_]*[A-Z])\b`, func(path, name string) {
@@ -140,7 +140,7 @@ func TestDocs_Metrics_Exist(t *testing.T) {
 	code := textOf(t, "../relay/*.go", "../relay/internal/*/*.go", "../relay/internal/store/*.go", "../relay/internal/store/*/*.go", "../cmd/relay/*.go")
 	each(t, `\b(relay_[a-z_]*[a-z])\b`, func(path, name string) {
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
-		if !strings.Contains(code, `"`+base+`"`) && name != "relay_data" { // Fly's name of a volume
+		if !strings.Contains(code, `"`+base+`"`) && name != "relay_data" { // the name of a volume at Fly
 			t.Errorf("%s: there is no metric %s", path, name)
 		}
 	})
@@ -182,7 +182,7 @@ func TestDocs_LinkedFiles_Exist(t *testing.T) {
 func TestDocs_Paths_Exist(t *testing.T) {
 	t.Parallel()
 	each(t, "`((?:anyframe|bench|cmd|deploy|docs|examples|relay|tools|web)/[\\w./-]+)`", func(path, name string) {
-		for _, ending := range []string{"", ".go"} { // a file may go by its noun
+		for _, ending := range []string{"", ".go"} { // a file may be named without its extension
 			if _, err := os.Stat(filepath.Join("..", name+ending)); err == nil {
 				return
 			}
@@ -216,7 +216,7 @@ func TestDocs_APIProse_MatchesOpenAPI(t *testing.T) {
 			codes[c] = true
 		}
 	}
-	codes["method_not_allowed"] = true // of an operation that is not there
+	codes["method_not_allowed"] = true // for an operation that does not exist
 	prose := read(t, "http-api.md")
 	_, table, _ := strings.Cut(prose, "## Refusals")
 	table, _, _ = strings.Cut(table, "\nTreat ")
@@ -248,7 +248,7 @@ func TestDocs_APIProse_MatchesOpenAPI(t *testing.T) {
 	})
 }
 
-// named returns what the first column of a section's table names.
+// named returns the names in the first column of a section's table.
 func named(t *testing.T, text, heading string) []string {
 	t.Helper()
 	_, section, ok := strings.Cut(text, "\n| "+heading+" |")

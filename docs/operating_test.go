@@ -25,7 +25,7 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// section returns what stands under a heading of the second level.
+// section returns the text under a heading of the second level.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(read(t, page), "\n## "+heading+"\n")
@@ -38,7 +38,7 @@ func section(t *testing.T, page, heading string) string {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// table returns, by each name in the first column, what the second says.
+// table maps each name in the first column to the text of the second.
 func table(t *testing.T, text string) map[string]string {
 	t.Helper()
 	rows := map[string]string{}
@@ -57,7 +57,7 @@ func table(t *testing.T, text string) map[string]string {
 	return rows
 }
 
-// same holds what a document explains against what there is.
+// same compares what a document explains with what exists.
 func same(t *testing.T, documented, there map[string]string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(documented)) {
@@ -75,7 +75,7 @@ func same(t *testing.T, documented, there map[string]string) {
 	}
 }
 
-// sources returns the files of the relay that are no tests.
+// sources returns the relay's source files, except tests.
 func sources(t *testing.T) (files []string) {
 	t.Helper()
 	for _, pattern := range []string{"../relay/*.go", "../relay/internal/*/*.go", "../cmd/relay/*.go"} {

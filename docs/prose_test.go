@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// maxSentence is how many words a sentence has at most.
+// maxSentence is the maximum number of words in a sentence.
 const maxSentence = 40
 
-// avoided are words of which a plain one says more: "the client", "a person", "again".
-// The documents and the comments of all sources are held against them.
+// avoided are words with a plainer alternative: "the client", "a person", "again". They
+// must not occur in documents or in comments of source files.
 var avoided = regexp.MustCompile(`(?i)\b(whoever|whomever|somebody|nobody|anew|heed|thereof|whereof)\b`)
 
 func TestProse_Words_Plain(t *testing.T) {
@@ -100,15 +100,15 @@ func goComments(source string) (all []comment) {
 		if tok != token.COMMENT {
 			continue
 		}
-		first := file.PositionFor(pos, false).Line // not as a //line directive says
+		first := file.PositionFor(pos, false).Line // without //line directives
 		for i, line := range strings.Split(text, "\n") {
 			all = append(all, comment{first + i, line})
 		}
 	}
 }
 
-// jsComments are found by how our sources write them: a comment begins a line, each line
-// of a block with a star, or follows code after a space.
+// jsComments finds comments in the style of this repository: a comment begins a line, each
+// line of a block begins with a star, or the comment follows code after a space.
 func jsComments(source string) (all []comment) {
 	for i, line := range strings.Split(source, "\n") {
 		text := strings.TrimSpace(line)
@@ -138,7 +138,8 @@ func TestProse_CommentLines_Found(t *testing.T) {
 	}
 }
 
-// sentences are those of a text's paragraphs and lists, without code, tables and headings.
+// sentences returns the sentences of paragraphs and lists, without code, tables and
+// headings.
 func sentences(markdown string) (all []string) {
 	markdown = regexp.MustCompile("(?s)```.*?```|<[a-z/][^>]*>").ReplaceAllString(markdown, "")
 	markdown = regexp.MustCompile("`[^`]*`").ReplaceAllString(markdown, "X")

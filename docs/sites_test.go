@@ -12,7 +12,8 @@ import (
 	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
-// The file of sites.md is checked and served, and its commands are run, as a reader would.
+// The file in sites.md is checked and served, and its commands are run, as a reader
+// would.
 func TestDocs_Sites_BlocksWork(t *testing.T) {
 	t.Parallel()
 	testtools.Need(t, "curl", "sh")
@@ -34,7 +35,7 @@ func TestDocs_Sites_BlocksWork(t *testing.T) {
 	ran := 0
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		if strings.Contains(block[1], "relay demo") {
-			continue // that is running
+			continue // already running
 		}
 		script := strings.ReplaceAll(block[1], "http://localhost:8080", (&url.URL{Scheme: "http", Host: addr}).String())
 		cmd := exec.CommandContext(t.Context(), "sh", "-euc", script)

@@ -29,7 +29,7 @@ import (
 const (
 	patience = 2 * time.Minute
 	secret   = "an-example-secret-of-32-bytes-or-more"
-	relayURL = "http://localhost:8080" // which the examples name
+	relayURL = "http://localhost:8080" // as written in the examples
 )
 
 // start runs a program until the test ends and returns its address: the first submatch

@@ -1,3 +1,3 @@
-// Package kubernetes holds ../kubernetes.yaml against the types of Kubernetes itself, in a
-// module of its own: their dependencies are no one else's.
+// Package kubernetes validates ../kubernetes.yaml against Kubernetes' own types. It is a
+// separate module, so that no other module has their dependencies.
 package kubernetes

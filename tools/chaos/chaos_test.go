@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A shorter run of what make chaos does.
+// A shorter run of make chaos.
 func TestChaos_Faults_NothingLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
@@ -45,7 +45,8 @@ func TestChaos_Faults_NothingLost(t *testing.T) {
 	}
 }
 
-// What the run would not find it could not vouch for.
+// The report must find each of these violations; otherwise a clean run proves
+// nothing.
 func TestChaos_Violations_Found(t *testing.T) {
 	want := []seen{newSeen(1, 1, "user", "hello"), newSeen(1, 2, "text", "hi"), newSeen(1, 3, "turn_end", "done")}
 	for name, test := range map[string]struct {
@@ -67,7 +68,7 @@ func TestChaos_Violations_Found(t *testing.T) {
 			if e[1] == "turn_end" {
 				data = `{"reason":"` + e[2] + `"}`
 			}
-			_ = x.take(e[0], e[1], data) // what it refuses is lost
+			_ = x.take(e[0], e[1], data) // an event that it refuses is lost
 		}
 		r := &report{}
 		r.tab("x", x, want)

@@ -37,7 +37,7 @@ func TestStep_Failure_Reported(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the commands are for a shell")
 	}
-	bin := t.TempDir() // a go that ends at once
+	bin := t.TempDir() // a go command that exits immediately
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\necho it went wrong\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}

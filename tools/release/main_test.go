@@ -132,7 +132,7 @@ func TestChecksums_Format_ReadBySha256sum(t *testing.T) {
 	}
 }
 
-// workflow is what we look at of a workflow file.
+// workflow is the part of a workflow file that the tests use.
 type workflow struct {
 	On   map[string]any
 	Jobs map[string]struct {

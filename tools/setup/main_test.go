@@ -45,7 +45,7 @@ func TestManagers_Needs_AllProvided(t *testing.T) {
 }
 
 func TestModules_LockFile_InstalledOnce(t *testing.T) {
-	// An npm of our own, which counts its runs, stands first in the path.
+	// A fake npm, which counts its runs, is first in the path.
 	folder, bin := t.TempDir(), t.TempDir()
 	runs := filepath.Join(bin, "runs")
 	script := "#!/bin/sh\nmkdir -p node_modules && echo \"$@\" >>" + runs + "\n"
