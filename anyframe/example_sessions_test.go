@@ -183,7 +183,7 @@ func ExampleStreamOptions_onIdle() {
 	}}
 	for event, err := range client.Sessions.Follow(ctx, id, options) {
 		if err != nil {
-			break // here: the context was cancelled
+			break // here: the context was canceled
 		}
 		batch = append(batch, event)
 	}

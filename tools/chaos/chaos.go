@@ -62,7 +62,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
-	pick := rand.New(rand.NewPCG(p.seed, 1)) //nolint:gosec // what goes wrong is no secret
+	pick := rand.New(rand.NewPCG(p.seed, 1)) //nolint:gosec // faults need no secrecy
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tabs, others sync.WaitGroup

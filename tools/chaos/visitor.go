@@ -128,7 +128,7 @@ func pause(ctx context.Context, err error) {
 
 // jitter returns a random time between the two.
 func jitter(from, to time.Duration) time.Duration {
-	return from + rand.N(to-from) //nolint:gosec // when a visitor comes back is no secret
+	return from + rand.N(to-from) //nolint:gosec // reconnect times need no secrecy
 }
 
 func rest(ctx context.Context, d time.Duration) {
