@@ -35,7 +35,7 @@ type Client struct {
 	Connectors  *ConnectorsService  // MCP servers shared by all agents
 	Credentials *CredentialsService // credentials that agents log in with
 	Tokens      *TokensService      // keys of this API
-	Attention   *AttentionService   // items that wait for a person
+	Attention   *AttentionService   // sessions that wait for a person
 
 	baseURL   string // no trailing slash
 	key       secret

@@ -11,13 +11,13 @@
 // that runs the image, with a chat. An idle session stops with a snapshot and can
 // be resumed. [New] returns a [Client], which is safe for concurrent use:
 //
-//	Client.Me, Client.Do   whose key it is; any call that has no method here
+//	Client.Me, Client.Do   the owner of the key; calls without a method
 //	Client.Agents          agents and their builds; .Skills .MCPs .Connectors
 //	Client.Sessions        sandboxes, messages, streams, transcripts; .Previews
 //	Client.Connectors      MCP servers for all agents, and their catalog
-//	Client.Credentials     what agents log in with
+//	Client.Credentials     credentials that agents log in with
 //	Client.Tokens          keys of this API
-//	Client.Attention       what waits for a person
+//	Client.Attention       sessions that wait for a person
 //
 // To read an agent's output, use [SessionsService.Turn], which sends a message and
 // yields the turn's events, or [SessionsService.Follow], which yields a session's
