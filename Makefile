@@ -25,7 +25,7 @@ quick: ## the tests of the small packages, in about a minute: no race detector, 
 	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')
 
 lint: ## linters, formatting, spelling, workflows, docs/openapi.yaml, whether the committed bundle is fresh and small, and what the program is built of
-	$(LINT) run && $(SPELLING) $(SPELT) && $(WORKFLOWS) && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go -C deploy/kubernetes vet ./... && go test -count 1 -v -run '^(TestBundleIsFresh|TestSizes)$$' ./web && go run ./tools/audit && go run ./tools/setup tools/openapi && npm --prefix tools/openapi run --silent lint
+	$(LINT) run && $(SPELLING) $(SPELT) && $(WORKFLOWS) && go vet ./... && GOOS=windows go vet ./... && GOOS=darwin go vet ./... && go -C bench vet ./... && go -C deploy/kubernetes vet ./... && go test -count 1 -v -run '^(TestBundle_Sources_UpToDate|TestSizes)$$' ./web && go run ./tools/audit && go run ./tools/setup tools/openapi && npm --prefix tools/openapi run --silent lint
 
 fmt: ## format all Go code
 	$(LINT) fmt

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-// AgentsService is everything about agents; see [Client].Agents.
+// AgentsService manages agents; see [Client].Agents.
 type AgentsService struct {
 	Skills     *SkillsService
 	MCPs       *MCPsService
@@ -19,7 +19,7 @@ func (s *AgentsService) List(ctx context.Context, opts ...CallOption) ([]Agent, 
 	return fetchList[Agent](ctx, s.client, get("/api/agents"), opts)
 }
 
-// Create makes an agent. It has no image yet; see
+// Create creates an agent. It has no image until it is built; see
 // [AgentsService.BuildAndWait].
 func (s *AgentsService) Create(ctx context.Context, p CreateAgentParams, opts ...CallOption) (*Agent, error) {
 	r := post("/api/agents").require("name", p.Name != "").hide(p.EnvVars.values()...)
@@ -27,13 +27,12 @@ func (s *AgentsService) Create(ctx context.Context, p CreateAgentParams, opts ..
 	return fetch[Agent](ctx, s.client, r.json(p.body()), opts)
 }
 
-// Get returns the agent with its skills, MCP servers, connector toggles and
-// image.
+// Get returns the agent with its skills, MCP servers, connector toggles and image.
 func (s *AgentsService) Get(ctx context.Context, id int64, opts ...CallOption) (*AgentDetail, error) {
 	return fetch[AgentDetail](ctx, s.client, get("/api/agents/{agent_id}", id), opts)
 }
 
-// Update changes the fields that p sets and no others.
+// Update changes only the fields that p sets.
 func (s *AgentsService) Update(
 	ctx context.Context, id int64, p UpdateAgentParams, opts ...CallOption,
 ) (*AgentDetail, error) {
@@ -42,15 +41,16 @@ func (s *AgentsService) Update(
 	return fetch[AgentDetail](ctx, s.client, r.json(p.body()), opts)
 }
 
-// Delete removes the agent with its skills, MCP servers, builds and sessions.
+// Delete deletes the agent with its skills, MCP servers, builds and sessions.
 func (s *AgentsService) Delete(ctx context.Context, id int64, opts ...CallOption) error {
 	return s.client.send(ctx, remove("/api/agents/{agent_id}", id), opts)
 }
 
-// Runtime is the program that drives an agent; open, like [SessionStatus].
+// Runtime is the program that runs an agent. Like [SessionStatus], it is an open
+// type.
 type Runtime string
 
-// The runtimes known.
+// The known runtimes.
 const (
 	RuntimeClaude Runtime = "claude"
 	RuntimeCodex  Runtime = "codex"
@@ -59,18 +59,18 @@ const (
 // Known reports whether r is one of the constants.
 func (r Runtime) Known() bool { return r == RuntimeClaude || r == RuntimeCodex }
 
-// PermissionPreset is what an agent may do unasked, the member "preset" of its
-// permissions; open, like [SessionStatus].
+// PermissionPreset says what an agent may do without asking. It is the member
+// "preset" of its permissions. Like [SessionStatus], it is an open type.
 type PermissionPreset string
 
-// The members of an agent's permissions that are known, for the maps of
-// [CreateAgentParams] and [UpdateAgentParams].
+// The known members of an agent's permissions, for the maps of [CreateAgentParams]
+// and [UpdateAgentParams].
 const (
 	PermissionPresetMember     = "preset"              // a PermissionPreset
 	PermissionExtraToolsMember = "extra_allowed_tools" // a []string
 )
 
-// The presets known.
+// The known presets.
 const (
 	PermissionsReadOnly  PermissionPreset = "read_only"
 	PermissionsStandard  PermissionPreset = "standard"
@@ -88,27 +88,27 @@ type Agent struct {
 	Name          string          `json:"name"`
 	Description   string          `json:"description"`
 	SystemPrompt  string          `json:"system_prompt"`
-	Runtime       Runtime         `json:"runtime"`  // RuntimeClaude when the answer has none
+	Runtime       Runtime         `json:"runtime"`  // RuntimeClaude if the response has none
 	RepoURL       string          `json:"repo_url"` // owner/name on GitHub; "" for an agent without a repository
 	RepoRef       string          `json:"repo_ref"` // branch, tag or commit
 	InstallCmd    string          `json:"install_cmd"`
 	ServeCmd      string          `json:"serve_cmd"`
 	PreviewPorts  []int           `json:"preview_ports"`
-	BuildKey      string          `json:"build_key"`       // names the image that fits this configuration
-	Permissions   json.RawMessage `json:"permissions"`     // an object; nil when there is none
+	BuildKey      string          `json:"build_key"`       // identifies the image of this configuration
+	Permissions   json.RawMessage `json:"permissions"`     // an object; nil if there is none
 	EnvVars       EnvVars         `json:"env_vars"`        // values masked by the server
 	WarmupImageID string          `json:"warmup_image_id"` // "" unless a setup session was saved as base
 	CreatedAt     Time            `json:"created_at"`
 	UpdatedAt     Time            `json:"updated_at"`
 }
 
-// AgentDetail is an agent with all that belongs to it.
+// AgentDetail is an agent with everything that belongs to it.
 type AgentDetail struct {
 	Agent
 	Skills     []AgentSkill           `json:"skills"`
 	MCPs       []AgentMCP             `json:"mcps"`
 	Connectors []AgentConnectorToggle `json:"connectors"`
-	Image      *AgentImage            `json:"image"` // nil when none was built
+	Image      *AgentImage            `json:"image"` // nil if none was built
 }
 
 // AgentImage is the image that sessions of an agent boot.
@@ -118,23 +118,23 @@ type AgentImage struct {
 	BuiltAt      Time   `json:"built_at"`
 }
 
-// CreateAgentParams are what a new agent is made from. What is nil is left to
-// the server; new("") and empty lists and maps are sent as they are.
+// CreateAgentParams are the settings of a new agent. The server chooses a value for
+// each nil field; new("") and empty lists and maps are sent.
 type CreateAgentParams struct {
 	Name         string         `json:"name"` // required
 	Description  *string        `json:"description,omitzero"`
-	SystemPrompt *string        `json:"system_prompt,omitzero"` // put before the runtime's own
+	SystemPrompt *string        `json:"system_prompt,omitzero"` // precedes the runtime's own prompt
 	Runtime      Runtime        `json:"runtime,omitzero"`       // "" means RuntimeClaude
 	RepoURL      *string        `json:"repo_url,omitzero"`      // owner/name on GitHub; nil for none
 	RepoRef      *string        `json:"repo_ref,omitzero"`      // branch, tag or commit; nil means main
-	InstallCmd   *string        `json:"install_cmd,omitzero"`   // run while the image is built
+	InstallCmd   *string        `json:"install_cmd,omitzero"`   // runs while the image is built
 	ServeCmd     *string        `json:"serve_cmd,omitzero"`
 	PreviewPorts []int          `json:"preview_ports,omitzero"` // that previews may use
 	Permissions  map[string]any `json:"permissions,omitzero"`   // such as PermissionPresetMember: PermissionsStandard
-	EnvVars      EnvVars        `json:"env_vars,omitzero"`      // of every session
+	EnvVars      EnvVars        `json:"env_vars,omitzero"`      // for every session
 }
 
-// body is what is sent, with the values that p itself does not show.
+// body returns the request body, with the values that p itself hides.
 func (p CreateAgentParams) body() any {
 	type plain CreateAgentParams
 	return struct {
@@ -143,13 +143,13 @@ func (p CreateAgentParams) body() any {
 	}{plain(p), p.EnvVars}
 }
 
-// UpdateAgentParams are what to change of an agent. What is nil stays as it is;
-// new("") and empty lists and maps are sent as they are.
+// UpdateAgentParams are the changes to an agent. A nil field is not changed;
+// new("") and empty lists and maps are sent.
 type UpdateAgentParams struct {
 	Name         *string        `json:"name,omitzero"`
 	Description  *string        `json:"description,omitzero"`
 	SystemPrompt *string        `json:"system_prompt,omitzero"`
-	Runtime      Runtime        `json:"runtime,omitzero"` // "" stays as it is
+	Runtime      Runtime        `json:"runtime,omitzero"` // "" is not changed
 	RepoURL      *string        `json:"repo_url,omitzero"`
 	RepoRef      *string        `json:"repo_ref,omitzero"`
 	InstallCmd   *string        `json:"install_cmd,omitzero"`
@@ -159,7 +159,7 @@ type UpdateAgentParams struct {
 	EnvVars      EnvVars        `json:"env_vars,omitzero"`
 }
 
-// body is as that of CreateAgentParams.
+// body is like that of CreateAgentParams.
 func (p UpdateAgentParams) body() any {
 	type plain UpdateAgentParams
 	return struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// answer is a whole 2xx answer.
+// answer is a complete 2xx response.
 type answer struct {
 	request   request
 	status    int
@@ -22,12 +22,12 @@ type answer struct {
 	body      []byte
 }
 
-// invalid is a 2xx answer that is not what it should be.
+// invalid returns the error for a 2xx response that is not the expected one.
 func (c *Client) invalid(a *answer, cause error) error {
 	e := &Error{
 		StatusCode: a.status, Message: "invalid response: " + cause.Error(), Method: a.request.method,
 		Path: a.request.path, RequestID: a.requestID, Attempts: a.attempts, Header: a.header,
-		// A copy: the rest may be large, and the error may be kept.
+		// A copy: the body may be large, and the error may be kept.
 		Body:  keysIn.ReplaceAll(bytes.Clone(a.body[:min(len(a.body), maxErrorBody)]), []byte(redacted)),
 		cause: fmt.Errorf("%w: %w", ErrInvalidResponse, cause),
 	}
@@ -38,13 +38,13 @@ func (c *Client) invalid(a *answer, cause error) error {
 	return e
 }
 
-// refusal is an answer that is not the one wanted. It reads the body.
+// refusal returns the error for a response other than 2xx. It reads the body.
 func (c *Client) refusal(r request, resp *http.Response) *Error {
 	e := &Error{
 		StatusCode: resp.StatusCode, Method: r.method, Path: r.path, Header: resp.Header,
 		RequestID: requestID(resp.Header), RetryAfter: parseRetryAfter(resp.Header), reads: r.reads,
 	}
-	// However the body ends, the status is what counts.
+	// The status counts, however the body ends.
 	e.Body, _, _ = readBody(resp.Body, maxErrorBody)
 	own, said := e.parseDetail()
 	c.redact(e, r)
@@ -71,15 +71,15 @@ func (c *Client) refusal(r request, resp *http.Response) *Error {
 	}
 	switch e.StatusCode {
 	case http.StatusNotFound, http.StatusGone, http.StatusMisdirectedRequest:
-		if !json.Valid(e.Body) { // not the API, which explains itself in JSON
+		if !json.Valid(e.Body) { // not from the API, which sends its errors as JSON
 			c.tellOther(e)
 		}
 	}
 	return e
 }
 
-// redirectTarget is where the answer redirects to, without what may be a secret
-// in it; "" when it does not.
+// redirectTarget returns the target of a redirect without parts that may be secret;
+// "" if the response is not a redirect.
 func redirectTarget(resp *http.Response) string {
 	if resp.StatusCode < 300 || resp.StatusCode > 399 {
 		return ""
@@ -91,8 +91,9 @@ func redirectTarget(resp *http.Response) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
-// parseDetail reads the "detail" member of the body. said is whether it has set
-// the message; own is a message in our own words, which nothing is redacted of.
+// parseDetail reads the "detail" member of the body. said reports whether it has
+// set the message. own is a message of this package, in which nothing needs to be
+// redacted.
 func (e *Error) parseDetail() (own string, said bool) {
 	var answer struct {
 		Detail json.RawMessage `json:"detail"`
@@ -112,20 +113,20 @@ func (e *Error) parseDetail() (own string, said bool) {
 		}
 		for _, item := range items {
 			var f FieldError
-			if loose.Object(item, &f) == nil { // an odd item stays in Detail
+			if loose.Object(item, &f) == nil { // an invalid item stays in Detail
 				e.Fields = append(e.Fields, f)
 			}
 		}
 		return fmt.Sprintf("validation failed (%d issue(s))", len(items)), true
-	case 'n': // null says nothing
+	case 'n': // null contains no message
 		e.Detail = nil
 		return "", true
 	}
 	return "", false
 }
 
-// otherBase is the other of the two base URLs that the API has; of any other base
-// URL it is one that nothing begins with.
+// otherBase returns the other of the API's two base URLs. For any other base URL it
+// returns a string that no URL begins with.
 func (c *Client) otherBase() string {
 	switch strings.ToLower(c.baseURL) {
 	case DefaultBaseURL:
@@ -136,8 +137,8 @@ func (c *Client) otherBase() string {
 	return "\x00"
 }
 
-// tellOther says where else the API may be, in an error that means that it is not
-// where it was asked.
+// tellOther adds the API's other base URL to an error that means that the API is
+// not at this one.
 func (c *Client) tellOther(e *Error) {
 	if other := c.otherBase(); strings.HasPrefix(other, "https:") {
 		e.other = other

@@ -8,16 +8,15 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// defaultAttentionLimit is what is asked for; the server gives up to 100.
+// defaultAttentionLimit is the default limit; the server returns at most 100.
 const defaultAttentionLimit = 20
 
-// AttentionService is what waits for a person; see [Client].Attention.
+// AttentionService lists sessions that wait for a person; see [Client].Attention.
 type AttentionService struct{ client *Client }
 
-// List returns up to limit sessions that wait for a person: first those whose
-// agent is blocked, then those that are idle, then those paused in the last 24
-// hours, the newest of each first. limit 0 or less means 20, and the server
-// gives at most 100.
+// List returns up to limit sessions that wait for a person: first those whose agent
+// is blocked, then idle ones, then those paused in the last 24 hours, the newest of
+// each first. A limit of 0 or less means 20; the server returns at most 100.
 func (s *AttentionService) List(ctx context.Context, limit int, opts ...CallOption) ([]AttentionItem, error) {
 	if limit <= 0 {
 		limit = defaultAttentionLimit
@@ -25,15 +24,15 @@ func (s *AttentionService) List(ctx context.Context, limit int, opts ...CallOpti
 	return fetchList[AttentionItem](ctx, s.client, get("/api/attention").ask("limit", int64(limit)), opts)
 }
 
-// AttentionKind is why a session waits for a person; open, like
-// [SessionStatus].
+// AttentionKind is the reason why a session waits for a person. Like
+// [SessionStatus], it is an open type.
 type AttentionKind string
 
-// The kinds known.
+// The known kinds.
 const (
 	AttentionPending AttentionKind = "pending" // the agent asked something and is blocked
-	AttentionIdle    AttentionKind = "idle"    // it runs and waits for the next message
-	AttentionPaused  AttentionKind = "paused"  // it stopped and can be resumed
+	AttentionIdle    AttentionKind = "idle"    // it is running and waits for the next message
+	AttentionPaused  AttentionKind = "paused"  // it was stopped and can be resumed
 )
 
 // Known reports whether k is one of the constants.
@@ -41,8 +40,8 @@ func (k AttentionKind) Known() bool {
 	return k == AttentionPending || k == AttentionIdle || k == AttentionPaused
 }
 
-// AttentionItem is a session that waits for a person. An item of a kind that is
-// not known here has what could be read, and all of it in Raw.
+// AttentionItem is a session that waits for a person. An item of an unknown kind
+// has the fields that could be decoded, and the whole item in Raw.
 type AttentionItem struct {
 	Kind      AttentionKind
 	SessionID string
@@ -50,21 +49,21 @@ type AttentionItem struct {
 	AgentName string
 	At        Time
 
-	Preview         string          // one line of what was said last; of pending and idle
-	SessionStatus   SessionStatus   // of pending
-	Seq             int64           // of pending: the event that asked
-	Payload         json.RawMessage // of pending: what it asked; see Event
-	SnapshotImageID string          // of paused
+	Preview         string          // the last message in one line; for pending and idle
+	SessionStatus   SessionStatus   // for pending
+	Seq             int64           // for pending: the event with the request
+	Payload         json.RawMessage // for pending: the request; see Event
+	SnapshotImageID string          // for paused
 
 	Raw json.RawMessage
 }
 
-// Event returns what a pending item asks as the stream sent it; its Payload is
-// a [PermissionRequest] or a [Question].
+// Event returns the event of a pending item's request, as the stream sent it; its
+// Payload is a [PermissionRequest] or a [Question].
 func (a AttentionItem) Event() Event { return ChatEvent{Seq: a.Seq, Payload: a.Payload}.Event() }
 
-// UnmarshalJSON accepts any JSON value: a member of an odd type costs only
-// itself, and what is no object has only Raw.
+// UnmarshalJSON accepts any JSON value. A member of an unexpected type is dropped;
+// a value that is not an object is only in Raw.
 func (a *AttentionItem) UnmarshalJSON(data []byte) error {
 	*a = AttentionItem{Raw: bytes.Clone(data)}
 	var w map[string]json.RawMessage
@@ -82,11 +81,11 @@ func (a *AttentionItem) UnmarshalJSON(data []byte) error {
 	if p := w["payload"]; string(p) != "null" {
 		a.Payload = p
 	}
-	_ = json.Unmarshal(w["at"], &a.At) // or it stays zero
+	_ = json.Unmarshal(w["at"], &a.At) // stays zero on error
 	return nil
 }
 
-// MarshalJSON writes the item as it came.
+// MarshalJSON writes the item as received.
 func (a AttentionItem) MarshalJSON() ([]byte, error) {
 	if a.Raw == nil {
 		return []byte("null"), nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
+func TestIDs_Invalid_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	byNumber := map[string][]func(context.Context, int64) error{
@@ -148,7 +148,7 @@ func TestIDsThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-// wantRefused checks that err refuses the argument called field, and says so.
+// wantRefused checks that err refuses the argument called field, and names it.
 func wantRefused(t *testing.T, err error, field string, which any) {
 	t.Helper()
 	e, ok := errors.AsType[*Error](err)
@@ -161,7 +161,7 @@ func wantRefused(t *testing.T, err error, field string, which any) {
 	}
 }
 
-func TestMissingMembersAreRefusedBeforeAnyRequest(t *testing.T) {
+func TestParams_MissingMember_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	ctx, empty := t.Context(), map[string]any{}
@@ -198,7 +198,7 @@ func TestMissingMembersAreRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-func TestABodyThatCannotBeEncodedIsRefusedBeforeAnyRequest(t *testing.T) {
+func TestBody_NotEncodable_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	odd := map[string]any{"f": func() {}}
@@ -217,7 +217,7 @@ func TestABodyThatCannotBeEncodedIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-func TestMalformedAnswersAreErrorsWithTheirFirstBytes(t *testing.T) {
+func TestResponse_Malformed_ErrorWithFirstBytes(t *testing.T) {
 	long := `<html>` + strings.Repeat("x", maxErrorBody)
 	for _, o := range operations() {
 		if strings.Contains(o.name, "Events") || strings.Contains(o.name, "Stream") {
@@ -227,7 +227,7 @@ func TestMalformedAnswersAreErrorsWithTheirFirstBytes(t *testing.T) {
 			c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(200, body))}))
 			err := o.call(t.Context(), c)
 			if err == nil {
-				continue // an answer that is not read, or one that may be any JSON
+				continue // a response that is not decoded, or that may be any JSON
 			}
 			e, ok := errors.AsType[*Error](err)
 			if !ok || !errors.Is(err, ErrInvalidResponse) || e.StatusCode != 200 || !strings.HasPrefix(body, string(e.Body)) || len(e.Body) == 0 {
@@ -244,7 +244,7 @@ func TestMalformedAnswersAreErrorsWithTheirFirstBytes(t *testing.T) {
 	}
 }
 
-func TestAnswersWithoutAValueAreWhatTheyShouldBe(t *testing.T) {
+func TestResponse_NoValue_EmptyResult(t *testing.T) {
 	for _, o := range operations() {
 		for _, answer := range []func(*http.Request) (*http.Response, error){reply(204, ""), reply(200, ""), reply(200, " \n")} {
 			c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(answer)}))

@@ -10,16 +10,16 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// StreamBuild reads the log of a build as it is written, and ends when the build
-// does. Like [SessionsService.Follow] it sends nothing until ranged over, yields
-// an error at most once and last, is over when the loop is left, and connects
-// again when the connection breaks. The server then sends the log from its
-// beginning, and the lines that were yielded before are dropped by their
-// offset; a log whose lines have none ends with the error that broke it. A
-// stream that the server ends early just ends: the state of the last event is
-// then not a final one.
+// StreamBuild reads the log of a build while it is written, and ends when the build
+// does. Like [SessionsService.Follow] it sends nothing until it is ranged over,
+// yields an error at most once and last, closes its connection when the loop is
+// left, and reconnects when the connection breaks. The server then sends the log
+// from its beginning, and StreamBuild drops the lines already yielded by their
+// offset. A log without offsets ends with the error that broke it. A stream that
+// the server ends early ends without an error; the state of the last event is then
+// not a final one.
 //
-// Of o, LastEventID means nothing here.
+// LastEventID of o is ignored.
 func (s *AgentsService) StreamBuild(
 	ctx context.Context, agentID, buildID int64, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[BuildEvent, error] {
@@ -43,18 +43,18 @@ func (s *AgentsService) StreamBuild(
 	}
 }
 
-// BuildEvent is one event of a build's log: a line, or with a State the news of
-// where the build is.
+// BuildEvent is one event of a build's log: a line or, with a State, a change of
+// the build's state.
 type BuildEvent struct {
 	Name   string     // the SSE event name
-	Text   string     // the line; "" with a State
-	Offset *int64     // where the line is in the log; nil when not sent
+	Text   string     // the line; "" if State is set
+	Offset *int64     // the line's position in the log; nil if not sent
 	State  BuildState // "" for a line
 	Data   []byte     // as sent
 }
 
-// newBuildEvent reads the forms that servers use: an object, whose line is its
-// content or its text, and bare text.
+// newBuildEvent decodes the forms that servers use: an object whose line is its
+// content or its text, and plain text.
 func newBuildEvent(name string, data []byte) BuildEvent {
 	e := BuildEvent{Name: name, Data: data}
 	var w struct {
@@ -92,7 +92,7 @@ func newBuildEvent(name string, data []byte) BuildEvent {
 	return e
 }
 
-// plainString reads a JSON string and nothing else.
+// plainString decodes a JSON string and refuses anything else.
 func plainString(raw json.RawMessage) (s string, ok bool) {
 	ok = len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
 	return s, ok
@@ -101,13 +101,13 @@ func plainString(raw json.RawMessage) (s string, ok bool) {
 // tail is one range over StreamBuild.
 type tail struct {
 	patience
-	highest int64 // the highest offset yielded; -1 is none
-	lost    bool  // a line without an offset was yielded: it would come again
+	highest int64 // the highest offset yielded; -1 if none
+	lost    bool  // a line without an offset was yielded: a reconnect would repeat it
 	state   BuildState
 }
 
-// connection reads one connection to its end, which it returns; nil when that
-// was the end of the log, or the consumer left.
+// connection reads one connection until it ends, and returns the error. It returns
+// nil if the log has ended or the consumer left the loop.
 func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) bool) error {
 	st, err := t.open(ctx, "")
 	if err != nil {
@@ -134,7 +134,7 @@ func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) boo
 	}
 }
 
-// isNew reports whether the event was not yielded before, and notes that it was.
+// isNew reports whether the event was not yielded before, and records that it was.
 func (t *tail) isNew(e BuildEvent) bool {
 	switch {
 	case e.State != "":

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestBuildEventsAreReadInEveryForm(t *testing.T) {
+func TestBuildEvent_AnyForm_Decoded(t *testing.T) {
 	for _, test := range []struct {
 		name, data string
 		want       BuildEvent
@@ -44,7 +44,7 @@ func TestBuildEventsAreReadInEveryForm(t *testing.T) {
 	}
 }
 
-// lines collects what a build says, states in brackets.
+// lines collects a build's lines, with states in brackets.
 func lines(t *testing.T, c *Client, o StreamOptions) (said []string, err error) {
 	t.Helper()
 	for e, err := range c.Agents.StreamBuild(t.Context(), 7, 9, o) {
@@ -72,7 +72,7 @@ func streams(t *testing.T, steps ...step) (*Client, *script) {
 	return s.client, transport
 }
 
-func TestStreamBuildReadsToTheEndOfTheBuild(t *testing.T) {
+func TestStreamBuild_RunningBuild_ReadToEnd(t *testing.T) {
 	open := live(func(ctx context.Context, w io.Writer) error { // a server that does not hang up
 		fmt.Fprint(w, ": hello\n\n"+state("running")+line(0, "a")+line(1, "b")+state("running")+line(1, "b")+line(5, "c")+state("succeeded"))
 		<-ctx.Done()
@@ -88,7 +88,7 @@ func TestStreamBuildReadsToTheEndOfTheBuild(t *testing.T) {
 	}
 }
 
-func TestStreamBuildEndsWhenTheServerEndsIt(t *testing.T) {
+func TestStreamBuild_ServerEnds_Ends(t *testing.T) {
 	c, transport := streams(t, events(line(0, "a")+"event: log\ndata: plain\n\n"))
 	got, err := lines(t, c, StreamOptions{LastEventID: "5"})
 	if want := []string{"a", "plain"}; err != nil || !slices.Equal(got, want) || transport.count() != 1 {
@@ -99,7 +99,7 @@ func TestStreamBuildEndsWhenTheServerEndsIt(t *testing.T) {
 	}
 }
 
-func TestStreamBuildContinuesALogThatBroke(t *testing.T) {
+func TestStreamBuild_BrokenLog_Resumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, transport := streams(t,
 			cut(state("running")+line(0, "a")+line(10, "b")+"event: line\ndata: {\"offset\":20,"),
@@ -118,7 +118,7 @@ func TestStreamBuildContinuesALogThatBroke(t *testing.T) {
 	})
 }
 
-func TestStreamBuildGivesUpOnALogThatStalls(t *testing.T) {
+func TestStreamBuild_StalledLog_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, transport := streams(t, cut(line(0, "a")))
 		got, err := lines(t, c, StreamOptions{MaxStalls: 3})
@@ -139,7 +139,7 @@ func TestStreamBuildGivesUpOnALogThatStalls(t *testing.T) {
 	})
 }
 
-func TestStreamBuildDoesNotGuessWhereALogWithoutOffsetsBroke(t *testing.T) {
+func TestStreamBuild_BrokenLogNoOffsets_NotResumed(t *testing.T) {
 	c, transport := streams(t, cut("event: log\ndata: plain\n\n"))
 	got, err := lines(t, c, StreamOptions{})
 	if !errors.Is(err, reset) || !slices.Equal(got, []string{"plain"}) || transport.count() != 1 {
@@ -147,7 +147,7 @@ func TestStreamBuildDoesNotGuessWhereALogWithoutOffsetsBroke(t *testing.T) {
 	}
 }
 
-func TestStreamBuildPassesOnWhatIsFinal(t *testing.T) {
+func TestStreamBuild_FinalError_Returned(t *testing.T) {
 	for want, answer := range map[error]step{
 		ErrNotFound: reply(404, ""), ErrUnauthorized: reply(401, ""), ErrStreamEnded: reply(204, ""),
 		ErrNotEventStream: reply(200, "{}", "Content-Type", "application/json"), ErrConflict: reply(409, ""),
@@ -160,7 +160,7 @@ func TestStreamBuildPassesOnWhatIsFinal(t *testing.T) {
 	}
 }
 
-func TestLeavingABuildsLogClosesIt(t *testing.T) {
+func TestStreamBuild_LoopLeft_ConnectionClosed(t *testing.T) {
 	gone := make(chan struct{})
 	c, _ := streams(t, live(func(ctx context.Context, w io.Writer) error {
 		defer close(gone)

@@ -6,26 +6,25 @@ import (
 	"fmt"
 )
 
-// defaultBuildsLimit is how many builds are asked for.
+// defaultBuildsLimit is the default limit of Builds.
 const defaultBuildsLimit = 20
 
-// Build has the agent's image built, unless there is one for its repository,
-// ref and install command, or it is being built already: then Queued is false
-// and Reason says why.
+// Build builds the agent's image. If an image for its repository, ref and install
+// command exists or is being built, Queued is false and Reason gives the reason.
 func (s *AgentsService) Build(
 	ctx context.Context, agentID int64, p BuildParams, opts ...CallOption,
 ) (*BuildQueued, error) {
 	return fetch[BuildQueued](ctx, s.client, post("/api/agents/{agent_id}/build", agentID).json(p), opts)
 }
 
-// BuildStatus returns how the agent's latest build is doing. Right after
-// [AgentsService.Build] that may still be the one before.
+// BuildStatus returns the status of the agent's latest build. Right after
+// [AgentsService.Build] that may still be the previous build.
 func (s *AgentsService) BuildStatus(ctx context.Context, agentID int64, opts ...CallOption) (*BuildStatus, error) {
 	return fetch[BuildStatus](ctx, s.client, get("/api/agents/{agent_id}/build/status", agentID), opts)
 }
 
-// Builds returns up to limit of the agent's builds, the newest first. limit 0 or
-// less means 20.
+// Builds returns up to limit of the agent's builds, the newest first. A limit of 0
+// or less means 20.
 func (s *AgentsService) Builds(ctx context.Context, agentID int64, limit int, opts ...CallOption) ([]Build, error) {
 	if limit <= 0 {
 		limit = defaultBuildsLimit
@@ -34,8 +33,7 @@ func (s *AgentsService) Builds(ctx context.Context, agentID int64, limit int, op
 	return fetchList[Build](ctx, s.client, r, opts)
 }
 
-// BuildLogURL returns where the whole log of a build is available for a while,
-// without a key.
+// BuildLogURL returns a temporary URL of a build's whole log, which needs no key.
 func (s *AgentsService) BuildLogURL(
 	ctx context.Context, agentID, buildID int64, opts ...CallOption,
 ) (*LogURL, error) {
@@ -43,15 +41,15 @@ func (s *AgentsService) BuildLogURL(
 	return fetch[LogURL](ctx, s.client, r, opts)
 }
 
-// WaitForBuild looks at the build status, at once and then every Interval, until
-// it is succeeded. A build that failed or was cancelled ends the wait with a
-// [*BuildFailedError]; the end of the time with a [*WaitTimeoutError]. An agent
-// that has an image and no build is as good as built. Any other state is waited
-// out, and so is one failed look between two that succeed.
+// WaitForBuild polls the build status, immediately and then every Interval, until
+// the build has succeeded. It returns a [*BuildFailedError] for a failed or
+// canceled build, and a [*WaitTimeoutError] on timeout. An agent with an image and
+// no build counts as built. WaitForBuild continues on any other state, and after
+// one failed poll between two successful ones.
 //
-// The status does not say which build it is of, so right after
-// [AgentsService.Build] it may be that of the one before;
-// [AgentsService.BuildAndWait] tells them apart.
+// The status does not identify its build, so right after [AgentsService.Build] it
+// may be the previous one's. Use [AgentsService.BuildAndWait] to wait for a
+// specific build.
 func (s *AgentsService) WaitForBuild(
 	ctx context.Context, agentID int64, o WaitOptions, opts ...CallOption,
 ) (*BuildStatus, error) {
@@ -60,11 +58,11 @@ func (s *AgentsService) WaitForBuild(
 	return w.until(built)
 }
 
-// BuildAndWait is [AgentsService.Build] and waiting for that very build, as
-// [AgentsService.WaitForBuild] does. When nothing was queued it waits only if a
-// build is running, and otherwise returns at once: the status of the image there
-// is, of an agent that needs none with an empty State, or a [*BuildFailedError]
-// if there is none because its build failed.
+// BuildAndWait calls [AgentsService.Build] and waits for that build, as
+// [AgentsService.WaitForBuild] does. If nothing was queued, it waits only if a
+// build is running. Otherwise it returns immediately: the status of the existing
+// image, a status with an empty State for an agent that needs no image, or a
+// [*BuildFailedError] if there is no image because its build failed.
 func (s *AgentsService) BuildAndWait(
 	ctx context.Context, agentID int64, p BuildParams, o WaitOptions, opts ...CallOption,
 ) (*BuildStatus, error) {
@@ -91,15 +89,14 @@ func (s *AgentsService) BuildAndWait(
 		case status.State == BuildStateQueued || status.State == BuildStateRunning:
 			return false, nil
 		case status.BuiltImageID != "" || status.State == "":
-			return true, nil // a failure since does not unmake the image
+			return true, nil // a later failure does not remove the image
 		}
 		return built(status)
 	})
 }
 
-// confirm makes sure that a status that looks final is of the build that was
-// queued, and not of one before. If it is of another, what is known of the
-// queued one takes its place.
+// confirm makes sure that a final status belongs to the queued build and not to an
+// earlier one. Otherwise the data of the queued build replaces it.
 func (s *AgentsService) confirm(
 	ctx context.Context, agentID int64, status *BuildStatus, queued *BuildQueued, opts []CallOption,
 ) (*BuildStatus, error) {
@@ -111,7 +108,7 @@ func (s *AgentsService) confirm(
 	if b == nil {
 		sameKey := status.BuildKey == queued.BuildKey || status.BuildKey == "" || queued.BuildKey == ""
 		if status.State.terminal() && sameKey {
-			return status, nil // there is nothing better to go by
+			return status, nil // no better information is available
 		}
 		return &BuildStatus{AgentID: agentID, BuildKey: queued.BuildKey, State: BuildStateQueued}, nil
 	}
@@ -124,8 +121,8 @@ func (s *AgentsService) confirm(
 	}, nil
 }
 
-// find returns the build that was queued, nil when it is not listed. Without an
-// id to go by it is the newest for the same image.
+// find returns the queued build, nil if it is not listed. Without an id it is the
+// newest build for the same image.
 func (q *BuildQueued) find(builds []Build) *Build {
 	for i, b := range builds {
 		if q.BuildID != nil && b.ID == *q.BuildID {
@@ -150,7 +147,7 @@ func (s *AgentsService) newWaiter(
 	return w
 }
 
-// built reports whether the status is a success, or the failure it is.
+// built reports whether the build succeeded, or returns its failure.
 func built(status *BuildStatus) (bool, error) {
 	switch status.State {
 	case BuildStateSucceeded:
@@ -164,10 +161,10 @@ func built(status *BuildStatus) (bool, error) {
 	return false, nil
 }
 
-// BuildFailedError is a build that failed or was cancelled.
+// BuildFailedError reports a build that failed or was canceled.
 type BuildFailedError struct{ Status *BuildStatus }
 
-// Error says what the build said.
+// Error contains the build's error.
 func (e *BuildFailedError) Error() string {
 	switch {
 	case e.Status == nil:
@@ -178,10 +175,10 @@ func (e *BuildFailedError) Error() string {
 	return fmt.Sprintf("anyframe: build of agent %d: %s: %s", e.Status.AgentID, e.Status.State, withoutKeys(e.Status.Error))
 }
 
-// BuildState is where a build is; open, like [SessionStatus].
+// BuildState is the state of a build. Like [SessionStatus], it is an open type.
 type BuildState string
 
-// The states known. "" is no build at all.
+// The known states. "" means that there is no build.
 const (
 	BuildStateQueued    BuildState = "queued"
 	BuildStateRunning   BuildState = "running"
@@ -195,30 +192,30 @@ func (s BuildState) Known() bool {
 	return s == BuildStateQueued || s == BuildStateRunning || s.terminal()
 }
 
-// terminal reports whether the build is over.
+// terminal reports whether the build has ended.
 func (s BuildState) terminal() bool {
 	return s == BuildStateSucceeded || s == BuildStateFailed || s == BuildStateCancelled
 }
 
-// BuildParams are how to build. The zero value will do.
+// BuildParams are options of a build. The zero value is valid.
 type BuildParams struct {
 	Force bool `json:"force"` // builds even if there is an image
 }
 
-// BuildQueued is the answer to [AgentsService.Build].
+// BuildQueued is the response to [AgentsService.Build].
 type BuildQueued struct {
 	AgentID  int64  `json:"agent_id"`
 	BuildKey string `json:"build_key"`
 	Queued   bool   `json:"queued"`
 	Reason   string `json:"reason"`   // why Queued is false
-	BuildID  *int64 `json:"build_id"` // nil when nothing was queued
+	BuildID  *int64 `json:"build_id"` // nil if nothing was queued
 }
 
-// BuildStatus is how an agent's latest build is doing.
+// BuildStatus is the status of an agent's latest build.
 type BuildStatus struct {
 	AgentID      int64      `json:"agent_id"`
 	BuildKey     string     `json:"build_key"`
-	State        BuildState `json:"state"` // "" when there was none
+	State        BuildState `json:"state"` // "" if there was none
 	StartedAt    Time       `json:"started_at"`
 	FinishedAt   Time       `json:"finished_at"`
 	Error        string     `json:"error"`
@@ -233,10 +230,10 @@ type Build struct {
 	StartedAt  Time       `json:"started_at"`
 	FinishedAt Time       `json:"finished_at"`
 	Error      string     `json:"error"`
-	LogSize    *int64     `json:"log_size"` // bytes; nil when not known
+	LogSize    *int64     `json:"log_size"` // bytes; nil if unknown
 }
 
-// LogURL is a signed address that works without a key until it expires.
+// LogURL is a signed URL that works without a key until it expires.
 type LogURL struct {
 	URL       string `json:"url"`
 	ExpiresIn int    `json:"expires_in"` // seconds

@@ -14,7 +14,8 @@ import (
 
 type step = func(*http.Request) (*http.Response, error)
 
-// route answers by method and the end of the path, each end in its own order.
+// route responds by method and the end of the path; each has its own list of
+// responses.
 func route(t *testing.T, ends map[string][]step, opts ...Option) (c *Client, asked func() []string) {
 	t.Helper()
 	scripts := map[string]*script{}
@@ -46,7 +47,7 @@ const (
 	listOf   = "GET /builds"
 )
 
-func TestWaitForBuildLooksUntilItIsBuilt(t *testing.T) {
+func TestWaitForBuild_Building_PolledUntilBuilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := route(t, map[string][]step{statusOf: {
 			build(`null`, ""), build(`"queued"`, ""), build(`"paused"`, ""), reply(503, ""), reply(503, ""), reply(503, ""),
@@ -61,14 +62,14 @@ func TestWaitForBuildLooksUntilItIsBuilt(t *testing.T) {
 		if err != nil || status.BuiltImageID != "im" {
 			t.Fatalf("got %+v, %v, want it built", status, err)
 		}
-		// One look failed after its three attempts, which the next made good.
+		// One poll failed after its three attempts, and the next one succeeded.
 		if want := []string{" 0s", "queued 2s", "paused 4s", "running 8s", "succeeded 10s"}; !slices.Equal(seen, want) {
 			t.Errorf("got %q, want %q", seen, want)
 		}
 	})
 }
 
-func TestWaitForBuildFailsOnABuildThatDid(t *testing.T) {
+func TestWaitForBuild_FailedBuild_Error(t *testing.T) {
 	for state, message := range map[string]string{
 		"failed":    "anyframe: build of agent 7: failed: out of disk",
 		"cancelled": "anyframe: build of agent 7: cancelled: out of disk",
@@ -89,7 +90,7 @@ func TestWaitForBuildFailsOnABuildThatDid(t *testing.T) {
 	}
 }
 
-func TestWaitForBuildEndsWithItsTimeOrItsCaller(t *testing.T) {
+func TestWaitForBuild_TimeoutOrCancel_Ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := route(t, map[string][]step{statusOf: {build(`"running"`, "")}})
 		start := time.Now()
@@ -111,14 +112,14 @@ func TestWaitForBuildEndsWithItsTimeOrItsCaller(t *testing.T) {
 	}
 }
 
-func TestAnImageWithoutABuildIsAsGoodAsBuilt(t *testing.T) {
+func TestWaitForBuild_ImageWithoutBuild_CountsAsBuilt(t *testing.T) {
 	c, _ := route(t, map[string][]step{statusOf: {build(`null`, `,"built_image_id":"im"`)}})
 	if status, err := c.Agents.WaitForBuild(t.Context(), 7, WaitOptions{}); err != nil || status.BuiltImageID != "im" {
 		t.Errorf("got %+v, %v, want it built", status, err)
 	}
 }
 
-func TestBuildAndWaitWaitsForTheVeryBuild(t *testing.T) {
+func TestBuildAndWait_EarlierBuild_NewBuildAwaited(t *testing.T) {
 	const (
 		queued  = `{"agent_id":7,"build_key":"k","queued":true,"build_id":9}`
 		noID    = `{"agent_id":7,"build_key":"k","queued":true}`
@@ -206,7 +207,7 @@ func TestBuildAndWaitWaitsForTheVeryBuild(t *testing.T) {
 	}
 }
 
-func TestBuildAndWaitReturnsAtOnceWhenNothingWasQueued(t *testing.T) {
+func TestBuildAndWait_NothingQueued_ReturnsAtOnce(t *testing.T) {
 	const refused = `{"agent_id":7,"build_key":"k","queued":false,"reason":"image exists","build_id":null}`
 	for name, test := range map[string]struct {
 		status []step
@@ -234,7 +235,7 @@ func TestBuildAndWaitReturnsAtOnceWhenNothingWasQueued(t *testing.T) {
 	}
 }
 
-func TestBuildAndWaitOrdersOnce(t *testing.T) {
+func TestBuildAndWait_FailedOrder_NotRepeated(t *testing.T) {
 	c, asked := route(t, map[string][]step{order: {reply(502, "")}})
 	if _, err := c.Agents.BuildAndWait(t.Context(), 7, BuildParams{}, WaitOptions{}); !errors.Is(err, ErrServer) || len(asked()) != 1 {
 		t.Errorf("got %v after %q, want the refusal after one order", err, asked())

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// CallOption changes one call. Where a method makes several requests, as
-// [SessionsService.Turn] and the waits do, headers, query and limits are for
-// each of them, and body fields for those that send a body.
+// CallOption changes one call. If a method makes several requests, as
+// [SessionsService.Turn] and the waits do, headers, query and limits apply to each
+// of them, and body fields to those with a body.
 type CallOption func(*callOptions)
 
 type callOptions struct {
@@ -35,7 +35,7 @@ type bodyField struct {
 	value any
 }
 
-// optionFault is what is wrong with an option.
+// optionFault is an error in an option.
 type optionFault struct{ where, name, fault string }
 
 func (o *callOptions) refuse(where, name, fault string) {
@@ -44,8 +44,8 @@ func (o *callOptions) refuse(where, name, fault string) {
 	}
 }
 
-// CallTimeout bounds each attempt of this call, and how long a stream may take
-// to open. 0 means what [WithTimeout] says, negative no limit.
+// CallTimeout bounds each attempt of this call, and the opening of a stream. 0
+// means the value of [WithTimeout], negative no limit.
 func CallTimeout(d time.Duration) CallOption {
 	return func(o *callOptions) {
 		if d != 0 {
@@ -54,9 +54,9 @@ func CallTimeout(d time.Duration) CallOption {
 	}
 }
 
-// CallRetries sets how often each request of this call may be retried. 0 means
-// what [WithRetry] says, negative never. How often a stream reconnects is
-// StreamOptions.MaxStalls.
+// CallRetries sets how often each request of this call may be retried. 0 means the
+// value of [WithRetry], negative never. StreamOptions.MaxStalls limits how often a
+// stream reconnects.
 func CallRetries(n int) CallOption {
 	return func(o *callOptions) {
 		if n != 0 {
@@ -65,10 +65,9 @@ func CallRetries(n int) CallOption {
 	}
 }
 
-// CallHeader sets a header of the request, such as an Idempotency-Key, in place
-// of the client's own. The headers that the client needs for itself, such as
-// Authorization, are refused; on a stream it also keeps its Accept,
-// Accept-Encoding and Last-Event-ID.
+// CallHeader sets a header of the request, such as an Idempotency-Key, in place of
+// the client's own value. Headers that the client needs, such as Authorization, are
+// refused; on a stream these include Accept, Accept-Encoding and Last-Event-ID.
 func CallHeader(name, value string) CallOption {
 	return func(o *callOptions) {
 		switch {
@@ -87,20 +86,20 @@ func CallHeader(name, value string) CallOption {
 	}
 }
 
-// ownHeaders are those that no option changes: the key, and the framing.
+// ownHeaders are the headers that no option changes: the key and the framing.
 var ownHeaders = []string{
 	"Authorization", "Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// isToken reports whether s may be the name of a header (RFC 9110, 5.6.2).
+// isToken reports whether s is a valid header name (RFC 9110, 5.6.2).
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
 		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 	})
 }
 
-// CallQuery adds a parameter to the request's query, in place of what the method
-// itself would send under that name. Given twice for a name, both are sent.
+// CallQuery adds a query parameter, in place of the method's own value for that
+// name. Two options with one name send both values.
 func CallQuery(name, value string) CallOption {
 	return func(o *callOptions) {
 		if o.query == nil {
@@ -110,29 +109,29 @@ func CallQuery(name, value string) CallOption {
 	}
 }
 
-// CallBodyField sets a member of the request's JSON object, such as one that
-// this client does not know, in place of what the method itself would send. It
-// makes a body where there is none. A request that cannot have one, such as a
-// GET, and a body that is no object are refused. A [Secret] is sent in the clear
-// and kept out of errors.
+// CallBodyField sets a member of the request's JSON object, such as one that this
+// client does not support, in place of the method's own value. It adds a body if
+// there is none. It is refused for requests that cannot have a body, such as a GET,
+// and for bodies that are not objects. A [Secret] is sent as its value and kept out
+// of errors.
 func CallBodyField(name string, value any) CallOption {
 	return func(o *callOptions) { o.fields = append(o.fields, bodyField{name, value}) }
 }
 
-// CaptureResponse fills dst when the call is over, whether it succeeded or not;
-// for a stream, each time the server has answered. dst is zero when there was no
-// answer at all, but for Attempts. Of several requests the last one counts.
+// CaptureResponse fills dst when the call ends, whether it succeeded or not; for a
+// stream, each time the server responds. Without any response only Attempts is set.
+// If a call makes several requests, the last one counts.
 func CaptureResponse(dst *ResponseInfo) CallOption {
 	return func(o *callOptions) { o.capture = dst }
 }
 
-// ResponseInfo is what was around the value a call returned.
+// ResponseInfo describes the response of a call.
 type ResponseInfo struct {
 	StatusCode int
 	Header     http.Header
 	RequestID  string // X-Request-Id
 	Attempts   int    // requests made
-	Body       []byte // as it came; where that is a new token, the token too; nil for a stream
+	Body       []byte // as received, including the token if it is a new one; nil for a stream
 }
 
 func (i *ResponseInfo) fill(status int, h http.Header, attempts int, body []byte) {
@@ -141,16 +140,16 @@ func (i *ResponseInfo) fill(status int, h http.Header, attempts int, body []byte
 	}
 }
 
-// bodyless is for a request without a body that is one of several of a call.
+// bodyless marks a request without a body that is one of several of a call.
 func bodyless(o *callOptions) { o.noBody = true }
 
-// also returns opts and one more, in a list of its own.
+// also returns a copy of opts with one more option.
 func also(opts []CallOption, opt CallOption) []CallOption {
 	return append(slices.Clip(opts), opt)
 }
 
-// prepare applies the options to the request. The request is refused when it is
-// or they are at fault.
+// prepare applies the options to the request. It refuses the request if either is
+// invalid.
 func (c *Client) prepare(r request, opts []CallOption) (request, callOptions) {
 	o := callOptions{timeout: c.timeout, retries: c.retry.MaxRetries}
 	for _, opt := range opts {
@@ -183,7 +182,7 @@ func (c *Client) prepare(r request, opts []CallOption) (request, callOptions) {
 	return r, o
 }
 
-// content returns the body of a request as it is sent; nil is none.
+// content returns the body to send; nil means none.
 func (o *callOptions) content(r request) ([]byte, error) {
 	body, err := encodeBody(r.body)
 	if err != nil || len(o.fields) == 0 {
@@ -207,8 +206,8 @@ func (o *callOptions) content(r request) ([]byte, error) {
 	return encodeBody(members)
 }
 
-// encodeBody writes the body as the caller means it: without the HTML escapes
-// that encoding/json adds, and bytes as they are.
+// encodeBody encodes the body without the HTML escapes that encoding/json adds;
+// bytes are left unchanged.
 func encodeBody(body any) ([]byte, error) {
 	switch body := body.(type) {
 	case nil:
@@ -225,22 +224,21 @@ func encodeBody(body any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Do makes a request that has no method of its own here, with the key, retries,
-// limits and errors of all others. The path begins with a slash and follows the
-// base URL; it may have a query, and its variable parts must be escaped with
+// Do makes a request that this package has no method for, with the same key,
+// retries, limits and errors as the methods. The path begins with a slash and
+// follows the base URL. It may have a query. Escape its variable parts with
 // [net/url.PathEscape]. The method is GET, HEAD, POST, PUT, PATCH or DELETE.
 //
-// The body is nil for none, a []byte or [json.RawMessage] to be sent as it is,
-// or anything that encodes to JSON. Wherever it has a [Secret] in a map or list
-// that is sent in the clear; one in a struct is refused, for that would be sent
-// as it prints.
+// The body is nil for none, a []byte or [json.RawMessage] to be sent unchanged, or
+// any value that encodes to JSON. A [Secret] in a map or list is sent as its value.
+// A Secret in a struct is refused, because it would be sent masked.
 //
-// The answer is stored in what out points to: a []byte or [json.RawMessage] takes
-// it as it came, anything else is decoded from JSON; nil ignores it. An empty
-// answer leaves out as it is.
+// Do stores the response in the value that out points to. A []byte or
+// [json.RawMessage] receives it unchanged, any other value is decoded from JSON,
+// and nil ignores it. An empty response leaves out unchanged.
 //
-// GET, HEAD, PUT and DELETE are retried as [RetryPolicy] says of reads, PUT and
-// DELETE; POST and PATCH only when the server cannot have acted.
+// Do retries GET and HEAD as reads, and PUT and DELETE, as described for
+// [RetryPolicy]. It retries POST and PATCH only if the server cannot have acted.
 func (c *Client) Do(ctx context.Context, method, path string, body, out any, opts ...CallOption) error {
 	r := anyRequest(method, path)
 	body, secrets, err := revealed(body)

@@ -21,8 +21,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const sessionJSON = `{"id":"11111111-2222-3333-4444-555555555555","agent_id":7,"status":"running"}`
 
-// record answers every request with body and writes down what was asked, with
-// the headers that the API's contract names and any other that was sent.
+// record answers every request with body and records the requests, with the headers
+// that the API's contract names and any other that was sent.
 func record(t *testing.T, opts ...Option) (c *Client, asked func() string) {
 	t.Helper()
 	var b strings.Builder
@@ -66,7 +66,7 @@ func mapKeys(h http.Header) func(func(string) bool) {
 	}
 }
 
-func TestEveryOperationAsksAsTheContractSays(t *testing.T) {
+func TestOperations_EachMethod_RequestMatchesContract(t *testing.T) {
 	c, asked := record(t)
 	ctx, s, id := t.Context(), c.Sessions, "11111111-2222-3333-4444-555555555555"
 	message := Message{Prompt: "<hi> & ü", Attachments: []Attachment{
@@ -136,7 +136,7 @@ func firstError(seq func(func(Event, error) bool)) error {
 	return nil
 }
 
-func TestUserAgentPutsTheProductFirst(t *testing.T) {
+func TestUserAgent_Product_First(t *testing.T) {
 	c, asked := record(t, WithUserAgent("shop/1.2 (x)"))
 	if _, err := c.Me(t.Context()); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestUserAgentPutsTheProductFirst(t *testing.T) {
 	}
 }
 
-func TestAnEmptyIDIsRefusedBeforeAnyRequest(t *testing.T) {
+func TestIDs_Empty_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, sessionJSON))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	ctx, s := t.Context(), c.Sessions
@@ -179,7 +179,7 @@ func TestAnEmptyIDIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsNoJSONIsRefusedBeforeAnyRequest(t *testing.T) {
+func TestBody_NotJSON_RefusedBeforeRequest(t *testing.T) {
 	transport := newScript(reply(200, "{}"))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	_, err := c.Sessions.MessageRaw(t.Context(), "x", func() {})
@@ -188,7 +188,7 @@ func TestABodyThatIsNoJSONIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
-func TestRedirectsAreNotFollowed(t *testing.T) {
+func TestCall_Redirect_NotFollowed(t *testing.T) {
 	hits := 0
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		hits++
@@ -204,7 +204,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-func TestAnswersAreReadTolerantly(t *testing.T) {
+func TestResponse_UnusualJSON_Decoded(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		fmt.Fprint(w, ` {"id":"s1","agent_id":7,"status":"hibernating","sandbox_url":null,"new_member":[1],
@@ -230,7 +230,7 @@ func TestAnswersAreReadTolerantly(t *testing.T) {
 	}
 }
 
-func TestMessageResultIsReadFromFreeJSON(t *testing.T) {
+func TestMessageResult_FreeJSON_Decoded(t *testing.T) {
 	tests := []struct {
 		status int
 		body   string
@@ -263,7 +263,7 @@ func TestMessageResultIsReadFromFreeJSON(t *testing.T) {
 	}
 }
 
-func TestA2xxThatIsNotTheAnswerIsInvalid(t *testing.T) {
+func TestResponse_Unexpected2xx_Invalid(t *testing.T) {
 	for _, body := range []string{"", "null", "<html>", `{"id":`, `[]`, `{}`} {
 		c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(200, body))}))
 		_, err := c.Sessions.Create(t.Context(), CreateSessionParams{AgentID: 1})
@@ -290,7 +290,7 @@ func (endless) Read(p []byte) (int, error) {
 }
 func (endless) Close() error { return nil }
 
-func TestBodiesAreBounded(t *testing.T) {
+func TestResponse_LargeBody_Bounded(t *testing.T) {
 	for _, status := range []int{200, 400} {
 		c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(func(r *http.Request) (*http.Response, error) {
 			return response(r, status, endless{}), nil
@@ -303,7 +303,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-func TestErrorSaysWhatTheBodySaid(t *testing.T) {
+func TestError_Body_InMessage(t *testing.T) {
 	tests := []struct {
 		body, message string
 		fields        int
@@ -335,7 +335,7 @@ func TestErrorSaysWhatTheBodySaid(t *testing.T) {
 	}
 }
 
-func TestErrorWorksOnAZeroValue(t *testing.T) {
+func TestError_ZeroValue_Works(t *testing.T) {
 	e := &Error{}
 	if e.Error() == "" || e.Unwrap() != nil || errors.Is(e, ErrServer) || !e.Sent() {
 		t.Errorf("got %q, want some text, no cause, and the careful answer to Sent", e)
@@ -345,7 +345,7 @@ func TestErrorWorksOnAZeroValue(t *testing.T) {
 	}
 }
 
-func TestSentinelsMatchByStatus(t *testing.T) {
+func TestSentinels_Status_Match(t *testing.T) {
 	all := []error{
 		ErrInvalid, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrRateLimited, ErrServer, ErrTransport,
 		ErrInvalidResponse, ErrNotEventStream, ErrStreamEnded,
@@ -363,7 +363,7 @@ func TestSentinelsMatchByStatus(t *testing.T) {
 	}
 }
 
-func TestCaptureResponseTellsOfSuccessAndFailure(t *testing.T) {
+func TestCaptureResponse_SuccessAndFailure_Captured(t *testing.T) {
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(
 		reply(200, sessionJSON, "X-Request-Id", "r1"), reply(404, "gone", "X-Request-Id", "r2"), fail(io.ErrUnexpectedEOF),
 	)}), WithRetry(RetryPolicy{MaxRetries: -1}))
@@ -382,7 +382,7 @@ func TestCaptureResponseTellsOfSuccessAndFailure(t *testing.T) {
 	}
 }
 
-func TestMiddlewareSeesEveryAttemptFirstOutermost(t *testing.T) {
+func TestMiddleware_EveryAttempt_FirstIsOutermost(t *testing.T) {
 	var order []string
 	mark := func(name string) func(http.RoundTripper) http.RoundTripper {
 		return func(next http.RoundTripper) http.RoundTripper {
@@ -405,7 +405,7 @@ func TestMiddlewareSeesEveryAttemptFirstOutermost(t *testing.T) {
 	}
 }
 
-func TestTheCallersHTTPClientIsLeftAsItWas(t *testing.T) {
+func TestWithHTTPClient_CallersClient_Unchanged(t *testing.T) {
 	hc := &http.Client{Timeout: time.Minute}
 	newClient(t, WithHTTPClient(hc))
 	if hc.CheckRedirect != nil || hc.Transport != nil || hc.Timeout != time.Minute {
@@ -416,7 +416,7 @@ func TestTheCallersHTTPClientIsLeftAsItWas(t *testing.T) {
 	}
 }
 
-func TestACancelledContextSendsNothing(t *testing.T) {
+func TestCall_CanceledContext_NothingSent(t *testing.T) {
 	transport := newScript(reply(200, sessionJSON))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
 	why := errors.New("visitor left")
@@ -432,7 +432,7 @@ func TestACancelledContextSendsNothing(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsAreClosedBeneathMiddleware(t *testing.T) {
+func TestCloseIdleConnections_Middleware_ReachesTransport(t *testing.T) {
 	closed := make(chan struct{})
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"id":1}`) }))
 	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-// SkillsService is the skills of an agent; see [AgentsService].Skills.
+// SkillsService manages the skills of an agent; see [AgentsService].Skills.
 type SkillsService struct{ client *Client }
 
 // List returns the agent's skills.
@@ -13,7 +13,7 @@ func (s *SkillsService) List(ctx context.Context, agentID int64, opts ...CallOpt
 	return fetchList[AgentSkill](ctx, s.client, get("/api/agents/{agent_id}/skills", agentID), opts)
 }
 
-// Create gives the agent a skill.
+// Create adds a skill to the agent.
 func (s *SkillsService) Create(
 	ctx context.Context, agentID int64, p CreateSkillParams, opts ...CallOption,
 ) (*AgentSkill, error) {
@@ -23,8 +23,7 @@ func (s *SkillsService) Create(
 	return fetch[AgentSkill](ctx, s.client, r.json(p), opts)
 }
 
-// Update changes the fields that p sets and no others. The source of a skill
-// cannot change.
+// Update changes only the fields that p sets. The source of a skill cannot change.
 func (s *SkillsService) Update(
 	ctx context.Context, agentID, skillID int64, p UpdateSkillParams, opts ...CallOption,
 ) (*AgentSkill, error) {
@@ -33,15 +32,16 @@ func (s *SkillsService) Update(
 	return fetch[AgentSkill](ctx, s.client, r.json(p), opts)
 }
 
-// Delete takes the skill from the agent.
+// Delete removes the skill from the agent.
 func (s *SkillsService) Delete(ctx context.Context, agentID, skillID int64, opts ...CallOption) error {
 	return s.client.send(ctx, remove("/api/agents/{agent_id}/skills/{skill_id}", agentID, skillID), opts)
 }
 
-// SkillSource is where a skill's content is; open, like [SessionStatus].
+// SkillSource is the source of a skill's content. Like [SessionStatus], it is an
+// open type.
 type SkillSource string
 
-// The sources known.
+// The known sources.
 const (
 	SkillInline SkillSource = "inline"
 	SkillGit    SkillSource = "git"
@@ -50,7 +50,7 @@ const (
 // Known reports whether s is one of the constants.
 func (s SkillSource) Known() bool { return s == SkillInline || s == SkillGit }
 
-// AgentSkill is something an agent knows how to do.
+// AgentSkill is a skill of an agent.
 type AgentSkill struct {
 	ID        int64           `json:"id"`
 	Name      string          `json:"name"`
@@ -60,15 +60,15 @@ type AgentSkill struct {
 	CreatedAt Time            `json:"created_at"`
 }
 
-// CreateSkillParams are what a new skill is made from.
+// CreateSkillParams are the settings of a new skill.
 type CreateSkillParams struct {
 	Name    string         // required
 	Source  SkillSource    // required
-	Content map[string]any // required, may be empty; such as "markdown": "…" for SkillInline; a Secret in it is sent in the clear
+	Content map[string]any // required, may be empty; such as "markdown": "…" for SkillInline; a Secret in it is sent as its value
 	Enabled *bool          // nil means true
 }
 
-// MarshalJSON writes what the API expects to find in every request.
+// MarshalJSON writes the members that the API requires in every request.
 func (p CreateSkillParams) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name    string         `json:"name"`
@@ -78,15 +78,15 @@ func (p CreateSkillParams) MarshalJSON() ([]byte, error) {
 	}{p.Name, p.Source, p.Content, isTrue(p.Enabled)})
 }
 
-// UpdateSkillParams are what to change of a skill. What is nil stays as it is.
+// UpdateSkillParams are the changes to a skill. A nil field is not changed.
 type UpdateSkillParams struct {
 	Name    *string        `json:"name,omitzero"`
 	Content map[string]any `json:"content,omitzero"`
 	Enabled *bool          `json:"enabled,omitzero"`
 }
 
-// MCPsService is the MCP servers of one agent alone; see [AgentsService].MCPs.
-// Those for all agents are [Client].Connectors.
+// MCPsService manages the MCP servers of a single agent; see [AgentsService].MCPs.
+// MCP servers for all agents are in [Client].Connectors.
 type MCPsService struct{ client *Client }
 
 // List returns the agent's MCP servers.
@@ -94,7 +94,7 @@ func (s *MCPsService) List(ctx context.Context, agentID int64, opts ...CallOptio
 	return fetchList[AgentMCP](ctx, s.client, get("/api/agents/{agent_id}/mcps", agentID), opts)
 }
 
-// Create gives the agent an MCP server.
+// Create adds an MCP server to the agent.
 func (s *MCPsService) Create(
 	ctx context.Context, agentID int64, p CreateMCPParams, opts ...CallOption,
 ) (*AgentMCP, error) {
@@ -104,8 +104,8 @@ func (s *MCPsService) Create(
 	return fetch[AgentMCP](ctx, s.client, r.json(p), opts)
 }
 
-// Update changes the fields that p sets and no others. The transport of an MCP
-// server cannot change.
+// Update changes only the fields that p sets. The transport of an MCP server cannot
+// change.
 func (s *MCPsService) Update(
 	ctx context.Context, agentID, mcpID int64, p UpdateMCPParams, opts ...CallOption,
 ) (*AgentMCP, error) {
@@ -114,15 +114,16 @@ func (s *MCPsService) Update(
 	return fetch[AgentMCP](ctx, s.client, r.json(p), opts)
 }
 
-// Delete takes the MCP server from the agent.
+// Delete removes the MCP server from the agent.
 func (s *MCPsService) Delete(ctx context.Context, agentID, mcpID int64, opts ...CallOption) error {
 	return s.client.send(ctx, remove("/api/agents/{agent_id}/mcps/{mcp_id}", agentID, mcpID), opts)
 }
 
-// MCPTransport is how an MCP server is reached; open, like [SessionStatus].
+// MCPTransport is the transport of an MCP server. Like [SessionStatus], it is an
+// open type.
 type MCPTransport string
 
-// The transports known.
+// The known transports.
 const (
 	TransportHTTP  MCPTransport = "http"
 	TransportSSE   MCPTransport = "sse"
@@ -134,7 +135,7 @@ func (t MCPTransport) Known() bool {
 	return t == TransportHTTP || t == TransportSSE || t == TransportStdio
 }
 
-// AgentMCP is an MCP server that one agent uses.
+// AgentMCP is an MCP server of a single agent.
 type AgentMCP struct {
 	ID        int64           `json:"id"`
 	Name      string          `json:"name"`
@@ -145,16 +146,16 @@ type AgentMCP struct {
 	CreatedAt Time            `json:"created_at"`
 }
 
-// CreateMCPParams are what a new MCP server is made from.
+// CreateMCPParams are the settings of a new MCP server.
 type CreateMCPParams struct {
 	Name      string         // required
 	Transport MCPTransport   // required
-	Config    map[string]any // required, may be empty; such as "command" and "args" for TransportStdio; a Secret in it is sent in the clear
+	Config    map[string]any // required, may be empty; such as "command" and "args" for TransportStdio; a Secret in it is sent as its value
 	SecretRef *string
 	Enabled   *bool // nil means true
 }
 
-// MarshalJSON writes what the API expects to find in every request.
+// MarshalJSON writes the members that the API requires in every request.
 func (p CreateMCPParams) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name      string         `json:"name"`
@@ -165,8 +166,7 @@ func (p CreateMCPParams) MarshalJSON() ([]byte, error) {
 	}{p.Name, p.Transport, p.Config, p.SecretRef, isTrue(p.Enabled)})
 }
 
-// UpdateMCPParams are what to change of an MCP server. What is nil stays as it
-// is.
+// UpdateMCPParams are the changes to an MCP server. A nil field is not changed.
 type UpdateMCPParams struct {
 	Name      *string        `json:"name,omitzero"`
 	Config    map[string]any `json:"config,omitzero"`
@@ -174,18 +174,18 @@ type UpdateMCPParams struct {
 	Enabled   *bool          `json:"enabled,omitzero"`
 }
 
-// AgentConnectorsService switches connectors on and off for one agent; see
+// AgentConnectorsService enables and disables connectors for one agent; see
 // [AgentsService].Connectors.
 type AgentConnectorsService struct{ client *Client }
 
-// List returns every connector there is and whether the agent uses it.
+// List returns all connectors, and whether the agent uses each.
 func (s *AgentConnectorsService) List(
 	ctx context.Context, agentID int64, opts ...CallOption,
 ) ([]AgentConnectorToggle, error) {
 	return fetchList[AgentConnectorToggle](ctx, s.client, get("/api/agents/{agent_id}/connectors", agentID), opts)
 }
 
-// Set switches a connector on or off for the agent.
+// Set enables or disables a connector for the agent.
 func (s *AgentConnectorsService) Set(
 	ctx context.Context, agentID, connectorID int64, enabled bool, opts ...CallOption,
 ) (*AgentConnectorToggle, error) {
@@ -195,7 +195,7 @@ func (s *AgentConnectorsService) Set(
 	return fetch[AgentConnectorToggle](ctx, s.client, r, opts)
 }
 
-// AgentConnectorToggle is a connector as one agent sees it.
+// AgentConnectorToggle is a connector and whether the agent uses it.
 type AgentConnectorToggle struct {
 	ConnectorID  int64             `json:"connector_id"`
 	DisplayName  string            `json:"display_name"`
@@ -205,5 +205,5 @@ type AgentConnectorToggle struct {
 	IsAuthorized bool              `json:"is_authorized"`
 }
 
-// isTrue reads an optional flag whose default is true.
+// isTrue decodes an optional flag whose default is true.
 func isTrue(flag *bool) bool { return flag == nil || *flag }

@@ -10,37 +10,37 @@ import (
 	"time"
 )
 
-// Version is this client's version, as its User-Agent says it.
+// Version is this client's version, as sent in its User-Agent.
 const Version = "0.1.0"
 
-// Where the API is. It is moving from one domain to the other: errors that mean
-// that it is not at one of them name the other.
+// The API's base URLs. The API is moving from one domain to the other. If the API
+// is not at one of them, the error names the other.
 const (
-	DefaultBaseURL   = "https://api.anyfrm.com" // unless set otherwise
+	DefaultBaseURL   = "https://api.anyfrm.com" // the default
 	AlternateBaseURL = "https://api.anyframe.dev"
 )
 
-// defaultTimeout bounds one attempt of an ordinary call, its body included.
+// defaultTimeout bounds one attempt of an ordinary call, including its body.
 const defaultTimeout = 30 * time.Second
 
-// maxBody bounds the answer of an ordinary call, in bytes: a full transcript
-// page of 5,000 rows fits, a server gone mad does not take all memory.
+// maxBody bounds the response of an ordinary call, in bytes. A full transcript page
+// of 5,000 rows fits; a faulty server cannot exhaust memory.
 const maxBody = 64 << 20
 
-// Client talks to the API with one key. It is made by [New], safe for
-// concurrent use, and has nothing to close.
+// Client calls the API with one key. [New] creates it. It is safe for concurrent
+// use and need not be closed.
 type Client struct {
-	Agents      *AgentsService      // agents, their builds and what they can do
-	Sessions    *SessionsService    // sandboxes, the chat with the agent in them, previews
-	Connectors  *ConnectorsService  // MCP servers for all agents to share
-	Credentials *CredentialsService // what agents log in with
+	Agents      *AgentsService      // agents, their builds, skills, MCP servers and connectors
+	Sessions    *SessionsService    // sandboxes, their chats and previews
+	Connectors  *ConnectorsService  // MCP servers shared by all agents
+	Credentials *CredentialsService // credentials that agents log in with
 	Tokens      *TokensService      // keys of this API
-	Attention   *AttentionService   // what waits for a person
+	Attention   *AttentionService   // sessions that wait for a person
 
 	baseURL   string // no trailing slash
 	key       secret
 	userAgent string
-	timeout   time.Duration // per attempt; 0 is none
+	timeout   time.Duration // per attempt; 0 means none
 	retry     RetryPolicy   // defaults filled in
 	log       *slog.Logger
 	calls     *http.Client      // ordinary calls
@@ -48,20 +48,20 @@ type Client struct {
 	transport http.RoundTripper // of both, without the middleware
 }
 
-// New returns a client. It makes no request. What no option sets comes from the
-// environment, and what that lacks from a .env file in the working directory, of
-// which only these variables are read; the process environment is never written
-// to. Empty is absent.
+// New returns a client. It makes no request. A setting without an option is read
+// from the environment, then from a .env file in the working directory. Only the
+// variables below are read from that file, and the process environment is never
+// modified. An empty value counts as absent.
 //
 //	ANYFRAME_API_KEY    the key, required; ANYFRAME_API_TOKEN is its old name
 //	ANYFRAME_BASE_URL   default https://api.anyfrm.com
 //	ANYFRAME_LOG_LEVEL  debug, info, warn or error, to standard error; default none
 //
-// A base URL in the file counts only when the key is there too: otherwise a stray
-// file could have a key sent to a host of its choosing.
+// A base URL in the file is used only if the key is there too. Otherwise a stray
+// file could send a key from elsewhere to a host of its choosing.
 //
-// The error lists everything that is wrong, and matches [ErrNoAPIKey] when there
-// is no key.
+// The error lists everything that is wrong. It matches [ErrNoAPIKey] if there is no
+// key.
 func New(opts ...Option) (*Client, error) {
 	o := options{dotEnv: ".env"}
 	for _, opt := range opts {
@@ -96,10 +96,10 @@ func New(opts ...Option) (*Client, error) {
 	for _, wrap := range slices.Backward(o.middleware) {
 		calls.Transport = wrap(calls.Transport)
 	}
-	// A redirect would turn a POST into a GET and carry the key along.
+	// A redirect would turn a POST into a GET and forward the key.
 	calls.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	streams := *calls
-	streams.Timeout = 0 // it would cut every stream at its limit
+	streams.Timeout = 0 // it would end every stream after that time
 
 	c := &Client{
 		baseURL:   base,
@@ -129,31 +129,31 @@ func New(opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// CloseIdleConnections closes the connections that wait for another request, as
-// [http.Client.CloseIdleConnections] does, also beneath middleware. Requests and
-// streams that are under way go on, and the client can still be used. A
-// transport that the caller brought is asked too.
+// CloseIdleConnections closes idle connections, as
+// [http.Client.CloseIdleConnections] does, also below middleware and in the
+// caller's own transport. Requests and streams in flight continue, and the client
+// can still be used.
 func (c *Client) CloseIdleConnections() {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
-// String names the client without its key.
+// String identifies the client without its key.
 func (c *Client) String() string { return "anyframe.Client(" + c.baseURL + ")" }
 
-// GoString is String: %#v would print every field.
+// GoString returns String: %#v would print every field.
 func (c *Client) GoString() string { return c.String() }
 
-// LogValue is String: a log is no place for a key.
+// LogValue returns String, so that logs do not contain the key.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// secret holds a key where neither fmt nor encoding/json can follow.
+// secret holds a key where neither fmt nor encoding/json can reach it.
 type secret struct{ reveal func() string }
 
 func newSecret(s string) secret { return secret{func() string { return s }} }
 
-// readBody reads at most limit bytes; what is more sets tooLarge.
+// readBody reads at most limit bytes; it sets tooLarge if there are more.
 func readBody(r io.Reader, limit int64) (body []byte, tooLarge bool, err error) {
 	body, err = io.ReadAll(io.LimitReader(r, limit+1))
 	if int64(len(body)) > limit {

@@ -17,10 +17,10 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// The variables read, from the environment and from the .env file.
+// The variables that are read from the environment and from the .env file.
 const (
 	envKey      = "ANYFRAME_API_KEY"
-	envKeyOld   = "ANYFRAME_API_TOKEN" // what the key was once called
+	envKeyOld   = "ANYFRAME_API_TOKEN" // the key's former name
 	envBaseURL  = "ANYFRAME_BASE_URL"
 	envLogLevel = "ANYFRAME_LOG_LEVEL"
 )
@@ -34,8 +34,8 @@ type settings struct {
 	log     *slog.Logger
 }
 
-// settings looks every setting up: option, environment, file, default. An empty
-// value counts as absent everywhere.
+// settings looks up every setting: option, environment, file, default. An empty
+// value counts as absent.
 func (o *options) settings() (settings, error) {
 	file, err := readDotEnv(o.dotEnv)
 	s := settings{key: first(o.apiKey, os.Getenv(envKey), os.Getenv(envKeyOld))}
@@ -44,12 +44,12 @@ func (o *options) settings() (settings, error) {
 		s.key = first(file[envKey], file[envKeyOld])
 		keyInFile = s.key != ""
 	} else {
-		err = nil // whatever is wrong with the file, nothing was needed from it
+		err = nil // an invalid file does not matter if nothing was needed from it
 	}
 	s.baseURL = first(o.baseURL, os.Getenv(envBaseURL))
 	if s.baseURL == "" && keyInFile {
-		// Only with its own key: else a stray file could have the key that
-		// came from elsewhere sent to a host of its choosing.
+		// Only with its own key. Otherwise a stray file could send a key from elsewhere
+		// to a host of its choosing.
 		s.baseURL = file[envBaseURL]
 	}
 	s.baseURL = first(s.baseURL, DefaultBaseURL)
@@ -70,8 +70,8 @@ func first(values ...string) string {
 	return ""
 }
 
-// levelLogger understands the names of the official clients. One it does not
-// know is silent, as is none.
+// levelLogger accepts the level names of the official clients. An unknown level,
+// like none, disables logging.
 func levelLogger(name string, w io.Writer) *slog.Logger {
 	var level slog.Level
 	switch strings.ToLower(strings.TrimSpace(name)) {
@@ -89,8 +89,8 @@ func levelLogger(name string, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-// readDotEnv reads the file without touching the process environment. A file
-// that is not there is an empty one.
+// readDotEnv reads the file without touching the process environment. A missing
+// file counts as empty.
 func readDotEnv(path string) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
@@ -113,14 +113,14 @@ func readDotEnv(path string) (map[string]string, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	vars, err := godotenv.UnmarshalBytes(text)
 	if err != nil {
-		// The parser's error quotes the line, and the line may hold the key.
+		// The parser's error quotes the line, which may contain the key.
 		return nil, fmt.Errorf("%s:%d: not a valid line", path, faultLine(text))
 	}
 	return vars, nil
 }
 
-// faultLine finds the line at which a file that does not parse goes wrong: the
-// first that leaves every longer beginning of the file wrong too.
+// faultLine finds the first invalid line of a file: the first one after which every
+// longer prefix of the file is invalid too.
 func faultLine(text []byte) int {
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	n := len(lines)
@@ -133,9 +133,8 @@ func faultLine(text []byte) int {
 	return n
 }
 
-// checkKey refuses what could not be a header value, and what is too short to be
-// kept out of errors. It does not insist on any prefix, and it never quotes the
-// key.
+// checkKey refuses a key that is not a valid header value, or that is too short to
+// be masked in errors. It does not require a prefix, and never quotes the key.
 func checkKey(key string) error {
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] >= 0x7f {
@@ -157,10 +156,9 @@ func checkUserAgent(agent string) error {
 	return nil
 }
 
-// checkBaseURL returns the base URL without trailing slashes. The key goes
-// wherever it points, so it must be https, but for this very machine and where
-// the caller allows plain HTTP. The URL itself is not quoted: with a user in it,
-// it is a secret.
+// checkBaseURL returns the base URL without trailing slashes. The key is sent
+// there, so it must be https, except for loopback and where the caller allows plain
+// HTTP. The URL itself is not quoted, because it may contain a password.
 func checkBaseURL(s string, plainHTTP bool) (string, error) {
 	if strings.ContainsFunc(s, unicode.IsSpace) {
 		return "", errors.New("base URL: has a space")
@@ -200,7 +198,7 @@ func badPort(u *url.URL) bool {
 	return err != nil || n == 0
 }
 
-// portFault says that the port is what url.Parse refuses, if it is.
+// portFault reports that url.Parse refuses the port, if that is the reason.
 func portFault(s string) string {
 	_, rest, _ := strings.Cut(s, "://")
 	host, _, _ := strings.Cut(rest, "/")

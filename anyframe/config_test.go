@@ -19,7 +19,7 @@ func writeDotEnv(t *testing.T, text string) {
 	}
 }
 
-func TestSettingsComeFromOptionThenEnvironmentThenFile(t *testing.T) {
+func TestSettings_OptionEnvironmentFile_InThisOrder(t *testing.T) {
 	const file = "ANYFRAME_API_KEY=file-key\nANYFRAME_BASE_URL=https://file.example\n"
 	tests := map[string]struct {
 		file      string
@@ -80,7 +80,7 @@ func TestSettingsComeFromOptionThenEnvironmentThenFile(t *testing.T) {
 	}
 }
 
-func TestDotEnvNeverReachesTheProcessEnvironment(t *testing.T) {
+func TestDotEnv_Variables_NotInProcessEnvironment(t *testing.T) {
 	isolate(t)
 	if err := os.Unsetenv(envKey); err != nil { // isolate restores it
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestDotEnvNeverReachesTheProcessEnvironment(t *testing.T) {
 	}
 }
 
-func TestDotEnvIsLookedForWhereTheOptionSays(t *testing.T) {
+func TestDotEnv_Option_SetsPath(t *testing.T) {
 	isolate(t)
 	writeDotEnv(t, "ANYFRAME_API_KEY=file-key\n")
 	if _, err := New(WithDotEnv("")); !errors.Is(err, ErrNoAPIKey) {
@@ -116,7 +116,7 @@ func TestDotEnvIsLookedForWhereTheOptionSays(t *testing.T) {
 	}
 }
 
-func TestDotEnvFaultNamesTheLineAndNotWhatIsOnIt(t *testing.T) {
+func TestDotEnv_InvalidLine_ErrorHidesItsText(t *testing.T) {
 	tests := map[string]struct {
 		file string
 		line string
@@ -140,7 +140,7 @@ func TestDotEnvFaultNamesTheLineAndNotWhatIsOnIt(t *testing.T) {
 	}
 }
 
-func TestNewListsEveryFault(t *testing.T) {
+func TestNew_SeveralErrors_AllListed(t *testing.T) {
 	isolate(t)
 	_, err := New(WithAPIKey("a key"), WithBaseURL("ftp://example"), WithUserAgent("a\nb"))
 	for _, want := range []string{"API key", "base URL", "user agent"} {
@@ -153,7 +153,7 @@ func TestNewListsEveryFault(t *testing.T) {
 	}
 }
 
-func TestKeyMustBeAHeaderValue(t *testing.T) {
+func TestKey_NotAHeaderValue_Refused(t *testing.T) {
 	isolate(t)
 	for _, key := range []string{"afm_x\n", " afm_x", "a b", "a\tb", "a\x00b", "a\x7f", "ключ", "\r\nX: y", "short-1", "!~"} {
 		_, err := New(WithAPIKey(key))
@@ -168,7 +168,7 @@ func TestKeyMustBeAHeaderValue(t *testing.T) {
 	}
 }
 
-func TestBaseURLIsHTTPSButForLoopback(t *testing.T) {
+func TestBaseURL_HTTP_LoopbackOnly(t *testing.T) {
 	isolate(t)
 	good := []string{
 		"https://api.example", "https://api.example:8443/prefix/", "HTTPS://api.example", "http://localhost:1",
@@ -193,7 +193,7 @@ func TestBaseURLIsHTTPSButForLoopback(t *testing.T) {
 	}
 }
 
-func TestKeyIsNeverShown(t *testing.T) {
+func TestKey_Printed_Masked(t *testing.T) {
 	echo := `{"detail": [{"loc": ["` + testKey + `"], "msg": "bad ` + testKey + `", "type": "` + testKey + `"}]}`
 	transport := newScript(
 		reply(422, echo, "X-Request-Id", testKey, "X-Echo", "Bearer "+testKey),
@@ -219,7 +219,7 @@ func TestKeyIsNeverShown(t *testing.T) {
 		if !ok {
 			t.Fatalf("got %v, want an *Error", err)
 		}
-		e.cause = nil                                                           // a transport's own text; Message has what was made of it
+		e.cause = nil                                                           // a transport's own text; Message has the cleaned version
 		all += show(e) + fmt.Sprintf("%+v %#v %s %s", *e, *e, e.Body, e.Detail) // bytes, which %v shows as numbers
 		for _, values := range e.Header {
 			all += strings.Join(values, " ")
@@ -234,7 +234,7 @@ func TestKeyIsNeverShown(t *testing.T) {
 	}
 }
 
-func TestLogLevelComesFromTheEnvironment(t *testing.T) {
+func TestLogLevel_Environment_Used(t *testing.T) {
 	tests := map[string][2]bool{ // whether debug and error records are written
 		"": {false, false}, "silent": {false, false}, "nonsense": {false, false},
 		"debug": {true, true}, "INFO": {false, true}, "warn": {false, true}, "WARNING": {false, true},

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 )
 
-// ConnectorsService is the MCP servers that all agents may use; see
-// [Client].Connectors. An agent uses those that [AgentConnectorsService.Set]
-// switches on for it.
+// ConnectorsService manages the MCP servers that all agents may use; see
+// [Client].Connectors. [AgentConnectorsService.Set] enables a connector for an
+// agent.
 type ConnectorsService struct{ client *Client }
 
 // List returns all connectors.
@@ -15,13 +15,13 @@ func (s *ConnectorsService) List(ctx context.Context, opts ...CallOption) ([]Con
 	return fetchList[Connector](ctx, s.client, get("/api/connectors"), opts)
 }
 
-// ListCatalog returns what can be installed by its slug. An entry's SetupKind
-// says how; see [CatalogSetupKind].
+// ListCatalog returns the connectors that can be installed by their slug. An
+// entry's SetupKind says how; see [CatalogSetupKind].
 func (s *ConnectorsService) ListCatalog(ctx context.Context, opts ...CallOption) ([]ConnectorCatalogItem, error) {
 	return fetchList[ConnectorCatalogItem](ctx, s.client, get("/api/connectors/catalog"), opts)
 }
 
-// Discover asks an MCP server how it wants to be connected to.
+// Discover asks an MCP server for the ways to connect to it.
 func (s *ConnectorsService) Discover(
 	ctx context.Context, mcpURL string, opts ...CallOption,
 ) (*ConnectorDiscovery, error) {
@@ -31,8 +31,9 @@ func (s *ConnectorsService) Discover(
 	return fetch[ConnectorDiscovery](ctx, s.client, r, opts)
 }
 
-// CreateOAuth makes a connector that a person authorizes at the AuthorizeURL of
-// the answer. It matches [ErrConflict] when there is one for the server already.
+// CreateOAuth creates a connector that a person authorizes at the AuthorizeURL in
+// the response. The error matches [ErrConflict] if the server already has a
+// connector.
 func (s *ConnectorsService) CreateOAuth(
 	ctx context.Context, p CreateOAuthConnectorParams, opts ...CallOption,
 ) (*ConnectorAuthorize, error) {
@@ -41,7 +42,7 @@ func (s *ConnectorsService) CreateOAuth(
 	return fetch[ConnectorAuthorize](ctx, s.client, r, opts)
 }
 
-// CreateBearer makes a connector that is authorized with a token.
+// CreateBearer creates a connector that is authorized with a token.
 func (s *ConnectorsService) CreateBearer(
 	ctx context.Context, p CreateBearerConnectorParams, opts ...CallOption,
 ) (*Connector, error) {
@@ -52,7 +53,7 @@ func (s *ConnectorsService) CreateBearer(
 }
 
 // InstallCatalogOAuth installs a catalog entry that a person authorizes at the
-// AuthorizeURL of the answer.
+// AuthorizeURL in the response.
 func (s *ConnectorsService) InstallCatalogOAuth(
 	ctx context.Context, slug string, opts ...CallOption,
 ) (*ConnectorAuthorize, error) {
@@ -68,24 +69,24 @@ func (s *ConnectorsService) InstallCatalogBearer(
 	return fetch[Connector](ctx, s.client, r, opts)
 }
 
-// Reauthorize starts the authorization of a connector again. Agents keep using
-// it as before.
+// Reauthorize starts the authorization of a connector again. Agents can still use
+// it meanwhile.
 func (s *ConnectorsService) Reauthorize(
 	ctx context.Context, id int64, opts ...CallOption,
 ) (*ConnectorAuthorize, error) {
 	return fetch[ConnectorAuthorize](ctx, s.client, post("/api/connectors/{connector_id}/reauthorize", id), opts)
 }
 
-// Delete removes the connector.
+// Delete deletes the connector.
 func (s *ConnectorsService) Delete(ctx context.Context, id int64, opts ...CallOption) error {
 	return s.client.send(ctx, remove("/api/connectors/{connector_id}", id), opts)
 }
 
-// ConnectorAuthKind is how a connector is authorized; open, like
-// [SessionStatus].
+// ConnectorAuthKind is the way a connector is authorized. Like [SessionStatus], it
+// is an open type.
 type ConnectorAuthKind string
 
-// The ways known.
+// The known kinds.
 const (
 	AuthOAuthDCR           ConnectorAuthKind = "oauth_dcr" // the client registers itself
 	AuthOAuthPreregistered ConnectorAuthKind = "oauth_preregistered"
@@ -97,14 +98,13 @@ func (k ConnectorAuthKind) Known() bool {
 	return k == AuthOAuthDCR || k == AuthOAuthPreregistered || k == AuthBearerToken
 }
 
-// CatalogSetupKind is how a catalog entry is installed; open, like
-// [SessionStatus].
+// CatalogSetupKind is the way a catalog entry is installed. Like [SessionStatus],
+// it is an open type.
 type CatalogSetupKind string
 
-// The ways known. The first two are for
-// [ConnectorsService.InstallCatalogOAuth], the third for
-// [ConnectorsService.InstallCatalogBearer]; the last is not installed from the
-// catalog.
+// The known kinds. The first two are for [ConnectorsService.InstallCatalogOAuth],
+// the third for [ConnectorsService.InstallCatalogBearer]; an entry of the last kind
+// cannot be installed from the catalog.
 const (
 	SetupOAuthDCR           CatalogSetupKind = "oauth_dcr"
 	SetupOAuthPreregistered CatalogSetupKind = "oauth_preregistered"
@@ -117,11 +117,11 @@ func (k CatalogSetupKind) Known() bool {
 	return k == SetupOAuthDCR || k == SetupOAuthPreregistered || k == SetupBearerToken || k == SetupCustomMCP
 }
 
-// CatalogTrustLevel is who vouches for a catalog entry; open, like
-// [SessionStatus].
+// CatalogTrustLevel says who vouches for a catalog entry. Like [SessionStatus], it
+// is an open type.
 type CatalogTrustLevel string
 
-// The levels known.
+// The known levels.
 const (
 	TrustOfficial  CatalogTrustLevel = "official"
 	TrustVerified  CatalogTrustLevel = "verified"
@@ -138,8 +138,8 @@ type Connector struct {
 	ID                   int64             `json:"id"`
 	DisplayName          string            `json:"display_name"`
 	MCPURL               string            `json:"mcp_url"`
-	CatalogSlug          string            `json:"catalog_slug"`    // "" when not from the catalog
-	DefaultEnabled       bool              `json:"default_enabled"` // for new agents; true when the answer does not say
+	CatalogSlug          string            `json:"catalog_slug"`    // "" if it is not from the catalog
+	DefaultEnabled       bool              `json:"default_enabled"` // for new agents; true if the response has no value
 	Transport            MCPTransport      `json:"transport"`
 	AuthKind             ConnectorAuthKind `json:"auth_kind"`
 	SecretLast4          string            `json:"secret_last4"`
@@ -152,10 +152,10 @@ type Connector struct {
 	UpdatedAt            Time              `json:"updated_at"`
 }
 
-// ConnectorDiscovery is what an MCP server says of itself.
+// ConnectorDiscovery is an MCP server's description of itself.
 type ConnectorDiscovery struct {
 	MCPURL                string   `json:"mcp_url"`
-	SupportsDCR           bool     `json:"supports_dcr"` // lets clients register themselves
+	SupportsDCR           bool     `json:"supports_dcr"` // supports dynamic client registration
 	SuggestedDisplayName  string   `json:"suggested_display_name"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
@@ -165,7 +165,7 @@ type ConnectorDiscovery struct {
 // ConnectorAuthorize is an authorization that waits for a person.
 type ConnectorAuthorize struct {
 	ConnectorID  int64  `json:"connector_id"`
-	AuthorizeURL string `json:"authorize_url"` // where to send them
+	AuthorizeURL string `json:"authorize_url"` // the page where the person authorizes
 	State        string `json:"state"`
 }
 
@@ -185,11 +185,11 @@ type ConnectorCatalogItem struct {
 	HasLogo      bool              `json:"has_logo"`
 	ComingSoon   bool              `json:"coming_soon"` // cannot be installed yet
 	Installed    bool              `json:"installed"`
-	ConnectorID  *int64            `json:"connector_id"`  // nil when not installed
-	IsAuthorized *bool             `json:"is_authorized"` // nil when not installed
+	ConnectorID  *int64            `json:"connector_id"`  // nil if not installed
+	IsAuthorized *bool             `json:"is_authorized"` // nil if not installed
 }
 
-// CreateOAuthConnectorParams are what a connector is made from that a person
+// CreateOAuthConnectorParams are the settings of a connector that a person
 // authorizes.
 type CreateOAuthConnectorParams struct {
 	MCPURL         string // required
@@ -197,7 +197,7 @@ type CreateOAuthConnectorParams struct {
 	DefaultEnabled *bool  // nil means true
 }
 
-// MarshalJSON writes what the API expects to find in every request.
+// MarshalJSON writes the members that the API requires in every request.
 func (p CreateOAuthConnectorParams) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		MCPURL         string `json:"mcp_url"`
@@ -206,8 +206,8 @@ func (p CreateOAuthConnectorParams) MarshalJSON() ([]byte, error) {
 	}{p.MCPURL, p.DisplayName, isTrue(p.DefaultEnabled)})
 }
 
-// CreateBearerConnectorParams are what a connector is made from that is
-// authorized with a token.
+// CreateBearerConnectorParams are the settings of a connector that is authorized
+// with a token.
 type CreateBearerConnectorParams struct {
 	MCPURL         string // required
 	DisplayName    string // required
@@ -215,7 +215,7 @@ type CreateBearerConnectorParams struct {
 	DefaultEnabled *bool  // nil means true
 }
 
-// body is what is sent, with the token that p itself does not show.
+// body returns the request body, with the token that p itself hides.
 func (p CreateBearerConnectorParams) body() any {
 	return struct {
 		MCPURL         string `json:"mcp_url"`

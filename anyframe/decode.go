@@ -10,10 +10,10 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// decode reads an object into v, which is preset when a member is absent.
+// decode decodes an object into v, which holds the defaults of absent members.
 func decode[T any](data []byte, v *T, preset T) error {
 	if string(data) == "null" {
-		return nil // as encoding/json wants it
+		return nil // as encoding/json requires
 	}
 	if err := loose.Object(data, &preset); err != nil {
 		return err
@@ -22,9 +22,8 @@ func decode[T any](data []byte, v *T, preset T) error {
 	return nil
 }
 
-// The models tolerate members of another type: one that plainly means a value
-// of its type is that value, such as 7.0 or "7" for 7, and any other counts as
-// absent.
+// The models tolerate members of another type. A member is converted if its meaning
+// is clear, such as 7.0 or "7" for 7; otherwise it counts as absent.
 
 // UnmarshalJSON is tolerant; see the package documentation.
 func (u *User) UnmarshalJSON(data []byte) error { return decode(data, u, User{}) }
@@ -41,7 +40,7 @@ func (c *Credentials) UnmarshalJSON(data []byte) error { return decode(data, c, 
 // UnmarshalJSON is tolerant; see the package documentation.
 func (p *CredentialPart) UnmarshalJSON(data []byte) error { return decode(data, p, CredentialPart{}) }
 
-// UnmarshalJSON is tolerant, and fills in what older servers leave out.
+// UnmarshalJSON is tolerant, and fills in members that older servers omit.
 func (c *Connector) UnmarshalJSON(data []byte) error {
 	return decode(data, c, Connector{DefaultEnabled: true})
 }
@@ -61,13 +60,13 @@ func (i *ConnectorCatalogItem) UnmarshalJSON(data []byte) error {
 	return decode(data, i, ConnectorCatalogItem{})
 }
 
-// UnmarshalJSON is tolerant, and fills in what older servers leave out.
+// UnmarshalJSON is tolerant, and fills in members that older servers omit.
 func (a *Agent) UnmarshalJSON(data []byte) error {
 	return decode(data, a, Agent{Runtime: RuntimeClaude})
 }
 
-// UnmarshalJSON is tolerant, and fills in what older servers leave out. What
-// belongs to the agent and has no id is left out.
+// UnmarshalJSON is tolerant, and fills in members that older servers omit. It skips
+// parts of the agent that have no id.
 func (d *AgentDetail) UnmarshalJSON(data []byte) error {
 	if err := decode(data, d, AgentDetail{Agent: Agent{Runtime: RuntimeClaude}}); err != nil {
 		return err
@@ -131,8 +130,8 @@ func (r *PreviewBatchResult) UnmarshalJSON(data []byte) error {
 	return decode(data, r, PreviewBatchResult{})
 }
 
-// missingID names the member without which a record is of no use; "" when it is
-// there, or the record has none.
+// missingID returns the name of the id that a record requires, if it is missing; ""
+// if it is present, or the record has none.
 func missingID(v any) string {
 	numbers := func(name string, id int64) string {
 		if id == 0 {
@@ -183,7 +182,7 @@ func missingID(v any) string {
 	return ""
 }
 
-// recordOf decodes one value that must be there, with its id.
+// recordOf decodes one required value and checks its id.
 func recordOf[T any](body []byte) (*T, error) {
 	if len(body) == 0 || string(body) == "null" {
 		return nil, errors.New("no value")
@@ -191,7 +190,7 @@ func recordOf[T any](body []byte) (*T, error) {
 	v := new(T)
 	var err error
 	if own, ok := any(v).(json.Unmarshaler); ok {
-		err = own.UnmarshalJSON(body) // as json.Unmarshal does in the end
+		err = own.UnmarshalJSON(body) // as json.Unmarshal also does in the end
 	} else {
 		err = json.Unmarshal(body, v)
 	}
@@ -204,7 +203,7 @@ func recordOf[T any](body []byte) (*T, error) {
 	return v, nil
 }
 
-// fetch makes a call whose answer is one record.
+// fetch makes a call whose response is one record.
 func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) (*T, error) {
 	a, err := c.do(ctx, r, opts)
 	if err != nil {
@@ -217,14 +216,15 @@ func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) 
 	return v, nil
 }
 
-// fetchList makes a call whose answer is a list of records.
+// fetchList makes a call whose response is a list of records.
 func fetchList[T any](ctx context.Context, c *Client, r request, opts []CallOption) ([]T, error) {
 	list, _, err := fetchRows[T](ctx, c, r, opts)
 	return list, err
 }
 
-// fetchRows is fetchList, and how many rows the answer had. A row that cannot be
-// read is left out and logged; when that is all of them, it is no such list.
+// fetchRows is fetchList, and also returns the number of rows in the response. A
+// row that cannot be decoded is skipped and logged; if no row can be, the response
+// is invalid.
 func fetchRows[T any](ctx context.Context, c *Client, r request, opts []CallOption) (list []T, rows int, err error) {
 	a, err := c.do(ctx, r, opts)
 	if err != nil {
@@ -251,7 +251,7 @@ func fetchRows[T any](ctx context.Context, c *Client, r request, opts []CallOpti
 	return list, len(*raw), nil
 }
 
-// fetchRaw makes a call whose answer is any JSON value, or nothing.
+// fetchRaw makes a call whose response is any JSON value, or empty.
 func fetchRaw(ctx context.Context, c *Client, r request, opts []CallOption) (json.RawMessage, error) {
 	a, err := c.ask(ctx, r, opts)
 	if err != nil {
@@ -260,8 +260,8 @@ func fetchRaw(ctx context.Context, c *Client, r request, opts []CallOption) (jso
 	return a.body, nil
 }
 
-// ask makes a call whose answer is any JSON value, or nothing: then the body is
-// nil.
+// ask makes a call whose response is any JSON value, or empty: the body is nil
+// then.
 func (c *Client) ask(ctx context.Context, r request, opts []CallOption) (*answer, error) {
 	a, err := c.do(ctx, r, opts)
 	if err != nil {
@@ -275,7 +275,7 @@ func (c *Client) ask(ctx context.Context, r request, opts []CallOption) (*answer
 	return a, nil
 }
 
-// looseString reads a JSON string or number as text; anything else is "".
+// looseString decodes a JSON string or number as text; anything else is "".
 func looseString(raw json.RawMessage) string {
 	s, ok := loose.String(raw)
 	if !ok {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// asks notes the requests that a server gets.
+// asks records the requests that a server receives.
 type asks struct {
 	mu   sync.Mutex
 	all  []*http.Request
@@ -29,7 +29,7 @@ func (a *asks) note(r *http.Request) string {
 	return string(text)
 }
 
-func TestDoCallsWhatTheClientDoesNotKnow(t *testing.T) {
+func TestDo_UnknownOperation_Called(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		a.note(r)
@@ -60,7 +60,7 @@ func TestDoCallsWhatTheClientDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestDoStoresTheAnswerInWhatOutIs(t *testing.T) {
+func TestDo_Out_ResponseStored(t *testing.T) {
 	answer := ` [1,2] `
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
 	var list []int
@@ -91,7 +91,7 @@ func TestDoStoresTheAnswerInWhatOutIs(t *testing.T) {
 	}
 }
 
-func TestDoRetriesRedactsAndRefusesLikeTheOthers(t *testing.T) {
+func TestDo_Errors_SameAsMethods(t *testing.T) {
 	for method, want := range map[string]int{"GET": 3, "HEAD": 3, "PUT": 3, "DELETE": 3, "POST": 1, "PATCH": 1} {
 		var a asks
 		c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +114,7 @@ func TestDoRetriesRedactsAndRefusesLikeTheOthers(t *testing.T) {
 	}
 }
 
-func TestDoSendsNothingThatIsWrong(t *testing.T) {
+func TestDo_InvalidArguments_NothingSent(t *testing.T) {
 	s := newScript(reply(200, `{}`))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: s}))
 	type hidden struct{ Token Secret }
@@ -180,7 +180,7 @@ func TestDoSendsNothingThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestEveryMethodTakesCallOptions(t *testing.T) {
+func TestCallOptions_EveryMethod_Accepted(t *testing.T) {
 	services := []reflect.Type{reflect.TypeFor[*Client]()}
 	methods := 0
 	for len(services) > 0 {
@@ -206,9 +206,9 @@ func TestEveryMethodTakesCallOptions(t *testing.T) {
 	}
 }
 
-// Whatever a helper asks, each of its requests has the header and the query, and
-// those with a body the field.
-func TestCallOptionsReachEveryRequestOfAHelper(t *testing.T) {
+// Every request of a helper has the header and the query, and those with a body the
+// field.
+func TestCallOptions_Helper_EveryRequest(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		a.note(r)
@@ -280,7 +280,7 @@ func TestCallOptionsReachEveryRequestOfAHelper(t *testing.T) {
 	}
 }
 
-func TestCallOptionsChangeWhatAMethodSends(t *testing.T) {
+func TestCallOptions_Method_RequestChanged(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		a.note(r)

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// documentation is the package in dir as pkg.go.dev sees it: without tests.
+// documentation returns the package in dir as pkg.go.dev shows it: without tests.
 func documentation(t *testing.T, dir string) *doc.Package {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -39,7 +39,7 @@ func documentation(t *testing.T, dir string) *doc.Package {
 	return p
 }
 
-// comments are all that is shown of the package.
+// comments returns all documentation of the package.
 func comments(p *doc.Package) []string {
 	all := []string{p.Doc}
 	values := func(list []*doc.Value) {
@@ -65,7 +65,8 @@ func comments(p *doc.Package) []string {
 	return all
 }
 
-// linksIn collects the links of a comment, and what looks like one and is none.
+// linksIn collects the links of a comment, and text that looks like a link but is
+// none.
 func linksIn(text []comment.Text, links *[]comment.DocLink, plain *strings.Builder) {
 	for _, x := range text {
 		switch x := x.(type) {
@@ -81,7 +82,7 @@ func linksIn(text []comment.Text, links *[]comment.DocLink, plain *strings.Build
 	}
 }
 
-func TestEveryDocLinkLeadsSomewhere(t *testing.T) {
+func TestDocLinks_Targets_Exist(t *testing.T) {
 	broken := regexp.MustCompile(`\[\*?[A-Za-z][\w/]*(\.[A-Z]\w*)*\]`)
 	elsewhere := map[string]bool{}
 	links := 0
@@ -137,8 +138,8 @@ func TestEveryDocLinkLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// declares reports whether the package in dir has the name, or the method with its
-// receiver's; "" is the package itself.
+// declares reports whether the package in dir declares the name, or the method with
+// its receiver; "" is the package itself.
 func declares(t *testing.T, dir, name string) bool {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -163,7 +164,7 @@ func declares(t *testing.T, dir, name string) bool {
 	return false
 }
 
-func TestTheFirstScreenOfTheDocumentationSaysWhatThereIs(t *testing.T) {
+func TestPackageDoc_FirstScreen_ListsMainTypes(t *testing.T) {
 	p := documentation(t, ".")
 	if n := strings.Count(p.Doc, "\n"); n > 48 {
 		t.Errorf("got %d lines, want one screen", n)

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Sentinels to match with [errors.Is]. Those named after an HTTP status
-// match any [*Error] of that status.
+// Sentinel errors for [errors.Is]. Those named after an HTTP status match any
+// [*Error] with that status.
 var (
-	// ErrNoAPIKey is returned by [New] when no source has a key.
+	// ErrNoAPIKey is returned by [New] if no source has a key.
 	ErrNoAPIKey = errors.New("no API key: set ANYFRAME_API_KEY or pass WithAPIKey")
 
 	// ErrInvalid matches 400 and 422, and arguments refused before any request.
@@ -26,74 +26,75 @@ var (
 	ErrRateLimited  = errors.New("too many requests") // 429
 	ErrServer       = errors.New("server error")      // 500 and above
 
-	// ErrTransport matches a request that got no whole answer: no connection,
-	// a reset, a timeout of ours. It does not match when the caller's own
-	// context ended; that is [context.Canceled] or [context.DeadlineExceeded].
+	// ErrTransport matches a request without a complete response: no connection, a
+	// reset, or a timeout of this package. It does not match if the caller's context
+	// ended; that is [context.Canceled] or [context.DeadlineExceeded].
 	ErrTransport = errors.New("transport failure")
 
-	// ErrInvalidResponse matches a 2xx answer that is not the JSON expected.
+	// ErrInvalidResponse matches a 2xx response without the expected JSON.
 	ErrInvalidResponse = errors.New("invalid response")
-	// ErrResponseTooLarge matches a 2xx answer over 64 MiB.
+	// ErrResponseTooLarge matches a 2xx response over 64 MiB.
 	ErrResponseTooLarge = errors.New("response too large")
 
 	// ErrEventTooLarge ends a stream on an event over StreamOptions.MaxEventSize;
 	// see [EventTooLargeError].
 	ErrEventTooLarge = errors.New("event too large")
-	// ErrStreamStalled ends a connection silent for StreamOptions.IdleTimeout.
+	// ErrStreamStalled ends a connection that was silent for
+	// StreamOptions.IdleTimeout.
 	ErrStreamStalled = errors.New("stream stalled")
-	// ErrNotEventStream matches a 2xx answer that is not an event stream.
+	// ErrNotEventStream matches a 2xx response that is not an event stream.
 	ErrNotEventStream = errors.New("not an event stream")
-	// ErrStreamEnded matches the answer 204 to a stream request, by which the
-	// server says that there is nothing more to come back for.
+	// ErrStreamEnded matches a 204 response to a stream request: the server has no
+	// more events, and the client must not reconnect.
 	ErrStreamEnded = errors.New("stream ended for good")
 )
 
-// maxErrorBody bounds what is kept of a refusal, in bytes.
+// maxErrorBody bounds how much of an error response is kept, in bytes.
 const maxErrorBody = 1 << 20
 
-// kind says where an error without an HTTP answer came from.
+// kind is the source of an error without an HTTP response.
 type kind uint8
 
 const (
-	kindAnswer    kind = iota // the server answered
-	kindTransport             // no whole answer
+	kindAnswer    kind = iota // the server responded
+	kindTransport             // no complete response
 	kindCaller                // the caller's context ended
-	kindArgument              // refused here, before any request
+	kindArgument              // refused before any request
 )
 
-// Error is every failure of a call: an answer that is not 2xx, a transport
-// failure, an argument refused. It is always returned as a pointer. The key
-// never appears in it.
+// Error is the error of a failed call: a response other than 2xx, a transport
+// failure, or a refused argument. It is always returned as a pointer. It never
+// contains the key.
 type Error struct {
-	StatusCode int             // 0 when there was no HTTP answer
-	Message    string          // what the server said, or what went wrong
-	Fields     []FieldError    // what a 400 or 422 lists as wrong
-	Detail     json.RawMessage // the answer's "detail" member, nil when absent
-	Body       []byte          // the answer's body, at most 1 MiB
+	StatusCode int             // 0 if there was no HTTP response
+	Message    string          // the server's message, or what went wrong
+	Fields     []FieldError    // the errors that a 400 or 422 lists
+	Detail     json.RawMessage // the response's "detail" member, nil if absent
+	Body       []byte          // the response's body, at most 1 MiB
 	Method     string          // of the request
 	Path       string          // of the request, escaped
-	RequestID  string          // the answer's X-Request-Id
-	RetryAfter *time.Duration  // from the answer; nil when absent or unreadable
+	RequestID  string          // the response's X-Request-Id
+	RetryAfter *time.Duration  // from the response; nil if absent or unreadable
 	Attempts   int             // requests made for this call; for a stream, connections opened or tried
-	Header     http.Header     // the answer's headers
+	Header     http.Header     // the response's headers
 
 	kind    kind
 	reads   bool // the request changes nothing
-	unsent  bool // no attempt got as far as a connection
-	acted   bool // an earlier attempt may have been acted on
+	unsent  bool // no attempt got a connection
+	acted   bool // the server may have acted on an earlier attempt
 	lasting bool // the same request would fail in the same way
 	other   string
 	cause   error
 }
 
-// FieldError is one entry of a list of validation faults.
+// FieldError is one entry of a list of validation errors.
 type FieldError struct {
-	Loc  []any  `json:"loc"` // path to the fault: strings and numbers
+	Loc  []any  `json:"loc"` // path to the invalid value: strings and numbers
 	Msg  string `json:"msg"`
 	Type string `json:"type"`
 }
 
-// Error says which request failed and how. It works on a zero value.
+// Error describes the request and the failure. It works on a zero value.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("anyframe: ")
@@ -114,7 +115,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns what caused the error, nil when the answer itself is all.
+// Unwrap returns the cause of the error, or nil if that is the response itself.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Is matches the sentinels of this package by status.
@@ -141,21 +142,20 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// Elsewhere returns another base URL at which the API may be, when the error means
-// that it is not at the client's; else "". The message names it too.
+// Elsewhere returns another base URL to try if the error means that the API is not
+// at the client's base URL; otherwise "". The message names it too.
 func (e *Error) Elsewhere() string { return e.other }
 
-// statusClientClosedRequest is what nginx reports when it gave up on a request
-// that the server behind it may well have read.
+// statusClientClosedRequest is nginx's status for a request that it gave up on,
+// although the server behind it may have read the request.
 const statusClientClosedRequest = 499
 
-// Sent reports whether the server may have acted on the request. It is false
-// only when that is impossible: the argument was refused here, no connection
-// was ever made (dial, DNS, TLS), or the server refused with a 4xx, 429
-// included. Everything else is true: a reset, a timeout while waiting for the
-// answer, any 5xx, a 3xx, an unreadable 2xx, and the two 4xx that speak of
-// time and not of refusal, 408 and 499. A call for which Sent is false can be
-// made again without being done twice.
+// Sent reports whether the server may have acted on the request. It is false only
+// if that is impossible: the argument was refused, no connection was ever made
+// (dial, DNS, TLS), or the server refused with a 4xx, including 429. Otherwise it
+// is true: a reset, a timeout while waiting for the response, any 5xx, a 3xx, an
+// unreadable 2xx, and 408 and 499, which are about time and not a refusal. If Sent
+// is false, the call can be repeated without acting twice.
 func (e *Error) Sent() bool {
 	switch {
 	case e.acted:
@@ -168,11 +168,11 @@ func (e *Error) Sent() bool {
 	return !e.unsent
 }
 
-// SessionStateError says that a session cannot do what was asked because of
-// its status; Session is the record that said so.
+// SessionStateError reports that a session's status does not allow the operation.
+// Session is the record with that status.
 type SessionStateError struct{ Session *Session }
 
-// Error names the session, its status and, if the API gives one, the reason.
+// Error contains the session, its status and, if the API gives one, the reason.
 func (e *SessionStateError) Error() string {
 	if e.Session == nil {
 		return "anyframe: session is not running"
@@ -184,15 +184,15 @@ func (e *SessionStateError) Error() string {
 	return text
 }
 
-// EventTooLargeError is an event over StreamOptions.MaxEventSize, which ends its
-// stream: to try the same again would meet the same event. A caller who can do
-// without it continues after its ID. It matches [ErrEventTooLarge].
+// EventTooLargeError reports an event over StreamOptions.MaxEventSize, which ends
+// its stream. A reconnect would receive the same event again. To skip it, continue
+// after its ID. It matches [ErrEventTooLarge].
 type EventTooLargeError struct {
-	ID    string // "" when it had not come before the limit was reached
+	ID    string // "" if it had not arrived before the limit was reached
 	Limit int    // bytes
 }
 
-// Error names the event and the limit.
+// Error contains the event and the limit.
 func (e *EventTooLargeError) Error() string {
 	return fmt.Sprintf("event %q is over %d bytes", e.ID, e.Limit)
 }
@@ -200,15 +200,15 @@ func (e *EventTooLargeError) Error() string {
 // Is matches [ErrEventTooLarge].
 func (e *EventTooLargeError) Is(target error) bool { return target == ErrEventTooLarge }
 
-// WaitTimeoutError says that a wait ran out of time.
-// It matches [context.DeadlineExceeded].
+// WaitTimeoutError reports that a wait timed out. It matches
+// [context.DeadlineExceeded].
 type WaitTimeoutError struct {
-	What  string        // what was waited for
-	Last  string        // the last status seen; "" when none was
-	After time.Duration // how long the wait was
+	What  string        // the state that was waited for
+	Last  string        // the last status seen; "" if none was
+	After time.Duration // the duration of the wait
 }
 
-// Error says what was waited for, how long, and what was last seen.
+// Error contains the awaited state, the duration and the last status.
 func (e *WaitTimeoutError) Error() string {
 	return fmt.Sprintf("anyframe: %s: not after %v, last seen %q", e.What, e.After.Round(time.Millisecond), e.Last)
 }
@@ -216,7 +216,7 @@ func (e *WaitTimeoutError) Error() string {
 // Is matches [context.DeadlineExceeded].
 func (e *WaitTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// argumentError refuses an argument before any request.
+// argumentError returns the error for an argument refused before any request.
 func argumentError(method, path, message string, cause error) *Error {
 	return &Error{Method: method, Path: path, Message: message, kind: kindArgument, unsent: true, cause: cause}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// A connector serves all agents; its catalog entry says how it is installed.
+// A connector is shared by all agents; its catalog entry says how to install it.
 func ExampleConnectorsService() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -29,7 +29,7 @@ func ExampleConnectorsService() {
 				fmt.Println(err)
 				return
 			}
-			// A person goes to authorize.AuthorizeURL and agrees.
+			// A person authorizes at authorize.AuthorizeURL.
 			cp.FinishOAuth(authorize.State)
 		case entry.SetupKind == anyframe.SetupBearerToken:
 			if _, err := client.Connectors.InstallCatalogBearer(ctx, entry.Slug, anyframe.NewSecret("sntrys_1234567890")); err != nil {
@@ -52,7 +52,7 @@ func ExampleConnectorsService() {
 	// Sentry bearer_token true
 }
 
-// A server that is in no catalog is asked how it wants to be connected to.
+// A server that is in no catalog is asked for the ways to connect to it.
 func ExampleConnectorsService_Discover() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -77,7 +77,7 @@ func ExampleConnectorsService_Discover() {
 	// Output: <nil>
 }
 
-// An agent uses the connectors that are switched on for it.
+// An agent uses the connectors that are enabled for it.
 func ExampleAgentConnectorsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -98,7 +98,7 @@ func ExampleAgentConnectorsService() {
 	// Output: Example false
 }
 
-// What agents log in with is set and never shown again.
+// Credentials of agents are set and never shown again.
 func ExampleCredentialsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)

@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// An agent is created, changed and deleted. What an update leaves nil stays as
-// it is; new("") empties it.
+// Create, change and delete an agent. An update does not change nil fields; new("")
+// empties a field.
 func ExampleAgentsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -47,7 +47,7 @@ func ExampleAgentsService() {
 	// true
 }
 
-// toBuild is an agent that has no image yet.
+// toBuild creates an agent that has no image yet.
 func toBuild(ctx context.Context, client *anyframe.Client) (id int64, err error) {
 	agent, err := client.Agents.Create(ctx, anyframe.CreateAgentParams{
 		Name: "demo", RepoURL: new("tinyhq/box"), InstallCmd: new("bun install"),
@@ -58,7 +58,7 @@ func toBuild(ctx context.Context, client *anyframe.Client) (id int64, err error)
 	return agent.ID, nil
 }
 
-// BuildAndWait builds what has to be built, and waits for that very build.
+// BuildAndWait builds the image if needed, and waits for that build.
 func ExampleAgentsService_BuildAndWait() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -89,7 +89,7 @@ func ExampleAgentsService_BuildAndWait() {
 	// failed The install command ended with status 1
 }
 
-// WaitForBuild is for a build that another client began.
+// WaitForBuild is for a build that another client started.
 func ExampleAgentsService_WaitForBuild() {
 	ctx := context.Background()
 	client, _, stop := plane(nil, anyframetest.WithBuildDelay(10*time.Millisecond))
@@ -117,7 +117,7 @@ func ExampleAgentsService_WaitForBuild() {
 	// Output: succeeded
 }
 
-// StreamBuild is the log of a build as it is written.
+// StreamBuild yields the log of a build while it is written.
 func ExampleAgentsService_StreamBuild() {
 	ctx := context.Background()
 	client, _, stop := plane(nil, anyframetest.WithBuildLog("Cloning tinyhq/box", "Running bun install"))
@@ -148,7 +148,7 @@ func ExampleAgentsService_StreamBuild() {
 	// now succeeded
 }
 
-// The builds of an agent, and where the log of one is available.
+// The builds of an agent, and the URL of a build's log.
 func ExampleAgentsService_Builds() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -176,7 +176,7 @@ func ExampleAgentsService_Builds() {
 	// Output: succeeded true true
 }
 
-// Skills are what an agent knows how to do.
+// Skills of an agent.
 func ExampleSkillsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -201,7 +201,7 @@ func ExampleSkillsService() {
 	// Output: repo-tour false {"markdown":"# Tour\n…"}
 }
 
-// MCP servers of one agent alone.
+// MCP servers of a single agent.
 func ExampleMCPsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 )
 
-// A newer API may have operations that have no method here.
+// A newer API may have operations that this package has no method for.
 func ExampleClient_Do() {
 	ctx := context.Background()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func ExampleClient_Do() {
 	// 12.5
 }
 
-// A field, a header or a parameter that a method does not know goes with the call.
+// Call options add a field, a header or a parameter that a method does not support.
 func ExampleCallBodyField() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -58,8 +58,8 @@ func ExampleCallBodyField() {
 	// Output: 60
 }
 
-// A negative value means none, here no retry and no limit; zero is what the client
-// is set to.
+// A negative value means none, here no retry and no limit; zero means the client's
+// setting.
 func ExampleCallRetries() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -70,7 +70,7 @@ func ExampleCallRetries() {
 	// Output: <nil> 200 1
 }
 
-// A server whose certificate comes from an authority of one's own.
+// A server whose certificate comes from a private authority.
 func ExampleWithTLSConfig() {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"id": 1, "login": "ann"}`)
@@ -96,7 +96,7 @@ func ExampleWithTLSConfig() {
 	// Output: ann
 }
 
-// Through a proxy of one's own, by plain HTTP within a private network.
+// A custom proxy, with plain HTTP in a private network.
 func ExampleWithProxy() {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("asked for", r.URL)
@@ -125,7 +125,7 @@ func ExampleWithProxy() {
 	// <nil>
 }
 
-// What no option sets is set in a copy of the transport.
+// Settings without an option are set in a copy of the transport.
 func ExampleDefaultTransport() {
 	transport := anyframe.DefaultTransport()
 	transport.ResponseHeaderTimeout = 10 * time.Second
@@ -139,8 +139,8 @@ func ExampleDefaultTransport() {
 	// Output: anyframe.Client(https://api.anyfrm.com) <nil>
 }
 
-// The API is moving from one domain to another. An error tells when to try the
-// other one.
+// The API is moving from one domain to another. An error says when to try the other
+// one.
 func ExampleError_Elsewhere() {
 	client, err := anyframe.New(
 		anyframe.WithAPIKey("afm_example"),
@@ -162,7 +162,7 @@ func ExampleError_Elsewhere() {
 	// Output: try https://api.anyframe.dev
 }
 
-// Why a session did not come up.
+// The reason why a session did not boot.
 func ExampleSessionStateError() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -180,7 +180,7 @@ func ExampleSessionStateError() {
 	// Output: error The scripted sandbox did not start
 }
 
-// A secret is sent in the clear, and is printed nowhere.
+// A secret is sent as its value, and never printed.
 func ExampleSecret() {
 	params := anyframe.CreateMCPParams{
 		Name:      "search",
@@ -194,7 +194,7 @@ func ExampleSecret() {
 	// Output: map[SEARCH_TOKEN:…arch]
 }
 
-// Times are read in both forms of ISO 8601, and as Unix time.
+// Times are parsed in both forms of ISO 8601, and as Unix time.
 func ExampleTime() {
 	for _, text := range []string{`"2025-01-02T03:04:05+00:00"`, `"20250102T030405"`, `1735787045`, `"tomorrow"`} {
 		var t anyframe.Time
@@ -208,8 +208,8 @@ func ExampleTime() {
 	// 0001-01-01T00:00:00Z anyframe: "tomorrow" is no time of ISO 8601
 }
 
-// A member of another type costs nothing: it is read as what it plainly means, or
-// counts as absent.
+// A member of another type does not fail the call: it is converted if its meaning
+// is clear, and otherwise counts as absent.
 func ExampleSession() {
 	var s anyframe.Session
 	err := json.Unmarshal([]byte(`{"id": "x", "agent_id": "7", "idle_timeout_s": 300.0, "is_setup_session": 0, "previews": "none"}`), &s)

@@ -12,13 +12,13 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// Take over a session that a person began in the web UI: both talk to the same
-// agent over the same channel.
+// Take over a session that a person started in the web UI: both use the same agent
+// over the same channel.
 func Example_takeOverASession() {
 	ctx := context.Background()
 	client, _, stop := plane(func(c *anyframetest.Chat) { c.Say("So far I have read the code.") })
 	defer stop()
-	running(ctx, client) // stands for that person
+	running(ctx, client) // in place of that person
 
 	sessions, err := client.Sessions.List(ctx)
 	if err != nil {
@@ -46,8 +46,8 @@ func Example_takeOverASession() {
 	// Output: So far I have read the code.
 }
 
-// Power a chat widget: the browser talks to your server, and your server, which
-// alone has the key, to the agent. One session per visitor.
+// Power a chat widget. The browser calls your server, and your server, which alone
+// has the key, calls the agent. One session per visitor.
 func Example_chatWidget() {
 	client, _, stop := plane(
 		func(c *anyframetest.Chat) { c.Say("You said " + c.Prompt() + ".") }, anyframetest.WithWordsPerDelta(10),
@@ -63,21 +63,21 @@ func Example_chatWidget() {
 			return
 		}
 		if _, err := client.Sessions.Message(r.Context(), sessionOf["visitor"], anyframe.Message{Prompt: string(text)}); err != nil {
-			http.Error(w, "try again", http.StatusBadGateway) // what err says is not for visitors
+			http.Error(w, "try again", http.StatusBadGateway) // the text of err is not for visitors
 			return
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
 	widget.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		// After a reconnect the browser says where it was.
+		// After a reconnect the browser sends its position.
 		options := anyframe.StreamOptions{LastEventID: r.Header.Get("Last-Event-ID")}
 		var reply anyframe.Reply
 		for event, err := range client.Sessions.Follow(r.Context(), sessionOf["visitor"], options) {
 			if err != nil {
-				return // the browser comes back
+				return // the browser reconnects
 			}
-			if text := reply.Add(event); text != "" { // what is no text is not the visitor's business
+			if text := reply.Add(event); text != "" { // other events are not for the visitor
 				fmt.Fprintf(w, "id: %s\ndata: %q\n\n", event.ID, text)
 			}
 			if event.Type() == anyframe.TypeResult {
@@ -127,7 +127,7 @@ func Example_chatWidget() {
 	// 1
 }
 
-// Build a fresh agent from scratch: create, build, boot, talk.
+// Start from scratch: create an agent, build it, boot a session, send a message.
 func Example_buildAnAgent() {
 	ctx := context.Background()
 	client, _, stop := plane(nil, anyframetest.WithScript(func(c *anyframetest.Chat) { c.Say("Ready.") }))

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// A session stops and resumes, or a new one begins from one of its snapshots.
+// Stop and resume a session, or start a new one from one of its snapshots.
 func ExampleSessionsService() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -47,7 +47,7 @@ func ExampleSessionsService() {
 	// booting false
 }
 
-// A setup session is prepared by hand and becomes what others start from.
+// A setup session is prepared by hand and becomes the base of other sessions.
 func ExampleSessionsService_SaveAsBase() {
 	ctx := context.Background()
 	client, _, stop := plane(func(c *anyframetest.Chat) { c.Say("Installed.") })
@@ -72,7 +72,7 @@ func ExampleSessionsService_SaveAsBase() {
 	// Output: true
 }
 
-// WaitUntilRunning and EnsureRunning report every look when asked to.
+// WaitUntilRunning and EnsureRunning report every poll through OnPoll.
 func ExampleSessionsService_WaitUntilRunning() {
 	ctx := context.Background()
 	client, _, stop := plane(nil)
@@ -92,7 +92,7 @@ func ExampleSessionsService_WaitUntilRunning() {
 	// Output: running
 }
 
-// EnsureRunning is what to call before each turn.
+// Call EnsureRunning before each turn.
 func ExampleSessionsService_EnsureRunning() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -109,7 +109,7 @@ func ExampleSessionsService_EnsureRunning() {
 	// Output: running
 }
 
-// Turn is a question and its answer.
+// Turn sends a question and yields its answer.
 func ExampleSessionsService_Turn() {
 	ctx := context.Background()
 	client, _, stop := plane(func(c *anyframetest.Chat) { c.Say("You said " + c.Prompt() + ".") })
@@ -122,13 +122,13 @@ func ExampleSessionsService_Turn() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Print(reply.Add(event)) // as it comes
+		fmt.Print(reply.Add(event)) // as it arrives
 	}
 	fmt.Println()
 	// Output: You said hello.
 }
 
-// Follow goes on after a break as if there had been none.
+// Follow continues after a broken connection.
 func ExampleSessionsService_Follow() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -138,7 +138,7 @@ func ExampleSessionsService_Follow() {
 	note(1)
 
 	options := anyframe.StreamOptions{
-		LastEventID: "", // or where an earlier run was, to continue there
+		LastEventID: "", // or the last event of an earlier run, to continue there
 		OnReconnect: func(r anyframe.Reconnect) { fmt.Println("again, after", r.LastEventID) },
 	}
 	for event, err := range client.Sessions.Follow(ctx, id, options) {
@@ -150,7 +150,7 @@ func ExampleSessionsService_Follow() {
 		switch event.Seq {
 		case 1:
 			cp.CutStreams() // the network fails …
-			note(2)         // … and the agent goes on
+			note(2)         // … and the agent continues
 		case 2:
 			return // leaving the loop closes the stream
 		}
@@ -161,7 +161,7 @@ func ExampleSessionsService_Follow() {
 	// 2 {"n":2,"type":"note"}
 }
 
-// OnIdle lets a consumer write events in batches without delaying any of them.
+// With OnIdle a consumer writes events in batches without delaying any of them.
 func ExampleStreamOptions_onIdle() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -175,7 +175,7 @@ func ExampleStreamOptions_onIdle() {
 	var batch []anyframe.Event
 	total := 0
 	options := anyframe.StreamOptions{OnIdle: func() {
-		total += len(batch) // such as one transaction for all of them
+		total += len(batch) // for example in one transaction
 		batch = nil
 		if total == 3 {
 			cancel()
@@ -183,7 +183,7 @@ func ExampleStreamOptions_onIdle() {
 	}}
 	for event, err := range client.Sessions.Follow(ctx, id, options) {
 		if err != nil {
-			break // here: the context was cancelled
+			break // here: the context was canceled
 		}
 		batch = append(batch, event)
 	}
@@ -191,7 +191,7 @@ func ExampleStreamOptions_onIdle() {
 	// Output: 3 events written
 }
 
-// Events is one connection, for programs that keep their own checkpoint.
+// Events reads one connection, for programs that keep their own checkpoint.
 func ExampleSessionsService_Events() {
 	ctx := context.Background()
 	client, cp, stop := plane(nil)
@@ -213,7 +213,7 @@ func ExampleSessionsService_Events() {
 	// Output: 2 result
 }
 
-// Reply takes fragments and the whole that repeats them once.
+// Reply handles fragments and the complete text that repeats them.
 func ExampleReply() {
 	var reply anyframe.Reply
 	for _, data := range []string{
@@ -257,7 +257,7 @@ func ExamplePreviewsService() {
 		fmt.Println(err)
 		return
 	}
-	if !started.OK { // the sandbox said no, which is no error of the call
+	if !started.OK { // the sandbox refused, which is not an error of the call
 		fmt.Println(started.Error)
 		return
 	}
@@ -278,7 +278,7 @@ func ExamplePreviewsService() {
 	// [ready]
 }
 
-// The rail of an operator: which sessions wait, and for what.
+// An operator's list: which sessions wait, and for what.
 func ExampleAttentionService() {
 	ctx := context.Background()
 	client, cp, stop := plane(func(c *anyframetest.Chat) { c.Ask("Which colour?", "red", "green") })

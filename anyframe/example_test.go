@@ -11,8 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// plane is a client, and a control plane for it whose agent is 7. A program
-// calls New without options and lets the environment say the rest.
+// plane returns a client, and a control plane for it with agent 7. A program calls
+// New without options and uses the environment.
 func plane(script anyframetest.Script, opts ...anyframetest.Option) (
 	client *anyframe.Client, cp *anyframetest.Server, stop func(),
 ) {
@@ -29,7 +29,7 @@ func plane(script anyframetest.Script, opts ...anyframetest.Option) (
 	return client, cp, cp.Close
 }
 
-// running is a session of agent 7 that is up.
+// running returns a running session of agent 7.
 func running(ctx context.Context, client *anyframe.Client) (id string) {
 	session, err := client.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: 7})
 	if err != nil {
@@ -72,7 +72,7 @@ func Example() {
 		reply.Add(event)
 		payload, err := event.Payload()
 		if err != nil {
-			continue // one bad event is no reason to stop
+			continue // one invalid event is no reason to stop
 		}
 		switch p := payload.(type) {
 		case anyframe.PermissionRequest:
@@ -96,7 +96,7 @@ func Example() {
 	// agent: There are three files.
 }
 
-// Me is a cheap way to see whether a key is good.
+// Me is a cheap way to check a key.
 func ExampleClient_Me() {
 	client, _, stop := plane(nil)
 	defer stop()
@@ -113,7 +113,7 @@ func ExampleClient_Me() {
 	// Output: true
 }
 
-// TranscriptAll pages through everything that was said.
+// TranscriptAll pages through all events of a session.
 func ExampleSessionsService_TranscriptAll() {
 	ctx := context.Background()
 	client, cp, stop := plane(func(c *anyframetest.Chat) { c.Say("Hello.") }, anyframetest.WithUnnumberedDeltas())
@@ -137,14 +137,14 @@ func ExampleSessionsService_TranscriptAll() {
 	// 3 result
 }
 
-// Every failure is an *Error, which sentinels match.
+// Every failed call returns an *Error, which matches sentinels.
 func ExampleError() {
 	client, _, stop := plane(nil)
 	defer stop()
 	_, err := client.Agents.Get(context.Background(), 999)
 	fmt.Println(errors.Is(err, anyframe.ErrNotFound), err)
 
-	// What is wrong with the arguments is told before anything is sent.
+	// Invalid arguments are reported before anything is sent.
 	_, err = client.Agents.Create(context.Background(), anyframe.CreateAgentParams{})
 	fmt.Println(errors.Is(err, anyframe.ErrInvalid), err)
 	if e, ok := errors.AsType[*anyframe.Error](err); ok {
@@ -156,7 +156,7 @@ func ExampleError() {
 	// 0 [body name] is required
 }
 
-// Sent tells a message that may have arrived from one that cannot have.
+// Sent distinguishes a message that may have arrived from one that cannot have.
 func ExampleError_Sent() {
 	client, err := anyframe.New(
 		anyframe.WithAPIKey("afm_example"), anyframe.WithDotEnv(""),

@@ -11,27 +11,27 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/sse"
 )
 
-// Limits on what the server may ask of Follow's waits.
+// Limits on the waits that a server may request from Follow.
 const (
-	maxRetryField       = 30 * time.Second // of the stream's retry field
-	maxFollowRetryAfter = 10 * time.Minute // of a Retry-After header
+	maxRetryField       = 30 * time.Second // in the stream's retry field
+	maxFollowRetryAfter = 10 * time.Minute // in a Retry-After header
 )
 
-// Follow reads the session's stream and reconnects whenever it breaks, after
-// the last event that came whole, so that every numbered event is yielded once
-// and in order. An event numbered no higher than the one before it is dropped;
-// one without a number is passed on.
+// Follow reads the session's stream. Whenever the connection breaks, it reconnects
+// after the last complete event, so that every numbered event is yielded once and
+// in order. An event whose number is not higher than the previous one's is dropped;
+// an event without a number is always yielded.
 //
-// It ends, with an error as the last thing yielded, when ctx does, when the
-// server refuses (401, 403, 404, any other 4xx that is not about timing, or 204,
-// see [ErrStreamEnded]), when the answer is no event stream, when an event is
-// over MaxEventSize ([*EventTooLargeError]), and after MaxStalls reconnects
-// without a new event. After a 409, or when the server ends the stream, it looks
-// at the session: one that is stopped or stopping ends it with a
-// [*SessionStateError], any other is connected to again.
+// Follow ends, and yields the error last, if ctx ends, if the server refuses (401,
+// 403, 404, any other 4xx that is not about timing, or 204, see [ErrStreamEnded]),
+// if the response is not an event stream, if an event is over MaxEventSize
+// ([*EventTooLargeError]), and after MaxStalls reconnects without a new event.
+// After a 409, or when the server ends the stream, Follow polls the session. A
+// session that is stopped or stopping ends Follow with a [*SessionStateError];
+// otherwise it reconnects.
 //
-// Otherwise it is as [SessionsService.Events]: lazy, and over when the loop is
-// left.
+// Otherwise it behaves like [SessionsService.Events]: it is lazy, and ends when the
+// loop is left.
 func (s *SessionsService) Follow(
 	ctx context.Context, id string, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[Event, error] {
@@ -47,9 +47,9 @@ func (s *SessionsService) Follow(
 	}
 }
 
-// Follower reads a session's stream as [SessionsService.Follow] does, one event at a
-// time, for a caller who has thousands of streams and no goroutine to spare for those
-// that are silent:
+// Follower reads a session's stream like [SessionsService.Follow], one event at a
+// time. It is for callers with thousands of streams who cannot afford a goroutine
+// for each idle one:
 //
 //	for {
 //		e, ok := f.TryNext()
@@ -64,13 +64,13 @@ func (s *SessionsService) Follow(
 //		…
 //	}
 //
-// A stream can be parked if the body of the answer has the methods
+// A stream can be parked if the response's body has the methods
 //
 //	TryRead(p []byte) (n int, err error) // 0 and nil in place of waiting
 //	Notify(ready func()) bool            // calls ready once TryRead has more to say
 //
-// which a transport of the caller's may see to ([WithHTTPClient]); net/http's has
-// neither, so that Next waits. A Follower is for one goroutine at a time.
+// The transport must provide them ([WithHTTPClient]); net/http's does not, so that
+// Next blocks. A Follower must not be used by several goroutines at the same time.
 type Follower struct {
 	patience
 	ctx     context.Context
@@ -79,11 +79,12 @@ type Follower struct {
 	lastID  string  // where to continue
 	lastSeq int64   // the highest seq returned
 	st      *stream // nil while no connection is open
-	failed  error   // how the decoder ended, until Next says so
+	failed  error   // how the decoder ended, until Next has reported it
 }
 
 // Follower returns a reader of the session's stream. Nothing is sent until
-// [Follower.Next] is called; ctx holds for all that it does. The caller closes it.
+// [Follower.Next] is called. ctx applies to all of the Follower's operations. The
+// caller must close it.
 func (s *SessionsService) Follower(ctx context.Context, id string, o StreamOptions, opts ...CallOption) *Follower {
 	return &Follower{
 		patience: patience{client: s.client, o: o.withDefaults(), opts: opts, request: s.events(id)},
@@ -91,8 +92,8 @@ func (s *SessionsService) Follower(ctx context.Context, id string, o StreamOptio
 	}
 }
 
-// Next returns the next event. It connects, again where the stream broke, and waits.
-// An error is final.
+// Next returns the next event. It connects, reconnects after the stream breaks, and
+// blocks until there is an event. An error is final.
 func (f *Follower) Next() (Event, error) {
 	for {
 		e, err := f.read()
@@ -110,8 +111,8 @@ func (f *Follower) Next() (Event, error) {
 	}
 }
 
-// read returns the next event of the present connection, or how that ended: bare
-// [io.EOF] when the server ended the stream.
+// read returns the next event of the current connection, or the error that ended
+// it: bare [io.EOF] if the server ended the stream.
 func (f *Follower) read() (e Event, err error) {
 	if f.st == nil {
 		if f.st, err = f.open(f.ctx, f.lastID); err != nil {
@@ -141,8 +142,8 @@ func (f *Follower) read() (e Event, err error) {
 	}
 }
 
-// TryNext returns the next event if it has come, and ok false when only
-// [Follower.Next] can tell.
+// TryNext returns the next event if it has arrived. If ok is false, call Park or
+// [Follower.Next].
 func (f *Follower) TryNext() (e Event, ok bool) {
 	for f.st != nil && f.st.body.try != nil && f.failed == nil {
 		e, err := f.st.decode()
@@ -161,7 +162,7 @@ func (f *Follower) TryNext() (e Event, ok bool) {
 	return Event{}, false
 }
 
-// accept reports whether the event is one to return, and takes note of it.
+// accept reports whether the event is to be returned, and advances the cursor.
 func (f *Follower) accept(e *Event) bool {
 	if e.Seq > 0 && e.Seq <= f.lastSeq {
 		return false
@@ -171,10 +172,10 @@ func (f *Follower) accept(e *Event) bool {
 	return true
 }
 
-// Park is called after TryNext has returned false. When it reports true, there is
-// nothing to do, wake will be called once there is, in a goroutine that must not be
-// kept waiting, and the stream holds no goroutine and no buffer meanwhile; it may
-// have been called already. When it reports false, Next must be called.
+// Park is called after TryNext has returned false. If it returns true, there is
+// nothing to do yet: wake is called when there is, in a goroutine that must not be
+// blocked, and possibly before Park returns. Meanwhile the stream holds no
+// goroutine and no buffer. If Park returns false, call Next.
 func (f *Follower) Park(wake func()) bool {
 	if f.st == nil || f.st.body.try == nil || f.failed != nil {
 		return false
@@ -191,9 +192,9 @@ func (f *Follower) Close() {
 	}
 }
 
-// advance moves the point to continue at to the last whole frame that had an
-// id. It never moves back: a server that repeats old events, or empties the id,
-// has not taken back what was already yielded.
+// advance moves the cursor to the last complete frame with an id. It never moves
+// back: if a server repeats old events or empties the id, they have still been
+// yielded.
 func (f *Follower) advance(d *sse.Decoder) {
 	f.heard(d)
 	id := d.LastID()
@@ -206,7 +207,7 @@ func (f *Follower) advance(d *sse.Decoder) {
 	f.lastID, f.stalls = id, 0
 }
 
-// verdict returns the error to end with, nil to connect again.
+// verdict returns the final error, or nil to reconnect.
 func (f *Follower) verdict(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -220,12 +221,12 @@ func (f *Follower) verdict(ctx context.Context, err error) error {
 	return err
 }
 
-// ask looks whether the session is one to connect to again.
+// ask polls whether the session allows a reconnect.
 func (f *Follower) ask(ctx context.Context) error {
 	session, err := f.s.Get(ctx, f.id, f.opts...)
 	if err != nil {
 		if f.s.client.transient(err) {
-			return nil // no answer is no verdict
+			return nil // no response is no decision
 		}
 		return err
 	}
@@ -235,7 +236,8 @@ func (f *Follower) ask(ctx context.Context) error {
 	return nil
 }
 
-// passing reports whether a stream that ended with err is worth another try.
+// passing reports whether a reconnect may succeed after a stream that ended with
+// err.
 func passing(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.kind == kindCaller || e.kind == kindArgument || e.lasting {
@@ -251,21 +253,21 @@ func passing(err error) bool {
 	return e.StatusCode >= http.StatusInternalServerError
 }
 
-// transient reports whether the same read might do better later.
+// transient reports whether a retry of the same poll may succeed.
 func (c *Client) transient(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && c.retry.again(e)
 }
 
-// patience is what is left of it with a stream that breaks.
+// patience counts failed reconnects of a stream.
 type patience struct {
 	client   *Client
 	o        StreamOptions
 	opts     []CallOption
 	request  request
-	requests int           // made in all
-	stalls   int           // reconnects since something new came
-	retry    time.Duration // what the stream's retry field said last; 0 is nothing
+	requests int           // total requests
+	stalls   int           // reconnects since the last new event
+	retry    time.Duration // last value of the stream's retry field; 0 if none
 }
 
 // open connects, to continue after lastID.
@@ -274,7 +276,7 @@ func (p *patience) open(ctx context.Context, lastID string) (*stream, error) {
 	return p.client.open(ctx, p.request, opening{o: p.o, opts: p.opts, lastEventID: lastID, attempt: p.requests})
 }
 
-// heard notes the delay that the server asks for before the next connection.
+// heard records the reconnect delay that the server requests.
 func (p *patience) heard(d *sse.Decoder) {
 	if delay, ok := d.Retry(); ok {
 		p.retry = min(delay, maxRetryField)
@@ -282,7 +284,7 @@ func (p *patience) heard(d *sse.Decoder) {
 }
 
 // pause waits before the next connection, which will continue after lastID. It
-// returns the error to end with.
+// returns the final error, if any.
 func (p *patience) pause(ctx context.Context, cause error, lastID string) error {
 	if p.o.MaxStalls >= 0 && p.stalls >= p.o.MaxStalls {
 		if cause == io.EOF { //nolint:errorlint // connection never wraps it

@@ -26,7 +26,7 @@ func cut(text string) func(*http.Request) (*http.Response, error) {
 	})
 }
 
-// asked lists the requests: the last event id of each stream, "get" for each look.
+// asked lists the requests: the last event id of each stream, "get" for each poll.
 func (s *script) asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func event(ids ...int) string {
 
 var ended = reply(204, "")
 
-func TestFollowContinuesAfterTheLastWholeEvent(t *testing.T) {
+func TestFollow_CutInsideEvent_ResumesAfterLastWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil,
 			cut(event(5, 6)+"id: 7\ndata: {\"ha"),
@@ -69,14 +69,14 @@ func TestFollowContinuesAfterTheLastWholeEvent(t *testing.T) {
 	})
 }
 
-func TestFollowDropsWhatItHasYielded(t *testing.T) {
+func TestFollow_RepeatedEvent_Dropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil,
 			cut(event(1, 2, 2)+"data: {}\n\n"+event(1)),
 			cut("id: 0\ndata: {}\n\nid: x\ndata: {}\n\n"+event(1, 2, 3)+"id\ndata: {}\n\n"),
 			ended)
 		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{}))
-		// What has no number is passed on: "0", "x", and the two without an id.
+		// Events without a number are yielded: "0", "x", and the two without an id.
 		if want := []string{"1", "2", "", "0", "x", "3", ""}; !errors.Is(err, ErrStreamEnded) || !slices.Equal(ids, want) {
 			t.Errorf("got %q, %v, want %q", ids, err, want)
 		}
@@ -86,7 +86,7 @@ func TestFollowDropsWhatItHasYielded(t *testing.T) {
 	})
 }
 
-func TestFollowKeepsAnIDThatIsNoNumber(t *testing.T) {
+func TestFollow_NonNumericID_Kept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, cut("id\ndata: {}\n\n"), cut("id: b\ndata: {}\n\nid\ndata: {}\n\n"), ended)
 		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "a"}))
@@ -99,7 +99,7 @@ func TestFollowKeepsAnIDThatIsNoNumber(t *testing.T) {
 	})
 }
 
-func TestFollowDropsWhatTheCallerHadAlready(t *testing.T) {
+func TestFollow_EventsBeforeLastEventID_Dropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, cut(event(1, 2, 3)), ended)
 		ids, err := collect(s.Follow(t.Context(), "x", StreamOptions{LastEventID: "2"}))
@@ -109,7 +109,7 @@ func TestFollowDropsWhatTheCallerHadAlready(t *testing.T) {
 	})
 }
 
-func TestFollowMovesOnByAnIDWithoutData(t *testing.T) {
+func TestFollow_IDWithoutData_CursorMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, cut(event(1)+"id: 8\n\n"), ended)
 		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrStreamEnded) {
@@ -121,7 +121,7 @@ func TestFollowMovesOnByAnIDWithoutData(t *testing.T) {
 	})
 }
 
-func TestFollowStopsWhenRefusedForGood(t *testing.T) {
+func TestFollow_FinalRefusal_Ends(t *testing.T) {
 	for name, test := range map[string]struct {
 		step func(*http.Request) (*http.Response, error)
 		o    StreamOptions
@@ -145,7 +145,7 @@ func TestFollowStopsWhenRefusedForGood(t *testing.T) {
 	}
 }
 
-func TestFollowNamesTheEventThatIsTooLargeSoThatItCanBePassed(t *testing.T) {
+func TestFollow_EventTooLarge_ErrorNamesEvent(t *testing.T) {
 	for text, want := range map[string]string{
 		event(1) + "id: 2\ndata: " + strings.Repeat("x", 99): "2",
 		event(1) + "data: " + strings.Repeat("x", 99):        "",
@@ -161,7 +161,7 @@ func TestFollowNamesTheEventThatIsTooLargeSoThatItCanBePassed(t *testing.T) {
 	}
 }
 
-func TestFollowReconnectsOnWhatPasses(t *testing.T) {
+func TestFollow_TemporaryError_Reconnects(t *testing.T) {
 	for name, step := range map[string]func(*http.Request) (*http.Response, error){
 		"408": reply(408, ""), "425": reply(425, ""), "429": reply(429, ""), "500": reply(500, ""), "503": reply(503, ""),
 		"no connection": fail(refusedDial), "reset": fail(reset), "no headers": hang, "half a frame": events("data: x"),
@@ -177,7 +177,7 @@ func TestFollowReconnectsOnWhatPasses(t *testing.T) {
 	}
 }
 
-func TestFollowAsksTheSessionAfterACleanEndOr409(t *testing.T) {
+func TestFollow_CleanEndOr409_SessionPolled(t *testing.T) {
 	for name, end := range map[string]func(*http.Request) (*http.Response, error){
 		"clean end": events(event(1)), "409": reply(409, ""),
 	} {
@@ -203,7 +203,7 @@ func TestFollowAsksTheSessionAfterACleanEndOr409(t *testing.T) {
 	}
 }
 
-func TestFollowEndsWhenTheLookIsRefusedAndOnlyThen(t *testing.T) {
+func TestFollow_SessionPoll_EndsOnlyIfRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, events(""), reply(404, ""))
 		if _, err := collect(s.Follow(t.Context(), "x", StreamOptions{})); !errors.Is(err, ErrNotFound) {
@@ -218,10 +218,10 @@ func TestFollowEndsWhenTheLookIsRefusedAndOnlyThen(t *testing.T) {
 	})
 }
 
-func TestFollowGivesUpAfterMaxStallsWithoutProgress(t *testing.T) {
+func TestFollow_NoProgress_GivesUpAfterMaxStalls(t *testing.T) {
 	for set, want := range map[int]int{0: 11, 1: 2, 3: 4} {
 		synctest.Test(t, func(t *testing.T) {
-			s, transport := scripted(t, nil, cut("data: {}\n\n"+event(4))) // always the same, and nothing new
+			s, transport := scripted(t, nil, cut("data: {}\n\n"+event(4))) // always the same event, and nothing new
 			var attempts []int
 			_, err := collect(s.Follow(t.Context(), "x", StreamOptions{
 				LastEventID: "4", MaxStalls: set, OnReconnect: func(r Reconnect) { attempts = append(attempts, r.Attempt) },
@@ -236,7 +236,7 @@ func TestFollowGivesUpAfterMaxStallsWithoutProgress(t *testing.T) {
 	}
 }
 
-func TestFollowGivesUpOnCleanEndsToo(t *testing.T) {
+func TestFollow_CleanEndsWithoutProgress_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, events(""), status(StatusRunning), events(""), status(StatusRunning), events(""))
 		_, err := collect(s.Follow(t.Context(), "x", StreamOptions{MaxStalls: 1}))
@@ -246,7 +246,7 @@ func TestFollowGivesUpOnCleanEndsToo(t *testing.T) {
 	})
 }
 
-func TestFollowHasItsBudgetBackAfterEachNewEvent(t *testing.T) {
+func TestFollow_NewEvent_StallCountReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		c := newClient(t, WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -269,7 +269,7 @@ func TestFollowHasItsBudgetBackAfterEachNewEvent(t *testing.T) {
 	})
 }
 
-func TestFollowMayGoOnForEver(t *testing.T) {
+func TestFollow_NegativeMaxStalls_NoLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		steps := slices.Repeat([]func(*http.Request) (*http.Response, error){reply(502, "")}, 200)
 		s, transport := scripted(t, nil, append(steps, ended)...)
@@ -280,7 +280,7 @@ func TestFollowMayGoOnForEver(t *testing.T) {
 	})
 }
 
-func TestFollowTellsOfEachReconnectAndOpening(t *testing.T) {
+func TestFollow_ReconnectAndOpen_CallbacksCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []Reconnect
 		opened := 0
@@ -310,7 +310,7 @@ func TestFollowTellsOfEachReconnectAndOpening(t *testing.T) {
 	})
 }
 
-func TestFollowWaitsAsTheServerAsks(t *testing.T) {
+func TestFollow_ServerRetry_Observed(t *testing.T) {
 	const jitter = 250 * time.Millisecond // of a first reconnect
 	for name, test := range map[string]struct {
 		step        func(*http.Request) (*http.Response, error)
@@ -336,7 +336,7 @@ func TestFollowWaitsAsTheServerAsks(t *testing.T) {
 	}
 }
 
-func TestFollowEndsAtOnceWhenCancelledInAWait(t *testing.T) {
+func TestFollow_CanceledDuringWait_EndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -349,7 +349,7 @@ func TestFollowEndsAtOnceWhenCancelledInAWait(t *testing.T) {
 	})
 }
 
-func TestFollowEndsAtOnceWhenCancelledInARead(t *testing.T) {
+func TestFollow_CanceledDuringRead_EndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -361,7 +361,7 @@ func TestFollowEndsAtOnceWhenCancelledInARead(t *testing.T) {
 	})
 }
 
-func TestFollowEndsWhenTheLoopIsLeft(t *testing.T) {
+func TestFollow_LoopLeft_Ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, events(event(1, 2)))
 		for _, err := range s.Follow(t.Context(), "x", StreamOptions{}) {
@@ -376,7 +376,7 @@ func TestFollowEndsWhenTheLoopIsLeft(t *testing.T) {
 	})
 }
 
-func TestFollowCanBeRangedOverAgainFromTheStart(t *testing.T) {
+func TestFollow_RangedTwice_StartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, cut(event(1)), ended, cut(event(1)), ended)
 		seq := s.Follow(t.Context(), "x", StreamOptions{})
@@ -391,7 +391,7 @@ func TestFollowCanBeRangedOverAgainFromTheStart(t *testing.T) {
 	})
 }
 
-// batches notes what was yielded between two calls of OnIdle.
+// batches records what was yielded between two calls of OnIdle.
 type batches struct {
 	mu  sync.Mutex // held to look or append
 	all []string
@@ -411,7 +411,7 @@ func (b *batches) String() string {
 	return strings.Join(b.all, " ")
 }
 
-func TestOnIdleIsCalledAfterEachBatchAndBeforeEachWait(t *testing.T) {
+func TestOnIdle_EachBatch_CalledBeforeWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b batches
 		s, _ := scripted(t, nil, live(func(ctx context.Context, w io.Writer) error {
@@ -445,7 +445,7 @@ func TestOnIdleIsCalledAfterEachBatchAndBeforeEachWait(t *testing.T) {
 	})
 }
 
-func TestOnIdleIsCalledByEveryStreamOverASocket(t *testing.T) {
+func TestOnIdle_EveryStreamOverSocket_Called(t *testing.T) {
 	flushed := make(chan struct{}, 8)
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -455,7 +455,7 @@ func TestOnIdleIsCalledByEveryStreamOverASocket(t *testing.T) {
 				t.Error(err)
 			}
 			select {
-			case <-flushed: // never, if the client waits without a call of OnIdle
+			case <-flushed: // never, if the client waits without calling OnIdle
 			case <-r.Context().Done():
 				return
 			}

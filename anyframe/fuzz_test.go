@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// FuzzModels checks that any bytes are decoded or refused, and that what was
-// read comes back the same when it is written and read again.
+// FuzzModels checks that any bytes are decoded or refused, and that a decoded value
+// survives encoding and decoding.
 func FuzzModels(f *testing.F) {
 	models := append([]model{{zero: AttentionItem{}, full: `{"kind":"pending","payload":{},"seq":3,"at":` + stamp + `}`}}, modelsOfTheAPI...)
 	for i, m := range models {
@@ -36,7 +36,7 @@ func FuzzModels(f *testing.F) {
 			t.Fatalf("%s: %v", kind, err)
 		}
 		if _, masked := v.(*TokenCreated); masked {
-			return // what it writes is no token any more
+			return // the encoded form is no longer a token
 		}
 		again := reflect.New(kind).Interface()
 		if err := json.Unmarshal(once, again); err != nil {
@@ -48,8 +48,8 @@ func FuzzModels(f *testing.F) {
 	})
 }
 
-// FuzzAnswers checks that whatever a server answers, a call returns a value or
-// an *Error that keeps the status and never the key.
+// FuzzAnswers checks that for any response a call returns a value or an *Error that
+// keeps the status and never contains the key.
 func FuzzAnswers(f *testing.F) {
 	all := operations()
 	for i := range all {
@@ -92,8 +92,8 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// FuzzBuildEvent checks that an event of a build's log is a line or a state,
-// with nothing lost.
+// FuzzBuildEvent checks that an event of a build's log is a line or a state, with
+// nothing lost.
 func FuzzBuildEvent(f *testing.F) {
 	for _, data := range []string{
 		``, `plain`, `succeeded`, `{"offset":1,"content":"x"}`, `{"text":"x"}`, `{"state":"failed"}`, `"x"`, `{"content":`, `null`,
@@ -112,8 +112,8 @@ func FuzzBuildEvent(f *testing.F) {
 	})
 }
 
-// FuzzTime checks that a time is read or refused, and that a time written is the
-// one read.
+// FuzzTime checks that a time is parsed or refused, and that an encoded time parses
+// to the same time.
 func FuzzTime(f *testing.F) {
 	for _, text := range []string{stamp, `1735689600.25`, `"2025-01-02 03:04:05.5"`, `null`, `-1e308`, `"9999-12-31T23:59:59-23:59"`, `[1]`, `"2025-01-01T00:00:00+24:00"`} {
 		f.Add([]byte(text))
@@ -163,8 +163,8 @@ func FuzzIDs(f *testing.F) {
 	})
 }
 
-// FuzzDotEnv checks that any file is read or refused, and that a refusal does
-// not quote it: the line at fault may be the one with the key.
+// FuzzDotEnv checks that any file is parsed or refused, and that the error does not
+// quote it: the invalid line may contain the key.
 func FuzzDotEnv(f *testing.F) {
 	for _, text := range []string{
 		"ANYFRAME_API_KEY=afm_x\n", "\ufeffANYFRAME_API_KEY='afm_x", "export A=\"${B}\"\n# c", "A", "=", "A=\x00", "A: b\r\n\r",

@@ -9,27 +9,27 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/sse"
 )
 
-// tryReader is a body that can be read without waiting, see [Follower].
+// tryReader is a body that can be read without blocking; see [Follower].
 type tryReader interface {
 	TryRead(p []byte) (n int, err error)
 	Notify(ready func()) bool
 }
 
-// idleReader detects a read that takes too long. Only reads count, so that a
-// slow consumer is not mistaken for a silent server. Its timer runs all the time
-// and looks when the present read began, so that a read that does not wait sets
-// no timer.
+// idleReader detects a read that takes too long. Only reads count, so that a slow
+// consumer is not mistaken for a silent server. Its timer runs all the time and
+// checks when the current read started, so that a read that does not block sets no
+// timer.
 type idleReader struct {
 	r       io.Reader
-	try     tryReader     // r, if it can be read without waiting; then Read returns sse.ErrWait
-	idle    time.Duration // 0 is no limit
+	try     tryReader     // r, if it can be read without blocking; Read then returns sse.ErrWait
+	idle    time.Duration // 0 means no limit
 	stalled func()
 	onIdle  func() // may be nil
 	batch   bool   // events were yielded since the last call of onIdle
 
 	timer *time.Timer
 	made  time.Time
-	since atomic.Int64 // when the present read began, in ns after made, plus 1; 0 when none waits
+	since atomic.Int64 // when the current read started, in ns after made, plus 1; 0 if none is blocked
 	over  atomic.Bool
 }
 
@@ -45,8 +45,8 @@ func (r *idleReader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// tryRead reads what there is. The server is silent from the moment at which there is
-// nothing.
+// tryRead reads the available bytes. The server counts as silent from the moment
+// when there are none.
 func (r *idleReader) tryRead(p []byte) (int, error) {
 	n, err := r.try.TryRead(p)
 	if n > 0 || err != nil {
@@ -60,7 +60,7 @@ func (r *idleReader) tryRead(p []byte) (int, error) {
 	return 0, sse.ErrWait
 }
 
-// wait waits until a body that can be read without waiting has more.
+// wait blocks until a body that can be read without blocking has more.
 func (r *idleReader) wait() {
 	if r.try == nil {
 		return
@@ -71,7 +71,7 @@ func (r *idleReader) wait() {
 	}
 }
 
-// idleNow calls onIdle if events were yielded since it was called last.
+// idleNow calls onIdle if events were yielded since its last call.
 func (r *idleReader) idleNow() {
 	if r.batch = r.batch && r.onIdle != nil; r.batch {
 		r.batch = false

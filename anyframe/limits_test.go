@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Zero is the default of every limit, and a negative value is none.
-func TestZeroAndNegativeMeanTheSameForEveryLimit(t *testing.T) {
+// For every limit zero means the default, and a negative value means none.
+func TestLimits_ZeroAndNegative_DefaultAndNone(t *testing.T) {
 	t.Parallel()
 	def := RetryPolicy{MaxRetries: 2, BaseDelay: 250 * time.Millisecond, MaxDelay: 5 * time.Second, MaxRetryAfter: 30 * time.Second}
 	if got := (RetryPolicy{}).withDefaults(); got != def {
@@ -61,7 +61,7 @@ func TestZeroAndNegativeMeanTheSameForEveryLimit(t *testing.T) {
 	}
 }
 
-func TestAWaitWithoutALimitGoesOn(t *testing.T) {
+func TestWait_NoLimit_Continues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s, _ := scripted(t, nil, func(r *http.Request) (*http.Response, error) {
@@ -76,7 +76,7 @@ func TestAWaitWithoutALimitGoesOn(t *testing.T) {
 	})
 }
 
-func TestAStreamsCallTimeoutBoundsItsOpening(t *testing.T) {
+func TestCallTimeout_Stream_BoundsOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, hang)
 		start := time.Now()
@@ -97,7 +97,7 @@ func TestAStreamsCallTimeoutBoundsItsOpening(t *testing.T) {
 	})
 }
 
-func TestAnIdleTimeoutOfZeroIsSentAndANegativeOneRefused(t *testing.T) {
+func TestIdleTimeout_ZeroSent_NegativeRefused(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		a.note(r)
@@ -127,7 +127,7 @@ func TestAnIdleTimeoutOfZeroIsSentAndANegativeOneRefused(t *testing.T) {
 	}
 }
 
-func TestABaseURLThatCannotBeIsRefusedWithAWord(t *testing.T) {
+func TestBaseURL_Invalid_RefusedWithReason(t *testing.T) {
 	isolate(t)
 	for base, word := range map[string]string{
 		"https://api.example:99999": "port", "https://api.example:0": "port", "https://api.example:": "port", "https://api.example:x": "port",
@@ -154,7 +154,7 @@ func TestABaseURLThatCannotBeIsRefusedWithAWord(t *testing.T) {
 	}
 }
 
-func TestTypedConstantsGoIntoMaps(t *testing.T) {
+func TestMaps_TypedConstants_Encoded(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		a.note(r)

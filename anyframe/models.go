@@ -8,18 +8,18 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// SessionStatus is where a session is in its life. It is open: a value not
-// listed here is passed on as it came.
+// SessionStatus is the state of a session. It is an open type: an unknown value is
+// kept as received.
 type SessionStatus string
 
-// The statuses known. Booting leads to running, running over snapshotting to
-// terminated, and resuming leads from terminated to booting again.
+// The known statuses. Booting leads to running, running via snapshotting to
+// terminated, and resuming from terminated to booting again.
 const (
 	StatusBooting      SessionStatus = "booting"
 	StatusRunning      SessionStatus = "running"
 	StatusSnapshotting SessionStatus = "snapshotting"
 	StatusTerminated   SessionStatus = "terminated"
-	StatusPaused       SessionStatus = "paused" // as terminated: stopped, with a snapshot
+	StatusPaused       SessionStatus = "paused" // like terminated: stopped, with a snapshot
 	StatusError        SessionStatus = "error"
 )
 
@@ -32,13 +32,13 @@ func (s SessionStatus) Known() bool {
 	return false
 }
 
-// Resumable reports whether a resume can bring the session back.
+// Resumable reports whether the session can be resumed.
 func (s SessionStatus) Resumable() bool { return s == StatusTerminated || s == StatusPaused }
 
-// stopped reports whether the session cannot become running by itself.
+// stopped reports whether the session cannot become running without a resume.
 func (s SessionStatus) stopped() bool { return s.Resumable() || s == StatusError }
 
-// Session is one sandbox with its chat, as the API describes it.
+// Session is one sandbox with its chat.
 type Session struct {
 	ID              string        `json:"id"`
 	AgentID         int64         `json:"agent_id"`
@@ -49,13 +49,13 @@ type Session struct {
 	IdleTimeoutS    int           `json:"idle_timeout_s"` // seconds
 	Previews        []Preview     `json:"previews"`
 	IsSetupSession  bool          `json:"is_setup_session"`
-	ErrorReason     string        `json:"error_reason"`   // why the status is StatusError; "" when not said
-	DriverUserID    *int64        `json:"driver_user_id"` // the user in control; nil when there is none
+	ErrorReason     string        `json:"error_reason"`   // why the status is StatusError; "" if not given
+	DriverUserID    *int64        `json:"driver_user_id"` // the user in control; nil if there is none
 	CreatedAt       Time          `json:"created_at"`
 	LastActive      Time          `json:"last_active"`
 }
 
-// Snapshot is a sandbox as it was when its session stopped, chat included.
+// Snapshot is the state of a sandbox when its session stopped, including the chat.
 type Snapshot struct {
 	ID           int64  `json:"id"`
 	ModalImageID string `json:"modal_image_id"`
@@ -63,7 +63,7 @@ type Snapshot struct {
 	CreatedAt    Time   `json:"created_at"`
 }
 
-// SaveAsBaseResult names what an agent's sessions start from now.
+// SaveAsBaseResult is the base that an agent's sessions now start from.
 type SaveAsBaseResult struct {
 	WarmupImageID    string `json:"warmup_image_id"`
 	WarmupInputsHash string `json:"warmup_inputs_hash"`
@@ -76,18 +76,18 @@ type ChatEvent struct {
 	CreatedAt Time            `json:"created_at"`
 }
 
-// Event returns the row as the stream would have sent it.
+// Event returns the row as an event of the stream.
 func (c ChatEvent) Event() Event {
 	return Event{ID: strconv.FormatInt(c.Seq, 10), Seq: c.Seq, Data: c.Payload}
 }
 
-// Message is one turn's prompt.
+// Message is the prompt of one turn.
 type Message struct {
-	Prompt      string       `json:"prompt"` // may be empty when there are attachments
+	Prompt      string       `json:"prompt"` // may be empty if there are attachments
 	Attachments []Attachment `json:"attachments,omitempty"`
 }
 
-// AttachmentKind says which form an attachment has.
+// AttachmentKind is the form of an attachment.
 type AttachmentKind string
 
 // The two forms of attachment.
@@ -96,8 +96,8 @@ const (
 	AttachmentText  AttachmentKind = "text"
 )
 
-// Attachment is a file that goes with a message: an image, with Data, or a
-// text, with Text.
+// Attachment is a file sent with a message: an image, with Data, or text, with
+// Text.
 type Attachment struct {
 	Kind AttachmentKind
 	Name string
@@ -106,7 +106,7 @@ type Attachment struct {
 	Text string // the text; invalid UTF-8 is replaced on the wire
 }
 
-// MarshalJSON writes the members that the kind has and no others.
+// MarshalJSON writes only the members of the attachment's kind.
 func (a Attachment) MarshalJSON() ([]byte, error) {
 	type head struct {
 		Kind AttachmentKind `json:"kind"`
@@ -126,16 +126,16 @@ func (a Attachment) MarshalJSON() ([]byte, error) {
 	}{h, a.Text})
 }
 
-// MessageResult is the answer to a message.
+// MessageResult is the response to a message.
 type MessageResult struct {
-	OK  bool            // false only when the answer says "ok": false
-	Seq *int64          // the seq of the message; nil when the answer has none
-	Raw json.RawMessage // the whole answer; nil when it was empty
+	OK  bool            // false only if the response has "ok": false
+	Seq *int64          // the seq of the message; nil if the response has none
+	Raw json.RawMessage // the whole response; nil if it was empty
 }
 
 func newMessageResult(raw json.RawMessage) *MessageResult {
-	// The answer is free JSON: members that cannot be read count as absent, and
-	// Raw keeps what they were.
+	// The response is free JSON: members that cannot be decoded count as absent, and
+	// Raw keeps them.
 	var answer map[string]json.RawMessage
 	_ = json.Unmarshal(raw, &answer)
 	r := &MessageResult{OK: true, Raw: raw}
@@ -148,21 +148,20 @@ func newMessageResult(raw json.RawMessage) *MessageResult {
 	return r
 }
 
-// CreateSessionParams are what a new session is made from.
+// CreateSessionParams are the settings of a new session.
 type CreateSessionParams struct {
 	AgentID int64 // required
 
-	// IdleTimeout is how long the sandbox stays up unused, in whole seconds,
-	// rounded up. nil means 300 s; a zero is sent as it is, and a negative one
-	// is refused.
+	// IdleTimeout is how long the sandbox stays up unused, rounded up to whole
+	// seconds. nil means 300 s; zero is sent, and a negative value is refused.
 	IdleTimeout *time.Duration
 
 	Unsafe               bool   // runs the agent without permission prompts
-	ResumeFromSnapshotID *int64 // starts from this snapshot; nil from the agent's image
+	ResumeFromSnapshotID *int64 // starts from this snapshot; nil means the agent's image
 	IsSetupSession       bool   // its state can be saved as the agent's base
 }
 
-// MarshalJSON writes what the API expects to find in every request.
+// MarshalJSON writes the members that the API requires in every request.
 func (p CreateSessionParams) MarshalJSON() ([]byte, error) {
 	const defaultIdle time.Duration = 300 * time.Second
 	idle := defaultIdle
@@ -178,7 +177,7 @@ func (p CreateSessionParams) MarshalJSON() ([]byte, error) {
 	}{p.AgentID, int64((idle + time.Second - 1) / time.Second), p.Unsafe, p.ResumeFromSnapshotID, p.IsSetupSession})
 }
 
-// ResumeSessionParams are how a session comes back. The zero value will do.
+// ResumeSessionParams are options of a resume. The zero value is valid.
 type ResumeSessionParams struct {
 	Unsafe bool `json:"unsafe"` // runs the agent without permission prompts
 }

@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// model is a type and its JSON as the contract has it: every member, and which
-// of them may be null or absent, with what is then assumed if that is not the
-// zero value.
+// model is a type and its JSON in the contract: every member, which of them may be
+// null or absent, and the default then if that is not the zero value.
 type model struct {
 	zero     any
 	full     string
@@ -140,7 +139,7 @@ func (m model) decode(t *testing.T, text string) reflect.Value {
 	return v.Elem()
 }
 
-// fieldOf finds a field by its JSON name, also in what is embedded.
+// fieldOf finds a field by its JSON name, including embedded ones.
 func fieldOf(v reflect.Value, name string) reflect.Value {
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
@@ -164,8 +163,8 @@ func edit(t *testing.T, text string, change func(map[string]any)) string {
 	return string(out)
 }
 
-func TestEveryModelIsReadWhole(t *testing.T) {
-	const models, kindsOfAttention = 30, 3 // those have a test of their own
+func TestModels_AllMembers_Decoded(t *testing.T) {
+	const models, kindsOfAttention = 30, 3 // those have their own test
 	if len(modelsOfTheAPI) != models-kindsOfAttention {
 		t.Errorf("got %d models, want %d", len(modelsOfTheAPI), models-kindsOfAttention)
 	}
@@ -185,7 +184,7 @@ func TestEveryModelIsReadWhole(t *testing.T) {
 		if err := json.Unmarshal([]byte(m.full), &members); err != nil || len(members) != fields {
 			t.Errorf("%T: got %d fields, want %d, %v", m.zero, fields, len(members), err)
 		}
-		// What is written is what was read, so each member is in its own field.
+		// The decoded value is encoded, so each member is in its own field.
 		out, err := json.Marshal(v.Interface())
 		want := strings.ReplaceAll(m.full, "afm_Zq7secretwxyz", "afm_…wxyz")
 		if err != nil || !sameJSON(string(out), want) {
@@ -194,7 +193,7 @@ func TestEveryModelIsReadWhole(t *testing.T) {
 	}
 }
 
-func TestEveryModelIsReadWithoutItsOptionalMembers(t *testing.T) {
+func TestModels_NoOptionalMembers_Decoded(t *testing.T) {
 	for _, m := range modelsOfTheAPI {
 		want := m.decode(t, m.full)
 		for name, value := range m.optional {
@@ -224,7 +223,7 @@ func TestEveryModelIsReadWithoutItsOptionalMembers(t *testing.T) {
 	}
 }
 
-func TestNoModelMindsNullsOrMembersThatAreNew(t *testing.T) {
+func TestModels_NullsAndUnknownMembers_Accepted(t *testing.T) {
 	for _, m := range modelsOfTheAPI {
 		want := m.decode(t, m.full)
 		extended := edit(t, m.full, func(o map[string]any) {
@@ -244,7 +243,7 @@ func TestNoModelMindsNullsOrMembersThatAreNew(t *testing.T) {
 	}
 }
 
-func TestADecodedValueForgetsTheOneBefore(t *testing.T) {
+func TestModels_DecodedAgain_PreviousValueCleared(t *testing.T) {
 	a := AgentDetail{Agent: Agent{ID: 1, Name: "old", Runtime: RuntimeCodex}, Skills: []AgentSkill{{ID: 1}}, Image: &AgentImage{}}
 	c := Connector{ID: 1, DefaultEnabled: false, Scopes: "old"}
 	i := AttentionItem{Kind: AttentionPending, Preview: "old"}
@@ -258,7 +257,7 @@ func TestADecodedValueForgetsTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestEnumsAreOpen(t *testing.T) {
+func TestEnums_UnknownValue_Kept(t *testing.T) {
 	type enum interface{ Known() bool }
 	tests := []struct {
 		known []enum
@@ -306,7 +305,7 @@ func TestEnumsAreOpen(t *testing.T) {
 	}
 }
 
-func TestAttentionItemsKeepWhatTheyAre(t *testing.T) {
+func TestAttentionItems_EachKind_Decoded(t *testing.T) {
 	at := Time{time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 	head := `"session_id":"` + sid + `","agent_id":42,"agent_name":"demo","at":` + stamp
 	item := AttentionItem{SessionID: sid, AgentID: 42, AgentName: "demo", At: at}
@@ -363,7 +362,7 @@ func TestAttentionItemsKeepWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestPreviewLogsAreReadFromFreeJSON(t *testing.T) {
+func TestPreviewLogs_FreeJSON_Decoded(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{"lines":["a","b"]}`: {"a", "b"}, `{"lines":[]}`: {}, `{"lines":["a",5,{},null]}`: {"a", "5"}, `{"lines":"a"}`: nil,
 		`{"ok":false}`: nil, `["a"]`: nil, `"a"`: nil, ``: nil,
@@ -374,7 +373,7 @@ func TestPreviewLogsAreReadFromFreeJSON(t *testing.T) {
 	}
 }
 
-func TestWhatTheSandboxRefusesIsNoError(t *testing.T) {
+func TestPreviews_SandboxRefuses_ResultNotError(t *testing.T) {
 	s, _ := scripted(t, nil, reply(200, `{"ok":false,"error":"port taken","exit_code":5}`))
 	r, err := s.Previews.Start(t.Context(), sid, PreviewSpec{Cmd: "x"})
 	if err != nil || r.OK || r.Error != "port taken" || r.Port != nil {

@@ -54,7 +54,7 @@ func sayOneEvent(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"id":1,"login":"HTTP/%d"}`, r.ProtoMajor)
 }
 
-func TestWhatWouldFailAgainIsNotRetried(t *testing.T) {
+func TestRetry_PermanentError_NotRetried(t *testing.T) {
 	srv, conns := counted(t, sayOneEvent)
 	plain := httptest.NewServer(http.HandlerFunc(sayOneEvent))
 	t.Cleanup(plain.Close)
@@ -64,7 +64,7 @@ func TestWhatWouldFailAgainIsNotRetried(t *testing.T) {
 			plainConns.Add(1)
 		}
 	}
-	alerting := listen(t, func(conn net.Conn) { // as OpenSSL answers to plain HTTP
+	alerting := listen(t, func(conn net.Conn) { // as OpenSSL responds to plain HTTP
 		alerts.Add(1)
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 			_, _ = conn.Write([]byte{0x15, 3, 1, 0, 2, 2, 0x46})
@@ -115,7 +115,7 @@ func TestWhatWouldFailAgainIsNotRetried(t *testing.T) {
 	}
 }
 
-func TestARedirectNamesWhereToAndNoSecret(t *testing.T) {
+func TestRedirect_Error_NamesTargetWithoutSecret(t *testing.T) {
 	for location, want := range map[string]string{
 		"https://api.anyframe.dev/api/me?token=hidden#x": "redirects to https://api.anyframe.dev/api/me, which is not followed",
 		"/elsewhere":                    "redirects to http://localhost/elsewhere, which is not followed",
@@ -135,8 +135,8 @@ func TestARedirectNamesWhereToAndNoSecret(t *testing.T) {
 	}
 }
 
-// Whatever a secret is, what the answer says is read before it is taken out.
-func TestRedactionNeverChangesWhatAnAnswerSays(t *testing.T) {
+// Whatever the secret is, the response is decoded before redaction.
+func TestRedaction_Response_Unchanged(t *testing.T) {
 	for _, secret := range []string{`"detail"`, `"detail":`, `{"detail":"`, `validation`, `"msg":"bad`, `\u0061bcdef`, `12345678`, `a"b\c<d>é`} {
 		quoted, err := json.Marshal("so: " + secret)
 		if err != nil {
@@ -177,7 +177,7 @@ func TestRedactionNeverChangesWhatAnAnswerSays(t *testing.T) {
 	}
 }
 
-// uescaped writes every character as JSON may escape it.
+// uescaped escapes every character in a form that JSON allows.
 func uescaped(s string) string {
 	var b strings.Builder
 	for _, c := range s {
@@ -186,7 +186,7 @@ func uescaped(s string) string {
 	return b.String()
 }
 
-func TestAttemptsCountTheRequestsOfAStream(t *testing.T) {
+func TestAttempts_Stream_CountsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		unavailable, gone := reply(503, ""), reply(404, "")
 		build := func(s *SessionsService, o StreamOptions) error {
@@ -220,7 +220,7 @@ func TestAttemptsCountTheRequestsOfAStream(t *testing.T) {
 	})
 }
 
-func TestAttemptsAreNoMoreThanWereMade(t *testing.T) {
+func TestAttempts_Error_OnlyRequestsMade(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s, transport := scripted(t, nil, reply(200, sessionJSON))
@@ -242,7 +242,7 @@ func TestAttemptsAreNoMoreThanWereMade(t *testing.T) {
 	})
 }
 
-func TestTheLogHasTheAttemptAndEachRetry(t *testing.T) {
+func TestLog_Retries_AttemptAndEachRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -270,7 +270,7 @@ func TestTheLogHasTheAttemptAndEachRetry(t *testing.T) {
 	})
 }
 
-func TestTheOtherDomainIsNamedWhenOneIsNotThere(t *testing.T) {
+func TestElsewhere_DomainUnreachable_OtherNamed(t *testing.T) {
 	moved := func(r *http.Request) (*http.Response, error) {
 		to := AlternateBaseURL
 		if strings.HasSuffix(to, r.URL.Host) {
@@ -309,7 +309,7 @@ func TestTheOtherDomainIsNamedWhenOneIsNotThere(t *testing.T) {
 	}
 }
 
-func TestAFailureGivesItsReasonWithoutAnyKey(t *testing.T) {
+func TestFailure_Reason_WithoutKey(t *testing.T) {
 	s, _ := scripted(t, nil, reply(200, `{"id":"x","status":"error","error_reason":"no capacity; key `+testKey+`","driver_user_id":"5"}`))
 	session, err := s.WaitUntilRunning(t.Context(), "x", WaitOptions{})
 	state, ok := errors.AsType[*SessionStateError](err)

@@ -18,7 +18,7 @@ import (
 
 const sid = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
-// operation is a call and the name of what it should send.
+// operation is a call and the name of the expected request.
 type operation struct {
 	name string // service and method, then the case
 	call func(context.Context, *Client) error
@@ -39,8 +39,8 @@ func last[T any](seq iter.Seq2[T, error]) (err error) {
 	return err
 }
 
-// operations are all there are, each with the least that it takes, with all
-// that it takes, and with zero values where those are sent.
+// operations lists all operations, each with the fewest arguments, with all
+// arguments, and with zero values where those are sent.
 func operations() []operation {
 	return slices.Concat(accountOperations, agentOperations, sessionOperations)
 }
@@ -310,13 +310,13 @@ var sessionOperations = []operation{
 	}},
 }
 
-// Helpers are made of operations; each has tests of its own.
+// Helpers are made of operations; each has its own tests.
 var helpers = []string{
 	"Agents.BuildAndWait", "Sessions.EnsureRunning", "Do", "Sessions.Follow", "Sessions.Follower", "Sessions.MessageRaw", "Sessions.TranscriptAll",
 	"Sessions.Turn",
 }
 
-func TestTheTableHasEveryMethod(t *testing.T) {
+func TestOperations_Table_HasEveryMethod(t *testing.T) {
 	const operationsOfTheAPI, waits = 59, 2
 	tested := map[string]bool{}
 	for _, o := range operations() {
@@ -354,11 +354,11 @@ func methodsOf(v reflect.Type, prefix string, list *[]string) {
 	}
 }
 
-// wanted is a request as the golden file has it.
+// wanted is a request in the golden file.
 type wanted struct {
 	line    string
 	headers http.Header
-	body    string // "" is none
+	body    string // "" means none
 }
 
 // readOperations reads the golden file.
@@ -397,7 +397,7 @@ func readOperations(t *testing.T) map[string]wanted {
 	return all
 }
 
-// answerTo is something that the operation can read.
+// answerTo returns a response that the operation can decode.
 func answerTo(r *http.Request, body string) (status int, contentType, text string) {
 	list := []string{
 		"/api/tokens", "/api/connectors", "/api/connectors/catalog", "/api/agents", "/builds", "/skills", "/mcps",
@@ -417,7 +417,7 @@ func answerTo(r *http.Request, body string) (status int, contentType, text strin
 	return 200, "application/json", `{"id":1,"connector_id":1,"url":"https://l","state":"succeeded"}`
 }
 
-func TestEveryMethodSendsWhatTheContractSays(t *testing.T) {
+func TestOperations_EveryMethod_SendsContract(t *testing.T) {
 	golden := readOperations(t)
 	seen := map[string]bool{}
 	for _, o := range operations() {
@@ -465,7 +465,7 @@ func TestEveryMethodSendsWhatTheContractSays(t *testing.T) {
 	}
 }
 
-// sameJSON compares values, numbers by how they are written.
+// sameJSON compares values, and numbers by their text.
 func sameJSON(a, b string) bool {
 	var values [2]any
 	for i, text := range []string{a, b} {

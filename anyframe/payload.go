@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// The payload types known. What they hold is decoded by [Event.Payload].
+// The known payload types. [Event.Payload] decodes their content.
 const (
 	TypeAssistant         = "assistant"
 	TypeAssistantMessage  = "assistant_message"
@@ -20,37 +20,36 @@ const (
 	TypeFailure           = "_error"
 )
 
-// Decision answers a [PermissionRequest], as the member "decision" of the body of
-// [SessionsService.Respond].
+// Decision answers a [PermissionRequest]. It is the member "decision" of the body
+// of [SessionsService.Respond].
 type Decision string
 
-// The decisions known. The API documents only the first.
+// The known decisions. The API documents only the first.
 const (
 	DecisionApprove Decision = "approve"
 	DecisionDeny    Decision = "deny"
 )
 
-// Payload is what an event says: one of [Assistant], [Text],
-// [PermissionRequest], [Question], [Result], [Failure] or [Unknown]. Each keeps
-// the JSON it came from, since the API may send more than is known here.
+// Payload is the content of an event: one of [Assistant], [Text],
+// [PermissionRequest], [Question], [Result], [Failure] or [Unknown]. Each keeps its
+// original JSON, since the API may send more than this package knows.
 type Payload interface{ payload() }
 
 type (
 	// Assistant is output of the model.
 	Assistant struct {
 		Blocks []Block
-		Delta  bool // a fragment: append its text to what came before, as it is
+		Delta  bool // a fragment: append its text unchanged to the text before
 		Raw    json.RawMessage
 	}
-	// Text is a whole message, of the user or of the assistant, as transcripts
-	// have them.
+	// Text is a complete message of the user or the assistant, as in transcripts.
 	Text struct {
 		Type string // TypeUserMessage or TypeAssistantMessage
 		Text string
 		Raw  json.RawMessage
 	}
 	// PermissionRequest blocks the agent until it is answered with
-	// [SessionsService.Respond]. Of the three ids the ones not sent are "".
+	// [SessionsService.Respond]. Ids that were not sent are "".
 	PermissionRequest struct {
 		ToolName, RequestID, ToolUseID, PromptID string
 		Input                                    json.RawMessage
@@ -59,13 +58,13 @@ type (
 	// Question blocks the agent until it is answered with
 	// [SessionsService.Respond].
 	Question struct {
-		Question                       string // "" when it is not plain text; see Raw
+		Question                       string // "" if it is not plain text; see Raw
 		RequestID, ToolUseID, PromptID string
 		Raw                            json.RawMessage
 	}
 	// Result ends a turn.
 	Result struct{ Raw json.RawMessage }
-	// Failure is a turn that failed. It is an event, not an error of the stream.
+	// Failure is a failed turn. It is an event, not an error of the stream.
 	Failure struct {
 		Error string // may be ""
 		Raw   json.RawMessage
@@ -77,7 +76,7 @@ type (
 	}
 )
 
-// Text returns the text of all text blocks, as it is and with nothing between.
+// Text returns the text of all text blocks, unchanged and without separators.
 func (a Assistant) Text() string {
 	var text strings.Builder
 	for _, b := range a.Blocks {
@@ -96,8 +95,8 @@ func (Result) payload()            {}
 func (Failure) payload()           {}
 func (Unknown) payload()           {}
 
-// The block types known; older servers name them otherwise, which
-// [Event.Payload] evens out.
+// The known block types. Older servers use other names, which [Event.Payload] maps
+// to these.
 const (
 	BlockText     = "text"
 	BlockToolUse  = "tool_use"
@@ -106,7 +105,7 @@ const (
 
 // Block is a part of an assistant's message.
 type Block struct {
-	Type  string // BlockText and kin, or as it came
+	Type  string // BlockText and so on, or the type as received
 	Text  string // of a text block; of a thinking block, if sent
 	ID    string // of a tool use
 	Name  string // of a tool use
@@ -114,7 +113,8 @@ type Block struct {
 	Raw   json.RawMessage
 }
 
-// UnmarshalJSON accepts any JSON value; one that is no object has only Raw.
+// UnmarshalJSON accepts any JSON value; a value that is not an object is only in
+// Raw.
 func (b *Block) UnmarshalJSON(data []byte) error {
 	*b = Block{Raw: bytes.Clone(data)}
 	var w struct {
@@ -162,8 +162,8 @@ func equalFold(s string, names ...string) bool {
 	return false
 }
 
-// Type returns the "type" member of the data, or the SSE event name when there
-// is none.
+// Type returns the "type" member of the data, or the SSE event name if there is
+// none.
 func (e Event) Type() string {
 	var p struct {
 		Type json.RawMessage `json:"type"`
@@ -176,8 +176,8 @@ func (e Event) Type() string {
 	return e.Name
 }
 
-// Payload decodes the data by its type. It errs only on data that is not JSON;
-// a type it does not know, and a value that is no object, is an [Unknown].
+// Payload decodes the data by its type. It returns an error only if the data is not
+// JSON. An unknown type, and a value that is not an object, is an [Unknown].
 func (e Event) Payload() (Payload, error) {
 	if len(e.Data) > 0 && !json.Valid(e.Data) {
 		return nil, fmt.Errorf("event %q: data is not JSON", e.ID)
@@ -186,7 +186,7 @@ func (e Event) Payload() (Payload, error) {
 	if !isObject(e.Data) {
 		return Unknown{Type: kind, Raw: e.Data}, nil
 	}
-	// Members are raw so that one of an odd type costs only itself.
+	// Members are raw, so that an unexpected type affects only that member.
 	var w struct {
 		Message   json.RawMessage `json:"message"`
 		Content   json.RawMessage `json:"content"`
@@ -222,8 +222,8 @@ func (e Event) Payload() (Payload, error) {
 	return Unknown{Type: kind, Raw: e.Data}, nil
 }
 
-// blocks reads message.content, or content when that has none. Content that is
-// plain text is one text block.
+// blocks decodes message.content, or content if that is missing. Content that is
+// plain text becomes one text block.
 func blocks(message, content json.RawMessage) []Block {
 	var m struct {
 		Content json.RawMessage `json:"content"`

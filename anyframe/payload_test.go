@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestTypeIsTheMembersElseTheEventName(t *testing.T) {
+func TestType_MemberMissing_EventName(t *testing.T) {
 	for _, test := range []struct{ name, data, want string }{
 		{"", `{"type":"result"}`, "result"},
 		{"message", `{"type":"result"}`, "result"},
@@ -26,7 +26,7 @@ func TestTypeIsTheMembersElseTheEventName(t *testing.T) {
 	}
 }
 
-func TestPayloadIsDecodedByType(t *testing.T) {
+func TestPayload_Type_Decoded(t *testing.T) {
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	text := `{"type":"text","text":" hi "}`
 	use := `{"__class__":"TOOLUSEBLOCK","id":"t1","name":"Bash","input":{"command":"ls"}}`
@@ -96,7 +96,7 @@ func TestPayloadIsDecodedByType(t *testing.T) {
 	}
 }
 
-// FuzzPayload checks that any data is decoded or refused, and kept as it came.
+// FuzzPayload checks that any data is decoded or refused, and kept as received.
 func FuzzPayload(f *testing.F) {
 	for _, data := range []string{
 		``, `null`, `{"type":"assistant","content":[{"type":"text","text":"x"},null,[]]}`, `{"type":"result"}`,

@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// connect returns a client of a control plane that ends with the test.
+// connect returns a client of a control plane that is closed with the test.
 func connect(t *testing.T, opts ...anyframetest.Option) (*anyframe.Client, *anyframetest.Server) {
 	t.Helper()
 	cp := anyframetest.Start(t, opts...)
@@ -48,7 +48,7 @@ func wantIs(t *testing.T, err, want error) {
 
 var quick = anyframe.WaitOptions{Interval: time.Millisecond}
 
-func TestTheAccountIsKept(t *testing.T) {
+func TestPlane_Account_Kept(t *testing.T) {
 	c, cp := connect(t)
 	ctx := t.Context()
 	created := must(c.Tokens.Create(ctx, "ci"))(t)
@@ -78,7 +78,7 @@ func TestTheAccountIsKept(t *testing.T) {
 	}
 }
 
-func TestConnectorsComeAndGo(t *testing.T) {
+func TestPlane_Connectors_CreatedAndDeleted(t *testing.T) {
 	c, cp := connect(t)
 	ctx := t.Context()
 	p := anyframe.CreateOAuthConnectorParams{MCPURL: "https://mcp.example.com/a", DisplayName: "A"}
@@ -108,7 +108,7 @@ func TestConnectorsComeAndGo(t *testing.T) {
 	wantIs(t, err, anyframe.ErrNotFound)
 }
 
-func TestAgentsHaveTheirParts(t *testing.T) {
+func TestPlane_AgentParts_Managed(t *testing.T) {
 	c, _ := connect(t)
 	ctx := t.Context()
 	agent := must(c.Agents.Create(ctx, anyframe.CreateAgentParams{Name: "a", PreviewPorts: []int{}, EnvVars: anyframe.EnvVars{"A": "b"}}))(t)
@@ -138,7 +138,7 @@ func TestAgentsHaveTheirParts(t *testing.T) {
 	}
 }
 
-func TestAForcedBuildIsNotTakenForTheOneBefore(t *testing.T) {
+func TestPlane_ForcedBuild_DistinctFromPrevious(t *testing.T) {
 	c, cp := connect(t, anyframetest.WithBuildDelay(40*time.Millisecond))
 	ctx := t.Context()
 	agent := must(c.Agents.Create(ctx, anyframe.CreateAgentParams{Name: "a"}))(t)
@@ -164,14 +164,14 @@ func TestAForcedBuildIsNotTakenForTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestSessionsComeAndGo(t *testing.T) {
+func TestPlane_Sessions_CreatedAndDeleted(t *testing.T) {
 	c, cp := connect(t)
 	ctx := t.Context()
 	session := must(c.Sessions.Create(ctx, anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)
 	must(c.Sessions.WaitUntilRunning(ctx, session.ID, quick))(t)
-	_, err := c.Sessions.SaveAsBase(ctx, session.ID) // no setup session
+	_, err := c.Sessions.SaveAsBase(ctx, session.ID) // not a setup session
 	wantIs(t, err, anyframe.ErrInvalid)
-	wantIs(t, c.Sessions.Delete(ctx, session.ID), anyframe.ErrConflict) // it runs
+	wantIs(t, c.Sessions.Delete(ctx, session.ID), anyframe.ErrConflict) // it is running
 
 	batch := must(c.Sessions.Previews.BatchStart(ctx, session.ID, []anyframe.PreviewSpec{{Cmd: "a", Name: new("a")}, {Cmd: "b"}}))(t)
 	if !batch.OK || len(batch.Previews) != 2 {
@@ -200,7 +200,7 @@ func TestSessionsComeAndGo(t *testing.T) {
 	}
 }
 
-func TestTurnsFollowOneAnother(t *testing.T) {
+func TestPlane_Turns_InOrder(t *testing.T) {
 	c, cp := connect(t, anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
 		if c.Prompt() == "fail" {
 			c.Fail("boom")
@@ -225,7 +225,7 @@ func TestTurnsFollowOneAnother(t *testing.T) {
 				failed = true
 			}
 			if e.Type() == anyframe.TypeAssistant && prompt == "two" {
-				cp.CutStreams() // at every step, which must not be seen
+				cp.CutStreams() // at every step, without a visible effect
 			}
 		}
 		want := "First " + prompt + ".\n\nThen " + prompt + "."
@@ -238,7 +238,7 @@ func TestTurnsFollowOneAnother(t *testing.T) {
 	}
 }
 
-func TestAPersonAnswersWhatWaits(t *testing.T) {
+func TestPlane_Prompts_Answered(t *testing.T) {
 	c, cp := connect(t, anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
 		c.Say("It is " + c.Ask("Which?", "red", "green") + ".")
 	}))
@@ -266,7 +266,7 @@ func TestAPersonAnswersWhatWaits(t *testing.T) {
 	}
 }
 
-func TestABootThatFailsGivesItsReason(t *testing.T) {
+func TestPlane_FailedBoot_GivesReason(t *testing.T) {
 	c, cp := connect(t)
 	cp.FailBoots(1)
 	made := must(c.Sessions.Create(t.Context(), anyframe.CreateSessionParams{AgentID: cp.AgentID()}))(t)

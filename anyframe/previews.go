@@ -8,11 +8,11 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/internal/loose"
 )
 
-// PreviewsService is the servers that run inside a session's sandbox and are
+// PreviewsService manages the servers that run inside a session's sandbox and are
 // reachable from outside; see [SessionsService].Previews.
 //
-// An action that the sandbox could not do is not an error of the call: OK is
-// then false and Error says why.
+// If the sandbox could not carry out an action, the call returns no error: OK is
+// false, and Error gives the reason.
 type PreviewsService struct{ client *Client }
 
 // List returns the session's previews.
@@ -20,9 +20,9 @@ func (s *PreviewsService) List(ctx context.Context, sessionID string, opts ...Ca
 	return fetchList[Preview](ctx, s.client, previews(sessionID).json(previewAction{Action: "list"}).reading(), opts)
 }
 
-// Start runs a command. Without a port the server takes one of the agent's
-// PreviewPorts, or a new one; then the sandbox restarts and RestartPending is
-// true.
+// Start runs a command. Without a port the server uses one of the agent's
+// PreviewPorts, or a new one. In the second case the sandbox restarts and
+// RestartPending is true.
 func (s *PreviewsService) Start(
 	ctx context.Context, sessionID string, p PreviewSpec, opts ...CallOption,
 ) (*PreviewActionResult, error) {
@@ -33,7 +33,7 @@ func (s *PreviewsService) Start(
 	return fetch[PreviewActionResult](ctx, s.client, r, opts)
 }
 
-// Stop ends a preview.
+// Stop stops a preview.
 func (s *PreviewsService) Stop(
 	ctx context.Context, sessionID string, which PreviewRef, opts ...CallOption,
 ) (*PreviewActionResult, error) {
@@ -41,7 +41,7 @@ func (s *PreviewsService) Stop(
 	return fetch[PreviewActionResult](ctx, s.client, r, opts)
 }
 
-// Status looks at a preview.
+// Status returns the state of a preview.
 func (s *PreviewsService) Status(
 	ctx context.Context, sessionID string, which PreviewRef, opts ...CallOption,
 ) (*PreviewActionResult, error) {
@@ -49,8 +49,8 @@ func (s *PreviewsService) Status(
 	return fetch[PreviewActionResult](ctx, s.client, r, opts)
 }
 
-// Logs returns the last lines that a preview wrote. tail is how many; 0 or less
-// means 200.
+// Logs returns the last lines of a preview's output. tail is their number; 0 or
+// less means 200.
 func (s *PreviewsService) Logs(
 	ctx context.Context, sessionID string, which PreviewRef, tail int, opts ...CallOption,
 ) (*PreviewLogs, error) {
@@ -69,7 +69,7 @@ func (s *PreviewsService) Logs(
 	return newPreviewLogs(raw), nil
 }
 
-// BatchStart runs several commands, with one restart of the sandbox at most.
+// BatchStart runs several commands, with at most one restart of the sandbox.
 func (s *PreviewsService) BatchStart(
 	ctx context.Context, sessionID string, specs []PreviewSpec, opts ...CallOption,
 ) (*PreviewBatchResult, error) {
@@ -84,7 +84,7 @@ func (s *PreviewsService) BatchStart(
 	return fetch[PreviewBatchResult](ctx, s.client, r, opts)
 }
 
-// previews asks for one of the actions, which share a method and a path.
+// previews requests one of the actions, which share a method and a path.
 func previews(sessionID string) request {
 	return post("/api/sessions/{session_id}/previews", sessionID)
 }
@@ -94,7 +94,7 @@ type previewAction struct {
 	PreviewRef
 }
 
-// PreviewRef says which preview is meant, by its port or by its name; give one.
+// PreviewRef identifies a preview by its port or by its name; set one.
 type PreviewRef struct {
 	Port *int    `json:"port,omitzero"`
 	Name *string `json:"name,omitzero"`
@@ -103,14 +103,15 @@ type PreviewRef struct {
 // PreviewSpec is a preview to start.
 type PreviewSpec struct {
 	Cmd  string  `json:"cmd"`           // required
-	Port *int    `json:"port,omitzero"` // nil leaves it to the server
+	Port *int    `json:"port,omitzero"` // nil lets the server choose
 	Name *string `json:"name,omitzero"`
 }
 
-// PreviewStatus is the state of a preview; open, like [SessionStatus].
+// PreviewStatus is the state of a preview. Like [SessionStatus], it is an open
+// type.
 type PreviewStatus string
 
-// The preview statuses known.
+// The known preview statuses.
 const (
 	PreviewStarting PreviewStatus = "starting"
 	PreviewRunning  PreviewStatus = "running"
@@ -136,10 +137,10 @@ type Preview struct {
 	Status    PreviewStatus `json:"status"`
 	URL       string        `json:"url"`
 	StartedAt Time          `json:"started_at"` // a number of seconds on the wire
-	ExitCode  *int          `json:"exit_code"`  // nil while it runs
+	ExitCode  *int          `json:"exit_code"`  // nil while it is running
 }
 
-// MarshalJSON writes StartedAt as the API does.
+// MarshalJSON writes StartedAt in the API's format.
 func (p Preview) MarshalJSON() ([]byte, error) {
 	type plain Preview
 	var started *float64
@@ -153,19 +154,19 @@ func (p Preview) MarshalJSON() ([]byte, error) {
 	}{plain(p), started})
 }
 
-// PreviewActionResult is what became of an action.
+// PreviewActionResult is the result of an action.
 type PreviewActionResult struct {
 	OK             bool          `json:"ok"`
 	Port           *int          `json:"port"`
 	Name           string        `json:"name"`
-	URL            string        `json:"url"` // once it runs
+	URL            string        `json:"url"` // set once the preview is running
 	Status         PreviewStatus `json:"status"`
 	RestartPending bool          `json:"restart_pending"` // the sandbox restarts to open the port
 	AlreadyOpen    bool          `json:"already_open"`
 	Error          string        `json:"error"` // why OK is false
 }
 
-// PreviewBatchResult is what became of [PreviewsService.BatchStart].
+// PreviewBatchResult is the result of [PreviewsService.BatchStart].
 type PreviewBatchResult struct {
 	OK             bool      `json:"ok"`
 	RestartPending bool      `json:"restart_pending"`
@@ -173,17 +174,17 @@ type PreviewBatchResult struct {
 	Error          string    `json:"error"` // why OK is false
 }
 
-// PreviewLogs are the last lines that a preview wrote.
+// PreviewLogs are the last lines of a preview's output.
 type PreviewLogs struct {
-	Lines []string        // nil when the answer has none that can be read
-	Raw   json.RawMessage // the whole answer; nil when it was empty
+	Lines []string        // nil if the response has none that can be decoded
+	Raw   json.RawMessage // the whole response; nil if it was empty
 }
 
-// newPreviewLogs reads free JSON: what is not as usual is in Raw only.
+// newPreviewLogs decodes free JSON; anything unexpected is only in Raw.
 func newPreviewLogs(raw json.RawMessage) *PreviewLogs {
 	var answer struct {
 		Lines []string `json:"lines"`
 	}
-	_ = loose.Object(raw, &answer) // Raw keeps what it was
+	_ = loose.Object(raw, &answer) // Raw keeps the original
 	return &PreviewLogs{Lines: answer.Lines, Raw: raw}
 }

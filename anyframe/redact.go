@@ -11,19 +11,19 @@ import (
 
 const redacted = "[redacted]"
 
-// shortestSecret is the least length of what is redacted, in bytes. What is
-// shorter is no secret worth the holes it would leave in a message; New refuses
+// shortestSecret is the shortest length that is redacted, in bytes. Redacting
+// shorter strings would damage messages without protecting a secret; New refuses
 // such a key.
 const shortestSecret = 8
 
-// keysIn finds keys of this API, whole or cut off.
+// keysIn finds keys of this API, complete or cut off.
 var keysIn = regexp.MustCompile(`afm_[A-Za-z0-9_-]+`)
 
-// withoutKeys is a text of the server's, such as the reason of a failure, as it
-// may be part of an error.
+// withoutKeys returns a text of the server, such as the reason of a failure,
+// without keys, for use in an error.
 func withoutKeys(s string) string { return shortened(keysIn.ReplaceAllString(s, redacted)) }
 
-// shortened cuts a text off: a whole error page is no message.
+// shortened truncates a text: a whole error page is not a message.
 func shortened(s string) string {
 	const longest = 500
 	if len(s) <= longest {
@@ -32,8 +32,8 @@ func shortened(s string) string {
 	return strings.ToValidUTF8(s[:longest], "") + "…"
 }
 
-// secretsOf are what no error of the request may have in it, the longest first:
-// one may be part of another.
+// secretsOf returns the secrets that must not appear in an error of the request,
+// the longest first, because one may be part of another.
 func (c *Client) secretsOf(r request) []string {
 	secrets := []string{c.key.reveal()}
 	for _, s := range r.secrets {
@@ -45,9 +45,9 @@ func (c *Client) secretsOf(r request) []string {
 	return secrets
 }
 
-// redact removes the key, and the secrets that were in the request, from all
-// that a server may have echoed. What the answer says was read before, and is
-// redacted as text, so that no secret can change what it means.
+// redact removes the key and the request's secrets from everything that a server
+// may have echoed. The message and the fields were decoded before and are redacted
+// as text, so that a secret cannot change their structure.
 func (c *Client) redact(e *Error, r request) {
 	secrets := c.secretsOf(r)
 	e.Body = redactBody(e.Body, secrets)
@@ -75,8 +75,8 @@ func redactText(s string, secrets []string) string {
 	return s
 }
 
-// redactBody redacts JSON by its values, however they are escaped, and anything
-// else as it is. It returns the same bytes when there is nothing to redact.
+// redactBody redacts the values of JSON, however they are escaped, and other bodies
+// as text. It returns the same slice if there is nothing to redact.
 func redactBody(body []byte, secrets []string) []byte {
 	if len(body) == 0 {
 		return body
@@ -99,7 +99,7 @@ func redactBody(body []byte, secrets []string) []byte {
 		if inJSON := strings.Trim(string(quoted), `"`); err == nil && inJSON != secret {
 			body = bytes.ReplaceAll(body, []byte(inJSON), []byte(redacted))
 		}
-		// A body that was cut off may end in the middle of one.
+		// A truncated body may end in the middle of a secret.
 		for n := len(secret) - 1; n >= len(secret)/2; n-- {
 			if bytes.HasSuffix(body, []byte(secret[:n])) {
 				body = append(bytes.Clone(body[:len(body)-n]), redacted...)
@@ -110,8 +110,8 @@ func redactBody(body []byte, secrets []string) []byte {
 	return body
 }
 
-// redactValue redacts a decoded JSON value in place, and reports whether there
-// was anything.
+// redactValue redacts a decoded JSON value in place, and reports whether it changed
+// anything.
 func redactValue(v any, secrets []string) (_ any, changed bool) {
 	switch v := v.(type) {
 	case string:

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Reply puts together what the agent says in a turn. The zero value is ready. It
-// is not safe for concurrent use.
+// Reply assembles the agent's text of a turn. The zero value is ready to use. It is
+// not safe for concurrent use.
 //
-// Text comes in fragments, as whole messages, or as both, the whole after its
-// fragments; Reply takes it once. Messages are set apart by an empty line.
+// Text arrives in fragments, as complete messages, or as both, the complete message
+// after its fragments. Reply adds it once. Messages are separated by an empty line.
 type Reply struct {
 	parts   []replyPart
 	open    bool // the last part may grow
@@ -19,16 +19,16 @@ type Reply struct {
 // replyPart is one message.
 type replyPart struct {
 	text []byte
-	sure int // so many of its bytes came whole, or were repeated whole
+	sure int // number of bytes that came complete, or were repeated complete
 }
 
-// betweenParts sets one message apart from the next.
+// betweenParts separates messages.
 const betweenParts = "\n\n"
 
-// Add takes in an event and returns the text that it adds to the end of the
-// reply, "" when that is none. Events that say nothing change nothing, nor do
-// numbered ones that were added before. Where fragments were lost, the whole
-// message sets String right, and what Add returned before cannot be taken back.
+// Add processes an event and returns the text that it adds to the end of the reply,
+// or "". Events without text, and numbered events that were added before, change
+// nothing. If fragments were lost, the complete message corrects String, but not
+// the text that Add returned before.
 func (r *Reply) Add(e Event) string {
 	if e.Seq > 0 {
 		if e.Seq <= r.lastSeq {
@@ -49,7 +49,7 @@ func (r *Reply) Add(e Event) string {
 		case text != "":
 			return r.whole(text)
 		case !p.Delta:
-			r.open = false // a tool's use parts what is said before and after it
+			r.open = false // a tool call separates the text before and after it
 		}
 	case Text:
 		if p.Type == TypeAssistantMessage && p.Text != "" {
@@ -74,7 +74,7 @@ func (r *Reply) String() string {
 	return b.String()
 }
 
-// begin starts a part and returns what that adds to the end.
+// begin starts a part and returns the text this adds to the end.
 func (r *Reply) begin(p replyPart) string {
 	r.parts = append(r.parts, p)
 	if len(r.parts) == 1 {
@@ -83,7 +83,7 @@ func (r *Reply) begin(p replyPart) string {
 	return betweenParts + string(p.text)
 }
 
-// end makes sure that nothing said from now on is taken for a repetition.
+// end makes sure that no later text counts as a repetition.
 func (r *Reply) end() {
 	r.open = false
 	for i := range r.parts {
@@ -115,7 +115,7 @@ func (r *Reply) whole(text string) string {
 		last := &r.parts[len(r.parts)-1]
 		switch rest := last.text[last.sure:]; {
 		case len(rest) == 0:
-		case bytes.HasPrefix(rest, []byte(text)): // fragments of the next message are here already
+		case bytes.HasPrefix(rest, []byte(text)): // fragments of the next message have already arrived
 			last.sure += len(text)
 			return ""
 		case fragmentsOf(text, rest):
@@ -133,8 +133,8 @@ func (r *Reply) whole(text string) string {
 	return r.begin(replyPart{text: []byte(text), sure: len(text)})
 }
 
-// fragmentsOf reports whether some is what is left of text when parts of it are
-// lost: all its bytes are there, in order.
+// fragmentsOf reports whether some is text with parts missing: all its bytes occur
+// in text, in order.
 func fragmentsOf(text string, some []byte) bool {
 	for i := 0; i < len(text) && len(some) > 0; i++ {
 		if text[i] == some[0] {

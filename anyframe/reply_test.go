@@ -24,7 +24,7 @@ var (
 	result  = raw(`{"type":"result"}`)
 )
 
-func TestReplyPutsTextTogetherOnce(t *testing.T) {
+func TestReply_Fragments_JoinedOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		events []Event
 		want   string
@@ -67,7 +67,7 @@ func TestReplyPutsTextTogetherOnce(t *testing.T) {
 	}
 }
 
-func TestReplyTakesANumberedEventOnce(t *testing.T) {
+func TestReply_RepeatedEvent_CountedOnce(t *testing.T) {
 	var r Reply
 	for _, seq := range []int64{3, 4, 3, 4, 5, 5} {
 		e := fragment(fmt.Sprint(seq))
@@ -79,8 +79,8 @@ func TestReplyTakesANumberedEventOnce(t *testing.T) {
 	}
 }
 
-// FuzzReply checks that a text is the same however it is cut up, and whether or
-// not the whole follows.
+// FuzzReply checks that a text is the same however it is split, and whether or not
+// the complete text follows.
 func FuzzReply(f *testing.F) {
 	f.Add("Hello there, wörld.\n", uint64(0b1010010), true)
 	f.Add("", uint64(0), false)

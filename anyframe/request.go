@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// request is one operation before it is made. It is built in one expression;
-// the first thing wrong with it is kept in err, and then nothing is sent.
+// request is one operation before it is sent. It is built in one expression. err
+// keeps the first fault; a request with a fault is not sent.
 type request struct {
 	method  string
 	path    string // escaped, begins with /
 	query   url.Values
 	header  http.Header // from the caller's options
-	body    any         // nil sends none
-	reads   bool        // changes nothing, whatever the method says
-	secrets []string    // in the body, to be kept out of errors
+	body    any         // nil means none
+	reads   bool        // changes nothing, whatever the method
+	secrets []string    // in the body; kept out of errors
 	err     *Error
 }
 
@@ -30,8 +30,8 @@ func remove(pattern string, ids ...any) request {
 	return newRequest(http.MethodDelete, pattern, ids)
 }
 
-// newRequest puts ids, each an int64 or a string, in the place of the names in
-// braces, in order.
+// newRequest replaces the names in braces by ids, each an int64 or a string, in
+// order.
 func newRequest(method, pattern string, ids []any) request {
 	r := request{method: method, path: pattern, reads: method == http.MethodGet}
 	for _, id := range ids {
@@ -47,9 +47,9 @@ func newRequest(method, pattern string, ids []any) request {
 	return r
 }
 
-// segmentOf returns an id as one path segment, or what is wrong with it. An
-// empty one would address the list, and one that climbs another resource, with
-// the key attached.
+// segmentOf returns an id as one path segment, or what is wrong with it. An empty
+// id would address the list, and one with ".." another resource, with the key
+// attached.
 func segmentOf(id any) (segment, fault string) {
 	switch id := id.(type) {
 	case int64:
@@ -69,17 +69,18 @@ func segmentOf(id any) (segment, fault string) {
 	return "", fmt.Sprintf("is a %T", id)
 }
 
-// notInID reports what no id or slug has: what would end a path segment or is
-// not printable ASCII.
+// notInID reports whether c cannot occur in an id or slug: it would end a path
+// segment or is not printable ASCII.
 func notInID(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`/\?#%`, c) }
 
-// escapeSegment makes a string one path segment. Dots are escaped too, since a
-// segment of dots is no segment; and not by JoinPath, which would resolve it.
+// escapeSegment escapes a string as one path segment. It also escapes dots, since a
+// segment of dots changes the path. JoinPath is not used because it would resolve
+// them.
 func escapeSegment(s string) string {
 	return strings.ReplaceAll(url.PathEscape(s), ".", "%2E")
 }
 
-// refuse notes a fault of the argument that is called name.
+// refuse records that the argument called name is invalid.
 func (r request) refuse(where, name, fault string) request {
 	if r.err == nil {
 		r.err = argumentError(r.method, r.path, name+" "+fault, nil)
@@ -88,7 +89,7 @@ func (r request) refuse(where, name, fault string) request {
 	return r
 }
 
-// require refuses the request when the body's member called name is missing.
+// require refuses the request if the body's member called name is missing.
 func (r request) require(name string, present bool) request {
 	if !present {
 		return r.refuse("body", name, "is required")
@@ -102,7 +103,7 @@ func (r request) json(body any) request {
 	return r
 }
 
-// ask sets a member of the query.
+// ask sets a query parameter.
 func (r request) ask(name string, value int64) request {
 	if r.query == nil {
 		r.query = url.Values{}
@@ -111,20 +112,19 @@ func (r request) ask(name string, value int64) request {
 	return r
 }
 
-// hide keeps what is in the body out of any error, should the server send it
-// back in one.
+// hide keeps the body's secrets out of errors, in case the server sends them back.
 func (r request) hide(secrets ...string) request {
 	r.secrets = append(r.secrets, secrets...)
 	return r
 }
 
-// reading marks a request that changes nothing though its method could.
+// reading marks a request that changes nothing although its method could.
 func (r request) reading() request {
 	r.reads = true
 	return r
 }
 
-// send makes a call whose answer holds nothing; what it says is not read.
+// send makes a call and ignores the content of the response.
 func (c *Client) send(ctx context.Context, r request, opts []CallOption) error {
 	_, err := c.do(ctx, r, opts)
 	return err

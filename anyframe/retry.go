@@ -10,26 +10,27 @@ import (
 	"time"
 )
 
-// RetryPolicy says when a call is retried, and after how long.
+// RetryPolicy configures when a call is retried, and after how long.
 //
 // A call that provably was not acted on, because no connection was made or the
-// answer was 429, is retried whatever its method. After 408, 500, 502, 503, 504, a
-// reset or a timeout only reads, PUT and DELETE are; never another POST or a PATCH,
-// for the server may have done it. Reads are all GETs, and looking at previews,
-// which is a POST on the wire. A DELETE that finds nothing after an attempt whose
-// answer was lost has succeeded. What would fail again is never retried: another
-// 4xx, an invalid certificate, TLS where there is none. Redirects are not followed.
+// response was 429, is retried with any method. After 408, 500, 502, 503, 504, a
+// reset or a timeout only reads, PUT and DELETE are retried, and never another POST
+// or a PATCH, because the server may have acted on it. Reads are all GETs, and
+// reading previews, which is a POST in HTTP. A DELETE that gets a 404 after an
+// attempt with a lost response has succeeded. An error that would repeat is never
+// retried: another 4xx, an invalid certificate, TLS to a server without it.
+// Redirects are not followed.
 //
-// The wait is random between nothing and a bound that doubles, unless the server's
-// Retry-After says otherwise.
+// The backoff is random, between zero and a bound that doubles, unless the server
+// sends Retry-After.
 type RetryPolicy struct {
-	MaxRetries    int           // further attempts. 0 means 2, negative none
-	BaseDelay     time.Duration // bound of the first wait. 0 means 250 ms, negative no wait
-	MaxDelay      time.Duration // bound of any wait but Retry-After. 0 means 5 s, negative no wait
-	MaxRetryAfter time.Duration // a longer Retry-After is the caller's to wait for. 0 means 30 s, negative is any
+	MaxRetries    int           // further attempts; 0 means 2, negative none
+	BaseDelay     time.Duration // bound of the first wait; 0 means 250 ms, negative no wait
+	MaxDelay      time.Duration // bound of any wait except Retry-After; 0 means 5 s, negative no wait
+	MaxRetryAfter time.Duration // a longer Retry-After is returned to the caller; 0 means 30 s, negative no limit
 
-	// RetryUnavailable makes a POST or PATCH again that was answered 503 with a
-	// Retry-After, which usually, not surely, was not acted on. Default false.
+	// RetryUnavailable also retries a POST or PATCH after a 503 with a Retry-After.
+	// Such a request was usually, but not certainly, not acted on. Default false.
 	RetryUnavailable bool
 }
 
@@ -41,8 +42,7 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	return p
 }
 
-// orDefault is how all limits are set: zero means the default, and what is
-// negative none.
+// orDefault resolves a limit: zero means the default, negative none.
 func orDefault[T int | time.Duration](set, otherwise T) T {
 	if set == 0 {
 		return otherwise
@@ -50,7 +50,7 @@ func orDefault[T int | time.Duration](set, otherwise T) T {
 	return set
 }
 
-// again reports whether a request that ended in e may be made again.
+// again reports whether a request that ended in e may be retried.
 func (p RetryPolicy) again(e *Error) bool {
 	switch {
 	case e.kind == kindCaller || e.kind == kindArgument || e.lasting:
@@ -73,7 +73,7 @@ func (p RetryPolicy) again(e *Error) bool {
 	return false
 }
 
-// backoff is the wait before the nth further attempt, n from 1.
+// backoff is the wait before the nth retry, n from 1.
 func (p RetryPolicy) backoff(n int) time.Duration {
 	bound := p.MaxDelay
 	if p.BaseDelay == 0 {
@@ -85,9 +85,9 @@ func (p RetryPolicy) backoff(n int) time.Duration {
 	return rand.N(min(bound, math.MaxInt64-1) + 1) //nolint:gosec // jitter needs no secrecy
 }
 
-// wait returns how long to wait after e before the nth further attempt, and
-// whether that is worth it: not when the server asks for more than the policy
-// allows, or than ctx has left.
+// wait returns how long to wait after e before the nth retry, and whether to retry:
+// not if the server requests a longer wait than the policy allows, or than ctx has
+// left.
 func (p RetryPolicy) wait(ctx context.Context, e *Error, n int) (time.Duration, bool) {
 	d := p.backoff(n)
 	if e.RetryAfter != nil {
@@ -102,8 +102,8 @@ func (p RetryPolicy) wait(ctx context.Context, e *Error, n int) (time.Duration, 
 	return d, true
 }
 
-// parseRetryAfter reads seconds, with decimals or without, and an HTTP date,
-// and the Retry-After-Ms some proxies send. A past date is no wait.
+// parseRetryAfter parses seconds, with or without decimals, an HTTP date, and the
+// Retry-After-Ms of some proxies. A past date means no wait.
 func parseRetryAfter(h http.Header) *time.Duration {
 	if d, ok := parseDuration(h.Get("Retry-After-Ms"), time.Millisecond); ok {
 		return &d
@@ -124,11 +124,11 @@ func parseDuration(s string, unit time.Duration) (time.Duration, bool) {
 	if err != nil || math.IsNaN(n) || n < 0 {
 		return 0, false
 	}
-	const longest = 365 * 24 * time.Hour // and no overflow
+	const longest = 365 * 24 * time.Hour // avoids an overflow
 	return time.Duration(min(n*float64(unit), float64(longest))), true
 }
 
-// sleep waits for d or until ctx ends, whose error it then returns.
+// sleep waits for d, or until ctx ends and returns its error.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

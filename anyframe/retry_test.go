@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// refusedDial is what a transport that could not connect reports.
+// refusedDial is the error of a transport that could not connect.
 var refusedDial = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 
-// reset is what one reports that lost a connection it had.
+// reset is the error of a transport that lost a connection.
 var reset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}
 
-func TestCallsAreMadeAgainAsTheTableSays(t *testing.T) {
+func TestRetry_Table_Observed(t *testing.T) {
 	const once, thrice = 1, 3
 	get, put, del, post, patch := http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodPost, http.MethodPatch
 	all, idempotent := []string{get, put, del, post, patch}, []string{get, put, del}
@@ -74,7 +74,7 @@ func TestCallsAreMadeAgainAsTheTableSays(t *testing.T) {
 	}
 }
 
-// endlessOnce reads one byte and is then done.
+// endlessOnce returns one byte and is then done.
 type endlessOnce struct{}
 
 func (endlessOnce) Read(p []byte) (int, error) { p[0] = '{'; return 1, io.EOF }
@@ -83,7 +83,7 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-func TestRetriesEndWithTheFirstSuccess(t *testing.T) {
+func TestRetry_FirstSuccess_Ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newScript(reply(503, ""), reply(200, sessionJSON))
 		c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
@@ -94,7 +94,7 @@ func TestRetriesEndWithTheFirstSuccess(t *testing.T) {
 	})
 }
 
-func TestTheBodyIsSentWholeEachTime(t *testing.T) {
+func TestRetry_Body_SentWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bodies []string
 		c := newClient(t, WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -114,14 +114,14 @@ func TestTheBodyIsSentWholeEachTime(t *testing.T) {
 	})
 }
 
-func TestADeleteThatFindsNothingAfterALostAnswerSucceeded(t *testing.T) {
+func TestDelete_404AfterLostResponse_Success(t *testing.T) {
 	tests := []struct {
 		first   func(*http.Request) (*http.Response, error)
 		success bool
 	}{
 		{reply(502, ""), true},
 		{fail(reset), true},
-		{fail(refusedDial), false}, // the first one never got there
+		{fail(refusedDial), false}, // the first one never arrived
 		{reply(404, ""), false},
 	}
 	for i, test := range tests {
@@ -135,7 +135,7 @@ func TestADeleteThatFindsNothingAfterALostAnswerSucceeded(t *testing.T) {
 	}
 }
 
-func TestRetryPolicyAndCallRetriesSetTheNumber(t *testing.T) {
+func TestRetry_PolicyAndCallRetries_SetAttempts(t *testing.T) {
 	tests := []struct {
 		policy RetryPolicy
 		opts   []CallOption
@@ -160,7 +160,7 @@ func TestRetryPolicyAndCallRetriesSetTheNumber(t *testing.T) {
 	}
 }
 
-func TestAPostIsMadeAgainOn503OnlyWhenAskedFor(t *testing.T) {
+func TestRetry_POST503_OnlyWhenRequested(t *testing.T) {
 	for header, want := range map[string]int{"": 1, "1": 3} {
 		synctest.Test(t, func(t *testing.T) {
 			transport := newScript(reply(503, "", "Retry-After", header))
@@ -173,7 +173,7 @@ func TestAPostIsMadeAgainOn503OnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsWaitedForInAllItsForms(t *testing.T) {
+func TestRetryAfter_EveryForm_Observed(t *testing.T) {
 	tests := map[string]struct {
 		name, value string
 		want        time.Duration
@@ -212,7 +212,7 @@ func TestRetryAfterIsWaitedForInAllItsForms(t *testing.T) {
 	}
 }
 
-func TestARetryAfterBeyondTheCapIsLeftToTheCaller(t *testing.T) {
+func TestRetryAfter_OverLimit_ReturnedToCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, transport := time.Now(), newScript(reply(429, "", "Retry-After", "31"))
 		c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
@@ -224,7 +224,7 @@ func TestARetryAfterBeyondTheCapIsLeftToTheCaller(t *testing.T) {
 	})
 }
 
-func TestAWaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
+func TestRetry_WaitPastDeadline_NotStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -236,7 +236,7 @@ func TestAWaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
 	})
 }
 
-func TestCancellingEndsTheWaitAtOnce(t *testing.T) {
+func TestRetry_CanceledDuringWait_EndsAtOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		step func(*http.Request) (*http.Response, error)
 		sent bool
@@ -261,7 +261,7 @@ func TestCancellingEndsTheWaitAtOnce(t *testing.T) {
 	}
 }
 
-func TestBackoffDoublesUpToItsBoundWithFullJitter(t *testing.T) {
+func TestBackoff_Attempts_DoubleWithFullJitter(t *testing.T) {
 	p := RetryPolicy{}.withDefaults()
 	for n, bound := range map[int]time.Duration{
 		1: 250 * time.Millisecond, 2: 500 * time.Millisecond, 5: 4 * time.Second, 6: 5 * time.Second, 1000: 5 * time.Second,
@@ -271,14 +271,15 @@ func TestBackoffDoublesUpToItsBoundWithFullJitter(t *testing.T) {
 			d := p.backoff(n)
 			least, most = min(least, d), max(most, d)
 		}
-		// Of 2,000 even draws none in a tenth of the range is one in 10^91.
+		// The chance that none of 2,000 uniform draws is in one tenth of the range is
+		// 10^-91.
 		if most > bound || most < bound*9/10 || least > bound/10 {
 			t.Errorf("attempt %d: got from %v to %v, want from 0 to %v", n, least, most, bound)
 		}
 	}
 }
 
-func TestTheTimeoutIsPerAttemptAndCoversTheBody(t *testing.T) {
+func TestTimeout_EachAttempt_IncludesBody(t *testing.T) {
 	slowBody := live(func(ctx context.Context, w io.Writer) error {
 		for range 100 {
 			if err := sleep(ctx, time.Second); err != nil {
@@ -316,7 +317,7 @@ func TestTheTimeoutIsPerAttemptAndCoversTheBody(t *testing.T) {
 	}
 }
 
-func TestNoTimeoutMeansNone(t *testing.T) {
+func TestTimeout_Negative_None(t *testing.T) {
 	for _, test := range []struct {
 		opts []Option
 		call []CallOption
@@ -340,7 +341,7 @@ func TestNoTimeoutMeansNone(t *testing.T) {
 	}
 }
 
-func TestTheCallersDeadlineIsNotATransportFailure(t *testing.T) {
+func TestDeadline_OfCaller_NotErrTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -353,7 +354,7 @@ func TestTheCallersDeadlineIsNotATransportFailure(t *testing.T) {
 	})
 }
 
-func TestSentFollowsTheStatus(t *testing.T) {
+func TestSent_Status_Decides(t *testing.T) {
 	for status := 300; status < 600; status++ {
 		c := newClient(t, WithRetry(RetryPolicy{MaxRetries: -1}), WithHTTPClient(&http.Client{Transport: newScript(reply(status, ""))}))
 		_, err := c.Sessions.Message(t.Context(), "x", Message{Prompt: "hi"})
@@ -365,7 +366,7 @@ func TestSentFollowsTheStatus(t *testing.T) {
 	}
 }
 
-func TestSentRemembersAnEarlierAttempt(t *testing.T) {
+func TestSent_EarlierAttempt_Counts(t *testing.T) {
 	for name, test := range map[string]struct {
 		first func(*http.Request) (*http.Response, error)
 		want  bool
@@ -385,10 +386,10 @@ func TestSentRemembersAnEarlierAttempt(t *testing.T) {
 	}
 }
 
-func TestAnUnknownTransportIsBelievedOnlyAboutItsDial(t *testing.T) {
+func TestSent_UnknownTransport_OnlyDialTrusted(t *testing.T) {
 	for err, want := range map[error]bool{
 		error(refusedDial): false, fmt.Errorf("x: %w", refusedDial): false, reset: true, io.EOF: true,
-		&net.DNSError{Err: "no such host"}: true, // of what, a transport that does not tell may have sent before
+		&net.DNSError{Err: "no such host"}: true, // without httptrace, an earlier request may have been sent
 	} {
 		c := newClient(t, WithRetry(RetryPolicy{MaxRetries: -1}), WithHTTPClient(&http.Client{Transport: newScript(fail(err))}))
 		_, got := c.Me(t.Context())

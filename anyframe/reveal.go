@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// revealed returns v as it is to be sent, with the [Secret] and [EnvVars] that
-// are in it, in maps and lists, in the clear, and what these are. A Secret where
-// it cannot be replaced, such as in a struct, is an error: it would be sent as it
-// prints.
+// revealed returns v as it is to be sent, with each [Secret] and [EnvVars] in maps
+// and lists replaced by its value, and those values. A Secret that cannot be
+// replaced, such as in a struct, is an error: it would be sent masked.
 func revealed(v any) (sent any, secrets []string, err error) {
 	switch v := v.(type) {
 	case Secret:
@@ -60,7 +59,7 @@ func revealed(v any) (sent any, secrets []string, err error) {
 	return v, nil, nil
 }
 
-// revealedMap is revealed for the map of a request's parameters.
+// revealedMap is revealed for a map of a request's parameters.
 func revealedMap(r request, name string, m map[string]any) (map[string]any, request) {
 	sent, secrets, err := revealed(m)
 	if err != nil {
@@ -72,8 +71,8 @@ func revealedMap(r request, name string, m map[string]any) (map[string]any, requ
 
 var secretTypes = []reflect.Type{reflect.TypeFor[Secret](), reflect.TypeFor[EnvVars]()}
 
-// hasSecret reports whether values of the type may have a Secret in them that
-// revealed does not reach.
+// hasSecret reports whether values of the type may contain a Secret that revealed
+// does not reach.
 func hasSecret(t reflect.Type, seen []reflect.Type) bool {
 	if slices.Contains(seen, t) {
 		return false
@@ -96,13 +95,13 @@ func hasSecret(t reflect.Type, seen []reflect.Type) bool {
 	return false
 }
 
-// canHold reports whether an answer can be stored in out.
+// canHold reports whether a response can be stored in out.
 func canHold(out any) bool {
 	v := reflect.ValueOf(out)
 	return out == nil || v.Kind() == reflect.Pointer && !v.IsNil()
 }
 
-// anyRequest is a request for a path of the caller's.
+// anyRequest is a request for the caller's own path.
 func anyRequest(method, path string) request {
 	r := request{method: method, path: path, reads: method == http.MethodGet || method == http.MethodHead}
 	switch method {
@@ -118,7 +117,7 @@ func anyRequest(method, path string) request {
 		return r.refuse("path", "path", "has a character that must be escaped")
 	}
 	for segment := range strings.SplitSeq(u.EscapedPath()[1:], "/") {
-		// What a server may take for another path, with the key attached.
+		// A server may take such a path for another one, with the key attached.
 		plain, err := url.PathUnescape(segment)
 		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) && strings.Contains(plain, "..") {
 			return r.refuse("path", "path", "has a segment that is empty or climbs")

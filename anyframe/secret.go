@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Secret is a token that prints as afm_…wxyz, in JSON and logs too. A call sends it
-// in the clear, also from a map or list of a request's body, and keeps it out of its
+// Secret is a token that prints as afm_…wxyz, also in JSON and logs. A call sends
+// its value, also from a map or list in a request's body, and keeps it out of its
 // errors. The zero value is no token.
 type Secret struct {
-	value *string // fmt shows no strings behind pointers, not even where it passes methods over
+	value *string // fmt prints no strings behind pointers, even where it ignores methods
 }
 
-// NewSecret keeps a token.
+// NewSecret returns a Secret with the token.
 func NewSecret(token string) Secret { return Secret{&token} }
 
 // Reveal returns the token itself.
@@ -25,7 +25,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// String returns what may be shown.
+// String returns the masked token.
 func (s Secret) String() string {
 	const prefix, last, enough = "afm_", 4, 16
 	token := s.Reveal()
@@ -40,23 +40,23 @@ func (s Secret) String() string {
 	return "…" + token[len(token)-last:]
 }
 
-// Format writes String, whatever the verb.
+// Format writes String for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
 
-// LogValue is String.
+// LogValue returns String.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText is NewSecret.
+// UnmarshalText stores a token, like NewSecret.
 func (s *Secret) UnmarshalText(token []byte) error {
 	*s = NewSecret(string(token))
 	return nil
 }
 
 // EnvVars are environment variables by name. Names match [A-Z_][A-Z0-9_]*. The
-// values print as ****, in JSON and logs too; answers have them masked already.
+// values print as ****, also in JSON and logs; the server masks them in responses.
 type EnvVars map[string]string
 
 const maskedValue = "****"
@@ -64,10 +64,10 @@ const maskedValue = "****"
 // String returns the names.
 func (v EnvVars) String() string { return fmt.Sprint(v.masked()) }
 
-// Format writes String, whatever the verb.
+// Format writes String for every verb.
 func (v EnvVars) Format(f fmt.State, _ rune) { fmt.Fprint(f, v.String()) }
 
-// LogValue is String.
+// LogValue returns String.
 func (v EnvVars) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
 // MarshalJSON writes the names.

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// shown is everything that a careless program may print of a value.
+// shown returns everything that a careless program may print of a value.
 func shown(t *testing.T, v any) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -31,7 +31,7 @@ func shown(t *testing.T, v any) string {
 	return b.String()
 }
 
-func TestModelsThatHoldSecretsDoNotShowThem(t *testing.T) {
+func TestModels_Secrets_NotPrinted(t *testing.T) {
 	const token = "afm_0123456789abcdefwxyz"
 	var created TokenCreated
 	if err := json.Unmarshal([]byte(`{"id":3,"name":"ci-bot","token":"`+token+`"}`), &created); err != nil {
@@ -75,9 +75,9 @@ func TestModelsThatHoldSecretsDoNotShowThem(t *testing.T) {
 	}
 }
 
-// An API that reports what it was sent, as validators do, must not bring a
-// secret into an error that may be logged.
-func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
+// An API that echoes requests, as validators do, must not bring a secret into an
+// error that may be logged.
+func TestError_RequestSecrets_NotEchoed(t *testing.T) {
 	const secret, quoted = "sec<ret>\"quoted\" 123", `sec\u003cret\u003e\"quoted\" 123`
 	echo := func(r *http.Request) (*http.Response, error) {
 		plain, err := json.Marshal(map[string]any{"detail": []any{map[string]any{
@@ -88,7 +88,7 @@ func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
 		}
 		return reply(422, string(plain), "X-Request-Id", "r-"+testKey)(r)
 	}
-	text := reply(400, strings.Repeat(" ", 490)+secret+" "+testKey) // across the cut of a long message
+	text := reply(400, strings.Repeat(" ", 490)+secret+" "+testKey) // across the end of the truncated message
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(echo)}))
 	long := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(text)}))
 	for _, c := range []*Client{c, long} {
@@ -118,7 +118,7 @@ func TestErrorsDoNotEchoTheSecretsOfARequest(t *testing.T) {
 	}
 }
 
-func TestAMalformedAnswerThatHoldsANewTokenDoesNotShowIt(t *testing.T) {
+func TestError_MalformedResponseWithToken_Masked(t *testing.T) {
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(201, `{"id":"x","token":"afm_brandnew-1234_wxyz`))}))
 	_, err := c.Tokens.Create(t.Context(), "ci")
 	e, ok := errors.AsType[*Error](err)
@@ -127,7 +127,7 @@ func TestAMalformedAnswerThatHoldsANewTokenDoesNotShowIt(t *testing.T) {
 	}
 }
 
-func TestASecretInAMapIsSentAndNotShown(t *testing.T) {
+func TestSecret_InMap_SentNotPrinted(t *testing.T) {
 	var a asks
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)

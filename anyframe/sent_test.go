@@ -29,7 +29,7 @@ func say(t *testing.T, base string, transport *http.Transport, opts ...Option) (
 	return e, err
 }
 
-// listen accepts connections and hands each to serve.
+// listen accepts connections and passes each to serve.
 func listen(t *testing.T, serve func(net.Conn)) (base string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -52,7 +52,7 @@ func listen(t *testing.T, serve func(net.Conn)) (base string) {
 	return "http://" + l.Addr().String()
 }
 
-func TestARefusedDialIsNotSent(t *testing.T) {
+func TestSent_RefusedDial_False(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestARefusedDialIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAnUnknownHostIsNotSent(t *testing.T) {
+func TestSent_UnknownHost_False(t *testing.T) {
 	transport := DefaultTransport()
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}
@@ -74,19 +74,19 @@ func TestAnUnknownHostIsNotSent(t *testing.T) {
 	}
 }
 
-func TestATLSFailureIsNotSent(t *testing.T) {
+func TestSent_TLSFailure_False(t *testing.T) {
 	hits := make(chan struct{}, 1)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits <- struct{}{} }))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	e, err := say(t, srv.URL, DefaultTransport()) // which does not know the test's authority
+	e, err := say(t, srv.URL, DefaultTransport()) // which does not trust the test's authority
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || e.Sent() || len(hits) != 0 {
 		t.Errorf("got %v, sent %v, want an unknown authority, not sent", err, e.Sent())
 	}
 }
 
-func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
+func TestSent_DialTimeout_False(t *testing.T) {
 	transport := DefaultTransport()
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -98,12 +98,12 @@ func TestADialThatTakesTooLongIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
+func TestSent_ResetAfterRequestRead_True(t *testing.T) {
 	base := listen(t, func(conn net.Conn) {
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Error(err)
 		}
-		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // closing now resets
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // a close now resets the connection
 			t.Error(err)
 		}
 	})
@@ -112,10 +112,10 @@ func TestAResetAfterTheRequestWasReadIsSent(t *testing.T) {
 	}
 }
 
-func TestNoAnswerInTimeIsSent(t *testing.T) {
+func TestSent_ResponseTimeout_True(t *testing.T) {
 	over := make(chan struct{})
 	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices the client leave
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server detects that the client left
 		<-r.Context().Done()
 		close(over)
 	}, WithTimeout(50*time.Millisecond), WithRetry(RetryPolicy{MaxRetries: 5}))
@@ -127,7 +127,7 @@ func TestNoAnswerInTimeIsSent(t *testing.T) {
 	<-over
 }
 
-func TestABodyCutShortIsSent(t *testing.T) {
+func TestSent_BodyCutShort_True(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		if _, err := w.Write([]byte(`{"ok":tr`)); err != nil {
@@ -141,7 +141,7 @@ func TestABodyCutShortIsSent(t *testing.T) {
 	}
 }
 
-func TestAMessageIsNeverReadTwiceByTheServer(t *testing.T) {
+func TestMessage_FailedResponse_NeverReadTwice(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"500":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"503":   func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) },
@@ -187,7 +187,7 @@ func newHTTP2Server(t *testing.T, h http.HandlerFunc, opts ...Option) *Client {
 	return newClient(t, append([]Option{WithBaseURL(srv.URL), WithHTTPClient(&http.Client{Transport: transport})}, opts...)...)
 }
 
-func TestTheTransportSpeaksHTTP2(t *testing.T) {
+func TestTransport_TLS_HTTP2(t *testing.T) {
 	c := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("got HTTP/%d, want HTTP/2", r.ProtoMajor)
@@ -204,7 +204,7 @@ func TestTheTransportSpeaksHTTP2(t *testing.T) {
 	}
 }
 
-func TestAStreamOverHTTP2ResumesAndEndsWhenLeft(t *testing.T) {
+func TestStream_HTTP2_ResumesAndEndsWhenLeft(t *testing.T) {
 	left := make(chan struct{})
 	c := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -236,5 +236,5 @@ func TestAStreamOverHTTP2ResumesAndEndsWhenLeft(t *testing.T) {
 	if len(ids) != 2 || ids[0] != "01" || ids[1] != "011" {
 		t.Errorf("got %q, want 01 and then 011", ids)
 	}
-	<-left // or the test never ends
+	<-left // otherwise the test never ends
 }

@@ -6,10 +6,10 @@ import (
 	"iter"
 )
 
-// defaultTranscriptLimit is the page asked for; the server gives up to 5000.
+// defaultTranscriptLimit is the default page size; the server returns up to 5000.
 const defaultTranscriptLimit = 1000
 
-// SessionsService is everything about sessions; see [Client].Sessions.
+// SessionsService manages sessions; see [Client].Sessions.
 type SessionsService struct {
 	Previews *PreviewsService
 
@@ -21,7 +21,7 @@ func (s *SessionsService) List(ctx context.Context, opts ...CallOption) ([]Sessi
 	return fetchList[Session](ctx, s.client, get("/api/sessions"), opts)
 }
 
-// Create makes a session. It is booting when Create returns; see
+// Create creates a session. The session is still booting when Create returns; see
 // [SessionsService.WaitUntilRunning].
 func (s *SessionsService) Create(ctx context.Context, p CreateSessionParams, opts ...CallOption) (*Session, error) {
 	r := post("/api/sessions").require("agent_id", p.AgentID > 0).json(p)
@@ -39,8 +39,8 @@ func (s *SessionsService) Get(ctx context.Context, id string, opts ...CallOption
 	return fetch[Session](ctx, s.client, get("/api/sessions/{session_id}", id), opts)
 }
 
-// Resume boots a stopped session from its latest snapshot. It matches
-// [ErrConflict] when there is none. Another snapshot is gone back to with
+// Resume boots a stopped session from its latest snapshot. The error matches
+// [ErrConflict] if there is none. To use an earlier snapshot, create a session with
 // CreateSessionParams.ResumeFromSnapshotID.
 func (s *SessionsService) Resume(
 	ctx context.Context, id string, p ResumeSessionParams, opts ...CallOption,
@@ -48,14 +48,14 @@ func (s *SessionsService) Resume(
 	return fetch[Session](ctx, s.client, post("/api/sessions/{session_id}/resume", id).json(p), opts)
 }
 
-// Terminate snapshots the session and stops it. The answer's status is usually
-// still [StatusSnapshotting].
+// Terminate takes a snapshot of the session and stops it. The status in the
+// response is usually still [StatusSnapshotting].
 func (s *SessionsService) Terminate(ctx context.Context, id string, opts ...CallOption) (*Session, error) {
 	return fetch[Session](ctx, s.client, post("/api/sessions/{session_id}/terminate", id), opts)
 }
 
-// Delete removes the session with its chat. It matches [ErrConflict] while the
-// sandbox is up; see [SessionsService.Terminate].
+// Delete deletes the session with its chat. The error matches [ErrConflict] while
+// the sandbox is up; see [SessionsService.Terminate].
 func (s *SessionsService) Delete(ctx context.Context, id string, opts ...CallOption) error {
 	return s.client.send(ctx, remove("/api/sessions/{session_id}", id), opts)
 }
@@ -65,16 +65,15 @@ func (s *SessionsService) Snapshots(ctx context.Context, id string, opts ...Call
 	return fetchList[Snapshot](ctx, s.client, get("/api/sessions/{session_id}/snapshots", id), opts)
 }
 
-// SaveAsBase makes the state of a setup session what the agent's further
-// sessions start from. It can be done again. It matches [ErrInvalid] for a
-// session that was not created with IsSetupSession.
+// SaveAsBase makes the state of a setup session the base of the agent's later
+// sessions. It can be called again. The error matches [ErrInvalid] for a session
+// that was not created with IsSetupSession.
 func (s *SessionsService) SaveAsBase(ctx context.Context, id string, opts ...CallOption) (*SaveAsBaseResult, error) {
 	return fetch[SaveAsBaseResult](ctx, s.client, post("/api/sessions/{session_id}/save-as-base", id), opts)
 }
 
-// Message begins a turn. It is made again by itself only when the server
-// cannot have acted on it; on an error, [Error.Sent] says whether the caller
-// may do so too.
+// Message starts a turn. It is retried only if the server cannot have acted on it.
+// On an error, [Error.Sent] reports whether the caller may retry.
 func (s *SessionsService) Message(
 	ctx context.Context, id string, m Message, opts ...CallOption,
 ) (*MessageResult, error) {
@@ -82,7 +81,7 @@ func (s *SessionsService) Message(
 	return result, err
 }
 
-// message is Message, and how many requests it took.
+// message is Message, and also returns the number of requests.
 func (s *SessionsService) message(
 	ctx context.Context, id string, m Message, opts []CallOption,
 ) (result *MessageResult, attempts int, err error) {
@@ -93,24 +92,24 @@ func (s *SessionsService) message(
 	return newMessageResult(a.body), a.attempts, nil
 }
 
-// MessageRaw is [SessionsService.Message] with a body of the caller's own,
-// anything that encodes to JSON. The answer is nil when it was empty.
+// MessageRaw is [SessionsService.Message] with any body that encodes to JSON. It
+// returns nil if the response is empty.
 func (s *SessionsService) MessageRaw(
 	ctx context.Context, id string, body any, opts ...CallOption,
 ) (json.RawMessage, error) {
 	return fetchRaw(ctx, s.client, s.chat(id, "message", body), opts)
 }
 
-// Respond answers a question or a permission request of the agent with any
-// JSON body. The answer is nil when it was empty. As with
-// [SessionsService.Message], it is never made twice by itself.
+// Respond answers a question or a permission request of the agent with any JSON
+// body. It returns nil if the response is empty. Like [SessionsService.Message], it
+// is retried only if the server cannot have acted on it.
 func (s *SessionsService) Respond(
 	ctx context.Context, id string, body any, opts ...CallOption,
 ) (json.RawMessage, error) {
 	return fetchRaw(ctx, s.client, s.chat(id, "respond", body), opts)
 }
 
-// chat is a request to the chat in the sandbox, with a body of the caller's.
+// chat is a request to the chat in the sandbox, with the caller's body.
 func (s *SessionsService) chat(id, what string, body any) request {
 	r := post("/api/sessions/{session_id}/"+what, id)
 	body, secrets, err := revealed(body)
@@ -123,9 +122,9 @@ func (s *SessionsService) chat(id, what string, body any) request {
 	return r.json(body).hide(secrets...)
 }
 
-// Transcript returns up to limit events after the one numbered since, in order.
-// since 0 is from the start; limit 0 means 1000, and the server gives at most
-// 5000.
+// Transcript returns up to limit events after the one numbered since, in order. A
+// since of 0 reads from the start. A limit of 0 means 1000; the server returns at
+// most 5000.
 func (s *SessionsService) Transcript(
 	ctx context.Context, id string, since int64, limit int, opts ...CallOption,
 ) ([]ChatEvent, error) {
@@ -139,8 +138,8 @@ func transcript(id string, since int64, limit int) request {
 	return get("/api/sessions/{session_id}/transcript", id).ask("since", since).ask("limit", int64(limit))
 }
 
-// TranscriptAll yields every event after the one numbered since, page by page.
-// An error is yielded last. Every range over it starts again.
+// TranscriptAll yields every event after the one numbered since, page by page. It
+// yields an error last. Each range over it starts again.
 func (s *SessionsService) TranscriptAll(
 	ctx context.Context, id string, since int64, opts ...CallOption,
 ) iter.Seq2[ChatEvent, error] {
@@ -154,7 +153,7 @@ func (s *SessionsService) TranscriptAll(
 			}
 			before := last
 			for _, e := range page {
-				if e.Seq <= last { // a server that reads since as inclusive
+				if e.Seq <= last { // a server that treats since as inclusive
 					continue
 				}
 				last = e.Seq

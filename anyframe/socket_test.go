@@ -19,15 +19,15 @@ import (
 	"time"
 )
 
-// answering returns a client of a server that says text to every connection,
-// whatever it is asked, and closes it.
+// answering returns a client of a server that sends text on every connection,
+// whatever the request, and closes it.
 func answering(t *testing.T, text string) *Client {
 	t.Helper()
 	base := listen(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
-			return // it was left before it asked
+			return // the client left before its request
 		}
-		_, _ = io.WriteString(conn, text) // or it is left before it has all
+		_, _ = io.WriteString(conn, text) // the client may leave before it has everything
 	})
 	return newClient(t, WithBaseURL(base))
 }
@@ -47,11 +47,11 @@ func inChunks(parts ...string) string {
 	return b.String() + "0\r\n\r\n"
 }
 
-func TestAStreamIsReadHoweverItsBodyIsFramed(t *testing.T) {
+func TestStream_AnyBodyFraming_Read(t *testing.T) {
 	isolate(t)
 	for name, test := range map[string]struct {
 		text string
-		want error // nil is the stream's own end
+		want error // nil means the stream's own end
 		ids  int
 	}{
 		"chunks":                     {chunkedHead + inChunks(twoEvents[:5], twoEvents[5:20], twoEvents[20:]), nil, 2},
@@ -83,7 +83,7 @@ func TestAStreamIsReadHoweverItsBodyIsFramed(t *testing.T) {
 	}
 }
 
-func TestARedirectAndAnotherProtocolAreRefused(t *testing.T) {
+func TestStream_RedirectOrOtherProtocol_Refused(t *testing.T) {
 	isolate(t)
 	for status, head := range map[int]string{
 		http.StatusTemporaryRedirect:  "HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
@@ -96,7 +96,7 @@ func TestARedirectAndAnotherProtocolAreRefused(t *testing.T) {
 	}
 }
 
-func TestAHeadThatIsCutAnywhereIsAnError(t *testing.T) {
+func TestStream_HeadersCutAnywhere_Error(t *testing.T) {
 	isolate(t)
 	for n := range len(chunkedHead) {
 		ids, err := collect(answering(t, chunkedHead[:n]).Sessions.Events(t.Context(), "x", StreamOptions{}))
@@ -107,7 +107,7 @@ func TestAHeadThatIsCutAnywhereIsAnError(t *testing.T) {
 	}
 }
 
-// secureServer is a server with TLS, and a transport that knows it.
+// secureServer returns a server with TLS, and a transport that trusts it.
 func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, own *http.Transport) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
@@ -123,7 +123,7 @@ func secureServer(t *testing.T, h http.HandlerFunc, http2 bool) (base string, ow
 	return srv.URL, own
 }
 
-// once answers with one event, and then nothing more until it is left.
+// once sends one event, and then nothing until the client leaves.
 func once(t *testing.T, seen func(*http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		seen(r)
@@ -138,7 +138,7 @@ func once(t *testing.T, seen func(*http.Request)) http.HandlerFunc {
 	}
 }
 
-// firstEvent reads one event and leaves.
+// firstEvent reads one event and leaves the loop.
 func firstEvent(t *testing.T, c *Client) {
 	t.Helper()
 	for e, err := range c.Sessions.Events(t.Context(), "x", StreamOptions{}) {
@@ -149,7 +149,7 @@ func firstEvent(t *testing.T, c *Client) {
 	}
 }
 
-func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
+func TestStream_NoConnection_NotSent(t *testing.T) {
 	isolate(t)
 	base, _ := secureServer(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") }, false)
 	stranger := DefaultTransport()
@@ -173,15 +173,15 @@ func TestAStreamWithoutAConnectionIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
+func TestStream_NoHeaders_TimesOutAndSent(t *testing.T) {
 	isolate(t)
 	over := make(chan struct{})
 	base := listen(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
-			t.Error(err) // what is said before a request is no answer to it
+			t.Error(err) // a response before the request is none
 		}
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
-		_, _ = io.Copy(io.Discard, conn) // until it is left
+		_, _ = io.Copy(io.Discard, conn) // until the client leaves
 		close(over)
 	})
 	c := newClient(t, WithBaseURL(base), WithTimeout(50*time.Millisecond))
@@ -193,8 +193,8 @@ func TestAHeadThatDoesNotComeTimesOutAndCountsAsSent(t *testing.T) {
 	<-over
 }
 
-// TestAHeadHasItsTimeEvenWithoutALimit is about a caller who switched timeouts off.
-func TestAHeadHasItsTimeEvenWithoutALimit(t *testing.T) {
+// TestStream_NoTimeout_HeadersStillBounded covers callers who disabled timeouts.
+func TestStream_NoTimeout_HeadersStillBounded(t *testing.T) {
 	isolate(t)
 	base := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	own := DefaultTransport()
@@ -205,7 +205,7 @@ func TestAHeadHasItsTimeEvenWithoutALimit(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
+func TestStream_ContextEnds_ReadEnds(t *testing.T) {
 	isolate(t)
 	left := make(chan struct{}, 1)
 	h := once(t, func(*http.Request) {})
@@ -222,17 +222,17 @@ func TestTheEndOfTheContextEndsAReadInProgress(t *testing.T) {
 		var last error
 		for _, err := range c.Sessions.Events(ctx, "x", StreamOptions{}) {
 			if last = err; err == nil {
-				go cancel(why) // the next read waits, or is about to
+				go cancel(why) // the next read is blocked, or is about to be
 			}
 		}
 		if !errors.Is(last, context.Canceled) || !errors.Is(last, why) || errors.Is(last, ErrTransport) {
 			t.Errorf("got %v, want the caller's own end", last)
 		}
-		<-left // or the connection stays open
+		<-left // otherwise the connection stays open
 	}
 }
 
-func TestAStreamGoesThroughTheProxyThatApplies(t *testing.T) {
+func TestStream_Proxy_Used(t *testing.T) {
 	isolate(t)
 	var asked atomic.Pointer[string]
 	proxy := httptest.NewServer(once(t, func(r *http.Request) { asked.Store(new(r.RequestURI)) }))

@@ -26,60 +26,59 @@ const (
 
 // Event is one event of a session's stream.
 type Event struct {
-	ID   string          // as sent with this event; "" when it had none
-	Name string          // the SSE event name; "" when it had none
-	Seq  int64           // ID as a number; 0 when the event is not numbered
-	Data json.RawMessage // as sent, not checked to be JSON; nil when empty; the caller's to keep
+	ID   string          // as sent with this event; "" if it had none
+	Name string          // the SSE event name; "" if it had none
+	Seq  int64           // ID as a number; 0 if the event is not numbered
+	Data json.RawMessage // as sent, not validated as JSON; nil if empty; the caller may keep it
 }
 
-// StreamOptions say how a stream is read. The zero value will do.
+// StreamOptions configure how a stream is read. The zero value is valid.
 //
-// All streams are iterators that send nothing until ranged over, run in the
-// goroutine that ranges over them, yield an error at most once and last, and close
-// their connection when the loop is left. The only timeout of a stream is for silence.
+// All streams are iterators. They send nothing until they are ranged over, run in
+// the ranging goroutine, yield an error at most once and last, and close their
+// connection when the loop is left. A stream's only timeout is for silence.
 //
-// An event's seq, the number in its id, rises through a session and may skip.
-// Events without one are passed on as they come and are not repeated when a
-// connection breaks.
+// An event's seq, the number in its id, increases through a session and may skip
+// numbers. Events without one are yielded as they arrive and are not repeated after
+// a broken connection.
 type StreamOptions struct {
-	// LastEventID is the event to continue after. "" replays the session's
-	// whole history first.
+	// LastEventID is the event to continue after. "" replays the session's whole
+	// history first.
 	LastEventID string
 
-	// IdleTimeout ends a connection on which no byte came for so long,
-	// keepalives counted, with [ErrStreamStalled]. The time the caller spends
-	// on an event is not counted. 0 means 90 s, negative no limit.
+	// IdleTimeout ends a connection with [ErrStreamStalled] if no byte arrives for
+	// that long; keepalives count as bytes. The time the caller spends on an event is
+	// not counted. 0 means 90 s, negative no limit.
 	IdleTimeout time.Duration
 
 	// MaxEventSize bounds one event, in bytes as sent. 0 means 16 MiB, negative
 	// no limit.
 	MaxEventSize int
 
-	// MaxStalls is how many reconnects in a row Follow makes without a new
-	// numbered event before it gives up with the last error. 0 means 10,
-	// negative no limit. Events does not reconnect.
+	// MaxStalls is how many consecutive reconnects Follow makes without a new numbered
+	// event before it returns the last error. 0 means 10, negative no limit. Events
+	// does not reconnect.
 	MaxStalls int
 
-	// OnOpen is called each time the server has accepted a connection: 200 and
-	// an event stream. OnReconnect is called before Follow waits to connect
-	// again. OnIdle is called when every event that has been received was
-	// yielded and the stream is about to wait for more, so that a consumer can
-	// process events in batches: add each event to the batch, and flush it in
-	// OnIdle. It is called once for each batch, and at the latest when the
-	// connection ends; events that arrive together may still be split into
-	// several batches. Each may be nil. They run in the caller's goroutine,
-	// and their time does not count as silence of the server.
+	// OnOpen is called each time the server has accepted a connection with 200 and an
+	// event stream. OnReconnect is called before Follow waits to reconnect. OnIdle is
+	// called when all received events have been yielded and the stream is about to
+	// wait for more. Use it to process events in batches: add each event to a batch,
+	// and flush the batch in OnIdle. It is called once for each batch, and at the
+	// latest when the connection ends; events that arrive together may still be split
+	// into several batches. Each may be nil. They run in the caller's goroutine, and
+	// their time does not count towards IdleTimeout.
 	OnOpen      func()
 	OnReconnect func(Reconnect)
 	OnIdle      func()
 }
 
-// Reconnect is told to StreamOptions.OnReconnect.
+// Reconnect is the argument of StreamOptions.OnReconnect.
 type Reconnect struct {
 	Attempt     int           // 1 for the first since the last new event
-	Cause       error         // what ended the connection; io.EOF when the server simply did
-	Delay       time.Duration // the wait that follows
-	LastEventID string        // where it will continue
+	Cause       error         // why the connection ended; io.EOF if the server closed it normally
+	Delay       time.Duration // the wait before the reconnect
+	LastEventID string        // the event after which the stream continues
 }
 
 func (o StreamOptions) withDefaults() StreamOptions {
@@ -92,11 +91,10 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	return o
 }
 
-// Events reads one connection of the session's stream to its end. Nothing is
-// sent until the result is ranged over, and every range opens a connection of
-// its own. An error is yielded at most once and last; a stream that the server
-// ends between two events just ends. Leaving the loop closes the connection,
-// and so does the end of ctx.
+// Events reads one connection of the session's stream to its end. It sends nothing
+// until it is ranged over, and each range opens its own connection. It yields an
+// error at most once and last; if the server ends the stream between two events,
+// there is none. The connection closes when the loop is left or ctx ends.
 func (s *SessionsService) Events(
 	ctx context.Context, id string, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[Event, error] {
@@ -125,37 +123,37 @@ func (s *SessionsService) Events(
 	}
 }
 
-// stream is one open connection. It has no goroutine: the caller of next reads
-// from the connection.
+// stream is one open connection. It has no goroutine: the caller of next reads from
+// the connection.
 type stream struct {
 	client    *Client
 	request   request
-	attempt   int             // which of the stream's requests it is
+	attempt   int             // number of this request of the stream
 	ctx       context.Context // the caller's
-	limited   context.Context // ends with ctx, and when the stream stalls
+	limited   context.Context // ends with ctx, and if the stream stalls
 	cancel    context.CancelCauseFunc
 	wire      *wire
-	requestID string // of the answer, "" when it does not say
+	requestID string // of the response, "" if it has none
 	closer    io.Closer
-	body      idleReader // without a reader until the answer is known to be a stream
+	body      idleReader // has no reader until the response is known to be a stream
 	dec       sse.Decoder
 	maxEvent  int
 }
 
-// events asks for a session's stream.
+// events opens a session's stream.
 func (s *SessionsService) events(id string) request {
 	return get("/api/sessions/{session_id}/events", id)
 }
 
-// opening is how a connection is opened.
+// opening is what is needed to open a connection.
 type opening struct {
 	o           StreamOptions
 	opts        []CallOption
 	lastEventID string
-	attempt     int // which of the stream's requests it is, from 1
+	attempt     int // number of this request of the stream, from 1
 }
 
-// open connects and checks that the answer is an event stream.
+// open connects and checks that the response is an event stream.
 func (c *Client) open(ctx context.Context, r request, how opening) (*stream, error) {
 	o := how.o
 	r, call := c.prepare(r, how.opts)
@@ -170,14 +168,14 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 	}
 	headers := map[string]string{
 		"Accept":          "text/event-stream",
-		"Accept-Encoding": "identity", // else Go asks for gzip, and a gzip writer holds events back
+		"Accept-Encoding": "identity", // otherwise Go requests gzip, and a gzip writer delays events
 	}
 	if how.lastEventID != "" {
 		headers["Last-Event-ID"] = how.lastEventID
 	}
 	limited, cancel := context.WithCancelCause(ctx)
-	// Until the stream is open, a call's limit holds: a timer and not a
-	// deadline, since it must be possible to take it away.
+	// Until the stream is open, the call's timeout applies. It is a timer and not a
+	// deadline, because it must be possible to cancel it.
 	var limit *time.Timer
 	if call.timeout > 0 {
 		limit = time.AfterFunc(call.timeout, func() { cancel(timeoutError(call.timeout)) })
@@ -196,7 +194,7 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 		return nil, e
 	}
 	call.capture.fill(resp.StatusCode, resp.Header, how.attempt, nil)
-	// Nothing else of the answer is kept for as long as the stream lasts.
+	// No other part of the response is kept while the stream is open.
 	st.requestID, st.closer = requestID(resp.Header), resp.Body
 	if err := st.refused(resp); err != nil {
 		st.stop(limit)
@@ -204,7 +202,7 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 		c.logAttempt(ctx, r, how.attempt, start, resp, err)
 		return nil, err
 	}
-	if limit != nil && !limit.Stop() { // it fired while the headers came, and has yet to cancel perhaps
+	if limit != nil && !limit.Stop() { // it fired while the headers arrived, and may not have canceled yet
 		e := c.failure(ctx, limited, r, st.wire, timeoutError(call.timeout))
 		e.Attempts = how.attempt
 		st.close()
@@ -232,7 +230,7 @@ func (st *stream) stop(limit *time.Timer) {
 	st.cancel(nil)
 }
 
-// refused returns what is wrong with the answer, nil when it is a stream.
+// refused returns the error of a response that is not a stream, otherwise nil.
 func (st *stream) refused(resp *http.Response) error {
 	var cause error
 	switch encoding := resp.Header.Get("Content-Encoding"); {
@@ -272,7 +270,7 @@ func (st *stream) next() (Event, error) {
 	}
 }
 
-// decode returns the next event, or an error of the decoder's.
+// decode returns the next event or the decoder's error.
 func (st *stream) decode() (Event, error) {
 	f, err := st.dec.Next()
 	if err != nil {
@@ -281,7 +279,7 @@ func (st *stream) decode() (Event, error) {
 	return Event{ID: f.ID, Name: f.Name, Seq: parseSeq(f.ID), Data: f.Data}, nil
 }
 
-// ended is what next returns when the decoder has ended.
+// ended returns the result of next after the decoder has ended.
 func (st *stream) ended(err error) error {
 	st.body.idleNow()
 	switch {
@@ -298,14 +296,14 @@ func (st *stream) ended(err error) error {
 	return e
 }
 
-// close ends the connection, and with it a read in progress.
+// close closes the connection, which ends a read in progress.
 func (st *stream) close() {
 	st.cancel(nil)
 	st.body.stop()
 	st.closer.Close()
 }
 
-// parseSeq reads an id as a number: ASCII digits only, and 0 for all else.
+// parseSeq parses an id as a number: ASCII digits only; otherwise 0.
 func parseSeq(id string) int64 {
 	for i := range len(id) {
 		if id[i] < '0' || id[i] > '9' {

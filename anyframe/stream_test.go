@@ -36,7 +36,7 @@ func scripted(t *testing.T, opts []Option, steps ...func(*http.Request) (*http.R
 	return c.Sessions, transport
 }
 
-func TestEventsReadsOneConnectionToItsEnd(t *testing.T) {
+func TestEvents_OneConnection_ReadToEnd(t *testing.T) {
 	opened := 0
 	s, transport := scripted(t, nil, events("id: 1\nevent: x\ndata: {\"a\":1}\n\n: keepalive\n\nid: no\ndata: {}\n\ndata: {}\n\n"))
 	seq := s.Events(t.Context(), "x", StreamOptions{OnOpen: func() { opened++ }})
@@ -60,7 +60,7 @@ func TestEventsReadsOneConnectionToItsEnd(t *testing.T) {
 	}
 }
 
-func TestEventsYieldsOneErrorAndLast(t *testing.T) {
+func TestEvents_Error_YieldedOnceAndLast(t *testing.T) {
 	broken := errors.New("broken")
 	tests := map[string]struct {
 		step  func(*http.Request) (*http.Response, error)
@@ -109,7 +109,7 @@ func TestEventsYieldsOneErrorAndLast(t *testing.T) {
 	}
 }
 
-func TestACompressedStreamIsRefused(t *testing.T) {
+func TestStream_Compressed_Refused(t *testing.T) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	if _, err := z.Write([]byte("data: x\n\n")); err != nil {
@@ -138,7 +138,7 @@ func quietThen(interval time.Duration, n int, text string) func(*http.Request) (
 	})
 }
 
-func TestASilentStreamIsStalled(t *testing.T) {
+func TestStream_Silent_Stalled(t *testing.T) {
 	for _, test := range []struct{ set, want time.Duration }{{0, 90 * time.Second}, {5 * time.Second, 5 * time.Second}} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := scripted(t, nil, live(func(ctx context.Context, w io.Writer) error {
@@ -155,7 +155,7 @@ func TestASilentStreamIsStalled(t *testing.T) {
 	}
 }
 
-func TestAnyByteKeepsAStreamAlive(t *testing.T) {
+func TestStream_AnyByte_KeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, quietThen(4*time.Second, 100, "id: 1\ndata: x\n\n"))
 		ids, err := collect(s.Events(t.Context(), "x", StreamOptions{IdleTimeout: 5 * time.Second}))
@@ -165,7 +165,7 @@ func TestAnyByteKeepsAStreamAlive(t *testing.T) {
 	})
 }
 
-func TestNoLimitMeansASilentStreamMayWait(t *testing.T) {
+func TestStream_NoIdleTimeout_SilentStreamStaysOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, quietThen(24*time.Hour, 1, "id: 1\ndata: x\n\n"))
 		if ids, err := collect(s.Events(t.Context(), "x", StreamOptions{IdleTimeout: -1})); err != nil || len(ids) != 1 {
@@ -174,7 +174,7 @@ func TestNoLimitMeansASilentStreamMayWait(t *testing.T) {
 	})
 }
 
-func TestASlowConsumerIsNotAStall(t *testing.T) {
+func TestStream_SlowConsumer_NoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, live(func(_ context.Context, w io.Writer) error {
 			for i := range 3 {
@@ -188,7 +188,7 @@ func TestASlowConsumerIsNotAStall(t *testing.T) {
 				t.Fatal(err)
 			}
 			n++
-			time.Sleep(time.Minute) // in the bubble: the consumer at work
+			time.Sleep(time.Minute) // in the bubble: the consumer works
 		}
 		if n != 3 {
 			t.Errorf("got %d events, want 3", n)
@@ -196,7 +196,7 @@ func TestASlowConsumerIsNotAStall(t *testing.T) {
 	})
 }
 
-func TestASlowOnOpenIsNotAStall(t *testing.T) {
+func TestStream_SlowOnOpen_NoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, events("id: 1\ndata: x\n\n"))
 		o := StreamOptions{IdleTimeout: 5 * time.Second, OnOpen: func() { time.Sleep(time.Minute) }} // in the bubble
@@ -206,7 +206,7 @@ func TestASlowOnOpenIsNotAStall(t *testing.T) {
 	})
 }
 
-func TestTheCallsTimeoutNeverReachesAStream(t *testing.T) {
+func TestStream_CallTimeout_DoesNotApply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newScript(quietThen(time.Minute, 60, "id: 1\ndata: x\n\n"))
 		c := newClient(t, WithTimeout(time.Second), WithHTTPClient(&http.Client{Transport: transport, Timeout: time.Second}))
@@ -216,7 +216,7 @@ func TestTheCallsTimeoutNeverReachesAStream(t *testing.T) {
 	})
 }
 
-func TestAStreamThatDoesNotOpenTimesOut(t *testing.T) {
+func TestStream_DoesNotOpen_TimesOut(t *testing.T) {
 	slowRefusal := func(r *http.Request) (*http.Response, error) {
 		pr, pw := io.Pipe()
 		context.AfterFunc(r.Context(), func() { pw.CloseWithError(r.Context().Err()) })
@@ -237,7 +237,7 @@ func TestAStreamThatDoesNotOpenTimesOut(t *testing.T) {
 	}
 }
 
-func TestCancellingEndsAStreamAtOnce(t *testing.T) {
+func TestStream_Canceled_EndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -250,7 +250,7 @@ func TestCancellingEndsAStreamAtOnce(t *testing.T) {
 	})
 }
 
-// closing notes that a body was closed.
+// closing records that a body was closed.
 type closing struct {
 	io.Reader
 	closed *atomic.Int32
@@ -258,7 +258,7 @@ type closing struct {
 
 func (c closing) Close() error { c.closed.Add(1); return nil }
 
-func TestEveryWayOutClosesTheBody(t *testing.T) {
+func TestStream_EveryExit_BodyClosed(t *testing.T) {
 	text := "id: 1\ndata: x\n\nid: 2\ndata: x\n\n"
 	for name, step := range map[string]struct {
 		status int
@@ -284,7 +284,7 @@ func TestEveryWayOutClosesTheBody(t *testing.T) {
 	}
 }
 
-func TestLeavingAStreamLeavesNoGoroutineBehind(t *testing.T) {
+func TestStream_LoopLeft_NoGoroutineLeft(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "id: 1\ndata: x\n\n")
@@ -301,13 +301,13 @@ func TestLeavingAStreamLeavesNoGoroutineBehind(t *testing.T) {
 			break
 		}
 	}
-	leave() // what the first one starts, such as the listener's goroutines, stays
+	leave() // goroutines started by the first stream, such as the listener's, stay
 	before := runtime.NumGoroutine()
 	for range 50 {
 		leave()
 	}
 	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before+5 { // the sockets' own take a moment to go
+	for runtime.NumGoroutine() > before+5 { // the sockets' own goroutines take a moment to end
 		if time.Now().After(deadline) {
 			t.Fatalf("got %d goroutines, want about %d", runtime.NumGoroutine(), before)
 		}
@@ -315,7 +315,7 @@ func TestLeavingAStreamLeavesNoGoroutineBehind(t *testing.T) {
 	}
 }
 
-func TestManyStreamsAreOpenAtOnce(t *testing.T) {
+func TestStream_Many_OpenAtOnce(t *testing.T) {
 	const streams = 100
 	var open sync.WaitGroup
 	open.Add(streams)
@@ -325,7 +325,7 @@ func TestManyStreamsAreOpenAtOnce(t *testing.T) {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			t.Error(err)
 		}
-		<-all // none ends before all have begun
+		<-all // none ends before all have started
 	})
 	var readers sync.WaitGroup
 	for range streams {
@@ -341,7 +341,7 @@ func TestManyStreamsAreOpenAtOnce(t *testing.T) {
 	readers.Wait()
 }
 
-func TestEventsArriveOneByOneOverASocket(t *testing.T) {
+func TestEvents_Socket_ArriveOneByOne(t *testing.T) {
 	seen := make(chan struct{})
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -361,14 +361,14 @@ func TestEventsArriveOneByOneOverASocket(t *testing.T) {
 		if n++; e.Seq != int64(n) {
 			t.Errorf("got seq %d, want %d", e.Seq, n)
 		}
-		seen <- struct{}{} // the server goes on only when this one has arrived
+		seen <- struct{}{} // the server continues only after this one has arrived
 	}
 	if n != 3 {
 		t.Errorf("got %d events, want 3", n)
 	}
 }
 
-func TestSeqIsADecimalNumberOrNothing(t *testing.T) {
+func TestSeq_NotDecimal_Zero(t *testing.T) {
 	for id, want := range map[string]int64{
 		"": 0, "1": 1, "007": 7, "9223372036854775807": 1<<63 - 1, "9223372036854775808": 0, "-1": 0, "+1": 0, "1.0": 0, "1x": 0, "1-2": 0,
 	} {
@@ -378,11 +378,11 @@ func TestSeqIsADecimalNumberOrNothing(t *testing.T) {
 	}
 }
 
-func TestHeadersThatComeAtTheVeryLimitAreAnErrorOrAStream(t *testing.T) {
+func TestStream_HeadersAtTimeout_ErrorOrStream(t *testing.T) {
 	const limit = time.Second
 	synctest.Test(t, func(t *testing.T) {
 		late := 0
-		for range 200 { // which of the two timers wakes first is chance
+		for range 200 { // which of the two timers fires first is random
 			c := newClient(t, WithTimeout(limit), WithHTTPClient(&http.Client{Transport: newScript(func(r *http.Request) (*http.Response, error) {
 				time.Sleep(limit)
 				return events(": hello\n\n")(r)

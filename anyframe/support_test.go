@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// A key with a shape that no test text has by chance.
+// A key whose shape no text in the tests has by chance.
 const testKey = "afm_Zq7secretwxyz"
 
-// roundTripper makes a function a transport.
+// roundTripper adapts a function to http.RoundTripper.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// isolate takes the test away from the environment and any .env file.
+// isolate isolates the test from the environment and any .env file.
 func isolate(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -48,12 +48,12 @@ func newServer(t *testing.T, h http.HandlerFunc, opts ...Option) *Client {
 	return newClient(t, append([]Option{WithBaseURL(srv.URL), WithHTTPClient(hc)}, opts...)...)
 }
 
-// script is a transport that answers from memory, in order; the last step
-// answers all that follow. It keeps the requests.
+// script is a transport that responds from memory, in order; the last step answers
+// all further requests. It records the requests.
 type script struct {
 	steps []func(*http.Request) (*http.Response, error)
 
-	mu       sync.Mutex // held to look or append
+	mu       sync.Mutex // held for reads and appends
 	requests []*http.Request
 }
 
@@ -102,19 +102,19 @@ func fail(err error) func(*http.Request) (*http.Response, error) {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// hang answers nothing until the request is given up.
+// hang does not respond until the request is canceled.
 func hang(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
 
-// events answers with a stream that says text and then ends.
+// events responds with a stream that sends text and then ends.
 func events(text string) func(*http.Request) (*http.Response, error) {
 	return reply(http.StatusOK, text, "Content-Type", "text/event-stream")
 }
 
-// live answers with a stream that feed writes; it ends when feed returns, with
-// feed's error, or when the request is given up.
+// live responds with a stream that feed writes. It ends when feed returns, with
+// feed's error, or when the request is canceled.
 func live(feed func(context.Context, io.Writer) error) func(*http.Request) (*http.Response, error) {
 	return func(r *http.Request) (*http.Response, error) {
 		pr, pw := io.Pipe()

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Time is a moment as the API writes it. It reads ISO 8601, in the extended form
-// (2025-01-02T03:04:05Z) and in the basic form (20250102T030405Z), with or without
-// a zone (none means UTC), with any number of decimals, and a date alone; and Unix
-// time as a number, in seconds or, where these would be beyond the year 9999, in
-// milliseconds. Null and an empty text are the zero time. Anything else is an error; in an answer of
-// the API such a time counts as absent, since a stamp is no reason to lose an
-// answer.
+// Time is a time in the API's formats. It accepts ISO 8601, in the extended form
+// (2025-01-02T03:04:05Z) and the basic form (20250102T030405Z), with or without a
+// zone (none means UTC), with any number of decimals, and a date alone. It also
+// accepts Unix time as a number, in seconds or, if seconds would be beyond the year
+// 9999, in milliseconds. Null and an empty string are the zero time. Anything else
+// is an error. In an API response such a time counts as absent, because an invalid
+// timestamp must not make the response unusable.
 type Time struct{ time.Time }
 
-// timeLayouts are tried in order. Those without a zone are read as UTC. Go accepts
-// decimals after the seconds of a layout that has none.
+// timeLayouts are tried in order. Those without a zone are UTC. Go accepts decimals
+// after the seconds of a layout that has none.
 var timeLayouts = func() (all []string) {
 	for _, form := range []struct{ date, clock, minutes string }{
 		{"2006-01-02", "15:04:05", "15:04"}, {"20060102", "150405", "1504"},
@@ -34,7 +34,7 @@ var timeLayouts = func() (all []string) {
 	return all
 }()
 
-// UnmarshalJSON accepts what is described at the type.
+// UnmarshalJSON accepts the formats described at the type.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	t.Time = time.Time{}
 	var s string
@@ -79,8 +79,8 @@ func parseTime(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("anyframe: %.40q is no time of ISO 8601", s)
 }
 
-// MarshalJSON writes RFC 3339, in UTC where the zone is one that RFC 3339 does
-// not have. The zero time, and what is beyond its years, is null.
+// MarshalJSON writes RFC 3339, in UTC if RFC 3339 does not allow the zone. The zero
+// time, and a year outside its range, is null.
 func (t Time) MarshalJSON() ([]byte, error) {
 	for _, form := range []time.Time{t.Time, t.UTC()} {
 		if text, err := form.MarshalJSON(); err == nil && !t.IsZero() {
@@ -100,6 +100,6 @@ func unixTime(number string) (_ time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	whole, part := math.Modf(seconds)
-	// A float64 of today's seconds is good to a microsecond at best.
+	// A float64 of current seconds is exact to a microsecond at best.
 	return time.Unix(int64(whole), int64(math.Round(part*1e6))*1000).UTC(), true
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestTimeReadsWhatServersWrite(t *testing.T) {
+func TestTime_ServerFormats_Parsed(t *testing.T) {
 	want := time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 	tests := map[string]time.Time{
 		`"2025-01-02T03:04:05Z"`:              want,

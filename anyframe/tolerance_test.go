@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// variants are other ways to write a member, which mean the same, and values
-// that mean nothing as its type.
+// variants are other ways to write a member with the same meaning, and values that
+// have no meaning as its type.
 func variants(f reflect.Value, value any) (same, nonsense []string) {
 	kind := f.Kind()
 	if kind == reflect.Pointer {
@@ -23,7 +23,7 @@ func variants(f reflect.Value, value any) (same, nonsense []string) {
 	}
 	switch {
 	case f.Type() == reflect.TypeFor[json.RawMessage](), f.Type() == reflect.TypeFor[EnvVars]():
-		return nil, nil // takes what comes
+		return nil, nil // accepts any value
 	case f.Type() == reflect.TypeFor[Time]():
 		return nil, []string{`"soon"`, `{}`, `true`}
 	case kind == reflect.Int || kind == reflect.Int64:
@@ -39,7 +39,7 @@ func variants(f reflect.Value, value any) (same, nonsense []string) {
 	return nil, []string{`"x"`, `5`, `true`}
 }
 
-func TestEveryModelReadsMembersOfAnotherType(t *testing.T) {
+func TestModels_MembersOfOtherType_Converted(t *testing.T) {
 	tested := 0
 	for _, m := range modelsOfTheAPI {
 		if reflect.TypeOf(m.zero) == reflect.TypeFor[PreviewSpec]() {
@@ -75,7 +75,7 @@ func TestEveryModelReadsMembersOfAnotherType(t *testing.T) {
 	}
 }
 
-func TestAnswersAreReadTolerantlyByCalls(t *testing.T) {
+func TestCalls_UnusualJSON_Decoded(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"id":"x","agent_id":"7","status":"error","idle_timeout_s":300.5,"is_setup_session":0,"previews":[5,{"port":"80"}],"created_at":7e300,"error_reason":"no room"}`)
 	})
@@ -85,7 +85,7 @@ func TestAnswersAreReadTolerantlyByCalls(t *testing.T) {
 	}
 }
 
-func TestASeqMayBeWrittenInAnyWay(t *testing.T) {
+func TestSeq_AnyForm_Decoded(t *testing.T) {
 	for _, seq := range []string{`12`, `12.0`, `"12"`, `1.2e1`} {
 		c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			switch {
@@ -118,7 +118,7 @@ func TestASeqMayBeWrittenInAnyWay(t *testing.T) {
 	}
 }
 
-func TestARecordWithoutItsIDIsNoAnswer(t *testing.T) {
+func TestRecord_NoID_InvalidResponse(t *testing.T) {
 	tested := map[string]bool{}
 	for _, o := range operations() {
 		for _, id := range []string{`{}`, `{"id":null,"connector_id":null}`, `{"id":7.5,"connector_id":"x","slug":{},"url":[]}`} {
@@ -145,7 +145,7 @@ func TestARecordWithoutItsIDIsNoAnswer(t *testing.T) {
 				continue
 			}
 			tested[o.method()] = true
-			// A session's id is a text, which 7.5 is.
+			// A session's id is a string, and 7.5 is converted to one.
 			if strings.HasPrefix(id, `{"id":7.5`) && slices.Contains(sessionRecords, o.method()) {
 				continue
 			}
@@ -159,7 +159,8 @@ func TestARecordWithoutItsIDIsNoAnswer(t *testing.T) {
 	}
 }
 
-// withoutID answer with no record of their own, or with free JSON.
+// withoutID lists the operations that respond with no record of their own, or with
+// free JSON.
 var withoutID = []string{
 	"Credentials.Get", "Connectors.Discover", "Agents.Build", "Agents.BuildStatus", "Sessions.SaveAsBase", "Sessions.Message", "Sessions.Respond",
 	"Sessions.Previews.List", "Sessions.Previews.Start", "Sessions.Previews.Stop", "Sessions.Previews.Status", "Sessions.Previews.Logs",
@@ -168,7 +169,7 @@ var withoutID = []string{
 
 var sessionRecords = []string{"Sessions.Create", "Sessions.Get", "Sessions.List", "Sessions.Resume", "Sessions.Terminate"}
 
-func TestOneOddRowDoesNotCostAList(t *testing.T) {
+func TestList_InvalidRow_Skipped(t *testing.T) {
 	var log bytes.Buffer
 	answer := `[5,{"id":"a","status":"running"},null,{"status":"running"},{"id":"b"}]`
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) },
@@ -190,7 +191,7 @@ func TestOneOddRowDoesNotCostAList(t *testing.T) {
 	}
 }
 
-func TestAnOddRowDoesNotEndATranscriptEarly(t *testing.T) {
+func TestTranscript_InvalidRow_DoesNotEndEarly(t *testing.T) {
 	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		var since, rows int
 		_, _ = fmt.Sscan(r.URL.Query().Get("since"), &since)
@@ -217,7 +218,7 @@ func TestAnOddRowDoesNotEndATranscriptEarly(t *testing.T) {
 	}
 }
 
-func TestWhatBelongsToAnAgentIsLeftOutWithoutAnID(t *testing.T) {
+func TestAgentParts_NoID_Skipped(t *testing.T) {
 	var d AgentDetail
 	text := `{"id":1,"skills":[{"name":"x"},` + skillJSON + `],"mcps":[{},` + mcpJSON + `],"connectors":[5,{},` + toggleJSON + `]}`
 	if err := json.Unmarshal([]byte(text), &d); err != nil || len(d.Skills) != 1 || len(d.MCPs) != 1 || len(d.Connectors) != 1 {

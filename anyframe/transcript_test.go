@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestTranscriptAllReadsPageByPage(t *testing.T) {
+func TestTranscriptAll_Pages_ReadInOrder(t *testing.T) {
 	rows := func(from, to int) string {
 		var b strings.Builder
 		for i := from; i <= to; i++ {
@@ -39,7 +39,7 @@ func TestTranscriptAllReadsPageByPage(t *testing.T) {
 		t.Errorf("got up to %d by %v, want 2007 by %v", next, asked, want)
 	}
 	transport.requests = nil
-	for e, err := range all { // again from the start, and leaving is the end
+	for e, err := range all { // again from the start, and leaving the loop ends it
 		if err != nil || e.Seq != 6 {
 			t.Errorf("got %+v, %v, want seq 6", e, err)
 		}
@@ -50,7 +50,7 @@ func TestTranscriptAllReadsPageByPage(t *testing.T) {
 	}
 }
 
-func TestTranscriptAllEndsOnAServerThatRepeatsAPage(t *testing.T) {
+func TestTranscriptAll_RepeatedPage_Ends(t *testing.T) {
 	page := "[" + strings.TrimSuffix(strings.Repeat(`{"seq":1},`, defaultTranscriptLimit), ",") + "]"
 	transport := newScript(reply(200, page))
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: transport}))
@@ -66,7 +66,7 @@ func TestTranscriptAllEndsOnAServerThatRepeatsAPage(t *testing.T) {
 	}
 }
 
-func TestTranscriptAllYieldsAnErrorLast(t *testing.T) {
+func TestTranscriptAll_Error_YieldedLast(t *testing.T) {
 	c := newClient(t, WithHTTPClient(&http.Client{Transport: newScript(reply(404, ""))}))
 	n := 0
 	for _, err := range c.Sessions.TranscriptAll(t.Context(), "x", 0) {

@@ -18,37 +18,35 @@ import (
 	"time"
 )
 
-// DefaultTransport returns a new transport, set up as that of a client that is
-// given none. It is for programs that need more changes than [WithTLSConfig],
-// [WithDialContext] and [WithProxy] make: change the copy and pass it to
-// [WithHTTPClient].
+// DefaultTransport returns a new transport, configured like that of a client
+// without its own. Use it for changes beyond [WithTLSConfig], [WithDialContext] and
+// [WithProxy]: modify it and pass it to [WithHTTPClient].
 func DefaultTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2: true,
-		// Each connection that waits for a call holds both; what is read or sent
-		// at length goes past them.
+		// Each idle connection holds both buffers; large reads and writes bypass them.
 		ReadBufferSize:        2 << 10,
 		WriteBufferSize:       1 << 10,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		// The last resort when the caller has switched timeouts off.
+		// The last resort if the caller has disabled timeouts.
 		ResponseHeaderTimeout:  2 * time.Minute,
 		MaxResponseHeaderBytes: 1 << 20,
-		// Thousands of conversations go on with one host; keep the connections
-		// of their calls, and never make one queue.
+		// Thousands of conversations use one host. Keep the connections of their calls,
+		// and never queue a call.
 		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: 1024,
 		MaxConnsPerHost:     0,
 		IdleConnTimeout:     90 * time.Second,
-		// A dead peer under an HTTP/2 connection is noticed by its silence to a
-		// ping; the kernel would take a quarter of an hour.
+		// A ping detects a dead peer of an HTTP/2 connection; the kernel would take a
+		// quarter of an hour.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 10 * time.Second},
 	}
 }
 
-// wire notes how far a request got.
+// wire records how far a request got.
 type wire struct{ asked, got atomic.Bool }
 
 func (w *wire) trace(ctx context.Context) context.Context {
@@ -58,9 +56,8 @@ func (w *wire) trace(ctx context.Context) context.Context {
 	})
 }
 
-// unsent reports whether the request provably never left: it asked for a
-// connection and got none. A transport that does not tell is believed only when
-// it reports a failed dial.
+// unsent reports whether the request provably never left: it requested a connection
+// and got none. Without httptrace only a reported dial failure counts as proof.
 func (w *wire) unsent(err error) bool {
 	if w.got.Load() {
 		return false
@@ -72,8 +69,8 @@ func (w *wire) unsent(err error) bool {
 	return ok && op.Op == "dial"
 }
 
-// do makes the call, again where the policy lets it, and returns a 2xx answer,
-// all of it read, or an *Error.
+// do makes the call, with the retries that the policy allows, and returns a fully
+// read 2xx response or an *Error.
 func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer, error) {
 	r, o := c.prepare(r, opts)
 	if r.err != nil {
@@ -92,7 +89,7 @@ func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer,
 		}
 		a, e := c.attempt(ctx, r, n, body, o.timeout)
 		if e != nil && e.StatusCode == http.StatusNotFound && r.method == http.MethodDelete && acted {
-			// An attempt before did it and its answer was lost.
+			// An earlier attempt succeeded and its response was lost.
 			a, e = &answer{request: r, status: e.StatusCode, header: e.Header, requestID: e.RequestID}, nil
 		}
 		if e == nil {
@@ -120,7 +117,7 @@ func (c *Client) do(ctx context.Context, r request, opts []CallOption) (*answer,
 	}
 }
 
-// attempt makes one request and reads its whole answer within the timeout.
+// attempt makes one request and reads its whole response within the timeout.
 func (c *Client) attempt(
 	ctx context.Context, r request, n int, body []byte, timeout time.Duration,
 ) (*answer, *Error) {
@@ -192,13 +189,14 @@ func (c *Client) roundTrip(
 	}
 	resp, err := hc.Do(req)
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the method and URL are in our own error
+		err = u.Err // the error of this package already has the method and URL
 	}
 	return resp, err
 }
 
-// failure is a request that got no whole answer. limited is ctx, the caller's,
-// with a limit of ours; the cause of whichever ended says more than err.
+// failure returns the error of a request without a complete response. limited is
+// ctx, the caller's, with this package's timeout; the cause of the one that ended
+// is more precise than err.
 func (c *Client) failure(ctx, limited context.Context, r request, w *wire, err error) *Error {
 	e := &Error{Method: r.method, Path: r.path, kind: kindTransport, reads: r.reads, unsent: w.unsent(err), cause: err}
 	switch {
@@ -221,8 +219,8 @@ func (c *Client) failure(ctx, limited context.Context, r request, w *wire, err e
 	return e
 }
 
-// lasting says why a request that failed with err would fail again; "" when it
-// may not.
+// lasting returns why a request that failed with err would fail again; "" if it may
+// succeed.
 func lasting(err error) string {
 	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
@@ -231,13 +229,13 @@ func lasting(err error) string {
 	_, roots := errors.AsType[x509.SystemRootsError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, alert := errors.AsType[tls.AlertError](err)
-	var alerted *net.OpError // crypto/tls reports the other side's alerts like this
+	var alerted *net.OpError // crypto/tls reports the peer's alerts like this
 	switch {
 	case verification || authority || name || invalid || roots:
 		return "the server's certificate is not valid for this client"
 	case errors.Is(err, http.ErrSchemeMismatch) || record:
 		return "the server does not speak TLS on this port"
-	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert of TLS
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // a TLS alert
 		return "the server speaks TLS on this port, so the base URL must begin with https"
 	case alert, errors.As(err, &alerted) && alerted.Op == "remote error" && !strings.Contains(err.Error(), "internal error"):
 		return "the server refuses the TLS connection"
@@ -245,7 +243,8 @@ func lasting(err error) string {
 	return ""
 }
 
-// callerEnded is a request that was not made since the caller's context is over.
+// callerEnded returns the error of a request that was not made because the caller's
+// context has ended.
 func callerEnded(ctx context.Context, r request, attempts int) *Error {
 	err := contextError(ctx)
 	return &Error{
@@ -253,7 +252,7 @@ func callerEnded(ctx context.Context, r request, attempts int) *Error {
 	}
 }
 
-// contextError is why ctx ended, including the cause that its canceler gave.
+// contextError returns why ctx ended, including the cause given by its canceler.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {
@@ -262,7 +261,7 @@ func contextError(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// timeoutError is a limit of ours that ran out.
+// timeoutError reports that a timeout of this package expired.
 func timeoutError(d time.Duration) error {
 	return fmt.Errorf("no whole answer within %v: %w", d, context.DeadlineExceeded)
 }
@@ -278,7 +277,7 @@ func (c *Client) logAttempt(ctx context.Context, r request, n int, start time.Ti
 	c.log.DebugContext(ctx, "anyframe request", attrs...)
 }
 
-// logRetry says that the attempt that ended in e is followed by another.
+// logRetry logs that the attempt that ended in e is followed by another.
 func (c *Client) logRetry(ctx context.Context, r request, e *Error, wait time.Duration) {
 	attrs := []any{"method", r.method, "path", r.path, "attempt", e.Attempts, "wait", wait}
 	if e.StatusCode != 0 {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// BenchmarkCall is what a call costs with different transports, 64 at a time.
+// BenchmarkCall measures a call with different transports, 64 at a time.
 // docs/go-client.md has its results.
 func BenchmarkCall(b *testing.B) {
 	var dials atomic.Int64
@@ -38,7 +38,7 @@ func BenchmarkCall(b *testing.B) {
 			defer c.CloseIdleConnections()
 			dials.Store(0)
 			b.ReportAllocs()
-			b.SetParallelism(32) // times the two processors, at the least
+			b.SetParallelism(32) // times the two processors, at least
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					if _, err := c.Me(b.Context()); err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-func TestOptionsSetUpTheTransport(t *testing.T) {
+func TestTransport_Options_Applied(t *testing.T) {
 	srv, _ := counted(t, sayOneEvent)
 	target, err := url.Parse(srv.URL)
 	if err != nil {
@@ -66,7 +66,7 @@ func TestOptionsSetUpTheTransport(t *testing.T) {
 	}
 }
 
-func TestTransportOptionsNeverGoUnheeded(t *testing.T) {
+func TestTransport_OptionsWithOwnClient_Refused(t *testing.T) {
 	isolate(t)
 	own := WithHTTPClient(&http.Client{Transport: DefaultTransport()})
 	for name, opt := range map[string]Option{
@@ -83,7 +83,7 @@ func TestTransportOptionsNeverGoUnheeded(t *testing.T) {
 	}
 }
 
-func TestACallersTransportIsNamedInTheLog(t *testing.T) {
+func TestTransport_Callers_NamedInLog(t *testing.T) {
 	isolate(t)
 	for want, opts := range map[string][]Option{
 		"transport=*http.Transport middleware=0":        nil,
@@ -103,9 +103,9 @@ func TestACallersTransportIsNamedInTheLog(t *testing.T) {
 
 func unchanged(rt http.RoundTripper) http.RoundTripper { return rt }
 
-// What a transport that hides httptrace costs: a POST that was never sent is not
-// retried unless the error shows it.
-func TestATransportThatHidesHowFarItGotCostsThePOSTsRetry(t *testing.T) {
+// A transport that hides httptrace: a POST that was never sent is not retried
+// unless the error proves it.
+func TestTransport_NoTrace_POSTNotRetried(t *testing.T) {
 	failing := func(traced bool, err error) func(*http.Request) (*http.Response, error) {
 		return func(r *http.Request) (*http.Response, error) {
 			if traced {

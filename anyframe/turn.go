@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// failureGrace is how long a turn that failed is given to end properly.
+// failureGrace is how long a failed turn may take to end properly.
 const failureGrace = 2 * time.Second
 
-// errTurnOver is the cause with which Turn leaves the stream of a turn that
-// failed and never ended.
+// errTurnOver is the cause with which Turn leaves the stream of a failed turn that
+// did not end.
 var errTurnOver = errors.New("the turn is over")
 
-// Turn sends a message and yields what comes of it, up to the [Result] that ends
-// the turn. A turn that fails yields a [Failure], which is an event and no
-// error, and ends a moment later at the latest, with or without a result.
+// Turn sends a message and yields the turn's events, up to the [Result] that ends
+// it. A failed turn yields a [Failure], which is an event and not an error. It ends
+// shortly after, with or without a result.
 //
-// Nothing is sent until the result is ranged over, and every range sends the
-// message again. It is sent as by [SessionsService.Message]: on an error,
-// [Error.Sent] says whether it may have arrived. The turn is then followed as by
-// [SessionsService.Follow], from the event before the message, which the
-// message's seq tells, or from o.LastEventID if that is set; where there is
-// neither, it cannot be told from the turns before, and that is an error too.
+// Nothing is sent until the result is ranged over, and each range sends the message
+// again. It is sent like [SessionsService.Message]: on an error, [Error.Sent]
+// reports whether it may have arrived. The turn is then followed like
+// [SessionsService.Follow], from the event before the message, which is derived
+// from the message's seq, or from o.LastEventID if that is set. If there is
+// neither, Turn cannot distinguish the turn from earlier ones and yields an error.
 //
-// Turn knows one turn from the next only by their order: with two at once in the
-// same session, each ends with the first result.
+// Turn distinguishes turns only by their order: of two concurrent turns in one
+// session, each ends with the first result.
 func (s *SessionsService) Turn(
 	ctx context.Context, id string, m Message, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[Event, error] {
@@ -44,7 +44,7 @@ func (s *SessionsService) Turn(
 		}
 		ctx, leave := context.WithCancelCause(ctx)
 		defer leave(nil)
-		var grace *time.Timer // set once the turn has failed
+		var grace *time.Timer // set after the turn has failed
 		for e, err := range s.Follow(ctx, id, o, also(opts, bodyless)...) {
 			if grace != nil {
 				grace.Stop()
@@ -69,8 +69,8 @@ func (s *SessionsService) Turn(
 	}
 }
 
-// resumePoint sets o.LastEventID to the event before the message that was sent,
-// unless the caller has set it.
+// resumePoint sets o.LastEventID to the event before the sent message, unless the
+// caller has set it.
 func (s *SessionsService) resumePoint(id string, sent *MessageResult, attempts int, o *StreamOptions) error {
 	r := post("/api/sessions/{session_id}/message", id)
 	e := &Error{Method: r.method, Path: r.path, Attempts: attempts}
@@ -83,7 +83,7 @@ func (s *SessionsService) resumePoint(id string, sent *MessageResult, attempts i
 		e.Message = "the answer has no seq and no last event id was given: this turn cannot be told from those before"
 		e.cause = ErrInvalidResponse
 		return e
-	case *sent.Seq > 1: // else it is the first, and there is nothing before it
+	case *sent.Seq > 1: // otherwise it is the first, with nothing before it
 		o.LastEventID = strconv.FormatInt(*sent.Seq-1, 10)
 	}
 	return nil

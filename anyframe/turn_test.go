@@ -38,7 +38,7 @@ const (
 	session = "GET /sessions/x"
 )
 
-func TestTurnSendsOnceAndFollowsToTheResult(t *testing.T) {
+func TestTurn_Message_SentOnceAndFollowedToResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, asked := route(t, map[string][]step{
 			message: {reply(200, `{"ok":true,"seq":12}`)},
@@ -72,7 +72,7 @@ func TestTurnSendsOnceAndFollowsToTheResult(t *testing.T) {
 	})
 }
 
-func TestTurnStartsBeforeTheMessage(t *testing.T) {
+func TestTurn_Stream_OpenedBeforeMessage(t *testing.T) {
 	for _, test := range []struct{ reply, given, want string }{
 		{`{"ok":true,"seq":12}`, "", "11"},
 		{`{"ok":true,"seq":"12"}`, "", "11"},
@@ -83,7 +83,7 @@ func TestTurnStartsBeforeTheMessage(t *testing.T) {
 		{``, "7", "7"},
 	} {
 		s, transport := scripted(t, nil, reply(200, test.reply), events(told(40, resultJSON)))
-		for range 2 { // a second range is another turn, which knows nothing of the first
+		for range 2 { // a second range is another turn, independent of the first
 			all, err := turn(t.Context(), s, StreamOptions{LastEventID: test.given})
 			if err != nil || !slices.Equal(all, []string{TypeResult}) {
 				t.Fatalf("%+v: got %q, %v, want the result", test, all, err)
@@ -97,7 +97,7 @@ func TestTurnStartsBeforeTheMessage(t *testing.T) {
 	}
 }
 
-func TestTurnThatCannotBeToldFromOthersIsAnError(t *testing.T) {
+func TestTurn_ResponseWithoutSeq_Error(t *testing.T) {
 	for answer, want := range map[string]string{
 		`{"ok":true}`:                   "no seq",
 		``:                              "no seq",
@@ -112,7 +112,7 @@ func TestTurnThatCannotBeToldFromOthersIsAnError(t *testing.T) {
 	}
 }
 
-func TestTurnIsNotSentTwice(t *testing.T) {
+func TestTurn_Errors_NotSentTwice(t *testing.T) {
 	for name, answer := range map[string]step{"502": reply(502, ""), "reset": fail(reset), "409": reply(409, "")} {
 		s, transport := scripted(t, nil, answer)
 		_, err := turn(t.Context(), s, StreamOptions{LastEventID: "1"})
@@ -122,7 +122,7 @@ func TestTurnIsNotSentTwice(t *testing.T) {
 	}
 }
 
-func TestATurnThatFailsIsAnEventAndEnds(t *testing.T) {
+func TestTurn_Failure_EventAndEnd(t *testing.T) {
 	answer := reply(200, `{"ok":true,"seq":2}`)
 	stays := func(text string) step {
 		return live(func(ctx context.Context, w io.Writer) error {
@@ -152,7 +152,7 @@ func TestATurnThatFailsIsAnEventAndEnds(t *testing.T) {
 	}
 }
 
-func TestTheConsumersTimeDoesNotCountAgainstAFailedTurn(t *testing.T) {
+func TestTurn_SlowConsumer_GracePeriodNotReduced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := route(t, map[string][]step{
 			message: {reply(200, `{"ok":true,"seq":2}`)},
@@ -183,7 +183,7 @@ func TestTheConsumersTimeDoesNotCountAgainstAFailedTurn(t *testing.T) {
 	})
 }
 
-func TestTurnPassesOnWhatEndsTheStream(t *testing.T) {
+func TestTurn_StreamError_Returned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := route(t, map[string][]step{
 			message: {reply(200, `{"ok":true,"seq":2}`)}, stream1: {events(told(2, textJSON))}, session: {status(StatusTerminated)},
@@ -210,7 +210,7 @@ func TestTurnPassesOnWhatEndsTheStream(t *testing.T) {
 	})
 }
 
-func TestLeavingATurnClosesItsStream(t *testing.T) {
+func TestTurn_LoopLeft_StreamClosed(t *testing.T) {
 	gone := make(chan struct{})
 	c, _ := route(t, map[string][]step{
 		message: {reply(200, `{"ok":true,"seq":2}`)},
@@ -230,12 +230,12 @@ func TestLeavingATurnClosesItsStream(t *testing.T) {
 	<-gone
 }
 
-func TestTheRetryTableByMethodOfTheClient(t *testing.T) {
+func TestRetry_TableByMethod_Observed(t *testing.T) {
 	const once, thrice = 1, 3
 	for _, o := range operations() {
 		method := o.method()
 		if strings.HasSuffix(method, "Events") || strings.HasSuffix(method, "StreamBuild") || strings.Contains(method, "Wait") {
-			continue // these have tests of their own
+			continue // these have their own tests
 		}
 		verb := ""
 		probe := newClient(t, WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -270,7 +270,7 @@ func TestTheRetryTableByMethodOfTheClient(t *testing.T) {
 	}
 }
 
-func TestEveryDeleteThatFindsNothingAfterALostAnswerSucceeded(t *testing.T) {
+func TestDeletes_404AfterLostResponse_Success(t *testing.T) {
 	for _, o := range operations() {
 		if m := o.method(); !strings.Contains(m, "Delete") && !strings.Contains(m, "Clear") && m != "Tokens.Revoke" {
 			continue

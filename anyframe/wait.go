@@ -14,20 +14,21 @@ const (
 	defaultBuildInterval   = 2 * time.Second
 )
 
-// staleGrace is how long after a resume the status from before it is taken for
-// a late answer and not for a failure.
+// staleGrace is how long after a resume an old status counts as a late response and
+// not as a failure.
 const staleGrace = 15 * time.Second
 
-// WaitOptions say how to wait for a session or a build. The zero value will do.
+// WaitOptions configure a wait for a session or a build. The zero value is valid.
 type WaitOptions struct {
-	// Timeout bounds the whole wait. 0 means 180 s for a session and 600 s for
-	// a build, unless the context has a deadline, which then is the only bound.
+	// Timeout bounds the whole wait. 0 means 180 s for a session and 600 s for a
+	// build. If the context has a deadline, 0 means that only the deadline applies.
 	// Negative means no limit.
 	Timeout time.Duration
-	// Interval is the time between looks. 0 means 1 s for a session and 2 s for
-	// a build, negative none.
+	// Interval is the time between polls. 0 means 1 s for a session and 2 s for a
+	// build, negative none.
 	Interval time.Duration
-	// OnPoll, when set, is told what each look found and the time since the start.
+	// OnPoll, if set, is called with the result of each poll and the time since the
+	// start.
 	OnPoll func(status string, elapsed time.Duration)
 }
 
@@ -39,11 +40,11 @@ func (o WaitOptions) withDefaults(timeout, interval time.Duration, bounded bool)
 	return o
 }
 
-// WaitUntilRunning looks at the session, at once and then every Interval, until
-// it is running. A session that is terminated, paused or in error ends the wait
-// with a [*SessionStateError]; the end of the time with a [*WaitTimeoutError].
-// Any other status, known or not, is waited out, and so is one failed look
-// between two that succeed.
+// WaitUntilRunning polls the session, immediately and then every Interval, until it
+// is running. It returns a [*SessionStateError] if the session is terminated,
+// paused or in error, and a [*WaitTimeoutError] on timeout. It continues on any
+// other status, known or not, and after one failed poll between two successful
+// ones.
 func (s *SessionsService) WaitUntilRunning(
 	ctx context.Context, id string, o WaitOptions, opts ...CallOption,
 ) (*Session, error) {
@@ -57,11 +58,11 @@ func (s *SessionsService) WaitUntilRunning(
 	})
 }
 
-// EnsureRunning brings the session up, whatever state it is in, and returns it
-// running: it waits for one that boots, resumes one that is terminated or
-// paused, and lets one that is stopping stop first. A session in error cannot
-// be brought up and is a [*SessionStateError]. When the resume is refused and
-// the session does not come up all the same, it returns the refusal.
+// EnsureRunning brings the session to the running state and returns it. It waits
+// for a session that is booting, resumes one that is terminated or paused, and
+// waits for one that is stopping to stop first. For a session in error, it returns
+// a [*SessionStateError]. If the resume is refused and the session does not run
+// anyway, it returns the error of the resume.
 func (s *SessionsService) EnsureRunning(
 	ctx context.Context, id string, o WaitOptions, opts ...CallOption,
 ) (*Session, error) {
@@ -88,7 +89,7 @@ func (s *SessionsService) EnsureRunning(
 		resumed = time.Now()
 		again, err := s.Resume(w.ctx, id, ResumeSessionParams{}, opts...)
 		if errors.Is(err, ErrConflict) {
-			refusal = err // or another client was quicker: the next look tells
+			refusal = err // or another client was faster: the next poll shows
 			return false, nil
 		}
 		if err != nil {
@@ -111,21 +112,21 @@ func (s *SessionsService) newWaiter(
 	return w
 }
 
-// waiter is one wait for something about a T.
+// waiter is one wait for a state of a T.
 type waiter[T any] struct {
 	client *Client
-	what   string // is waited for
+	what   string // what is waited for
 	look   func(context.Context) (*T, error)
 	status func(*T) string
 
 	o       WaitOptions
-	ctx     context.Context // the caller's, with the wait's own limit
+	ctx     context.Context // the caller's, with the wait's own timeout
 	cancel  context.CancelFunc
 	started time.Time
 	last    string // the last status seen
 }
 
-// begin starts the clock. The caller calls cancel in the end.
+// begin starts the clock. The caller must call cancel at the end.
 func (w *waiter[T]) begin(ctx context.Context, o WaitOptions, timeout, interval time.Duration) {
 	_, bounded := ctx.Deadline()
 	w.o = o.withDefaults(timeout, interval, bounded)
@@ -135,9 +136,9 @@ func (w *waiter[T]) begin(ctx context.Context, o WaitOptions, timeout, interval 
 	}
 }
 
-// until looks until done says so or fails.
+// until polls until done returns true or an error.
 func (w *waiter[T]) until(done func(*T) (bool, error)) (*T, error) {
-	failed := false // the look before
+	failed := false // the previous poll
 	for {
 		v, err := w.look(w.ctx)
 		switch {
@@ -165,8 +166,8 @@ func (w *waiter[T]) until(done func(*T) (bool, error)) (*T, error) {
 	}
 }
 
-// explain turns an error that is only our time running out into what was waited
-// for.
+// explain replaces an error caused by this wait's own timeout by a description of
+// what was waited for.
 func (w *waiter[T]) explain(err error) error {
 	if errors.Is(w.ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
 		return &WaitTimeoutError{What: w.what, Last: w.last, After: time.Since(w.started)}

@@ -22,7 +22,7 @@ func (s *script) paths() []string {
 	return list
 }
 
-func TestWaitLooksAtOnceAndThenAtIntervals(t *testing.T) {
+func TestWait_Polls_AtOnceThenAtIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, status(StatusBooting), status("hibernating"), status(StatusSnapshotting), status(StatusRunning))
 		var seen []string
@@ -39,7 +39,7 @@ func TestWaitLooksAtOnceAndThenAtIntervals(t *testing.T) {
 	})
 }
 
-func TestWaitFailsOnASessionThatStopped(t *testing.T) {
+func TestWait_StoppedSession_Error(t *testing.T) {
 	for _, state := range []SessionStatus{StatusTerminated, StatusPaused, StatusError} {
 		synctest.Test(t, func(t *testing.T) {
 			s, transport := scripted(t, nil, status(StatusBooting), status(state))
@@ -52,7 +52,7 @@ func TestWaitFailsOnASessionThatStopped(t *testing.T) {
 	}
 }
 
-func TestWaitRunsOutOfTime(t *testing.T) {
+func TestWait_Timeout_Error(t *testing.T) {
 	for name, test := range map[string]struct {
 		deadline time.Duration // of the context; 0 for none
 		timeout  time.Duration
@@ -84,7 +84,7 @@ func TestWaitRunsOutOfTime(t *testing.T) {
 	}
 }
 
-func TestWaitRunsOutOfTimeDuringALook(t *testing.T) {
+func TestWait_TimeoutDuringPoll_Error(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := scripted(t, nil, hang)
 		_, err := s.WaitUntilRunning(t.Context(), "x", WaitOptions{Timeout: 5 * time.Second})
@@ -94,7 +94,7 @@ func TestWaitRunsOutOfTimeDuringALook(t *testing.T) {
 	})
 }
 
-func TestWaitOutlivesOneFailedLook(t *testing.T) {
+func TestWait_FailedPoll_Continues(t *testing.T) {
 	none := []Option{WithRetry(RetryPolicy{MaxRetries: -1})}
 	down := reply(503, "")
 	for name, test := range map[string]struct {
@@ -115,7 +115,7 @@ func TestWaitOutlivesOneFailedLook(t *testing.T) {
 	}
 }
 
-func TestWaitEndsAtOnceWhenCancelled(t *testing.T) {
+func TestWait_Canceled_EndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(1500*time.Millisecond, cancel)
@@ -128,7 +128,7 @@ func TestWaitEndsAtOnceWhenCancelled(t *testing.T) {
 	})
 }
 
-func TestEnsureRunningBringsASessionUpFromWhereItIs(t *testing.T) {
+func TestEnsureRunning_AnyState_Running(t *testing.T) {
 	const look, resume = "GET x", "POST x/resume"
 	for name, test := range map[string]struct {
 		steps []func(*http.Request) (*http.Response, error)
@@ -167,7 +167,7 @@ func TestEnsureRunningBringsASessionUpFromWhereItIs(t *testing.T) {
 	}
 }
 
-func TestEnsureRunningFailsOnWhatCannotComeUp(t *testing.T) {
+func TestEnsureRunning_CannotRun_Error(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, transport := scripted(t, nil, status(StatusError))
 		if _, err := s.EnsureRunning(t.Context(), "x", WaitOptions{}); transport.count() != 1 || !isState(err, StatusError) {

@@ -1,7 +1,7 @@
-// Package bench compares how fast package anyframe reads event streams with two
-// other readers. It is a module of its own, so that a program that uses
-// anyframe does not depend on what it is compared with.
+// Package bench compares how fast package anyframe and two other readers read event
+// streams. It is a separate module, so that programs that use anyframe do not
+// depend on the other readers.
 //
-// There is nothing in it but benchmarks and a test that all readers read the
-// same: see README.md.
+// It contains only benchmarks and a test that all readers read the same events: see
+// README.md.
 package bench

@@ -19,10 +19,10 @@ import (
 
 const (
 	sessionID = "00000000-0000-4000-8000-000000000000"
-	maxEvent  = 1 << 20 // more than any event here, so that no reader gives up
+	maxEvent  = 1 << 20 // larger than any event here, so that no reader fails
 )
 
-// An event is what a reader has read. The data are valid until the next one.
+// An event is one event from a reader. The data are valid until the next one.
 type event struct {
 	id   string
 	data []byte
@@ -31,11 +31,11 @@ type event struct {
 // A reader reads a stream to its end.
 type reader struct {
 	name string
-	less string // what it leaves undone that the others do; "" for nothing
+	less string // work that it does not do and the others do; "" for nothing
 	read func(stream []byte) iter.Seq2[event, error]
 }
 
-// readers begins with ours.
+// readers begins with package anyframe's.
 var readers = []reader{
 	{name: "anyframe", read: readAnyframe},
 	{name: "go-sse-read", read: readGoSSE, less: "no HTTP"},
@@ -44,7 +44,7 @@ var readers = []reader{
 	{name: "r3labs-client", read: subscribeR3labs},
 }
 
-// A body is an HTTP answer whose whole body is in memory already.
+// A body is an HTTP response whose body is in memory.
 type body []byte
 
 func (b body) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -55,8 +55,8 @@ func (b body) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// readAnyframe goes the whole way of a session's stream: the request, the check
-// of the answer, the watch on its silence, and the decoder.
+// readAnyframe runs the complete code of a session's stream: the request, the check
+// of the response, the idle timeout, and the decoder.
 func readAnyframe(stream []byte) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		client, err := anyframe.New(
@@ -75,7 +75,7 @@ func readAnyframe(stream []byte) iter.Seq2[event, error] {
 	}
 }
 
-// readGoSSE is go-sse's decoder alone.
+// readGoSSE runs only go-sse's decoder.
 func readGoSSE(stream []byte) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		for e, err := range gosse.Read(bytes.NewReader(stream), &gosse.ReadConfig{MaxEventSize: maxEvent}) {
@@ -86,7 +86,7 @@ func readGoSSE(stream []byte) iter.Seq2[event, error] {
 	}
 }
 
-// connectGoSSE is go-sse's client, told not to reconnect.
+// connectGoSSE runs go-sse's client, without reconnects.
 func connectGoSSE(stream []byte) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://127.0.0.1/", http.NoBody)
@@ -104,8 +104,8 @@ func connectGoSSE(stream []byte) iter.Seq2[event, error] {
 	}
 }
 
-// readR3labs is r3labs' reader alone, which cuts the stream into frames and
-// leaves them as they are.
+// readR3labs runs only r3labs' reader, which splits the stream into frames and does
+// not parse them.
 func readR3labs(stream []byte) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		r := r3labs.NewEventStreamReader(bytes.NewReader(stream), maxEvent)
@@ -121,7 +121,7 @@ func readR3labs(stream []byte) iter.Seq2[event, error] {
 	}
 }
 
-// subscribeR3labs is r3labs' client.
+// subscribeR3labs runs r3labs' client.
 func subscribeR3labs(stream []byte) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		client := r3labs.NewClient("http://127.0.0.1/", r3labs.ClientMaxBufferSize(maxEvent))
@@ -133,7 +133,7 @@ func subscribeR3labs(stream []byte) iter.Seq2[event, error] {
 	}
 }
 
-// streamOf returns n events with data of so many bytes, and what they are.
+// streamOf returns n events with data of a given size, and their content.
 func streamOf(n, size int) (stream []byte, events []event) {
 	var b bytes.Buffer
 	for i := range n {
@@ -146,6 +146,6 @@ func streamOf(n, size int) (stream []byte, events []event) {
 	return b.Bytes(), events
 }
 
-// asBytes looks at a string as bytes, so that none of the readers is charged
-// for a copy that only this comparison needs.
+// asBytes views a string as bytes, so that no reader is charged for a copy that
+// only this comparison needs.
 func asBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

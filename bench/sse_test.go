@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestAllReadersReadTheSame(t *testing.T) {
+func TestReaders_SameStream_SameEvents(t *testing.T) {
 	for _, size := range []int{100, 10_000} {
 		stream, want := streamOf(50, size)
 		for _, r := range readers {
@@ -39,18 +39,18 @@ func TestAllReadersReadTheSame(t *testing.T) {
 	}
 }
 
-func TestOursAllocatesNoMoreThanTwiceForAnEvent(t *testing.T) {
+func TestReader_Event_AtMostTwoAllocations(t *testing.T) {
 	for size, events := range map[int]int{100: 20_000, 10_000: 1_000} {
 		stream, _ := streamOf(events, size)
-		// The runtime allocates now and then on its own account.
+		// The runtime itself allocates now and then.
 		if got, _ := perEvent(t, readers[0], stream, events, size); got > 2.01 {
 			t.Errorf("%d bytes: got %.3f allocations, want 2: the id and the data", size, got)
 		}
 	}
 }
 
-// result is what one reader needed for one stream, in the fastest pass over it:
-// what else the machine has to do makes a pass slower, and never faster.
+// result is the cost of one stream for one reader, in the fastest pass: other load
+// on the machine makes a pass slower, never faster.
 type result struct {
 	size          int
 	reader        reader
@@ -94,8 +94,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// readAll reads a stream and looks at it no more than it takes to know that all
-// of it came.
+// readAll reads a stream and inspects it only enough to verify that all of it
+// arrived.
 func readAll(tb testing.TB, r reader, stream []byte, events, size int) {
 	n := 0
 	for e, err := range r.read(stream) {
@@ -109,8 +109,8 @@ func readAll(tb testing.TB, r reader, stream []byte, events, size int) {
 	}
 }
 
-// perEvent returns how often and how much one more event allocates. What it
-// takes to open a stream is left out: it is measured by reading half a stream.
+// perEvent returns the number and size of allocations for one more event. The cost
+// of opening a stream is subtracted: it is measured by reading half a stream.
 func perEvent(tb testing.TB, r reader, stream []byte, events, size int) (allocs, bytes float64) {
 	tb.Helper()
 	half, _ := streamOf(events/2, size)
@@ -140,7 +140,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// printTable shows the results of each size beside ours.
+// printTable shows the results of each size relative to package anyframe's.
 func printTable() {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\ndata\treader\tMB/s\tours is\tns/event\tallocs/event\tB/event\t\n")

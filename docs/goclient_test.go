@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestTheProgramsOfTheClientPageCompile vets each whole program of the page as a
-// package of this module, which only an overlay of the file system has.
-func TestTheProgramsOfTheClientPageCompile(t *testing.T) {
+// TestDocs_GoClientPrograms_Compile builds each complete program of the page as a
+// package of this module. The package exists only in an overlay of the file system.
+func TestDocs_GoClientPrograms_Compile(t *testing.T) {
 	programs := regexp.MustCompile("(?s)```go\n(package main\n.*?)```").FindAllStringSubmatch(read(t, "go-client.md"), -1)
 	if len(programs) == 0 {
 		t.Fatal("got no program")

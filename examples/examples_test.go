@@ -1,5 +1,4 @@
-// Package examples_test runs the examples as their readers would, against the
-// demo.
+// Package examples_test runs the examples against the demo, as a reader would.
 package examples_test
 
 import (
@@ -30,11 +29,11 @@ import (
 const (
 	patience = 2 * time.Minute
 	secret   = "an-example-secret-of-32-bytes-or-more"
-	relayURL = "http://localhost:8080" // which the examples name
+	relayURL = "http://localhost:8080" // as written in the examples
 )
 
-// start runs a program until the test ends and returns what it says of where it
-// is, the first submatch of said.
+// start runs a program until the test ends and returns its address: the first submatch
+// of said in its output.
 func start(t *testing.T, said string, env []string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -71,8 +70,8 @@ func start(t *testing.T, said string, env []string, name string, args ...string)
 	return ""
 }
 
-// program is built once, and what go run would run: a program that is killed
-// leaves no other behind.
+// program builds a program once. It is run directly, because killing go run would leave
+// its child process behind.
 func program(t *testing.T, folder string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
@@ -87,7 +86,7 @@ func demo(t *testing.T, origins ...string) string {
 	return demoOf(t, "", origins...)
 }
 
-// demoOf is the demo with a file of sites, if there is one.
+// demoOf starts the demo, with a file of sites if there is one.
 func demoOf(t *testing.T, sites string, origins ...string) string {
 	t.Helper()
 	env := []string{
@@ -98,8 +97,8 @@ func demoOf(t *testing.T, sites string, origins ...string) string {
 	return start(t, `Open (http://localhost:\d+)/ in`, env, program(t, "../cmd/relay"), "demo")
 }
 
-// serve serves an example on a port of localhost, with the relay that is there
-// in the place of the one that it names.
+// serve serves an example on a port of localhost and replaces the relay's address in it
+// with the running relay's.
 func serve(t *testing.T, l net.Listener, files fs.FS, relay func() string) {
 	t.Helper()
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,8 +130,8 @@ func listen(t *testing.T) (l net.Listener, origin string) {
 	return l, "http://localhost:" + port
 }
 
-// built runs an example's own build, which is told where to by a flag, and returns that
-// folder with some of the example's files as they are.
+// built runs an example's own build, with a flag for the output folder. It returns that
+// folder, with some of the example's files copied unchanged.
 func built(t *testing.T, example, flag string, files ...string) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -153,7 +152,7 @@ func built(t *testing.T, example, flag string, files ...string) string {
 	return folder
 }
 
-func TestThePagesWorkInABrowser(t *testing.T) {
+func TestPages_Browser_Work(t *testing.T) {
 	t.Parallel()
 	chromium := os.Getenv("CHROMIUM")
 	if chromium == "" {
@@ -193,7 +192,7 @@ func TestThePagesWorkInABrowser(t *testing.T) {
 	}
 }
 
-// through reads from a site.
+// through sends a GET request to a site.
 type through struct{ url string }
 
 func (s through) Open(string) (fs.File, error) { return nil, fs.ErrInvalid }
@@ -217,7 +216,7 @@ func (s through) ReadFile(name string) ([]byte, error) {
 	return io.ReadAll(res.Body)
 }
 
-func TestEveryLanguagesIdentityIsTheSameVisitor(t *testing.T) {
+func TestIdentity_EachLanguage_SameVisitor(t *testing.T) {
 	t.Parallel()
 	testtools.Need(t, "node", "python3")
 	relay := demo(t)
@@ -275,7 +274,7 @@ func post(t *testing.T, url, token, body string) (int, []byte) {
 	return res.StatusCode, out
 }
 
-// wordpress is as much of WordPress as the plugin asks of it.
+// wordpress is the part of WordPress that the plugin uses.
 const wordpress = `<?php
 define('ABSPATH', '/'); define('RELAY_CHAT_URL', 'https://relay.example.com/');
 function add_action($hook, $fn) { $GLOBALS['hooks'][$hook] = $fn; }
@@ -293,7 +292,7 @@ require $argv[1];
 $hooks['wp_enqueue_scripts']();
 `
 
-func TestTheWordPressPluginPutsTheTagOnEveryPage(t *testing.T) {
+func TestWordPress_Plugin_TagOnEveryPage(t *testing.T) {
 	t.Parallel()
 	testtools.Need(t, "php")
 	path := filepath.Join(t.TempDir(), "wordpress.php")

@@ -1,4 +1,4 @@
-// Opens the examples' pages in Chromium and uses them as a visitor would.
+// Opens the examples' pages in Chromium and uses them like a visitor.
 import assert from "node:assert/strict";
 import { launch } from "../web/test/helpers.mjs";
 
@@ -6,7 +6,7 @@ const { PLAIN, REACT, VUE, IDENTITY, SITES } = process.env;
 const patience = { timeout: 120_000 };
 const browser = await launch();
 
-/** Opens a page as a browser that was never here. */
+/** Opens a page in a new browser profile. */
 async function open(url) {
   const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(patience.timeout);
@@ -57,7 +57,7 @@ try {
   await other.evaluate(() => window.RelayChat.push(["open", {}]));
   await other.waitForSelector("relay-chat >> text=It is me");
 
-  // Two sites on one page: each has its own visitor, and neither sees the other's words.
+  // Two sites on one page: each has its own visitor, and neither sees the other's messages.
   const sites = await open(SITES);
   const [first, second] = [sites.locator("relay-chat"), sites.locator("relay-chat-2")];
   for (const [chat, words] of [[first, "Apples"], [second, "Pears"]]) {
@@ -76,7 +76,7 @@ try {
   assert.notEqual(tokens[0][1], tokens[1][1]);
   if (process.env.SHOTS) await sites.screenshot({ path: `${process.env.SHOTS}/sites.png` });
   await sites.reload();
-  // Either script may come first now; both chats are open, as they were.
+  // Either script may load first now; both chats are open, as before.
   for (const words of ["Apples", "Pears"]) await sites.locator("relay-chat, relay-chat-2").locator(`text=${words}`).first().waitFor(patience);
 } finally {
   await browser.close();

@@ -1,6 +1,6 @@
-// Package web holds the chat widget as the relay serves it. The sources are in
-// src, on top of clients/js; static is built from them, except for the HTML, and committed, so that
-// building the relay needs no Node.
+// Package web contains the chat widget as the relay serves it. The sources are in src, on top of
+// clients/js. static is built from them, except for the HTML, and committed, so that building the
+// relay does not need Node.
 package web
 
 import (
@@ -8,10 +8,10 @@ import (
 	"io/fs"
 )
 
-// The loader is a classic script, because only that knows the tag it came in.
-// The panel is a module, because that is what a loader may fetch on a page
-// whose policy forbids scripts to name scripts. Names of its own that others
-// don't have are made short: they are a fiftieth of what a visitor loads.
+// The loader is a classic script, because only a classic script can read the tag that loaded it.
+// The panel is a module, because a loader may import modules on a page whose policy forbids scripts
+// to name scripts. Unique property names are shortened, which saves a fiftieth of a visitor's
+// download.
 //
 //go:generate go tool esbuild src/loader.js --bundle --minify --mangle-props=^own$|^act$ --format=iife --target=es2022 --charset=utf8 --outfile=static/widget.js
 //go:generate go tool esbuild src/mount.js --bundle --minify --mangle-props=^(acts|announcer|awake|bannerText|begun|busy|caughtUp|complain|conversation|errorText|follow|frame|lastEventId|msg|news|nodes|onChange|onDraft|onEvent|onFiles|onFrame|onLink|onOpen|onRetry|onSend|onStarter|onState|onView|onVisitor|polite|reconnected|regions|render|retryAfter|row|sameOrigin|seq|shell|space|started|stuck|targetBusy|tell|tick|toEnd|transcript|turns|welcome)$ --format=esm --target=es2022 --charset=utf8 --outfile=static/panel.js
@@ -27,18 +27,17 @@ import (
 //go:embed static
 var static embed.FS
 
-// Files returns the built widget: widget.js, panel.js, what it loads for the
-// agent's first words (markdown.js), the first question (cards.js), attachment
-// (files.js), attached text that is not UTF-8 (encoding.js), sound
-// (sound.js), a website's own signs (brand.js), a new conversation (fresh.js), what
-// few visitors do (more.js, menu.js), a rating (rate.js), consent (consent.js), proof of
-// work (challenge.js) and to find out what is wrong (trouble.js), a pack for each language but English, and of
-// the full page and of the demo's playground the HTML (a html/template), the
-// style sheet and the script.
+// Files returns the built widget: widget.js, panel.js, and the files that panel.js loads for the
+// agent's first text (markdown.js), the first question (cards.js), attachment (files.js), attached
+// text that is not UTF-8 (encoding.js), sound (sound.js), a website's own icons (brand.js), a new
+// conversation (fresh.js), rare actions (more.js, menu.js), a rating (rate.js), consent
+// (consent.js), proof of work (challenge.js) and diagnosis (trouble.js). It also has a pack for
+// each language but English, and the HTML (a html/template), style sheet and script of the full
+// page and of the demo's playground.
 func Files() fs.FS {
 	files, err := fs.Sub(static, "static")
 	if err != nil {
-		panic(err) // the name is a constant, so this cannot be
+		panic(err) // the name is a constant, so this cannot happen
 	}
 	return files
 }

@@ -22,15 +22,15 @@ import (
 // The limits are promises to the sites that embed the widget.
 const (
 	maxLoaderBytes = 3 << 10  // of widget.js, compressed
-	maxTotalBytes  = 30 << 10 // of all that opens a chat, compressed
-	maxWordsBytes  = 9 << 10  // of what shows the agent's words, loaded with the first of them, compressed
-	maxPartBytes   = 3 << 10  // of each part that is loaded on its first use, compressed
+	maxTotalBytes  = 30 << 10 // of everything needed to open a chat, compressed
+	maxWordsBytes  = 9 << 10  // of the code that renders the agent's text, loaded with the first text, compressed
+	maxPartBytes   = 3 << 10  // of each part that is loaded on first use, compressed
 )
 
-// client is where the protocol is, which the widget shares with other clients.
+// client is the folder of the protocol, which the widget shares with other clients.
 const client = "../clients/js/src/"
 
-func TestBundleIsFresh(t *testing.T) {
+func TestBundle_Sources_UpToDate(t *testing.T) {
 	source, err := os.ReadFile("web.go")
 	if err != nil {
 		t.Fatal(err)
@@ -76,9 +76,9 @@ func TestBundleIsFresh(t *testing.T) {
 	}
 }
 
-// TestShortenedNamesAreNeverQuoted keeps apart what is shortened in the panel
-// and what is not: a name that is also a string could be a property's, too.
-func TestShortenedNamesAreNeverQuoted(t *testing.T) {
+// TestBundle_ShortenedNames_NeverQuoted separates the panel's shortened names from
+// all others: a name that is also a string could be a property's name too.
+func TestBundle_ShortenedNames_NeverQuoted(t *testing.T) {
 	source, err := os.ReadFile("web.go")
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +90,11 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	quoted := regexp.MustCompile("[\"'`](?:" + string(list[1]) + ")[\"'`]")
 	member := regexp.MustCompile(`[.{,] ?(?:` + string(list[1]) + `)\b`)
 	parts := []string{"src/brand.js", "src/cards.js", "src/consent.js", "src/encoding.js", "src/files.js", "src/fresh.js", "src/menu.js", "src/rate.js", "src/sound.js", "src/trouble.js"}
-	words, err := filepath.Glob("src/markdown*.js") // shortened, too, but on their own
+	words, err := filepath.Glob("src/markdown*.js") // also shortened, but separately
 	if err != nil || len(words) == 0 {
 		t.Fatalf("got %d files of Markdown, error %v", len(words), err)
 	}
-	parts = append(parts, words...) // they know the panel's things by their long names
+	parts = append(parts, words...) // they use the panel's properties by their long names
 	files, err := filepath.Glob("src/*.js")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
@@ -129,7 +129,7 @@ func TestShortenedNamesAreNeverQuoted(t *testing.T) {
 	}
 }
 
-func TestLoaderHoldsItsSettingsMarkOnce(t *testing.T) {
+func TestLoader_SettingsPlaceholder_Once(t *testing.T) {
 	loader, err := fs.ReadFile(web.Files(), "widget.js")
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestLoaderHoldsItsSettingsMarkOnce(t *testing.T) {
 	}
 }
 
-// TestSizes holds the widget to its promise, and says what others weigh.
+// TestSizes checks the promised sizes, and prints the other sizes.
 func TestSizes(t *testing.T) {
 	total, brotliTotal := 0, 0
 	check := func(name string, most int) {
@@ -168,7 +168,7 @@ func TestSizes(t *testing.T) {
 	t.Log("others, gzip, as measured in 2026: deep-chat 111 KB, Chatwoot 170 KB, BotFramework WebChat 483 KB, Carbon AI Chat 632 KB")
 }
 
-// brotli is the size of a built file as brotli; 0 where there is no Node to tell.
+// brotli returns the size of a built file with brotli; 0 if Node is missing.
 func brotli(t *testing.T, name string) int {
 	t.Helper()
 	const script = `console.log(zlib.brotliCompressSync(fs.readFileSync("static/" + process.argv[1])).length)`
@@ -193,8 +193,8 @@ func TestTypes(t *testing.T) {
 	testtools.Run(t, "node", "node_modules/typescript/bin/tsc", "-p", ".")
 }
 
-// TestBrowser runs the widget in Chromium, against a relay built from this
-// module and against one that commits faults.
+// TestBrowser runs the widget in Chromium, against a relay built from this module
+// and against one that injects faults.
 func TestBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("drives a browser")
@@ -219,11 +219,11 @@ func TestBrowser(t *testing.T) {
 	testtools.NodeTests(t, append([]string{"--test-concurrency=2"}, files...)...)
 }
 
-// otherEngines are the tests in browsers that are not everywhere. What they run
-// is in everywhere.mjs, for Chromium too.
+// otherEngines are the tests in browsers that are not installed everywhere. They
+// run everywhere.mjs, as does Chromium.
 var otherEngines = []string{"engine-firefox.test.mjs", "engine-webkit.test.mjs"}
 
-// TestFirefox and TestWebKit run the widget in the other engines, at once.
+// TestFirefox and TestWebKit run the widget in the other engines, concurrently.
 func TestFirefox(t *testing.T) {
 	if testing.Short() {
 		t.Skip("drives a browser")

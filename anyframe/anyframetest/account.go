@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A token is an API key made over the API.
+// A token is an API key created through the API.
 type token struct {
 	id      int64
 	name    string
@@ -19,13 +19,13 @@ type token struct {
 
 func (t *token) number() int64 { return t.id }
 
-// A credential is a secret of another service, kept for the agents.
+// A credential is a secret of another service, stored for the agents.
 type credential struct {
-	secret  string // "" when it is not set
+	secret  string // "" if it is not set
 	updated time.Time
 }
 
-// services are those that a credential can be of.
+// services are the services that a credential can be for.
 var services = []string{"claude", "codex", "github"}
 
 func (s *Server) me(*call) answer {
@@ -34,8 +34,8 @@ func (s *Server) me(*call) answer {
 	}))
 }
 
-// accepts reports whether requests with the key are served: the server's own,
-// and every token that is not revoked.
+// accepts reports whether the server serves requests with the key: its own, and
+// every token that is not revoked.
 func (s *Server) accepts(key string) bool {
 	same := func(secret string) bool { return subtle.ConstantTimeCompare([]byte(key), []byte(secret)) == 1 }
 	if same(s.key) {

@@ -10,7 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// statusWith returns how a request with another key is answered.
+// statusWith returns the response status of a request with another key.
 func statusWith(t *testing.T, cp *anyframetest.Server, key string) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", cp.URL()+"/api/me", http.NoBody)

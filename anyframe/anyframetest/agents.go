@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// An agent is what sessions are sessions of. The server's mutex guards it all
-// but the first two.
+// An agent is the configuration of sessions. The server's mutex guards all but the
+// first two fields.
 type agent struct {
 	id     int64
 	script Script
@@ -24,11 +24,11 @@ type agent struct {
 	updated     time.Time
 	skills      []*skill
 	mcps        []*mcp
-	toggles     map[int64]bool // by connector; those that were set
+	toggles     map[int64]bool // by connector; only those that were set
 	builds      []*build       // oldest first
 }
 
-// agentConfig is what create and update set.
+// agentConfig is the part that create and update set.
 type agentConfig struct {
 	name                      string
 	description, systemPrompt *string
@@ -42,13 +42,13 @@ type agentConfig struct {
 
 func (a *agent) number() int64 { return a.id }
 
-// An image is what a build makes.
+// An image is the result of a build.
 type image struct {
 	id    string
 	built time.Time
 }
 
-// seedAgents adds the agents of the options, built unless they are not to be.
+// seedAgents adds the agents of the options, built unless an option says otherwise.
 func (s *Server) seedAgents() {
 	now := time.Now()
 	for _, seed := range s.agentSeeds {
@@ -71,8 +71,8 @@ func (s *Server) seedAgents() {
 	}
 }
 
-// newNumber returns an id that is an integer. No two things have the same one,
-// whatever they are, so that an id in the wrong place is found out.
+// newNumber returns an integer id. Ids are unique across all kinds of objects, so
+// that an id in the wrong place is detected.
 func (s *Server) newNumber() int64 {
 	s.lastNumber++
 	return s.lastNumber
@@ -120,7 +120,7 @@ func (s *Server) updateAgent(a *agent, c *call) answer {
 	return success(http.StatusOK, encode(s.agentDetail(a)))
 }
 
-// deleteAgent also ends its builds and its sessions, live or not.
+// deleteAgent also ends the agent's builds and sessions, live or not.
 func (s *Server) deleteAgent(a *agent, _ *call) answer {
 	for _, b := range a.builds {
 		s.dropBuild(b)
@@ -140,7 +140,7 @@ var (
 	envPattern  = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 )
 
-// read takes over the fields that the form has.
+// read copies the fields that are in the form.
 func (a *agentConfig) read(f *form) {
 	if f.has("name") {
 		a.name = f.word("name")
@@ -187,9 +187,9 @@ func (a *agentConfig) read(f *form) {
 	}
 }
 
-// cacheKey names what a build of the agent as it is now would make. Agents with
-// the same repository, ref and install command share an image; one without a
-// repository shares with no other agent.
+// cacheKey identifies the result of a build of the agent's current configuration.
+// Agents with the same repository, ref and install command share an image; an agent
+// without a repository shares with no other.
 func (a *agent) cacheKey() string {
 	value := func(s *string) string {
 		if s == nil {
@@ -205,8 +205,8 @@ func (a *agent) cacheKey() string {
 	return fmt.Sprintf("bk-%x", sum[:8])
 }
 
-// buildKey returns the agent's cache key once there is an image or a build of
-// it, else nil.
+// buildKey returns the agent's cache key if there is an image or a build of it,
+// otherwise nil.
 func (s *Server) buildKey(a *agent) *string {
 	key := a.cacheKey()
 	_, built := s.images[key]
@@ -249,7 +249,7 @@ func (s *Server) agentDetail(a *agent) map[string]any {
 	return view
 }
 
-// textOrNull returns v, and nothing for nothing.
+// textOrNull returns v, or nil if v is empty.
 func textOrNull(v string) *string {
 	if v == "" {
 		return nil

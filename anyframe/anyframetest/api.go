@@ -15,18 +15,18 @@ const (
 	maxRequestsKept    = 10_000
 )
 
-// A Request is one request as it arrived.
+// A Request is one request as received.
 type Request struct {
-	Op     Op     // "unknown" when the API has no such thing
+	Op     Op     // "unknown" if the API has no such operation
 	Proto  string // such as "HTTP/2.0"
 	Method string
 	Path   string
 	Query  url.Values
 	Header http.Header
-	Body   []byte // nil when a fault came first
+	Body   []byte // nil if a fault came first
 }
 
-// An answer is a whole HTTP response.
+// An answer is a complete HTTP response.
 type answer struct {
 	status int
 	header http.Header
@@ -35,12 +35,12 @@ type answer struct {
 
 func success(status int, body []byte) answer { return answer{status: status, body: body} }
 
-// refuse is an error answer with a text in detail.
+// refuse returns an error response with a text in detail.
 func refuse(status int, detail string) answer {
 	return answer{status: status, body: encode(map[string]string{"detail": detail})}
 }
 
-// An issue is one thing wrong with a request.
+// An issue is one error in a request.
 type issue struct {
 	Loc  []any  `json:"loc"`
 	Msg  string `json:"msg"`
@@ -51,7 +51,7 @@ func invalid(issues ...issue) answer {
 	return answer{status: http.StatusUnprocessableEntity, body: encode(map[string][]issue{"detail": issues})}
 }
 
-// ServeHTTP answers one request of the API.
+// ServeHTTP serves one request of the API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
 		deliver(w, refuse(http.StatusServiceUnavailable, "Shutting down"))
@@ -68,7 +68,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err != nil {
-		return // the client left, or sends no end of it
+		return // the client left, or does not end the body
 	}
 	c.Body = body
 	s.record(&c)
@@ -117,5 +117,5 @@ func deliver(w http.ResponseWriter, a answer) {
 		w.Header().Set("Content-Type", "application/json")
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that left is no concern of ours
+	_, _ = w.Write(a.body) // the client may have left
 }

@@ -14,9 +14,9 @@ const (
 	maxSummary        = 120 // runes
 )
 
-// attention lists the sessions that need their operator: first those whose
-// agent waits for an answer, then those that wait for a message, then those
-// that went to sleep within a day; the newest of each kind first.
+// attention lists the sessions that wait for their operator: first those whose
+// agent waits for an answer, then those that wait for a message, then those that
+// went to sleep within a day; the newest of each kind first.
 func (s *Server) attention(c *call) answer {
 	limit, wrong := c.number("limit", 20)
 	if wrong != nil {
@@ -58,7 +58,7 @@ func (s *Server) attention(c *call) answer {
 	return success(http.StatusOK, encode(views[:min(len(views), clamp(limit, maxAttentionLimit))]))
 }
 
-// summary returns text in one line that is not long.
+// summary returns a shortened text in one line.
 func summary(text string) string {
 	line := []rune(strings.Join(strings.Fields(text), " "))
 	if len(line) > maxSummary {

@@ -17,8 +17,8 @@ func wrong(msg string, loc ...any) issue {
 	return issue{append([]any{"body"}, loc...), msg, "value_error"}
 }
 
-// decode reads a JSON object into the struct that v points to and returns what
-// is wrong with it. An absent body counts as an empty object.
+// decode decodes a JSON object into the struct that v points to and returns its
+// errors. An absent body counts as an empty object.
 func (c *call) decode(v any) []issue {
 	if len(c.Body) == 0 {
 		return nil
@@ -44,7 +44,7 @@ func (c *call) decode(v any) []issue {
 	return nil
 }
 
-// attachmentBody is an attachment as it arrives.
+// attachmentBody is an attachment as received.
 type attachmentBody struct {
 	Kind       string  `json:"kind"`
 	Name       *string `json:"name"`
@@ -53,7 +53,7 @@ type attachmentBody struct {
 	Text       *string `json:"text"`
 }
 
-// read returns the attachment, or the issues with the one at position i.
+// read returns the attachment, or the issues of the one at position i.
 func (a attachmentBody) read(i int) (Attachment, []issue) {
 	var issues []issue
 	if a.Name == nil {
@@ -88,7 +88,7 @@ func (a attachmentBody) read(i int) (Attachment, []issue) {
 	return out, issues
 }
 
-// messageAnswer takes a message in any of the forms that are known: prompt with
+// messageAnswer accepts a message in any of the known forms: prompt with
 // attachments, text, or role and content.
 func (s *Server) messageAnswer(sess *session, c *call) answer {
 	var body struct {
@@ -130,7 +130,7 @@ func (s *Server) messageAnswer(sess *session, c *call) answer {
 	return success(http.StatusOK, encode(map[string]any{"ok": true, "seq": seq}))
 }
 
-// respondAnswer settles a prompt.
+// respondAnswer answers a prompt.
 func (s *Server) respondAnswer(sess *session, c *call) answer {
 	var body struct {
 		PromptID  string  `json:"prompt_id"`
@@ -178,8 +178,8 @@ func (s *Server) respondAnswer(sess *session, c *call) answer {
 	return success(http.StatusOK, []byte(`{"ok":true}`))
 }
 
-// settle hands the reply to the script. The caller has looked that there was
-// none before.
+// settle passes the reply to the script. The caller has checked that there was none
+// before.
 func (p *prompt) settle(r reply) {
 	p.settled = true
 	p.reply <- r

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// States of a build, as they are on the wire. [Server.SetBuildState] takes any
-// other as well.
+// States of a build in the API. [Server.SetBuildState] also accepts any other.
 const (
 	buildQueued    = "queued"
 	buildRunning   = "running"
@@ -24,8 +23,8 @@ const (
 	logURLLife     = time.Hour
 )
 
-// A build is one run that makes an image, with its log. The server's mutex
-// guards it.
+// A build is one run that builds an image, with its log. The server's mutex guards
+// it.
 type build struct {
 	journal
 	id       int64
@@ -35,8 +34,8 @@ type build struct {
 	err      string
 	log      strings.Builder // lines, each with its end
 	started  time.Time
-	finished time.Time // zero until it is
-	stop     func()    // stops the timer of what comes next; nil without one
+	finished time.Time // zero until it has finished
+	stop     func()    // stops the timer of the next step; nil without one
 }
 
 func (b *build) number() int64 { return b.id }
@@ -50,7 +49,7 @@ func (b *build) stopTimer() {
 	}
 }
 
-// newBuild adds a build that is queued.
+// newBuild adds a queued build.
 func (s *Server) newBuild(a *agent) *build {
 	b := &build{
 		journal: newJournal(), id: s.newNumber(), agent: a, key: a.cacheKey(), state: buildQueued, started: time.Now(),
@@ -81,7 +80,7 @@ func (s *Server) startBuild(a *agent, c *call) answer {
 	return success(http.StatusAccepted, encode(view))
 }
 
-// in runs fn after d, or now when d is 0.
+// in runs fn after d, or immediately if d is 0.
 func (s *Server) in(b *build, d time.Duration, fn func()) {
 	if d <= 0 {
 		fn()
@@ -112,7 +111,7 @@ func (s *Server) runBuild(b *build) {
 	step()
 }
 
-// linesOf is what a build of the agent logs.
+// linesOf returns the log lines of a build of the agent.
 func (s *Server) linesOf(a *agent) []string {
 	if s.buildLines != nil {
 		return s.buildLines
@@ -131,7 +130,7 @@ func (s *Server) linesOf(a *agent) []string {
 	return append(lines, "Exporting the image")
 }
 
-// endBuild finishes a build as it should end, or as [Server.FailBuilds] wants.
+// endBuild finishes a build normally, or as [Server.FailBuilds] requests.
 func (s *Server) endBuild(b *build) {
 	if s.failBuilds > 0 {
 		s.failBuilds--
@@ -165,8 +164,7 @@ func (s *Server) dropBuild(b *build) {
 	}
 }
 
-// line adds a line to the log. Its offset is where in the log it begins, in
-// bytes.
+// line adds a line to the log. Its offset is its position in the log, in bytes.
 func (b *build) line(text string) {
 	payload := encode(map[string]any{"offset": b.log.Len(), "content": text})
 	b.log.WriteString(text + "\n")
@@ -174,8 +172,8 @@ func (b *build) line(text string) {
 	b.wakeStreams()
 }
 
-// buildStatus is that of the newest build. Of an agent that was never built
-// there is no state, even when another's image fits it.
+// buildStatus is the status of the newest build. An agent that was never built has
+// no state, even if another agent's image fits it.
 func (s *Server) buildStatus(a *agent, _ *call) answer {
 	view := map[string]any{
 		"agent_id": a.id, "build_key": s.buildKey(a), "state": nil, "started_at": nil,
@@ -202,7 +200,7 @@ func (s *Server) listBuilds(a *agent, c *call) answer {
 	return answerList(newest[:min(len(newest), clamp(limit, maxBuildsLimit))], func(b *build) any { return b.view() })
 }
 
-// clamp brings a limit into 1 to most.
+// clamp limits a value to the range from 1 to most.
 func clamp(limit, most int64) int { return int(max(1, min(limit, most))) }
 
 func (b *build) view() map[string]any {
@@ -216,8 +214,8 @@ func (b *build) view() map[string]any {
 	return view
 }
 
-// buildLogURL signs a URL of this server, at the address that the request came
-// to. It needs no key and never expires.
+// buildLogURL signs a URL of this server, with the host of the request. The URL
+// needs no key and never expires.
 func (s *Server) buildLogURL(a *agent, c *call) answer {
 	_, b, refusal := find(c, 1, "Build", a.builds)
 	if b == nil {
@@ -239,16 +237,15 @@ func (s *Server) buildLog(c *call) answer {
 	}
 }
 
-// FailBuilds makes the next n builds, those under way included, end in state
-// failed.
+// FailBuilds makes the next n builds, including running ones, end in state failed.
 func (s *Server) FailBuilds(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failBuilds = n
 }
 
-// onBuild runs fn, which changes it, with the build of that id unless it is
-// over, and reports whether it did.
+// onBuild runs fn, which changes the build, unless there is no such build or it has
+// ended. It reports whether it ran.
 func (s *Server) onBuild(id int64, fn func(*build)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,16 +261,15 @@ func (s *Server) onBuild(id int64, fn func(*build)) bool {
 	return false
 }
 
-// LogBuild adds a line to the log of a build. It reports whether there is such
-// a build that is not over yet.
+// LogBuild adds a line to the log of a build. It reports whether the build exists
+// and has not ended.
 func (s *Server) LogBuild(id int64, line string) bool {
 	return s.onBuild(id, func(b *build) { b.line(line) })
 }
 
-// SetBuildState gives a build that is not over any state, one that AnyFrame
-// does not have included. The states succeeded, failed and cancelled end it;
-// after any other nothing follows by itself. It reports whether there is such a
-// build.
+// SetBuildState gives an unfinished build any state, including one that AnyFrame
+// does not have. The states succeeded, failed and cancelled end it; after any other
+// state nothing happens automatically. It reports whether there is such a build.
 func (s *Server) SetBuildState(id int64, state string) bool {
 	return s.onBuild(id, func(b *build) {
 		b.stopTimer()

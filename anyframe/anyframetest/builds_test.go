@@ -174,7 +174,7 @@ func TestBuild_Running_EndsWithStateOrAgent(t *testing.T) {
 	}
 }
 
-// A tail is what is left of a stream.
+// A tail is the unread part of a stream.
 type tail struct {
 	r    io.Reader
 	text string
@@ -182,7 +182,7 @@ type tail struct {
 
 func newTail(r io.Reader) *tail { return &tail{r: r} }
 
-// until reads up to and with text, which must come.
+// until reads up to and including text, and fails the test if it does not arrive.
 func (l *tail) until(t *testing.T, text string) {
 	t.Helper()
 	buf := make([]byte, 1024)
@@ -259,7 +259,7 @@ func TestBuild_WithDelay_TakesThatLong(t *testing.T) {
 		if code, body := inMemory(t, cp, "POST", "/api/agents", `{"name":"x"}`); code != 201 {
 			t.Fatalf("got %d %s, want 201", code, body)
 		}
-		const at = "/api/agents/4244/build" // behind the first agent and its build
+		const at = "/api/agents/4244/build" // after the first agent and its build
 		if code, body := inMemory(t, cp, "POST", at, `{}`); code != 202 {
 			t.Fatalf("got %d %s, want 202", code, body)
 		}

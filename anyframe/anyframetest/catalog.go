@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A catalogEntry is an MCP server that AnyFrame knows. Their hosts are under
-// the reserved domain example, where no server can be.
+// A catalogEntry is an MCP server that AnyFrame knows. The hosts are under the
+// reserved domain example, where no server can exist.
 type catalogEntry struct {
 	slug, displayName, category, description string
 	mcpURL, transport, setupKind             string
@@ -15,8 +15,8 @@ type catalogEntry struct {
 	hasLogo, comingSoon                      bool
 }
 
-// catalog has an entry of every kind of setup, of every level of trust, and one
-// that can't be installed yet.
+// catalog has an entry for every kind of setup and every level of trust, and one
+// that cannot be installed yet.
 var catalog = []catalogEntry{
 	{
 		slug: "linear", displayName: "Linear", category: "productivity", description: "Issues and projects.",
@@ -60,7 +60,7 @@ func (s *Server) listCatalog(*call) answer {
 	})
 }
 
-// entry finds what is to be installed by one of the ways of setup.
+// entry finds an entry that can be installed in one of the given ways.
 func (s *Server) entry(c *call, setups ...string) (conn *connector, refusal answer) {
 	i := slices.IndexFunc(catalog, func(e catalogEntry) bool { return e.slug == c.id })
 	if i < 0 {

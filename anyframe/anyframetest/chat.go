@@ -13,17 +13,16 @@ import (
 	"unicode"
 )
 
-// A Script is the agent's side of one turn. It runs when a message's turn has
-// come, in a goroutine of its own, and the turn is over when it returns: a
-// result event follows by itself, except after [Chat.Fail]. When the sandbox
-// goes away meanwhile, the next call of a Chat method ends the goroutine,
-// running its deferred functions, and nothing more is logged. A script that
-// waits for something else must also wait for [Chat.Context], or
-// [Server.Close] waits for it for ever.
+// A Script is the agent's side of one turn. It runs when it is the message's turn,
+// in its own goroutine. The turn ends when the script returns: the server adds a
+// result event, except after [Chat.Fail]. If the sandbox goes away meanwhile, the
+// next call of a Chat method ends the goroutine, running its deferred functions,
+// and nothing more is logged. A script that waits for anything else must also wait
+// for [Chat.Context]; otherwise [Server.Close] blocks forever.
 type Script func(c *Chat)
 
-// A Chat is what a [Script] talks through. It belongs to the script's
-// goroutine.
+// A Chat is a [Script]'s connection to its session. Only the script's goroutine may
+// use it.
 type Chat struct {
 	server      *Server
 	session     *session
@@ -34,7 +33,7 @@ type Chat struct {
 	failed      bool
 }
 
-// An Attachment is a file that came with a message.
+// An Attachment is a file sent with a message.
 type Attachment struct {
 	Kind string // "image" or "text"
 	Name string
@@ -45,10 +44,10 @@ type Attachment struct {
 // Prompt returns the text of the message.
 func (c *Chat) Prompt() string { return c.prompt }
 
-// Attachments returns the files that came with the message, in order.
+// Attachments returns the message's files, in order.
 func (c *Chat) Attachments() []Attachment { return slices.Clone(c.attachments) }
 
-// Turn returns which of the session's turns this is: 1, 2, 3 …
+// Turn returns the number of the session's turn: 1, 2, 3 …
 func (c *Chat) Turn() int { return c.turn }
 
 // Context ends when the sandbox goes away.
@@ -57,9 +56,9 @@ func (c *Chat) Context() context.Context { return c.box.ctx }
 // Session returns the id of the session.
 func (c *Chat) Session() string { return c.session.id }
 
-// Say says text: its words as deltas, then all of it as a complete block. The
-// options [WithPace], [WithUnnumberedDeltas] and [WithRepeatedBlocks] change
-// the details.
+// Say sends text: its words as deltas, then the whole text as a complete block. The
+// options [WithPace], [WithUnnumberedDeltas] and [WithRepeatedBlocks] change the
+// details.
 func (c *Chat) Say(text string) {
 	p := c.server.phrases.lookUp(text, c.server.wordsPerDelta)
 	if c.server.pace > 0 {
@@ -95,8 +94,8 @@ func (c *Chat) toolUse(name string, input map[string]any) block {
 	return block{Type: "tool_use", ID: c.server.secret(newID("toolu_")), Name: name, Input: &input}
 }
 
-// Ask logs an ask_user_question and blocks until it is answered. It returns
-// the answer, which need not be one of the options.
+// Ask logs an ask_user_question and blocks until it is answered. It returns the
+// answer, which may be different from all options.
 func (c *Chat) Ask(question string, options ...string) string {
 	if options == nil {
 		options = []string{}
@@ -109,8 +108,8 @@ func (c *Chat) Ask(question string, options ...string) string {
 	}, false).text
 }
 
-// Permit logs a permission_request for a use of the tool and blocks until it
-// is decided. It reports whether the use was approved.
+// Permit logs a permission_request for a use of the tool and blocks until it is
+// decided. It reports whether the use was approved.
 func (c *Chat) Permit(tool string, input map[string]any) bool {
 	if input == nil {
 		input = map[string]any{}
@@ -123,9 +122,9 @@ func (c *Chat) Permit(tool string, input map[string]any) bool {
 	}, true).approve
 }
 
-// Fail logs an _error with the message, and the turn ends without a result.
-// An empty message leaves the field out. The script goes on; what it still
-// says comes after the end of its turn.
+// Fail logs an _error with the message, and the turn ends without a result. If the
+// message is empty, the field is omitted. The script continues; its later output
+// comes after the end of its turn.
 func (c *Chat) Fail(message string) {
 	payload := map[string]any{"type": "_error"}
 	if message != "" {
@@ -146,16 +145,16 @@ func (c *Chat) Pause(d time.Duration) {
 	}
 }
 
-// Emit logs payload as an event. It is sent as JSON; a [json.RawMessage] is
-// sent as it is, less its white space. Emit panics when it can't be encoded.
+// Emit logs payload as an event. It is encoded as JSON; a [json.RawMessage] is sent
+// unchanged, except for white space. Emit panics if payload cannot be encoded.
 func (c *Chat) Emit(payload any) { c.append(true, encode(payload)) }
 
-// EmitUnnumbered sends payload without an id to the streams that are open now.
-// It is in no transcript and no replay.
+// EmitUnnumbered sends payload without an id to the streams that are open now. It
+// does not appear in transcripts or replays.
 func (c *Chat) EmitUnnumbered(payload any) { c.append(false, encode(payload)) }
 
-// append logs payloads, a few at a time so that a long answer does not block
-// other calls.
+// append logs payloads, a few at a time so that a long answer does not block other
+// calls.
 func (c *Chat) append(numbered bool, payloads ...[]byte) {
 	for chunk := range slices.Chunk(payloads, 256) {
 		c.locked(func() {
@@ -167,7 +166,7 @@ func (c *Chat) append(numbered bool, payloads ...[]byte) {
 	}
 }
 
-// locked runs fn with the server's mutex held. It ends the goroutine when the
+// locked runs fn while holding the server's mutex. It ends the goroutine if the
 // sandbox is gone.
 func (c *Chat) locked(fn func()) {
 	c.server.mu.Lock()
@@ -178,7 +177,7 @@ func (c *Chat) locked(fn func()) {
 	fn()
 }
 
-// wait logs the payload of a prompt, which text sums up, and waits for its
+// wait logs the payload of a prompt, with text as its summary, and waits for the
 // reply.
 func (c *Chat) wait(text string, payload func(*prompt) any, permission bool) reply {
 	p := &prompt{permission: permission, reply: make(chan reply, 1), summary: summary(text)}
@@ -202,18 +201,18 @@ func (c *Chat) wait(text string, payload func(*prompt) any, permission bool) rep
 	}
 }
 
-// A Case is what an agent does when a word is in the prompt.
+// A Case is an agent's behavior if a word is in the prompt.
 type Case struct {
 	Word   string
 	Script Script
 }
 
-// Cases choose a script by the words of the prompt.
+// Cases selects a script by the words of the prompt.
 type Cases []Case
 
 // Or returns a script that runs the first case whose word begins a word of the
-// prompt, upper and lower case alike ("table" finds "Tables, please"). When
-// there is none it runs fallback.
+// prompt, ignoring case ("table" matches "Tables, please"). If there is none it
+// runs fallback.
 func (cs Cases) Or(fallback Script) Script {
 	return func(c *Chat) {
 		words := strings.FieldsFunc(strings.ToLower(c.Prompt()), func(r rune) bool {
@@ -229,15 +228,15 @@ func (cs Cases) Or(fallback Script) Script {
 	}
 }
 
-// A phrase is one text as it goes over the wire.
+// A phrase is one encoded text.
 type phrase struct {
 	text   string
 	deltas [][]byte
 	block  []byte
 }
 
-// A phrasebook remembers the last phrase, so that a thousand sessions that are
-// told the same long story share its bytes.
+// A phrasebook caches the last phrase, so that a thousand sessions with the same
+// long answer share its bytes.
 type phrasebook struct {
 	mu   sync.Mutex
 	last *phrase
@@ -256,7 +255,7 @@ func (b *phrasebook) lookUp(text string, perDelta int) *phrase {
 	return b.last
 }
 
-// words cuts text behind its white space. Joined, the words are the text.
+// words splits text after white space. Joined, the words are the text.
 func words(text string) []string {
 	var cut []string
 	start, space := 0, false
@@ -296,7 +295,7 @@ func assistant(b block, delta bool) []byte {
 	}{"assistant", delta, message{[]block{b}}})
 }
 
-// encode returns v as JSON in one line, with no more escapes than JSON needs.
+// encode returns v as JSON in one line, with only the required escapes.
 func encode(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// Ways in which a connector is authorised.
+// Ways to authorize a connector.
 const (
 	authDCR           = "oauth_dcr"
 	authPreregistered = "oauth_preregistered"
 	authBearer        = "bearer_token"
 )
 
-// A connector is an MCP server that the user has registered.
+// A connector is an MCP server registered by the user.
 type connector struct {
 	id             int64
 	displayName    string
 	mcpURL         string
-	slug           string // in the catalog; "" for those that are not from there
+	slug           string // in the catalog; "" if it is not from there
 	transport      string
 	authKind       string
 	defaultEnabled bool
 	authorized     bool
-	secret         string // of a bearer
+	secret         string // for bearer
 	scopes         string
-	expires        time.Time // of an OAuth access; zero until there is one
-	refreshed      time.Time // the last attempt; zero until there is one
+	expires        time.Time // of OAuth access; zero if there is none
+	refreshed      time.Time // the last attempt; zero if there is none
 	refreshError   string
 	created        time.Time
 	updated        time.Time
@@ -36,7 +36,7 @@ type connector struct {
 
 func (c *connector) number() int64 { return c.id }
 
-// hostOf returns the host of an http or https URL, else "".
+// hostOf returns the host of an http or https URL, otherwise "".
 func hostOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -54,8 +54,8 @@ func (s *Server) listConnectors(*call) answer {
 	return answerList(s.connectors, func(c *connector) any { return c.view() })
 }
 
-// discover knows the servers of the catalog; any other is taken for one that
-// registers clients by itself.
+// discover describes the servers of the catalog; any other server counts as one
+// with dynamic client registration.
 func (s *Server) discover(c *call) answer {
 	f := c.form()
 	address := f.address("mcp_url")
@@ -104,7 +104,7 @@ func (s *Server) createBearer(c *call) answer {
 }
 
 // install adds a connector, unless there is one for the same MCP server. The
-// answer is the connector, or where to authorise it.
+// response is the connector, or the URL to authorize it.
 func (s *Server) install(conn *connector) answer {
 	if slices.ContainsFunc(s.connectors, func(other *connector) bool { return other.mcpURL == conn.mcpURL }) {
 		return refuse(http.StatusConflict, "A connector for this MCP server exists")
@@ -120,7 +120,7 @@ func (s *Server) install(conn *connector) answer {
 	return success(http.StatusCreated, s.authorizeView(conn))
 }
 
-// reauthorize leaves everything as it is until the authorisation is finished.
+// reauthorize changes nothing until the authorization is finished.
 func (s *Server) reauthorize(conn *connector, _ *call) answer {
 	if conn.authKind == authBearer {
 		return refuse(http.StatusBadRequest, "The connector does not use OAuth")
@@ -128,7 +128,7 @@ func (s *Server) reauthorize(conn *connector, _ *call) answer {
 	return success(http.StatusOK, s.authorizeView(conn))
 }
 
-// authorizeView begins an authorisation.
+// authorizeView starts an authorization.
 func (s *Server) authorizeView(conn *connector) []byte {
 	state := s.secret(rand.Text())
 	s.states[state] = conn.id
@@ -146,9 +146,9 @@ func (s *Server) deleteConnector(conn *connector, _ *call) answer {
 	return success(http.StatusNoContent, nil)
 }
 
-// FinishOAuth is the user who follows an authorize_url to its end: the
-// connector that the state was handed out for becomes authorised. A state
-// works once. It reports whether there was something to finish.
+// FinishOAuth simulates a user who completes the authorization at an authorize_url:
+// the connector that the state was issued for becomes authorized. A state works
+// once. FinishOAuth reports whether there was an authorization to finish.
 func (s *Server) FinishOAuth(state string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,9 +165,9 @@ func (s *Server) FinishOAuth(state string) bool {
 	return true
 }
 
-// ExpireConnector ends the authorisation of a connector, with the reason why it
-// could not be renewed, as when the user has withdrawn it. It reports whether
-// there is such a connector.
+// ExpireConnector ends the authorization of a connector, with the reason why it
+// could not be renewed, for example because the user has revoked it. It reports
+// whether there is such a connector.
 func (s *Server) ExpireConnector(id int64, reason string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// SessionInfo is what a session looks like from inside.
+// SessionInfo is a session's internal state.
 type SessionInfo struct {
 	ID          string
 	AgentID     int64
 	Status      string
 	SandboxID   string // of the last sandbox
 	SandboxURL  string
-	SnapshotID  string // of the latest snapshot; "" when there is none
+	SnapshotID  string // of the latest snapshot; "" if there is none
 	IdleTimeout time.Duration
 	Unsafe      bool
 	Setup       bool
 	From        int64 // the snapshot it was created from; 0 for none
 	CreatedAt   time.Time
 	LastActive  time.Time
-	Turns       int  // messages taken so far
-	Busy        bool // a turn runs
+	Turns       int  // messages accepted so far
+	Busy        bool // a turn is running
 	Waiting     bool // the turn waits for the answer to a prompt
 }
 
-// on runs fn, which changes it, with the session of that id, if there is one.
+// on runs fn, which changes the session with that id, if there is one.
 func (s *Server) on(id string, fn func(*session)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,8 +38,8 @@ func (s *Server) on(id string, fn func(*session)) {
 	}
 }
 
-// look runs fn, which only looks, with the session of that id, if there is one.
-// It wakes no waiter, so that the condition that is waited for may call it.
+// look runs fn, which only reads the session with that id, if there is one. It
+// wakes no waiter, so that a condition in WaitFor may call it.
 func (s *Server) look(id string, fn func(*session)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,8 +48,8 @@ func (s *Server) look(id string, fn func(*session)) {
 	}
 }
 
-// Sleep puts a session to sleep, as its idle timeout would. Like all methods
-// that take a session's id, it does nothing when there is no such session.
+// Sleep puts a session to sleep, as its idle timeout would. Like all methods with a
+// session id, it does nothing if there is no such session.
 func (s *Server) Sleep(id string) {
 	s.on(id, func(sess *session) {
 		if sess.live() && sess.status != StatusSnapshotting {
@@ -58,7 +58,7 @@ func (s *Server) Sleep(id string) {
 	})
 }
 
-// Wake resumes a session that sleeps and has a snapshot.
+// Wake resumes a session that is asleep and has a snapshot.
 func (s *Server) Wake(id string) {
 	s.on(id, func(sess *session) {
 		if !sess.live() && sess.status != StatusError && len(sess.snapshots) > 0 {
@@ -67,14 +67,14 @@ func (s *Server) Wake(id string) {
 	})
 }
 
-// Delete removes a session for good, live or not: its streams end, and later
-// requests are answered 404.
+// Delete deletes a session, live or not: its streams end, and later requests get a
+// 404.
 func (s *Server) Delete(id string) { s.on(id, s.remove) }
 
-// SetStatus gives a session any status, one that AnyFrame does not have
-// included. Statuses that mean a stopped sandbox end its turn and its streams,
-// and terminated and paused leave a snapshot to resume from; running starts a
-// sandbox where there is none. Nothing follows by itself.
+// SetStatus gives a session any status, including one that AnyFrame does not have.
+// Statuses of a stopped sandbox end its turn and its streams, and terminated and
+// paused leave a snapshot to resume from. Running starts a sandbox if there is
+// none. Nothing else happens automatically.
 func (s *Server) SetStatus(id, status string) {
 	s.on(id, func(sess *session) {
 		sess.stopPending()
@@ -89,35 +89,35 @@ func (s *Server) SetStatus(id, status string) {
 	})
 }
 
-// LoseSnapshots deletes what a session could be resumed from.
+// LoseSnapshots deletes the snapshots that a session could be resumed from.
 func (s *Server) LoseSnapshots(id string) {
 	s.on(id, func(sess *session) { sess.snapshots = nil })
 }
 
-// FailBoots makes the next n boots, those under way included, end in status
-// error, with a reason in error_reason.
+// FailBoots makes the next n boots, including running ones, end in status error,
+// with a reason in error_reason.
 func (s *Server) FailBoots(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failBoots = n
 }
 
-// Post adds an event to a session's log, whatever its status, and returns its
-// number; 0 when there is no such session.
+// Post adds an event to a session's log, in any status, and returns its number; 0
+// if there is no such session.
 func (s *Server) Post(id string, payload any) (seq int64) {
 	data := encode(payload)
 	s.on(id, func(sess *session) { seq = sess.append(s.seqStep, data, true) })
 	return seq
 }
 
-// PostUnnumbered sends an event without an id to the streams open on a session.
+// PostUnnumbered sends an event without an id to the open streams of a session.
 func (s *Server) PostUnnumbered(id string, payload any) {
 	data := encode(payload)
 	s.on(id, func(sess *session) { sess.append(s.seqStep, data, false) })
 }
 
-// UserMessage sends a message to a session as its operator would, from the
-// console, and returns its number; 0 when the session does not run.
+// UserMessage sends a message to a session as its operator would from the console,
+// and returns its number; 0 if the session is not running.
 func (s *Server) UserMessage(id, text string) (seq int64) {
 	s.on(id, func(sess *session) {
 		if sess.status == StatusRunning {
@@ -127,9 +127,9 @@ func (s *Server) UserMessage(id, text string) (seq int64) {
 	return seq
 }
 
-// Answer settles the open prompt of a session as its operator would: text for
-// a question, "approve" or anything else for a permission. It reports whether
-// there was one.
+// Answer answers the open prompt of a session as its operator would: text for a
+// question, "approve" or anything else for a permission. It reports whether there
+// was one.
 func (s *Server) Answer(id, text string) (settled bool) {
 	s.on(id, func(sess *session) {
 		for _, p := range sess.prompts {
@@ -143,15 +143,15 @@ func (s *Server) Answer(id, text string) (settled bool) {
 	return settled
 }
 
-// EndStreams ends all event streams as if they were complete.
+// EndStreams ends all event streams normally.
 func (s *Server) EndStreams() { s.stopStreams(false) }
 
-// CutStreams resets the connections of all event streams. Over HTTP/2 it resets
-// the HTTP/2 streams and leaves their connection open.
+// CutStreams resets the connections of all event streams. Over HTTP/2 it resets the
+// HTTP/2 streams and leaves their connection open.
 func (s *Server) CutStreams() { s.stopStreams(true) }
 
-// CutConnections resets every connection that has an open request, with all
-// the requests on it. New connections are accepted.
+// CutConnections resets every connection with an open request, including all
+// requests on it. New connections are accepted.
 func (s *Server) CutConnections() {
 	for _, conn := range s.busyConns() {
 		resetConn(conn)
@@ -185,7 +185,7 @@ func (s *Server) Sessions() []SessionInfo {
 	return infos
 }
 
-// Session returns one session, and whether there is one of that id.
+// Session returns one session, and whether there is one with that id.
 func (s *Server) Session(id string) (info SessionInfo, found bool) {
 	s.look(id, func(sess *session) { info, found = sess.info(), true })
 	return info, found
@@ -212,16 +212,16 @@ func (s *Server) Messages(id string) (bodies []json.RawMessage) {
 	return bodies
 }
 
-// Requests returns the requests that have come, in order of arrival. Of very
-// many, the oldest are forgotten.
+// Requests returns the received requests, in order of arrival. If there are very
+// many, the oldest are dropped.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// Count returns how many requests of an operation have come, failed ones
-// included; of all for [OpAny].
+// Count returns the number of received requests of an operation, including failed
+// ones; of all operations for [OpAny].
 func (s *Server) Count(op Op) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,16 +235,16 @@ func (s *Server) Count(op Op) int {
 	return total
 }
 
-// Awake returns how many sessions have a sandbox now, and the most that ever had
-// one at the same time. One that boots or is stored away has one.
+// Awake returns how many sessions have a sandbox now, and the maximum so far. A
+// session that is booting or snapshotting has one.
 func (s *Server) Awake() (now, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.awake, s.mostAwake
 }
 
-// OpenStreams returns how many event streams are open on a session; on all for
-// an empty id.
+// OpenStreams returns the number of open event streams of a session; of all
+// sessions if id is empty.
 func (s *Server) OpenStreams(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,23 +260,23 @@ func (s *Server) OpenStreams(id string) int {
 	return total
 }
 
-// Secrets returns everything the server has handed out that no visitor may
-// see: its key and all tokens, the ids of sessions, sandboxes, images, prompts,
-// requests and tool uses, and the URLs of sandboxes, previews, build logs and
-// authorisations. Ids that are small integers are not among them.
+// Secrets returns everything the server has issued that no visitor may see: its key
+// and all tokens, the ids of sessions, sandboxes, images, prompts, requests and
+// tool uses, and the URLs of sandboxes, previews, build logs and authorizations.
+// Ids that are small integers are not among them.
 func (s *Server) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.secrets)
 }
 
-// patience is how long WaitFor waits.
+// patience is the timeout of WaitFor.
 const patience = 10 * time.Second
 
-// WaitFor waits until cond holds, looking whenever something has happened on
-// the server and, since cond may be about something else, every few
-// milliseconds. It fails the test after ten seconds. A testing.TB is what it
-// wants; cond may call any method of the server.
+// WaitFor waits until cond returns true. It calls cond whenever something has
+// happened on the server and, because cond may depend on something else, every few
+// milliseconds. It fails the test after ten seconds. Pass a testing.TB as t; cond
+// may call any method of the server.
 func (s *Server) WaitFor(t TB, cond func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -286,7 +286,7 @@ func (s *Server) WaitFor(t TB, cond func() bool) {
 	}
 }
 
-// Wait is [Server.WaitFor] outside of tests: it gives up when ctx ends.
+// Wait is like [Server.WaitFor] outside of tests: it returns when ctx ends.
 func (s *Server) Wait(ctx context.Context, cond func() bool) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -304,7 +304,7 @@ func (s *Server) Wait(ctx context.Context, cond func() bool) error {
 	}
 }
 
-// nextChange returns a channel that closes on the next change.
+// nextChange returns a channel that is closed on the next change.
 func (s *Server) nextChange() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

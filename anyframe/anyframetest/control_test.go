@@ -70,7 +70,7 @@ func TestControl_SetStatus_Applies(t *testing.T) {
 	cp := anyframetest.Start(t)
 	for _, c := range []struct {
 		status string
-		resume int // status of the answer
+		resume int // status of the response
 	}{
 		{"terminated", 202}, {"paused", 202}, {"error", 409}, {"snapshotting", 409}, {"booting", 409}, {"hibernating", 409},
 	} {
@@ -180,8 +180,8 @@ func TestControl_Wait_EndsWithContext(t *testing.T) {
 	}
 }
 
-// inMemory sends a request to a server without a port and returns the status
-// of the answer and the body.
+// inMemory sends a request to a server without a port and returns the status and
+// the body of the response.
 func inMemory(t *testing.T, cp *anyframetest.Server, method, path, body string) (int, string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
@@ -284,7 +284,7 @@ func TestServer_AsHandler_Works(t *testing.T) {
 	if code, _ := inMemory(t, cp, "GET", "/api/me", ""); code != 200 {
 		t.Errorf("got %d, want 200", code)
 	}
-	cp.Down() // without a port there is nothing to do
+	cp.Down() // does nothing without a port
 	if err := cp.Up(); err != nil {
 		t.Error(err)
 	}
@@ -309,7 +309,7 @@ func TestServer_CloseWithEverythingOpen_NoGoroutineLeft(t *testing.T) {
 	cp.Close()
 	cp.Close()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	// Those that are on their last instruction may still be seen for a moment.
+	// Goroutines at their last instruction may still be visible for a moment.
 	cp.WaitFor(t, func() bool { return !strings.Contains(goroutines(), "anyframetest.(*Server).ServeHTTP") })
 	for _, part := range []string{"runTurns", "serveEvents", ").listen"} {
 		if stacks := goroutines(); strings.Contains(stacks, part) {

@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// Over HTTP/2, one goroutine of a connection takes both a deadline of ours and the end of a
-// stream. Neither may wait for the other.
+// Over HTTP/2, one goroutine of a connection handles both deadlines set by this
+// package and the end of a stream. Neither may block the other.
 func TestCutStreams_HTTP2ClientsLeaveMeanwhile_NothingHangs(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithTLS())
 	client := secureClient(t, cp)

@@ -9,13 +9,13 @@ import (
 //go:embed long.md
 var longAnswer string
 
-// A Trigger is a word that the demonstration listens for.
+// A Trigger is a word that the demonstration reacts to.
 type Trigger struct {
-	Word  string // lower case; also the beginning of a longer word will do
-	Shows string // what is seen then, as the rest of a sentence
+	Word  string // lower case; also matches the beginning of a longer word
+	Shows string // what the user sees then, as the rest of a sentence
 }
 
-// A trick is a trigger and what it sets off.
+// A trick is a trigger and its action.
 type trick struct {
 	Trigger
 	script Script
@@ -37,8 +37,8 @@ var tricks = []trick{
 	{Trigger{"consent", "how visitors are told what this is, and asked whether they agree"}, demoConsent},
 }
 
-// DemoTriggers returns the words that [Demo] listens for, in the order in which
-// it looks for them.
+// DemoTriggers returns the words that [Demo] reacts to, in the order in which it
+// checks them.
 func DemoTriggers() []Trigger {
 	var triggers []Trigger
 	for _, t := range tricks {
@@ -47,9 +47,9 @@ func DemoTriggers() []Trigger {
 	return triggers
 }
 
-// Demo returns a script that shows a newcomer what a chat can look like. It
-// listens for the words of [DemoTriggers]; to anything else it gives a short
-// answer that names them. With [WithPace] it also pauses as an agent would.
+// Demo returns a script that demonstrates the features of a chat. It reacts to the
+// words of [DemoTriggers]; to anything else it gives a short answer that lists
+// them. With [WithPace] it also pauses as an agent would.
 func Demo() Script {
 	var cases Cases
 	for _, t := range tricks {
@@ -58,7 +58,7 @@ func Demo() Script {
 	return cases.Or(demoWelcome)
 }
 
-// beat pauses for as long as a few words take.
+// beat pauses for the time of a few words.
 func beat(c *Chat) { c.Pause(12 * c.server.pace) }
 
 func demoWelcome(c *Chat) {
@@ -152,8 +152,8 @@ func demoFail(c *Chat) {
 	c.Fail("The scripted sandbox failed, as asked.")
 }
 
-// demoContext shows what came with the message about the visitor, fenced so that nothing
-// in it is taken for the answer's own markup.
+// demoContext shows the visitor's context that came with the message, in a code
+// fence so that it cannot be mistaken for markup of the answer.
 func demoContext(c *Chat) {
 	for _, a := range c.Attachments() {
 		if a.Name == "visitor-context.json" {

@@ -8,8 +8,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// shows says by what in the log each trigger of the demonstration is
-// recognised.
+// shows maps each trigger of the demonstration to what identifies it in the log.
 var shows = map[string]string{
 	"tool":       `"type":"tool_use"`,
 	"code":       "```html",
@@ -116,7 +115,8 @@ func TestDemo_PermissionDenied_Accepted(t *testing.T) {
 	}
 }
 
-// waitForIdleOrPrompt waits until the session's turn is over or stands still.
+// waitForIdleOrPrompt waits until the session's turn is over or waits for an
+// answer.
 func waitForIdleOrPrompt(t *testing.T, cp *anyframetest.Server, id string) {
 	t.Helper()
 	cp.WaitFor(t, func() bool {

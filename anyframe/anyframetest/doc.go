@@ -1,66 +1,63 @@
-// Package anyframetest is a scripted AnyFrame control plane: its whole API,
-// spoken over real HTTP, with an agent that says what a test wants it to say
-// and a network that fails when a test wants it to.
+// Package anyframetest is a scripted AnyFrame control plane: the whole API over
+// real HTTP, with scripted agents and with faults on demand.
 //
-// A test starts one, points its client at [Server.URL] with [Server.Key], and
-// writes the agent's side of the conversation as a [Script]:
+// Start a server in a test, point the client at [Server.URL] with [Server.Key], and
+// write the agent's side of the conversation as a [Script]:
 //
 //	cp := anyframetest.Start(t, anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
-//		c.Say("Which colour?")
+//		c.Say("Which color?")
 //		c.Say("Then " + c.Ask("Pick one", "red", "green") + " it is.")
 //	}))
 //
-// # What it keeps
+// # State
 //
-// A [Server] holds sessions. Each session has a status, which walks the same
-// way as AnyFrame's (booting, running, snapshotting, terminated, and back to
-// booting by resume), and a log of numbered events that outlives its
-// sandboxes. A message that arrives takes the next number and starts a turn:
-// the agent's script runs in a goroutine of its own, one at a time for each
-// session, and what it says is appended to the log. Messages that arrive
-// meanwhile wait their turn. An event stream is a cursor into the log:
-// whatever is already there first, then what comes.
+// A [Server] holds sessions. Each session has a status, with the same transitions
+// as AnyFrame's (booting, running, snapshotting, terminated, and back to booting by
+// resume), and a log of numbered events that outlives its sandboxes. A message that
+// arrives takes the next number and starts a turn. The agent's script runs in its
+// own goroutine, one at a time for each session, and its output is appended to the
+// log. Messages that arrive meanwhile are queued. An event stream is a cursor into
+// the log: it sends the existing events first, then new ones.
 //
-// Around the sessions stands the rest of the account: tokens (which open the
-// API until they are revoked), credentials, connectors and the catalog they
-// come from, agents with their skills, MCPs, toggles and builds, and the
-// previews of each session. What is created can be listed, changed and deleted;
-// what AnyFrame refuses is refused in the same words of HTTP: 404 for what is
-// not there, 409 for what can't be done now, 422 with a list of everything that
-// is wrong with a request. Every id that is an integer is a different one.
-// Secrets are shown once or by their last four characters, and values of
+// The server also holds the rest of the account: tokens, which give access to the
+// API until they are revoked, credentials, connectors and their catalog, agents
+// with their skills, MCPs, toggles and builds, and the previews of each session.
+// Everything that is created can be listed, changed and deleted. Errors have
+// AnyFrame's statuses: 404 for a missing object, 409 for an operation that is not
+// possible now, 422 with a list of all errors in a request. Every integer id is
+// unique. Secrets are shown once or by their last four characters, and values of
 // environment variables never.
 //
-// A build takes as long as [WithBuildDelay] says and ends well unless
-// [Server.FailBuilds] was called; its log is what [WithBuildLog] says. An OAuth
-// connector is authorised when [Server.FinishOAuth] is called with its state.
-// A preview that needs a port that is not among its agent's restarts the
-// sandbox: the turn and the streams in it end.
+// A build takes the time set by [WithBuildDelay] and succeeds unless
+// [Server.FailBuilds] was called; [WithBuildLog] sets its log. An OAuth connector
+// is authorized when [Server.FinishOAuth] is called with its state. A preview that
+// needs a port that is not among its agent's restarts the sandbox: the turn and the
+// streams in it end.
 //
-// # What goes wrong
+// # Faults
 //
-// [Server.Inject] makes requests fail in the ways networks and servers do: see
-// [Fault]. The methods [Server.Sleep], [Server.Delete], [Server.SetStatus],
+// [Server.Inject] makes requests fail like networks and servers do: see [Fault].
+// The methods [Server.Sleep], [Server.Delete], [Server.SetStatus],
 // [Server.SetBuildState], [Server.ExpireConnector], [Server.ExitPreview],
-// [Server.Post] and [Server.UserMessage] are the operator at his console, and
-// [Server.EndStreams], [Server.CutStreams], [Server.CutConnections],
-// [Server.Down] and [Server.Up] the machines in between. [Server.WaitFor] waits
-// for anything to become true without sleeping.
+// [Server.Post] and [Server.UserMessage] act as the operator in the console.
+// [Server.EndStreams], [Server.CutStreams], [Server.CutConnections], [Server.Down]
+// and [Server.Up] act as the machines in between. [Server.WaitFor] waits for a
+// condition without sleeping.
 //
 // # TLS and HTTP/2
 //
-// A server speaks plain HTTP/1.1. [WithTLS] makes it speak HTTPS with HTTP/2:
-// with a certificate of the caller's, or with one that it generates and that
-// [Server.Client] and [Server.Certificate] hand out.
+// A server uses plain HTTP/1.1. [WithTLS] makes it serve HTTPS with HTTP/2, with
+// the caller's certificate or with a generated one that [Server.Client] and
+// [Server.Certificate] provide.
 //
 //	cp := anyframetest.Start(t, anyframetest.WithTLS())
 //	client := cp.Client() // or a pool of roots with cp.Certificate() in it
 //
-// # What it does not share
+// # Independence
 //
-// The package imports nothing but the standard library, and in particular no
-// client: what it writes and reads is spelled out here a second time, so that
-// a client's misunderstanding of the wire does not cancel itself out.
+// The package imports only the standard library, and in particular no client. It
+// implements the wire format a second time, so that a client's misunderstanding of
+// the format does not cancel itself out.
 //
-// A Server is safe for use from any number of goroutines.
+// A Server is safe for concurrent use.
 package anyframetest

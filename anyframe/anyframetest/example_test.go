@@ -9,8 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// A conversation, seen from both sides. In a test, Start takes the place of
-// New, Listen and Close.
+// A conversation from both sides. In a test, Start replaces New, Listen and Close.
 func Example() {
 	cp := anyframetest.New(anyframetest.WithAgent(7, func(c *anyframetest.Chat) {
 		colour := c.Ask("Which colour?", "red", "green")
@@ -43,7 +42,7 @@ func Example() {
 	id := cp.Sessions()[0].ID
 	post("/api/sessions/"+id+"/message", `{"prompt":"bicycle"}`)
 
-	// The agent waits for an answer; the operator gives it.
+	// The agent waits for an answer; the operator answers.
 	_ = cp.Wait(ctx, func() bool { return cp.Answer(id, "green") })
 	_ = cp.Wait(ctx, func() bool { return len(cp.Log(id)) == 9 })
 	for _, event := range cp.Log(id)[7:] {

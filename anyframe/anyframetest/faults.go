@@ -8,97 +8,95 @@ import (
 	"time"
 )
 
-// A Kind is a way in which a request goes wrong.
+// A Kind is a way in which a request fails.
 type Kind int
 
-// Faults of any request. Those up to [Garbage] strike before anything is done;
-// from [LoseAnswer] on the request has its effect. Over HTTP/2, what resets a
-// connection here resets the request's HTTP/2 stream.
+// Faults of any request. Those up to [Garbage] happen before the request has any
+// effect; from [LoseAnswer] on the request takes effect. Over HTTP/2, faults that
+// reset a connection reset the request's HTTP/2 stream.
 const (
 	_ Kind = iota
 	// Refuse resets the connection before the body of the request is read.
 	Refuse
-	// Respond answers with Fault.Status, Fault.RetryAfter and Fault.Body.
+	// Respond responds with Fault.Status, Fault.RetryAfter and Fault.Body.
 	Respond
-	// Hang never answers: the request stays until the client leaves.
+	// Hang never responds: the request stays open until the client leaves.
 	Hang
-	// Garbage answers 200 with Fault.Body where JSON is due; default half of an
+	// Garbage responds with 200 and Fault.Body instead of JSON; default half of an
 	// HTML page.
 	Garbage
-	// LoseAnswer does what is asked and resets the connection.
+	// LoseAnswer carries out the request and resets the connection.
 	LoseAnswer
-	// Late does what is asked and answers after Fault.Delay.
+	// Late carries out the request and responds after Fault.Delay.
 	Late
-	// HangAfterHeaders does what is asked, sends the status and the headers,
-	// and then nothing until the client leaves.
+	// HangAfterHeaders carries out the request, sends the status and the headers, and
+	// then nothing until the client leaves.
 	HangAfterHeaders
-	// SlowBody sends the body in pieces of Fault.N bytes (default 1) with
-	// Fault.Delay in between.
+	// SlowBody sends the body in chunks of Fault.N bytes (default 1) with Fault.Delay
+	// in between.
 	SlowBody
 	// WrongType sends the body with Fault.ContentType; default "text/html".
 	WrongType
 )
 
-// Faults of event streams. Elsewhere they do nothing. Events are counted for
-// each stream from 1, numbered or not, replayed or not.
+// Faults of event streams. They have no effect elsewhere. Events are counted for
+// each stream from 1, including unnumbered and replayed ones.
 const (
-	// CutAfterEvents breaks the connection behind Fault.N events.
+	// CutAfterEvents breaks the connection after Fault.N events.
 	CutAfterEvents Kind = iota + 100
-	// CutAfterBytes breaks the connection behind Fault.N bytes of the body,
-	// wherever in a frame that is.
+	// CutAfterBytes breaks the connection after Fault.N bytes of the body, at any
+	// point in a frame.
 	CutAfterBytes
-	// EndAfterEvents ends the stream, as if it were complete, behind Fault.N
-	// events.
+	// EndAfterEvents ends the stream normally after Fault.N events.
 	EndAfterEvents
-	// StallAfterEvents keeps the stream open behind Fault.N events and sends
-	// nothing more, not even comments.
+	// StallAfterEvents keeps the stream open after Fault.N events and sends nothing
+	// more, not even comments.
 	StallAfterEvents
 	// RepeatLast starts the stream Fault.N numbered events too early.
 	RepeatLast
-	// ReplayAll starts the stream with the first event, whatever the
-	// Last-Event-ID.
+	// ReplayAll starts the stream with the first event, ignoring the Last-Event-ID.
 	ReplayAll
-	// Drop leaves out event Fault.N.
+	// Drop omits event Fault.N.
 	Drop
-	// Swap sends event Fault.N behind the one that follows it.
+	// Swap sends event Fault.N after the one that follows it.
 	Swap
 	// Garble breaks the JSON of event Fault.N; its id stays.
 	Garble
-	// InsertGarbage adds a frame without id behind Fault.N events, whose data
-	// is Fault.Body; default a piece of JSON that can't be parsed.
+	// InsertGarbage adds a frame without id after Fault.N events, with Fault.Body as
+	// data; default JSON that cannot be parsed.
 	InsertGarbage
-	// InsertUnknown is the same with an event of an unknown type.
+	// InsertUnknown is like InsertGarbage, with an event of an unknown type.
 	InsertUnknown
-	// InsertUnnumbered is the same with an assistant delta.
+	// InsertUnnumbered is like InsertGarbage, with an assistant delta.
 	InsertUnnumbered
 )
 
-// A Fault makes requests fail. Op and Session choose which, After and Times
-// how many of them, and Kind how; the other fields belong to the kinds that
-// name them.
+// A Fault makes requests fail. Op and Session select the requests, After and Times
+// how many of them, and Kind how they fail. The other fields are for the kinds that
+// mention them.
 type Fault struct {
 	Kind    Kind
 	Op      Op     // default any
-	Session string // id of the session; default any, and requests of none
-	After   int    // how many requests go well first
-	Times   int    // how many fail then; 0 is all, until [Server.ClearFaults]
+	Session string // id of the session; default any, including requests without one
+	After   int    // how many requests succeed first
+	Times   int    // how many fail then; 0 means all, until [Server.ClearFaults]
 
 	N           int
 	Delay       time.Duration
 	Status      int    // default 500
-	RetryAfter  string // value of the header; "" leaves it out
+	RetryAfter  string // value of the header; "" omits it
 	ContentType string
 	Body        string // default for [Respond]: a JSON detail
 }
 
-// injected is a fault and what it has seen. The server's mutex guards it.
+// injected is a fault and its counters. The server's mutex guards it.
 type injected struct {
 	Fault
 	seen, used int
 }
 
-// Inject adds faults. A request suffers at most one: the first, in the order
-// of injection, that applies to it.
+// Inject adds faults. At most one applies to a request: the first that matches, in
+// the order of injection.
 func (s *Server) Inject(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,21 +105,22 @@ func (s *Server) Inject(faults ...Fault) {
 	}
 }
 
-// ClearFaults removes all faults. Requests that suffer one go on suffering.
+// ClearFaults removes all faults. Faults already applied to open requests stay in
+// effect.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// FaultsHit returns how many requests have suffered a fault.
+// FaultsHit returns the number of requests that a fault was applied to.
 func (s *Server) FaultsHit() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hits
 }
 
-// nextFault returns the fault of the request; its Kind is 0 when there is none.
+// nextFault returns the fault of the request; its Kind is 0 if there is none.
 func (s *Server) nextFault(c *call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,8 +142,8 @@ func (s *Server) nextFault(c *call) Fault {
 	return Fault{}
 }
 
-// failBefore fails a request that nothing has been done for. It reports false
-// when the fault is of another kind.
+// failBefore fails a request before it has any effect. It returns false for other
+// kinds of faults.
 func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) bool {
 	if f.Kind == Respond {
 		a := refuse(f.status(), "Scripted failure")
@@ -177,7 +176,7 @@ func (s *Server) failBefore(w http.ResponseWriter, r *http.Request, f Fault) boo
 	return false
 }
 
-// failAfter sends the answer to a request, or fails to.
+// failAfter sends the response to a request, or fails to.
 func (s *Server) failAfter(w http.ResponseWriter, r *http.Request, f Fault, a answer) {
 	if f.Kind == LoseAnswer {
 		reset(w)
@@ -214,8 +213,8 @@ func (f Fault) contentType() string {
 	return f.ContentType
 }
 
-// wait waits for d, or for ever when d is 0, or until the client or the server
-// leaves.
+// wait waits for d, or forever if d is 0, or until the client leaves or the server
+// closes.
 func (s *Server) wait(r *http.Request, d time.Duration) {
 	var over <-chan time.Time
 	if d > 0 {
@@ -230,9 +229,9 @@ func (s *Server) wait(r *http.Request, d time.Duration) {
 	}
 }
 
-// reset ends the connection with a TCP reset, so that the client sees an error
-// at once. Where the connection cannot be hijacked, as with HTTP/2, the handler is
-// aborted, which resets the HTTP/2 stream.
+// reset ends the connection with a TCP reset, so that the client gets an error
+// immediately. If the connection cannot be hijacked, as with HTTP/2, it aborts the
+// handler, which resets the HTTP/2 stream.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -241,7 +240,7 @@ func reset(w http.ResponseWriter) {
 	resetConn(conn)
 }
 
-// resetConn closes a connection with a TCP reset. TLS is told nothing of it.
+// resetConn closes a connection with a TCP reset, without a TLS alert.
 func resetConn(conn net.Conn) {
 	if secure, is := conn.(*tls.Conn); is {
 		conn = secure.NetConn()
@@ -254,7 +253,7 @@ func resetConn(conn net.Conn) {
 
 var errGone = errors.New("the client or the server left")
 
-// dribble writes in small pieces.
+// dribble writes in small chunks.
 type dribble struct {
 	http.ResponseWriter
 	server  *Server

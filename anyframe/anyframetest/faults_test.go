@@ -26,11 +26,11 @@ func TestFault_Selectors_OnlyMatchingRequests(t *testing.T) {
 	}{
 		{"/api/sessions/" + two, 200},
 		{"/api/sessions/" + one + "/transcript", 200},
-		{"/api/sessions/" + one, 200}, // the one that goes well first
+		{"/api/sessions/" + one, 200}, // the one that succeeds first
 		{"/api/sessions/" + one, 503},
 		{"/api/sessions/" + two, 200},
 		{"/api/sessions/" + one, 503},
-		{"/api/sessions/" + one, 200}, // spent
+		{"/api/sessions/" + one, 200}, // the fault is used up
 	} {
 		callRaw(t, cp, "GET", c.path, nil, c.status)
 	}

@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// A form is the JSON object of a request while it is read. Its methods gather
-// what is wrong with the fields, and all of it becomes one answer. A field that
-// is null counts as left out.
+// A form is the JSON object of a request while it is decoded. Its methods collect
+// the errors of the fields into one response. A null field counts as omitted.
 type form struct {
 	values map[string]json.RawMessage
 	loc    []any
 	issues *[]issue
-	broken bool // not an object; no field is missed then
+	broken bool // not an object; no field counts as missing then
 }
 
-// form reads the body.
+// form decodes the body.
 func (c *call) form() *form {
 	f := &form{loc: []any{"body"}, issues: new([]issue)}
 	if problems := c.decode(&f.values); problems != nil {
@@ -28,7 +27,7 @@ func (c *call) form() *form {
 	return f
 }
 
-// bad reports whether anything was wrong so far.
+// bad reports whether there were errors so far.
 func (f *form) bad() bool { return len(*f.issues) > 0 }
 
 func (f *form) refusal() answer { return invalid(*f.issues...) }
@@ -37,13 +36,13 @@ func (f *form) complain(msg, kind string, loc ...any) {
 	*f.issues = append(*f.issues, issue{slices.Concat(f.loc, loc), msg, kind})
 }
 
-// has reports whether the field is given.
+// has reports whether the field is present.
 func (f *form) has(name string) bool {
 	raw, found := f.values[name]
 	return found && string(raw) != "null"
 }
 
-// require complains unless the fields are given.
+// require records an error for each missing field.
 func (f *form) require(names ...string) {
 	for _, name := range names {
 		if _, found := f.values[name]; !found && !f.broken {
@@ -54,8 +53,8 @@ func (f *form) require(names ...string) {
 	}
 }
 
-// read decodes a field that is given into v, a pointer, or complains that it
-// is no what.
+// read decodes a field that is present into v, a pointer, or records that it is not
+// a what.
 func (f *form) read(name, what, kind string, v any) bool {
 	if !f.has(name) {
 		return false
@@ -67,7 +66,7 @@ func (f *form) read(name, what, kind string, v any) bool {
 	return true
 }
 
-// text returns a string; nil when it is left out.
+// text returns a string; nil if it is omitted.
 func (f *form) text(name string) *string {
 	var v string
 	if !f.read(name, "string", "string_type", &v) {
@@ -76,7 +75,7 @@ func (f *form) text(name string) *string {
 	return &v
 }
 
-// word returns a string that must be given and not be empty.
+// word returns a string that is required and must not be empty.
 func (f *form) word(name string) string {
 	f.require(name)
 	v := f.text(name)
@@ -89,7 +88,7 @@ func (f *form) word(name string) string {
 	return *v
 }
 
-// choice returns a string that is one of some; "" when it is left out.
+// choice returns a string that is one of a set; "" if it is omitted.
 func (f *form) choice(name string, of ...string) string {
 	v := f.text(name)
 	if v == nil {
@@ -101,14 +100,14 @@ func (f *form) choice(name string, of ...string) string {
 	return *v
 }
 
-// flag returns a boolean; otherwise when it is left out.
+// flag returns a boolean; otherwise if it is omitted.
 func (f *form) flag(name string, otherwise bool) bool {
 	v := otherwise
 	f.read(name, "boolean", "bool_type", &v)
 	return v
 }
 
-// object returns a JSON object as it came; nil when it is left out.
+// object returns a JSON object unchanged; nil if it is omitted.
 func (f *form) object(name string) json.RawMessage {
 	var v map[string]json.RawMessage
 	if !f.read(name, "dictionary", "dict_type", &v) {
@@ -117,7 +116,7 @@ func (f *form) object(name string) json.RawMessage {
 	return f.values[name]
 }
 
-// port returns a port; 0 when it is left out.
+// port returns a port; 0 if it is omitted.
 func (f *form) port(name string) int {
 	v := 0
 	if f.read(name, "integer", "int_type", &v) {
@@ -141,7 +140,7 @@ func (f *form) address(name string) string {
 	return v
 }
 
-// number reads an integer of the query, or says what is wrong with it.
+// number parses an integer of the query, or returns an error.
 func (c *call) number(name string, otherwise int64) (int64, *issue) {
 	text := c.Query.Get(name)
 	if text == "" {
@@ -154,7 +153,7 @@ func (c *call) number(name string, otherwise int64) (int64, *issue) {
 	return n, nil
 }
 
-// pathID reads the n-th id of the path, called name.
+// pathID parses the n-th id of the path, called name.
 func (c *call) pathID(n int, name string) (int64, *issue) {
 	id, err := strconv.ParseInt(c.ids[n], 10, 64)
 	if err != nil {
@@ -163,11 +162,11 @@ func (c *call) pathID(n int, name string) (int64, *issue) {
 	return id, nil
 }
 
-// numbered is something with an id that is an integer.
+// numbered is an object with an integer id.
 type numbered interface{ number() int64 }
 
-// find finds the element that the n-th id of the path names, and where it is,
-// or says why it can't. what is its name in the singular, lower case.
+// find returns the element with the n-th id of the path, and its index, or an
+// error. what is its name in the singular, lower case.
 func find[T numbered](c *call, n int, what string, all []T) (at int, found T, refusal answer) {
 	id, wrong := c.pathID(n, strings.ReplaceAll(strings.ToLower(what), " ", "_")+"_id")
 	if wrong != nil {
@@ -180,7 +179,7 @@ func find[T numbered](c *call, n int, what string, all []T) (at int, found T, re
 	return at, all[at], answer{}
 }
 
-// answerList answers with the views of all.
+// answerList responds with the views of all.
 func answerList[T any](all []T, view func(T) any) answer {
 	views := make([]any, 0, len(all))
 	for _, e := range all {
@@ -189,7 +188,7 @@ func answerList[T any](all []T, view func(T) any) answer {
 	return success(http.StatusOK, encode(views))
 }
 
-// stampOrNull returns t as the API writes times, and nothing for no time.
+// stampOrNull returns t in the API's format, or nil for the zero time.
 func stampOrNull(t time.Time) *string {
 	if t.IsZero() {
 		return nil
@@ -197,7 +196,7 @@ func stampOrNull(t time.Time) *string {
 	return new(stamp(t))
 }
 
-// lastFour returns the end of a secret, which is all that is ever shown of it.
+// lastFour returns the end of a secret, the only part that is ever shown.
 func lastFour(secret string) string {
 	runes := []rune(secret)
 	return string(runes[max(0, len(runes)-4):])

@@ -4,7 +4,7 @@ import (
 	"strconv"
 )
 
-// event adds one event to what is to be written, as the fault wants it.
+// event adds one event to the output, changed as the fault requires.
 func (st *stream) event(it item) outcome {
 	st.events++
 	here := st.events == st.fault.N
@@ -39,7 +39,7 @@ func frame(buf []byte, it item, data []byte) []byte {
 	return append(buf, "\n\n"...)
 }
 
-// reached does what the fault has in store behind the events so far.
+// reached applies the fault that follows the events so far.
 func (st *stream) reached() outcome {
 	if st.events != st.fault.N {
 		return goOn
@@ -68,7 +68,7 @@ func (st *stream) reached() outcome {
 	return then
 }
 
-// last sends what is still held back when the log is at its end.
+// last sends the frame that is still held back at the end of the log.
 func (st *stream) last() outcome {
 	st.buf = append(st.buf, st.held...)
 	st.held = nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A skill is one of an agent's.
+// A skill is a skill of an agent.
 type skill struct {
 	id      int64
 	name    string
@@ -17,7 +17,7 @@ type skill struct {
 	created time.Time
 }
 
-// An mcp is one of an agent's own MCP servers.
+// An mcp is an MCP server of a single agent.
 type mcp struct {
 	id        int64
 	name      string
@@ -146,8 +146,8 @@ func (s *Server) deleteMCP(a *agent, c *call) answer {
 	return success(http.StatusNoContent, nil)
 }
 
-// listToggles has one entry for each connector; those that were never set are
-// as the connector has it.
+// listToggles has one entry for each connector; an entry that was never set has the
+// connector's default.
 func (s *Server) listToggles(a *agent, _ *call) answer {
 	return answerList(s.connectors, func(conn *connector) any { return a.toggleView(conn) })
 }

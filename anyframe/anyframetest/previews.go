@@ -23,24 +23,24 @@ const (
 	defaultTail   = 200
 )
 
-// A preview is a server in a sandbox whose port is open to the world.
+// A preview is a server in a sandbox with a public port.
 type preview struct {
 	port     int
 	name     string
 	cmd      string
 	status   string
-	url      string // "" unless it runs
+	url      string // "" unless it is running
 	started  time.Time
 	exitCode *int
 	log      []string
 }
 
-// up reports whether the preview runs or will by itself.
+// up reports whether the preview is running or will run automatically.
 func (p *preview) up() bool {
 	return p.status == previewStarting || p.status == previewRunning || p.status == previewPaused
 }
 
-// A previewSpec is what is asked for.
+// A previewSpec is a request to start a preview.
 type previewSpec struct {
 	cmd, name string
 	port      int
@@ -69,7 +69,7 @@ func (s *Server) previewAction(sess *session, c *call) answer {
 	}
 }
 
-// spec reads one preview that is to be started.
+// spec decodes the spec of one preview.
 func (f *form) spec() previewSpec {
 	spec := previewSpec{cmd: f.word("cmd"), port: f.port("port")}
 	if f.has("name") {
@@ -101,7 +101,7 @@ func (sess *session) startPreview(f *form) answer {
 	return success(http.StatusOK, encode(view))
 }
 
-// startPreviews starts all or none.
+// startPreviews starts all previews or none.
 func (sess *session) startPreviews(f *form) answer {
 	var list []json.RawMessage
 	f.require("previews")
@@ -140,7 +140,7 @@ func (sess *session) startPreviews(f *form) answer {
 	return success(http.StatusOK, view)
 }
 
-// running returns the preview that is what the spec asks for, or nil.
+// running returns the preview that matches the spec, or nil.
 func (sess *session) running(spec previewSpec) *preview {
 	i := slices.IndexFunc(sess.previews, func(p *preview) bool {
 		return p.up() && p.cmd == spec.cmd && (spec.port != 0 || spec.name != "") &&
@@ -152,8 +152,8 @@ func (sess *session) running(spec previewSpec) *preview {
 	return sess.previews[i]
 }
 
-// plan gives each spec a port and a name. It reports whether a port is new, so
-// that the sandbox must restart, or why it can't be done.
+// plan assigns each spec a port and a name. It reports whether a port is new, so
+// that the sandbox must restart, or returns an error.
 func (sess *session) plan(specs []previewSpec) (added []*preview, restart bool, failure string) {
 	taken := func(port int) bool {
 		same := func(p *preview) bool { return p.up() && p.port == port }
@@ -191,7 +191,7 @@ func (sess *session) plan(specs []previewSpec) (added []*preview, restart bool, 
 	return added, restart, ""
 }
 
-// launch adds the previews, in place of those that had their ports or names.
+// launch adds the previews and replaces those with the same ports or names.
 func (sess *session) launch(added []*preview, restart bool) {
 	for _, p := range added {
 		sess.previews = slices.DeleteFunc(sess.previews, func(other *preview) bool {
@@ -210,15 +210,15 @@ func (sess *session) launch(added []*preview, restart bool) {
 	sess.server.notify()
 }
 
-// serve makes a preview one that can be reached.
+// serve makes a preview reachable.
 func (sess *session) serve(p *preview) {
 	p.status = previewRunning
 	p.url = sess.server.secret(fmt.Sprintf("https://%d-%s.preview.anyframe.test", p.port, sess.sandboxID))
 	p.log = append(p.log, "$ "+p.cmd, fmt.Sprintf("listening on port %d", p.port))
 }
 
-// restart ends the sandbox, with the turn and the streams in it, and boots
-// another from what it held.
+// restart ends the sandbox, with the turn and the streams in it, and boots another
+// from its state.
 func (sess *session) restart() {
 	sess.setStatus(StatusSnapshotting)
 	for st := range sess.streams {
@@ -227,7 +227,7 @@ func (sess *session) restart() {
 	sess.boot()
 }
 
-// pausePreviews and wakePreviews go with the sandbox.
+// pausePreviews and wakePreviews follow the state of the sandbox.
 func (sess *session) pausePreviews() {
 	for _, p := range sess.previews {
 		if p.status == previewRunning {
@@ -245,7 +245,7 @@ func (sess *session) wakePreviews() {
 	}
 }
 
-// onPreview does what is done to one preview, named by port or name.
+// onPreview applies an action to one preview, given by port or name.
 func (sess *session) onPreview(f *form, action string) answer {
 	port, tail := f.port("port"), defaultTail
 	name := f.text("name")
@@ -300,7 +300,7 @@ func previewViews(previews []*preview) []any {
 	return views
 }
 
-// onPort runs fn, which changes it, with the preview on that port.
+// onPort runs fn, which changes the preview on that port.
 func (s *Server) onPort(id string, port int, fn func(*preview)) (found bool) {
 	s.on(id, func(sess *session) {
 		for _, p := range sess.previews {
@@ -313,14 +313,14 @@ func (s *Server) onPort(id string, port int, fn func(*preview)) (found bool) {
 	return found
 }
 
-// LogPreview adds lines to what the preview on a port has written. It reports
-// whether there is one.
+// LogPreview adds lines to the output of the preview on a port. It reports whether
+// there is one.
 func (s *Server) LogPreview(id string, port int, lines ...string) bool {
 	return s.onPort(id, port, func(p *preview) { p.log = append(p.log, lines...) })
 }
 
-// ExitPreview ends the preview on a port with an exit code: 0 leaves it
-// stopped, any other in error. It reports whether there is one.
+// ExitPreview ends the preview on a port with an exit code: with 0 its status is
+// stopped, otherwise error. It reports whether there is one.
 func (s *Server) ExitPreview(id string, port, code int) bool {
 	return s.onPort(id, port, func(p *preview) {
 		p.status, p.url, p.exitCode = previewStopped, "", &code

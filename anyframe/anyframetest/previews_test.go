@@ -11,8 +11,8 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// previewing starts a server with an agent that has the ports open, and a
-// session of it that runs.
+// previewing starts a server with an agent that has the open ports, and a running
+// session of it.
 func previewing(t *testing.T, opts []anyframetest.Option, ports ...int) (*anyframetest.Server, string) {
 	t.Helper()
 	cp := anyframetest.Start(t, opts...)
@@ -22,7 +22,7 @@ func previewing(t *testing.T, opts []anyframetest.Option, ports ...int) (*anyfra
 	return cp, id
 }
 
-// preview does one action on the previews of a session.
+// preview applies one action to the previews of a session.
 func preview(t *testing.T, cp *anyframetest.Server, id, action string, fields map[string]any) map[string]any {
 	t.Helper()
 	body := map[string]any{"action": action}
@@ -30,7 +30,7 @@ func preview(t *testing.T, cp *anyframetest.Server, id, action string, fields ma
 	return post(t, cp, id, "previews", body, 200)
 }
 
-// previews lists them by the action, which must agree with the session.
+// previews lists the previews with the action, whose result must match the session.
 func previews(t *testing.T, cp *anyframetest.Server, id string) []map[string]any {
 	t.Helper()
 	raw := callRaw(t, cp, "POST", path("sessions", id, "previews"), map[string]any{"action": "list"}, 200)

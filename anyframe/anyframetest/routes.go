@@ -10,7 +10,7 @@ import (
 // An Op names one operation of the API.
 type Op string
 
-// OpAny stands for all operations, where a choice is asked for.
+// OpAny matches all operations.
 const OpAny Op = ""
 
 // The operations of sessions. The six actions of previews are one operation.
@@ -31,7 +31,7 @@ const (
 	OpAttention  Op = "attention"
 )
 
-// The operations of agents and of what belongs to one.
+// The operations of agents and their parts.
 const (
 	OpAgents      Op = "agents"
 	OpAgent       Op = "agent"
@@ -43,7 +43,7 @@ const (
 	OpBuildStatus Op = "build_status"
 	OpBuilds      Op = "builds"
 	OpBuildLogURL Op = "build_log_url"
-	OpBuildLog    Op = "build_log" // what the log URL leads to
+	OpBuildLog    Op = "build_log" // the target of the log URL
 	OpBuildStream Op = "build_stream"
 
 	OpSkills      Op = "skills"
@@ -58,8 +58,8 @@ const (
 	OpToggleSet   Op = "toggle_set"
 )
 
-// The operations of the account and of its connectors. The three credentials
-// are set by one operation and cleared by another.
+// The operations of the account and its connectors. One operation sets the three
+// credentials, and another clears them.
 const (
 	OpMe              Op = "me"
 	OpTokens          Op = "tokens"
@@ -80,11 +80,12 @@ const (
 	OpConnectorDelete Op = "connector_delete"
 )
 
-// opUnknown is what the API does not have.
+// opUnknown is an operation that the API does not have.
 const opUnknown Op = "unknown"
 
-// A route is one operation: its method, its path with * for an id, and what is
-// done, with the server's mutex held. The two streams are done elsewhere.
+// A route is one operation: its method, its path with * for an id, and its handler,
+// which runs while the server's mutex is held. The two streams are handled
+// elsewhere.
 type route struct {
 	method, path string
 	op           Op
@@ -150,17 +151,17 @@ var routes = []route{
 	{"GET", "api/attention", OpAttention, (*Server).attention},
 }
 
-// A call is one request on its way through the server.
+// A call is one request while the server handles it.
 type call struct {
 	Request
 	host  string
-	ids   []string // what the path has where the route has *
+	ids   []string // the parts of the path where the route has *
 	id    string   // the first of them, or ""
 	act   func(*Server, *call) answer
-	allow []string // the methods of the path, when this one is not among them
+	allow []string // the methods of the path, if this one is not among them
 }
 
-// newCall finds the operation and the ids that a request is about.
+// newCall finds the operation and the ids of a request.
 func newCall(r *http.Request) call {
 	c := call{
 		Request: Request{Op: opUnknown, Proto: r.Proto, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone()},
@@ -180,12 +181,12 @@ func newCall(r *http.Request) call {
 		if len(ids) > 0 {
 			c.id = ids[0]
 		}
-		break // no request fits two
+		break // no request matches two
 	}
 	return c
 }
 
-// match returns what stands for each * of the route's path.
+// match returns the parts of the path for each * of the route's path.
 func (r *route) match(segments []string) (ids []string, fits bool) {
 	parts := strings.Split(r.path, "/")
 	if len(parts) != len(segments) {
@@ -207,7 +208,7 @@ func (r *route) match(segments []string) (ids []string, fits bool) {
 	return ids, true
 }
 
-// perform does what the request asks for.
+// perform carries out the request.
 func (s *Server) perform(c *call) answer {
 	switch {
 	case c.act != nil:
@@ -224,7 +225,7 @@ func (s *Server) perform(c *call) answer {
 	}
 }
 
-// onSession finds the session that the path names.
+// onSession finds the session named in the path.
 func onSession(act func(*Server, *session, *call) answer) func(*Server, *call) answer {
 	return func(s *Server, c *call) answer {
 		sess, refusal := s.lookUp(c.id)
@@ -235,7 +236,7 @@ func onSession(act func(*Server, *session, *call) answer) func(*Server, *call) a
 	}
 }
 
-// onAgent finds the agent that the path names.
+// onAgent finds the agent named in the path.
 func onAgent(act func(*Server, *agent, *call) answer) func(*Server, *call) answer {
 	return func(s *Server, c *call) answer {
 		a, refusal := s.lookUpAgent(c)
@@ -246,7 +247,7 @@ func onAgent(act func(*Server, *agent, *call) answer) func(*Server, *call) answe
 	}
 }
 
-// onConnector finds the connector that the path names.
+// onConnector finds the connector named in the path.
 func onConnector(act func(*Server, *connector, *call) answer) func(*Server, *call) answer {
 	return func(s *Server, c *call) answer {
 		conn, refusal := s.lookUpConnector(c, 0)

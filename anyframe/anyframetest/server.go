@@ -13,39 +13,39 @@ import (
 	"time"
 )
 
-// TB is the part of testing.TB that this package uses. Spelled out here, it
-// keeps package testing out of programs that embed a [Server].
+// TB is the part of testing.TB that this package uses. It is declared here to keep
+// package testing out of programs that embed a [Server].
 type TB interface {
 	Helper()
 	Cleanup(func())
 	Fatalf(format string, args ...any)
 }
 
-// A Server is one scripted control plane. It is an [http.Handler], so it can
-// be mounted anywhere; [Server.Listen] and [Start] give it a port of its own.
+// A Server is one scripted control plane. It is an [http.Handler], so it can be
+// mounted anywhere; [Server.Listen] and [Start] give it its own port.
 type Server struct {
-	settings                 // set by New, then read only
+	settings                 // set by New, then read-only
 	ctx      context.Context // ends with Close; parent of every sandbox
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // requests, turns, timers, the listener; added to with mu held
+	work     sync.WaitGroup // requests, turns, timers, the listener; Add is called with mu held
 	phrases  phrasebook
 
 	listenMu sync.Mutex // held while the port is opened or closed
 	http     *http.Server
 	addr     string // as bound; kept while Down
 
-	mu          sync.Mutex // held only to look or set; never across a write
+	mu          sync.Mutex // held only for reads and changes of the state, never across a write
 	closed      bool
 	sessions    map[string]*session
 	order       []*session       // by age, oldest first
 	agents      []*agent         // by age
 	images      map[string]image // by cache key
 	connectors  []*connector
-	states      map[string]int64 // of authorisations under way: the connector
+	states      map[string]int64 // of pending authorizations: the connector
 	tokens      []*token
 	credentials map[string]credential
 	buildLogs   map[string]*build // by signature
-	lastNumber  int64             // the last id given that is an integer
+	lastNumber  int64             // the last integer id
 	failBuilds  int
 	failBoots   int
 	faults      []*injected
@@ -53,14 +53,14 @@ type Server struct {
 	requests    []Request
 	counts      map[Op]int
 	secrets     []string
-	awake       int               // sessions with a sandbox, one on its way up or down included
-	mostAwake   int               // the most there ever were
-	connMu      sync.Mutex        // guards conns; may be taken with mu held, and mu never with it
+	awake       int               // sessions with a sandbox, including booting and snapshotting ones
+	mostAwake   int               // the maximum of awake
+	connMu      sync.Mutex        // guards conns; may be acquired with mu held, but not the other way round
 	conns       map[net.Conn]bool // those with an open request
 	changed     chan struct{}     // closed on the next change; nil while no goroutine waits
 }
 
-// New returns a server that listens nowhere. The caller closes it.
+// New returns a server that does not listen. The caller must close it.
 func New(opts ...Option) *Server {
 	s := &Server{
 		settings: settings{keepalive: defaultKeepalive, seqStep: 1, wordsPerDelta: 1},
@@ -88,8 +88,8 @@ func New(opts ...Option) *Server {
 	return s
 }
 
-// Start returns a server on a loopback port, closed when the test ends. A
-// testing.TB is what it wants. It fails the test when there is no port.
+// Start returns a server on a loopback port, which is closed when the test ends.
+// Pass a testing.TB as t. Start fails the test if there is no port.
 func Start(t TB, opts ...Option) *Server {
 	t.Helper()
 	s := New(opts...)
@@ -111,7 +111,7 @@ func (s *Server) Listen(addr string) error {
 	return s.listen(addr)
 }
 
-// listen wants listenMu held.
+// listen must be called with listenMu held.
 func (s *Server) listen(addr string) error {
 	ln, err := new(net.ListenConfig).Listen(s.ctx, "tcp", addr)
 	if err != nil {
@@ -129,9 +129,9 @@ func (s *Server) listen(addr string) error {
 	return nil
 }
 
-// Down makes the server unreachable: its port refuses connections and those
-// that are open are cut. Sessions and their turns go on. It does nothing to a
-// server without a port.
+// Down makes the server unreachable: its port refuses connections, and open ones
+// are reset. Sessions and their turns continue. It does nothing if the server has
+// no port.
 func (s *Server) Down() {
 	s.listenMu.Lock()
 	defer s.listenMu.Unlock()
@@ -151,7 +151,7 @@ func (s *Server) Up() error {
 	return s.listen(s.addr)
 }
 
-// URL returns the base URL of a server that listens, else "".
+// URL returns the base URL of a listening server, otherwise "".
 func (s *Server) URL() string {
 	s.listenMu.Lock()
 	defer s.listenMu.Unlock()
@@ -164,14 +164,14 @@ func (s *Server) URL() string {
 	return "http://" + s.addr
 }
 
-// Key returns the secret key that requests must carry.
+// Key returns the secret key that requests must contain.
 func (s *Server) Key() string { return s.key }
 
 // AgentID returns the id of the first agent.
 func (s *Server) AgentID() int64 { return s.agentSeeds[0].id }
 
-// Close ends every event stream and every turn, closes the port and waits
-// until nothing the server started is left. A second call waits as well.
+// Close ends every event stream and every turn, closes the port and waits for all
+// of the server's goroutines. A second call waits too.
 func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -194,8 +194,8 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 
-	// Streams end by themselves now; let the last bytes of the answers leave
-	// before the port goes.
+	// Streams end by themselves now; let the last bytes of the responses leave before
+	// the port closes.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = s.Wait(ctx, func() bool { return len(s.busyConns()) == 0 })
@@ -203,8 +203,8 @@ func (s *Server) Close() {
 	s.work.Wait()
 }
 
-// connState keeps track of the connections that have an open request. HTTP/2 calls it on
-// the goroutine that a deadline is set by, which is done with mu held.
+// connState tracks the connections that have an open request. HTTP/2 calls it on
+// the goroutine that sets a deadline, which happens with mu held.
 func (s *Server) connState(c net.Conn, state http.ConnState) {
 	s.connMu.Lock()
 	defer s.connMu.Unlock()
@@ -226,8 +226,8 @@ func (s *Server) busyConns() []net.Conn {
 	return slices.Collect(maps.Keys(s.conns))
 }
 
-// enter counts a request in; it reports false once the server is closed. The
-// caller leaves with s.work.Done.
+// enter counts a request; it returns false after the server is closed. The caller
+// calls s.work.Done at the end.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,8 +238,8 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// after runs fn after d with mu held, unless it is stopped before or the
-// server closes. The caller of after, and of the stop it returns, holds mu.
+// after runs fn after d with mu held, unless it is stopped before or the server
+// closes. The caller of after, and of the stop function it returns, holds mu.
 func (s *Server) after(d time.Duration, fn func()) (stop func()) {
 	if s.closed {
 		return func() {}
@@ -270,8 +270,7 @@ func (s *Server) notify() {
 	}
 }
 
-// secret notes v as something no visitor may see, and returns it. The caller
-// holds mu.
+// secret records that no visitor may see v, and returns it. The caller holds mu.
 func (s *Server) secret(v string) string {
 	s.secrets = append(s.secrets, v)
 	return v

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Statuses of a session, as they are on the wire. [Server.SetStatus] takes any
-// other as well.
+// Statuses of a session in the API. [Server.SetStatus] also accepts any other.
 const (
 	StatusBooting      = "booting"
 	StatusRunning      = "running"
@@ -26,7 +25,7 @@ type Event struct {
 	CreatedAt time.Time
 }
 
-// A session is one AnyFrame session. The server's mutex guards it all.
+// A session is one AnyFrame session. The server's mutex guards all fields.
 type session struct {
 	server      *Server
 	id          string
@@ -35,25 +34,25 @@ type session struct {
 	idleSeconds int
 	unsafe      bool
 	setup       bool
-	from        int64 // snapshot that it was created from; 0 for none
+	from        int64 // the snapshot it was created from; 0 for none
 	gone        bool  // deleted
-	counted     bool  // among those with a sandbox
+	counted     bool  // among the sessions with a sandbox
 	sandboxID   string
 	sandboxURL  string
 	snapshots   []snapshot // oldest first
 	created     time.Time
 	lastActive  time.Time
-	errorReason string    // why a boot failed; "" when none did
-	stopped     time.Time // when the status last became one without a sandbox
+	errorReason string    // why a boot failed; "" if none did
+	stopped     time.Time // when the last status without a sandbox began
 	turns       int
-	said        string // the last complete text of the agent
+	said        string // the agent's last complete text
 
 	journal
 	seq      int64 // the last number given
 	previews []*preview
-	ports    []int // that the sandbox has open besides the agent's
+	ports    []int // open in the sandbox besides the agent's
 	prompts  []*prompt
-	messages []json.RawMessage // bodies accepted
+	messages []json.RawMessage // accepted bodies
 
 	box     *sandbox // nil unless it is up
 	pending func()   // stops the timer of a boot or a snapshot; nil without one
@@ -65,12 +64,12 @@ type snapshot struct {
 	created time.Time
 }
 
-// A sandbox is one life of a session, from up to down.
+// A sandbox is one period of a session from up to down.
 type sandbox struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	busy   bool   // a goroutine runs the queue
-	queue  []turn // messages not yet begun
+	queue  []turn // messages that have not started
 	idle   func() // stops the idle timer
 }
 
@@ -80,13 +79,13 @@ type turn struct {
 	attachments []Attachment
 }
 
-// A prompt is a question or a permission that the agent asked for.
+// A prompt is a question or a permission request of the agent.
 type prompt struct {
 	id, requestID, toolUseID string
 	permission               bool
 	settled                  bool
-	reply                    chan reply // takes one
-	event                    item       // that asks it
+	reply                    chan reply // accepts one
+	event                    item       // the event of the prompt
 	summary                  string     // in one line
 }
 
@@ -110,11 +109,10 @@ func (s *Server) newSession(a *agent) *session {
 	return sess
 }
 
-// bootFailure is the reason that the API gives for a boot that [Server.FailBoots]
-// made fail.
+// bootFailure is the API's reason for a boot that [Server.FailBoots] made fail.
 const bootFailure = "The scripted sandbox did not start"
 
-// boot starts a sandbox and returns what the session looks like meanwhile.
+// boot starts a sandbox and returns the session's view meanwhile.
 func (sess *session) boot() []byte {
 	s := sess.server
 	sess.errorReason = ""
@@ -134,7 +132,7 @@ func (sess *session) boot() []byte {
 	return view
 }
 
-// up makes the session one that takes messages.
+// up makes the session accept messages.
 func (sess *session) up() {
 	if sess.box == nil {
 		ctx, cancel := context.WithCancel(sess.server.ctx)
@@ -145,8 +143,8 @@ func (sess *session) up() {
 	sess.touch()
 }
 
-// down stops the sandbox, keeps a snapshot of it, and returns what the session
-// looks like meanwhile. Without a sandbox there is nothing to keep.
+// down stops the sandbox, keeps a snapshot of it, and returns the session's view
+// meanwhile. Without a sandbox there is no snapshot.
 func (sess *session) down() []byte {
 	if sess.box == nil {
 		sess.stopTimers()
@@ -167,7 +165,7 @@ func (sess *session) snapshot() {
 	sess.snapshots = append(sess.snapshots, snapshot{id: s.newNumber(), imageID: s.secret(newID("im-")), created: time.Now().UTC()})
 }
 
-// in runs fn after d, or now when d is 0, in place of what was to come.
+// in runs fn after d, or immediately if d is 0, and replaces the pending step.
 func (sess *session) in(d time.Duration, fn func()) {
 	sess.stopPending()
 	if d <= 0 {
@@ -195,7 +193,7 @@ func (sess *session) stopTimers() {
 	}
 }
 
-// setStatus changes the status and stops the sandbox where the status has none.
+// setStatus changes the status and stops the sandbox if the status has none.
 func (sess *session) setStatus(status string) {
 	if sess.live() {
 		sess.stopped = time.Now()
@@ -215,7 +213,7 @@ func (sess *session) setStatus(status string) {
 	sess.server.notify()
 }
 
-// count keeps how many sessions have a sandbox, and how many ever had at once.
+// count updates the number of sessions with a sandbox, and its maximum.
 func (s *Server) count(sess *session) {
 	if live := sess.live(); live != sess.counted {
 		sess.counted = live
@@ -246,7 +244,7 @@ func (sess *session) live() bool {
 	return true
 }
 
-// touch marks the session active and restarts its idle time.
+// touch marks the session as active and restarts its idle timer.
 func (sess *session) touch() {
 	sess.lastActive = time.Now().UTC()
 	box := sess.box
@@ -270,8 +268,8 @@ func (sess *session) touch() {
 	}
 }
 
-// append adds an event to the log and returns its number. An unnumbered event
-// reaches only the streams that are open.
+// append adds an event to the log and returns its number. Only open streams receive
+// an unnumbered event.
 func (sess *session) append(step int64, payload []byte, numbered bool) int64 {
 	if numbered {
 		sess.nextSeq(step)
@@ -289,7 +287,7 @@ func (sess *session) nextSeq(step int64) {
 	sess.seq += step
 }
 
-// since returns up to limit numbered events after seq. A limit below 0 is none.
+// since returns up to limit numbered events after seq. A negative limit means none.
 func (sess *session) since(seq int64, limit int) []Event {
 	events := []Event{}
 	for _, it := range sess.feed[sess.after(seq):] {
@@ -305,7 +303,7 @@ func (sess *session) since(seq int64, limit int) []Event {
 
 var resultPayload = []byte(`{"type":"result","subtype":"success","is_error":false}`)
 
-// view returns the session as the API shows it.
+// view returns the session in the API's form.
 func (sess *session) view() []byte {
 	v := struct {
 		ID              string  `json:"id"`
@@ -335,7 +333,7 @@ func (sess *session) view() []byte {
 	return encode(v)
 }
 
-// snapshotImage returns the image of the latest snapshot, "" when there is none.
+// snapshotImage returns the image of the latest snapshot, "" if there is none.
 func (sess *session) snapshotImage() string {
 	if n := len(sess.snapshots); n > 0 {
 		return sess.snapshots[n-1].imageID
@@ -343,5 +341,5 @@ func (sess *session) snapshotImage() string {
 	return ""
 }
 
-// stamp returns t as the API writes times.
+// stamp returns t in the API's format.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00") }

@@ -35,7 +35,7 @@ func (s *Server) terminate(sess *session, _ *call) answer {
 	return success(http.StatusAccepted, sess.view())
 }
 
-// lookUp finds a session, or says why it can't.
+// lookUp finds a session, or returns an error.
 func (s *Server) lookUp(id string) (*session, answer) {
 	if sess := s.sessions[id]; sess != nil {
 		return sess, answer{}
@@ -112,7 +112,7 @@ func (s *Server) resume(sess *session, c *call) answer {
 	return success(http.StatusAccepted, sess.boot())
 }
 
-// remove forgets a session and ends its streams.
+// remove deletes a session and ends its streams.
 func (s *Server) remove(sess *session) {
 	sess.gone = true
 	sess.stopTimers()
@@ -163,8 +163,7 @@ func (s *Server) transcript(sess *session, c *call) answer {
 	return success(http.StatusOK, encode(rows))
 }
 
-// saveAsBase makes the sandbox of a setup session what the agent's sessions
-// start from.
+// saveAsBase makes the sandbox of a setup session the base of the agent's sessions.
 func (s *Server) saveAsBase(sess *session, _ *call) answer {
 	switch {
 	case !sess.setup:

@@ -116,7 +116,7 @@ func TestSession_UnknownOrNotAllowed_Refused(t *testing.T) {
 	}
 }
 
-// locOf returns where the first issue of a 422 is.
+// locOf returns the location of a 422's first issue.
 func locOf(t *testing.T, body map[string]any) string {
 	t.Helper()
 	raw, err := json.Marshal(body["detail"])

@@ -9,8 +9,8 @@ import (
 
 const maxBatchBytes = 64 << 10
 
-// item is an event as kept. An unnumbered one has the seq of the numbered one
-// before it, so that a feed is sorted.
+// item is a stored event. An unnumbered one has the seq of the previous numbered
+// one, so that a feed is sorted.
 type item struct {
 	seq      int64
 	numbered bool
@@ -19,7 +19,7 @@ type item struct {
 	payload  []byte
 }
 
-// eventName says which SSE event an item is.
+// eventName returns the SSE event name of an item.
 type eventName uint8
 
 const (
@@ -30,12 +30,12 @@ const (
 
 var eventNames = [...]string{lineEvent: "line", stateEvent: "state"}
 
-// A journal is a log with its streams. The server's mutex guards it.
+// A journal is a log and its streams. The server's mutex guards it.
 type journal struct {
-	feed    []item // only ever appended to, so that a part of it can be read unlocked
+	feed    []item // append-only, so that a part of it can be read without the lock
 	wake    chan struct{}
 	streams map[*stream]struct{}
-	more    func() bool // whether there can be more; streams end where not
+	more    func() bool // reports whether more events can come; otherwise streams end
 }
 
 func newJournal() journal { return journal{streams: make(map[*stream]struct{})} }
@@ -47,12 +47,12 @@ func (j *journal) wakeStreams() {
 	}
 }
 
-// after returns where in the feed the events after seq begin.
+// after returns the index in the feed of the first event after seq.
 func (j *journal) after(seq int64) int {
 	return sort.Search(len(j.feed), func(i int) bool { return j.feed[i].seq > seq })
 }
 
-// journals returns all that can be streamed.
+// journals returns all logs that can be streamed.
 func (s *Server) journals() []*journal {
 	var all []*journal
 	for _, sess := range s.order {
@@ -66,8 +66,8 @@ func (s *Server) journals() []*journal {
 	return all
 }
 
-// A stream is one open event stream: a cursor into a log. It is its request's
-// goroutine and starts nothing.
+// A stream is one open event stream: a cursor into a log. It runs in its request's
+// goroutine and starts no other.
 type stream struct {
 	server  *Server
 	log     *journal
@@ -76,23 +76,23 @@ type stream struct {
 	control *http.ResponseController
 	fault   Fault
 
-	cursor int // into the feed: what comes next
-	live   int // where in the feed the replay ends; what is unnumbered is kept from it
+	cursor int // index in the feed of the next event
+	live   int // index in the feed where the replay ends; unnumbered events are sent from there
 	events int // handled so far
 	bytes  int // written so far
 	buf    []byte
 	held   []byte // the frame that waits for the next one, for Swap
 
-	ended chan struct{} // closed when the server wants the stream to end
-	abort bool          // set before ended is closed: by a reset
+	ended chan struct{} // closed to make the stream end
+	abort bool          // set before ended is closed: end with a reset
 }
 
-// outcome says how a stream goes on.
+// outcome says how a stream continues.
 type outcome int
 
 const (
 	goOn  outcome = iota
-	end           // as if it were complete
+	end           // normally
 	cut           // in the middle of the body
 	stall         // open and silent
 )
@@ -144,7 +144,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *call, f 
 	}
 }
 
-// open finds the log and the place to start from.
+// open finds the log and the start position.
 func (st *stream) open(c *call) (answer, bool) {
 	s := st.server
 	s.mu.Lock()
@@ -184,7 +184,7 @@ func (st *stream) open(c *call) (answer, bool) {
 	return answer{}, true
 }
 
-// close takes the stream off the session's list.
+// close removes the stream from the session's list.
 func (st *stream) close() {
 	st.server.mu.Lock()
 	defer st.server.mu.Unlock()
@@ -194,8 +194,8 @@ func (st *stream) close() {
 	}
 }
 
-// stop makes the stream end, by a reset if abort is set. It wants the server's
-// mutex held.
+// stop makes the stream end, with a reset if abort is set. The caller holds the
+// server's mutex.
 func (st *stream) stop(abort bool) {
 	select {
 	case <-st.ended:
@@ -204,12 +204,12 @@ func (st *stream) stop(abort bool) {
 	}
 	st.abort = abort
 	if abort {
-		_ = st.control.SetWriteDeadline(time.Now()) // it may hang in a write
+		_ = st.control.SetWriteDeadline(time.Now()) // it may be blocked in a write
 	}
 	close(st.ended)
 }
 
-// hurry gives a stream that hangs in a write one more second.
+// hurry gives a stream that is blocked in a write one more second.
 func (st *stream) hurry() { _ = st.control.SetWriteDeadline(time.Now().Add(time.Second)) }
 
 func (st *stream) aborted() bool {
@@ -218,7 +218,7 @@ func (st *stream) aborted() bool {
 	return st.abort
 }
 
-// run writes events until the stream is over.
+// run writes events until the stream ends.
 func (st *stream) run() outcome {
 	if o := st.reached(); o != goOn {
 		return o
@@ -267,8 +267,8 @@ func (st *stream) run() outcome {
 	}
 }
 
-// next returns the events that have come, a channel that closes when there are
-// more, and whether there can be more.
+// next returns the new events, a channel that is closed when there are more, and
+// whether there can be more.
 func (st *stream) next() (batch []item, wake <-chan struct{}, open bool) {
 	s, log := st.server, st.log
 	s.mu.Lock()
@@ -303,14 +303,14 @@ func (st *stream) write(batch []item) outcome {
 	return st.flush()
 }
 
-// inserted holds what the kinds that insert a frame insert by default.
+// inserted holds the default frames of the kinds that insert one.
 var inserted = map[Kind]string{
 	InsertGarbage:    `{"type":"assistant","message":{"content":[{"ty`,
 	InsertUnknown:    `{"type":"weather_report","sky":"clear"}`,
 	InsertUnnumbered: `{"type":"assistant","delta":true,"message":{"content":[{"type":"text","text":"…"}]}}`,
 }
 
-// flush writes what has gathered, or as much of it as the fault allows.
+// flush writes the buffered bytes, or as many as the fault allows.
 func (st *stream) flush() outcome {
 	if len(st.buf) == 0 {
 		return goOn

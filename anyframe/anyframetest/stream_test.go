@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// noted returns a running session whose log holds notes numbered 1 to n.
+// noted returns a running session with n notes in its log, numbered from 1.
 func noted(t *testing.T, cp *anyframetest.Server, n int) string {
 	t.Helper()
 	id := running(t, cp)
@@ -158,7 +158,7 @@ func TestStream_CutStreams_Reset(t *testing.T) {
 func TestStream_NotRead_OthersUnaffected(t *testing.T) {
 	cp := anyframetest.Start(t)
 	id := running(t, cp)
-	listen(t, cp, id, "") // and never read
+	listen(t, cp, id, "") // and never reads
 	other := listen(t, cp, id, "")
 	big := make([]byte, 1<<20)
 	for i := range big {
@@ -270,7 +270,7 @@ func TestStream_Stalled_SilentUntilEnded(t *testing.T) {
 		l.take(f.N)
 		note(cp, id, 1)
 		healthy := listen(t, cp, id, fmt.Sprint(len(cp.Log(id))))
-		healthy.take(5) // five times the keepalive that the other does not get
+		healthy.take(5) // five times the keepalive, which the other stream does not get
 		cp.EndStreams()
 		if frames := l.wantEnd(); len(frames) > 0 {
 			t.Errorf("got %v, want nothing", frames)

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// WithTLS makes the server speak HTTPS, and HTTP/2 to clients that offer it.
+// WithTLS makes the server serve HTTPS, and HTTP/2 to clients that offer it.
 // Without an argument, the server gets a certificate from [NewCertificate].
 // [Server.Client] trusts the certificate and [Server.Certificate] returns it.
-// WithTLS panics when cert is incomplete.
+// WithTLS panics if cert is incomplete.
 //
 // HTTP/2 carries many requests on one connection. A fault that resets the
 // connection of a request resets only its HTTP/2 stream there;
@@ -40,7 +40,7 @@ func WithTLS(cert ...tls.Certificate) Option {
 	}
 }
 
-// Certificate returns the certificate that the server shows, or nil without
+// Certificate returns the certificate that the server presents, or nil without
 // [WithTLS].
 func (s *Server) Certificate() *x509.Certificate {
 	if s.cert == nil {
@@ -48,14 +48,14 @@ func (s *Server) Certificate() *x509.Certificate {
 	}
 	leaf, err := leafOf(*s.cert)
 	if err != nil {
-		panic("anyframetest: " + err.Error()) // WithTLS has read it
+		panic("anyframetest: " + err.Error()) // WithTLS has parsed it
 	}
 	return leaf
 }
 
 // Client returns a new client that trusts the server's certificate and offers
-// HTTP/2. Without [WithTLS] it is one for plain HTTP. The caller closes its
-// idle connections.
+// HTTP/2. Without [WithTLS] it uses plain HTTP. The caller closes its idle
+// connections.
 func (s *Server) Client() *http.Client {
 	transport := &http.Transport{ForceAttemptHTTP2: true}
 	if cert := s.Certificate(); cert != nil {
@@ -66,7 +66,7 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// serve accepts connections until the server is closed, by Close or Down.
+// serve accepts connections until Close or Down.
 func (s *settings) serve(srv *http.Server, ln net.Listener) {
 	if s.cert == nil {
 		_ = srv.Serve(ln)
@@ -86,9 +86,8 @@ func leafOf(cert tls.Certificate) (*x509.Certificate, error) {
 	return x509.ParseCertificate(cert.Certificate[0])
 }
 
-// NewCertificate generates a self-signed certificate for loopback addresses,
-// valid for a day. Servers that share one by [WithTLS] need only one root in
-// their clients.
+// NewCertificate generates a self-signed certificate for loopback addresses, valid
+// for a day. If servers share one with [WithTLS], their clients need only one root.
 func NewCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -106,7 +105,7 @@ func NewCertificate() (tls.Certificate, error) {
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 
 		BasicConstraintsValid: true,
-		IsCA:                  true, // so that it can stand in a pool of roots
+		IsCA:                  true, // so that it can be in a pool of roots
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -146,8 +146,8 @@ func TestTLS_NotAsked_HasNoCertificate(t *testing.T) {
 	}
 }
 
-// Over HTTP/2 a fault of one request leaves the other requests of its
-// connection alone.
+// Over HTTP/2 a fault of one request does not affect the other requests on its
+// connection.
 func TestTLS_FaultOfOneRequest_ResetsItsStreamOnly(t *testing.T) {
 	cp := anyframetest.Start(t, anyframetest.WithTLS())
 	client := secureClient(t, cp)

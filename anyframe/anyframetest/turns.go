@@ -4,7 +4,7 @@ import (
 	"slices"
 )
 
-// message takes a visitor's or an operator's message and returns its number.
+// message accepts a visitor's or an operator's message and returns its number.
 func (sess *session) message(prompt string, attachments []Attachment) int64 {
 	s := sess.server
 	if s.noEcho {
@@ -32,7 +32,7 @@ func (sess *session) message(prompt string, attachments []Attachment) int64 {
 	return sess.seq
 }
 
-// runTurns runs what is queued, in order, until nothing is.
+// runTurns runs the queued turns, in order, until there are none.
 func (s *Server) runTurns(sess *session, box *sandbox) {
 	finished := false
 	defer func() { // a script that ended its goroutine must not block the next turn
@@ -60,8 +60,8 @@ func (s *Server) runTurns(sess *session, box *sandbox) {
 	}
 }
 
-// nextTurn takes a turn from the queue. It reports false when there is none;
-// the next message then starts a new runner.
+// nextTurn takes a turn from the queue. It returns false if there is none; the next
+// message then starts a new runner.
 func (s *Server) nextTurn(sess *session, box *sandbox) (turn, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *Server) nextTurn(sess *session, box *sandbox) (turn, bool) {
 	return t, true
 }
 
-// find returns the prompt that any of the ids names, or nil.
+// find returns the prompt that has any of the ids, or nil.
 func (sess *session) find(promptID, toolUseID string) *prompt {
 	i := slices.IndexFunc(sess.prompts, func(p *prompt) bool {
 		return (promptID != "" || toolUseID != "") &&

@@ -17,7 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// The tests speak to the server by net/http alone: what they hold is the wire.
+// The tests use only net/http to call the server: they test the wire format.
 
 // request sends one request with the key and a JSON body, if there is one.
 func request(t *testing.T, cp *anyframetest.Server, method, path string, body any) (*http.Response, error) {
@@ -40,13 +40,13 @@ func request(t *testing.T, cp *anyframetest.Server, method, path string, body an
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	// One connection each: what Go's transport repeats by itself on a kept
-	// connection that breaks would be counted twice.
+	// One connection each. Otherwise requests that Go's transport retries after a kept
+	// connection breaks would be counted twice.
 	r.Close = true
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// call sends one request, wants the status, and returns the body decoded.
+// call sends one request, requires the status, and returns the decoded body.
 func call(t *testing.T, cp *anyframetest.Server, method, path string, body any, status int) map[string]any {
 	t.Helper()
 	raw := callRaw(t, cp, method, path, body, status)
@@ -77,7 +77,7 @@ func callRaw(t *testing.T, cp *anyframetest.Server, method, path string, body an
 	return raw
 }
 
-// post acts on a session.
+// post performs an action on a session.
 func post(t *testing.T, cp *anyframetest.Server, id, act string, body any, status int) map[string]any {
 	t.Helper()
 	return call(t, cp, "POST", "/api/sessions/"+id+"/"+act, body, status)
@@ -94,7 +94,7 @@ func create(t *testing.T, cp *anyframetest.Server) string {
 	return id
 }
 
-// running creates a session and waits until it runs.
+// running creates a session and waits until it is running.
 func running(t *testing.T, cp *anyframetest.Server) string {
 	t.Helper()
 	id := create(t, cp)
@@ -167,8 +167,8 @@ func listen(t *testing.T, cp *anyframetest.Server, id, lastEventID string) *list
 	return &listener{t: t, res: res, lines: bufio.NewReader(res.Body)}
 }
 
-// next reads one frame or comment. The error is that of the body; a frame that
-// was cut is returned with it.
+// next reads one frame or comment. The error is the body's; a frame that was cut
+// off is returned with it.
 func (l *listener) next() (f frame, err error) {
 	for {
 		line, err := l.lines.ReadString('\n')
@@ -207,7 +207,7 @@ func (l *listener) take(n int) []frame {
 	return frames
 }
 
-// rest reads until the stream is over and returns how that came.
+// rest reads until the stream ends and returns how it ended.
 func (l *listener) rest() (frames []frame, err error) {
 	for {
 		f, err := l.next()
@@ -218,7 +218,7 @@ func (l *listener) rest() (frames []frame, err error) {
 	}
 }
 
-// wantEnd wants the stream to end as a complete body does.
+// wantEnd requires the stream to end normally.
 func (l *listener) wantEnd() []frame {
 	l.t.Helper()
 	frames, err := l.rest()
@@ -228,7 +228,7 @@ func (l *listener) wantEnd() []frame {
 	return frames
 }
 
-// wantCut wants the stream to break off.
+// wantCut requires the stream to be cut off.
 func (l *listener) wantCut() []frame {
 	l.t.Helper()
 	frames, err := l.rest()
@@ -298,7 +298,7 @@ func list(t *testing.T, cp *anyframetest.Server, path string) []map[string]any {
 	return v
 }
 
-// wantFields wants an object to have these members and no others.
+// wantFields requires an object to have exactly these members.
 func wantFields(t *testing.T, v map[string]any, fields string) {
 	t.Helper()
 	want := strings.Fields(fields)
@@ -308,7 +308,7 @@ func wantFields(t *testing.T, v map[string]any, fields string) {
 	}
 }
 
-// want wants an object to have these values, compared as JSON.
+// want requires an object to have these values, compared as JSON.
 func want(t *testing.T, v, values map[string]any) {
 	t.Helper()
 	for name, value := range values {
@@ -326,7 +326,7 @@ func want(t *testing.T, v, values map[string]any) {
 	}
 }
 
-// path joins ids, as numbers in JSON, and words to a path of the API.
+// path joins ids, as numbers in JSON, and words into a path of the API.
 func path(parts ...any) string {
 	var b strings.Builder
 	b.WriteString("/api")
@@ -336,7 +336,7 @@ func path(parts ...any) string {
 	return b.String()
 }
 
-// A refused is a request that is refused, and how.
+// A refused is a request that is refused, and the expected response.
 type refused struct {
 	name, method, path string
 	body               any
@@ -362,7 +362,7 @@ func wantRefused(t *testing.T, cp *anyframetest.Server, cases []refused) {
 	}
 }
 
-// locsOf returns where the issues of a 422 are.
+// locsOf returns the locations of a 422's issues.
 func locsOf(t *testing.T, body map[string]any) string {
 	t.Helper()
 	issues, _ := body["detail"].([]any)

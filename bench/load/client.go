@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// marker begins the text of each event that is counted: then come the time it
-// was made, in nanoseconds, and its number in the session.
+// marker begins the text of each counted event. The time of the event follows, in
+// nanoseconds, and its number in the session.
 const marker = "@"
 
 var textMarker = []byte(`"text":"` + marker)
 
-// sources are how many addresses the client comes from: one has ports for no
-// more than some 28,000 connections.
+// sources is the number of client addresses: one address has ports for only about
+// 28,000 connections.
 const sources = 8
 
 // fleet is all streams of one run.
@@ -31,7 +31,7 @@ type fleet struct {
 	latency histogram
 
 	got, lost, repeated atomic.Int64
-	broken              atomic.Int64 // streams that ended though the client did not end them
+	broken              atomic.Int64 // streams that ended although the client did not end them
 }
 
 // tab is one stream.
@@ -47,10 +47,11 @@ type tab struct {
 	closing atomic.Bool
 	done    chan struct{}
 	body    dechunker
-	line    []byte // begun and not ended
+	line    []byte // the incomplete line
 }
 
-// openAll opens all streams, so many at a time, and returns how long it took.
+// openAll opens all streams, a limited number at a time, and returns how long it
+// took.
 func (f *fleet) openAll(ctx context.Context, at int, resume func(*tab) string) (time.Duration, error) {
 	start := time.Now()
 	var wg sync.WaitGroup
@@ -76,7 +77,7 @@ func (f *fleet) openAll(ctx context.Context, at int, resume func(*tab) string) (
 	return time.Since(start), nil
 }
 
-// closeAll drops all streams.
+// closeAll closes all streams.
 func (f *fleet) closeAll() {
 	for _, t := range f.streams {
 		t.closing.Store(true)
@@ -133,7 +134,7 @@ func (t *tab) open(ctx context.Context, lastEventID string) error {
 	}
 }
 
-// read takes in the stream until it ends.
+// read reads the stream until it ends.
 func (t *tab) read(buf []byte) {
 	defer close(t.done)
 	t.take(buf)
@@ -153,7 +154,7 @@ func (t *tab) read(buf []byte) {
 	}
 }
 
-// take looks for events in what has come.
+// take searches the received bytes for events.
 func (t *tab) take(raw []byte) {
 	if len(raw) == 0 {
 		return
@@ -193,7 +194,7 @@ func (t *tab) count(mark []byte, now int64) {
 	f.latency.add(time.Duration(now - made))
 }
 
-// number reads the digits that b begins with.
+// number parses the digits at the start of b.
 func number(b []byte) (n int64, rest []byte) {
 	for i, c := range b {
 		if c < '0' || c > '9' {
@@ -204,7 +205,7 @@ func number(b []byte) (n int64, rest []byte) {
 	return n, nil
 }
 
-// await waits until so many events have come, or none has for a while.
+// await waits until that many events have arrived, or none has for a while.
 func (f *fleet) await(want int64, patience time.Duration) error {
 	last, since := int64(-1), time.Now()
 	for {
@@ -222,7 +223,7 @@ func (f *fleet) await(want int64, patience time.Duration) error {
 	}
 }
 
-// inSixteen does n things, sixteen at a time, until one fails.
+// inSixteen calls a function n times, sixteen at a time, until one call fails.
 func inSixteen(n int, do func(i int) error) error {
 	var wg sync.WaitGroup
 	var next atomic.Int64
@@ -247,15 +248,16 @@ func inSixteen(n int, do func(i int) error) error {
 	return nil
 }
 
-// dechunker undoes the chunks of HTTP/1.1, wherever the network has cut them.
+// dechunker removes the chunked encoding of HTTP/1.1, however the network splits
+// it.
 type dechunker struct {
 	plain bool
-	left  int // bytes of the chunk, with the line end after it
+	left  int // remaining bytes of the chunk, including the line end after it
 	size  []byte
 	out   []byte
 }
 
-// decode returns what the bytes carry, valid until the next call.
+// decode returns the content of the bytes, valid until the next call.
 func (d *dechunker) decode(b []byte) []byte {
 	if d.plain {
 		return b
@@ -282,7 +284,7 @@ func (d *dechunker) decode(b []byte) []byte {
 	return d.out
 }
 
-// histogram counts times in steps of some 3 %.
+// histogram counts times in steps of about 3 %.
 type histogram struct{ counts [1024]atomic.Int64 }
 
 const stepsPerOctave = 24
@@ -295,7 +297,7 @@ func (h *histogram) add(d time.Duration) {
 	h.counts[min(i, len(h.counts)-1)].Add(1)
 }
 
-// quantile returns the time that a part of all stayed under, in microseconds.
+// quantile returns the time below which a fraction of all lies, in microseconds.
 func (h *histogram) quantile(q float64) float64 {
 	var total, seen int64
 	for i := range h.counts {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-func TestEventsThatDoNotComeCountAsLost(t *testing.T) {
+func TestEvents_Missing_CountAsLost(t *testing.T) {
 	t.Parallel()
 	f := &fleet{}
 	s := &tab{fleet: f}
 	event := func(n string) string { return `data: {"text":"` + marker + "1." + n + ` words"}` + "\n" }
 	s.body.plain = true
-	s.take([]byte(event("3") + event("4")[:20])) // the first two never came
+	s.take([]byte(event("3") + event("4")[:20])) // the first two never arrived
 	s.take([]byte(event("4")[20:] + event("4") + event("6")))
 	if got, lost, repeated := f.got.Load(), f.lost.Load(), f.repeated.Load(); got != 3 || lost != 3 || repeated != 1 {
 		t.Errorf("got %d events, %d lost, %d repeated, want 3, 3 and 1", got, lost, repeated)
@@ -22,7 +22,7 @@ func TestEventsThatDoNotComeCountAsLost(t *testing.T) {
 	}
 }
 
-func TestAFailureIsToldWithTheLastWordsOfTheProgram(t *testing.T) {
+func TestFailure_Program_LastOutputReported(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"x ended:":                         "x ended:",

@@ -8,7 +8,7 @@ import (
 
 const firstByte = "first byte ms"
 
-// runCold starts the relay once more and asks it for a first byte.
+// runCold starts the relay again and measures the time to its first byte.
 func runCold(ctx context.Context, s *stage, _ options) (result, error) {
 	s.proc.stop()
 	begun := time.Now()

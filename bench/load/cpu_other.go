@@ -4,5 +4,5 @@ package main
 
 import "time"
 
-// cpuOf is known on Linux only, as is all that is read from /proc.
+// cpuOf is available on Linux only, like everything that is read from /proc.
 func cpuOf(int) time.Duration { return 0 }

@@ -15,16 +15,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// The floor passes bytes on and does nothing else: one goroutine a connection to the
-// control plane reads the frames of all its streams and writes them to the browsers, and
-// a stream is a struct. It shows what a program in Go can cost at least. It does not
-// notice a browser that has gone until it writes to it, checks nothing, waits for a slow
-// one, and knows GET alone.
+// The floor is a program that only forwards bytes. One goroutine per connection to the
+// control plane reads the frames of all its streams and writes them to the browsers, and a
+// stream is a struct. It shows the minimum cost of a program in Go. It detects a closed
+// browser connection only on a write, checks nothing, waits for slow browsers, and supports
+// only GET.
 
 // floor holds the connections to the control plane.
 type floor struct {
 	upstream string
-	mu       sync.Mutex // of two requests, one opens the next connection
+	mu       sync.Mutex // of two concurrent requests, one opens the next connection
 	conns    []*floorConn
 }
 
@@ -35,15 +35,15 @@ type floorConn struct {
 
 	mu      sync.Mutex // held while frames are written
 	next    uint32     // the id of the next stream
-	most    int        // streams at once
+	most    int        // maximum number of concurrent streams
 	streams map[uint32]net.Conn
 	encoder *hpack.Encoder
 	block   bytes.Buffer
-	taken   uint32 // bytes read since the connection's window was last given back
+	taken   uint32 // bytes read since the connection's window was last updated
 	owed    map[uint32]uint32
 }
 
-// floorWindow is the window of each stream, and of a connection times sixteen.
+// floorWindow is the window of each stream; a connection's is sixteen times as large.
 const floorWindow = 1 << 20
 
 func serveFloor(addr, upstream string) error {
@@ -61,7 +61,7 @@ func serveFloor(addr, upstream string) error {
 	}
 }
 
-// serve reads one request and opens its stream. What follows is the reader's.
+// serve reads one request and opens its stream. The reader does the rest.
 func (f *floor) serve(browser net.Conn) {
 	req, err := http.ReadRequest(bufio.NewReaderSize(browser, 512))
 	if err != nil {
@@ -74,7 +74,7 @@ func (f *floor) serve(browser net.Conn) {
 	}
 }
 
-// open opens a stream on the first connection that has room for one.
+// open opens a stream on the first connection with room for one.
 func (f *floor) open(browser net.Conn, path, lastEventID string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *floorConn) begin(browser net.Conn, path, lastEventID string) bool {
 	return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block.Bytes(), EndStream: true, EndHeaders: true}) == nil
 }
 
-// read passes on what comes until the connection ends.
+// read forwards frames until the connection ends.
 func (c *floorConn) read() {
 	var chunk []byte
 	for {
@@ -181,7 +181,7 @@ func (c *floorConn) read() {
 	}
 }
 
-// pass writes to a browser, and gives back n bytes of the windows by and by.
+// pass writes to a browser, and returns n bytes of the windows in batches.
 func (c *floorConn) pass(id uint32, browser net.Conn, b []byte, n uint32) {
 	gone := false
 	if browser != nil {

@@ -1,10 +1,9 @@
-// Command load measures the relay beside what people would use instead of it.
+// Command load measures the relay against its alternatives.
 //
-// A control plane that only plays events, the relay and each peer run as
-// processes of their own on loopback, one after the other and in alternation,
-// under a client that spreads over several addresses. What comes out are medians
-// over the repetitions and their ratios: a figure alone says more about the
-// machine than about the program.
+// A control plane that only plays events, the relay and each peer run as separate
+// processes on loopback, one after the other and in alternation, with a client that
+// uses several addresses. The results are medians over the repetitions and their
+// ratios: an absolute figure says more about the machine than about the program.
 package main
 
 import (
@@ -68,8 +67,8 @@ func list(s string) []string {
 	return strings.Split(s, ",")
 }
 
-// settleOnSignal gives unused memory back at SIGUSR1, so that what is left is
-// what the streams need.
+// settleOnSignal frees unused memory on SIGUSR1, so that only the streams' memory
+// is left.
 func settleOnSignal() {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGUSR1)

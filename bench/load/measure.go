@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// measured is one run as it is kept.
+// measured is one stored run.
 type measured struct {
 	Scenario string `json:"scenario"`
 	Peer     string `json:"peer"`
@@ -22,7 +22,7 @@ type measured struct {
 	Result   result `json:"result"`
 }
 
-// measure runs every scenario with every peer in turn, again and again.
+// measure runs every scenario with every peer in turn, for all repetitions.
 func measure(ctx context.Context, o options, onlyScenarios, onlyPeers []string) error {
 	whole := o.full && o.usual() && onlyScenarios == nil && onlyPeers == nil
 	if o.write && !whole {
@@ -51,7 +51,7 @@ func measure(ctx context.Context, o options, onlyScenarios, onlyPeers []string) 
 	facts["control plane"] = o.shape.String()
 	var all []measured
 	missing := map[string]bool{}
-	var failed []string // and why
+	var failed []string // names and reasons
 	for _, sc := range scenarios {
 		if onlyScenarios != nil && !slices.Contains(onlyScenarios, sc.name) || onlyScenarios == nil && sc.rare && !o.full {
 			continue
@@ -78,7 +78,7 @@ func measure(ctx context.Context, o options, onlyScenarios, onlyPeers []string) 
 				if err != nil && (p.ours || ctx.Err() != nil) {
 					return fmt.Errorf("%s, %s: %w", sc.name, p.name, err)
 				}
-				if err != nil { // a peer that can't do it is no reason to lose the rest
+				if err != nil { // a peer that fails must not lose the other results
 					failed = append(failed, fmt.Sprintf("%s could not do %s, run %d of %d: %s.", p.name, sc.name, rep+1, sc.reps, brief(err)))
 					fmt.Fprintf(os.Stderr, "%s\n%v\n", failed[len(failed)-1], err)
 					continue
@@ -91,8 +91,7 @@ func measure(ctx context.Context, o options, onlyScenarios, onlyPeers []string) 
 	return report(facts, whole && o.write, all, missing, failed)
 }
 
-// brief is what went wrong, and the last words of the program that it went wrong
-// with, if it left any.
+// brief returns the error, and the last output of the failed program, if any.
 func brief(err error) string {
 	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 	if len(lines) == 1 {
@@ -115,7 +114,7 @@ func once(ctx context.Context, sc scenario, p peer, o options, self, binary stri
 	return r, err
 }
 
-// machine is what the figures were measured on.
+// machine describes the machine of the measurements.
 func machine(ctx context.Context) map[string]string {
 	load, _ := os.ReadFile("/proc/loadavg")
 	facts := map[string]string{

@@ -19,11 +19,11 @@ import (
 	"time"
 )
 
-// proto is what the control plane speaks to the peers.
+// proto is the protocol between the control plane and the peers.
 type proto string
 
 const (
-	protoH2    proto = "h2"    // TLS, HTTP/2 where the peer can
+	protoH2    proto = "h2"    // TLS, with HTTP/2 if the peer supports it
 	protoH1    proto = "h1"    // TLS, HTTP/1.1
 	protoPlain proto = "plain" // HTTP/1.1 without TLS
 )
@@ -36,22 +36,22 @@ func (p proto) base(addr string) *url.URL {
 	return &url.URL{Scheme: "https", Host: addr}
 }
 
-// shape is what one run is like.
+// shape is the configuration of one run.
 type shape struct {
 	proto   proto
-	streams uint32 // that one connection of HTTP/2 takes at once
+	streams uint32 // maximum concurrent streams of one HTTP/2 connection
 	bytes   int    // of text in each event
-	cores   int    // that the peer may use
+	cores   int    // available to the peer
 }
 
-// options are what the command line says.
+// options are the command line options.
 type options struct {
 	shape
 	full        bool
 	write       bool
-	reps        int // 0: as the scenario has it
+	reps        int // 0 means the scenario's value
 	visitors    int // likewise
-	connections int // of HTTP/2, over which the visitors are spread; 0: as streams has it
+	connections int // HTTP/2 connections that the visitors are spread over; 0: as streams requires
 }
 
 func (o *options) flags() *flag.FlagSet {
@@ -86,19 +86,19 @@ func (o *options) check() error {
 	return nil
 }
 
-// usual reports whether the options are those of the tables in the document.
+// usual reports whether the options are those of the document's tables.
 func (o *options) usual() bool {
 	var preset options
 	preset.flags()
 	return o.shape == preset.shape && o.reps == 0 && o.visitors == 0 && o.connections == 0
 }
 
-// args are the flags for a part that this program plays.
+// args are the flags for a part that this program runs as.
 func (sh shape) args(part ...string) []string {
 	return append([]string{"-proto", string(sh.proto), "-streams", fmt.Sprint(sh.streams), "-bytes", fmt.Sprint(sh.bytes)}, part...)
 }
 
-// String tells the shape in the tables.
+// String returns the shape as shown in the tables.
 func (sh shape) String() string {
 	switch sh.proto {
 	case protoH2:
@@ -115,7 +115,7 @@ const (
 	keyFile  = "key.pem"
 )
 
-// certify makes a certificate for loopback, which signs itself, in a folder.
+// certify creates a self-signed certificate for loopback in a folder.
 func certify(dir string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

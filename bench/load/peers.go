@@ -14,17 +14,16 @@ import (
 //go:embed relay.mjs
 var nodeRelay []byte
 
-// peer is one program that stands between browsers and the control plane.
+// peer is one program between browsers and the control plane.
 type peer struct {
 	name string
-	// start runs it. The stage knows where the control plane is.
+	// start runs it. The stage has the address of the control plane.
 	start func(context.Context, *stage) (*process, error)
-	// settle makes it give back the memory that it does not need; nil when there
-	// is nothing to be done but to wait.
+	// settle makes it free unused memory; nil if it can only be waited for.
 	settle func(*stage)
 	ours   bool
 	alone  bool // needs no control plane: events are posted to it
-	onlyH2 bool // cannot talk to a control plane that does not speak HTTP/2
+	onlyH2 bool // does not support control planes without HTTP/2
 }
 
 var peers = []peer{
@@ -88,7 +87,7 @@ func startNchan(ctx context.Context, s *stage) (*process, error) {
 		location = /sub { nchan_subscriber eventsource; nchan_channel_id bench; nchan_subscriber_first_message oldest; }`)
 }
 
-// caddyfile binds to the one address: Caddy would bind to the port of all, and
+// caddyfile binds to the one address: Caddy would bind to the port on all addresses, and
 // the client's closed connections hold most ports of their addresses for a while.
 const caddyfile = `{
 	admin %[1]s
@@ -109,7 +108,7 @@ func startCaddy(ctx context.Context, s *stage) (*process, error) {
 		return nil, errNoPeer
 	}
 	conf := filepath.Join(s.dir, "Caddyfile")
-	var transport string // Caddy would not look at what SSL_CERT_FILE says alone
+	var transport string // Caddy would ignore SSL_CERT_FILE alone
 	switch s.shape.proto {
 	case protoH2:
 		transport = fmt.Sprintf("transport http {\ntls_trusted_ca_certs %s/cert.pem\nversions 1.1 2\n}", s.dir)
@@ -124,8 +123,8 @@ func startCaddy(ctx context.Context, s *stage) (*process, error) {
 	return start(ctx, s.dir, []string{s.addr}, s.env("HOME="+s.dir), "caddy", "run", "--config", conf, "--adapter", "caddyfile")
 }
 
-// settleCaddy lets Caddy collect its garbage; it cannot be told to give the
-// memory back at once, but does so in the background.
+// settleCaddy waits while Caddy collects its garbage. Caddy has no command to free memory
+// at once, but does so in the background.
 func settleCaddy(s *stage) {
 	res, err := s.http.Get("http://" + s.admin + "/debug/pprof/heap?gc=1")
 	if err == nil {
@@ -146,9 +145,8 @@ func startNode(ctx context.Context, s *stage) (*process, error) {
 		string(s.shape.proto), filepath.Join(s.dir, certFile))
 }
 
-// startRelay runs the relay as an operator would, with SQLite, limits and
-// metrics. The limits are only raised so far that they admit the one client,
-// which plays all visitors.
+// startRelay runs the relay as an operator would, with SQLite, limits and metrics. The
+// limits are raised only enough to admit the one client, which simulates all visitors.
 func startRelay(ctx context.Context, s *stage) (*process, error) {
 	return start(ctx, s.dir, []string{s.addr}, s.env(
 		"ANYFRAME_API_KEY="+planeKey, "ANYFRAME_AGENT_ID=1", "ANYFRAME_BASE_URL="+s.shape.proto.base(s.upstream).String(),

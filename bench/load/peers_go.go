@@ -15,8 +15,8 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// serveNaive is the relay that one writes first: a stream upstream for every
-// tab, copied as it comes.
+// serveNaive is the obvious implementation of a relay: one upstream stream per tab,
+// copied as it arrives.
 func serveNaive(addr string, upstream *url.URL) error {
 	client := &http.Client{Transport: newTransport()}
 	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // loopback, for minutes

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the test's program play the parts that the benchmark starts.
+// TestMain lets the test binary run as the parts that the benchmark starts.
 func TestMain(m *testing.M) {
 	if os.Getenv("LOAD_PART") == "" {
 		os.Exit(m.Run())
@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// Every peer that is installed passes every event on once, whatever the control plane
-// speaks, and gets the streams of more connections than one.
+// Every installed peer passes every event on once, with every protocol of the control
+// plane, and uses several connections for its streams.
 func TestPeers_EveryShape_EventsPassedOnOnce(t *testing.T) {
 	t.Setenv("LOAD_PART", "1")
 	self, err := os.Executable()
@@ -65,7 +65,7 @@ func TestPeers_EveryShape_EventsPassedOnOnce(t *testing.T) {
 				for _, tab := range f.streams {
 					tab.last = events - back
 				}
-				// The message is the session's first event; then come those that count.
+				// The message is the session's first event; the counted ones follow.
 				if _, err := f.openAll(t.Context(), tabs, func(*tab) string { return fmt.Sprint(1 + events - back) }); err != nil {
 					t.Fatal(err)
 				}
@@ -81,8 +81,8 @@ func TestPeers_EveryShape_EventsPassedOnOnce(t *testing.T) {
 	}
 }
 
-// The control plane holds a reader to its windows, and makes it wait without losing
-// anything when they are small.
+// The control plane observes a reader's flow-control windows. Small windows make it wait,
+// and nothing is lost.
 func TestPlane_H2Answer_LargerThanAnyWindow_Whole(t *testing.T) {
 	t.Setenv("LOAD_PART", "1")
 	self, err := os.Executable()

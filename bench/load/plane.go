@@ -17,8 +17,8 @@ import (
 
 const planeKey = "afm_bench"
 
-// plane is a control plane that does nothing but play events: as little work as
-// can be, for it shares the machine with the program that is measured.
+// plane is a control plane that only plays events. It does as little work as
+// possible, because it shares the machine with the measured program.
 type plane struct {
 	mu       sync.Mutex
 	sessions map[string]*talk
@@ -38,15 +38,15 @@ type talk struct {
 
 // sink is an event stream with a reader.
 type sink interface {
-	// send sends an event, or some. With the first call comes what to call when the
-	// reader has gone.
+	// send sends one or more events. The argument of the first call is called when the
+	// reader has left.
 	send(event []byte, left func()) error
 }
 
-// keptFrames bounds what a session can replay.
+// keptFrames bounds how many events a session can replay.
 const keptFrames = 4096
 
-// handler serves the API and, for the client, what makes sessions speak.
+// handler serves the API and, for the client, the routes that make sessions speak.
 func (p *plane) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/me", func(w http.ResponseWriter, _ *http.Request) {
@@ -63,8 +63,8 @@ func (p *plane) handler() http.Handler {
 	return mux
 }
 
-// servePlane serves the client on one address and the peers on another, in the shape
-// that is measured.
+// servePlane serves the client on one address and the peers on another, in the
+// measured configuration.
 func servePlane(addr, upstream, dir string, sh shape) error {
 	p := &plane{sessions: map[string]*talk{}}
 	failed := make(chan error, 2)
@@ -88,7 +88,7 @@ func (p *plane) serveTLS(addr, dir string, sh shape) error {
 	return srv.ListenAndServeTLS(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 }
 
-// listening returns the session whose events a path is of, and after which seq.
+// listening returns the session in a path, and the seq to continue after.
 func (p *plane) listening(path, lastEventID string) (*talk, int64) {
 	rest, ok := strings.CutSuffix(path, "/events")
 	if !ok {
@@ -102,7 +102,7 @@ func (p *plane) listening(path, lastEventID string) (*talk, int64) {
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the client sees that it is cut off
+	_ = json.NewEncoder(w).Encode(v) // the client detects a truncated body
 }
 
 func (p *plane) with(h func(http.ResponseWriter, *http.Request, *talk)) http.HandlerFunc {
@@ -127,7 +127,7 @@ func (p *plane) create() *talk {
 	return t
 }
 
-// createMany makes sessions of which each has had its first message.
+// createMany creates sessions, each with its first message.
 func (p *plane) createMany(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.Atoi(r.FormValue("n"))
 	ids := []string{}
@@ -169,7 +169,7 @@ func transcript(w http.ResponseWriter, r *http.Request, t *talk) {
 	answer(w, rows)
 }
 
-// stream sends what came after the last event id, and then what comes.
+// stream sends the events after the last event id, then new ones.
 func stream(w http.ResponseWriter, r *http.Request, t *talk) {
 	since, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -192,7 +192,7 @@ func (h *h1stream) send(event []byte, left func()) error {
 	chunk := append(strconv.AppendInt(make([]byte, 0, len(event)+12), int64(len(event)), 16), '\r', '\n')
 	_, err := h.conn.Write(append(append(chunk, event...), '\r', '\n'))
 	if left != nil {
-		go func() { // notices that the other side has gone
+		go func() { // detects that the peer has left
 			_, _ = h.conn.Read(make([]byte, 1))
 			left()
 			_ = h.conn.Close()
@@ -201,7 +201,7 @@ func (h *h1stream) send(event []byte, left func()) error {
 	return err
 }
 
-// listen sends what came after since to a stream, and then what comes.
+// listen sends the events after since to a stream, then new ones.
 func (t *talk) listen(st sink, since int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -243,16 +243,16 @@ func (t *talk) send(payload string) int64 {
 	return seq
 }
 
-// padding makes an event as long as those that are measured.
+// padding makes an event as long as measured ones.
 var padding = text(80)
 
-// text is n bytes of words.
+// text returns n bytes of words.
 func text(n int) string { return strings.Repeat("lorem ipsum dolor ", 1+n/18)[:n] }
 
-// block is how many deltas make a block that is then told whole.
+// block is the number of deltas after which the complete block is sent.
 const block = 40
 
-// speak sends the next piece of an answer, with the time and its number in it.
+// speak sends the next delta of an answer, with the time and its number.
 func (t *talk) speak() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -265,8 +265,8 @@ func (t *talk) speak() {
 		delta, marker, time.Now().UnixNano(), t.texts, padding))
 }
 
-// play lets every session speak so many times at a rate per second, 0 for as
-// fast as the readers take it, and answers when it is over.
+// play lets every session speak a number of times at a rate per second (0 means as
+// fast as the readers accept), and responds at the end.
 func (p *plane) play(w http.ResponseWriter, r *http.Request) {
 	rate, _ := strconv.ParseFloat(r.FormValue("rate"), 64)
 	events, _ := strconv.Atoi(r.FormValue("events"))

@@ -15,33 +15,33 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// The control plane speaks HTTP/2 by hand: net/http's server has a goroutine and two
-// switches between goroutines for each event, which would be most of what is measured.
+// The control plane implements HTTP/2 itself. net/http's server has a goroutine and two
+// goroutine switches for each event, which would dominate the measurement.
 
 const (
 	h2Window   = 65535
 	h2Frame    = 16 << 10
-	h2MaxQueue = 256 << 10 // bytes that wait for a window or the network before the sender does, too
+	h2MaxQueue = 256 << 10 // bytes that wait for a window or the network before the sender blocks
 )
 
-// h2conn is one connection. What is sent is gathered while a write is under way, so that
-// events are written together only when the reader is behind.
+// h2conn is one connection. Frames are collected while a write is in progress, so that
+// events are written together only if the reader is behind.
 type h2conn struct {
 	conn    net.Conn
 	handler http.Handler
 	events  func(path string, lastEventID string) (*talk, int64) // nil for any other request
 	framer  *http2.Framer                                        // writes into out, under mu
 
-	mu      sync.Mutex // streams, windows and out are of the same moment
-	free    *sync.Cond // something was written, or a window grew, or the connection is gone
+	mu      sync.Mutex // guards streams, windows and out
+	free    *sync.Cond // something was written, a window grew, or the connection has closed
 	out     []byte
 	writing bool
 	gone    bool
 	window  int64 // of the connection
-	initial int64 // a new stream's
+	initial int64 // of a new stream
 	streams map[uint32]*h2stream
 	encoder *hpack.Encoder
-	block   bytes.Buffer // what encoder writes
+	block   bytes.Buffer // the encoder's output
 }
 
 // h2stream is one request. As a sink it is an event stream.
@@ -50,7 +50,7 @@ type h2stream struct {
 	id     uint32
 	window int64
 	queue  []byte // waits for a window
-	ends   bool   // after queue
+	ends   bool   // ends the stream after queue
 	leave  func() // of an event stream
 
 	req  *http.Request
@@ -87,7 +87,7 @@ func serveH2(conn *tls.Conn, handler http.Handler, maxStreams uint32, events fun
 	}
 }
 
-// gather is out as a writer.
+// gather makes out an io.Writer.
 type gather struct{ c *h2conn }
 
 func (g gather) Write(p []byte) (int, error) {
@@ -95,7 +95,7 @@ func (g gather) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// write lets put add frames to out, and sees that they are sent.
+// write lets put add frames to out, and makes sure that they are sent.
 func (c *h2conn) write(put func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +104,7 @@ func (c *h2conn) write(put func() error) {
 	}
 }
 
-// flush sends what is in out, unless another goroutine does already. The caller holds mu.
+// flush sends out, unless another goroutine is doing so. The caller holds mu.
 func (c *h2conn) flush() {
 	if c.writing {
 		return
@@ -180,7 +180,7 @@ func (c *h2conn) take(f http2.Frame) {
 	}
 }
 
-// begin takes in a request.
+// begin processes a new request.
 func (c *h2conn) begin(f *http2.MetaHeadersFrame) {
 	st := &h2stream{c: c, id: f.StreamID}
 	c.mu.Lock()
@@ -210,7 +210,7 @@ func (c *h2conn) begin(f *http2.MetaHeadersFrame) {
 	}
 }
 
-// handle answers a request. The handlers do not wait for anything.
+// handle responds to a request. The handlers do not block.
 func (c *h2conn) handle(st *h2stream) {
 	a := &h2answer{code: http.StatusOK, header: http.Header{}}
 	c.handler.ServeHTTP(a, st.req)
@@ -247,7 +247,7 @@ func (st *h2stream) head(code int, contentType string, more bool) {
 	})
 }
 
-// send implements [sink]. It waits while the reader is far behind.
+// send implements [sink]. It blocks while the reader is far behind.
 func (st *h2stream) send(event []byte, left func()) error {
 	c := st.c
 	c.mu.Lock()
@@ -270,7 +270,8 @@ func (st *h2stream) send(event []byte, left func()) error {
 	return nil
 }
 
-// drain moves what the windows allow from the queue to out. The caller holds c.mu.
+// drain moves bytes from the queue to out, as far as the windows allow. The caller holds
+// c.mu.
 func (st *h2stream) drain() {
 	c := st.c
 	for len(st.queue) > 0 {
@@ -291,7 +292,7 @@ func (st *h2stream) drain() {
 	}
 }
 
-// forget drops a stream that the other side has ended.
+// forget removes a stream that the peer has ended.
 func (c *h2conn) forget(id uint32) {
 	c.mu.Lock()
 	st := c.streams[id]
@@ -303,7 +304,7 @@ func (c *h2conn) forget(id uint32) {
 	}
 }
 
-// end drops all of a connection that is gone.
+// end removes all streams of a closed connection.
 func (c *h2conn) end() {
 	_ = c.conn.Close()
 	c.mu.Lock()

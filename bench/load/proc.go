@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// process is a running program, with whatever children it has.
+// process is a running program and its children.
 type process struct {
 	cmd  *exec.Cmd
 	log  string
@@ -39,7 +39,7 @@ func start(ctx context.Context, dir string, listen, env []string, name string, a
 	}
 	p := &process{cmd: cmd, log: log, done: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // it is ended by us
+		_ = cmd.Wait() // this process ends it
 		close(p.done)
 	}()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -91,7 +91,7 @@ func (p *process) pids() []int {
 	return all
 }
 
-// cpu is the time that the program has had, in seconds.
+// cpu returns the program's processor time, in seconds.
 func (p *process) cpu() float64 {
 	var sum float64
 	for _, pid := range p.pids() {
@@ -100,8 +100,8 @@ func (p *process) cpu() float64 {
 	return sum
 }
 
-// memory is what the program holds, in bytes: resident, and with shared pages
-// counted by their share.
+// memory returns the program's memory in bytes: resident, with a share of each
+// shared page.
 func (p *process) memory() (rss, pss float64) {
 	for _, pid := range p.pids() {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
@@ -130,7 +130,7 @@ func scan(line, name string, kb *float64) bool {
 	return ok
 }
 
-// firstLine of what a program prints.
+// firstLine returns the first line of a program's output.
 func firstLine(ctx context.Context, name string, args ...string) string {
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// document is where a full run writes its tables, between these two lines.
+// document is the file where a full run writes its tables, between these two lines.
 const (
 	document = "../docs/benchmarks.md"
 	begin    = "<!-- measured -->"
 	end      = "<!-- /measured -->"
 )
 
-// unavailable are peers that are never there, and why.
+// unavailable are peers that are never measured, and why.
 const unavailable = "Mercure and Centrifugo are left out: their programs are in no package that the benchmark can install."
 
-// report prints the tables, and with write puts them into the document, too.
+// report prints the tables and, with write, also puts them into the document.
 func report(facts map[string]string, write bool, all []measured, missing map[string]bool, failed []string) error {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(facts)) {
@@ -64,7 +64,7 @@ func report(facts map[string]string, write bool, all []measured, missing map[str
 	return os.WriteFile(document, []byte(before+begin+"\n"+b.String()+end+after), 0o644) //nolint:gosec // for everyone to read
 }
 
-// writeTable shows the medians of a scenario, and how they compare to nginx's.
+// writeTable shows the medians of a scenario, and their ratio to nginx's.
 func writeTable(b *strings.Builder, sc scenario, all []measured) {
 	runs := map[string][]result{}
 	n := 0

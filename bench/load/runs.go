@@ -8,11 +8,11 @@ import (
 
 const (
 	eventRate = 20
-	atOnce    = 128 // streams opened at the same time
+	atOnce    = 128 // streams opened concurrently
 	patience  = 20 * time.Second
 )
 
-// seconds is how long the events go on.
+// seconds is how long events are played.
 func seconds(full bool) int {
 	if full {
 		return 8
@@ -20,7 +20,7 @@ func seconds(full bool) int {
 	return 3
 }
 
-// opened makes visitors and opens their streams.
+// opened creates visitors and opens their streams.
 func opened(ctx context.Context, s *stage, n int, asleep bool) (*fleet, time.Duration, error) {
 	f, err := s.visitors(ctx, n, asleep)
 	if err != nil {
@@ -30,7 +30,7 @@ func opened(ctx context.Context, s *stage, n int, asleep bool) (*fleet, time.Dur
 	return f, took, err
 }
 
-// spoken adds what the events themselves tell.
+// spoken adds the results derived from the events themselves.
 func (f *fleet) spoken(r result) {
 	r[p50], r[p99], r[p999] = f.latency.quantile(.5), f.latency.quantile(.99), f.latency.quantile(.999)
 	r[lost], r[repeated] = float64(f.lost.Load()), float64(f.repeated.Load())
@@ -43,8 +43,8 @@ func (f *fleet) unbroken() error {
 	return nil
 }
 
-// steady plays events at the usual rate, the first second of which does not
-// count, and measures.
+// steady plays events at the usual rate and measures. The first second does not
+// count.
 func (f *fleet) steady(ctx context.Context, s *stage, o options, play func(context.Context, float64, int) error) (result, error) {
 	n := int64(len(f.streams))
 	if err := play(ctx, eventRate, eventRate); err != nil {
@@ -104,7 +104,7 @@ func runStorm(ctx context.Context, s *stage, o options) (result, error) {
 	f.got.Store(0)
 	defer s.profile(ctx, 1)()
 	begun := time.Now()
-	// The message is the session's first event; then come those that count.
+	// The message is the session's first event; the counted ones follow.
 	if _, err = f.openAll(ctx, 1024, func(t *tab) string { return fmt.Sprintf("%s%d", t.idPath, 1+events-back) }); err != nil {
 		return nil, err
 	}
@@ -158,8 +158,8 @@ func runAsleep(ctx context.Context, s *stage, o options) (result, error) {
 	return rest(ctx, s, o.visitors, true)
 }
 
-// rest measures what streams hold on which nothing happens. What the program
-// holds without any is not counted.
+// rest measures the memory of idle streams. The program's memory without streams is
+// not counted.
 func rest(ctx context.Context, s *stage, n int, asleep bool) (result, error) {
 	if s.proc == nil {
 		return result{}, nil
@@ -184,7 +184,7 @@ func rest(ctx context.Context, s *stage, n int, asleep bool) (result, error) {
 	s.settled()
 	rss, pss := s.proc.memory()
 	s.heap(ctx)
-	const watched = 24 * time.Second // two heartbeats, and two looks at the store
+	const watched = 24 * time.Second // two heartbeats, and two polls of the store
 	defer s.profile(ctx, int(watched.Seconds()))()
 	before := s.cpu()
 	time.Sleep(watched)

@@ -6,18 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scenario is one thing that is measured, of one peer at a time.
+// scenario is one measurement of one peer at a time.
 type scenario struct {
 	name  string
 	title string
-	// columns are what is measured, in the order in which it is shown.
+	// columns are the measured values, in display order.
 	columns []column
 	peers   []string // nil means all that need a control plane
 	reps    int
 	size    [2]int // visitors, in quick and in full
-	// rare scenarios are left out of quick unless they are named.
+	// rare scenarios are omitted from quick unless they are named.
 	rare bool
-	// shape says what differs from the usual options; nil is nothing.
+	// shape changes the usual options; nil changes nothing.
 	shape func(*options)
 	run   func(ctx context.Context, s *stage, o options) (result, error)
 }
@@ -25,10 +25,10 @@ type scenario struct {
 type column struct {
 	name   string
 	format string
-	ratio  bool // shown beside nginx's
+	ratio  bool // shown relative to nginx's
 }
 
-// result is what one run measured, by column.
+// result is the values of one run, by column.
 type result map[string]float64
 
 const (
@@ -57,11 +57,11 @@ var (
 	chatColumns = []column{figure(cpuPerEvent, "%.1f"), figure(p50, "%.0f"), figure(p99, "%.0f"), count(p999), count(connects), count(lost), count(repeated)}
 	idleColumns = []column{figure(rssEach, "%.0f"), figure(pssEach, "%.0f"), count(connects), {busyFor, "%.0f", false}, {idleCPU, "%.1f", false}}
 
-	// both are who shows what connections and long events change.
+	// both are the peers that show the effect of connections and long events.
 	both = []string{"nginx", "naive Go", "floor", "relay"}
 )
 
-// over spreads the visitors over so many connections of HTTP/2.
+// over spreads the visitors over a number of HTTP/2 connections.
 func over(connections int) func(*options) {
 	return func(o *options) { o.connections = connections }
 }
@@ -120,11 +120,11 @@ var scenarios = []scenario{
 	},
 }
 
-// spareFiles are what a program has open besides its streams.
+// spareFiles is the number of a program's open files besides its streams.
 const spareFiles = 500
 
-// with returns the options of the scenario: as many visitors as it has, or as the command
-// line and the open files of a process allow.
+// with returns the options of the scenario, with as many visitors as the scenario has, or
+// as the command line and the process's limit of open files allow.
 func (sc *scenario) with(o options) options {
 	n := sc.size[0]
 	if o.full {

@@ -22,15 +22,16 @@ import (
 // stage is one run: a control plane, a peer, and the client.
 type stage struct {
 	dir, self, binary  string
-	plane, addr, admin string // addresses; the client talks to plane
-	upstream           string // and the peers to this one, the same if it is plain
+	plane, addr, admin string // addresses; the client uses plane
+	upstream           string // the address for the peers; the same if it is plain
 	planeProc, proc    *process
 	peer               peer
 	shape              shape
 	http               *http.Client
 }
 
-// env is the environment of a peer: how many cores it has, and which certificates it trusts.
+// env returns the environment of a peer: its number of cores, and the certificates it
+// trusts.
 func (s *stage) env(more ...string) []string {
 	return append([]string{fmt.Sprint("GOMAXPROCS=", s.shape.cores), "SSL_CERT_FILE=" + filepath.Join(s.dir, certFile)}, more...)
 }
@@ -89,8 +90,8 @@ func (s *stage) strike() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// calm waits until the peer has done what the last events gave it to do: until it has used
-// little processor time for two seconds. It returns how long that took, those two not counted.
+// calm waits until the peer has processed the last events: until it has used little
+// processor time for two seconds. It returns how long that took, without those two seconds.
 func (s *stage) calm(ctx context.Context) (time.Duration, error) {
 	const look, enough, most = 500 * time.Millisecond, 4, 5 * time.Minute
 	begun := time.Now()
@@ -111,7 +112,7 @@ func (s *stage) calm(ctx context.Context) (time.Duration, error) {
 	return max(0, time.Since(begun)-enough*look), nil
 }
 
-// settled gives the peer time to come to rest.
+// settled gives the peer time to become idle.
 func (s *stage) settled() {
 	for range 2 {
 		if s.peer.settle != nil {
@@ -128,8 +129,8 @@ func (s *stage) cpu() float64 {
 	return s.proc.cpu()
 }
 
-// profile writes a CPU profile of the relay to the file that LOAD_PROFILE names,
-// if any. The caller calls the result to wait for it.
+// profile writes a CPU profile of the relay to the file named by LOAD_PROFILE, if any. The
+// caller calls the result to wait for it.
 func (s *stage) profile(ctx context.Context, seconds int) (wait func()) {
 	name := os.Getenv("LOAD_PROFILE")
 	if name == "" || !s.peer.ours {
@@ -140,8 +141,8 @@ func (s *stage) profile(ctx context.Context, seconds int) (wait func()) {
 	return wg.Wait
 }
 
-// heap writes what the relay's memory is held by, and its metrics, beside the
-// file that LOAD_PROFILE names, if any.
+// heap writes the relay's heap profile and its metrics beside the file named by
+// LOAD_PROFILE, if any.
 func (s *stage) heap(ctx context.Context) {
 	if name := os.Getenv("LOAD_PROFILE"); name != "" && s.peer.ours {
 		s.fetch(ctx, "/debug/pprof/heap", name+".heap")
@@ -150,10 +151,10 @@ func (s *stage) heap(ctx context.Context) {
 	}
 }
 
-// fetch keeps what the admin listener answers in a file. Errors are ignored:
-// the file is then missing.
+// fetch stores a response of the admin listener in a file. If there is an error, the file
+// is missing.
 func (s *stage) fetch(ctx context.Context, path, name string) {
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+path, nil) // our own address: cannot fail
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+path, nil) // the address is local: cannot fail
 	res, err := s.http.Do(req)
 	if err != nil {
 		return
@@ -164,7 +165,7 @@ func (s *stage) fetch(ctx context.Context, path, name string) {
 	}
 }
 
-// post makes a call and decodes the answer into out, unless that is nil.
+// post makes a call and decodes the response into out, unless that is nil.
 func (s *stage) post(ctx context.Context, url, token, body string, out any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
@@ -192,8 +193,8 @@ func (s *stage) post(ctx context.Context, url, token, body string, out any) erro
 	return json.Unmarshal(text, out)
 }
 
-// visitors makes n sessions with one stream each. With asleep, the visitors
-// have said nothing yet, and no stream upstream is open for them.
+// visitors creates n sessions with one stream each. With asleep, the visitors have not sent
+// a message, and no upstream stream is open for them.
 func (s *stage) visitors(ctx context.Context, n int, asleep bool) (*fleet, error) {
 	f := &fleet{addr: s.addr, streams: make([]*tab, n)}
 	switch {
@@ -215,7 +216,7 @@ func (s *stage) visitors(ctx context.Context, n int, asleep bool) (*fleet, error
 	return f, nil
 }
 
-// introduce makes visitors of ours, by the front door.
+// introduce creates visitors through the relay's API.
 func (s *stage) introduce(ctx context.Context, f *fleet, asleep bool) error {
 	return inSixteen(len(f.streams), func(i int) error {
 		var v struct {
@@ -230,14 +231,14 @@ func (s *stage) introduce(ctx context.Context, f *fleet, asleep bool) error {
 	})
 }
 
-// play lets every session speak, and waits for the end of it.
+// play lets every session speak, and waits for the end.
 func (s *stage) play(ctx context.Context, rate float64, events int) error {
 	url := fmt.Sprintf("http://%s/bench/play?rate=%s&events=%d", s.plane, strconv.FormatFloat(rate, 'f', -1, 64), events)
 	return s.post(ctx, url, "", "", nil)
 }
 
-// publish posts events at a rate to a peer that is told them, one after the
-// other.
+// publish posts events at a rate, one after the other, to a peer that receives them that
+// way.
 func (s *stage) publish(ctx context.Context, rate float64, from, events int) error {
 	begun := time.Now()
 	for n := range events {

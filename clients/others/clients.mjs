@@ -1,5 +1,5 @@
-// How each EventSource client of other people is used with the relay: the same as
-// the table in docs/clients.md says.
+// How to use each third-party EventSource client with the relay, as in the table of
+// docs/clients.md.
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 import { EventSource } from "eventsource";
 import { createEventSource } from "eventsource-client";
@@ -9,20 +9,20 @@ import Reconnecting from "reconnecting-eventsource";
 
 const kinds = ["session", "user", "text", "tool", "question", "approval", "settled", "turn_end", "upstream", "feedback", "notice", "reset", "problem"];
 
-/** Listens to all that the relay sends. */
+/** Listens to all of the relay's events. */
 function listen(source, seen) {
   for (const kind of ["message", ...kinds]) source.addEventListener(kind, (e) => seen(e.type, e.lastEventId, e.data));
   for (const kind of ["error", "closed"]) source.addEventListener(kind, (e) => seen.failed(`${kind} ${e.status ?? e.code ?? ""} ${e.message ?? ""}`));
 }
 
-/** The token goes into a header, which the standard's EventSource cannot send. */
+/** The token is sent in a header, which the standard EventSource does not support. */
 const authorized = (token) => (url, init) => fetch(url, { ...init, headers: { ...init.headers, Authorization: `Bearer ${token}` } });
 
-/** What the fetch of a browser's page has around it. */
+/** The globals that the fetch client expects in a page. */
 globalThis.window ??= globalThis;
 globalThis.document ??= { hidden: false, addEventListener() {}, removeEventListener() {} };
 
-/** @typedef {((kind: string, id: string, data: string) => void) & {failed: (why: string) => void}} Seen what a client shows: its events, and why it lost the stream */
+/** @typedef {((kind: string, id: string, data: string) => void) & {failed: (why: string) => void}} Seen receives a client's events, and the reason why it lost the stream */
 
 /** @type {Record<string, (url: string, token: string, seen: Seen) => void>} */
 export const clients = {
@@ -41,10 +41,10 @@ export const clients = {
   "fetch-event-source": (url, token, seen) =>
     void fetchEventSource(url, {
       headers: { Authorization: `Bearer ${token}` },
-      openWhenHidden: true, // else each return to the page opens a stream
+      openWhenHidden: true, // otherwise each return to the page opens a stream
       onmessage: ({ event, id, data }) => seen(event, id, data),
       onclose() {
-        throw new Error("ended"); // or it never comes back
+        throw new Error("ended"); // otherwise it never reconnects
       },
     }),
 };

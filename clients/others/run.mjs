@@ -1,11 +1,11 @@
-// Runs every client against every way to the relay, and tells each event on a line:
-// who got it, and its id, kind and whether its data is JSON.
+// Runs every client against every address of the relay, and prints each event on a line:
+// the client, and the event's id, kind and whether its data is JSON.
 import dns from "node:dns";
 import { clients } from "./clients.mjs";
 
-// All hosts are this machine, whatever the proxies call themselves.
+// All hosts are this machine, whatever the proxies' names.
 dns.lookup = (host, options, done = options) => (options.all ? done(null, [{ address: "127.0.0.1", family: 4 }]) : done(null, "127.0.0.1", 4));
-console.error = () => {}; // a client that says what went wrong is right: it was cut
+console.error = () => {}; // clients may report errors: their connections are cut
 
 const { TOKEN, WAYS } = process.env;
 for (const [way, relay] of Object.entries(JSON.parse(WAYS))) {
@@ -19,7 +19,7 @@ for (const [way, relay] of Object.entries(JSON.parse(WAYS))) {
       } catch {
         json = false;
       }
-      // A standard client repeats the last id with what has none.
+      // A standard client repeats the last id for an event without one.
       const unnumbered = kind === "session" || (id === last.id && data !== last.data);
       if (id) last = { id, data };
       console.log(JSON.stringify({ client, kind, id: unnumbered ? "" : id, json }));

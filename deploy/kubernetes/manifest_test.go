@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// decode is what client-go's strict decoder does with one document.
+// decode decodes one document like client-go's strict decoder.
 func decode(document []byte, into any) error {
 	text, err := yaml.YAMLToJSONStrict(document)
 	if err != nil {
@@ -27,9 +27,9 @@ func decode(document []byte, into any) error {
 	return errors.Join(append(strict, err)...)
 }
 
-// TestManifest_EachDocument_DecodesStrictly fails for a member that is unknown, written
-// twice, in another's place or of another type. kubectl apply refuses those too, but the
-// server of an older Kubernetes drops them.
+// TestManifest_EachDocument_DecodesStrictly fails for a member that is unknown, duplicate,
+// misplaced or of the wrong type. kubectl apply refuses those too, but the server of an
+// older Kubernetes drops them.
 func TestManifest_EachDocument_DecodesStrictly(t *testing.T) {
 	types := map[metav1.TypeMeta]func() metav1.Object{
 		{APIVersion: "v1", Kind: "ConfigMap"}:                       func() metav1.Object { return new(corev1.ConfigMap) },

@@ -1,4 +1,4 @@
-// What a page can do with the widget, whether or not it has loaded yet.
+// Ways for a page to control the widget, also before it has loaded.
 window.RelayChat ||= [];
 
 document.getElementById("ask").onclick = () => RelayChat.push(["open", { message: "Where is my order?", send: true }]);

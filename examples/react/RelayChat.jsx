@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 
-// The loader runs once, however often the component comes and goes.
+// The loader runs once, however often the component is mounted.
 function load(relay) {
   const src = `${relay}/widget.js`;
   if (document.querySelector(`script[src="${src}"]`)) return;
@@ -10,7 +10,7 @@ function load(relay) {
   document.head.append(script);
 }
 
-/** The chat, inline where it stands or as a popup. Settings are attributes, and change as they do. */
+/** The chat, inline or as a popup. Settings are attributes; changing an attribute changes the setting. */
 export function RelayChat({ relay, onMessage, ...settings }) {
   const element = useRef(null);
   useEffect(() => load(relay), [relay]);

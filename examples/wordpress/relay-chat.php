@@ -1,7 +1,7 @@
 <?php
 /**
  * Plugin Name: Relay Chat
- * Description: Puts the chat of an AnyFrame Relay on every page. Define RELAY_CHAT_URL in wp-config.php:
+ * Description: Adds the chat of an AnyFrame Relay to every page. Define RELAY_CHAT_URL in wp-config.php:
  *              define( 'RELAY_CHAT_URL', 'https://relay.example.com' );
  * Version: 1.0
  * License: MIT
@@ -11,7 +11,7 @@ defined( 'ABSPATH' ) || exit;
 
 add_action( 'wp_enqueue_scripts', function () {
 	if ( defined( 'RELAY_CHAT_URL' ) ) {
-		// No version in the address: the relay says itself how long it may be kept.
+		// No version in the URL: the relay's own headers say how long it may be cached.
 		wp_enqueue_script( 'relay-chat', untrailingslashit( RELAY_CHAT_URL ) . '/widget.js', array(), null, array( 'strategy' => 'async' ) );
 	}
 } );

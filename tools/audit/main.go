@@ -1,7 +1,7 @@
-// Command audit checks what the program is built of: that the modules in the
-// cache are those of go.sum, and that no known vulnerability is called. When the
-// vulnerability database cannot be reached it says so and goes on, since a build
-// must not depend on it; make vuln insists.
+// Command audit checks the program's dependencies: the modules in the cache must
+// match go.sum, and no known vulnerability may be called. If the vulnerability
+// database cannot be reached, it reports that and succeeds, since a build must not
+// depend on it; make vuln fails in that case.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// patience is how long the database may take.
+// patience is the timeout for the database.
 const patience = 3 * time.Minute
 
 func main() {
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// command runs the go command and returns all that it says.
+// command runs the go command and returns its output.
 func command(ctx context.Context, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", args...)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestOnlyADatabaseThatIsAwayIsForgiven(t *testing.T) {
+func TestAudit_DatabaseUnavailable_OnlyThatIgnored(t *testing.T) {
 	failed := errors.New("exit status 1")
 	for name, tt := range map[string]struct {
 		verify, vulns string
@@ -44,7 +44,7 @@ func TestOnlyADatabaseThatIsAwayIsForgiven(t *testing.T) {
 	}
 }
 
-func TestAnAuditThatIsStoppedIsNoAudit(t *testing.T) {
+func TestAudit_Stopped_Fails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err := audit(ctx, new(bytes.Buffer), func(_ context.Context, args ...string) (string, error) {
 		if args[0] == "tool" {

@@ -21,10 +21,10 @@ import (
 	"github.com/anyframe-relay/relay/tools/proxytest"
 )
 
-// plan is what a run consists of.
+// plan is the configuration of a run.
 type plan struct {
 	seed     uint64
-	length   time.Duration // of the time in which things go wrong
+	length   time.Duration // of the time with faults
 	relays   int
 	visitors int
 	tabs     int // of each visitor
@@ -32,11 +32,11 @@ type plan struct {
 	out      io.Writer
 }
 
-// secondSite is the site of every second visitor; the others are at the default one.
+// secondSite is the site of every second visitor; the others use the default site.
 const secondSite = "second"
 
-// settleLimit is how long it may take until every visitor has every event once
-// nothing goes wrong any more.
+// settleLimit is how long it may take, after the last fault, until every visitor
+// has every event once.
 const settleLimit = 3 * time.Minute
 
 // chaos is one run.
@@ -49,12 +49,12 @@ type chaos struct {
 	proxies  []*proxytest.Proxy
 	visitors []*visitor
 
-	mu    sync.Mutex // held while something is told or counted
+	mu    sync.Mutex // held while results are reported or counted
 	faced map[string]int
 }
 
-// run starts everything, lets it go wrong for a while, and returns what came of
-// it once all has settled.
+// run starts everything, injects faults for a while, and returns the results once
+// everything has settled.
 func run(ctx context.Context, p plan) (r *report, err error) {
 	c := &chaos{plan: p, began: time.Now(), faced: map[string]int{}}
 	c.say("seed %d: %d relays, %d visitors with %d tabs each, for %v", p.seed, p.relays, p.visitors, p.tabs, p.length)
@@ -62,7 +62,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
-	pick := rand.New(rand.NewPCG(p.seed, 1)) //nolint:gosec // what goes wrong is no secret
+	pick := rand.New(rand.NewPCG(p.seed, 1)) //nolint:gosec // faults need no secrecy
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tabs, others sync.WaitGroup
@@ -109,7 +109,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	for i, faults := range [][]fault{relayFaults, storeFaults} {
 		pick := rand.New(rand.NewPCG(pick.Uint64(), uint64(i))) //nolint:gosec // as above
 		others.Go(func() {
-			// Redis is away for a third of the time, at most.
+			// Redis is unavailable for at most a third of the time.
 			if err := c.wreck(wrecking, faults, time.Duration(1+2*i)*p.pause(), pick); err != nil {
 				cancel(err)
 			}
@@ -142,7 +142,7 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	// What is left then is counted.
+	// What remains is counted.
 	_ = c.await(ctx, "nothing of the guests is left", func() bool { return c.leftOfGuests() == 0 })
 	wants := c.oracle()
 	settledErr := c.await(ctx, "all tabs have everything", func() bool {
@@ -174,11 +174,10 @@ func run(ctx context.Context, p plan) (r *report, err error) {
 	return r, nil
 }
 
-// pause is about how long nothing happens between two faults.
+// pause is the approximate time between two faults.
 func (p plan) pause() time.Duration { return min(3*time.Second, p.length/8) }
 
-// start starts the control plane, Redis, the relays, both proxies and the
-// visitors.
+// start starts the control plane, Redis, the relays, both proxies and the visitors.
 func (c *chaos) start(ctx context.Context) error {
 	c.plane = anyframetest.New(anyframetest.WithPace(200*time.Millisecond), anyframetest.WithBootDelay(500*time.Millisecond),
 		anyframetest.WithAgent(1, func(chat *anyframetest.Chat) {
@@ -207,7 +206,7 @@ func (c *chaos) start(ctx context.Context) error {
 			"ANYFRAME_API_KEY="+c.plane.Key(), fmt.Sprint("ANYFRAME_AGENT_ID=", c.plane.AgentID()), "ANYFRAME_BASE_URL="+c.plane.URL(),
 			"RELAY_STORE="+url, "RELAY_CONFIG="+sites, "RELAY_TRUSTED_PROXIES=127.0.0.1", "RELAY_RATE_MESSAGES=off", "RELAY_RATE_IP=off", "RELAY_RATE_SESSIONS=off",
 			"RELAY_FEEDBACK=on", "RELAY_STREAMS_PER_IP=50000", "RELAY_STREAMS_PER_VISITOR=1000", "RELAY_MAX_SESSIONS=50000", "RELAY_STREAM_LIFETIME=1m")
-		if p != nil { // to be ended even if it is not ready
+		if p != nil { // it must be ended even if it is not ready
 			c.relays, addrs = append(c.relays, p), append(addrs, addr)
 		}
 		if err != nil {
@@ -264,7 +263,7 @@ func (c *chaos) end() error {
 	return err
 }
 
-// await waits until cond holds, at most for [settleLimit].
+// await waits until cond holds, for at most [settleLimit].
 func (c *chaos) await(ctx context.Context, what string, cond func() bool) error {
 	for deadline := time.Now().Add(settleLimit); !cond(); rest(ctx, 50*time.Millisecond) {
 		if ctx.Err() != nil {
@@ -289,7 +288,7 @@ func (c *chaos) count(fault string) {
 	c.faced[fault]++
 }
 
-// owner is the visitor whose session it is, by what was said in it.
+// owner returns the visitor of a session, identified by the text of its messages.
 func (c *chaos) owner(session string) (visitor int, texts []string) {
 	visitor = -1
 	for _, body := range c.plane.Messages(session) {
@@ -302,8 +301,8 @@ func (c *chaos) owner(session string) (visitor int, texts []string) {
 	return visitor, texts
 }
 
-// oracle is what each visitor must have got, told from the control plane's own
-// log: of the one session that each has.
+// oracle returns the events that each visitor must have received, from the control
+// plane's own log of the visitor's only session.
 func (c *chaos) oracle() map[int][]seen {
 	wants := map[int][]seen{}
 	for _, s := range c.plane.Sessions() {

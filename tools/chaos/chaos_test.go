@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A shorter run of what make chaos does.
-func TestChaosLosesNothing(t *testing.T) {
+// A shorter run of make chaos.
+func TestChaos_Faults_NothingLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
@@ -45,8 +45,9 @@ func TestChaosLosesNothing(t *testing.T) {
 	}
 }
 
-// What the run would not find it could not vouch for.
-func TestChaosFindsWhatIsWrong(t *testing.T) {
+// The report must find each of these violations; otherwise a clean run proves
+// nothing.
+func TestChaos_Violations_Found(t *testing.T) {
 	want := []seen{newSeen(1, 1, "user", "hello"), newSeen(1, 2, "text", "hi"), newSeen(1, 3, "turn_end", "done")}
 	for name, test := range map[string]struct {
 		events [][3]string
@@ -67,7 +68,7 @@ func TestChaosFindsWhatIsWrong(t *testing.T) {
 			if e[1] == "turn_end" {
 				data = `{"reason":"` + e[2] + `"}`
 			}
-			_ = x.take(e[0], e[1], data) // what it refuses is lost
+			_ = x.take(e[0], e[1], data) // an event that it refuses is lost
 		}
 		r := &report{}
 		r.tab("x", x, want)

@@ -10,18 +10,19 @@ import (
 	"time"
 )
 
-// fault is something that goes wrong for a while.
+// fault is a temporary failure.
 type fault struct {
 	name string
 	do   func(ctx context.Context, c *chaos, pick *rand.Rand) error
 }
 
-// some is a time between the two.
+// some returns a time between the two.
 func some(pick *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(pick.Int64N(int64(to-from)+1))
 }
 
-// The faults of the relays. One happens at a time, so that another relay serves.
+// The faults of the relays. Only one happens at a time, so that another relay
+// serves.
 var relayFaults = []fault{
 	{"kill a relay", func(ctx context.Context, c *chaos, pick *rand.Rand) error {
 		p := c.relays[pick.IntN(len(c.relays))]
@@ -68,7 +69,7 @@ var storeFaults = []fault{
 	}},
 }
 
-// replace ends a relay as a deploy does and starts the next.
+// replace stops a relay as a deployment does and starts the next.
 func (c *chaos) replace(ctx context.Context, p *process) error {
 	if code := p.end(syscall.SIGTERM); code != 0 {
 		return fmt.Errorf("%s: got exit code %d, want 0: %s", p.name, code, p.out.String())
@@ -76,8 +77,8 @@ func (c *chaos) replace(ctx context.Context, p *process) error {
 	return p.start(ctx)
 }
 
-// wreck lets faults happen, one after the other and each at least once if there
-// is the time, until ctx ends. What it has begun it brings to its end.
+// wreck injects faults until ctx ends, one after the other, each at least once if
+// there is time. It completes a fault that it has started.
 func (c *chaos) wreck(ctx context.Context, faults []fault, quiet time.Duration, pick *rand.Rand) error {
 	for {
 		for _, i := range pick.Perm(len(faults)) {

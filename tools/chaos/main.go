@@ -1,13 +1,14 @@
 //go:build unix
 
-// Command chaos runs several relays with two sites on one Redis behind nginx and Caddy, opens a
-// thousand event streams, and lets relays and Redis be killed, frozen, ended and
-// replaced while visitors talk, stop, rate and erase. In the end the control plane's own
-// log says whether any event or turn was lost, repeated or out of order, and whether
-// anything erased is left. It prints the figures, and exits with 1 if it finds fault.
+// Command chaos runs several relays with two sites on one Redis behind nginx and
+// Caddy, and opens a thousand event streams. Relays and Redis are killed, frozen,
+// stopped and replaced while visitors chat, stop, rate and erase. In the end the
+// control plane's own log shows whether any event or turn was lost, repeated or out
+// of order, and whether erased data is left. The command prints the results, and
+// exits with 1 if it finds a violation.
 //
-// RELAY_CHAOS is for how long things go wrong, and RELAY_SEED the seed of what
-// does.
+// RELAY_CHAOS sets the time with faults, and RELAY_SEED the seed of the random
+// choices.
 package main
 
 import (

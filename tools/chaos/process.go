@@ -21,20 +21,20 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// startLimit is how long a process may take to come up, and to go.
+// startLimit is the time limit for a process to start, and to stop.
 const startLimit = time.Minute
 
-// process is a program that is killed and started again.
+// process is a program that is killed and restarted.
 type process struct {
 	name string
 	args []string
 	env  []string
 	dir  string
-	// ready is what the program prints once it can do its work. Only this program
-	// prints it, whereas another might answer on the same address.
+	// ready is the text that the program prints when it is ready. An open port would
+	// not prove that, because another program might listen on the same address.
 	ready string
 
-	mu   sync.Mutex // held while it is started, ended or looked at
+	mu   sync.Mutex // held while it is started, ended or inspected
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 	out  tail
@@ -54,7 +54,7 @@ func (p *process) start(ctx context.Context) error {
 	p.cmd, p.done = cmd, done
 	p.mu.Unlock()
 	go func() { // ends with the process
-		_ = cmd.Wait() // how it ended is asked of its state
+		_ = cmd.Wait() // its state has the result
 		close(done)
 	}()
 	limit := time.NewTimer(startLimit)
@@ -71,13 +71,13 @@ func (p *process) start(ctx context.Context) error {
 	}
 }
 
-// announcement passes on what a program prints, and closes said once certain
-// words are in it. It serves one process, which writes from one goroutine.
+// announcement forwards a program's output, and closes said when it contains the
+// text. It is for one process, which writes from one goroutine.
 type announcement struct {
 	to    io.Writer
 	words []byte
 	said  chan struct{}
-	read  []byte // until they are
+	read  []byte // until said is closed
 }
 
 func (a *announcement) Write(b []byte) (int, error) {
@@ -90,7 +90,7 @@ func (a *announcement) Write(b []byte) (int, error) {
 	return a.to.Write(b)
 }
 
-// signal sends a signal, if the process runs.
+// signal sends a signal if the process is running.
 func (p *process) signal(s os.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,7 +99,7 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// end sends a signal, waits for the process to end, and returns its exit code,
+// end sends a signal, waits for the process to end, and returns its exit code, or
 // -1 if the signal killed it. A process that takes too long is killed.
 func (p *process) end(s os.Signal) int {
 	p.mu.Lock()
@@ -110,7 +110,7 @@ func (p *process) end(s os.Signal) int {
 		return 0
 	}
 	_ = cmd.Process.Signal(s)
-	_ = cmd.Process.Signal(syscall.SIGCONT) // one that is stopped never ends
+	_ = cmd.Process.Signal(syscall.SIGCONT) // a stopped process never ends
 	select {
 	case <-done:
 	case <-time.After(startLimit):
@@ -120,7 +120,7 @@ func (p *process) end(s os.Signal) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// tail keeps the last of what is written to it.
+// tail keeps the end of what is written to it.
 type tail struct {
 	mu sync.Mutex
 	b  []byte
@@ -141,7 +141,7 @@ func (t *tail) String() string {
 	return string(t.b)
 }
 
-// panics returns what the process said of a panic or a race, "" if nothing.
+// panics returns the process's output about a panic or a race, "" if there is none.
 func (p *process) panics() string {
 	for lines := bufio.NewScanner(strings.NewReader(p.out.String())); lines.Scan(); {
 		var line struct{ Msg string }
@@ -153,8 +153,7 @@ func (p *process) panics() string {
 	return ""
 }
 
-// newRedis starts a Redis that keeps what it has over a kill, on an address that
-// it keeps too.
+// newRedis starts a Redis that keeps its data and its address after a kill.
 func newRedis(ctx context.Context, dir string) (p *process, url string, err error) {
 	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err
@@ -171,8 +170,8 @@ func newRedis(ctx context.Context, dir string) (p *process, url string, err erro
 	return p, url, err
 }
 
-// newReplica starts a relay on an address that it keeps. It counts as ready when
-// it listens: the store may be away.
+// newReplica starts a relay that keeps its address. It is ready when it listens:
+// the store may be unavailable.
 func newReplica(ctx context.Context, n int, program, dir string, env ...string) (p *process, addr string, err error) {
 	dir = filepath.Join(dir, fmt.Sprint("relay", n))
 	if err = os.MkdirAll(dir, 0o700); err != nil {

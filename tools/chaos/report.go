@@ -13,26 +13,26 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// report is what came of a run.
+// report is the result of a run.
 type report struct {
 	faced                     map[string]int
 	streams, breaks, resets   int
 	delivered                 int // numbered events over all tabs
 	lost, repeated, wrong     int // of those
-	sentAway                  int // tabs that were refused for good
+	sentAway                  int // tabs that were refused permanently
 	turns, turnsLost, doubled int
-	stopped, stoppedSent      int // turns that were stopped while they waited; those that were sent all the same
-	rated, misrated           int // turns that were rated; those whose last word is another
-	erased, erasedLeft        int // guests who had all erased; conversations of theirs that are left
-	disordered                int // visitors whose turns AnyFrame got in another order
-	again                     int // tries of turns beyond the first
+	stopped, stoppedSent      int // turns stopped while pending; those sent anyway
+	rated, misrated           int // rated turns; those whose final rating is wrong
+	erased, erasedLeft        int // guests who erased everything; their conversations that are left
+	disordered                int // visitors whose turns reached AnyFrame in another order
+	again                     int // retries of turns
 	sandboxes, visitors       int
-	idle                      int // sandboxes that run and were sent nothing
+	idle                      int // running sandboxes without a message
 	took, catchUps            []time.Duration
 	examples                  []string
 }
 
-// judge compares what each visitor got with what the control plane has.
+// judge compares what each visitor received with the control plane's log.
 func (c *chaos) judge(wants map[int][]seen) *report {
 	r := &report{faced: c.faced, visitors: len(c.visitors), sandboxes: len(c.plane.Sessions())}
 	taken := map[int][]string{}
@@ -119,12 +119,12 @@ func (r *report) example(format string, args ...any) {
 	}
 }
 
-// flawless reports whether nothing was lost, repeated or made up.
+// flawless reports whether nothing was lost, repeated or invented.
 func (r *report) flawless() bool {
 	return r.lost+r.repeated+r.wrong+r.resets+r.sentAway+r.turnsLost+r.stoppedSent+r.misrated+r.erasedLeft+r.doubled+r.disordered == 0
 }
 
-// quantiles are the median, the 99th of a hundred and the most.
+// quantiles are the median, the 99th percentile and the maximum.
 func quantiles(all []time.Duration) string {
 	if len(all) == 0 {
 		return "none"

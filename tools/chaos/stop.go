@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// stop sends a turn and stops it at once, through another front, and then asks until it is
-// known whether AnyFrame got it.
+// stop sends a turn, stops it immediately through another front, and polls until it
+// is known whether AnyFrame received it.
 func (v *visitor) stop(ctx context.Context, i int) error {
 	key, text := fmt.Sprint("stop-", i), fmt.Sprintf("visitor %d turn %d to stop", v.n, i)
 	body, err := json.Marshal(map[string]string{"text": text})
@@ -26,7 +26,7 @@ func (v *visitor) stop(ctx context.Context, i int) error {
 		_, _ = v.postOnce(ctx, v.n%len(v.fronts), "/v1/messages", string(body), key, http.StatusAccepted)
 	})
 	rest(ctx, jitter(0, 20*time.Millisecond))
-	for range 3 { // the relay may not know it yet, or never come to know it
+	for range 3 { // the relay may not have the turn yet, or never get it
 		if _, err := v.postOnce(ctx, (v.n+1)%len(v.fronts), "/v1/turns/"+key+"/stop", "", "", http.StatusAccepted); err == nil || ctx.Err() != nil {
 			break
 		}

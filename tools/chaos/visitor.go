@@ -22,17 +22,17 @@ import (
 )
 
 const (
-	// silence is after how long without a byte a stream is given up. The relay
-	// says something at least every 15 s.
+	// silence is the time without a byte after which a stream is closed. The relay
+	// sends something at least every 15 s.
 	silence = 20 * time.Second
-	// postLimit is how long an answer to a message is waited for.
+	// postLimit is the timeout for the response to a message.
 	postLimit = 40 * time.Second
 )
 
 // seed makes the hashes of this run comparable.
 var seed = maphash.MakeSeed()
 
-// seen is one numbered event as a visitor got it, or must get it.
+// seen is one numbered event that a visitor received, or must receive.
 type seen struct {
 	epoch, seq int64
 	words      uint64 // hash of its kind and text
@@ -42,11 +42,11 @@ func newSeen(epoch, seq int64, kind, text string) seen {
 	return seen{epoch, seq, maphash.String(seed, kind+"\x00"+text)}
 }
 
-// visitor has tabs, sends turns, and does nothing that a browser would not do.
+// visitor has tabs, sends turns, and behaves like a browser.
 type visitor struct {
 	n      int
 	base   string         // of the site's routes
-	fronts []*http.Client // with their URLs, a connection of its own to each
+	fronts []*http.Client // with their URLs; each has its own connection
 	urls   []string
 	token  string
 	tabs   []*tab
@@ -57,7 +57,7 @@ type visitor struct {
 
 	mu    sync.Mutex
 	took  []time.Duration // until a turn was accepted
-	again int             // tries beyond the first
+	again int             // retries
 }
 
 func newVisitor(n, tabs int, proxies []*proxytest.Proxy) *visitor {
@@ -66,7 +66,7 @@ func newVisitor(n, tabs int, proxies []*proxytest.Proxy) *visitor {
 		v.base = "/s/" + secondSite
 	}
 	for _, p := range proxies {
-		// As browsers do, all tabs of one share a connection to each front.
+		// As in browsers, all tabs share a connection to each front.
 		v.fronts = append(v.fronts, &http.Client{Transport: p.Transport("127.0.0.1")})
 		v.urls = append(v.urls, p.URL)
 	}
@@ -102,7 +102,7 @@ func (v *visitor) ask(ctx context.Context, front int, method, path, body string,
 	return v.fronts[front].Do(req)
 }
 
-// refusal is an answer that is not the one wanted.
+// refusal is a response with another status than wanted.
 type refusal struct {
 	status int
 	body   string
@@ -111,13 +111,13 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s", r.status, r.body) }
 
-// passes reports whether asking again is of use.
+// passes reports whether a retry may succeed.
 func passes(err error) bool {
 	r, ok := errors.AsType[*refusal](err)
 	return !ok || r.status >= 500 || r.status == http.StatusTooManyRequests
 }
 
-// pause waits as long as a refusal says, or a moment.
+// pause waits for the refusal's Retry-After, or a moment.
 func pause(ctx context.Context, err error) {
 	wait := jitter(200*time.Millisecond, time.Second)
 	if r, ok := errors.AsType[*refusal](err); ok && r.wait > 0 {
@@ -126,9 +126,9 @@ func pause(ctx context.Context, err error) {
 	rest(ctx, min(wait, 5*time.Second))
 }
 
-// jitter is a time between the two, at random.
+// jitter returns a random time between the two.
 func jitter(from, to time.Duration) time.Duration {
-	return from + rand.N(to-from) //nolint:gosec // when a visitor comes back is no secret
+	return from + rand.N(to-from) //nolint:gosec // reconnect times need no secrecy
 }
 
 func rest(ctx context.Context, d time.Duration) {
@@ -140,7 +140,7 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// post posts until it is answered with the status wanted.
+// post retries until the response has the wanted status.
 func (v *visitor) post(ctx context.Context, path, body, key string, want int) ([]byte, error) {
 	start := time.Now()
 	for try := 0; ; try++ {
@@ -192,7 +192,8 @@ func (v *visitor) introduce(ctx context.Context) error {
 	return nil
 }
 
-// talk sends turns until stop is closed, and the last one until it is accepted.
+// talk sends turns until stop is closed, and retries the last one until it is
+// accepted.
 func (v *visitor) talk(ctx context.Context, stop <-chan struct{}) error {
 	for i := 0; ; i++ {
 		text := fmt.Sprintf("visitor %d turn %d", v.n, i)
@@ -222,7 +223,7 @@ func (v *visitor) talk(ctx context.Context, stop <-chan struct{}) error {
 	}
 }
 
-// tab is one event stream that is opened again whenever it ends.
+// tab is one event stream that is reopened whenever it ends.
 type tab struct {
 	visitor *visitor
 	front   int
@@ -237,10 +238,10 @@ type tab struct {
 	catchUps []time.Duration // from the end of a stream until nothing was missing
 
 	broke  time.Time // when the stream ended; zero while it is open and complete
-	target int64     // what another tab had seen by then
+	target int64     // the last seq of any other tab at that time
 }
 
-// run keeps the stream open until ctx ends, or the tab is sent away for good.
+// run keeps the stream open until ctx ends, or the tab is refused permanently.
 func (t *tab) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := t.stream(ctx)
@@ -279,7 +280,7 @@ func (t *tab) stream(ctx context.Context) error {
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			return err // half a frame counts for nothing
+			return err // an incomplete frame does not count
 		}
 		watchdog.Reset(silence)
 		line = strings.TrimSuffix(line, "\n")
@@ -301,21 +302,21 @@ func (t *tab) stream(ctx context.Context) error {
 	}
 }
 
-// seen is how many numbered events the tab has.
+// seen returns the number of numbered events in the tab.
 func (t *tab) seen() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.got)
 }
 
-// saw notes the seq of an event that one of the tabs has seen.
+// saw records the seq of an event that one of the tabs has received.
 func (v *visitor) saw(seq int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.head.Store(max(v.head.Load(), seq))
 }
 
-// take takes one event, or the end of a comment, when all three are empty.
+// take processes one event, or the end of a comment if all three are empty.
 func (t *tab) take(id, kind, data string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -336,7 +337,7 @@ func (t *tab) take(id, kind, data string) error {
 			t.repeated++
 		}
 		var d struct{ Text, Reason string }
-		_ = json.Unmarshal([]byte(data), &d) // another text then, which shows
+		_ = json.Unmarshal([]byte(data), &d) // the text is different then, which is detected
 		t.got = append(t.got, newSeen(e, n, kind, d.Text+d.Reason))
 		t.last = id
 		t.visitor.saw(n)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// rate rates one of the turns that were accepted, until that is taken.
+// rate rates one of the accepted turns, until that is accepted.
 func (v *visitor) rate(ctx context.Context, key string) error {
 	rating := []string{"up", "down"}[rand.N(2)] //nolint:gosec // a rating is no secret
 	body := fmt.Sprintf(`{"turn":%q,"rating":%q}`, key, rating)
@@ -26,8 +26,8 @@ func (v *visitor) rate(ctx context.Context, key string) error {
 	return nil
 }
 
-// misrated asks for the visitor's export and returns on how many turns it does not have the
-// last word.
+// misrated requests the visitor's export and returns the number of turns without
+// the final rating.
 func (v *visitor) misrated(ctx context.Context) (n int, err error) {
 	var out struct {
 		Feedback []struct{ Turn, Rating string }
@@ -65,11 +65,11 @@ func (v *visitor) fetch(ctx context.Context, front int, path string, out any) er
 	return json.NewDecoder(res.Body).Decode(out)
 }
 
-// guestWords begin what guests say. Guests have all of it erased.
+// guestWords begins the messages of guests. Guests erase everything.
 const guestWords = "guest's secret"
 
-// guests come one after the other until stop is closed. Each says something and has it
-// erased. It returns how many there were.
+// guests come one after the other until stop is closed. Each sends a message and
+// erases it. It returns their number.
 func (c *chaos) guests(ctx context.Context, stop <-chan struct{}) (n int, err error) {
 	for ; ; n++ {
 		v := newVisitor(n, 0, c.proxies)
@@ -97,7 +97,7 @@ func (v *visitor) visit(ctx context.Context) error {
 	for try := v.n; ; try++ {
 		err := v.erase(ctx, try%len(v.fronts))
 		if r, ok := errors.AsType[*refusal](err); err == nil || ok && r.status == http.StatusUnauthorized {
-			return nil // at 401 an earlier try was taken, and its answer lost
+			return nil // after a 401 an earlier attempt succeeded, and its response was lost
 		}
 		if ctx.Err() != nil || !passes(err) {
 			return fmt.Errorf("guest %d: erase: %w", v.n, err)
@@ -121,7 +121,7 @@ func (v *visitor) erase(ctx context.Context, front int) error {
 	return err
 }
 
-// leftOfGuests is how many conversations of guests the control plane has.
+// leftOfGuests returns how many conversations of guests the control plane has.
 func (c *chaos) leftOfGuests() (n int) {
 	for _, s := range c.plane.Sessions() {
 		for _, body := range c.plane.Messages(s.ID) {

@@ -49,8 +49,8 @@ func run(ctx context.Context, args []string) error {
 
 type fuzzTest struct{ pkg, name string }
 
-// listed reads what go test -list prints: the names of a package's tests, then
-// a line that names the package.
+// listed parses the output of go test -list: the names of a package's tests, then a
+// line with the package.
 func listed(out string) []fuzzTest {
 	var all, pending []fuzzTest
 	for line := range strings.Lines(out) {

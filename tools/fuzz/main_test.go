@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestListedKnowsEachTestsPackage(t *testing.T) {
+func TestListed_Output_TestsByPackage(t *testing.T) {
 	out := "FuzzA\nFuzzB\nok  \texample.org/a\t0.01s\n" +
 		"?   \texample.org/none\t[no test files]\n" +
 		"ok  \texample.org/plain\t0.01s\nFuzzC\nok  \texample.org/c\t0.01s\n"
@@ -15,7 +15,7 @@ func TestListedKnowsEachTestsPackage(t *testing.T) {
 	}
 }
 
-func TestRunWantsATime(t *testing.T) {
+func TestRun_NoDuration_Refused(t *testing.T) {
 	for _, args := range [][]string{nil, {"soon"}, {"0s"}, {"-1s"}, {"1s", "2s"}} {
 		if err := run(t.Context(), args); err == nil {
 			t.Errorf("%q: got no error, want one", args)

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownGroup lets one signal end a shell and what it has started, as a terminal does.
+// ownGroup makes one signal end a shell and its children, as in a terminal.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // interrupt is Ctrl-C.

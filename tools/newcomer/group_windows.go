@@ -4,5 +4,5 @@ import "os/exec"
 
 func ownGroup(*exec.Cmd) {}
 
-// interrupt ends the process: there is no Ctrl-C for another's.
+// interrupt kills the process: Windows has no Ctrl-C for another process.
 func interrupt(cmd *exec.Cmd) error { return cmd.Process.Kill() }

@@ -1,8 +1,8 @@
-// Command newcomer does what README.md says, literally, as a new user would: in
-// a fresh clone, with a fresh home, block by block. It fails when a step does.
-// A command that serves until a signal is asked for its page, and then gets the signal.
+// Command newcomer follows README.md literally, like a new user: in a fresh clone,
+// with a fresh home, block by block. It fails if a step does. For a command that
+// serves until a signal, it requests the page and then sends the signal.
 //
-// With arguments, only the sections with these headings are done.
+// With arguments, it runs only the sections with these headings.
 package main
 
 import (
@@ -68,7 +68,7 @@ func run(ctx context.Context, sections []string) error {
 	if len(blocks) == 0 {
 		return errors.New("README.md has no commands")
 	}
-	// README assumes an account at AnyFrame; this takes its place.
+	// README assumes an account at AnyFrame; this replaces it.
 	plane := anyframetest.New(anyframetest.WithAgent(7, nil), anyframetest.WithKey("afm_test_newcomer"))
 	if err := plane.Listen("127.0.0.1:0"); err != nil {
 		return err
@@ -85,8 +85,8 @@ func run(ctx context.Context, sections []string) error {
 	return nil
 }
 
-// environment is that of a machine on which nothing of this was done before. How
-// it reaches the network is its own.
+// environment is the environment of a new machine. Only the network settings are
+// those of this machine.
 func environment(ctx context.Context, home, plane string) []string {
 	env := []string{"HOME=" + home, "ANYFRAME_BASE_URL=" + plane}
 	for _, name := range []string{
@@ -106,10 +106,10 @@ func environment(ctx context.Context, home, plane string) []string {
 	return env
 }
 
-// block is what README says to type, at once.
+// block is a code block of README.
 type block struct{ section, text string }
 
-// commands are the shell blocks of a Markdown text.
+// commands returns the shell blocks of a Markdown text.
 func commands(text string) []block {
 	var blocks []block
 	section, inside, shell := "", false, false
@@ -141,7 +141,7 @@ type newcomer struct {
 	key   string
 }
 
-// follow types a block. Where it says afm_…, it types the key.
+// follow runs a block, with the key in place of afm_….
 func (n newcomer) follow(ctx context.Context, b block) error {
 	text := strings.ReplaceAll(b.text, "afm_…", n.key)
 	ctx, cancel := context.WithCancel(ctx)
@@ -170,7 +170,7 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 	done := make(chan struct{})
 	go func() { // ends with the process
 		defer close(done)
-		_ = cmd.Wait() // go run has an exit code of its own; what the program says of its end counts
+		_ = cmd.Wait() // go run has its own exit code; the program's own output counts
 	}()
 	if err := n.visit(ctx, &out, done); err != nil {
 		_ = interrupt(cmd)
@@ -190,12 +190,12 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 	return nil
 }
 
-// patience is how long a program may take to come up, downloads and all.
+// patience is how long a program may take to start, including downloads.
 const patience = 30 * time.Minute
 
 var listening = regexp.MustCompile(`msg"?[:=]"?listening"?.*?addr"?[:=]"?([^\s",]+)`)
 
-// visit waits for the relay to listen and looks at its page.
+// visit waits until the relay listens and requests its page.
 func (n newcomer) visit(ctx context.Context, out *output, done <-chan struct{}) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -241,7 +241,7 @@ func page(ctx context.Context, url string) error {
 	return nil
 }
 
-// output is what a program says, for two to read.
+// output is a program's output, for two readers.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestCommandsAreTheShellBlocksOfEachSection(t *testing.T) {
+func TestCommands_ShellBlocks_BySection(t *testing.T) {
 	text := "# Relay\n## Try it\n```sh\n# a comment, no heading\nmake demo\n```\nor\n```html\n<b>\n```\n## More\n```sh\none\n```\n```sh\ntwo\n```\n"
 	want := []block{{"Try it", "# a comment, no heading\nmake demo\n"}, {"More", "one\n"}, {"More", "two\n"}}
 	if got := commands(text); !slices.Equal(got, want) {
@@ -17,7 +17,7 @@ func TestCommandsAreTheShellBlocksOfEachSection(t *testing.T) {
 	}
 }
 
-func TestREADMEHasCommandsThatServe(t *testing.T) {
+func TestCommands_README_Serve(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -33,11 +33,11 @@ func TestREADMEHasCommandsThatServe(t *testing.T) {
 	}
 }
 
-func TestAStepThatFailsIsTold(t *testing.T) {
+func TestStep_Failure_Reported(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the commands are for a shell")
 	}
-	bin := t.TempDir() // a go that ends at once
+	bin := t.TempDir() // a go command that exits immediately
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\necho it went wrong\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestAStepThatFailsIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatTheRelaySaysOfItselfIsUnderstood(t *testing.T) {
+func TestAddress_RelayOutput_Parsed(t *testing.T) {
 	for line, want := range map[string]string{
 		`{"time":"…","level":"INFO","msg":"listening","addr":"[::]:8080","version":"x"}`: "[::]:8080",
 		`time=… level=INFO msg=listening addr=127.0.0.1:8080 version=x`:                  "127.0.0.1:8080",
@@ -66,7 +66,7 @@ func TestWhatTheRelaySaysOfItselfIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestTheHomeIsNewAndTheWayToTheNetworkIsNot(t *testing.T) {
+func TestEnvironment_Step_NewHomeSameNetwork(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", "/certs")
 	t.Setenv("RELAY_STORE", "memory:")
 	env := environment(t.Context(), "/home/new", "http://plane")

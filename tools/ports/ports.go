@@ -1,5 +1,5 @@
 // Package ports finds addresses for programs that cannot listen on port 0 and
-// say which they got: their caller has to choose.
+// report their port: their caller has to choose one.
 package ports
 
 import (
@@ -15,10 +15,10 @@ import (
 // tried counts the ports that this process has tried.
 var tried atomic.Int32
 
-// Free returns a loopback address on which nothing listens. Its port is below
-// those that systems give to outgoing connections: one of them could take it
-// before the program does, or while the program is down. Another program can
-// still listen on it first, so start programs through [Try].
+// Free returns a loopback address on which nothing listens. Its port is below the
+// range of outgoing connections. One of those could take the port before the
+// program starts, or while it is down. Another program can still listen on the port
+// first, so start programs with [Try].
 func Free(ctx context.Context) (string, error) {
 	for range 1000 {
 		port := 10000 + (os.Getpid()*101+int(tried.Add(1)))%10000
@@ -33,11 +33,11 @@ func Free(ctx context.Context) (string, error) {
 	return "", errors.New("no port is free")
 }
 
-// attempts is how many addresses Try uses up.
+// attempts is the number of addresses that Try uses.
 const attempts = 10
 
-// Try calls start with free addresses until its error is not that one of them is
-// taken. What a program printed belongs into the error.
+// Try calls start with free addresses until it does not fail because an address is
+// in use. The error should include the program's output.
 func Try(ctx context.Context, start func(addr string) error) error {
 	for attempt := 1; ; attempt++ {
 		addr, err := Free(ctx)
@@ -50,7 +50,7 @@ func Try(ctx context.Context, start func(addr string) error) error {
 	}
 }
 
-// Taken reports whether a program says that another one has its address, in the
+// Taken reports whether a program's output says that its address is in use, in the
 // words of the system or of the relay.
 func Taken(output string) bool {
 	output = strings.ToLower(output)

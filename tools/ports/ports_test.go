@@ -16,7 +16,7 @@ func TestTry_AddressTakenMeanwhile(t *testing.T) {
 	var addrs []string
 	err := ports.Try(t.Context(), func(addr string) error {
 		addrs = append(addrs, addr)
-		if len(addrs) < 3 { // another program listens before ours does
+		if len(addrs) < 3 { // another program listens first
 			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
 			if err != nil {
 				return err
@@ -63,7 +63,7 @@ func TestTry_OtherErrors(t *testing.T) {
 	}
 }
 
-// Every program that is started this way says it in words that are understood.
+// The output of every program that is started this way is recognized.
 func TestTaken(t *testing.T) {
 	t.Parallel()
 	for _, output := range []string{

@@ -1,6 +1,6 @@
-// Package proxytest runs the proxy configurations that ship, deploy/nginx.conf
-// and deploy/Caddyfile, with the real nginx and Caddy on loopback, for tests and
-// chaos runs.
+// Package proxytest runs the shipped proxy configurations, deploy/nginx.conf and
+// deploy/Caddyfile, with the real nginx and Caddy on loopback, for tests and chaos
+// runs.
 package proxytest
 
 import (
@@ -32,31 +32,31 @@ import (
 	"github.com/anyframe-relay/relay/tools/ports"
 )
 
-// The hosts that the configurations are for.
+// The hosts in the configurations.
 const (
 	ownHost  = "chat.example.com"
 	siteHost = "www.example.com"
 )
 
-// Front says what stands behind a proxy.
+// Front describes what is behind a proxy.
 type Front struct {
-	// Dir is a folder for the proxy's files, empty and no other's.
+	// Dir is an empty folder for the proxy's files, used by no other.
 	Dir string
 	// Relays are the addresses of the relays, host:port.
 	Relays []string
-	// BasePath is the relays' base path: /chat puts them into a site, and empty
-	// on a host of their own. nginx.conf knows no other.
+	// BasePath is the relays' base path: /chat serves them as part of a site, and
+	// empty on their own host. nginx.conf supports no other value.
 	BasePath string
 }
 
 // Proxy is a running proxy.
 type Proxy struct {
-	// URL is where browsers find the relay: https, without a slash at the end.
+	// URL is the relay's address for browsers: https, without a slash at the end.
 	URL string
 	// Plain is the same host over http, which redirects.
 	Plain string
 
-	secure, plain string // where it listens
+	secure, plain string // addresses where it listens
 	roots         *x509.CertPool
 	cmd           *exec.Cmd
 	done          chan struct{}
@@ -64,18 +64,18 @@ type Proxy struct {
 	out           bytes.Buffer
 }
 
-// StartNginx runs nginx with nginx.conf until ctx ends or the proxy is closed.
-// It returns an error that matches [exec.ErrNotFound] if there is no nginx.
+// StartNginx runs nginx with nginx.conf until ctx ends or the proxy is closed. The
+// error matches [exec.ErrNotFound] if nginx is not installed.
 func StartNginx(ctx context.Context, f Front) (*Proxy, error) {
 	return f.start(ctx, f.nginx)
 }
 
-// StartCaddy is [StartNginx] for Caddy and Caddyfile.
+// StartCaddy is like [StartNginx], for Caddy and Caddyfile.
 func StartCaddy(ctx context.Context, f Front) (*Proxy, error) {
 	return f.start(ctx, f.caddy)
 }
 
-// start tries addresses until none of them was taken in the meantime.
+// start retries with other addresses while one is in use.
 func (f Front) start(ctx context.Context, prepare func(context.Context, *Proxy) error) (p *Proxy, err error) {
 	host := ownHost
 	if f.BasePath != "" {
@@ -107,8 +107,8 @@ func port(addr string) string {
 	return port
 }
 
-// nginx writes nginx.conf with this machine's addresses and paths in the place
-// of the example's: the file has no variables for them.
+// nginx writes nginx.conf with this machine's addresses and paths instead of the
+// example's: the file has no variables for them.
 func (f Front) nginx(ctx context.Context, p *Proxy) error {
 	certificate, key := filepath.Join(f.Dir, "front.pem"), filepath.Join(f.Dir, "front.key")
 	if err := selfSigned(certificate, key); err != nil {
@@ -151,14 +151,14 @@ func (f Front) nginx(ctx context.Context, p *Proxy) error {
 	}
 	process := "daemon off; pid " + filepath.Join(f.Dir, "nginx.pid") + ";"
 	if os.Geteuid() == 0 {
-		process += " user root;" // Dir may be closed to others
+		process += " user root;" // other users may have no access to Dir
 	}
 	p.cmd = exec.CommandContext(ctx, "nginx", "-e", "stderr", "-p", f.Dir, "-c", path, "-g", process) //nolint:gosec // the caller's own folder
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }                      // its workers outlive a master that is killed
 	return nil
 }
 
-// caddy leaves Caddyfile as it is and sets its variables.
+// caddy leaves Caddyfile unchanged and sets its variables.
 func (f Front) caddy(ctx context.Context, p *Proxy) error {
 	path := filepath.Join(f.Dir, "Caddyfile")
 	if err := errors.Join(os.WriteFile(path, deploy.Caddyfile, 0o600), f.makeSite()); err != nil {
@@ -175,7 +175,7 @@ func (f Front) caddy(ctx context.Context, p *Proxy) error {
 	return nil
 }
 
-// site is the folder of the site that the relay is a path of.
+// site is the folder of the site that has the relay at a path.
 func (f Front) site() string { return filepath.Join(f.Dir, "site") }
 
 func (f Front) makeSite() error {
@@ -185,8 +185,8 @@ func (f Front) makeSite() error {
 	return os.WriteFile(filepath.Join(f.site(), "index.html"), []byte("the site\n"), 0o644) //nolint:gosec // so it does this
 }
 
-// Roots returns the certificates, as PEM, by which the proxy of this folder is known,
-// once they are there; before, an error that matches [fs.ErrNotExist].
+// Roots returns the certificates, as PEM, that sign the certificate of this
+// folder's proxy. Until they exist, the error matches [fs.ErrNotExist].
 func (f Front) Roots() ([]byte, error) {
 	for _, name := range []string{"front.pem", "caddy/pki/authorities/local/root.crt"} {
 		b, err := os.ReadFile(filepath.Join(f.Dir, filepath.FromSlash(name)))
@@ -197,7 +197,7 @@ func (f Front) Roots() ([]byte, error) {
 	return nil, fs.ErrNotExist
 }
 
-// selfSigned writes a certificate for the hosts, and its key.
+// selfSigned writes a self-signed certificate for the hosts, and its key.
 func selfSigned(certificate, key string) error {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -222,10 +222,10 @@ func selfSigned(certificate, key string) error {
 	)
 }
 
-// startLimit is how long a proxy may take until it answers.
+// startLimit is how long a proxy may take until it responds.
 const startLimit = time.Minute
 
-// run starts the proxy and waits until it answers.
+// run starts the proxy and waits until it responds.
 func (p *Proxy) run(ctx context.Context, roots func() ([]byte, error)) error {
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.WaitDelay = 10 * time.Second
@@ -274,9 +274,9 @@ func (p *Proxy) tls() *tls.Config {
 	return &tls.Config{RootCAs: p.roots, ServerName: host, MinVersion: tls.VersionTLS12}
 }
 
-// Transport reaches the proxy as a browser at this loopback address would:
-// whatever the name, over HTTP/2, trusting its certificate. It asks no more
-// names than the proxy's. The caller closes its idle connections.
+// Transport connects to the proxy like a browser at this loopback address: for any
+// name, over HTTP/2, trusting its certificate. It resolves no names but the
+// proxy's. The caller closes its idle connections.
 func (p *Proxy) Transport(from string) *http.Transport {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	return &http.Transport{
@@ -292,21 +292,21 @@ func (p *Proxy) Transport(from string) *http.Transport {
 	}
 }
 
-// Write takes what the proxy says.
+// Write receives the proxy's output.
 func (p *Proxy) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.Write(b)
 }
 
-// Output is what the proxy said so far.
+// Output returns the proxy's output so far.
 func (p *Proxy) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.String()
 }
 
-// Close ends the proxy, and with it every connection through it.
+// Close stops the proxy and closes every connection through it.
 func (p *Proxy) Close() error {
 	select {
 	case <-p.done:

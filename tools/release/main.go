@@ -1,10 +1,11 @@
-// Command release makes what a release consists of, from a clean checkout of
-// its tag: a program for every platform with the files beside it, a bill of
-// materials for each, checksums of all, and the notes from CHANGELOG.md.
+// Command release builds the files of a release from a clean checkout of its tag: a
+// program for every platform with accompanying files, a bill of materials for each,
+// checksums, and the notes from CHANGELOG.md.
 //
 //	go run ./tools/release v1.2.3 dist
 //
-// It also writes the licences of what is linked into the program, which are committed:
+// It also writes the licenses of the code linked into the program, which are
+// committed:
 //
 //	go run ./tools/release notices
 package main
@@ -30,17 +31,17 @@ import (
 	"time"
 )
 
-// platform is one that a program is built for.
+// platform is a platform that the program is built for.
 type platform struct{ os, arch string }
 
 var platforms = []platform{
 	{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"},
 }
 
-// beside are the files that go along with a program.
+// beside are the files shipped with a program.
 var beside = []string{"LICENSE", "README.md", "CHANGELOG.md", ".env.example", "deploy/relay.service"}
 
-// bill writes what a program is made of, from what Go put into it.
+// bill writes a program's bill of materials, from the build information in it.
 const bill = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0"
 
 func main() {
@@ -103,7 +104,7 @@ func run(ctx context.Context, args []string) error {
 	return os.WriteFile(filepath.Join(dir, "NOTES.md"), []byte(notes), 0o600) //nolint:gosec // in that folder
 }
 
-// checkNotices reports whether the committed licences are those of what is linked.
+// checkNotices reports whether the committed licenses match the linked code.
 func checkNotices(ctx context.Context) error {
 	want, err := notices(ctx, ".")
 	if err != nil {
@@ -116,8 +117,8 @@ func checkNotices(ctx context.Context) error {
 	return err
 }
 
-// notesOf returns what the changelog says of a version. A release without it is
-// none.
+// notesOf returns the changelog section of a version. A version without one cannot
+// be released.
 func notesOf(changes, version string) (string, error) {
 	_, rest, ok := strings.Cut(changes, "\n## "+strings.TrimPrefix(version, "v"))
 	if !ok {
@@ -131,8 +132,8 @@ func notesOf(changes, version string) (string, error) {
 	return notes + "\n", nil
 }
 
-// commitTime is the time that files in the archives have, so that the same
-// commit makes the same archives.
+// commitTime is the modification time of files in the archives, so that the same
+// commit produces the same archives.
 func commitTime(ctx context.Context) (time.Time, error) {
 	out, err := exec.CommandContext(ctx, "git", "log", "-1", "--format=%ct").Output()
 	if err != nil {
@@ -142,7 +143,7 @@ func commitTime(ctx context.Context) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), err
 }
 
-// make builds for one platform and returns the names of the files it made.
+// make builds for one platform and returns the names of the files.
 func (p platform) make(ctx context.Context, version, dir string, when time.Time) ([]string, error) {
 	name := fmt.Sprintf("relay_%s_%s_%s", strings.TrimPrefix(version, "v"), p.os, p.arch)
 	program := filepath.Join(dir, name+".program")
@@ -191,7 +192,7 @@ func goDo(ctx context.Context, env []string, args ...string) error {
 	return nil
 }
 
-// entry is a file of an archive.
+// entry is a file in an archive.
 type entry struct {
 	name, from string
 	mode       int64
@@ -234,7 +235,7 @@ func zipped(w io.Writer, folder string, files []entry, when time.Time) error {
 	return zw.Close()
 }
 
-// checksums lists the files as sha256sum does.
+// checksums lists the files in sha256sum's format.
 func checksums(dir string, files []string) (string, error) {
 	var b strings.Builder
 	for _, name := range slices.Sorted(slices.Values(files)) {

@@ -19,7 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestAReleaseIsForEveryPlatform(t *testing.T) {
+func TestRelease_Platforms_AllBuilt(t *testing.T) {
 	t.Parallel()
 	got := map[platform]bool{}
 	for _, p := range platforms {
@@ -34,7 +34,7 @@ func TestAReleaseIsForEveryPlatform(t *testing.T) {
 	}
 }
 
-func TestTheNotesAreThoseOfTheVersion(t *testing.T) {
+func TestNotes_Version_ItsSection(t *testing.T) {
 	t.Parallel()
 	changes := "# Changelog\n\n## Unreleased\n\n- New.\n\n## 1.2.3 - 2027-01-02\n\n- Mended.\n- Better.\n\n## 1.2.2 - 2027-01-01\n\n- Old.\n\n## 1.2.1\n\n## 1.2.0\n\n- First.\n"
 	for version, want := range map[string]string{"v1.2.3": "- Mended.\n- Better.\n", "v1.2.2": "- Old.\n", "v1.2.0": "- First.\n"} {
@@ -49,7 +49,7 @@ func TestTheNotesAreThoseOfTheVersion(t *testing.T) {
 	}
 }
 
-func TestOnlyAVersionIsReleased(t *testing.T) {
+func TestRelease_OtherTag_Refused(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{}, {"v1.2.3"}, {"1.2.3", "dist"}, {"v1.2", "dist"}, {"v1.2.3; rm", "dist"}} {
 		if err := run(t.Context(), args); err == nil || !strings.Contains(err.Error(), "want a version") {
@@ -58,7 +58,7 @@ func TestOnlyAVersionIsReleased(t *testing.T) {
 	}
 }
 
-func TestArchivesHoldTheFilesAndAreTheSameEveryTime(t *testing.T) {
+func TestArchives_Files_CompleteAndReproducible(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "built")
 	if err := os.WriteFile(program, []byte("program"), 0o600); err != nil {
@@ -117,7 +117,7 @@ func TestArchivesHoldTheFilesAndAreTheSameEveryTime(t *testing.T) {
 	}
 }
 
-func TestChecksumsAreWhatSha256sumReads(t *testing.T) {
+func TestChecksums_Format_ReadBySha256sum(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"b", "a"} {
@@ -132,7 +132,7 @@ func TestChecksumsAreWhatSha256sumReads(t *testing.T) {
 	}
 }
 
-// workflow is what we look at of a workflow file.
+// workflow is the part of a workflow file that the tests use.
 type workflow struct {
 	On   map[string]any
 	Jobs map[string]struct {
@@ -145,7 +145,7 @@ type workflow struct {
 	}
 }
 
-func TestTheWorkflowNamesOnlyWhatThereIs(t *testing.T) {
+func TestWorkflow_Names_Exist(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../.github/workflows/release.yml")
 	if err != nil {
@@ -206,7 +206,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func TestTheProgramTellsItsTag(t *testing.T) {
+func TestVersion_Program_PrintsTag(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, command := range []string{

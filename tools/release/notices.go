@@ -15,24 +15,24 @@ import (
 	"strings"
 )
 
-// noticesFile holds the licences of all that is linked into the program, which prints
-// it as relay licenses. It is committed, so that every build has it.
+// noticesFile contains the licenses of all code linked into the program, which
+// prints them with relay licenses. It is committed, so that every build has it.
 const noticesFile = "cmd/relay/licenses/third-party.txt"
 
-// licence matches the files by which a module says what its licence is.
+// licence matches the names of a module's license files.
 var licence = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying|copyright|notice|patents)([-._].*)?$`)
 
-// source files are named like that, too.
+// source files may have such names too.
 var code = regexp.MustCompile(`(?i)\.(go|s|sh|tmpl|html)$`)
 
-// notices returns the text for the program of the module in the folder dir, over all
+// notices returns the text for the program of the module in the folder dir, for all
 // platforms.
 func notices(ctx context.Context, dir string) ([]byte, error) {
 	texts, err := licences(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	users := map[string][]string{} // of each text
+	users := map[string][]string{} // by text
 	for module, all := range texts {
 		text := strings.Join(all, "\n\n")
 		users[text] = append(users[text], module)
@@ -49,10 +49,10 @@ func notices(ctx context.Context, dir string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// licences returns the texts of each module that is linked, by its path, and of Go
+// licences returns the license texts of each linked module, by its path, and of Go
 // itself.
 func licences(ctx context.Context, dir string) (map[string][]string, error) {
-	folders := map[string]map[string]bool{} // of a module's packages, each with those above it in the module
+	folders := map[string]map[string]bool{} // by module: its packages' folders, each with its parents in the module
 	for _, p := range platforms {
 		cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}", "./cmd/relay")
 		cmd.Dir, cmd.Stderr = dir, os.Stderr

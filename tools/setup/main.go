@@ -1,10 +1,11 @@
-// Command setup makes sure that everything the tests need is there: a C
-// compiler for the race detector, Node, Chromium, Firefox, WebKitGTK, nginx,
-// Caddy, Redis, Prometheus, PHP, curl, and the widget's development dependencies. On Debian,
-// as root, it installs what is missing; elsewhere it says which command does.
+// Command setup makes sure that everything the tests need is installed: a C
+// compiler for the race detector, Node, Chromium, Firefox, WebKitGTK, nginx, Caddy,
+// Redis, Prometheus, PHP, curl, and the widget's development dependencies. On
+// Debian, as root, it installs what is missing; elsewhere it prints the command for
+// it.
 //
-// With arguments it installs the npm packages of these folders and nothing else,
-// for which Node is all that must be there.
+// With arguments it only installs the npm packages of these folders, which requires
+// only Node.
 package main
 
 import (
@@ -24,7 +25,8 @@ import (
 	"sync"
 )
 
-// minNode is the oldest major version of Node whose test runner will do.
+// minNode is the oldest supported major version of Node; its test runner is
+// sufficient.
 const minNode = 20
 
 func main() {
@@ -63,7 +65,7 @@ func modules(ctx context.Context, folders []string) error {
 	}
 	errs := make([]error, len(folders))
 	var all sync.WaitGroup
-	for i, folder := range folders { // at once, as each waits for the network most of the time
+	for i, folder := range folders { // concurrently, as each mostly waits for the network
 		all.Go(func() { errs[i] = installModules(ctx, folder) })
 	}
 	all.Wait()
@@ -77,23 +79,23 @@ const (
 	compiler need = "a C compiler"
 	browser  need = "Chromium"
 	firefox  need = "Firefox"
-	webkit   need = "WebKitGTK" // with its driver and a screen to run on; only Debian has all of it
+	webkit   need = "WebKitGTK" // with its driver and a display; only Debian has all of it
 	nginx    need = "nginx"
 	caddy    need = "Caddy"
 	redis    need = "Redis"
 	metrics  need = "Prometheus"
 	php      need = "PHP"
 	http     need = "curl"
-	systemd  need = "systemd" // Debian without it can install it; other systems need not
+	systemd  need = "systemd" // Debian can install it; other systems do not need it
 )
 
-// programs are the needs that are there when a program is.
+// programs are the needs that are met if a program exists.
 var programs = []struct {
 	name string
 	need need
 }{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"php", php}, {"curl", http}, {"systemd-analyze", systemd}}
 
-// lacking returns what is not there.
+// lacking returns the needs that are not met.
 func lacking(ctx context.Context) []need {
 	var missing []need
 	if !compiles(ctx) {
@@ -121,8 +123,8 @@ func found(program string) bool {
 	return err == nil
 }
 
-// compiles reports whether the compiler that Go would use is there, and the
-// headers of the C library with it.
+// compiles reports whether Go's C compiler exists, with the headers of the C
+// library.
 func compiles(ctx context.Context) bool {
 	cc, err := exec.CommandContext(ctx, "go", "env", "CC").Output()
 	args := strings.Fields(string(cc))
@@ -135,8 +137,8 @@ func compiles(ctx context.Context) bool {
 	return cmd.Run() == nil
 }
 
-// managers install packages, and this is what they call what we need. The
-// first that is there counts.
+// managers are the package managers, with their package names. The first one that
+// exists is used.
 var managers = []struct {
 	program, command string
 	packages         map[need]string
@@ -148,7 +150,7 @@ var managers = []struct {
 	{"brew", "brew install", map[need]string{compiler: "gcc", browser: "--cask chromium", firefox: "--cask firefox", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
 }
 
-// advice is the one command that provides what is missing.
+// advice returns the one command that installs what is missing.
 func advice(missing []need, found func(program string) bool) string {
 	names := make([]string, len(missing))
 	for i, n := range missing {
@@ -180,7 +182,7 @@ func install(ctx context.Context, missing []need) error {
 	return show(ctx, "", "apt-get", args...)
 }
 
-// show runs a program in a folder for everyone to see.
+// show runs a program in a folder and shows its output.
 func show(ctx context.Context, folder, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = folder
@@ -205,8 +207,8 @@ func checkNode(ctx context.Context) error {
 	return nil
 }
 
-// installModules installs what the lock file of folder names, unless that has
-// been done. A mark among the modules tells, which goes when they go.
+// installModules installs the packages of a folder's lock file, unless that has
+// been done. A marker file among the modules records it, and is deleted with them.
 func installModules(ctx context.Context, folder string) error {
 	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json")) //nolint:gosec // the caller's own choice of folder
 	if err != nil {

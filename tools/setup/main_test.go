@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAdviceIsOneCommandOfTheManagerThatIsThere(t *testing.T) {
+func TestAdvice_Manager_OneCommand(t *testing.T) {
 	for _, test := range []struct {
 		there   []string
 		missing []need
@@ -34,7 +34,7 @@ func TestAdviceIsOneCommandOfTheManagerThatIsThere(t *testing.T) {
 	}
 }
 
-func TestEveryManagerProvidesEveryNeed(t *testing.T) {
+func TestManagers_Needs_AllProvided(t *testing.T) {
 	for _, m := range managers {
 		for _, n := range []need{compiler, browser, firefox, nginx, caddy, redis, metrics, php, http} {
 			if m.packages[n] == "" {
@@ -44,8 +44,8 @@ func TestEveryManagerProvidesEveryNeed(t *testing.T) {
 	}
 }
 
-func TestModulesAreInstalledOncePerLockFile(t *testing.T) {
-	// An npm of our own, which counts its runs, stands first in the path.
+func TestModules_LockFile_InstalledOnce(t *testing.T) {
+	// A fake npm, which counts its runs, is first in the path.
 	folder, bin := t.TempDir(), t.TempDir()
 	runs := filepath.Join(bin, "runs")
 	script := "#!/bin/sh\nmkdir -p node_modules && echo \"$@\" >>" + runs + "\n"

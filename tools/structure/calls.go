@@ -16,18 +16,18 @@ import (
 	"golang.org/x/tools/go/ssa/ssautil"
 )
 
-// calls is the module's call graph. Calls through function values and
-// interfaces are resolved by variable type analysis; what other modules and the
-// standard library call back is not in it.
+// calls is the module's call graph. Calls through function values and interfaces
+// are resolved by variable type analysis. It does not contain callbacks from other
+// modules and the standard library.
 type calls struct {
 	callees, callers map[*ssa.Function][]*ssa.Function
 }
 
-// writePaths prints, for each FROM..TO, three numbers of files. "shortest" counts
-// those of one shortest chain of calls: the least that a reader opens. "any"
-// counts those of every function that FROM reaches and that reaches TO: what
-// matters for a change on the way. "reached" counts those of every function that
-// FROM reaches, side effects included.
+// writePaths prints three numbers of files for each FROM..TO. "shortest" counts the
+// files of one shortest call chain: the least that a reader opens. "any" counts the
+// files of every function that FROM reaches and that reaches TO: those that matter
+// for a change. "reached" counts the files of every function that FROM reaches,
+// including side effects.
 func writePaths(w io.Writer, pkgs []*packages.Package, paths []string) error {
 	c := newCalls(pkgs)
 	fmt.Fprintln(w, "PATHS. Files of one shortest chain of calls, of all functions on any chain, of all functions reached.")
@@ -97,7 +97,7 @@ func newCalls(pkgs []*packages.Package) *calls {
 	return c
 }
 
-// find returns the function of this name.
+// find returns the function with this name.
 func (c *calls) find(name string) (*ssa.Function, error) {
 	for _, of := range []map[*ssa.Function][]*ssa.Function{c.callees, c.callers} {
 		for f := range of {
@@ -109,8 +109,8 @@ func (c *calls) find(name string) (*ssa.Function, error) {
 	return nil, fmt.Errorf("no function %s calls anything or is called", name)
 }
 
-// reach returns the functions reached from one, each with the one before it on
-// a shortest way.
+// reach returns the functions reachable from one, each with its predecessor on a
+// shortest path.
 func reach(from *ssa.Function, next map[*ssa.Function][]*ssa.Function) map[*ssa.Function]*ssa.Function {
 	before := map[*ssa.Function]*ssa.Function{from: nil}
 	for queue := []*ssa.Function{from}; len(queue) > 0; queue = queue[1:] {
@@ -124,7 +124,7 @@ func reach(from *ssa.Function, next map[*ssa.Function][]*ssa.Function) map[*ssa.
 	return before
 }
 
-// nameOf is a function's name with its package's, without the module's path.
+// nameOf returns a function's name with its package, without the module's path.
 func nameOf(f *ssa.Function) string {
 	name, open := f.String(), ""
 	if i := strings.LastIndex(name, "/"); i >= 0 {
@@ -139,7 +139,7 @@ func nameOf(f *ssa.Function) string {
 	return name
 }
 
-// fileOf is a function's file, with its folder.
+// fileOf returns a function's file, with its folder.
 func fileOf(f *ssa.Function) string {
 	name := f.Prog.Fset.Position(f.Pos()).Filename
 	return filepath.Join(filepath.Base(filepath.Dir(name)), filepath.Base(name))
@@ -148,7 +148,7 @@ func fileOf(f *ssa.Function) string {
 func countFiles(functions []*ssa.Function) int {
 	files := map[string]bool{}
 	for _, f := range functions {
-		if f.Syntax() != nil { // else a wrapper, without a file
+		if f.Syntax() != nil { // otherwise a wrapper, without a file
 			files[fileOf(f)] = true
 		}
 	}

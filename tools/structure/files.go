@@ -17,8 +17,8 @@ func (g graph) add(from, to string) {
 	g[from][to] = true
 }
 
-// fileGraph holds which file of a package uses what another one declares:
-// functions, types, variables, and also fields and methods.
+// fileGraph records which file of a package uses declarations of another:
+// functions, types, variables, fields and methods.
 func fileGraph(p *packages.Package) graph {
 	g := graph{}
 	for _, f := range p.Syntax {

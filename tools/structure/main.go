@@ -1,7 +1,7 @@
-// Command structure prints the shape of a module's code: the size of each
-// package, how far its files depend on one another in cycles, its largest types,
-// and which package imports which. For each -path FROM..TO it also prints how
-// many files a call passes on its way from one function to another.
+// Command structure prints the structure of a module's code: the size of each
+// package, dependency cycles between its files, its largest types, and its imports.
+// For each -path FROM..TO it also prints how many files a call from one function to
+// another passes through.
 //
 //	go run ./tools/structure -path '(*relay.pump).run..(*eventlog.Log).Append'
 package main
@@ -36,8 +36,8 @@ func main() {
 
 // structure writes the report on the module in dir.
 func structure(w io.Writer, dir string, largest int, paths []string) error {
-	// The module's packages are read from source, all others from export data:
-	// the database drivers alone would take minutes.
+	// The module's packages are loaded from source, all others from export data: the
+	// database drivers alone would take minutes.
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax | packages.NeedModule, Dir: dir}, "./...")
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func structure(w io.Writer, dir string, largest int, paths []string) error {
 	return writePaths(w, pkgs, paths)
 }
 
-// short is a package's path below its module, and the root package's name.
+// short returns a package's path within its module, and the root package's name.
 func short(p *packages.Package) string {
 	if rest, ok := strings.CutPrefix(p.PkgPath, p.Module.Path); ok && rest != "" {
 		return rest[1:]

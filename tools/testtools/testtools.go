@@ -1,5 +1,5 @@
-// Package testtools is for tests that run other programs: what is missing for them is
-// skipped or a failure, everywhere by the same rule.
+// Package testtools is for tests that run other programs. It skips or fails tests
+// whose programs are missing, by one rule.
 package testtools
 
 import (
@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Need skips the test when something is missing: a program, or a path if it has a slash.
-// Where RELAY_TEST_ALL is set, nothing may be missing.
+// Need skips the test if a program is missing, or a path if the name has a slash.
+// With RELAY_TEST_ALL set, it fails the test instead.
 func Need(t *testing.T, things ...string) {
 	t.Helper()
 	for _, thing := range things {
@@ -41,14 +41,15 @@ func Run(t *testing.T, name string, args ...string) {
 	}
 }
 
-// NodeTests runs tests of Node's test runner, which must pass, in the test's folder. Of
-// those that fail, the report has the names and errors; of the others, a dot each.
+// NodeTests runs tests with Node's test runner, which must pass, in the test's
+// folder. The report has the names and errors of failed tests, and a dot for each
+// of the others.
 func NodeTests(t *testing.T, args ...string) {
 	t.Helper()
 	Run(t, "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
 }
 
-// Compressed is the size of data as gzip, in bytes.
+// Compressed returns the size of data compressed with gzip, in bytes.
 func Compressed(t *testing.T, data []byte) int {
 	t.Helper()
 	var out bytes.Buffer

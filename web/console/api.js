@@ -1,5 +1,5 @@
-// The relay's admin API, as the operators' page asks it. The token is kept here, in memory
-// only, and asked for when the relay wants one.
+// Calls the relay's admin API for the operators' page. The token is kept only here, in
+// memory, and is requested when the relay requires one.
 
 import { at, say } from "./dom.js";
 
@@ -16,7 +16,7 @@ export class Refusal extends Error {
 }
 
 /**
- * Makes a request to the API.
+ * Sends a request to the API.
  * @param {string} method @param {string} path @param {object} [body] @param {AbortSignal} [signal]
  */
 export async function call(method, path, body, signal) {
@@ -29,7 +29,7 @@ export async function call(method, path, body, signal) {
   try {
     told = await res.json();
   } catch {
-    // not ours
+    // not the relay's JSON
   }
   throw new Refusal(res.status, told.code, told.detail || `The relay answers ${res.status}.`);
 }
@@ -41,7 +41,7 @@ export const json = async (method, path, body) => (await call(method, path, body
 let asking;
 
 /**
- * Asks for a token if that is what is missing.
+ * Asks the operator for a token if that is what is missing.
  * @param {unknown} err
  */
 export async function unauthorized(err) {

@@ -1,5 +1,5 @@
-// The operators' page. It shows what GET /api/conversations says, and asks again for what
-// GET /api/events says has changed.
+// The operators' page. It shows the result of GET /api/conversations, and requests again
+// whatever GET /api/events reports as changed.
 
 import { call, json, Refusal, unauthorized } from "./api.js";
 import { at, make, say, sure, when } from "./dom.js";
@@ -18,7 +18,7 @@ function button(label, kind, act) {
 }
 
 /**
- * Runs what a button does, once at a time, and says how it went.
+ * Runs a button's action, one at a time, and shows the result.
  * @param {HTMLButtonElement} b @param {() => Promise<unknown>} act
  */
 async function doing(b, act) {
@@ -44,7 +44,7 @@ const transcript = new Transcript(at, (path) => json("GET", path), failed);
 const page = { button, read: (/** @type {string} */ id) => transcript.open(id) };
 const waiting = new List("waiting", "no-waiting", true, page);
 const listed = new List("rows", "no-rows", false, page);
-let wanted = pageSize; // rows that the operator wants to see
+let wanted = pageSize; // number of rows that the operator wants to see
 
 async function loadWaiting() {
   await waiting.show((await json("GET", `conversations?waiting=true&limit=${pageSize}`)).conversations);
@@ -86,7 +86,7 @@ async function loadDecisions() {
   );
 }
 
-/** Finds out whether the relay lets operators read, which it says before it looks for anything. */
+/** Finds out whether the relay lets operators read conversations: it checks that before it looks up anything. */
 async function findReadable() {
   try {
     await call("GET", "conversations/-/transcript");
@@ -131,7 +131,7 @@ async function load() {
   }
 }
 
-/** Reads the stream of changes, again and again. */
+/** Reads the stream of changes, and reconnects when it ends. */
 async function follow() {
   for (;;) {
     try {
@@ -199,7 +199,7 @@ at("more").addEventListener("click", () => {
   wanted *= 2;
   changed("conversations");
 });
-// Whether a sandbox sleeps is no change that the stream tells.
+// The stream does not report when a sandbox goes to sleep.
 setInterval(() => {
   if (!document.hidden && !at("main").hidden) changed("conversations");
 }, 5000);

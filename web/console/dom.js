@@ -1,5 +1,5 @@
-// What the operators' page is made of: elements by id, new ones, the line that says how
-// things stand, and the question before something that cannot be undone.
+// The elements of the operators' page: elements by id, new ones, the status line, and the
+// confirmation before an action that cannot be undone.
 
 /**
  * @template {HTMLElement} T
@@ -15,7 +15,7 @@ export function say(text, alert = false) {
 }
 
 /**
- * Makes an element.
+ * Creates an element.
  * @param {string} tag @param {Record<string, string>} [attrs] @param {...(Node|string)} children
  */
 export function make(tag, attrs = {}, ...children) {

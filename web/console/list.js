@@ -1,19 +1,19 @@
-// Conversations as a list on the operators' page. Rows are kept by id and changed in place,
-// so that a list of thousands costs what is shown of it.
+// The list of conversations on the operators' page. Rows are kept by id and updated in
+// place, so that a list of thousands costs only what is visible.
 
 import { call } from "./api.js";
 import { at, make, sure, when } from "./dom.js";
 
-const slice = 8; // ms of drawing in one task
+const slice = 8; // ms of rendering per task
 
 /** @typedef {{id: string, kind: string, tool?: string, input?: unknown, truncated?: boolean}} Prompt */
 /** @typedef {{id: string, site: string, visitor: string, status: string, epoch: number, agent_busy: boolean, prompts: Prompt[], streams: number, started_at: string, last_active_at: string}} Row */
 
 /**
- * What rows need of the page.
+ * What rows need from the page.
  * @typedef {object} Page
  * @property {(label: string, kind: string, act: () => Promise<unknown>) => HTMLButtonElement} button
- * @property {(conversation: string) => Promise<unknown>} read shows what was said
+ * @property {(conversation: string) => Promise<unknown>} read shows the conversation
  */
 
 /** @param {Row} c */
@@ -47,7 +47,7 @@ function promptNode(c, p, button) {
 }
 
 export class List {
-  /** @param {string} id @param {string} none shown while the list is empty @param {boolean} prompts whether rows show what waits for a person @param {Page} page */
+  /** @param {string} id @param {string} none shown while the list is empty @param {boolean} prompts whether rows show pending prompts @param {Page} page */
   constructor(id, none, prompts, page) {
     this.page = page;
     this.ul = at(id);
@@ -57,7 +57,7 @@ export class List {
     this.rows = new Map();
   }
 
-  /** @param {Row[]} all in slices, so that no task is long */
+  /** @param {Row[]} all rendered in slices, so that no task is long */
   async show(all) {
     const ids = new Set(all.map((c) => c.id));
     for (const [id, row] of this.rows) {
@@ -80,7 +80,7 @@ export class List {
       if (row.facts.textContent !== line) row.facts.textContent = line;
       const shown = this.prompts ? JSON.stringify(c.prompts) : "";
       if (row.shown !== shown) {
-        row.shown = shown; // only then, as the operator may be about to answer
+        row.shown = shown; // only on a change, as the operator may be about to answer
         row.box.replaceChildren(...c.prompts.map((p) => promptNode(c, p, this.page.button)));
       }
       row.li.classList.toggle("waits", c.prompts.length > 0);

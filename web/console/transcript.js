@@ -1,7 +1,7 @@
-// What was said in a conversation, on the operators' page, where the relay lets them read
-// it: a dialog with a page of the transcript, and more on request.
+// The messages of a conversation on the operators' page, if the relay allows reading: a
+// dialog with one page of the transcript, and more on request.
 
-const slice = 8; // ms of drawing in one task
+const slice = 8; // ms of rendering per task
 
 /** @typedef {{event: string, data: any}} Said */
 /** @typedef {{who: string, text: string, kind: string}} Entry */
@@ -9,13 +9,13 @@ const slice = 8; // ms of drawing in one task
 /** @param {unknown} v */
 const str = (v) => (typeof v === "string" ? v : "");
 
-/** Turns events into what is shown, the pieces of a block as one.
+/** Converts events into the visible entries, and joins the deltas of a block.
  * @param {Said[]} events @returns {Entry[]} */
 export function entriesOf(events) {
   /** @type {Entry[]} */
   const all = [];
   /** @type {Entry|undefined} */
-  let open; // a block whose pieces come
+  let open; // a block whose deltas are arriving
   for (const { event, data } of events) {
     if (event === "text") {
       if (data.delta) {
@@ -23,7 +23,7 @@ export function entriesOf(events) {
         open.text += str(data.text);
         continue;
       }
-      if (open) open.text = str(data.text); // the whole block, of which the pieces were
+      if (open) open.text = str(data.text); // the complete block, which replaces its deltas
       else all.push({ who: "Agent", text: str(data.text), kind: "agent" });
       open = undefined;
       continue;
@@ -59,11 +59,11 @@ function entryOf(event, data) {
   }
 }
 
-/** The dialog in which a conversation is read. */
+/** The dialog that shows a conversation. */
 export class Transcript {
   /**
    * @param {(id: string) => HTMLElement} at
-   * @param {(path: string) => Promise<any>} get asks the API
+   * @param {(path: string) => Promise<any>} get calls the API
    * @param {(err: unknown) => void} failed
    */
   constructor(at, get, failed) {
@@ -76,11 +76,11 @@ export class Transcript {
     this.id = "";
     this.since = 0;
     /** @type {Said[]} */
-    this.rest = []; // pieces of a block that goes on on the next page
+    this.rest = []; // deltas of a block that continues on the next page
     this.more.addEventListener("click", () => this.load().catch(failed));
     this.dialog.addEventListener("close", () => {
       this.id = "";
-      this.list.replaceChildren(); // nothing that was said stays on the page
+      this.list.replaceChildren(); // no message stays on the page
     });
   }
 

@@ -1,9 +1,9 @@
 // @ts-check
-// What a screen reader is told. The transcript itself is never a live region:
-// words that stream in would be read in shreds.
+// Announcements for screen readers. The transcript itself is never a live region:
+// streaming text would be read in fragments.
 import { h } from "./h.js";
 
-/** Longest text announced, in characters; the rest can be read in the log. */
+/** Maximum length of an announcement, in characters; the rest can be read in the log. */
 const maxSpoken = 3000;
 
 export class Announcer {
@@ -14,18 +14,18 @@ export class Announcer {
   #queue = [];
 
   constructor() {
-    // Two polite regions take turns, so that the same words twice are news.
+    // Two polite regions alternate, so that a repeated text is announced again.
     this.polite = [h("div", { role: "status", class: "sr" }), h("div", { role: "status", class: "sr" })];
     this.alert = h("div", { role: "alert", class: "sr" });
     this.nodes = [...this.polite, this.alert];
   }
 
-  /** Says it when the reader has finished. @param {string} text */
+  /** Announces text after the reader's current output. @param {string} text */
   say(text) {
     if (!text) return;
     this.#queue.push(text.length > maxSpoken ? `${text.slice(0, maxSpoken)}…` : text);
-    // The regions must be in the page before their words, and words that come
-    // together are said together.
+    // The regions must be in the page before their text. Texts that arrive together are
+    // announced together.
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const region = this.polite[this.#turn ^= 1];
@@ -34,7 +34,7 @@ export class Announcer {
     }, 250);
   }
 
-  /** Says it at once. @param {string} text */
+  /** Announces text immediately. @param {string} text */
   warn(text) {
     this.alert.textContent = "";
     setTimeout(() => {

@@ -1,14 +1,14 @@
 // @ts-check
-// What a website's owner puts in place of the widget's own signs: loaded by the
-// loader for the launcher, and by the panel for the agent's picture.
+// A website's own icon, label and avatar. The loader loads this for the launcher, and the
+// panel for the agent's picture.
 import { icon } from "./h.js";
 import { plain } from "./plain.js";
 
-/** What a path of SVG is made of. */
+/** The characters of an SVG path. */
 const path = /^[Mm][-\d.,\sMmLlHhVvCcSsQqTtAaZz]+$/;
 
 /**
- * Puts icon and text on the launcher, in place of those it has.
+ * Replaces icon and text of the launcher.
  * @param {HTMLElement|null} launcher
  * @param {Record<string, string>} settings
  */
@@ -28,7 +28,7 @@ export async function dress(launcher, settings) {
 }
 
 /**
- * Shows the agent's picture before its name, or takes it away.
+ * Shows the agent's picture before its name, or removes it.
  * @param {HTMLElement} title
  * @param {string} source
  */
@@ -42,8 +42,8 @@ export async function portray(title, source) {
 }
 
 /**
- * Draws a picture, or a path on a grid of 24 by 24. A page's policy may forbid
- * images; it lets the widget fetch from the relay, and data is not fetched.
+ * Draws a picture, or a path on a grid of 24 by 24. A page's policy may forbid images; it
+ * allows fetches from the relay, and a data: URL is not fetched.
  * @param {string} source
  * @param {number} side in px
  * @returns {Promise<HTMLElement|SVGElement|null>} null if there is none
@@ -54,7 +54,7 @@ async function draw(source, side) {
   try {
     const picture = await createImageBitmap(await load(source));
     const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 2 * side; // for fine screens
+    canvas.width = canvas.height = 2 * side; // for high-density screens
     canvas.style.width = canvas.style.height = `${side}px`;
     const scale = canvas.width / Math.min(picture.width, picture.height);
     const [w, h] = [picture.width * scale, picture.height * scale];
@@ -68,7 +68,7 @@ async function draw(source, side) {
   }
 }
 
-/** @param {string} source an address, from the page, or data:image/…;base64,… */
+/** @param {string} source a URL, relative to the page, or data:image/…;base64,… */
 async function load(source) {
   const data = /^data:(image\/[a-z]+);base64,(.*)$/i.exec(source);
   if (data) return new Blob([Uint8Array.from(atob(data[2]), (c) => c.charCodeAt(0))], { type: data[1] });

@@ -1,6 +1,6 @@
 // @ts-check
-// What few agents show: questions, permission prompts and tools. The panel
-// loads this with the first of them and lends it what it has.
+// Questions, permission prompts and tools, which few agents use. The panel loads this
+// with the first of them and passes in the functions it needs.
 
 import { cardWords } from "./words.js";
 
@@ -50,7 +50,7 @@ summary{cursor:pointer;color:var(--muted);padding:2px 0}
 `);
 
 /**
- * Fills a card in; returns what brings it up to date.
+ * Fills a card; returns the function that updates it.
  * @param {HTMLElement} el
  * @param {Item} first
  * @param {Kit} kit
@@ -86,7 +86,7 @@ function question(el, first, { h, say, plain, markdown, respond }) {
   el.append(ask, ...(choices.length ? [h("div", { class: "choices" }, ...choices.map((c) => c.button))] : []), form, outcome);
   return (item) => {
     text.update(item.text, true);
-    // Controls are not disabled or taken away: one of them has the focus.
+    // Controls are not disabled or removed: one of them has the focus.
     settled = item.outcome !== null || item.mine !== undefined;
     const chosen = choices.find((c) => c.o.label === item.mine);
     for (const c of choices) {
@@ -102,28 +102,29 @@ function question(el, first, { h, say, plain, markdown, respond }) {
   };
 }
 
-/** So much of a request is shown at first, in characters. */
+/** How much of a request is shown at first, in characters. */
 const most = 10_000;
 
-/** Shows what does not show: controls, and what turns or hides letters. @param {string} text */
+/** Makes invisible characters visible: controls, and characters that reorder or hide text. @param {string} text */
 function visible(text) {
   return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\u{e0000}-\u{e007f}]/gu, (c) => `⟨U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
 /**
- * A visitor answers for what will be run, so what is not shown is told: the
- * rest of a long request, and what the relay left out.
+ * A visitor is responsible for what will be run, so hidden parts are announced: the rest
+ * of a long request, and the parts that the relay cut off.
  * @type {typeof fill}
  */
 function approval(el, { text, input, truncated }, { h, say, plain, respond }) {
   let settled = false;
   const ask = h("p", {}, say("approvalAsk", { tool: plain(text) }));
-  // What will be run is seen at once. The rest is a click away, unless it is more than a comment.
+  // What will be run is visible at once. The rest is a click away, unless it is more than
+  // a comment.
   const key = ["command", "file_path", "path", "query"].find((k) => typeof (/** @type {any} */ (input)?.[k]) === "string" && /** @type {any} */ (input)[k]);
   const gist = key ? String(/** @type {any} */ (input)[key]) : "";
   const all = typeof input === "string" ? input : input === undefined ? "" : JSON.stringify(input, null, 2);
   const open = !key || Object.keys(/** @type {object} */ (input)).some((k) => k !== key && k !== "description");
-  /** @type {(() => void)[]} what shows the rest */
+  /** @type {(() => void)[]} functions that show the rest */
   const rest = [];
   /** @param {string} words @param {string} [cls] */
   const shown = (words, cls) => {
@@ -165,7 +166,7 @@ function approval(el, { text, input, truncated }, { h, say, plain, respond }) {
   };
 }
 
-/** The operator decides; the visitor can only wait. @type {typeof fill} */
+/** For prompts that the operator decides; the visitor can only wait. @type {typeof fill} */
 function wait(el, _, { h, icon, say }) {
   const text = h("span");
   el.append(icon("M12 8v5M12 16.5v.01M12 3l9 16H3z"), text);

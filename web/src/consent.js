@@ -1,6 +1,5 @@
 // @ts-check
-// What a visitor agrees to before the first message. The panel loads this when
-// the relay asks for it.
+// Consent before the first message. The panel loads this when the relay requires it.
 import { consentWords } from "./words.js";
 
 const sheet = new CSSStyleSheet();
@@ -12,7 +11,7 @@ sheet.replaceSync(`
 `);
 
 /**
- * Asks. The words have the focus, so that one Enter too many agrees to nothing.
+ * Asks for consent. The text has the focus, so that an accidental Enter does not consent.
  * @param {import("./frame.js").Frame} frame
  * @param {Pick<import("./files.js").Kit, "h"|"say"|"teach"> & {introduction: import("../../clients/js/src/client.js").Introduction}} kit
  * @param {() => Promise<boolean>} yes

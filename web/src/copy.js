@@ -1,10 +1,11 @@
 // @ts-check
-// Copying what the agent wrote.
+// Copies the agent's text.
 import { say } from "./strings.js";
 
 /**
- * Puts a text on the clipboard, and says so on the button and aloud. Where the page may
- * not, what is shown is selected instead: then it is one key press away.
+ * Copies a text to the clipboard, and confirms it on the button and to screen readers. If
+ * the page may not do that, the shown text is selected instead, so that one key press
+ * copies it.
  * @param {Element} button
  * @param {string} text
  * @param {Element} shown
@@ -24,7 +25,7 @@ export async function copy(button, text, shown, announcer) {
   }, 2000);
 }
 
-/** Copies the block of code whose button was pressed. @param {Event} e @param {import("./announcer.js").Announcer} announcer */
+/** Copies the code block of the pressed button. @param {Event} e @param {import("./announcer.js").Announcer} announcer */
 export function copyCode(e, announcer) {
   const button = e.target instanceof HTMLElement ? e.target.closest("button[data-copy]") : null;
   const code = button?.closest(".code")?.querySelector("code");

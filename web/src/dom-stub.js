@@ -1,6 +1,6 @@
 // @ts-check
-// As much of a document as the Markdown renderer uses, for tests without a
-// browser, and a way to write down what was built.
+// The part of a document that the Markdown renderer uses, for tests without a browser,
+// and a serializer for the result.
 
 class StubNode {
   /** @type {StubNode[]} */
@@ -74,7 +74,7 @@ export const stubDocument = {
   },
 };
 
-// The renderer asks the prototype of the document, see doc.js.
+// The renderer uses the prototype of the document, see doc.js.
 Object.assign(globalThis, { document: Object.create(stubDocument) });
 
 /** @returns {any} an element to render into */

@@ -1,5 +1,5 @@
-// Emphasis beside letters without spaces: the amendment "CJK-friendly
-// emphasis" of CommonMark, compared with its implementation for markdown-it.
+// Emphasis next to letters without spaces: the amendment "CJK-friendly emphasis" of
+// CommonMark, compared with its implementation for markdown-it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import MarkdownIt from "markdown-it";
@@ -35,13 +35,13 @@ test("emphasis beside punctuation is found in scripts without spaces", () => {
     // Korean
     ["**설정(필수)**을 여세요. 이것은 **'중요'**합니다.", "<strong>설정(필수)</strong>을 여세요. 이것은 <strong>'중요'</strong>합니다."],
     ["ᄒᆞᆫ글**(옛말)**은", "ᄒᆞᆫ글<strong>(옛말)</strong>은"],
-    // Scripts with spaces, and Thai, which the amendment leaves as they are
+    // Scripts with spaces, and Thai, which the amendment does not change
     ["**Note:** see *(this)* and **that.**", "<strong>Note:</strong> see <em>(this)</em> and <strong>that.</strong>"],
     ["a**(b)**c", "a**(b)**c"],
     ["**ملاحظة:** افتح *(الإعدادات)* الآن", "<strong>ملاحظة:</strong> افتح <em>(الإعدادات)</em> الآن"],
     ["**หมายเหตุ** เปิด **การตั้งค่า**เลย", "<strong>หมายเหตุ</strong> เปิด <strong>การตั้งค่า</strong>เลย"],
     ["**Важно:** откройте «*настройки*»", "<strong>Важно:</strong> откройте «<em>настройки</em>»"],
-    // Underscores still do nothing within a word
+    // Underscores still have no effect within a word
     ["文字_（下線）_文字 snake_case", "文字_（下線）_文字 snake_case"],
     ["注意：__注意事項__", "注意：<strong>注意事項</strong>"],
   ]) {
@@ -73,7 +73,7 @@ test("random emphasis is that of the reference", () => {
     let text = "x";
     for (let n = random(14) + 3; n > 0; n--) text += pieces[random(pieces.length)];
     text += "x";
-    // Runs of other lengths than two are tildes here; markdown-it splits them.
+    // Runs of lengths other than two are text here; markdown-it splits them.
     if (/~{3}/.test(text)) continue;
     assert.equal(ours(text), theirs(text), JSON.stringify(text));
   }

@@ -1,25 +1,25 @@
 // @ts-check
-// Texts that are not UTF-8. Which encoding a text is in cannot be known, so the
-// visitor sees how it reads, and may choose another, before it is sent.
+// Texts that are not UTF-8. The encoding of a text cannot be determined for certain, so
+// the visitor sees a preview, and may choose another encoding, before it is sent.
 
 /** @typedef {import("./files.js").Attached} Attached */
 
-/** The encodings that are offered, by what browsers call them. */
+/** The available encodings, by the names that browsers use. */
 const encodings = ["windows-1252", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr", "windows-1250", "windows-1251", "windows-1253", "windows-1254", "windows-1255", "windows-1256", "windows-1257", "windows-1258", "windows-874", "koi8-r"];
 
-/** What texts in a language were written in before UTF-8, the likeliest first. @type {Record<string, string[]>} */
+/** Encodings used for a language before UTF-8, the most likely first. @type {Record<string, string[]>} */
 const usual = {
   zh: ["gb18030", "big5"], ja: ["shift_jis", "euc-jp"], ko: ["euc-kr"], ar: ["windows-1256"], fa: ["windows-1256"], th: ["windows-874"], ru: ["windows-1251", "koi8-r"], uk: ["windows-1251"], bg: ["windows-1251"], el: ["windows-1253"], he: ["windows-1255"], tr: ["windows-1254"], vi: ["windows-1258"], pl: ["windows-1250"], cs: ["windows-1250"], hu: ["windows-1250"],
 };
 
-/** What no text has in it. */
+/** Characters that no text contains. */
 const noText = /[\0-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd]/;
 
-/** So much of a text is shown, in characters. */
+/** Length of the preview, in characters. */
 const most = 400;
 
 /**
- * Reads bytes as a text; null if they are none in this encoding.
+ * Decodes bytes as text; null if they are invalid in this encoding.
  * @param {Uint8Array} bytes
  * @param {string} encoding
  */
@@ -33,14 +33,14 @@ export function decode(bytes, encoding) {
 }
 
 /**
- * Returns the encodings that a text can be in, the likeliest first: what it
- * says at its beginning, then what its readers' languages were written in.
+ * Returns the possible encodings of a text, the most likely first: the one of its byte
+ * order mark, then those of its readers' languages.
  * @param {Uint8Array} bytes
  * @param {readonly string[]} languages
  */
 export function candidates(bytes, languages) {
   const [a, b] = bytes;
-  // In UTF-16 one byte of every space, digit and end of a line is NUL.
+  // In UTF-16 one byte of every space, digit and line end is NUL.
   const nul = bytes.indexOf(0);
   const wide = (a === 0xff && b === 0xfe) || nul % 2 === 1 ? "utf-16le" : (a === 0xfe && b === 0xff) || nul >= 0 ? "utf-16be" : "";
   const likely = languages.flatMap((tag) => usual[tag.slice(0, 2)] ?? (/^en/.test(tag) ? [] : ["windows-1252"]));
@@ -48,10 +48,10 @@ export function candidates(bytes, languages) {
 }
 
 /**
- * Shows a text as it reads and returns it as UTF-8 if the visitor agrees; else,
- * and if it is none, what is wrong with it.
+ * Shows a preview of a text and returns it as UTF-8 if the visitor agrees. Otherwise, and
+ * if it is not a text, it returns the error.
  * @param {Attached} file
- * @param {number} largest bytes that an attachment may have
+ * @param {number} largest maximum bytes of an attachment
  * @param {import("./files.js").Kit} kit
  * @returns {Promise<Attached|import("./files.js").Fault>}
  */

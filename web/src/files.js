@@ -1,24 +1,24 @@
 // @ts-check
-// Attachments: choosing, keeping, encoding and sending files. The panel loads
-// this with a visitor's first file and lends it what it has.
+// Attachments: choosing, storing, encoding and sending files. The panel loads this with a
+// visitor's first file and passes in the functions it needs.
 import { doc } from "../../clients/js/src/doc.js";
 import { Native } from "../../clients/js/src/native.js";
 import { fileWords } from "./words.js";
 
-/** Loads what reads a text in another encoding. @returns {Promise<typeof import("./encoding.js")>} */
+/** Loads the decoder for other encodings. @returns {Promise<typeof import("./encoding.js")>} */
 const encodingPart = () => import(import.meta.url.replace(/files(?=[^/]*$)/, "encoding"));
 
 /**
- * A file as it is sent.
+ * A file to send.
  * @typedef {object} Attached
  * @property {string} name
  * @property {string} mime
  * @property {Blob} data
  */
 
-/** @typedef {["tooMany"|"tooLarge"|"wrongType"|"recodeRefused", Record<string, string|number>]} Fault what is wrong, with its blanks */
+/** @typedef {["tooMany"|"tooLarge"|"wrongType"|"recodeRefused", Record<string, string|number>]} Fault the error, with values for its placeholders */
 
-/** An upload in which nothing moves for this long is given up, in ms. */
+/** An upload without progress for this long is aborted, in ms. */
 const patience = 40_000;
 
 const sheet = new CSSStyleSheet();
@@ -36,7 +36,7 @@ sheet.replaceSync(`
 `);
 
 /**
- * What the panel lends.
+ * The parts of the panel that this module uses.
  * @typedef {object} Kit
  * @property {import("./composer.js").Composer} composer
  * @property {typeof import("./h.js").h} h
@@ -48,7 +48,7 @@ sheet.replaceSync(`
  */
 
 /**
- * Attaches files that may be sent; returns what is wrong with the others.
+ * Attaches the files that may be sent; returns the errors of the others.
  * @param {Iterable<File>} files
  * @param {import("../../clients/js/src/client.js").Limits} limits
  * @param {Kit} kit
@@ -69,7 +69,7 @@ export async function attach(files, limits, kit) {
 }
 
 /**
- * Shows files as attached to what is being written.
+ * Shows files as attached to the message in the composer.
  * @param {Attached[]} files
  * @param {Kit} kit
  */
@@ -94,9 +94,9 @@ export async function show(files, { composer, h, icon, say, teach, plain, short 
 }
 
 /**
- * Sorts out which files may be sent, by the relay's limits.
+ * Selects the files that may be sent, by the relay's limits.
  * @param {Iterable<File>} files
- * @param {number} have how many there are already
+ * @param {number} have number of files already attached
  * @param {import("../../clients/js/src/client.js").Limits} limits
  */
 export async function choose(files, have, { max_attachments: most = 0, max_attachment: largest = 0, attachment_types: types = [] }) {
@@ -124,14 +124,14 @@ export async function choose(files, have, { max_attachments: most = 0, max_attac
   return { taken, faults, strange };
 }
 
-/** What a picture's name may end in, and what that says it is. @type {Record<string, string>} */
+/** The types of pictures by extension. @type {Record<string, string>} */
 const endings = { png: "png", jpg: "jpeg", jpeg: "jpeg", gif: "gif", webp: "webp", bmp: "bmp", avif: "avif", heic: "heic", ico: "ico", tif: "tiff", tiff: "tiff" };
 
 /**
- * Returns what the relay will take a file for: mime "" if it will not take it,
- * utf8 false if it may be a text in another encoding. Browsers go by a file's
- * name and call few texts text; this goes by what is in it. A file without NUL
- * that is UTF-8 is a text, and a picture is named for what it is.
+ * Returns the type that the relay will assign to a file: mime is "" if it will refuse it,
+ * utf8 is false if it may be a text in another encoding. Browsers decide by a file's name
+ * and recognize few text files. This decides by the content: a file without NUL that is
+ * valid UTF-8 is a text, and a picture gets a name that matches its type.
  * @param {File} file @param {string[]} types
  */
 async function inspect(file, types) {
@@ -157,15 +157,15 @@ async function inspect(file, types) {
 }
 
 /**
- * Draws a picture small; null for what is none. A canvas, since the page's
- * policy may forbid images.
+ * Draws a thumbnail; null if the file is not a picture. It uses a canvas, because the
+ * page's policy may forbid images.
  * @param {Attached} file
  */
 export async function preview({ mime, data }) {
   if (!/^image\//.test(mime)) return null;
   try {
     const picture = await createImageBitmap(data);
-    const side = 80; // twice what it takes up, for fine screens
+    const side = 80; // twice its size on the page, for high-density screens
     const canvas = Object.assign(doc.createElement("canvas"), { width: side, height: side });
     const scale = side / Math.min(picture.width, picture.height);
     const [w, h] = [picture.width * scale, picture.height * scale];
@@ -173,15 +173,15 @@ export async function preview({ mime, data }) {
     picture.close();
     return canvas;
   } catch {
-    return null; // then its name must do
+    return null; // then only its name is shown
   }
 }
 
-/** @type {Map<string, Attached[]>} what is not yet sent, by turn */
+/** @type {Map<string, Attached[]>} unsent files, by turn */
 const held = new Map();
 
 /**
- * Keeps a turn's files until it is sent, over a reload too if the browser lets us.
+ * Stores a turn's files until it is sent, across a reload if the browser allows it.
  * @param {string} turn @param {Attached[]} files
  */
 export async function keep(turn, files) {
@@ -201,7 +201,7 @@ export async function forget(turn) {
 }
 
 /**
- * Does one thing in the browser's database; undefined when it has none for us.
+ * Runs one operation in the browser's database; undefined if there is no database.
  * @param {IDBTransactionMode} mode
  * @param {(s: IDBObjectStore) => IDBRequest} act
  * @returns {Promise<any>}
@@ -229,7 +229,7 @@ function done(request) {
 }
 
 /**
- * Writes files as a message's body has them.
+ * Encodes files for a message's body.
  * @param {Attached[]} files
  */
 export function encode(files) {
@@ -248,7 +248,7 @@ export function encode(files) {
 }
 
 /**
- * Fetches like fetch, and tells how much of the body is gone.
+ * Like fetch, with progress of the upload.
  * @param {URL} url
  * @param {RequestInit & {headers: Record<string, string>}} init
  * @param {(share: number) => void} onProgress 0 to 1

@@ -1,6 +1,6 @@
 // @ts-check
-// What stands around the transcript: header, banner, complaints, the question
-// before a new conversation, and the dock with the composer.
+// The parts around the transcript: header, banner, errors, the confirmation before a new
+// conversation, and the dock with the composer.
 import { h, icon } from "./h.js";
 import { say } from "./strings.js";
 
@@ -10,10 +10,10 @@ export class Frame {
    * @param {object} parts
    * @param {HTMLElement} parts.log
    * @param {HTMLElement} parts.composer
-   * @param {HTMLElement[]} parts.regions what the screen reader is told
+   * @param {HTMLElement[]} parts.regions the live regions for screen readers
    * @param {object} acts
    * @param {() => void} acts.close
-   * @param {() => void} acts.ask whether to start a new conversation
+   * @param {() => void} acts.ask asks whether to start a new conversation
    * @param {() => void} acts.retryNow
    * @param {() => void} acts.jump
    * @param {() => void} acts.more opens the menu
@@ -44,26 +44,27 @@ export class Frame {
     this.jump = h("button", { class: "jump", part: "jump", hidden: true, onclick: acts.jump }, icon("down"), say("jump"));
     const dock = h("div", { class: "dock" }, this.jump, parts.composer, this.notice);
 
-    // An empty title keeps the element's own from popping up over everything.
+    // An empty title prevents the element's own title from appearing as a tooltip
+    // everywhere.
     const attrs = { class: `shell ${mode}`, part: "panel", role: popup ? "dialog" : "region", "aria-labelledby": "title", title: "", hidden: popup };
     this.root = h("div", attrs, head, this.banner, this.told, parts.log, this.error, this.confirm, dock, ...parts.regions);
   }
 
-  /** Takes away what lies over the conversation, if something does. @type {(() => void)|null} */
+  /** Closes the layer over the conversation, if there is one. @type {(() => void)|null} */
   layer = null;
 
-  /** Puts a layer over the conversation instead of the one that is there. @param {() => void} close */
+  /** Registers a new layer over the conversation and closes the previous one. @param {() => void} close */
   cover(close) {
     this.layer?.();
     this.layer = close;
   }
 
   /**
-   * Asks above the composer.
+   * Shows a question above the composer.
    * @param {string} style a class
-   * @param {() => void} no called when the question goes without an answer
+   * @param {() => void} no called when the question is closed without an answer
    * @param {...Node} nodes
-   * @returns {() => void} takes the question away
+   * @returns {() => void} closes the question
    */
   question(style, no, ...nodes) {
     const close = () => {
@@ -80,7 +81,7 @@ export class Frame {
     return close;
   }
 
-  /** Shows what the operator wants said below the composer. @param {import("../../clients/js/src/client.js").Introduction["notice"]} notice */
+  /** Shows the operator's notice below the composer. @param {import("../../clients/js/src/client.js").Introduction["notice"]} notice */
   note(notice) {
     const { privacy_url: url = null } = notice ?? {};
     const words = notice ? (notice.text ?? say("notice")) : "";
@@ -89,7 +90,7 @@ export class Frame {
     this.notice.hidden = !words && !url;
   }
 
-  /** @param {string} text "" takes the last complaint away */
+  /** @param {string} text "" removes the last error */
   complain(text) {
     this.error.hidden = !text;
     this.errorText.textContent = text;

@@ -1,6 +1,6 @@
 // @ts-check
-// The question before a conversation is ended for good. The panel loads this
-// when a visitor asks for a new one.
+// The confirmation before a conversation is ended permanently. The panel loads this when
+// a visitor requests a new one.
 import { freshWords } from "./words.js";
 
 /** @typedef {import("./strings.js").Word} Word */
@@ -12,11 +12,11 @@ sheet.replaceSync(`
 `);
 
 /**
- * Asks; the answer that changes nothing has the focus.
+ * Asks for confirmation; the answer that changes nothing has the focus.
  * @param {import("./frame.js").Frame} frame
  * @param {Pick<import("./files.js").Kit, "h"|"say"|"teach">} kit
  * @param {() => void} yes
- * @param {HTMLElement} from what gets the focus back
+ * @param {HTMLElement} from the element that gets the focus back
  * @param {{ask: Word, yes: Word}} [words] of another question
  */
 export function ask(frame, { h, say, teach }, yes, from, words = { ask: "freshAsk", yes: "freshYes" }) {

@@ -1,11 +1,11 @@
 // @ts-check
-// Elements without markup: the page may forbid innerHTML, and text that others
-// wrote must never be read as tags.
+// Elements without markup: the page may forbid innerHTML, and text from others must never
+// be parsed as tags.
 import { doc } from "../../clients/js/src/doc.js";
 
 /**
- * Builds an element. Attributes that are null or false are left out; names
- * beginning with "on" are listeners.
+ * Creates an element. Attributes that are null or false are omitted; names that begin
+ * with "on" are listeners.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, any>} [attrs]
@@ -23,7 +23,7 @@ export function h(tag, attrs = {}, ...kids) {
   return el;
 }
 
-/** Paths on a 24 by 24 grid, which the loader's sheet draws as lines. */
+/** Paths on a 24 by 24 grid, which the loader's style sheet draws as lines. */
 export const shapes = {
   close: "M6 9l6 6 6-6",
   attach: "M20 11l-9 9a5 5 0 0 1-7-7l9-9a3.5 3.5 0 0 1 5 5l-9 9a2 2 0 0 1-3-3l8-8",
@@ -36,7 +36,7 @@ export const shapes = {
   down: "M12 5v14M5.5 12.5L12 19l6.5-6.5",
 };
 
-/** @param {string} shape the name of one, or a path */
+/** @param {string} shape the name of a shape, or a path */
 export function icon(shape) {
   const ns = "http://www.w3.org/2000/svg";
   const svg = doc.createElementNS(ns, "svg");

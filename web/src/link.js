@@ -2,9 +2,9 @@
 // Shows the state of the connection to the relay.
 import { reason, say } from "./strings.js";
 
-const discretion = 2000; // ms until a lost connection is mentioned; most are back before
+const discretion = 2000; // ms until a lost connection is shown; most reconnect earlier
 
-/** Shows how the connection is, in the frame's dot and banner. */
+/** Shows the state of the connection, in the frame's dot and banner. */
 export class LinkNotice {
   #lostAt = 0;
   #was = "";
@@ -20,7 +20,7 @@ export class LinkNotice {
     this.shell = shell;
   }
 
-  /** Tells the page what has changed. @param {import("../../clients/js/src/conversation.js").Conversation["link"]} link */
+  /** Reports a change to the page. @param {import("../../clients/js/src/conversation.js").Conversation["link"]} link */
   note({ state, problem }) {
     if (state === "open" || state === "idle") this.#lostAt = 0;
     else this.#lostAt ||= Date.now();
@@ -30,7 +30,7 @@ export class LinkNotice {
     if (state === "refused") this.shell.emit("error", { code: problem?.code, message: problem?.message });
   }
 
-  /** Says what is wrong; reports whether anything is. @param {import("../../clients/js/src/conversation.js").Conversation["link"]} link */
+  /** Shows the problem; returns whether there is one. @param {import("../../clients/js/src/conversation.js").Conversation["link"]} link */
   show(link) {
     const { frame } = this;
     const { state } = link;

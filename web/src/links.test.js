@@ -1,9 +1,9 @@
-// Where a link leads is what its text says.
+// A link's target must match its text.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "./markdown.js";
 
-/** The links of a text as [text, address]. @param {string} text */
+/** The links of a text as [text, URL]. @param {string} text */
 function links(text) {
   const found = [];
   const walk = (n) => {
@@ -43,12 +43,12 @@ test("a bare address ends before the sentence's own marks", () => {
     ["https://example.com/?q=a&copy; and https://example.com/?q=a&b;c", ["https://example.com/?q=a", "https://example.com/?q=a"], ["https://example.com/?q=a&b;c", "https://example.com/?q=a&b;c"]],
     ["देखें https://example.com। https://example.com॥ טקסט https://example.com׃", site, site, site],
     ["https://example.com🎉 https://example.com→", site, site],
-    // Letters of every script are a path's own
+    // Letters of every script belong to a path
     ["https://ja.example.org/wiki/日本語、", ["https://ja.example.org/wiki/日本語", "https://ja.example.org/wiki/%E6%97%A5%E6%9C%AC%E8%AA%9E"]],
     ["https://bücher.example/ü https://例え.テスト/。", ["https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"], ["https://例え.テスト/", "https://xn--r8jz45g.xn--zckzah/"]],
-    // Brackets of one's own lift the rule
+    // The author's own brackets disable the rule
     ["<https://example.com/。谢谢>", ["https://example.com/。谢谢", "https://example.com/%E3%80%82%E8%B0%A2%E8%B0%A2"]],
-    // No address
+    // Not a URL
     ["https://example https://。com foohttps://example.com a_www.example.com"],
   ]) {
     assert.deepEqual(links(text), want, text);

@@ -1,38 +1,38 @@
 // @ts-check
-// The one script tag. It defines <relay-chat>, shows the launcher, keeps calls
-// made before anything was ready, and fetches the panel when it is wanted.
-// A second relay on the page defines <relay-chat-2>, a third <relay-chat-3>;
-// the global RelayChat is the first one's.
+// The script of the tag. It defines <relay-chat>, shows the launcher, queues calls made
+// before the panel is ready, and fetches the panel when it is needed. A second relay on
+// the page defines <relay-chat-2>, a third <relay-chat-3>; the global RelayChat belongs
+// to the first.
 
 import { doc } from "../../clients/js/src/doc.js";
 
 /** @typedef {import("./mount.js").Controller} Controller */
 
-// The relay writes its settings in place of this text when it serves the file.
+// The relay replaces this text by its settings when it serves the file.
 /** @type {any} */
 const config = { __proto__: null, .../** @type {any} */ ("__RELAY_CONFIG__") };
 
 const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound icon avatar strings label width height".split(" ");
 const methods = "open close toggle send setDraft setContext newConversation identify logout update on off destroy".split(" ");
 
-// A module, a bundle or a script in a shadow root does not know its tag. Then the
-// relay is where it says that it is, else where the engine says that we are from.
+// A module, a bundle or a script in a shadow root cannot read its tag. The relay's
+// address is then the one in its settings, otherwise the one in the stack trace.
 const places = [/** @type {any} */ (doc.currentScript)?.src, config.src, Error().stack].join("\n");
 const [base] = /** @type {string[]} */ (places.match(/http\S*\/(?=widget\.js)/) ?? places.match(/http[^\s?]*\//));
 const script = doc.currentScript ?? [...doc.scripts].find((s) => s.src.includes(base));
 const page = /** @type {any} */ (window);
-// Taken now: what scripts of the page put in its place later may not stream.
+// Read now: a replacement by the page's scripts may not support streams.
 const { fetch } = page;
 let tag = "relay-chat";
 
 /** @type {Set<RelayChatElement>} */
 const elements = new Set();
-/** @type {[string, any[]][]} calls that no element could take yet */
+/** @type {[string, any[]][]} queued calls for the first element */
 let waiting = [];
 let isReady = false;
-/** An address that failed once fails for good in Firefox and in WebKit. */
+/** Number of failed loads. In Firefox and WebKit an address that failed once fails permanently. */
 let failures = 0;
-/** @type {Record<string, Set<(detail: any) => void>>} who listens, by event */
+/** @type {Record<string, Set<(detail: any) => void>>} listeners by event */
 let listeners = /** @type {any} */ ({ __proto__: null });
 
 /** @param {"localStorage"|"sessionStorage"} store @param {string} key */
@@ -44,7 +44,7 @@ function stored(store, key) {
   }
 }
 
-/** What the launcher looks like; the panel brings the rest. */
+/** Styles of the launcher; the panel has the rest. */
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`:host{all:initial;display:contents}\
 :host(:not([mode=popup])){display:block;height:100%}\
@@ -66,15 +66,15 @@ class RelayChatElement extends HTMLElement {
   #panel = null;
   /** @type {HTMLButtonElement|null} */
   #launcher = null;
-  /** @type {AbortController|null} of the time in the page */
+  /** @type {AbortController|null} of the element's time in the page */
   #life = null;
   #reflecting = false;
-  /** Whether the script made it, and it must outlive a swapped body. */
+  /** Whether the script created it, so that it must survive a replaced body. */
   own = false;
 
   connectedCallback() {
     if (this.#life) return;
-    // A framework may bring back a copy of the body, with a copy of us in it.
+    // A framework may restore a copy of the body, with a copy of this element in it.
     if (!this.own && this.hasAttribute("data-own")) return this.replaceWith();
     this.#life = new AbortController();
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
@@ -89,7 +89,8 @@ class RelayChatElement extends HTMLElement {
   }
 
   disconnectedCallback() {
-    // A move within the page, or a framework that swaps the body, puts us back at once.
+    // A move within the page, or a framework that replaces the body, inserts the element
+    // again immediately.
     setTimeout(() => {
       if (this.isConnected) return;
       if (this.own && doc.body) return doc.body.append(this);
@@ -113,7 +114,7 @@ class RelayChatElement extends HTMLElement {
     return this.getAttribute("mode") === "popup";
   }
 
-  /** @returns {Record<string, any>} what the attributes, the script tag and the relay say, in this order */
+  /** @returns {Record<string, any>} the settings of the attributes, the script tag and the relay, in this order */
   settings() {
     /** @type {Record<string, any>} */
     const out = {};
@@ -161,12 +162,12 @@ class RelayChatElement extends HTMLElement {
     button.onclick = toggle;
     const { launcher } = this.settings();
     if (/^[.#[]/.test(launcher)) {
-      // Nothing is asked of the target: a form's fields may hide its methods.
+      // No methods of the target are called: a form's fields may shadow them.
       addEventListener("click", (e) => [...doc.querySelectorAll(launcher)].some((el) => e.composedPath().includes(el)) && toggle(), { signal: this.#life?.signal });
     }
   }
 
-  /** Brings launcher and place in line with the settings. */
+  /** Updates launcher and position from the settings. */
   #look() {
     const s = this.settings();
     /** @param {string} v */
@@ -234,14 +235,14 @@ class RelayChatElement extends HTMLElement {
     elements.delete(this);
   }
 
-  /** @param {string} name @param {any} detail @param {boolean} [cancelable] @returns {boolean} false when cancelled */
+  /** @param {string} name @param {any} detail @param {boolean} [cancelable] @returns {boolean} false when canceled */
   emit(name, detail, cancelable) {
     for (const fn of listeners[name] ?? []) queueMicrotask(() => fn(detail)); // their exceptions must not stop the widget
     return this.dispatchEvent(new CustomEvent("relay-chat:" + name, { detail, bubbles: true, composed: true, cancelable }));
   }
 }
 
-/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] the one that is meant, if any @returns {any} */
+/** @param {string} name @param {any[]} args @param {RelayChatElement} [el] the target element, if any @returns {any} */
 function run(name, args, el) {
   if (name === "on" || name === "off") {
     const [event, fn] = args;
@@ -255,12 +256,12 @@ function run(name, args, el) {
   else return all[0]?.act(name, args);
 }
 
-/** Puts the global and the element in place, again after all was destroyed. */
+/** Installs the global and the element, again after everything was destroyed. */
 function begin() {
   const early = page.RelayChat;
   if (early?.loaded !== true) {
     page.RelayChat = api;
-    if (Array.isArray(early)) api.push(...early); // else it may be an element of that name
+    if (Array.isArray(early)) api.push(...early); // otherwise it may be an element with that name
   }
   if (doc.readyState === "loading") addEventListener("DOMContentLoaded", appear);
   else appear();
@@ -277,7 +278,7 @@ function appear() {
   doc.body.append(el);
 }
 
-/** What is left after the last element: nothing but the name of the element, which can't be undone. */
+/** Cleans up after the last element: only the name of the element remains, which cannot be undefined. */
 function end() {
   listeners = /** @type {any} */ ({ __proto__: null });
   isReady = false;

@@ -1,15 +1,15 @@
 // @ts-check
-// How the panel looks, by the website's settings.
+// The look of the panel, from the website's settings.
 import { css, inkOn, parseColor, readable } from "./color.js";
 import { part } from "./part.js";
 import { length } from "./settings.js";
 import { isRTL, locale, say } from "./strings.js";
 
 /**
- * Gives the panel its colours, sizes, title, picture, language and direction.
+ * Sets the panel's colors, sizes, title, picture, language and direction.
  * @param {import("./frame.js").Frame} frame
  * @param {Record<string, string>} settings
- * @param {string} before the picture that it has
+ * @param {string} before the current picture
  * @param {HTMLElement} el the element in the page
  */
 export function dress({ root, title }, settings, before, el) {

@@ -1,7 +1,7 @@
 // @ts-check
-// Blocks of Markdown: lines to a tree of containers and leaves whose text is
-// still raw. What is finished never changes again when lines are added, which
-// is what lets markdown.js throw finished blocks out of its hands.
+// Blocks of Markdown: lines to a tree of containers and leaves whose text is still raw. A
+// finished block never changes when lines are added, so markdown.js can discard finished
+// blocks.
 
 import { blank, cells, fence, headingLine, indent, interrupts, isRule, isTable, itemLine, maxDepth, quoteLine, untab } from "./markdown-lines.js";
 import { opensMath } from "./markdown-math.js";
@@ -10,13 +10,13 @@ import { opensMath } from "./markdown-math.js";
  * @typedef {object} Block
  * @property {string} t p h ul ol li quote pre math table hr
  * @property {number} start first line
- * @property {number} firm the last line it took to know that it begins here
+ * @property {number} firm the last line needed to decide that it begins here
  * @property {string} [text] raw text of a leaf
  * @property {number} [level] of a heading
  * @property {string} [lang] of code
- * @property {Block[]} [items] what a container holds
+ * @property {Block[]} [items] the content of a container
  * @property {number} [first] an ordered list's first number
- * @property {boolean} [loose] whether a list's paragraphs stand apart
+ * @property {boolean} [loose] whether a list is loose
  * @property {boolean|null} [done] a task's state
  * @property {string[]} [aligns] of a table's columns
  * @property {string[][]} [rows] of a table, its head first
@@ -45,14 +45,14 @@ export function parseBlocks(lines, depth = 0) {
     sawBlank = false;
     const at = blocks.length;
     i = next(lines, i, line, depth, blocks);
-    // What a container took in may end in blank lines, which part it from what follows.
+    // A container may end in blank lines, which separate it from the next block.
     if (blocks.length > at && blank(lines[i - 1])) sawBlank = true;
   }
   return { blocks, gap };
 }
 
 /**
- * Reads the block that begins at line i; returns the line after it.
+ * Parses the block that begins at line i; returns the line after it.
  * @param {string[]} lines
  * @param {number} i
  * @param {string} line
@@ -118,7 +118,7 @@ function fenced(lines, i, pad, open, out) {
   return i;
 }
 
-/** Takes a formula of several lines; a blank line ends one that is not closed. @param {string[]} lines @param {number} i @param {string} close @param {Block[]} out */
+/** Parses a formula of several lines; a blank line ends one that is not closed. @param {string[]} lines @param {number} i @param {string} close @param {Block[]} out */
 function math(lines, i, close, out) {
   const start = i++;
   while (i < lines.length && !blank(lines[i])) if (lines[i++].trimEnd().endsWith(close)) break;
@@ -156,18 +156,18 @@ function quote(lines, i, depth, out) {
   return i;
 }
 
-/** A line that goes on with a paragraph begins nothing: so far in, it can't. @param {string} line */
+/** A line that continues a paragraph cannot begin a block: it is indented too far. @param {string} line */
 function lazily(line) {
   return "    " + line.trimStart();
 }
 
-/** Says whether a line without its container's mark still belongs to it. */
+/** Decides whether a line without its container's marker still belongs to the container. */
 class Lazy {
   /** @param {number} depth */
   constructor(depth) {
     this.depth = depth;
     this.fence = "";
-    this.text = false; // whether the last line can be a paragraph's
+    this.text = false; // whether the last line can be part of a paragraph
   }
 
   /** @param {string} line */
@@ -213,7 +213,7 @@ function list(lines, i, depth, out) {
     for (; i < lines.length; i++) {
       const l = untab(lines[i]);
       if (blank(l)) {
-        if (inner.length === 1 && blank(inner[0])) break; // an empty item takes no later lines
+        if (inner.length === 1 && blank(inner[0])) break; // an empty item has no later lines
         inner.push("");
       } else if (indent(l) >= width) {
         inner.push(l.slice(width));
@@ -260,7 +260,7 @@ function table(lines, i, depth, out) {
 function paragraph(lines, i, depth, out) {
   const start = i;
   const text = [untab(lines[i++]).trimStart()];
-  let within = false; // whether a formula begun in the paragraph has not ended
+  let within = false; // whether a formula that began in the paragraph has not ended
   for (; i < lines.length; i++) {
     if (lines[i - 1].split("$$").length % 2 === 0) within = !within;
     const line = untab(lines[i]);

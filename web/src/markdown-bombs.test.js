@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { Session } from "node:inspector/promises";
 import { test } from "node:test";
 
-// The engine counts what runs how often: exact, where a clock would tell of the machine. It does so only for
-// what it compiles from now on, so the parser comes after.
+// The engine counts executions: exact, where a clock would measure the machine. It counts only code that it
+// compiles from now on, so the parser is imported afterwards.
 const inspector = new Session();
 inspector.connect();
 await inspector.post("Profiler.enable");
 await inspector.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
 const { parse } = await import("./markdown.js");
 
-/** Texts that would blow a careless parser up: in depth, or in time. */
+/** Texts that would make a careless parser too deep or too slow. */
 const bombs = {
   brackets: "[", pictures: "![", stars: "*", spaced: "*a ", mixed: "a*b_c~d", quotes: ">", ticks: "`a``b```c", lists: "- ", links: "[a](", targets: "[a](<b", titles: '[a](b "', nested: "[a](https://b.c)](",
   cells: "|a", rows: "|a|b|\n|-|-|\n|x|**y**|\n", items: "- a\n", inner: "- a\n  - b\n", addresses: "[http://a.b ", mails: "<a@b", spaces: " ", tabs: "\t", tabbed: "-\t", hashes: " #", entities: "&a", numbers: "&#1", angles: "<a:",
@@ -30,7 +30,7 @@ test("bombs are defused: however they nest, the tree stays shallow", () => {
 test("eight times the text is at most eight times the work, whatever it is", async () => {
   const counts = async () => (await inspector.post("Profiler.takePreciseCoverage")).result;
   const cost = async (text) => {
-    await counts(); // starts counting again
+    await counts(); // resets the counts
     parse(text);
     const ours = (await counts()).filter((file) => file.url.includes("/web/src/"));
     return ours.flatMap((file) => file.functions).flatMap((f) => f.ranges).reduce((sum, range) => sum + range.count, 0);

@@ -1,39 +1,39 @@
 // @ts-check
-// Which marks of emphasis and strikethrough belong together: the algorithm of
-// CommonMark 0.31 with its stack of delimiter runs, and the rule of three.
+// Matching of emphasis and strikethrough delimiters: the algorithm of CommonMark 0.31
+// with its stack of delimiter runs, and the rule of three.
 
 import { plain } from "./plain.js";
 
 /**
- * A piece of the tree. `t` names the element, `c` holds what is inside.
+ * A node of the tree. `t` is the element's name, `c` its children.
  * @typedef {{t: string, c: Node[], [prop: string]: any}} Branch
  * @typedef {string|Branch} Node
  */
 
 /**
- * A delimiter run or a piece of output, in document order.
+ * A delimiter run or output, in document order.
  * @typedef {object} Item
- * @property {Node|null} v what to show; null for delimiter runs
+ * @property {Node|null} v the output; null for delimiter runs
  * @property {Item|null} prev
  * @property {Item|null} next
  * @property {string} [ch] the delimiter's character
- * @property {number} [n] its place among the runs
+ * @property {number} [n] its index among the runs
  * @property {number} [len] delimiters left in the run
- * @property {number} [orig] length the run began with
+ * @property {number} [orig] original length of the run
  * @property {boolean} [opens]
  * @property {boolean} [closes]
  * @property {Item|null} [below] the run before this one on the stack
  * @property {Item|null} [above] the run after it
  */
 
-/** Runs and brackets that may wait for their partner; it bounds the depth. */
+/** Maximum number of pending runs and brackets, which bounds the depth. */
 export const maxOpen = 64;
 
 /** The delimiter runs that may still match, as a stack. */
 export class Runs {
-  /** @type {Item|null} the last of them */
+  /** @type {Item|null} the top of the stack */
   top = null;
-  /** How many may open something. */
+  /** Number of runs that can open. */
   waiting = 0;
   #n = 0;
 
@@ -49,9 +49,9 @@ export class Runs {
   }
 
   /**
-   * Pairs the runs above `bottom` and takes them off the stack.
+   * Matches the runs above `bottom` and removes them from the stack.
    * @param {Item|null} bottom
-   * @param {boolean} [open] whether the text goes on, so that a run without a partner may get one
+   * @param {boolean} [open] whether the text is incomplete, so that an unmatched run may still get a match
    */
   emphasis(bottom, open = false) {
     /** @type {Map<string, number>} below this run there is no opener of the kind */
@@ -90,8 +90,8 @@ export class Runs {
   }
 
   /**
-   * Takes a run off the stack. What is left of it becomes text, unless it is
-   * `kept` for closeOpen.
+   * Removes a run from the stack. The rest of it becomes text, unless it is `kept` for
+   * closeOpen.
    * @param {Item} run
    * @param {boolean} [kept]
    */
@@ -104,7 +104,7 @@ export class Runs {
   }
 }
 
-/** Shows what is open at the end as if it were closed there. @param {Item} head @param {Item} tail */
+/** Closes open runs at the end of the text. @param {Item} head @param {Item} tail */
 export function closeOpen(head, tail) {
   for (let item = tail; item !== head && item.prev; item = item.prev) {
     if (!item.ch || !item.opens || !item.len) continue;
@@ -126,7 +126,7 @@ function pairs(opener, closer) {
 }
 
 /**
- * Puts what lies between two runs into one element.
+ * Wraps the items between two runs in one element.
  * @param {Item} opener
  * @param {Item|null} closer null: up to the end
  * @param {string} t
@@ -147,7 +147,7 @@ function wrap(opener, closer, t) {
 export function flatten(item) {
   /** @type {Node[]} */
   const out = [];
-  /** @type {string[]} pieces of the text being joined */
+  /** @type {string[]} parts of the text to be joined */
   let text = [];
   const flush = () => {
     const s = plain(text.join(""));

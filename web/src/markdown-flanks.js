@@ -1,7 +1,7 @@
 // @ts-check
-// Which side of a word a delimiter run stands on: CommonMark 0.31, section 6.2,
-// with the amendment "CJK-friendly emphasis". In scripts without spaces a mark
-// stands between a letter and punctuation, where CommonMark takes it for text.
+// The flanking of a delimiter run: CommonMark 0.31, section 6.2, with the amendment
+// "CJK-friendly emphasis". In scripts without spaces a delimiter may be between a letter
+// and punctuation, where CommonMark treats it as text.
 
 const punctuation = /[\p{P}\p{S}]/u;
 
@@ -10,14 +10,14 @@ const punctuation = /[\p{P}\p{S}]/u;
  * emoji presentation, and all of Hangul.
  */
 const cjk = /(?!\p{Emoji_Presentation})[\p{Script=Hangul}\u20a9\u2329\u232a\u2630-\u2637\u268a-\u268f\u2e80-\u303e\u3041-\u3247\u3250-\ua4cf\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6b\uff01-\uffee\u{16fe0}-\u{1b2fb}\u{1d300}-\u{1d376}\u{1f200}-\u{1f265}\u{20000}-\u{3fffd}]/u;
-/** Selects how the character before is drawn: U+FE00 to U+FE0E, not the emoji's. */
+/** Variation selectors of the preceding character: U+FE00 to U+FE0E, without the emoji's. */
 const variation = /[\ufe00-\ufe0e]/;
-/** Selects an ideograph's form, so that it follows one. */
+/** Variation selectors that follow an ideograph. */
 const ideographic = /[\u{e0100}-\u{e01ef}]/u;
 
 /**
- * Reports whether the run from `start` to `end` can open and close emphasis.
- * `word` is true for underscores, which do nothing within a word.
+ * Reports whether the run from `start` to `end` can open and close emphasis. `word` is
+ * true for underscores, which have no effect within a word.
  * @param {string} src
  * @param {number} start
  * @param {number} end

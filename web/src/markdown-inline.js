@@ -1,9 +1,9 @@
 // @ts-check
-// Inline Markdown: one block's raw text to a tree. It follows CommonMark 0.31
-// for backslashes, entities, code spans, emphasis (the rule of three) and
-// links, and GFM for strikethrough and bare addresses. HTML stays text, except
-// a line break in a table's cell; images become links, so nothing is ever
-// fetched by looking at it; mathematics keeps its source.
+// Inline Markdown: one block's raw text to a tree. It follows CommonMark 0.31 for
+// backslashes, entities, code spans, emphasis (the rule of three) and links, and GFM for
+// strikethrough and bare URLs. HTML stays text, except a line break in a table cell.
+// Images become links, so that showing a message fetches nothing. Formulas keep their
+// source.
 
 import { closeOpen, flatten, maxOpen, Runs } from "./markdown-emphasis.js";
 import { flanks } from "./markdown-flanks.js";
@@ -14,21 +14,21 @@ import { plain } from "./plain.js";
 /** @typedef {import("./markdown-emphasis.js").Node} Node */
 /** @typedef {import("./markdown-emphasis.js").Item} Item */
 
-/** More text than this in one paragraph is shown as plain text. */
+/** A paragraph with more text than this is shown as plain text. */
 const maxText = 1 << 16;
-/** Delimiters and brackets handled in one block; what follows stays text. */
+/** Maximum delimiters and brackets in one block; the rest stays text. */
 const maxMarks = 20000;
 
-// Chinese, Japanese and Thai have no spaces: an address may follow any letter
-// that cannot be a part of it.
+// Chinese, Japanese and Thai have no spaces: a URL may follow any letter that cannot be
+// part of it.
 const special = /[\\`*_~[\]!<&\n]|\$\$|(?<![a-z\d_])(?:https?:\/\/|www\.)/gi;
 const lineBreak = /<br\s*\/?>/iy;
 const angle = /<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{0,2000}|[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253})>/iy;
 
 /**
- * Parses the text of one block. With `open` the text is still being written:
- * marks that wait for their partner are shown as if it had come. In a table's
- * cell `<br>` breaks the line.
+ * Parses the text of one block. With `open` the text is still streaming: unmatched
+ * delimiters are shown as if their match had arrived. In a table cell `<br>` breaks the
+ * line.
  * @param {string} src
  * @param {boolean} [open]
  * @param {boolean} [cell]
@@ -55,7 +55,7 @@ class Inline {
     this.runs = new Runs();
     /** @type {{item: Item, image: boolean, active: boolean, top: Item|null}[]} */
     this.brackets = [];
-    /** @type {Map<number, number>} run length to the last place it begins */
+    /** @type {Map<number, number>} run length to the last position where it begins */
     this.ticks = new Map();
     this.ticksKnown = false;
   }
@@ -132,13 +132,13 @@ class Inline {
     }
   }
 
-  /** @param {number} n characters taken as they are */
+  /** @param {number} n characters to output unchanged */
   literal(n) {
     this.push(this.src.slice(this.pos, this.pos + n));
     this.pos += n;
   }
 
-  /** Takes the formula that begins here, if one does, with its source as it is. */
+  /** Parses the formula that begins here, if there is one, and keeps its source. */
   math() {
     const { src, pos } = this;
     const rest = src.length - pos;
@@ -174,8 +174,8 @@ class Inline {
     while (src[end] === "`") end++;
     const n = end - this.pos;
     if (!this.ticksKnown) {
-      // One pass finds the last run of every length, so that a run without a
-      // partner costs nothing to give up on.
+      // One pass finds the last run of every length, so that giving up on an unmatched
+      // run costs nothing.
       for (const m of src.matchAll(/`+/g)) this.ticks.set(m[0].length, m.index);
       this.ticksKnown = true;
     }
@@ -208,7 +208,7 @@ class Inline {
     while (src[end] === ch) end++;
     const len = end - this.pos;
     if (this.open && end === src.length) {
-      // While it is being written, a mark at the very end says nothing yet.
+      // While the text is streaming, a delimiter at the very end is undecided.
       this.pos = end;
       return;
     }
@@ -236,7 +236,7 @@ class Inline {
     const target = linkTarget(src, this.pos + 2);
     if (!target) {
       if (this.open && src.length - this.pos < maxTarget && !/[\s]/.test(src.slice(this.pos + 2))) {
-        // The address is still being written: show the words, hide the rest.
+        // The URL is incomplete: show the link text, hide the rest.
         b.item.v = "";
         this.pos = src.length;
         return;

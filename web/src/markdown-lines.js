@@ -1,10 +1,10 @@
 // @ts-check
-// What a line of Markdown looks like: CommonMark 0.31 for the marks at its
-// start, GFM for the rows of tables.
+// The syntax of a line of Markdown: CommonMark 0.31 for the markers at its start, GFM for
+// table rows.
 
 import { opensMath } from "./markdown-math.js";
 
-/** Deeper containers than this are text. */
+/** Deeper containers than this are treated as text. */
 export const maxDepth = 12;
 const maxColumns = 50;
 
@@ -26,7 +26,7 @@ export function indent(line) {
   return n;
 }
 
-/** Turns the tabs before a line's words into spaces. @param {string} line */
+/** Replaces leading tabs of a line by spaces. @param {string} line */
 export function untab(line) {
   if (!line.includes("\t")) return line;
   const head = /^(?: {0,3}(?:[-*+>]|\d{1,9}[.)]))?[ \t]*/.exec(line)?.[0] ?? "";
@@ -70,7 +70,7 @@ export function interrupts(line, depth) {
 }
 
 /**
- * Splits a table's row at the bars that are not escaped.
+ * Splits a table row at unescaped bars.
  * @param {string} line
  */
 export function cells(line) {

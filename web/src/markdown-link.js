@@ -1,22 +1,22 @@
 // @ts-check
-// Where links may lead and how their targets are read.
+// Allowed link targets, and parsing of targets.
 
 /** @typedef {import("./markdown-emphasis.js").Node} Node */
 /** @typedef {import("./markdown-emphasis.js").Branch} Branch */
 
-/** Longest link target in characters; a longer one stays text. */
+/** Maximum length of a link target, in characters; a longer one stays text. */
 export const maxTarget = 2048;
 
 const entity = /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z][a-z0-9]{1,31}));/iy;
 
-/** @type {Record<string, string>} the entities that models write */
+/** @type {Record<string, string>} the entities that models use */
 const named = {
   amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", auml: "ä", ouml: "ö", hellip: "…", mdash: "—", ndash: "–", rarr: "→",
 };
 
 /**
- * Returns the address that a link may lead to, or "" when it may not.
- * Only absolute http, https, mailto and tel are let through.
+ * Returns the URL of an allowed link target, or "" if it is not allowed. Only absolute
+ * http, https, mailto and tel are allowed.
  * @param {string} raw
  */
 export function safeAddress(raw) {
@@ -30,8 +30,8 @@ export function safeAddress(raw) {
 }
 
 /**
- * Makes a link. The address's host is noted behind a text that names another.
- * @param {string} href as safeAddress returns it
+ * Creates a link. If its text names another host, the target's host is added after it.
+ * @param {string} href from safeAddress
  * @param {Node[]} children
  * @returns {Branch}
  */
@@ -44,9 +44,9 @@ export function link(href, children) {
 }
 
 /**
- * Reports whether a word of a link's text reads as if the link led elsewhere.
+ * Reports whether a word of a link's text suggests another target.
  * @param {string} word
- * @param {string} goal the host it leads to
+ * @param {string} goal the target's host
  */
 function misleads(word, goal) {
   const text = word.replace(/^[^\p{L}\p{N}%]+|[^\p{L}\p{N}/]+$/gu, "");
@@ -60,14 +60,14 @@ function misleads(word, goal) {
   });
 }
 
-/** Letters that can be drawn like those of a Latin name. */
+/** Letters that look like Latin letters of a host name. */
 const lookalike = /[\u0250-\u02ff\u0370-\u058f\u10a0-\u10ff\u13a0-\u13ff\u1c80-\u1cbf\u1d00-\u1fff\u2c60-\u2dff\ua640-\ua69f\ua720-\ua7ff\uab30-\uabbf]/;
 
 /**
- * Returns the host that a text names, as the browser reads it, with whatever
- * dots and percent signs it is written; "" if it names none.
+ * Returns the host in a text, as the browser would parse it, including percent-encoding
+ * and other forms of dots; "" if there is none.
  * @param {string} text
- * @param {boolean} sure whether it can be nothing else
+ * @param {boolean} sure whether the text cannot be anything else
  */
 function hostIn(text, sure) {
   if (!text) return "";
@@ -75,7 +75,7 @@ function hostIn(text, sure) {
   try {
     name = bare(new URL(`http://${text}`).hostname);
   } catch {
-    // No browser goes there; a reader may still take it for a host.
+    // No browser accepts it; a reader may still take it for a host.
   }
   if (sure) return name || text;
   const written = text.replace(/:\d*$/, "");
@@ -83,11 +83,11 @@ function hostIn(text, sure) {
   if (/^\d+(?:\.\d+){3}$/.test(written)) return name;
   const labels = name.split(".");
   if (labels.length < 2 || labels.includes("")) return "";
-  // Sentences of scripts without spaces have full stops like dots in them.
+  // Sentences in scripts without spaces have full stops that look like dots.
   return /\.[a-z]{2,}$/.test(name) || /\.(?:xn--|[\p{L}\p{M}]{2,}$)/iu.test(written) ? name : "";
 }
 
-/** A picture in a link is its words alone: links don't nest. @param {Node[]} nodes @returns {Node[]} */
+/** An image in a link becomes its text only: links do not nest. @param {Node[]} nodes @returns {Node[]} */
 function unlinked(nodes) {
   return nodes.flatMap((n) => (typeof n === "string" ? n : n.t === "a" ? unlinked(n.c) : { ...n, c: unlinked(n.c) }));
 }
@@ -98,7 +98,7 @@ function bare(host) {
 }
 
 /**
- * Returns the words of a tree with no markup.
+ * Returns the text of a tree without markup.
  * @param {Node[]} nodes
  * @returns {string}
  */
@@ -107,7 +107,7 @@ export function textOf(nodes) {
 }
 
 /**
- * Reads the entity that begins at i, if one does.
+ * Parses the entity that begins at i, if there is one.
  * @param {string} src
  * @param {number} i
  * @returns {{text: string, end: number}|null}
@@ -124,7 +124,7 @@ export function entityAt(src, i) {
 }
 
 /**
- * Reads `target "title")` from just after the parenthesis.
+ * Parses `target "title")` from just after the parenthesis.
  * @param {string} src
  * @param {number} i
  * @returns {{href: string, end: number}|null}
@@ -167,17 +167,16 @@ function decode(text) {
   return text.includes("&") ? text.replace(/&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});/gi, (m) => entityAt(m, 0)?.text ?? m) : text;
 }
 
-// Letters of any script, and of ASCII what GFM takes: all else that is not
-// ASCII is written as percent signs by a browser, so it belongs to the sentence.
-const bareText = /[!#-;=?-_a-~\p{L}\p{M}\p{N}]{1,2049}/uy; // one more than a target may have
+// Letters of any script, and the ASCII characters of GFM. A browser percent-encodes all
+// other non-ASCII characters, so they belong to the sentence.
+const bareText = /[!#-;=?-_a-~\p{L}\p{M}\p{N}]{1,2049}/uy; // one more than the maximum of a target
 const bareHost = /^(?:https?:\/\/)?(?:[^/?#@]*@)?([\p{L}\p{M}\p{N}_.-]+)(?::\d+)?/iu;
 /** A host followed by letters of a script without spaces. */
 const glued = /^((?:https?:\/\/)?(?:[a-z\d-]+\.)+[a-z]{2,}(?::\d+)?)[\u0e00-\u1fff\u2e80-\uffff]/i;
 
 /**
- * Returns the bare address that begins at i, "" if there is none. Its host
- * has a dot in it and ends where GFM says; what follows is a port, a path, a
- * query or a fragment.
+ * Returns the bare URL that begins at i, "" if there is none. Its host contains a dot and
+ * ends where GFM says; a port, a path, a query or a fragment may follow.
  * @param {string} src
  * @param {number} i
  */
@@ -191,8 +190,8 @@ export function bareAddress(src, i) {
 }
 
 /**
- * Cuts what belongs to the sentence, not the address: closing marks, a
- * character by its name, and a parenthesis that was not opened inside.
+ * Cuts off the end that belongs to the sentence: closing punctuation, an entity, and a
+ * closing parenthesis without an opening one.
  * @param {string} text
  */
 function trimAddress(text) {

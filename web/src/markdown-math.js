@@ -1,19 +1,19 @@
 // @ts-check
-// Mathematics is not drawn. Its source stays as it was written, so that no
-// backslash, star or underscore of it is taken for Markdown.
+// Formulas are not rendered. Their source is kept, so that no backslash, star or
+// underscore in it is parsed as Markdown.
 
-/** Longest formula within a line of text, in characters. */
+/** Maximum length of an inline formula, in characters. */
 export const maxFormula = 2000;
 
-// An escaped backslash in front of the closing mark belongs to the formula.
+// An escaped backslash before the closing delimiter belongs to the formula.
 const formulas = /\\\((?:[^\\]|\\[^)]){1,2000}?\\\)|\\\[(?:[^\\]|\\[^\]]){1,2000}?\\\]|\$\$(?:[^\\$]|\\[^]|\$(?!\$)){1,2000}?\$\$/y;
 const opening = /^ {0,3}(\$\$|\\\[)(.*)$/;
-/** What few sentences have in them, and no escaped link. */
+/** Characters that occur in few sentences, and in no escaped link. */
 const tex = /^(?!.*\]\().*(?:\\[a-z]|[\^={}])/i;
 
 /**
- * Returns the formula that begins at i with its marks, "" if none does. One
- * without a letter or a digit is punctuation that was escaped.
+ * Returns the formula that begins at i with its delimiters, "" if there is none. Without
+ * a letter or a digit it is escaped punctuation.
  * @param {string} src
  * @param {number} i
  */
@@ -24,8 +24,8 @@ export function formula(src, i) {
 }
 
 /**
- * Returns the mark that ends the block of mathematics which begins on a line,
- * "" if none does: its mark stands alone, or before a formula that goes on.
+ * Returns the delimiter that ends the block formula that begins on a line, "" if there is
+ * none: the opening delimiter is alone, or before a formula of several lines.
  * @param {string} line
  */
 export function opensMath(line) {

@@ -1,7 +1,7 @@
 // @ts-check
-// Markdown that is still being written, as nodes. Finished blocks are done
-// with; only the open end is parsed again when words come, and of its nodes
-// only those that differ are touched, so selections and focus stay put.
+// Renders streaming Markdown. Finished blocks are not parsed again. Only the open end is
+// parsed again when text arrives, and only changed nodes are touched, so that selection
+// and focus are kept.
 import { parseBlocks } from "./markdown-blocks.js";
 import { inline } from "./markdown-inline.js";
 import { plain } from "./plain.js";
@@ -11,10 +11,10 @@ import { doc } from "../../clients/js/src/doc.js";
 /** @typedef {import("./markdown-emphasis.js").Branch} Branch */
 /** @typedef {import("./markdown-blocks.js").Block} Block */
 
-/** Longest message shown, in characters; what is beyond is cut. */
+/** Maximum length of a message, in characters; the rest is cut off. */
 const maxMessage = 1 << 19;
 
-/** A last line that may yet become something else than it looks. */
+/** A last line that may still change its meaning. */
 const unclear = /^[\s>]*(?:[-=*+_#~`|:\s]+|\d{1,3}[.)]?|[-*+] \[[ xX]?\]?)$/;
 
 /**
@@ -27,7 +27,7 @@ export function parse(text) {
 }
 
 /**
- * Returns a text without its markup, as it is read aloud.
+ * Returns a text without its markup, for screen readers.
  * @param {string} text
  */
 export function spoken(text) {
@@ -53,7 +53,7 @@ function splitLines(text) {
 
 /**
  * @param {Block[]} blocks
- * @param {boolean} open whether the last one is still being written
+ * @param {boolean} open whether the last one is still streaming
  * @param {(text: string, open: boolean, cell?: boolean) => Node[]} words
  * @returns {Branch[]}
  */
@@ -114,26 +114,26 @@ function listItem(li, loose, open, words) {
 }
 
 /**
- * What stands in the page for a node.
+ * The rendered form of a node.
  * @typedef {object} Mirror
  * @property {Node} node
  * @property {ChildNode} el
- * @property {ParentNode & Element} [body] where its children are; often el itself
+ * @property {ParentNode & Element} [body] the parent of its children; often el itself
  * @property {Mirror[]} kids
  */
 
-/** A message's text in the page; give it more of the text as it comes. */
+/** Renders a message's text; call it with the longer text as it arrives. */
 export class Markdown {
   /** @type {Mirror[]} */
   #tail = [];
   #text = "";
   #done = false;
   #from = 0; // where the open end begins
-  /** @type {Map<string, Node[]>} the words parsed last time */
+  /** @type {Map<string, Node[]>} inline trees of the last parse */
   #known = new Map();
 
   /**
-   * @param {Element} root takes the blocks; nothing else may touch its children
+   * @param {Element} root the parent of the blocks; no other code may change its children
    * @param {{copy: string, table: string}} labels
    */
   constructor(root, labels) {
@@ -142,7 +142,7 @@ export class Markdown {
   }
 
   /**
-   * Shows a text. `done` means that no more will come.
+   * Shows a text. `done` means that it is complete.
    * @param {string} text
    * @param {boolean} done
    */
@@ -170,7 +170,7 @@ export class Markdown {
     });
     this.#known = known;
     this.#patch(this.root, this.#tail, next);
-    // Only a block that begins on whole lines closes those before it for good.
+    // Only a block that begins on complete lines finishes the blocks before it.
     let last = blocks.length - 1;
     while (last > 0 && blocks[last].firm >= complete) last--;
     if (last > 0) {
@@ -187,7 +187,7 @@ export class Markdown {
   }
 
   /**
-   * Makes the last children of an element say what `next` says.
+   * Makes the last children of an element match `next`.
    * @param {Element} parent
    * @param {Mirror[]} now
    * @param {Node[]} next
@@ -207,7 +207,7 @@ export class Markdown {
   }
 
   /**
-   * Turns what stands there into `node` when it is of the same kind.
+   * Updates the rendered node to `node` if both are of the same kind.
    * @param {Mirror} old
    * @param {Node} node
    */
@@ -244,7 +244,7 @@ function lineStart(text, from, line) {
 }
 
 /**
- * Builds the element of one node, without its children.
+ * Creates the element of one node, without its children.
  * @param {Branch} node
  * @param {{copy: string, table: string}} labels
  * @returns {{el: Element, body?: Element}}
@@ -284,7 +284,7 @@ function element(node, labels) {
     case "hr":
       return { el: make(node.t) };
     default: {
-      // The page has its own headings above ours.
+      // The page's own headings are above the chat's.
       const heading = /^h(\d)$/.exec(node.t);
       const tag = heading ? `h${Math.min(6, Number(heading[1]) + 2)}` : node.t === "quote" ? "blockquote" : node.t;
       const el = make(tag, /^([uo]l|quote)$/.test(node.t) ? { dir: "auto" } : {});

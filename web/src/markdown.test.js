@@ -5,14 +5,14 @@ import { Markdown, parse, spoken } from "./markdown.js";
 
 const labels = { copy: "Copy", table: "Table" };
 
-/** What a whole text becomes, without the attributes that all of a kind have. */
+/** The result for a whole text, without attributes common to all elements of a kind. */
 function html(text) {
   const root = stubRoot();
   new Markdown(root, labels).update(text, true);
   return root.children.join("").replace(/ (dir|target|rel|title|part|tabindex|role|aria-label|type|data-copy)="[^"]*"/g, "");
 }
 
-/** Numbers that look random and are the same in every run. */
+/** Pseudorandom numbers that are the same in every run. */
 function random(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;

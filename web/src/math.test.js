@@ -24,7 +24,7 @@ test("mathematics keeps its source", () => {
     ["- a\n\n  $$\n  x\n  $$\n- b", "<ul><li><p>a</p><p><code>$$\nx\n$$</code></p></li><li><p>b</p></li></ul>"],
     ["so $$a\n$$ it is", "<p>so <code>$$a\n$$</code> it is</p>"],
     ["|a|\n|-|\n|\\(x_1 y_1\\)|", "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td><code>\\(x_1 y_1\\)</code></td></tr></tbody></table>"],
-    // What is none
+    // Not formulas
     ["\\[not a_link](x=1) \\(!\\) \\(\\)", "<p>[not a_link](x=1) (!) ()</p>"],
     ["it costs $5 or $$ and 10$", "<p>it costs $5 or $$ and 10$</p>"],
     ["$$ signs\n- a", "<p>$$ signs</p><ul><li>a</li></ul>"],
@@ -81,7 +81,7 @@ test("a line breaks in a table's cell, and all other HTML is text", () => {
   assert.deepEqual(parse("|a|\n|-|\n|`x<br>y` \\<br> <img src=x>|")[0].c[1].c[0].c[0].c, [{ t: "code", c: ["x<br>y"] }, " <br> <img src=x>"]);
   assert.deepEqual(parse("x<br>y")[0].c, ["x<br>y"]);
   assert.deepEqual(parse("- x<br>y\n\n> <br/>")[0].c[0].c, ["x<br>y"]);
-  // The same words in a paragraph and a cell are not the same.
+  // The same text differs in a paragraph and in a cell.
   const root = stubRoot();
   new Markdown(root, { copy: "", table: "" }).update("x<br>y\n\n|a|\n|-|\n|x<br>y|\n\nx<br>y", true);
   assert.equal(String(root).match(/x&lt;br>y/g)?.length, 2);

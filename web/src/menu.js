@@ -1,17 +1,17 @@
 // @ts-check
-// What few visitors want: earlier conversations, all of them as a file, and to
-// have this one deleted. The panel loads this with the menu.
+// Rarely used actions: earlier conversations, a download of all, and deleting this one.
+// The panel loads this with the menu.
 import { menuWords } from "./words.js";
 
 /** @typedef {import("../../clients/js/src/more.js").Past} Past */
 
 /**
- * What the panel lends.
+ * The parts of the panel that this module uses.
  * @typedef {object} Kit
  * @property {typeof import("./h.js").h} h
  * @property {typeof import("./strings.js").say} say
  * @property {typeof import("./strings.js").teach} teach
- * @property {number} epoch of the present conversation, 0 without one
+ * @property {number} epoch of the current conversation, 0 without one
  * @property {string} locale
  * @property {(text: string) => void} announce
  * @property {(name: string, ...args: any[]) => Promise<boolean>} act
@@ -128,7 +128,7 @@ async function list(frame, kit) {
       h("li", {}, h("button", { onclick: async () => {
         const asked = ++shown;
         const past = await read(c.epoch).catch(() => null);
-        if (asked !== shown) return; // the visitor went elsewhere
+        if (asked !== shown) return; // the visitor has moved on
         if (past) return show(c.title || say("untitled"), past, overview);
         close();
         void act("read", c.epoch);

@@ -1,21 +1,21 @@
 // @ts-check
-// What the loader loads: it puts the panel into the element, in the right
-// language, and takes it away again.
+// The entry point that the loader imports: it puts the panel into the element, in the
+// right language, and removes it again.
 import { doc } from "../../clients/js/src/doc.js";
 import { Panel } from "./panel.js";
 import { learn } from "./strings.js";
 
 /**
- * What the loader lends the panel.
+ * What the loader passes to the panel.
  * @typedef {object} Loan
  * @property {string} base
- * @property {any} config what the relay wrote into the loader
- * @property {typeof fetch} [fetch] as it was when the page had loaded the loader
- * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element's
+ * @property {any} config the settings that the relay wrote into the loader
+ * @property {typeof fetch} [fetch] from the time when the page loaded the loader
+ * @property {(name: string, value: string|null) => void} reflect sets an attribute of the element
  */
 
 /**
- * What is around the panel.
+ * The panel's environment.
  * @typedef {object} Around
  * @property {ShadowRoot} root
  * @property {HTMLButtonElement|null} launcher
@@ -26,7 +26,7 @@ import { learn } from "./strings.js";
 /** @typedef {Loan & Around} Shell */
 
 /**
- * What the loader gets back.
+ * What the loader receives.
  * @typedef {object} Controller
  * @property {(name: string, args: any[]) => any} call
  * @property {() => void} refresh settings have changed
@@ -34,8 +34,8 @@ import { learn } from "./strings.js";
  */
 
 /**
- * Puts the panel into the element, in its language: what the setting says,
- * else the page's, else the browser's.
+ * Puts the panel into the element, in its language: the setting's, otherwise the page's,
+ * otherwise the browser's.
  * @param {HTMLElement & Pick<Around, "settings"|"emit">} el
  * @param {Loan} loan
  * @returns {Promise<Controller>}
@@ -52,7 +52,7 @@ export async function mount(el, loan) {
     call: (name, args) => panel.call(name, args),
     async refresh() {
       panel.refresh();
-      // Another language is another panel: the conversation comes again.
+      // Another language needs another panel: the conversation is loaded again.
       if (!(await speak()) || gone) return;
       panel.destroy();
       panel = new Panel(el, shell);

@@ -1,6 +1,6 @@
 // @ts-check
-// What is new, told to the page as events and to the screen reader as words.
-// A replay tells nothing twice.
+// Reports news to the page as events and to screen readers as text. A replay reports
+// nothing twice.
 import { markdownPart } from "./part.js";
 import { reason, say } from "./strings.js";
 
@@ -22,13 +22,13 @@ export class News {
     this.name = name;
   }
 
-  /** Another conversation has other news. */
+  /** Resets the state for another conversation. */
   forget() {
     this.#told.clear();
   }
 
   /**
-   * Tells what an event changed; reports whether an absent visitor missed something.
+   * Reports the changes of an event; returns whether an absent visitor missed something.
    * @param {View} now @param {View} before @param {RelayEvent} event
    */
   tell(now, before, event) {
@@ -93,7 +93,7 @@ export class News {
     return text !== "";
   }
 
-  /** Announces an agent's words, without their markup if the parser can be loaded. @param {string} text */
+  /** Announces an agent's text, without its markup if the parser can be loaded. @param {string} text */
   #read(text) {
     void markdownPart().then((m) => m.spoken(text), () => text).then((words) => this.announcer.say(words));
   }
@@ -107,8 +107,8 @@ export class News {
 }
 
 /**
- * Returns the agent's words of the turn that just ended: those after the
- * message that began it, past messages that still wait for theirs.
+ * Returns the agent's text of the turn that just ended: the text after the message that
+ * started it, skipping messages that still wait for an answer.
  * @param {View} view
  */
 function answer({ items, begun }) {

@@ -1,11 +1,11 @@
 // @ts-check
-// The demo's guide: a word that is clicked is said, the tag can be copied.
+// The demo's guide: clicking a word sends it, and the tag can be copied.
 const guide = /** @type {HTMLDetailsElement} */ (document.getElementById("guide"));
 const narrow = matchMedia("(max-width: 860px)");
 
 /**
- * On a phone the guide would stand in the chat's way; elsewhere it stays. The page comes
- * with it closed: closed later, it would move the chat, while opened it moves nothing.
+ * On a phone the open guide would cover the chat; elsewhere it is opened. The page is
+ * served with it closed: closing it later would move the chat, opening it does not.
  */
 function fit() {
   guide.open = !narrow.matches;

@@ -1,6 +1,6 @@
 // @ts-check
-// The panel: everything a visitor sees once the chat is wanted. It joins the
-// conversation with the transcript, the composer and the screen reader.
+// The panel: the visible chat. It connects the conversation with the transcript, the
+// composer and the screen reader.
 import { Announcer } from "./announcer.js";
 import { Client } from "../../clients/js/src/client.js";
 import { Composer } from "./composer.js";
@@ -32,13 +32,13 @@ import { Wishes } from "./wishes.js";
 /** @typedef {import("../../clients/js/src/reduce.js").RelayEvent} RelayEvent */
 /** @typedef {import("./mount.js").Shell} Shell */
 
-const patience = 300; // ms that a replay is waited for before it is shown in part
-const budget = 20; // ms that a paint takes; what it can't do is left to the next one
+const patience = 300; // ms to wait for a replay before a part of it is shown
+const budget = 20; // ms per paint; the rest is left to the next one
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
-/** One stream for all tabs with this very panel. */
+/** One stream for all tabs with this build of the panel. */
 class Tabs extends Share {
   /** @param {Client} client @param {ConstructorParameters<typeof Share>[1]} to */
   constructor(client, to) {
@@ -46,7 +46,7 @@ class Tabs extends Share {
   }
 }
 
-/** The chat in one language, from the first look to the element's end. */
+/** The chat in one language, from its creation to the element's removal. */
 export class Panel {
   #life = new AbortController();
   /** @type {ReturnType<typeof setInterval>|undefined} */
@@ -61,7 +61,7 @@ export class Panel {
     this.storage = new Storage(shell.base);
     this.client = new Client(shell.base, this.storage, shell.fetch);
     const learn = async (/** @type {any} */ problem) => Object.assign(problem, await (await part("trouble")).examine(problem, shell.base, this.client.fetch, { say, teach }));
-    this.client.examine = (problem) => learn(problem).catch(() => problem); // what finds out comes from the relay, too
+    this.client.examine = (problem) => learn(problem).catch(() => problem); // the diagnosis is loaded from the relay too
     this.announcer = new Announcer();
     this.news = new News(this.announcer, (name, detail) => shell.emit(name, detail), () => this.name);
     this.conversation = new Conversation(this.client, this.storage, {
@@ -149,7 +149,7 @@ export class Panel {
         const { turn, files } = this.conversation.outbox.last;
         const here = said.turn === turn;
         if (here || !said.attachments?.length) return this.#send(said.text, here ? files : []);
-        // They went with the page that sent them; the visitor has them.
+        // They were lost with the page that sent them; the visitor still has them.
         this.composer.text = said.text;
         this.wishes.complain(say("filesLost"));
       },
@@ -201,7 +201,7 @@ export class Panel {
     this.root.replaceWith();
   }
 
-  /** @param {{message?: string, send?: boolean, quiet?: boolean}} [how] quiet: the visitor did not ask for it now */
+  /** @param {{message?: string, send?: boolean, quiet?: boolean}} [how] quiet: not requested by the visitor now */
   #show({ message, send, quiet = false } = {}) {
     if (!this.presence.show()) return;
     if (message && send) this.#send(message);
@@ -209,7 +209,8 @@ export class Panel {
     this.#paint();
     this.composer.fit();
     this.follow.toEnd();
-    // On glass a focus would call the keyboard up, and who has begun to write on the page meanwhile keeps it.
+    // On touch screens the focus would open the keyboard. Otherwise, a visitor who is
+    // typing in the page keeps the focus.
     if (this.presence.popup && !quiet && !document.activeElement?.matches(":read-write") && !matchMedia("(hover: none) and (pointer: coarse)").matches) this.composer.field.focus({ preventScroll: true });
   }
 
@@ -228,7 +229,7 @@ export class Panel {
     this.follow.toEnd();
   }
 
-  /** Stops all that is not over; the button may go while it has the focus. */
+  /** Stops all unfinished turns; the button may disappear while it has the focus. */
   #stop() {
     const { view } = this.conversation;
     for (const turn of unfinished(view)) {
@@ -237,21 +238,21 @@ export class Panel {
     }
   }
 
-  /** What the relay wants said, once it has told us. */
+  /** Shows the notice and other settings that the relay has sent. */
   #introduced() {
     this.frame.note(this.client.introduction?.notice);
-    this.transcript.renew(); // another tab may have shown us answers before the relay said whether they are rated
+    this.transcript.renew(); // another tab may have sent answers before the relay reported whether they can be rated
     this.painter.schedule();
   }
 
-  /** @param {string} text what is in the composer */
+  /** @param {string} text the composer's content */
   #drafted(text) {
     this.storage.set("draft", text || null);
-    // What the relay asks of a first message is solved while that is written.
+    // The challenge of a first message is solved while the visitor types.
     if (text && this.client.introduction?.challenge) void part("challenge").then((m) => m.prepare(this.conversation.outbox)).catch(() => {});
   }
 
-  /** Lets files be dropped. @param {DragEvent} e */
+  /** Handles files dropped on the panel. @param {DragEvent} e */
   #drag(e) {
     const files = e.dataTransfer?.types.includes("Files") && this.client.limits.max_attachments;
     this.root.classList.toggle("drop", !!files && e.type === "dragover");
@@ -278,8 +279,8 @@ export class Panel {
 
   /** @param {View} now @param {View} before @param {RelayEvent} event */
   #changed(now, before, event) {
-    // What a new stream tells is waited for: the end of a history shows first,
-    // and what comes again would vanish and come back before the reader's eyes.
+    // Wait for the events of a new stream. Otherwise the end of a history would show
+    // first, and repeated content would disappear and reappear.
     const renewed = /^(connected|adopted)$/.test(event.type);
     if (renewed && (!now.caughtUp || before.items.length > now.items.length)) this.painter.hold(patience);
     this.painter.schedule();
@@ -290,7 +291,7 @@ export class Panel {
       if (now.status === "failed" && before.status === "booting") this.wishes.complain(say("sessionFailed"));
     }
     if (event.type === "pending" && event.data.code === "consent_required" && event.data.state === "failed") {
-      // The relay asks for more than it told, or had not told anything yet.
+      // The relay requires more than it reported, or had not reported anything yet.
       this.client.forget();
       void this.client.meet().then(() => {
         if (this.wishes.unagreed) void this.wishes.consent();
@@ -298,10 +299,10 @@ export class Panel {
     }
     if (event.type === "forget") this.times.clear();
     if (now.caughtUp && !renewed) {
-      // What brought us up to date is the last of the history.
+      // The event that completes the history belongs to it.
       for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(keyOf(said));
       if (this.news.tell(now, before, event) && !this.presence.watched) {
-        this.unread.add(this.el.hasAttribute("sound") && this.conversation.stream.leads); // one tab is enough to hear it
+        this.unread.add(this.el.hasAttribute("sound") && this.conversation.stream.leads); // one tab is enough for the sound
       }
     }
     this.presence.rest();
@@ -320,7 +321,7 @@ export class Panel {
     const runs = unfinished(view);
     const focused = this.shell.root.activeElement === this.composer.stop;
     this.composer.running(runs.length > 0, runs.every((turn) => [...view.items, ...view.pending].some((i) => i.turn === turn && i.stopping)));
-    if (focused && !runs.length) this.transcript.log.focus({ preventScroll: true }); // a button that goes takes the focus along
+    if (focused && !runs.length) this.transcript.log.focus({ preventScroll: true }); // removing the button would also remove the focus
     this.frame.told.hidden = !view.banner;
     if (this.frame.told.textContent !== (view.banner ?? "")) this.frame.told.textContent = view.banner;
     this.frame.fresh.hidden = view.items.length + view.pending.length === 0;
@@ -331,7 +332,7 @@ export class Panel {
     this.frame.jump.hidden = this.follow.stuck;
   }
 
-  /** Renews what counts down, as long as something does. */
+  /** Updates countdowns, as long as there are any. */
   #tick() {
     const counting = this.transcript.tick(this.conversation.view);
     const lost = this.link.show(this.conversation.link);

@@ -1,14 +1,14 @@
 // @ts-check
-// Parts of the widget that only some visitors need. They lie beside the panel
-// under the same hash.
+// Parts of the widget that only some visitors need. They are next to the panel under the
+// same hash.
 
 /** @type {Record<string, Promise<any>>} */
 const parts = {};
 let failures = 0;
 
 /**
- * Loads a part. An address that failed once fails for good in Firefox and in
- * WebKit, so the next attempt is at another.
+ * Loads a part. In Firefox and WebKit an address that failed once fails permanently, so
+ * the next attempt uses another.
  * @param {string} name
  * @returns {Promise<any>}
  */
@@ -20,8 +20,8 @@ export function part(name) {
   });
 }
 
-/** Loads what attachments need. @returns {Promise<typeof import("./files.js")>} */
+/** Loads the code for attachments. @returns {Promise<typeof import("./files.js")>} */
 export const filesPart = () => part("files");
 
-/** Loads what shows an agent's words. @returns {Promise<typeof import("./markdown.js")>} */
+/** Loads the Markdown renderer. @returns {Promise<typeof import("./markdown.js")>} */
 export const markdownPart = () => part("markdown");

@@ -1,13 +1,13 @@
 // @ts-check
-// What text that others wrote may look like.
+// Sanitizes the appearance of text from others.
 
 const marks = /(\p{M}{6})\p{M}+/gu;
 const beyondLatin = /[\0\u0300-\uffff]/;
 
 /**
- * Makes text safe to look at: overrides of the writing direction are dropped,
- * as they make one name look like another, and piles of combining marks are
- * cut to a height that stays in its line.
+ * Makes text safe to display: overrides of the text direction are removed, because they
+ * disguise names, and stacked combining marks are limited so that they stay within their
+ * line.
  * @param {string} text
  */
 export function plain(text) {
@@ -16,7 +16,7 @@ export function plain(text) {
 }
 
 /**
- * Shortens a file's name in its middle: its end says what it is.
+ * Shortens a file name in its middle: its end shows the type.
  * @param {string} name
  */
 export function short(name) {

@@ -1,19 +1,18 @@
 // @ts-check
-// The playground: the knobs are the widget's attributes, the snippet is what
-// they come to. The address keeps them, so that a reload or a colleague sees
-// the same.
+// The playground: the controls are the widget's attributes, and the snippet is the
+// resulting code. The URL stores them, for a reload or to share.
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("knobs"));
 const place = /** @type {HTMLElement} */ (document.getElementById("place"));
 const snippet = /** @type {HTMLElement} */ (document.getElementById("snippet"));
 const help = /** @type {HTMLElement} */ (document.getElementById("help"));
 
-/** The knobs that are properties of CSS, in px. */
+/** The controls for CSS properties, in px. */
 const properties = ["radius", "font-size"];
-/** Those that the widget reads only when it begins. */
+/** The controls that the widget reads only at its start. */
 const lasting = ["mode", "locale", "launcher", "open", "icon", "label"];
 
-/** @returns {Record<string, string>} what differs from the widget's own */
+/** @returns {Record<string, string>} the settings that differ from the defaults */
 function knobs() {
   /** @type {Record<string, string>} */
   const out = {};
@@ -26,7 +25,7 @@ function knobs() {
   return out;
 }
 
-/** The widget as it is now; null before the first. @type {HTMLElement|null} */
+/** The current widget; null before the first. @type {HTMLElement|null} */
 let chat = null;
 /** @type {Record<string, string>} */
 let shown = {};

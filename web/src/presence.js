@@ -1,9 +1,8 @@
 // @ts-check
-// Whether the visitor has the chat open and looks at it, and what follows from that for
-// the page around it and for the stream.
+// Whether the chat is open and visible, and the consequences for the page and the stream.
 import { doc, isHidden } from "../../clients/js/src/doc.js";
 
-const absence = 60_000; // ms that a hidden tab's stream is kept
+const absence = 60_000; // ms after which a hidden tab's stream is closed
 
 /** The panel, open or closed. */
 export class Presence {
@@ -13,12 +12,12 @@ export class Presence {
   open = false;
 
   /**
-   * @param {HTMLElement} root the panel's
+   * @param {HTMLElement} root of the panel
    * @param {boolean} popup whether it can be closed
    * @param {import("./mount.js").Shell} shell
    * @param {import("../../clients/js/src/conversation.js").Conversation} conversation
    * @param {import("./unread.js").Unread} unread
-   * @param {AbortSignal} signal ends it
+   * @param {AbortSignal} signal stops it
    */
   constructor(root, popup, shell, conversation, unread, signal) {
     this.root = root;
@@ -31,25 +30,25 @@ export class Presence {
     signal.addEventListener("abort", () => clearTimeout(this.#absence));
   }
 
-  /** Whether what is shown is looked at. */
+  /** Whether the visitor can see the chat. */
   get watched() {
     return this.open && !isHidden();
   }
 
-  /** Opens the panel; reports whether the page lets it. */
+  /** Opens the panel; returns whether the page allows it. */
   show() {
     const { popup, shell, conversation } = this;
     if (popup && !this.open && !shell.emit("open", {}, true)) return false;
     this.open = true;
     if (popup) this.#reflect();
     conversation.start();
-    if (shell.config.boot === "open" && !this.#booted) conversation.client.call("POST", "v1/session").catch(() => {}); // the first turn will say what is wrong
+    if (shell.config.boot === "open" && !this.#booted) conversation.client.call("POST", "v1/session").catch(() => {}); // the first turn will report the problem
     this.#booted = true;
     this.unread.clear();
     return true;
   }
 
-  /** @param {boolean} byHand whether the focus goes back to the launcher */
+  /** @param {boolean} byHand whether the focus returns to the launcher */
   hide(byHand) {
     if (!this.popup || !this.open || !this.shell.emit("close", {}, true)) return;
     const inside = this.root.contains(this.shell.root.activeElement);
@@ -59,7 +58,7 @@ export class Presence {
     this.rest();
   }
 
-  /** Lets the stream go when the panel is closed and nothing is under way. */
+  /** Closes the stream when the panel is closed and no turn is running. */
   rest() {
     if (this.popup && !this.open && this.#idle) this.conversation.stream.stop();
   }
@@ -69,7 +68,7 @@ export class Presence {
     return !view.busy && !view.pending.length;
   }
 
-  /** Shows whether the panel is open, and remembers it for the next page. */
+  /** Reflects whether the panel is open, and remembers it for the next page. */
   #reflect() {
     const { open, shell } = this;
     this.root.hidden = !open;
@@ -81,11 +80,11 @@ export class Presence {
       if (open) sessionStorage.setItem(key, "1");
       else sessionStorage.removeItem(key);
     } catch {
-      // Then the next page begins with the chat closed.
+      // Then the chat is closed on the next page.
     }
   }
 
-  /** On a phone the panel covers the page and says so. */
+  /** On a phone the panel covers the page and is marked as modal. */
   #modal() {
     const covers = this.popup && this.open && matchMedia("(max-width:640px),(max-height:480px)").matches;
     if (covers) this.root.setAttribute("aria-modal", "true");
@@ -93,7 +92,7 @@ export class Presence {
     if (this.shell.launcher) this.shell.launcher.inert = covers;
   }
 
-  /** A hidden tab holds no stream for long: browsers have few. */
+  /** A hidden tab keeps no stream for long: browsers limit connections. */
   #seen() {
     this.unread.mark();
     clearTimeout(this.#absence);

@@ -1,5 +1,5 @@
 // @ts-check
-// The comment that may go with a rating. The panel loads this with the first.
+// The optional comment of a rating. The panel loads this with the first rating.
 import { rateWords } from "./words.js";
 
 const sheet = new CSSStyleSheet();
@@ -9,12 +9,12 @@ sheet.replaceSync(`
 .comment textarea:focus-visible{outline:2px solid var(--link)}
 `);
 
-/** Longest comment that the relay takes, in characters. */
+/** Maximum length of a comment, in characters. */
 const most = 2000;
 
 /**
- * Offers to say more of a rating; takes that back with it.
- * @param {HTMLElement} place after which it stands
+ * Offers a comment for a rating, and removes the offer when the rating is withdrawn.
+ * @param {HTMLElement} place the element to insert it after
  * @param {Pick<import("./files.js").Kit, "h"|"say"|"teach"> & {announce: (text: string) => void}} kit
  * @param {"up"|"down"|null} rating
  * @param {(text: string) => Promise<boolean>} send

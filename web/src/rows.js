@@ -1,6 +1,6 @@
 // @ts-check
-// One row of the transcript for each kind of item. A row is built once and
-// brought up to date, so focus and selection stay where they are.
+// One transcript row for each kind of item. A row is built once and updated, so focus and
+// selection are kept.
 import { h, icon } from "./h.js";
 import { markdownPart, part } from "./part.js";
 import { plain, short } from "./plain.js";
@@ -11,7 +11,7 @@ import { stamp } from "./times.js";
 /** @typedef {import("../../clients/js/src/reduce.js").Pending} Pending */
 
 /**
- * What a visitor can do in the transcript.
+ * The visitor's actions in the transcript.
  * @typedef {object} Acts
  * @property {(id: string, answer: {answer: string}|{decision: "approve"|"deny"}) => void} respond
  * @property {(turn: string) => void} retry
@@ -21,21 +21,21 @@ import { stamp } from "./times.js";
  * @property {() => void} again
  * @property {() => boolean} rates whether answers may be rated
  * @property {(turn: string, rating: "up"|"down"|null, place: HTMLElement) => void} rate
- * @property {() => void} renew updates every row once more
- * @property {() => string} name the agent's
- * @property {(key: string) => string} time when an item was said, "" if that is not known
+ * @property {() => void} renew updates every row again
+ * @property {() => string} name the agent's name
+ * @property {(key: string) => string} time the time of an item, "" if unknown
  * @property {(button: HTMLElement, text: string, shown: Element) => void} copy
  */
 
 /**
  * @typedef {object} Row
  * @property {HTMLElement} el
- * @property {(item: any, late: () => boolean) => boolean|void} update whether something is left, because it is late
- * @property {(now: number) => void} [tick] every second while something waits
+ * @property {(item: any, late: () => boolean) => boolean|void} update returns true if something is left for lack of time
+ * @property {(now: number) => void} [tick] called every second while something waits
  */
 
 /**
- * @param {Item} item what is pending has no kind
+ * @param {Item} item pending turns have no kind
  * @param {Acts} acts
  * @returns {Row}
  */
@@ -55,17 +55,17 @@ export function row(item, acts) {
   }
 }
 
-/** So much of a long answer is shown at a time, in characters, until it is late. */
+/** How much of a long answer is rendered at a time, in characters, until the time is up. */
 const step = 1000;
 
 const labels = () => ({ copy: say("copy"), table: say("table") });
 
-/** @type {typeof import("./markdown.js")|undefined} loaded with the agent's first words */
+/** @type {typeof import("./markdown.js")|undefined} loaded with the agent's first text */
 let words;
 /** @type {Promise<void>|undefined} */
 let loading;
 
-/** Loads the Markdown part, again after a while if that fails. @param {() => void} then */
+/** Loads the Markdown part, with a retry after a while if that fails. @param {() => void} then */
 function load(then) {
   loading ??= markdownPart().then(
     (m) => {
@@ -112,7 +112,7 @@ function agentRow(acts) {
       time.textContent = acts.time(item.key);
       text.classList.toggle("raw", !words);
       if (!words) {
-        // Until the part is here, the words stand without their markup.
+        // Until the part is loaded, the text is shown without markup.
         load(acts.renew);
         text.textContent = plain(said.slice(0, step));
         el.classList.toggle("open", (tools.hidden = true));
@@ -122,7 +122,7 @@ function agentRow(acts) {
       markdown ??= new words.Markdown(text, labels());
       let left = true;
       while (left) {
-        shown += step + (shown >> 4); // a block that goes on and on is read again each time
+        shown += step + (shown >> 4); // a growing block is parsed again each time
         left = shown < said.length;
         markdown.update(said.slice(0, shown), !left && !item.open);
         if (late()) break;
@@ -135,7 +135,7 @@ function agentRow(acts) {
 }
 
 /**
- * A visitor's message, on its way or arrived.
+ * A visitor's message, in flight or delivered.
  * @param {Acts} acts
  * @returns {Row}
  */
@@ -163,7 +163,8 @@ function userRow(acts) {
       const p = pending;
       el.dataset.state = p?.state ?? "sent";
       if (p?.state === "failed") {
-        // A proxy that refuses a large body often closes the connection, or its answer can't be read from another origin.
+        // A proxy that refuses a large body often closes the connection, or its response
+        // cannot be read from another origin.
         const why = reason(p.code !== "unreachable" ? p : { code: p.attachments.length ? "upload_failed" : "", detail: "" });
         line.textContent = p.until > Date.now() + 60_000 ? say("later", { why, when: stamp(p.until / 1000, 0) }) : p.code === "files_lost" ? say("filesLost") : why ? say("notSentWhy", { why }) : say("notSent");
         meta.replaceChildren(line, link(say("retry"), () => acts.retry(p.turn)), link(say("edit"), () => acts.edit(p)), link(say("discard"), () => acts.discard(p)));
@@ -187,7 +188,7 @@ function userRow(acts) {
 }
 
 /**
- * What few agents show, and is loaded with the first there is.
+ * Cards, which few agents use; loaded with the first one.
  * @param {Item} first
  * @param {Acts} acts
  * @returns {Row}
@@ -206,7 +207,7 @@ function cardRow(first, acts) {
         renew = m.fill(el, first, { ...kit, markdown: (/** @type {Element} */ e) => md && new md.Markdown(e, labels()) });
         renew?.(now);
       },
-      () => setTimeout(() => el.isConnected && load(), 3000), // what is asked must not stay unasked
+      () => setTimeout(() => el.isConnected && load(), 3000), // a prompt must not stay unanswered
     );
   void load();
   return {
@@ -218,7 +219,7 @@ function cardRow(first, acts) {
   };
 }
 
-/** How a turn ended, or what went wrong. @param {Item} item @param {Acts} acts @returns {Row} */
+/** The end of a turn, or an error. @param {Item} item @param {Acts} acts @returns {Row} */
 function endRow(item, acts) {
   const failed = item.kind === "end" && item.text === "failed";
   const text = item.kind === "problem" ? reason({ code: item.code ?? "", detail: item.text }) || say("failed") : say(failed ? "failed" : "interrupted");

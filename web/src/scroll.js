@@ -1,7 +1,8 @@
 // @ts-check
-// Staying at the end while words come, and never fighting the reader.
+// Follows the end of the transcript while text arrives, without interfering with the
+// reader's scrolling.
 
-/** This close to the end counts as the end, in px. */
+/** Distance in px that still counts as the end. */
 const near = 48;
 
 export class Follow {
@@ -9,8 +10,8 @@ export class Follow {
   stuck = true;
 
   /**
-   * @param {HTMLElement} log what scrolls
-   * @param {HTMLElement} thread what is in it
+   * @param {HTMLElement} log the scrolling element
+   * @param {HTMLElement} thread its content
    * @param {() => void} onChange
    * @param {AbortSignal} signal
    */
@@ -18,7 +19,7 @@ export class Follow {
     this.log = log;
     this.onChange = onChange;
     const on = { signal, passive: true };
-    // Only the reader lets go: growing text moves the end away, too.
+    // Only the reader stops following: growing text also moves the end away.
     log.addEventListener("wheel", (e) => e.deltaY < 0 && this.#release(), on);
     log.addEventListener("touchmove", () => !this.#atEnd() && this.#release(), on);
     log.addEventListener("keydown", (e) => /^(Arrow|Page)Up$|^Home$/.test(e.key) && this.#release(), on);
@@ -34,13 +35,13 @@ export class Follow {
     signal.addEventListener("abort", () => sizes.disconnect());
   }
 
-  /** Goes to the end if it is followed. */
+  /** Scrolls to the end if it is followed. */
   keep() {
-    const { scrollHeight } = this.log; // lays out, which belongs to the caller's time
+    const { scrollHeight } = this.log; // forces a layout, which counts as the caller's time
     if (this.stuck) this.log.scrollTop = scrollHeight;
   }
 
-  /** Goes to the end and follows it. */
+  /** Scrolls to the end and follows it. */
   toEnd() {
     this.#set(true);
     this.keep();

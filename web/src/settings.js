@@ -1,12 +1,12 @@
 // @ts-check
-// The settings of an element, as its owner wrote them.
+// The settings of an element.
 import { parse, write } from "../../clients/js/src/native.js";
 
-/** @type {Set<string>} settings that were wondered about */
+/** @type {Set<string>} unknown settings already reported */
 const wondered = new Set();
 
 /**
- * Names unknown settings, each once: a typing mistake would be silent otherwise.
+ * Reports unknown settings, each once: otherwise a typing mistake would go unnoticed.
  * @param {HTMLElement} el
  */
 export function wonder(el) {
@@ -18,7 +18,7 @@ export function wonder(el) {
   }
 }
 
-/** Changes the settings that are named and no others. @param {HTMLElement} el @param {Record<string, any>} partial */
+/** Changes only the given settings. @param {HTMLElement} el @param {Record<string, any>} partial */
 export function update(el, partial) {
   for (const [key, value] of Object.entries(partial)) {
     const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
@@ -29,7 +29,7 @@ export function update(el, partial) {
 }
 
 /**
- * Reads the suggestions: a list, JSON, or texts with bars between them.
+ * Parses the starters: a list, JSON, or texts separated by bars.
  * @param {unknown} value
  * @returns {string[]}
  */
@@ -45,7 +45,7 @@ export function starters(value) {
   return list.map((s) => String(s).trim()).filter(Boolean).slice(0, 8);
 }
 
-/** A length as CSS has it, from one or from a number of pixels; "" if it is none. @param {string} value */
+/** Returns a CSS length, from a CSS length or a number of pixels; "" if it is invalid. @param {string} value */
 export function length(value) {
   if (/^\d+(\.\d+)?$/.test(value)) return `${value}px`;
   return value && CSS.supports("width", value) ? value : "";

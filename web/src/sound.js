@@ -1,8 +1,7 @@
 // @ts-check
-// The sound of a new message, loaded when the owner asked for it and there is
-// the first to tell.
+// The sound of a new message, loaded for the first one if the setting is on.
 
-/** Makes a short, soft sound, if the visitor has touched the page before. */
+/** Plays a short, soft sound, if the visitor has interacted with the page before. */
 export function chime() {
   if (!navigator.userActivation?.hasBeenActive) return; // the browser would refuse
   const audio = new AudioContext();

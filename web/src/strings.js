@@ -1,6 +1,6 @@
 // @ts-check
-// Every word the widget says by itself. English is built in; the other
-// languages are packs in lang/, loaded when they are wanted.
+// The widget's own texts. English is built in; the other languages are packs in lang/,
+// loaded when needed.
 import { part } from "./part.js";
 
 export const en = {
@@ -61,13 +61,13 @@ export const en = {
 
 /** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords & typeof import("./words.js").troubleWords & typeof import("./words.js").freshWords & typeof import("./words.js").consentWords & typeof import("./words.js").rateWords & typeof import("./words.js").menuWords} Words */
 /** @typedef {keyof Words} Word */
-/** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each form of {n} */
+/** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each plural form of {n} */
 
 /**
- * Another language. What a pack lacks is said in English.
+ * Another language. Texts missing from a pack are shown in English.
  * @typedef {object} Pack
  * @property {Record<Word, Phrase>} words
- * @property {Record<string, string>} codes what refusals say, by their code
+ * @property {Record<string, string>} codes the texts of problems, by code
  * @property {true} [rtl] whether it is written from right to left
  */
 
@@ -76,7 +76,7 @@ const packs = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
 /** @type {Pack} */
 const english = {
   words: /** @type {Words} */ (en),
-  // What the relay does not say itself, in its own English.
+  // Codes without a text from the relay, in the widget's own English.
   codes: {
     http_413: "The message with its attachments is too large for this website's server. Remove an attachment or send a smaller one.",
     upload_failed: "The connection broke while the attachments were sent. If it happens again, send smaller ones.",
@@ -84,17 +84,17 @@ const english = {
   },
 };
 let pack = english;
-/** What the page says in its own words. @type {Record<string, Phrase>} */
+/** The page's own texts. @type {Record<string, Phrase>} */
 let own = {};
 let ownSource = "";
-/** The language tag in use, for times and numbers too. */
+/** The current language tag, also for times and numbers. */
 export let locale = "en";
 
 /**
- * Learns the first language of a list that there is, and the page's own words;
- * reports whether that changes what is said. Without its pack it goes on as before.
+ * Loads the first available language of a list, and the page's own texts; returns whether
+ * that changes the texts. If a pack cannot be loaded, the texts stay the same.
  * @param {(string|null|undefined)[]} tags in order of preference
- * @param {string} [words] JSON: words by their key, or by language and key
+ * @param {string} [words] JSON: texts by key, or by language and key
  */
 export async function learn(tags, words = "") {
   const before = locale;
@@ -117,12 +117,12 @@ async function choose(tags) {
       locale = now;
       return;
     } catch {
-      // No language, or its pack cannot be loaded: try the next.
+      // No such language, or its pack cannot be loaded: try the next.
     }
   }
 }
 
-/** The page's words for the language in use. @param {string} json @returns {Record<string, Phrase>} */
+/** The page's texts for the current language. @param {string} json @returns {Record<string, Phrase>} */
 function ownWords(json) {
   if (!json) return {};
   try {
@@ -134,18 +134,18 @@ function ownWords(json) {
   }
 }
 
-/** Learns the English of a part that was loaded. @param {Partial<Words>} words */
+/** Adds the English texts of a loaded part. @param {Partial<Words>} words */
 export function teach(words) {
   Object.assign(en, words);
 }
 
-/** Whether the language runs from right to left. */
+/** Whether the language is written from right to left. */
 export function isRTL() {
   return !!pack.rtl;
 }
 
 /**
- * Says a thing, with its blanks filled in.
+ * Returns a text with its placeholders filled in.
  * @param {Word} word
  * @param {Record<string, string|number>} [blanks]
  */
@@ -155,7 +155,7 @@ export function say(word, blanks = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof blanks[name] === "number" ? blanks[name].toLocaleString(locale) : (blanks[name] ?? "")));
 }
 
-/** Says why the relay refused. @param {{code: string, detail: string}} problem */
+/** Returns the text for a problem of the relay. @param {{code: string, detail: string}} problem */
 export function reason({ code, detail }) {
   return /** @type {string|undefined} */ (own[code]) ?? pack.codes[code] ?? detail;
 }

@@ -1,17 +1,17 @@
 // @ts-check
-// One sheet, adopted. What an owner may set is the accent, by its attribute,
-// and on the element the properties
+// One adopted style sheet. Owners may set the accent, with its attribute, and these
+// properties on the element:
 //
 //   --relay-font --relay-font-size --relay-radius --relay-width --relay-height
 //
-// What is more can be reached as ::part():
+// Other elements can be styled as ::part():
 //
 //   launcher panel header new close banner log greeting starter status
 //   message message-user message-agent message-text code tool card question
 //   approval note error jump composer input send stop notice menu rate
 //
-// These names stay; classes do not. The backslashes keep the ends of lines out
-// of the bundle.
+// These names are stable; classes are not. The backslashes keep line ends out of the
+// bundle.
 
 export const styles = `\
 .shell{all:initial;\

@@ -1,12 +1,12 @@
 // @ts-check
-// When things were said. The relay's events carry no times, so these are when
-// this browser saw them; what it did not see happen has none.
+// Times of messages. The relay's events have no times, so these are the times when this
+// browser received them; earlier messages have none.
 import { parse, write } from "../../clients/js/src/native.js";
 import { locale } from "./strings.js";
 
-/** Messages that are this far apart, in s, have the time between them. */
+/** Messages at least this far apart, in s, have the time between them. */
 const pause = 1800;
-/** How many times are kept. */
+/** Maximum number of stored times. */
 const most = 500;
 
 export class Times {
@@ -21,10 +21,10 @@ export class Times {
     } catch {
       this.#times = new Map();
     }
-    setTimeout(clock, 300, 0); // a browser's first takes long, and the first message must not wait for it
+    setTimeout(clock, 300, 0); // the first formatting takes a browser long, and must not delay the first message
   }
 
-  /** Notes that something is said now. @param {string} key */
+  /** Records the current time for a message. @param {string} key */
   note(key) {
     if (this.#times.has(key)) return;
     this.#times.set(key, Math.floor(Date.now() / 1000));
@@ -43,9 +43,9 @@ export class Times {
 }
 
 /**
- * Says when something began, if that was long after what came before it.
+ * Returns the time of a message if it was sent long after the previous one.
  * @param {number} at s since 1970
- * @param {number|undefined} before 0: nothing did
+ * @param {number|undefined} before 0: there is none
  */
 export function stamp(at, before) {
   const date = new Date(at * 1000);

@@ -1,5 +1,5 @@
 // @ts-check
-// The view as rows. Rows are kept by key: what did not change is not touched.
+// Renders the view as rows. Rows are kept by key: unchanged rows are not touched.
 import { h } from "./h.js";
 import { isHidden } from "../../clients/js/src/doc.js";
 import { row } from "./rows.js";
@@ -9,9 +9,9 @@ import { stamp } from "./times.js";
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("../../clients/js/src/reduce.js").View} View */
 
-/** What is built at once, in ms; laying it out takes about twice as long. */
+/** Time for building rows at once, in ms; the layout takes about twice as long. */
 const budget = 4;
-/** The same outside the view: above what is on the screen already. */
+/** The same for rows outside the visible area. */
 const above = 30;
 
 export class Transcript {
@@ -42,8 +42,8 @@ export class Transcript {
   }
 
   /**
-   * Shows a view, the newest first, for a few ms; reports whether something is
-   * left to be shown.
+   * Shows a view, the newest items first, for a few ms; returns whether something is left
+   * to show.
    * @param {View} view
    */
   render(view) {
@@ -96,12 +96,12 @@ export class Transcript {
     return left;
   }
 
-  /** Has every row updated at the next rendering. */
+  /** Updates every row at the next rendering. */
   renew() {
     for (const kept of this.#rows.values()) kept.said = null;
   }
 
-  /** Renews what counts down; reports whether anything does. @param {View} view */
+  /** Updates countdowns; returns whether there are any. @param {View} view */
   tick(view) {
     const now = Date.now();
     for (const { row: r } of this.#rows.values()) r.tick?.(now);
@@ -118,19 +118,19 @@ export class Transcript {
   }
 }
 
-/** Names a row; a turn's stays when the turn is accepted. @param {{turn?: string|null, key?: string}} item */
+/** Returns the key of a row; a turn's key stays the same when the turn is accepted. @param {{turn?: string|null, key?: string}} item */
 export function keyOf({ turn, key }) {
   return turn ? `turn ${turn}` : (key ?? "");
 }
 
-/** When what follows was said. @returns {Row} */
+/** The time of the following message. @returns {Row} */
 function stampRow() {
   const el = h("div", { class: "stamp", part: "time" });
   return { el, update: (/** @type {string} */ text) => el.replaceChildren(text) };
 }
 
 /**
- * Says what the agent is doing: null when nothing, "" when it is just busy.
+ * Returns what the agent is doing: null if nothing, "" if it is just busy.
  * @param {View} view
  * @returns {string|null}
  */

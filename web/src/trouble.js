@@ -1,23 +1,23 @@
 // @ts-check
-// Why the relay can't be asked, found out when it can't. Browsers tell scripts
-// only that a request failed.
+// Finds out why the relay cannot be reached. Browsers tell scripts only that a request
+// failed.
 import { doc } from "../../clients/js/src/doc.js";
 import { troubleWords } from "./words.js";
 
-/** How long each question may take, in ms. */
+/** Timeout of each probe, in ms. */
 const patience = 10_000;
 
 /**
- * Returns what is to be said of a problem instead of what the browser says;
- * nothing if that is all there is to know.
+ * Returns a replacement for the browser's text about a problem; nothing if no more can be
+ * found out.
  * @param {{code: string, status: number}} problem
  * @param {string} base
  * @param {typeof fetch} own
  * @param {Pick<import("./files.js").Kit, "say"|"teach">} kit
  */
 export async function examine({ code, status }, base, own, { say, teach }) {
-  const { origin } = self; // "null" in a sandboxed frame, whatever its address
-  if (status && code !== "origin_not_allowed" && code !== "http_403") return {}; // the relay says it well
+  const { origin } = self; // "null" in a sandboxed frame, whatever its URL
+  if (status && code !== "origin_not_allowed" && code !== "http_403") return {}; // the relay's own text is better
   if (status === 0) {
     const found = new URL(base).origin === origin ? null : await diagnose(base, own);
     if (!found) return {};
@@ -29,11 +29,11 @@ export async function examine({ code, status }, base, own, { say, teach }) {
 }
 
 /**
- * Tells a relay that is gone (null) from one that refuses this website and from
- * a website that adds headers which the relay does not allow. A new frame has a
- * fetch that no monitoring agent has wrapped.
+ * Distinguishes a relay that cannot be reached (null) from one that refuses this website,
+ * and from a website that adds headers the relay does not allow. A new frame has a fetch
+ * that no monitoring agent has wrapped.
  * @param {string} base
- * @param {typeof fetch} own what failed
+ * @param {typeof fetch} own the fetch that failed
  * @returns {Promise<"origin_not_allowed"|"headers_not_allowed"|null>}
  */
 async function diagnose(base, own) {
@@ -53,7 +53,7 @@ async function diagnose(base, own) {
     const { fetch } = /** @type {typeof globalThis} */ (/** @type {unknown} */ (frame.contentWindow));
     const preflighted = { "last-event-id": "1-1" };
     if (!(await answers(fetch, "widget.js"))) return null;
-    if (await answers(own, "v1/session", preflighted)) return null; // it has passed
+    if (await answers(own, "v1/session", preflighted)) return null; // it works again
     return (await answers(fetch, "v1/session", preflighted)) ? "headers_not_allowed" : "origin_not_allowed";
   } finally {
     frame.replaceWith();

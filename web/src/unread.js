@@ -1,12 +1,12 @@
 // @ts-check
-// What came while the visitor looked elsewhere: a number on the launcher, in its
-// name and in the page's title, and a sound.
+// Unread messages: a number on the launcher, in its name and in the page's title, and a
+// sound.
 import { doc, isHidden, prototype } from "../../clients/js/src/doc.js";
 import { h } from "./h.js";
 import { part } from "./part.js";
 import { say } from "./strings.js";
 
-/** Counts what the visitor has not read. */
+/** Counts unread messages. */
 export class Unread {
   #n = 0;
   #badge = h("span", { class: "badge", "aria-hidden": "true" });
@@ -16,7 +16,7 @@ export class Unread {
     this.shell = shell;
   }
 
-  /** @param {boolean} sound whether it may be heard */
+  /** @param {boolean} sound whether to play the sound */
   add(sound) {
     this.#n++;
     this.#show();
@@ -40,14 +40,14 @@ export class Unread {
     this.shell.emit("unread", { count: this.#n });
   }
 
-  /** Tells those who look at another tab, in the page's title. */
+  /** Shows the number in the page's title, for visitors in another tab. */
   mark() {
     const title = doc.title.replace(/^\(\d+\) /, "");
     const now = this.#n && isHidden() ? `(${this.#n}) ${title}` : title;
     if (doc.title !== now) Reflect.set(prototype(), "title", now, document);
   }
 
-  /** Takes all of it away; the launcher's name stays. */
+  /** Removes all of it; the launcher's name stays. */
   destroy() {
     this.#badge.replaceWith();
     this.#n = 0;

@@ -1,9 +1,9 @@
 // @ts-check
-// On a phone the keyboard covers the page instead of shrinking it; the panel
-// follows what is really visible.
+// On a phone the keyboard covers the page instead of shrinking it; the panel is fitted to
+// the visible area.
 
 /**
- * Keeps --vh and --vt of an element at the height and top of what is visible.
+ * Keeps --vh and --vt of an element at the height and top of the visible area.
  * @param {HTMLElement} el
  * @param {AbortSignal} signal
  */

@@ -1,6 +1,6 @@
 // @ts-check
-// What visitors ask for besides answers: to attach files, to agree, to rate, to look back,
-// to begin again, to have a copy or to have things deleted. Each part is loaded with its first use.
+// Visitors' actions besides sending: attach files, consent, rate, read earlier
+// conversations, start a new one, download or delete. Each part is loaded on first use.
 import { Problem } from "../../clients/js/src/client.js";
 import { read } from "../../clients/js/src/read.js";
 import { h, icon } from "./h.js";
@@ -8,14 +8,14 @@ import { filesPart, part } from "./part.js";
 import { plain, short } from "./plain.js";
 import { locale, reason, say, teach } from "./strings.js";
 
-/** Does what a visitor wishes, and says what went wrong. */
+/** Carries out a visitor's actions, and shows errors. */
 export class Wishes {
   /**
    * @param {import("../../clients/js/src/conversation.js").Conversation} conversation
    * @param {import("./composer.js").Composer} composer
    * @param {import("./frame.js").Frame} frame
    * @param {import("./announcer.js").Announcer} announcer
-   * @param {() => import("./transcript.js").Transcript} past makes an empty transcript for an earlier conversation
+   * @param {() => import("./transcript.js").Transcript} past creates an empty transcript for an earlier conversation
    */
   constructor(conversation, composer, frame, announcer, past) {
     this.conversation = conversation;
@@ -26,38 +26,38 @@ export class Wishes {
     this.past = past;
   }
 
-  /** How many layers were asked for. */
+  /** Number of layers requested. */
   #asked = 0;
 
-  /** Loads the part that shows a layer, unless another layer is asked for meanwhile: what comes late is not shown. @param {string} name */
+  /** Loads the part that shows a layer. A layer that loads after another was requested is not shown. @param {string} name */
   async #layer(name) {
     const asked = ++this.#asked;
     const loaded = await part(name);
     return asked === this.#asked ? loaded : null;
   }
 
-  /** What the parts are lent. */
+  /** What the parts receive. */
   get kit() {
     return { composer: this.composer, h, icon, say, teach, plain, short };
   }
 
-  /** @param {string} text "" takes the last complaint away */
+  /** @param {string} text "" removes the last error */
   complain(text) {
     this.frame.complain(text);
     if (text) this.announcer.warn(text);
   }
 
-  /** Tells the visitor what failed. @param {unknown} err */
+  /** Shows the visitor an error. @param {unknown} err */
   failed(err) {
     this.complain(say("actionFailed", { why: err instanceof Problem ? reason(err) || err.code : String(err) }));
   }
 
-  /** Does what few visitors do. @param {string} name @param {any[]} args */
+  /** Runs a rarely used action. @param {string} name @param {any[]} args */
   async more(name, ...args) {
     return (await part("more"))[name](this.conversation, ...args);
   }
 
-  /** The same, with a message to the visitor if it fails; reports whether it succeeded. @param {string} name @param {any[]} args */
+  /** The same, with a message to the visitor if it fails; returns whether it succeeded. @param {string} name @param {any[]} args */
   async act(name, ...args) {
     try {
       await this.more(name, ...args);
@@ -68,7 +68,7 @@ export class Wishes {
     }
   }
 
-  /** Takes files that may be sent, and says what is wrong with the others. @param {Iterable<File>} files */
+  /** Attaches the files that may be sent, and shows the errors of the others. @param {Iterable<File>} files */
   async attach(files) {
     try {
       const part = await filesPart();
@@ -79,13 +79,13 @@ export class Wishes {
     }
   }
 
-  /** Whether the relay wants an agreement that it has not got. */
+  /** Whether the relay requires a consent that it does not have. */
   get unagreed() {
     const { consent } = this.client.introduction ?? {};
     return !!consent && !consent.given_at;
   }
 
-  /** Asks for the consent that a message needs. @param {string} [text] the message, kept in the composer; none when the relay has refused it */
+  /** Asks for the consent that a message needs. @param {string} [text] the message, kept in the composer; none if the relay has refused it */
   async consent(text) {
     if (text !== undefined && text !== this.composer.text.trim()) this.composer.text = text;
     try {
@@ -124,7 +124,7 @@ export class Wishes {
     }
   }
 
-  /** An earlier conversation as it can be read. @param {number} epoch */
+  /** Returns an earlier conversation for display. @param {number} epoch */
   async #earlier(epoch) {
     const view = await read(this.conversation, epoch);
     const shown = this.past();
@@ -137,7 +137,7 @@ export class Wishes {
     return shown.log;
   }
 
-  /** Begins another conversation, once that is confirmed. */
+  /** Starts another conversation after confirmation. */
   async fresh() {
     try {
       (await this.#layer("fresh"))?.ask(this.frame, this.kit, () => {

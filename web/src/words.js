@@ -1,5 +1,5 @@
 // @ts-check
-// English for the parts that only some visitors load, each with its own words.
+// English texts of the parts that only some visitors load; each part has its own.
 
 export const cardWords = {
   answer: "Your answer",

@@ -1,5 +1,5 @@
-// The widget for people who don't see it, don't point at it, or see it large:
-// what is announced and when, where the focus goes, what things are called.
+// Accessibility of the widget, for people who do not see it, do not use a pointer, or
+// enlarge it: announcements and their order, focus, names.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -41,7 +41,7 @@ async function visit(attributes = "", options = {}, html = "") {
 const launcher = (page) => page.locator("relay-chat .launcher");
 const shell = (page) => page.locator("relay-chat .shell");
 
-/** What has the focus, as a screen reader names it. */
+/** The focused element, as a screen reader names it. */
 const focused = (page) => page.evaluate(() => {
   let el = document.activeElement;
   while (el?.shadowRoot?.activeElement) el = el.shadowRoot.activeElement;
@@ -49,7 +49,7 @@ const focused = (page) => page.evaluate(() => {
   return `${el.getAttribute("role") ?? el.localName}: ${name}`.slice(0, 80);
 });
 
-/** Writes down what the live regions say, in order. */
+/** Records the announcements of the live regions, in order. */
 async function listen(page) {
   await page.evaluate(() => {
     window.heard = [];
@@ -59,8 +59,8 @@ async function listen(page) {
   });
   return {
     /**
-     * Waits until exactly this was said since the last time. On a machine that
-     * is slow enough a stream may be long in coming, which is said, too.
+     * Waits until exactly this was announced since the last call. On a slow machine a
+     * stream may take long to open, which is announced too.
      */
     async hears(...want) {
       const slow = "alert: Reconnecting…";
@@ -123,7 +123,7 @@ test("what goes wrong is announced at once, and only once however long it lasts"
   relay.cut(relay.only);
   const banner = page.locator("relay-chat .banner");
   await banner.getByText(/Next try in [23]\d s/).waitFor();
-  // On a slow machine the wait is said before its reason is known.
+  // On a slow machine the wait is announced before its reason is known.
   await eventually(async () => assert.match((await page.evaluate(() => window.heard)).join(), /alert: (Refused: upstream_unavailable|Reconnecting…)/));
   const said = await page.evaluate(() => window.heard.length);
   await banner.getByText(/Next try in (2[0-6]|1\d) s/).waitFor();
@@ -246,18 +246,18 @@ test("a screen reader finds names, roles and states where it looks for them", as
   await page.getByRole("button", { name: "Ask us", expanded: true }).waitFor();
 });
 
-/** Everything in view that can be pressed, with its size. */
+/** All visible controls, with their sizes. */
 const targets = (page) => page.evaluate(() => [...document.querySelector("relay-chat").shadowRoot.querySelectorAll("button, summary, input, textarea")].flatMap((el) => {
   const { width, height } = el.getBoundingClientRect();
   return el.checkVisibility({ visibilityProperty: true }) && !el.disabled && (width < 24 || height < 24) ? [`${el.className || el.localName} ${el.textContent} ${width}×${height}`] : [];
 }));
 
-/** Runs axe on the widget, and takes a picture for people to look at. */
+/** Runs axe on the widget, and takes a screenshot for manual review. */
 async function check(page, state) {
   mkdirSync(pictures, { recursive: true });
   await page.screenshot({ path: `${pictures}${state.replace(/\W+/g, "-")}.png` });
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
-  await eventually(async () => { // what has just come may still be fading in
+  await eventually(async () => { // new elements may still be fading in
     const found = await page.evaluate(() => window.axe.run({ include: [["relay-chat"], ["relay-chat-2"]].filter(([s]) => document.querySelector(s)) }, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
     assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`), [], state);
     assert.ok(found.passes.length > 5, `axe looked at something: ${state}`);
@@ -448,7 +448,7 @@ test("a phone held sideways shows the panel whole, with the keyboard too", async
   assert.equal(await shell(page).getAttribute("aria-modal"), "true");
   assert.deepEqual(page.wrong, []);
 
-  // On a computer the next page begins with the chat open. Here that would hide the page.
+  // On a computer the next page starts with the chat open. Here that would hide the page.
   await page.setViewportSize({ width: 844, height: 390 });
   await page.reload();
   await launcher(page).waitFor();

@@ -1,4 +1,4 @@
-// What a page may ask of the widget, and what the widget tells the page.
+// The page's API to the widget, and the widget's events to the page.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
@@ -176,8 +176,8 @@ test("a launcher of the page's own opens and closes the panel", async () => {
   await eventually(async () => assert.equal(await shell(page).isVisible(), false));
 });
 
-// Counts what the page's own objects hold for others: listeners, timers,
-// observers, locks and streams. Runs before any script of the page.
+// Counts listeners, timers, observers, locks and streams in the page. Runs before any
+// script of the page.
 const ledger = () => {
   const held = new Map();
   window.held = () => [...held.values()].sort();

@@ -1,4 +1,4 @@
-// A website's own signs and words: icon, avatar, text on the button, strings, size.
+// A website's own look and texts: icon, avatar, label, strings, size.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
@@ -26,7 +26,7 @@ const policy = () => ({ "content-security-policy": `default-src 'none'; script-s
 const page_ = (attributes) => `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Site</title><script async src="${relay.url}widget.js" ${attributes}></script></html>`;
 const launcher = (page) => page.locator("relay-chat [part=launcher]");
 
-/** The colour in the middle of a canvas. */
+/** The color in the middle of a canvas. */
 const middle = (canvas) => canvas.evaluate((c) => [...c.getContext("2d").getImageData(c.width / 2, c.height / 2, 1, 1).data].join(" "));
 
 test("icon, avatar and text are the website's, under a policy that forbids images", async () => {

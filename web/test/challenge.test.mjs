@@ -25,7 +25,7 @@ afterEach(async () => {
   site = undefined;
 });
 
-/** Starts a relay that asks for challenges, and a website with the strictest policy under which the widget runs. */
+/** Starts a relay that requires challenges, and a website with the strictest policy that the widget supports. */
 async function start(env) {
   site = await startSite("");
   relay = await startRelay("serve", { ...plane.env, ...env, RELAY_ALLOWED_ORIGINS: site.url.slice(0, -1) });
@@ -34,7 +34,7 @@ async function start(env) {
   site.html = `<!doctype html><html lang="en"><title>A shop</title><script async src="${relay.url}widget.js"></script>`;
 }
 
-/** A new visitor's page, which notes what its messages were answered, its long tasks and what screen readers are told. */
+/** A new visitor's page, which records the responses to its messages, its long tasks and its announcements. */
 async function visit(url) {
   const context = await browser.newContext();
   contexts.push(context);
@@ -50,7 +50,7 @@ async function visit(url) {
   return page;
 }
 
-/** Wants nothing wrong: no policy broken, no worker, no task over 50 ms except for those of a busy machine. */
+/** Requires that no policy is violated, no worker started, and no task is over 50 ms except for those of a busy machine. */
 async function smooth(page) {
   assert.deepEqual(page.wrong, []);
   assert.equal(page.workersSeen, 0);
@@ -89,7 +89,7 @@ test("a first message is solved for while it is written, with the keyboard, unde
 
 test("a message that turns out to need it is refused, solved for and sent again by itself", async () => {
   await start({ RELAY_CHALLENGE: "auto", RELAY_RATE_SESSIONS: "2/h" });
-  const [first, second] = [await visit(site.url), await visit(relay.url)]; // introduced while nothing is short
+  const [first, second] = [await visit(site.url), await visit(relay.url)]; // introduced while there is capacity
   await first.locator("relay-chat .launcher").click();
   for (const page of [first, second]) await composer(page).waitFor();
   await eventually(async () => assert.equal(await second.locator("relay-chat .dot").getAttribute("data-state"), "open"));

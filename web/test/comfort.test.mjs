@@ -1,4 +1,4 @@
-// Times, copying, and what a visitor who looks elsewhere notices.
+// Times, copying, and notifications for a visitor in another tab.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
@@ -131,7 +131,7 @@ test("a long history comes newest first on a slow machine, piece by piece, and w
   for (const text of said.slice(0, -1)) relay.emit(v, "user", { text, attachments: [] });
   relay.emit(v, "text", { text: said.at(-1), delta: false });
   await page.addInitScript(() => {
-    // A clock that runs on whenever it is read, so that every paint is late at once.
+    // A clock that advances on each read, so that every paint is late immediately.
     const { now } = Date;
     let late = 0;
     Date.now = () => now() + (late += 5);

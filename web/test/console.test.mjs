@@ -7,12 +7,12 @@ import { eventually, launch, open, startPlane, startRelay } from "./helpers.mjs"
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const token = "0123456789abcdef0123456789abcdef";
-const shots = process.env.RELAY_SHOTS; // a folder for pictures to be looked at
+const shots = process.env.RELAY_SHOTS; // a folder for screenshots
 let browser, plane, relay, admin;
 
 before(async () => {
   browser = await launch();
-  plane = await startPlane({ PLANE_TERSE: "1" }); // there is still time to stop what counts to two hundred
+  plane = await startPlane({ PLANE_TERSE: "1" }); // there is still time to stop the agent that counts to two hundred
   relay = await startRelay("serve", { ...plane.env, RELAY_ADMIN_ADDR: "127.0.0.1:0", RELAY_ADMIN_TOKEN: `ann:${token}`, RELAY_VISIBILITY: "tools", RELAY_APPROVALS: "off", RELAY_FEEDBACK: "on", RELAY_CONSOLE_READ: "on" });
   admin = `http://${JSON.parse(relay.log().split("\n").find((line) => line.includes('"msg":"admin"'))).addr}/`;
 });
@@ -27,7 +27,7 @@ async function visit(path, options = {}) {
   return { status: res.status, body: await res.json().catch(() => ({})) };
 }
 
-/** A visitor who has said something. */
+/** A visitor who has sent a message. */
 async function visitor(text) {
   const { body } = await visit("v1/visitor", { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"carrier":"bearer"}' });
   const headers = { "Content-Type": "application/json", Authorization: `Bearer ${body.token}` };
@@ -52,15 +52,16 @@ async function picture(page, name) {
   await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
 }
 
-/** The page's policy lets no script in but what the protocol evaluates. */
+/** The page's policy allows only scripts evaluated by the protocol. */
 async function accessible(page, what) {
   const violations = await page.evaluate(`${axe}; axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.nodes[0].html))`);
   assert.deepEqual(violations, [], what);
 }
 
 /**
- * Measures tasks over 50 ms, and again if there are some. Two are taken for those of other
- * programs that had the processor: a list that is drawn in one go makes more of them each time.
+ * Measures tasks over 50 ms, and again if there are any. Up to two are attributed to
+ * other programs on the processor: a list that is drawn at once would cause more of them
+ * each time.
  */
 async function unhurried(measure, tries = 4) {
   for (;;) {
@@ -147,7 +148,7 @@ test("usage is a chart, a sentence and a table, in both themes and on a phone", 
     assert.ok(Number(await page.locator("#usage-chart .turns").nth(29).getAttribute("height")) > 0, "today's bar");
     assert.equal(await page.locator("#usage-sites").isVisible(), false, "there is one site");
 
-    // What another day and another site had, as the API tells it.
+    // The data of another day and another site, as the API returns it.
     const today = new Date().toISOString().slice(0, 10);
     const before = new Date(Date.now() - 29 * 86_400_000).toISOString().slice(0, 10);
     const row = (date, site, turns, sessions, up, down) => ({ date, site, turns, sessions, feedback: { up, down } });
@@ -213,7 +214,7 @@ test("Stop stops what the agent does, and the visitor's chat goes on", async () 
   await eventually(async () => assert.match(await row.locator(".facts").textContent(), /^sleeping · /));
   const said = async () => (await visit("v1/transcript?limit=1000", { headers: v.headers })).body.events;
   await eventually(async () => assert.equal((await said()).at(-1).data.reason, "stopped"));
-  // Nothing runs: nothing happens.
+  // Nothing is running, so nothing happens.
   await Promise.all([page.waitForResponse((res) => res.url().endsWith("/stop")), row.getByRole("button", { name: "Stop" }).press("Enter")]);
   await eventually(async () => assert.equal((await v.say("Hello")).status, 202));
   await eventually(async () => assert.equal((await said()).at(-1).data.reason, "done"));

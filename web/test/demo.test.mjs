@@ -1,4 +1,4 @@
-// What the demo's words set off, in Chromium.
+// The effects of the demo's words, in Chromium.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { eventually, launch, open, say, settled, startRelay, transcript } from "./helpers.mjs";
@@ -14,7 +14,7 @@ after(async () => {
   await relay.stop();
 });
 
-// The demo takes its time, as an agent would: its visitors wait side by side.
+// The demo answers slowly, like an agent: its visitors wait concurrently.
 describe("the demo", { concurrency: true }, () => {
   test("a question is answered with a click, and stays readable", async () => {
     const context = await browser.newContext();

@@ -1,4 +1,4 @@
-// What must hold in every engine, in Chromium.
+// Behavior required in every engine, in Chromium.
 import { run } from "./everywhere.mjs";
 
 run("chromium");

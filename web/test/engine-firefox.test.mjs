@@ -1,4 +1,4 @@
-// What must hold in every engine, in Firefox.
+// Behavior required in every engine, in Firefox.
 import { run } from "./everywhere.mjs";
 
 run("firefox");

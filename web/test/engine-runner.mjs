@@ -1,4 +1,4 @@
-// Runs tests that are written once in the engine that they are asked for.
+// Runs shared tests in the requested engine.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { engines } from "./engines.mjs";
@@ -11,10 +11,10 @@ const all = Object.keys(engines);
 const tests = [];
 /** Adds a test for every engine. */
 export const everywhere = (name, run) => tests.push({ name, where: all, run });
-/** Adds a test for some. */
+/** Adds a test for some engines. */
 export const only = (where, name, run) => tests.push({ name, where, run });
 
-/** Runs in one engine what is said to run there. */
+/** Runs the tests for one engine. */
 export function run(engine) {
   let browser;
   before(async () => {
@@ -53,9 +53,9 @@ export function run(engine) {
   }
 }
 
-/** A page with the widget, and what a visitor does there. */
+/** A page with the widget, and a visitor's actions in it. */
 function widget(page) {
-  /** Calls fn with the element that a selector finds in the widget, null if there is none. */
+  /** Calls fn with the widget's element for a selector, null if there is none. */
   const the = (selector, fn, ...args) => page.evaluate(`async (selector, ...args) => (${fn})(document.querySelector("relay-chat")?.shadowRoot?.querySelector(selector) ?? null, ...args)`, selector, ...args);
   return Object.assign(page, {
     the,

@@ -1,4 +1,4 @@
-// What must hold in every engine, in WebKit.
+// Behavior required in every engine, in WebKit.
 import { run } from "./everywhere.mjs";
 
 run("webkit");

@@ -1,6 +1,6 @@
-// One way to drive every engine, for tests that are written once: Chromium by
-// Playwright, Firefox by Marionette, which is its own, WebKit by WebKitWebDriver.
-// The last two speak WebDriver's commands (W3C), so they need no library.
+// A common driver for all engines, for tests that are written once: Chromium with
+// Playwright, Firefox with its own protocol, Marionette, WebKit with WebKitWebDriver. The
+// last two use WebDriver's commands (W3C), so they need no library.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -10,8 +10,8 @@ import { join } from "node:path";
 import { eventually, launch } from "./helpers.mjs";
 
 /**
- * A browser. Its pages share what they store; a test keeps apart from others by
- * a site of its own.
+ * A browser. Its pages share storage; a test uses its own site to be isolated from
+ * others.
  * @typedef {object} Browser
  * @property {() => Promise<Page>} newPage
  * @property {() => Promise<void>} close
@@ -20,8 +20,8 @@ import { eventually, launch } from "./helpers.mjs";
 /**
  * @typedef {object} Page
  * @property {(url: string) => Promise<void>} goto
- * @property {(fn: Function, ...args: any[]) => Promise<any>} evaluate calls it in the page, with arguments that can be JSON
- * @property {(x: number, y: number) => Promise<void>} tap clicks as a mouse does, at a place in the window
+ * @property {(fn: Function, ...args: any[]) => Promise<any>} evaluate calls it in the page, with arguments that can be encoded as JSON
+ * @property {(x: number, y: number) => Promise<void>} tap clicks like a mouse, at a position in the window
  * @property {(text: string) => Promise<void>} type presses one key after the other
  * @property {(key: keyof typeof keys, shift?: boolean) => Promise<void>} press
  * @property {() => Promise<void>} back
@@ -29,7 +29,7 @@ import { eventually, launch } from "./helpers.mjs";
  * @property {() => Promise<void>} close
  */
 
-/** Keys without a character, as WebDriver numbers them. */
+/** Keys without a character, with WebDriver's numbers. */
 export const keys = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004", F6: "\uE036" };
 
 /** @returns {Promise<Browser>} */
@@ -73,10 +73,10 @@ function start(program, args, env, stdio = ["ignore", "ignore", "ignore"]) {
   };
 }
 
-/** Where a program is on the path, if it is. */
+/** The path of a program, if it is installed. */
 const onPath = (name) => process.env.PATH.split(":").map((dir) => join(dir, name)).find((file) => existsSync(file));
 
-/** A directory that is a home to a browser. */
+/** A home directory for a browser. */
 function home() {
   const dir = mkdtempSync(join(tmpdir(), "engine-"));
   return { dir, env: { HOME: dir, XDG_RUNTIME_DIR: dir, XDG_CACHE_HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir }, remove: () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }) };
@@ -85,7 +85,7 @@ function home() {
 /** @returns {Promise<Browser>} */
 async function firefox() {
   const at = home();
-  // Nothing is asked of the network but what a test asks.
+  // Only the test makes network requests.
   writeFileSync(join(at.dir, "user.js"), `user_pref("marionette.port", 0);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
@@ -146,7 +146,7 @@ user_pref("ui.prefersReducedMotion", 1);
   });
 }
 
-/** Where Debian and others put the browser that WebKitGTK is tried with; "" where there is none. */
+/** Path of WebKitGTK's test browser on Debian and others; "" if there is none. */
 function miniBrowser() {
   const triplets = existsSync("/usr/lib") ? readdirSync("/usr/lib").map((d) => `/usr/lib/${d}`) : [];
   return ["/usr/libexec", "/usr/lib", ...triplets].flatMap((d) => [`${d}/webkit2gtk-4.1/MiniBrowser`, `${d}/webkit2gtk-4.0/MiniBrowser`]).find((f) => existsSync(f)) ?? "";
@@ -158,7 +158,7 @@ async function webkit() {
   const screen = start("Xvfb", ["-displayfd", "3", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], {}, ["ignore", "ignore", "ignore", "pipe"]);
   const display = await new Promise((done, fail) => {
     screen.child.stdio[3].once("data", (text) => {
-      screen.child.stdio[3].unref(); // from now on it may run on while Node ends
+      screen.child.stdio[3].unref(); // from now on it does not keep Node running
       done(`:${String(text).trim()}`);
     });
     screen.child.once("error", fail);
@@ -183,7 +183,7 @@ async function webkit() {
   return webDriver({
     command: send,
     first: await call("GET", `/session/${sessionId}/window`),
-    // What is in a tab that does not show gets no clicks.
+    // A tab that is not visible gets no clicks.
     open: async () => (await send("window/new", { type: "window" })).handle,
     enter: (handle) => send("window", { handle }),
     shut: () => call("DELETE", `/session/${sessionId}/window`),
@@ -197,7 +197,7 @@ async function webkit() {
 }
 
 /**
- * A browser by WebDriver's commands, of which it takes one at a time.
+ * A browser controlled with WebDriver's commands, one at a time.
  * @param {{command: (name: string, parameters: any) => Promise<any>, first: string, open: () => Promise<string>, enter: (handle: string) => Promise<any>, shut: () => Promise<any>, end: () => Promise<void>}} to
  * @returns {Promise<Browser>}
  */
@@ -238,7 +238,7 @@ async function webDriver(to) {
           inTurn(async () => {
             if (present !== handle) await to.enter(handle);
             await to.shut();
-            await to.enter((present = to.first)); // which stays, so that there is one to open others from
+            await to.enter((present = to.first)); // which stays open, because new tabs are opened from it
           }),
       };
     },

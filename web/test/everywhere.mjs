@@ -1,5 +1,5 @@
-// What must hold in every engine: the wire, storage, focus, layout, Markdown,
-// announcements. Each test is written once and says where it runs; the files
+// Behavior required in every engine: protocol, storage, focus, layout, Markdown,
+// announcements. Each test is written once and names its engines; the files
 // engine-*.test.mjs run them, one browser each.
 import assert from "node:assert/strict";
 import { everywhere, only } from "./engine-runner.mjs";
@@ -242,7 +242,7 @@ everywhere("a file goes along with a message, as it is", async ({ relay, visit }
 });
 
 everywhere("a panel that could not be loaded is loaded at the next attempt", async ({ relay, tag, site, visit }) => {
-  let failures = 2; // as the pointer comes near, and as it presses
+  let failures = 2; // when the pointer enters, and when it presses
   relay.fault = (req, res, path) => path.startsWith("/assets/panel.") && failures-- > 0 && (res.destroy(), true);
   const page = await visit((await site(tag())).url);
   await eventually(async () => {

@@ -1,5 +1,5 @@
-// A relay made of Node's http, for faults that the real one can't be made to
-// commit: it speaks /v1 as promised, from a script that a test writes.
+// A relay built with Node's http, for faults that the real one cannot be made to have. It
+// implements /v1, from a test's script.
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -25,28 +25,28 @@ export class FakeRelay {
   visitors = new Map();
   /** @type {{method: string, path: string, headers: any, body: any}[]} */
   requests = [];
-  /** @type {((req: any, res: any, path: string) => boolean)|null} a fault: true when it took the request */
+  /** @type {((req: any, res: any, path: string) => boolean)|null} a fault: returns true if it has handled the request */
   fault = null;
-  /** What the agent does with a turn. */
+  /** The agent's behavior in a turn. */
   agent = async (/** @type {FakeRelay} */ relay, /** @type {Visitor} */ v, /** @type {string} */ text) => {
     relay.emit(v, "text", { text: `You said: ${text}`, delta: false });
     relay.emit(v, "turn_end", { reason: "done" });
   };
   settings = {};
-  /** What its introduction says besides: notice, feedback. */
+  /** Additional members of its introduction: notice, feedback. */
   says = {};
   consent = null; // {version, text} that visitors agree to before the first message
   /** Earlier conversations by epoch: their title and events. @type {Record<number, {title: string, events: any[]}>} */
   past = {};
-  refuses = false; // whether the origins of websites are on its list
-  varies = true; // whether the stream says that no two requests for it are alike
+  refuses = false; // whether it allows the origins of websites
+  varies = true; // whether the stream has Vary: *
   policy = strictPolicy; // of its page
   base = "";
 
   async start(port = 0) {
     this.server = createServer((req, res) => void this.handle(req, res).catch((err) => res.destroy(err)));
     await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
-    this.server.unref(); // a test that fails before it stops it is to fail, not to hang
+    this.server.unref(); // a test that fails before it stops the server must fail, not hang
     this.port = this.server.address().port;
     this.url = `http://127.0.0.1:${this.port}${this.base}/`;
     return this;
@@ -57,7 +57,7 @@ export class FakeRelay {
     await new Promise((done) => this.server.close(done));
   }
 
-  /** Adds an event to a visitor's log and sends it; state and pieces carry no number. */
+  /** Adds an event to a visitor's log and sends it; state and deltas have no number. */
   emit(v, type, data, numbered = !(type === "session" || (type === "text" && data.delta) || type === "turn_end" || type === "tool")) {
     const event = { id: numbered ? `${v.epoch}-${++v.seq}` : null, type, data };
     if (type === "turn_end") v.busy = false;
@@ -71,12 +71,12 @@ export class FakeRelay {
     this.emit(v, "session", { status, epoch: v.epoch });
   }
 
-  /** Ends every stream of a visitor, at once and without a word. */
+  /** Resets every stream of a visitor. */
   cut(v) {
     for (const s of v.streams) s.destroy();
   }
 
-  /** Ends every stream of a visitor as a relay does whose time is over. */
+  /** Ends every stream of a visitor normally, like a relay at the end of a stream's lifetime. */
   finish(v) {
     for (const s of v.streams) s.end();
     v.streams.clear();
@@ -162,7 +162,7 @@ export class FakeRelay {
     }
   }
 
-  /** Ends a turn that runs; one that it never got is unknown. */
+  /** Ends a running turn; a turn that it never received is unknown. */
   stopTurn(res, v, turn) {
     if (!v.turns.has(turn)) return problem(res, 404, "turn_unknown");
     json(res, 202, {});
@@ -264,7 +264,7 @@ export function problem(res, status, code, retryAfter) {
   json(res, status, { title: code, status, code, detail: `Refused: ${code}.`, ...more }, { "content-type": "application/problem+json", ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }) });
 }
 
-/** Answers as the relay does, as a proxy would; its loader has another name here. */
+/** Responds like the relay behind a proxy; its loader has another name here. */
 async function pass(req, res, relay) {
   const url = relay + req.url.replace("/chat/", "").replace("help.js", "widget.js");
   const body = req.method === "POST" ? req : undefined;
@@ -278,8 +278,8 @@ async function pass(req, res, relay) {
 }
 
 /**
- * A website that embeds the widget: one page, or pages by path. A page is its
- * HTML, or its body and headers.
+ * A website that embeds the widget: one page, or pages by path. A page is its HTML, or
+ * its body and headers.
  * @param {string|Record<string, string|{body: string, headers?: any}>} pages
  * @param {any} headers of the one page
  */
@@ -299,7 +299,7 @@ export async function startSite(pages, headers = {}) {
   const site = {
     html: pages,
     headers,
-    elsewhere: "", // a relay that stands behind /chat/
+    elsewhere: "", // a relay behind /chat/
     url: `http://127.0.0.1:${server.address().port}/`,
     stop: () => {
       server.closeAllConnections();

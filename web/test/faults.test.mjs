@@ -1,4 +1,4 @@
-// What the real relay can't be made to do at will, and how the widget behaves.
+// Faults that the real relay cannot be made to have on demand, and the widget's behavior.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
@@ -384,7 +384,7 @@ test("the former visitor's stream that ends amid an introduction asks for no sec
   relay.fault = (req, res, path) => {
     if (path !== "/v1/visitor" || !relay.requests.at(-1).body.identity) return false;
     asked++;
-    // As the relay does: the former visitor is voided, and then the new one gets a token.
+    // Like the relay: the former visitor is revoked, and then the new one gets a token.
     const was = relay.only;
     relay.visitors.clear();
     for (const s of was?.streams ?? []) s.end('event: problem\ndata: {"code":"visitor_unknown","fatal":true}\n\n');
@@ -393,7 +393,7 @@ test("the former visitor's stream that ends amid an introduction asks for no sec
   };
   const done = page.evaluate(() => window.RelayChat.identify("a token of the site's"));
   await eventually(async () => assert.notEqual(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
-  relay.fault = null; // every request from now on succeeds at once
+  relay.fault = null; // every request from now on succeeds immediately
   answer();
   await done;
   await say(page, "hello");

@@ -28,7 +28,7 @@ const attach = (page, ...files) => page.locator("relay-chat input[type=file]").s
 const posts = () => relay.requests.filter((r) => r.method === "POST" && r.path === "/v1/messages");
 const complaint = (page) => page.locator("relay-chat [part=error]").textContent();
 
-/** Puts files into an event of the page's, as a drop or a paste does. */
+/** Puts files into a page event, like a drop or a paste. */
 const give = (page, selector, type, files) =>
   page.locator(selector).evaluate(
     (el, { type, files }) => {
@@ -194,7 +194,7 @@ test("how far a slow upload is shows as it goes", async () => {
   assert.ok(shown.some((s) => /^Sending… [1-9]\d?%$/.test(s)), JSON.stringify(shown));
 });
 
-/** What was sent of the last message's attachments. */
+/** The attachments sent with the last message. */
 const sent = () => (posts().at(-1)?.body.attachments ?? []).map(({ name, mime, data }) => [name, mime, Buffer.from(data, "base64").toString()]);
 
 test("a file is sent as what it is, whatever it is called and begins with", async () => {
@@ -227,14 +227,14 @@ test("a text in another encoding is sent as UTF-8 once the visitor has seen how 
     await eventually(() => assert.deepEqual(sent(), [[name, "text/plain", words]]));
     await settled(page);
   }
-  // The guess can be another's.
+  // The guess may be another encoding.
   await attach(page, ["han.txt", "text/plain", Buffer.from("c4e3bac3", "hex")]);
   await box.locator("select").selectOption("gb18030");
   assert.equal(await box.locator("pre").textContent(), "你好");
   await box.getByRole("button", { name: "Attach as UTF-8" }).click();
   await chips(page).first().waitFor();
   await page.locator("relay-chat .chips .x").click();
-  // And no is an answer.
+  // A refusal is respected.
   await attach(page, ["latin.txt", "text/plain", Buffer.from("636166e9", "hex")]);
   await box.waitFor();
   await page.keyboard.press("Escape");

@@ -1,4 +1,4 @@
-// What the browser tests share: processes, pages, and waiting for the truth.
+// Shared code of the browser tests: processes, pages, and waiting for conditions.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,13 +9,13 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-/** How Chromium is started by the tests and by make pages. */
+/** How the tests and make pages start Chromium. */
 export const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 /**
- * What Chromium does without. The last list of them counts, so this one has Playwright's, too. Those before are
- * the lists under the address bar: of each window, open or not, each is a process, and together they cost as much
- * as the page in it.
+ * Features that Chromium runs without. Only the last list counts, so this one includes Playwright's. The ones
+ * before it are the lists under the address bar: each window has one, open or not, and each is a process.
+ * Together they cost as much as the page.
  */
 export const features = [
   "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
@@ -31,7 +31,7 @@ export function launch(more = {}) {
 
 const packages = { RELAY_BINARY: "cmd/relay", RELAY_PLANE: "web/test/plane" };
 
-/** The program that a variable names, as go test ./web sets it; else one that is built for this process. */
+/** The program named by a variable, as go test ./web sets it; otherwise one built for this process. */
 function binary(name) {
   if (!process.env[name]) {
     const dir = mkdtempSync(join(tmpdir(), "relay-"));
@@ -42,7 +42,7 @@ function binary(name) {
   return process.env[name];
 }
 
-/** Lets node end when a test failed before it stopped this program; the relay is killed then, the plane sees its input end. */
+/** Lets Node exit if a test failed before it stopped this program: the relay is killed then, and the plane's input ends. */
 function letGo(child) {
   child.unref();
   for (const pipe of child.stdio) pipe?.unref();
@@ -72,7 +72,7 @@ export async function startRelay(command, env = {}) {
     addr,
     url: `http://${addr}${env.RELAY_BASE_PATH ?? ""}/`,
     log: () => log,
-    /** Ends it at once. One that is asked to end takes five seconds for its streams, lest they all come back together. */
+    /** Kills it immediately. A normal shutdown takes five seconds, so that its streams do not all reconnect together. */
     async stop() {
       if (child.exitCode !== null || child.signalCode) return;
       const ended = once(child, "exit");
@@ -83,7 +83,7 @@ export async function startRelay(command, env = {}) {
   };
 }
 
-/** Starts the scripted control plane; returns the settings that lead a relay to it. */
+/** Starts the scripted control plane; returns the settings for a relay that uses it. */
 export async function startPlane(env = {}) {
   const child = spawn(binary("RELAY_PLANE"), [], { env: { PATH: process.env.PATH, ...env }, stdio: ["pipe", "pipe", "inherit"] });
   const [line] = await once(createInterface(child.stdout), "line");
@@ -102,7 +102,7 @@ export async function startPlane(env = {}) {
   };
 }
 
-/** Waits until a check passes; what it last said is the failure. */
+/** Waits until a check passes; its last error is the failure. */
 export async function eventually(check, ms = 60_000) {
   const stop = Date.now() + ms;
   for (;;) {
@@ -115,7 +115,7 @@ export async function eventually(check, ms = 60_000) {
   }
 }
 
-/** Opens a window. Of the tabs of one window all but one get a frame or two a second, for which each click waits. */
+/** Opens a window. Of the tabs of one window, all but one get only one or two frames a second, which delays each click. */
 async function newWindow(context) {
   const [other] = context.pages();
   if (!other) return context.newPage();
@@ -127,7 +127,7 @@ async function newWindow(context) {
   return opened;
 }
 
-/** Opens a page that takes note of everything that must not happen. */
+/** Opens a page that records everything that must not happen. */
 export async function open(context, url) {
   const page = await newWindow(context);
   page.wrong = [];
@@ -148,7 +148,7 @@ export async function say(page, text) {
   await composer(page).press("Enter");
 }
 
-/** What the transcript shows: who said what. */
+/** The transcript's content: each message with its author. */
 export function transcript(page) {
   return page.locator("relay-chat article[data-role]").evaluateAll((all) => all.map((a) => `${a.dataset.role}: ${a.querySelector(".meta, .tools") ? [...a.children].filter((el) => !el.matches(".tools")).map((el) => el.textContent).join("").trim() : a.textContent.trim()}`));
 }

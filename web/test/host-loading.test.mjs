@@ -1,5 +1,5 @@
-// Every way in which a page may come by the loader: it finds its relay, and the
-// settings of its tag.
+// Every way in which a page may load the loader: it finds its relay, and the settings of
+// its tag.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
@@ -27,7 +27,7 @@ afterEach(async () => {
 
 const src = () => `${relay.url}widget.js`;
 const loader = async () => (await fetch(src())).text();
-/** The loader as a relay serves it that knows its public URL. */
+/** The loader as served by a relay with a public URL. */
 const known = async () => {
   relay.settings = { src: src() };
   return loader();

@@ -1,4 +1,4 @@
-// Pages whose elements and libraries take the browser's names, on purpose or not.
+// Pages whose elements and libraries shadow built-in names, on purpose or not.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
@@ -30,7 +30,7 @@ async function visit(body) {
   return open(context, site.url);
 }
 
-/** Has a conversation by the prototypes alone: a page that hides the document's own hides it from the test's tools, too. */
+/** Holds a conversation with methods of the prototypes only: a page that shadows the document's own methods also breaks the test tools. */
 function converse(page) {
   return page.evaluate(async () => {
     const doc = Reflect.getPrototypeOf(document);
@@ -103,7 +103,7 @@ test("a form whose fields are called like methods opens the chat like any other 
   assert.deepEqual(page.wrong, []);
 });
 
-/** What libraries of former years do to the language: Prototype.js, MooTools and their like. */
+/** Changes to built-ins by older libraries: Prototype.js, MooTools and similar ones. */
 const libraries = {
   "gives arrays and objects a toJSON": "for (const c of [Array, Object, String]) c.prototype.toJSON = function () { return `spoilt ${this}` }",
   "extends Object.prototype and Array.prototype": `

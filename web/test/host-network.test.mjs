@@ -1,5 +1,5 @@
-// Pages that stand between the widget and the network: service workers that
-// keep copies, monitoring agents that add headers.
+// Pages with code between the widget and the network: service workers that cache
+// responses, monitoring agents that add headers.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
@@ -51,7 +51,7 @@ for (const [what, how, varies] of [["", "{}", true], [", at a relay behind a pro
     await settled(page);
     const said = [...answered];
     for (const text of ["One", "Two", "Three"]) {
-      relay.finish(relay.only); // now the worker has its copy whole
+      relay.finish(relay.only); // now the worker has the complete response
       await eventually(() => assert.equal(relay.only.streams.size, 1, "the stream is asked for at the relay"));
       relay.emit(relay.only, "text", { text, delta: false });
       said.push(`agent: ${text}`);
@@ -62,7 +62,7 @@ for (const [what, how, varies] of [["", "{}", true], [", at a relay behind a pro
   });
 }
 
-/** An agent that traces every request of the page by headers of its own. */
+/** An agent that adds tracing headers to every request of the page. */
 const agent = (headers) => `
   const native = window.fetch;
   window.traced = ${JSON.stringify(headers)};

@@ -1,6 +1,6 @@
-// Words that an agent might be made to say so that a browser does something
-// with them: markup, links, pictures, styles, forms. Most are from OWASP's
-// cheat sheet on evading filters, the rest from the trackers of other chats.
+// Text with which an agent might be made to attack a browser: markup, links, pictures,
+// styles, forms. Most are from OWASP's cheat sheet on filter evasion, the rest from the
+// issue trackers of other chats.
 const B = "http://127.0.0.1:9"; // where a beacon would go
 
 const markup = [
@@ -31,5 +31,5 @@ const markdown = [
   "```\"><img src=x onerror=alert(1)>\ny\n```", "```js onclick=alert(1)\ny\n```", "```html\n<script>alert(1)</script>\n```", "~~~<svg/onload=alert(1)>\nx\n~~~", "`<img src=x onerror=alert(1)>`", "```mermaid\ngraph LR; A-->B; click A \"javascript:alert(1)\"\n```", "$$\\href{javascript:alert(1)}{x}$$", "\\(\\require{html}\\style{background:url(x)}{x}\\)", "[x](https://example.com/\"onmouseover=\"alert(1))", "[x](https://example.com 'onclick=alert(1)')", "[\"><img src=x onerror=alert(1)>](https://example.com)", "[x](https://example.com/?q=</a><script>alert(1)</script>)", "| <script>alert(1)</script> |\n|-|\n| <img src=x onerror=alert(1)> |", "# <svg onload=alert(1)>", "> <iframe src=javascript:alert(1)>", "- [x] <input onfocus=alert(1) autofocus>", "1. <b onclick=alert(1)>x</b>", "[a](https://user:pass@evil.invalid)", "[https://example.com](https://evil.invalid)", "<https://evil.invalid/\"onclick=alert(1)>", "https://evil.invalid/<script>alert(1)</script>", "www.evil.invalid/\"onclick=\"alert(1)", "mailto:a@b.c?subject=<script>", "<a@b.c\" onclick=alert(1)>", "[x](tel:*#06#)", "[^1]\n\n[^1]: <script>alert(1)</script>", "<details><summary>x</summary><script>alert(1)</script></details>", ":::danger <img src=x onerror=alert(1)>", "{: onclick=alert(1)}", "[x]{onclick=alert(1)}", "a\u202egnp.exe\u2066", "[\u202ehttps://moc.elpmaxe](https://evil.invalid)", "\u200b[x](javascript\u200b:alert(1))", "z" + "\u0301".repeat(2000),
 ];
 
-/** Every text that must stay text. */
+/** All texts that must stay text. */
 export const corpus = [...markup, ...markdown];

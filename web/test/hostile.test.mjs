@@ -1,5 +1,5 @@
-// Whatever the agent says, nothing runs, nothing loads, nothing is framed,
-// posted or styled. What the browser itself reports is the alarm.
+// Whatever the agent's text, nothing runs, loads, is framed, posted or styled. The
+// browser's own reports are the alarm.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite, strictPolicy } from "./fake-relay.mjs";
@@ -22,7 +22,7 @@ afterEach(async () => {
   await relay.stop();
 });
 
-/** A page of the relay's under the policy of its own, which reports. */
+/** A page of the relay with its own policy, which reports violations. */
 function reporting() {
   const reports = [];
   relay.fault = (req, res, path) => {
@@ -38,7 +38,7 @@ function reporting() {
   return reports;
 }
 
-/** Everything of the widget's that text could have become. */
+/** All elements of the widget that text could have created. */
 const allowed = {
   a: ["href", "title", "target", "rel"], article: [], aside: [], b: [], blockquote: ["dir"], br: [], button: ["type", "disabled"], code: [], del: [], details: ["open"], div: ["style"], em: [], form: [], h2: [], h3: [], h4: [], h5: [], h6: [], hr: [], i: [],
   img: ["src", "alt"], input: ["type", "disabled", "checked", "placeholder", "readonly", "name", "autocomplete", "enterkeyhint", "hidden", "multiple", "accept", "maxlength"], label: [], li: [], ol: ["start", "dir"], p: [], path: ["d"], pre: ["dir"], progress: ["value", "max"], small: [], span: [], strong: [], summary: [], svg: ["viewbox", "fill", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin"],
@@ -46,7 +46,7 @@ const allowed = {
 };
 const anywhere = /^(class|id|part|role|tabindex|title|dir|lang|hidden|aria-[a-z]+|data-[a-z-]+)$/;
 
-/** What stands in the shadow root that must not. */
+/** Elements in the shadow root that must not be there. */
 function inspect(page) {
   return page.evaluate(([tags, generally]) => {
     const found = [];
@@ -65,7 +65,7 @@ function inspect(page) {
   }, [allowed, anywhere.source]);
 }
 
-/** Says every text of the corpus in every place that shows the agent's words. */
+/** Sends every text of the corpus in every place that shows the agent's text. */
 async function sayAll(page) {
   relay.agent = (r, v) => {
     for (const [n, text] of corpus.entries()) {
@@ -106,7 +106,7 @@ test("hostile words under the strict policy make the browser report nothing", as
   page.on("request", (r) => went.push(r.url()));
   await sayAll(page);
   assert.deepEqual(await inspect(page), []);
-  // A reload shows the same from history.
+  // A reload shows the same from the history.
   await page.reload();
   await eventually(async () => assert.match(await page.locator("relay-chat [data-role=agent]").last().textContent(), /^The end\./), 60_000);
   assert.deepEqual(await inspect(page), []);

@@ -1,4 +1,4 @@
-// Pages of every kind that the widget is put on, and what they do to it.
+// Different kinds of pages with the widget, and their effects on it.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -175,7 +175,7 @@ test("two widgets of two relays live on one page, each with its own", async () =
   }
 });
 
-/** A framework that swaps the body, keeps a copy of the last one, and runs the scripts of the new one. */
+/** A framework that replaces the body, keeps a copy of the last one, and runs the scripts of the new one. */
 const swaps = {
   turbo: `
     const run = (body) => { for (const old of body.querySelectorAll("script")) { const s = document.createElement("script"); for (const a of old.attributes) s.setAttribute(a.name, a.value); old.replaceWith(s) } };

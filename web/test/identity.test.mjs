@@ -1,5 +1,5 @@
-// A website that says who its visitors are: Chromium, the relay, the scripted
-// control plane, and tokens signed as a website's server would.
+// A website that identifies its visitors: Chromium, the relay, the scripted control
+// plane, and tokens signed like a website's server does.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, test } from "node:test";
@@ -8,7 +8,7 @@ import { eventually, launch, open, say, settled, startPlane, startRelay, transcr
 
 const secret = "a-secret-of-the-website-for-its-own-tokens";
 
-/** A JWT about sub that holds for so many seconds. */
+/** A JWT for sub that is valid for a number of seconds. */
 function jwt(sub, seconds = 600) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub, exp: Math.floor(Date.now() / 1000) + seconds })}`;

@@ -1,4 +1,4 @@
-// Which language the widget speaks, and that only that one is fetched.
+// The widget's choice of language, and that only that one is fetched.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
@@ -19,7 +19,7 @@ afterEach(async () => {
   await relay.stop();
 });
 
-/** Opens a site with the widget in it; its pages say their language, or don't. */
+/** Opens a site with the widget; its pages may declare a language. */
 async function visit({ browserLocale = "en-US", lang = "", attributes = "" }) {
   site = await startSite(`<!doctype html><html ${lang && `lang="${lang}"`}><title>Site</title><body><script async src="${relay.url}widget.js" data-open ${attributes}></script></body></html>`);
   const context = await browser.newContext({ locale: browserLocale });

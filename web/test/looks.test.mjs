@@ -1,4 +1,4 @@
-// Pictures for people to look at, in .screenshots at the top of the repository.
+// Screenshots for manual review, in .screenshots at the top of the repository.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -29,15 +29,15 @@ after(async () => {
 async function send(page, text) {
   await say(page, text);
   const button = page.locator("relay-chat .send");
-  if (await composer(page).inputValue()) await button.click(); // on glass, Enter is a new line
+  if (await composer(page).inputValue()) await button.click(); // on touch screens, Enter is a new line
 }
 
-// The demo takes its time, as an agent would: its visitors wait side by side.
+// The demo answers slowly, like an agent: its visitors wait concurrently.
 describe("the page and the popup fit", { concurrency: true }, () => looks.forEach(({ name, ...options }) => {
   test(name, async () => {
     const context = await browser.newContext({ ...options, reducedMotion: "reduce" });
     const shot = (page, what) => page.screenshot({ path: `${dir}${what}-${name}.png` });
-    /** Nothing may stick out sideways. */
+    /** Nothing may overflow horizontally. */
     const fits = async (page) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
 
     const page = await open(context, demo.url);

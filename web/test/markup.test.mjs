@@ -1,5 +1,5 @@
-// The pages that the relay serves: valid markup, a description, and nothing that moves
-// while they load.
+// The pages that the relay serves: valid markup, a description, and no layout shift while
+// they load.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { HtmlValidate } from "html-validate";
@@ -32,7 +32,7 @@ for (const name of ["demo", "playground", "console", "page"]) {
     const report = await new HtmlValidate({
       extends: ["html-validate:standard"],
       rules: {
-        "require-sri": "off", // what is loaded comes from the relay itself
+        "require-sri": "off", // everything is loaded from the relay itself
       },
     }).validateString(text);
     const found = report.results.flatMap((r) => r.messages.map((m) => `${m.line}:${m.column} ${m.ruleId}: ${m.message}`));

@@ -1,4 +1,4 @@
-// The playground as a website's owner uses it: turn, look, copy, paste.
+// The playground as a website's owner uses it: change, look, copy, paste.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
@@ -41,7 +41,7 @@ test("the knobs turn the widget, and the snippet says the same", async () => {
   const src = await page.locator("#knobs").getAttribute("data-src");
   assert.equal(await snippet(page), `<script async src="${src}"></script>`, "nothing turned, nothing to say");
   await page.locator("relay-chat .launcher").click();
-  await composer(page).waitFor(); // it takes the focus, which is not to happen amid the next words
+  await composer(page).waitFor(); // it takes the focus, which must not happen during the next input
   await page.getByLabel("Title").fill('Ask "us" & <them>');
   await page.getByLabel("Greeting").fill("Good day!");
   await page.getByLabel("Starters").fill("One\n\n Two ");
@@ -106,7 +106,7 @@ test("what was copied works when it is pasted into a website", async () => {
   }
 });
 
-// The demo takes its time, as an agent would: its visitors wait side by side.
+// The demo answers slowly, like an agent: its visitors wait concurrently.
 describe("the playground passes axe and fits", { concurrency: true }, () => [{ colorScheme: "light" }, { colorScheme: "dark", viewport: { width: 390, height: 780 } }].forEach((options) => {
   test(JSON.stringify(options), async () => {
     const context = await browser.newContext(options);

@@ -1,4 +1,4 @@
-// The whole road: Chromium, the relay, the scripted control plane.
+// End to end: Chromium, the relay, the scripted control plane.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startSite } from "./fake-relay.mjs";
@@ -10,7 +10,7 @@ before(async () => {
 });
 after(() => browser.close());
 
-/** Text that the long answer has once. */
+/** Text that occurs once in the long answer. */
 const count = (texts, needle) => texts.join("\n").split(needle).length - 1;
 
 for (const unnumbered of ["0", "1"]) {

@@ -23,7 +23,7 @@ afterEach(async () => {
 const streams = () => [...relay.visitors.values()].reduce((n, v) => n + v.streams.size, 0);
 const asked = () => relay.requests.filter((r) => r.path === "/v1/events").length;
 const shows = (page, want) => eventually(async () => assert.deepEqual(await transcript(page), want));
-/** What both tabs said, and the answers, in whatever order they came. */
+/** The messages of both tabs, and the answers, in any order. */
 const twice = (page) => eventually(async () => assert.deepEqual((await transcript(page)).sort(), ["agent: You said: hello", "agent: You said: hello", "user: hello", "user: hello"]));
 const connected = (page) => eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
 
@@ -77,7 +77,7 @@ test("tabs that the relay forgot become one other visitor", async () => {
   await site.stop();
 });
 
-/** What another tab keeps is seen here later, as where tabs are processes of their own on a busy machine. */
+/** Another tab's storage changes arrive late here, as between tabs in separate processes on a busy machine. */
 function lag() {
   const { getItem, setItem, removeItem } = Storage.prototype;
   const seen = new Map(Object.entries({ ...localStorage }));
@@ -156,7 +156,7 @@ test("a tab that reads but tells nothing any more loses the lead", async () => {
   await two.goto(relay.url);
   await shows(two, ["user: hello", "agent: You said: hello"]);
   await one.evaluate(() => {
-    BroadcastChannel.prototype.postMessage = () => {}; // as if it were frozen
+    BroadcastChannel.prototype.postMessage = () => {}; // as if the tab were frozen
   });
   relay.emit(relay.only, "text", { text: "Missed", delta: false });
   await two.clock.runFor(60_000);

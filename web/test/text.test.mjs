@@ -1,4 +1,4 @@
-// Writing systems: what an agent says in six scripts, as it is shown.
+// Writing systems: an agent's text in six scripts, as rendered.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";

@@ -1,5 +1,5 @@
-// What visitors do besides asking: stop a turn, read the notice, consent, rate,
-// look back, and delete conversations.
+// Visitors' actions besides messages: stop a turn, read the notice, consent, rate, read
+// earlier conversations, and delete conversations.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
@@ -52,7 +52,7 @@ async function accessible(page) {
   assert.deepEqual(found.violations.map((v) => [v.id, v.nodes.map((n) => n.failureSummary)]), []);
 }
 
-/** An agent that begins to speak and does not end by itself. */
+/** An agent that starts to answer and does not end on its own. */
 const talks = async (r, v) => void r.emit(v, "text", { text: "Let me look into this", delta: true });
 
 test("a turn that runs is stopped, what was said stays, and a reload shows it", async () => {
@@ -122,7 +122,7 @@ for (const [name, options, attributes] of [
     relay.consent = { version: "v1", text: "Your messages are kept for 30 days." };
     relay.says = { notice: { text: null, privacy_url: "https://example.com/privacy" } };
     const page = await visit(options, attributes);
-    await part(page, "notice").waitFor(); // the relay has told what it wants
+    await part(page, "notice").waitFor(); // the relay has sent its requirements
     const stored = () => page.evaluate(() => Object.keys(localStorage));
     await composer(page).fill("my question");
     await page.locator("relay-chat .send").click();
@@ -262,7 +262,7 @@ test("one layer lies over the conversation at a time, and what comes late is not
 
   await say(page, "hi");
   await settled(page);
-  // The question is loaded with its first use, and comes after the menu.
+  // The prompt is loaded on first use, and appears after the menu.
   await page.route("**/assets/fresh.*", (route) => held.push(route));
   await part(page, "new").click();
   await eventually(() => assert.equal(held.length, 3));

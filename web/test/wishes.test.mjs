@@ -1,5 +1,5 @@
-// What visitors ask for besides answers, once through with the real relay: consent, a
-// rating, an earlier conversation, a copy, an erasure.
+// Visitors' actions besides messages, once end to end with the real relay: consent, a
+// rating, an earlier conversation, a download, an erasure.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";

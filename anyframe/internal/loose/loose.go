@@ -1,7 +1,7 @@
-// Package loose decodes JSON objects into structs and tolerates members of
-// another type than expected. A member is read as what it plainly means, such as
-// the number 7.0 or the string "7" for the integer 7. One that means nothing as
-// its type counts as absent, so that it does not cost the rest of the object.
+// Package loose decodes JSON objects into structs and tolerates members of an
+// unexpected type. A member is converted if its meaning is clear, such as the
+// number 7.0 or the string "7" for the integer 7. Otherwise it counts as absent,
+// and the rest of the object is still decoded.
 package loose
 
 import (
@@ -20,12 +20,12 @@ import (
 // ErrNoObject is returned for a value that is not a JSON object.
 var ErrNoObject = errors.New("not a JSON object")
 
-// Object decodes an object into the struct that v points to. Names are those of
-// the json tags, exactly. What v has for a member that is absent stays. It fails
-// only on what is no object at all.
+// Object decodes an object into the struct that v points to. Names must match the
+// json tags exactly. Fields of absent members keep their values. It fails only if
+// the data is not an object.
 func Object(data []byte, v any) error {
 	if !json.Valid(data) {
-		return json.Unmarshal(data, new(any)) // says what is wrong
+		return json.Unmarshal(data, new(any)) // for its error message
 	}
 	return object(data, reflect.ValueOf(v).Elem())
 }
@@ -45,8 +45,8 @@ func object(data []byte, v reflect.Value) error {
 	return nil
 }
 
-// members yields what is in an object of valid JSON. Of several members with one
-// name the last one counts, as with encoding/json.
+// members yields the members of an object in valid JSON. Of several members with
+// one name the last one counts, as in encoding/json.
 func members(data []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for i := 1; ; {
@@ -73,7 +73,7 @@ func members(data []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// valueEnd is where the value that begins at i ends, in valid JSON.
+// valueEnd returns the end of the value that starts at i, in valid JSON.
 func valueEnd(data []byte, i int) int {
 	depth := 0
 	for ; i < len(data); i++ {
@@ -88,7 +88,7 @@ func valueEnd(data []byte, i int) int {
 			depth++
 			continue
 		case '}', ']':
-			if depth--; depth < 0 { // of what is around a number
+			if depth--; depth < 0 { // the end of what contains a number
 				return i
 			}
 		case ',', ' ', '\t', '\r', '\n', ':':
@@ -106,7 +106,7 @@ func valueEnd(data []byte, i int) int {
 	return i
 }
 
-// field is where a member goes.
+// field is the destination of a member.
 type field struct {
 	index []int
 	exact bool
@@ -114,8 +114,8 @@ type field struct {
 
 var structs sync.Map // map[string]field by type
 
-// fieldsOf returns the fields of a struct by name, those of embedded structs
-// included.
+// fieldsOf returns the fields of a struct by name, including those of embedded
+// structs.
 func fieldsOf(t reflect.Type) map[string]field {
 	if known, ok := structs.Load(t); ok {
 		fields, _ := known.(map[string]field)
@@ -132,13 +132,13 @@ func fieldsOf(t reflect.Type) map[string]field {
 	return fields
 }
 
-// isReference reports whether a member names something, so that a fraction of
-// it names nothing.
+// isReference reports whether a member identifies something, so that a fraction is
+// invalid.
 func isReference(name string) bool {
 	return name == "id" || name == "seq" || name == "port" || strings.HasSuffix(name, "_id")
 }
 
-// set decodes raw into v and reports whether it could. If not, v stays as it is.
+// set decodes raw into v and reports whether it could. If not, v is not changed.
 // exact refuses to cut off a fraction.
 func set(raw json.RawMessage, v reflect.Value, exact bool) bool {
 	raw = bytes.TrimSpace(raw)
@@ -202,7 +202,7 @@ func set(raw json.RawMessage, v reflect.Value, exact bool) bool {
 	}
 }
 
-// own has a type that reads itself do so; done is whether it is one.
+// own calls a type's own decoder; done reports whether it has one.
 func own(raw json.RawMessage, v reflect.Value) (done, ok bool) {
 	fresh := reflect.New(v.Type())
 	switch u := fresh.Interface().(type) {
@@ -220,8 +220,8 @@ func own(raw json.RawMessage, v reflect.Value) (done, ok bool) {
 	return true, ok
 }
 
-// setSlice leaves out the items that cannot be read. A slice of interfaces takes
-// a single value as a list of one.
+// setSlice skips items that cannot be decoded. A slice of interfaces accepts a
+// single value as a list of one.
 func setSlice(raw json.RawMessage, v reflect.Value) bool {
 	var items []json.RawMessage
 	if json.Unmarshal(raw, &items) != nil {
@@ -241,7 +241,7 @@ func setSlice(raw json.RawMessage, v reflect.Value) bool {
 	return true
 }
 
-// setMap keeps the name of a value that cannot be read, with the zero value.
+// setMap keeps the name of a value that cannot be decoded, with the zero value.
 func setMap(raw json.RawMessage, v reflect.Value) bool {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil || v.Type().Key().Kind() != reflect.String {
@@ -257,7 +257,7 @@ func setMap(raw json.RawMessage, v reflect.Value) bool {
 	return true
 }
 
-// String reads a string, or a number as its text.
+// String decodes a string, or a number as its text.
 func String(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) > 0 && raw[0] == '"' {
 		ok = json.Unmarshal(raw, &s) == nil
@@ -266,14 +266,14 @@ func String(raw json.RawMessage) (s string, ok bool) {
 	return string(raw), isNumber(raw)
 }
 
-// Int reads a whole number, in any notation and as a string too.
+// Int decodes a whole number, in any notation or as a string.
 func Int(raw json.RawMessage) (n int64, ok bool) {
 	n, whole, ok := number(raw)
 	return n, ok && whole
 }
 
-// Bool reads true and false, numbers as whether they are other than 0, and the
-// strings that mean the same.
+// Bool decodes true and false, numbers as true if they are not 0, and the
+// corresponding strings.
 func Bool(raw json.RawMessage) (b, ok bool) {
 	s, ok := String(raw)
 	if !ok {
@@ -290,14 +290,14 @@ func Bool(raw json.RawMessage) (b, ok bool) {
 	return f != 0, err == nil && isNumber([]byte(s))
 }
 
-// isNumber reports whether raw has nothing but what a decimal number has.
+// isNumber reports whether raw contains only characters of a decimal number.
 func isNumber(raw []byte) bool {
 	return len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') &&
 		len(bytes.Trim(raw, "0123456789+-.eE")) == 0 && !bytes.ContainsAny(raw, "xXpP_")
 }
 
-// number reads a number as an integer, towards zero; whole is whether that is
-// all of it.
+// number parses a number as an integer, rounded towards zero; whole reports whether
+// nothing was cut off.
 func number(raw json.RawMessage) (n int64, whole, ok bool) {
 	s, ok := String(raw)
 	s = strings.TrimSpace(s)

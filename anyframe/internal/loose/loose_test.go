@@ -15,7 +15,7 @@ type inner struct {
 
 type text string
 
-// strict reads itself, and only one value.
+// strict decodes itself, and accepts only one value.
 type strict struct{ ok bool }
 
 func (s *strict) UnmarshalJSON(data []byte) error {
@@ -45,7 +45,7 @@ type all struct {
 	Skip int               `json:"-"`
 }
 
-func TestAMemberIsReadAsWhatItPlainlyMeans(t *testing.T) {
+func TestMember_OtherType_Converted(t *testing.T) {
 	for in, want := range map[string]all{
 		`{"s":"a"}`:                             {S: "a"},
 		`{"s":5}`:                               {S: "5"},
@@ -69,7 +69,7 @@ func TestAMemberIsReadAsWhatItPlainlyMeans(t *testing.T) {
 		`{"i":9223372036854775808}`:             {},
 		`{"agent_id":9223372036854775807}`:      {N: 9223372036854775807},
 		`{"agent_id":12.0}`:                     {N: 12},
-		`{"agent_id":12.5}`:                     {}, // is no id, and 12 is another's
+		`{"agent_id":12.5}`:                     {}, // not an id, and 12 is another's
 		`{"id":"3"}`:                            {inner: inner{3}},
 		`{"b":true}`:                            {B: true},
 		`{"b":1}`:                               {B: true},
@@ -107,14 +107,14 @@ func TestAMemberIsReadAsWhatItPlainlyMeans(t *testing.T) {
 	}
 }
 
-func TestAMemberThatCannotBeReadLeavesWhatIsThere(t *testing.T) {
+func TestMember_NotConvertible_ValueKept(t *testing.T) {
 	got := all{B: true, I: 5, S: "a"}
 	if err := Object([]byte(`{"b":"x","i":{},"s":[]}`), &got); err != nil || !got.B || got.I != 5 || got.S != "a" {
 		t.Errorf("got %+v, %v, want it as it was", got, err)
 	}
 }
 
-func TestWhatIsNoObjectIsRefused(t *testing.T) {
+func TestObject_OtherJSON_Refused(t *testing.T) {
 	for _, in := range []string{`null`, `[]`, `5`, `"a"`, ``, `{`, `{"a":}`, `{} {}`} {
 		if err := Object([]byte(in), new(all)); err == nil {
 			t.Errorf("%q: got no error, want one", in)
@@ -122,7 +122,7 @@ func TestWhatIsNoObjectIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzMembers checks that an object is taken apart as encoding/json does it.
+// FuzzMembers checks that an object is split as encoding/json does it.
 func FuzzMembers(f *testing.F) {
 	for _, in := range []string{
 		`{}`, ` { "a" : 1 , "b":{"c":[1,{"d":"}"}]},"e":"\\\"x","f":-1.5e3} `, `{"\u0061":true,"a\\b":null,"":[]}`, `{"a":1,"a":2}`, `{"a":"\\"}`, `{"a":[[],{}],"b":false}`, "{\"\xcc\":1}",

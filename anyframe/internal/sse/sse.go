@@ -1,7 +1,7 @@
-// Package sse decodes server-sent events as the HTML standard defines them
-// (section 9.2.6, "Interpreting an event stream"), with two differences: a frame
-// cut off by the end of the stream is an error, and the size of a frame is
-// bounded. It knows nothing of HTTP or of what the data mean.
+// Package sse decodes server-sent events as the HTML standard defines them (section
+// 9.2.6, "Interpreting an event stream"), with two differences: a frame cut off by
+// the end of the stream is an error, and the size of a frame is bounded. It does
+// not depend on HTTP or on the content of the data.
 package sse
 
 import (
@@ -16,8 +16,9 @@ import (
 // ErrTooLarge is returned for a frame over the decoder's limit.
 var ErrTooLarge = errors.New("sse: frame too large")
 
-// ErrWait is what a decoder's reader returns, with no bytes, in place of waiting for
-// more, and [Decoder.Next] then too. It is not final: Next goes on where it was.
+// ErrWait is returned by a decoder's reader, without bytes, if it would block.
+// [Decoder.Next] then returns it too. It is not final: a later Next continues where
+// this one stopped.
 var ErrWait = errors.New("sse: no more bytes yet")
 
 // Buffer sizes of a decoder, in bytes. Most streams are idle, so a decoder owns
@@ -32,34 +33,34 @@ var lentBuffers = sync.Pool{New: func() any { return new([lentBuffer]byte) }}
 
 // Frame is one dispatched event.
 type Frame struct {
-	ID   string // as sent in this frame; "" when it had none
-	Name string // of the event field; "" when it had none
-	Data []byte // owned by the caller; nil when empty
+	ID   string // as sent in this frame; "" if it had none
+	Name string // of the event field; "" if it had none
+	Data []byte // owned by the caller; nil if empty
 }
 
 // Decoder reads one stream. It is not safe for concurrent use.
 type Decoder struct {
 	r   io.Reader
-	max int // bytes of one frame
+	max int // maximum bytes of one frame
 
 	buf        []byte // buf[start:end] is read and not yet used
 	own        []byte // the buffer to return to after a borrowed one
 	lent       *[lentBuffer]byte
 	start, end int
 	got        int   // bytes of the last read
-	scanned    int   // bytes after start known to hold no line end
-	readErr    error // from r, returned once buf is used up
-	shared     bool  // it was released once, and from then on has only borrowed buffers
+	scanned    int   // bytes after start known to contain no line end
+	readErr    error // from r, returned when buf is used up
+	shared     bool  // it was released once, and since then uses only borrowed buffers
 
-	begun      bool // past the place of a byte order mark
+	begun      bool // past the position of a byte order mark
 	skipLF     bool // the last line ended in CR: an LF now belongs to it
-	inComment  bool // in a comment longer than what was read so far
-	inFrame    bool // a field has come since the last blank line
+	inComment  bool // in a comment longer than the bytes read so far
+	inFrame    bool // a field has arrived since the last blank line
 	size       int  // bytes of lines since the last blank line
 	data       []byte
 	hasData    bool
 	name       string
-	id         string // of the frame so far
+	id         string // of the current frame so far
 	hasID      bool
 	names      string // the last name, reused if the next frame has the same
 	lastID     string // sticky: of the last frame that had one
@@ -68,29 +69,29 @@ type Decoder struct {
 }
 
 // NewDecoder returns a decoder that reads r and accepts frames of up to maxFrame
-// bytes as sent.
+// bytes, as sent.
 func NewDecoder(r io.Reader, maxFrame int) *Decoder {
 	d := new(Decoder)
 	d.Init(r, maxFrame)
 	return d
 }
 
-// Init makes a decoder that is part of something else what NewDecoder returns.
+// Init initializes an embedded decoder like NewDecoder.
 func (d *Decoder) Init(r io.Reader, maxFrame int) { d.r, d.max = r, maxFrame }
 
-// LastID returns the id of the last whole frame that had one.
+// LastID returns the id of the last complete frame that had one.
 func (d *Decoder) LastID() string { return d.lastID }
 
-// PartialID returns the id of the frame that is being read; "" when it has not
-// come yet.
+// PartialID returns the id of the frame that is being read; "" if it has not
+// arrived yet.
 func (d *Decoder) PartialID() string { return d.id }
 
-// Retry returns the last reconnection delay that the stream asked for.
+// Retry returns the last reconnection delay that the stream requested.
 func (d *Decoder) Retry() (delay time.Duration, ok bool) { return d.retry, d.retryGiven }
 
 // Next returns the next event. It returns [io.EOF] at the end of the stream,
-// [io.ErrUnexpectedEOF] when that cuts a frame in half, and [ErrTooLarge]; any
-// of these and any error of the reader but [ErrWait] is final.
+// [io.ErrUnexpectedEOF] if the end cuts off a frame, and [ErrTooLarge]. These and
+// all errors of the reader except [ErrWait] are final.
 func (d *Decoder) Next() (Frame, error) {
 	for {
 		line, err := d.line()
@@ -109,8 +110,8 @@ func (d *Decoder) Next() (Frame, error) {
 	}
 }
 
-// line returns the next line without its end, valid until the next call.
-// Comments are left out, whatever their length.
+// line returns the next line without its end, valid until the next call. It skips
+// comments of any length.
 func (d *Decoder) line() ([]byte, error) {
 	for {
 		d.skip()
@@ -143,8 +144,8 @@ func (d *Decoder) line() ([]byte, error) {
 	}
 }
 
-// lineEnd finds the first CR or LF. It looks for LF first, which
-// [bytes.IndexByte] does fastest; a CR can then only be before it.
+// lineEnd finds the first CR or LF. It searches for LF first, because
+// [bytes.IndexByte] does so fastest; a CR can then only be before it.
 func lineEnd(b []byte) int {
 	lf := bytes.IndexByte(b, '\n')
 	if lf >= 0 {
@@ -156,15 +157,15 @@ func lineEnd(b []byte) int {
 	return lf
 }
 
-// skip leaves out what belongs to no line: the byte order mark at the start,
-// and the LF of a CRLF whose CR has already ended its line. That LF may still
-// be unread, since the line must not wait for it.
+// skip skips bytes that belong to no line: the byte order mark at the start, and
+// the LF of a CRLF whose CR has already ended its line. That LF may still be
+// unread, since the line must not wait for it.
 func (d *Decoder) skip() {
 	const mark = "\ufeff"
 	if !d.begun {
 		have := d.buf[d.start:d.end]
 		if len(have) < len(mark) && d.readErr == nil && bytes.HasPrefix([]byte(mark), have) {
-			return // not yet known; a beginning of the mark holds no line end
+			return // not decided yet; the start of the mark contains no line end
 		}
 		d.begun = true
 		if bytes.HasPrefix(have, []byte(mark)) {
@@ -180,8 +181,7 @@ func (d *Decoder) skip() {
 	}
 }
 
-// fill reads once, after making room. It reports false when the reader would have to
-// wait.
+// fill makes room and reads once. It returns false if the reader would block.
 func (d *Decoder) fill() bool {
 	if d.start > 0 {
 		copy(d.buf, d.buf[d.start:d.end])
@@ -194,14 +194,14 @@ func (d *Decoder) fill() bool {
 	case len(d.buf) == 0:
 		d.own = make([]byte, ownBuffer)
 		d.buf = d.own
-	case len(d.buf) < lentBuffer && (d.end == len(d.buf) || d.got == len(d.buf)): // there was more
+	case len(d.buf) < lentBuffer && (d.end == len(d.buf) || d.got == len(d.buf)): // more bytes were available
 		d.borrow()
 	case d.end == len(d.buf):
 		d.move(make([]byte, 2*len(d.buf)))
 	case !d.shared && len(d.buf) > ownBuffer && d.got < ownBuffer && d.end < ownBuffer && !d.inFrame:
 		d.move(d.own)
 	}
-	// A reader may return no bytes and no error, but not for ever.
+	// A reader may return no bytes and no error, but not forever.
 	const mostEmptyReads = 100
 	for range mostEmptyReads {
 		n, err := d.r.Read(d.buf[d.end:])
@@ -218,7 +218,8 @@ func (d *Decoder) fill() bool {
 	return true
 }
 
-// Release gives back all memory that is not needed to wait, after [ErrWait].
+// Release frees all memory that is not needed while the stream is idle. Call it
+// after [ErrWait].
 func (d *Decoder) Release() {
 	d.shared = true
 	switch left := d.buf[d.start:d.end]; {
@@ -239,7 +240,7 @@ func (d *Decoder) borrow() {
 	d.lent = lent
 }
 
-// move continues in another buffer, and gives a borrowed one back.
+// move continues in another buffer, and returns a borrowed one to the pool.
 func (d *Decoder) move(to []byte) {
 	copy(to, d.buf[:d.end])
 	d.buf = to
@@ -256,7 +257,7 @@ func (d *Decoder) finalError() error {
 	return d.readErr
 }
 
-// field takes in a line that is neither blank nor a comment.
+// field processes a line that is neither blank nor a comment.
 func (d *Decoder) field(line []byte) error {
 	d.inFrame = true
 	d.size += len(line)
@@ -291,7 +292,7 @@ func (d *Decoder) field(line []byte) error {
 	return nil
 }
 
-// digits reads milliseconds written in ASCII digits and nothing else.
+// digits parses milliseconds written in ASCII digits only.
 func digits(value []byte) (time.Duration, bool) {
 	const most = math.MaxInt64 / int64(time.Millisecond) / 10
 	var n int64
@@ -304,7 +305,7 @@ func digits(value []byte) (time.Duration, bool) {
 	return time.Duration(n) * time.Millisecond, len(value) > 0
 }
 
-// dispatch ends a frame. Without data it is no event, but its id still counts.
+// dispatch ends a frame. A frame without data is not an event, but its id counts.
 func (d *Decoder) dispatch() (Frame, bool) {
 	f := Frame{Name: d.name}
 	if d.hasID {

@@ -41,7 +41,7 @@ func describe(r io.Reader) string {
 	return describeRest(NewDecoder(r, maxFrame), nil)
 }
 
-// describeRest reads a stream on to its end, after frames.
+// describeRest describes the rest of a stream, after frames.
 func describeRest(d *Decoder, frames []Frame) string {
 	rest, err := readAll(d)
 	frames = append(frames, rest...)
@@ -56,7 +56,7 @@ func describeRest(d *Decoder, frames []Frame) string {
 	return b.String() + "\n"
 }
 
-func TestDecoderReadsTheCorpusHoweverItIsSplit(t *testing.T) {
+func TestDecoder_AnySplit_SameEvents(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.sse")
 	if err != nil || len(files) < 15 {
 		t.Fatalf("got %d corpus files, %v, want at least 15", len(files), err)
@@ -100,7 +100,7 @@ func TestDecoderReadsTheCorpusHoweverItIsSplit(t *testing.T) {
 	}
 }
 
-func TestDecoderEventDoesNotWaitForTheLFAfterItsCR(t *testing.T) {
+func TestDecoder_CR_EventWithoutWaitingForLF(t *testing.T) {
 	pr, pw := io.Pipe()
 	t.Cleanup(func() { pr.Close() })
 	d := NewDecoder(pr, maxFrame)
@@ -111,7 +111,7 @@ func TestDecoderEventDoesNotWaitForTheLFAfterItsCR(t *testing.T) {
 	}
 	var writer sync.WaitGroup
 	writer.Go(func() { say("data: one\r\n\r") })
-	f, err := d.Next() // would block for ever if it waited
+	f, err := d.Next() // blocks forever if it waits for the LF
 	writer.Wait()
 	if err != nil || string(f.Data) != "one" {
 		t.Fatalf("got %q, %v, want one", f.Data, err)
@@ -130,7 +130,7 @@ func TestDecoderEventDoesNotWaitForTheLFAfterItsCR(t *testing.T) {
 	writer.Wait()
 }
 
-func TestDecoderTakesLinesOfAnyLengthUpToTheCap(t *testing.T) {
+func TestDecoder_LongLine_AcceptedUpToLimit(t *testing.T) {
 	for _, size := range []int{100, ownBuffer, 4 << 10, lentBuffer, 2 << 20} {
 		data := strings.Repeat("x", size)
 		frames, d, err := decode(strings.NewReader("id: 1\ndata: "+data+"\n\ndata: y\n\n"), maxFrame)
@@ -143,7 +143,7 @@ func TestDecoderTakesLinesOfAnyLengthUpToTheCap(t *testing.T) {
 	}
 }
 
-func TestDecoderGivesALargeBufferBack(t *testing.T) {
+func TestDecoder_LargeBuffer_Released(t *testing.T) {
 	large := "data: " + strings.Repeat("x", 1<<20) + "\n\n"
 	small := "data: y\n\n"
 	d := NewDecoder(io.MultiReader(strings.NewReader(large), iotest.OneByteReader(strings.NewReader(small))), 2<<20)
@@ -157,7 +157,7 @@ func TestDecoderGivesALargeBufferBack(t *testing.T) {
 	}
 }
 
-func TestDecoderReadsABusyStreamInLargePieces(t *testing.T) {
+func TestDecoder_BusyStream_LargeReads(t *testing.T) {
 	var b strings.Builder
 	for i := range 4000 {
 		fmt.Fprintf(&b, "id: %d\ndata: event %d\n\n", i+1, i+1)
@@ -180,7 +180,7 @@ func TestDecoderReadsABusyStreamInLargePieces(t *testing.T) {
 	}
 }
 
-func TestDecoderRefusesAnEventOverTheCap(t *testing.T) {
+func TestDecoder_EventOverLimit_Error(t *testing.T) {
 	const limit = 1000
 	tests := map[string]string{
 		"one line":                 "data: " + strings.Repeat("x", limit) + "\n\n",
@@ -205,7 +205,7 @@ func TestDecoderRefusesAnEventOverTheCap(t *testing.T) {
 	}
 }
 
-func TestDecoderDropsCommentsOfAnyLengthWithoutKeepingThem(t *testing.T) {
+func TestDecoder_LongComment_NotBuffered(t *testing.T) {
 	comment := ":" + strings.Repeat("x", 1<<20) + "\n"
 	r := &measuring{r: strings.NewReader("data: a\n" + comment + "data: b\n\n")}
 	frames, _, err := decode(r, 100)
@@ -217,7 +217,7 @@ func TestDecoderDropsCommentsOfAnyLengthWithoutKeepingThem(t *testing.T) {
 	}
 }
 
-// measuring notes the most room that it was given.
+// measuring records the largest buffer that it was given.
 type measuring struct {
 	r    io.Reader
 	most int
@@ -228,7 +228,7 @@ func (m *measuring) Read(p []byte) (int, error) {
 	return m.r.Read(p)
 }
 
-func TestDecoderPassesAReadErrorOn(t *testing.T) {
+func TestDecoder_ReadError_Returned(t *testing.T) {
 	broken := errors.New("broken")
 	frames, _, err := decode(io.MultiReader(strings.NewReader("data: one\n\ndata: tw"), iotest.ErrReader(broken)), 1000)
 	if !errors.Is(err, broken) || len(frames) != 1 {
@@ -239,19 +239,19 @@ func TestDecoderPassesAReadErrorOn(t *testing.T) {
 	}
 }
 
-// emptyReader reads nothing, for ever.
+// emptyReader reads nothing, forever.
 type emptyReader struct{}
 
 func (emptyReader) Read([]byte) (int, error) { return 0, nil }
 
-func TestDecoderBoundsAnAbsurdRetry(t *testing.T) {
+func TestDecoder_HugeRetry_Bounded(t *testing.T) {
 	_, d, _ := decode(strings.NewReader("retry: 99999999999999999999999999\n\n"), 1000)
 	if d.retry < time.Hour {
 		t.Fatalf("got %v, want something long and not overflowed", d.retry)
 	}
 }
 
-func TestDecoderAllocatesTwicePerEvent(t *testing.T) {
+func TestDecoder_Event_TwoAllocations(t *testing.T) {
 	const events = 1000
 	var input bytes.Buffer
 	for i := range events {
@@ -267,7 +267,7 @@ func TestDecoderAllocatesTwicePerEvent(t *testing.T) {
 	}
 }
 
-func TestDecoderDataBelongsToTheCaller(t *testing.T) {
+func TestDecoder_Data_OwnedByCaller(t *testing.T) {
 	frames, _, err := decode(strings.NewReader("data: one\n\ndata: two\n\n"), maxFrame)
 	if !errors.Is(err, io.EOF) || len(frames) != 2 || string(frames[0].Data) != "one" || string(frames[1].Data) != "two" {
 		t.Errorf("got %q, %v, want one and two", frames, err)
@@ -283,8 +283,8 @@ func drain(r io.Reader) int {
 	}
 }
 
-// FuzzDecoder checks that a stream means the same however it is split, and that
-// what was decoded, when written again, is decoded to the same.
+// FuzzDecoder checks that a stream decodes the same however it is split, and that
+// the decoded events, encoded again, decode to the same.
 func FuzzDecoder(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.sse")
 	if err != nil {
@@ -347,7 +347,7 @@ func BenchmarkDecoder(b *testing.B) {
 	}
 }
 
-// pushed is a reader that has only what it was given, and never waits.
+// pushed is a reader that has only the bytes it was given, and never blocks.
 type pushed struct{ bytes.Buffer }
 
 func (p *pushed) Read(b []byte) (int, error) {
@@ -357,7 +357,7 @@ func (p *pushed) Read(b []byte) (int, error) {
 	return p.Buffer.Read(b)
 }
 
-// describePushed gives a decoder one byte at a time, and lets it go of its memory after
+// describePushed gives a decoder one byte at a time, and releases its memory after
 // each.
 func describePushed(t *testing.T, input []byte) string {
 	t.Helper()
@@ -383,6 +383,6 @@ func describePushed(t *testing.T, input []byte) string {
 			t.Fatalf("got a buffer of %d bytes kept, want none", len(d.buf))
 		}
 	}
-	d.r = bytes.NewReader(nil) // which has ended
+	d.r = bytes.NewReader(nil) // at its end
 	return describeRest(d, frames)
 }

@@ -1,4 +1,4 @@
-/** What `<relay-chat>` takes as attributes; docs/embedding.md says what each does. */
+/** The attributes of `<relay-chat>`; docs/embedding.md describes each. */
 export interface RelayChatAttributes {
   mode?: "popup" | "inline" | "page" | undefined;
   position?: "bottom-right" | "bottom-left" | undefined;
@@ -22,7 +22,7 @@ export interface RelayChatAttributes {
   height?: string | number | undefined;
 }
 
-/** What goes with each message. */
+/** Data sent with each message. */
 export type RelayChatContext = Record<string, string | number | boolean>;
 
 /** The details of the events `relay-chat:…`. */
@@ -44,7 +44,7 @@ export interface RelayChatEvents {
   error: { code: string; message: string };
 }
 
-/** What the element and the global `RelayChat` can be told. */
+/** The methods of the element and of the global `RelayChat`. */
 export interface RelayChatMethods {
   open(how?: { message?: string; send?: boolean }): void;
   close(): void;

@@ -1,2 +1,2 @@
-// Types of the widget's element; there is nothing to run. The relay serves the widget.
+// Types of the widget's element, without code. The relay serves the widget.
 export {};

@@ -1,4 +1,4 @@
-// assistant-ui on the relay: its primitives, the relay's conversation.
+// assistant-ui's primitives with a conversation of the relay.
 import { ActionBarPrimitive, AssistantRuntimeProvider, AttachmentPrimitive, ComposerPrimitive, ErrorPrimitive, MessagePrimitive, ThreadPrimitive, useExternalStoreRuntime } from "@assistant-ui/react";
 import { createRelayClient } from "@anyframe-relay/client";
 import { assistantStore } from "@anyframe-relay/client/assistant-ui";
@@ -49,7 +49,7 @@ function Attachment() {
   );
 }
 
-/** A tool, a question of the agent's, or its request for approval. */
+/** A tool, a question from the agent, or a request for approval. */
 function Tool({ toolName, result, approval, respondToApproval }) {
   const [text, setText] = useState("");
   if (!approval || approval.approved !== undefined || approval.resolution) return <p data-tool={toolName}>{`${toolName} ${result ?? "…"}`}</p>;

@@ -1,4 +1,4 @@
-// A chat in plain JavaScript: everything said, as it comes, with stop and retry.
+// A chat in plain JavaScript: streaming messages, with stop and retry.
 import { createRelayClient } from "@anyframe-relay/client";
 
 const client = createRelayClient({ relay: document.body.dataset.relay });

@@ -1,4 +1,4 @@
-// AI SDK's useChat on the relay. It streams, stops, and goes on after a reload.
+// AI SDK's useChat with the relay. It streams, stops, and resumes after a reload.
 import { useChat } from "@ai-sdk/react";
 import { createRelayClient } from "@anyframe-relay/client";
 import { RelayChatTransport, toMessages } from "@anyframe-relay/client/ai-sdk";
@@ -31,7 +31,7 @@ function Chat({ past }) {
   );
 }
 
-/** Waits for what was said before. */
+/** Waits for the earlier messages. */
 function App() {
   const [past, setPast] = useState(null);
   useEffect(() => client.messages.subscribe((view) => view.caughtUp && client.connection.get().state === "open" && setPast((was) => was ?? toMessages(view))), []);

@@ -1,24 +1,24 @@
 // @ts-check
-// A ChatTransport of the AI SDK: `useChat` on top of a client of the relay. The
-// relay keeps the conversation, so only the last message is sent, and an answer
-// that a reload or a cut interrupted goes on.
+// A ChatTransport of the AI SDK: `useChat` on top of a client of the relay. The relay
+// stores the conversation, so only the last message is sent, and an answer interrupted by
+// a reload or a disconnect continues.
 import { unfinished } from "./turns.js";
 
 /** @typedef {import("./index.js").RelayClient} RelayClient */
 /** @typedef {import("./index.js").View} View */
 
 /**
- * What the AI SDK reads: the part of its UIMessageChunk that is used here.
+ * The part of the AI SDK's UIMessageChunk that is used here.
  * @typedef {{type: "start", messageId?: string} | {type: "text-start"|"text-end", id: string} | {type: "text-delta", id: string, delta: string} |
  *   {type: "finish"} | {type: "abort"} | {type: "error", errorText: string}} Chunk
  */
 
 /**
- * A message of the AI SDK, as far as it is used here.
+ * The part of an AI SDK message that is used here.
  * @typedef {{id: string, role: "system"|"user"|"assistant", parts: {type: string, text?: string, url?: string, mediaType?: string, filename?: string}[]}} Message
  */
 
-/** Speaks to the relay for `useChat({ transport })`. */
+/** Connects `useChat({ transport })` to the relay. */
 export class RelayChatTransport {
   /** @param {RelayClient} client */
   constructor(client) {
@@ -40,7 +40,7 @@ export class RelayChatTransport {
   }
 
   /**
-   * Goes on with the answer that is being given, if one is.
+   * Continues with the current answer, if there is one.
    * @returns {Promise<ReadableStream<any>|null>}
    */
   async reconnectToStream() {
@@ -69,7 +69,7 @@ export class RelayChatTransport {
       start(out) {
         let over = false;
         let open = -1;
-        /** @type {string[]} what was handed on of each text */
+        /** @type {string[]} the part of each text already passed on */
         const told = [];
         const shut = () => {
           if (open >= 0) out.enqueue({ type: "text-end", id: `${turn}-${open}` });
@@ -96,7 +96,7 @@ export class RelayChatTransport {
           const texts = view.items.slice(from, next < 0 ? undefined : next).filter((i) => i.kind === "agent");
           texts.forEach(({ text }, at) => {
             const had = told[at] ?? "";
-            // A text only grows; what a block sets right in it later shows after a reload.
+            // A text only grows; corrections by a later block show after a reload.
             if (!text.startsWith(had) || text === had) return;
             if (open !== at) {
               shut();
@@ -120,7 +120,7 @@ export class RelayChatTransport {
 }
 
 /**
- * Takes a file as the AI SDK has it, which is a data URL.
+ * Accepts a file in the AI SDK's form, a data URL.
  * @param {Message["parts"][number]} part
  */
 async function file({ url = "", mediaType = "text/plain", filename = "file" }) {
@@ -128,7 +128,7 @@ async function file({ url = "", mediaType = "text/plain", filename = "file" }) {
 }
 
 /**
- * The conversation as the AI SDK's messages: what `useChat({ messages })` begins with.
+ * The conversation as the AI SDK's messages, for `useChat({ messages })`.
  * @param {View} view
  * @returns {{id: string, role: "user"|"assistant", parts: {type: "text", text: string}[]}[]}
  */

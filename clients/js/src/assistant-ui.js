@@ -1,6 +1,6 @@
 // @ts-check
-// The conversation as assistant-ui's external store takes it. The relay keeps it,
-// so that a reload shows all that was said and an answer goes on where it is.
+// The conversation in the form of assistant-ui's external store. The relay stores it, so
+// a reload shows all messages and a streaming answer continues.
 import { newKey } from "./native.js";
 import { unfinished } from "./turns.js";
 
@@ -25,7 +25,7 @@ import { unfinished } from "./turns.js";
  */
 
 /**
- * A message of assistant-ui, as far as it is used here.
+ * The part of an assistant-ui message that is used here.
  * @typedef {object} Message
  * @property {string} id
  * @property {"user"|"assistant"} role
@@ -38,28 +38,28 @@ import { unfinished } from "./turns.js";
  */
 
 /**
- * What assistant-ui's `useExternalStoreRuntime` takes.
+ * The argument of assistant-ui's `useExternalStoreRuntime`.
  * @typedef {object} Adapter
  * @property {Message[]} messages
  * @property {(message: Message) => Message} convertMessage
  * @property {boolean} isRunning
- * @property {boolean} isLoading until the relay has told what was said before
+ * @property {boolean} isLoading until the relay has sent the earlier messages
  * @property {(message: any) => Promise<void>} onNew
  * @property {() => Promise<void>} onCancel
- * @property {((parent: string|null) => Promise<void>) | undefined} onReload only while a turn has failed: sends it again
+ * @property {((parent: string|null) => Promise<void>) | undefined} onReload only while there is a failed turn: retries it
  * @property {(answer: {approvalId: string, approved: boolean, optionId?: string, text?: string}) => Promise<void>} onRespondToToolApproval
  * @property {{attachments?: {accept: string, add: (state: {file: File}) => Promise<any>, remove: () => Promise<void>, send: (attachment: any) => Promise<any>},
  *   feedback?: {submit: (feedback: {message: any, type: "positive"|"negative", comment?: string}) => void}}} adapters
  */
 
 /**
- * Makes the store of a client, once and outside of the components:
+ * Creates the store of a client. Call it once, outside of the components:
  * `useExternalStoreRuntime(useSyncExternalStore(store.subscribe, store.get))`.
  * @param {RelayClient} client
  * @returns {{subscribe: (changed: () => void) => () => void, get: () => Adapter}}
  */
 export function assistantStore(client) {
-  /** @type {Map<string, {of: unknown[], message: Message}>} what is the same object is not drawn again */
+  /** @type {Map<string, {of: unknown[], message: Message}>} the same object is not rendered again */
   let made = new Map();
   /** @type {unknown[]} */
   let from = [];
@@ -106,7 +106,7 @@ function same(a, b) {
   return a.length === b.length && a.every((x, at) => x === b[at]);
 }
 
-/** What assistant-ui asks the client to do. @param {RelayClient} client */
+/** The actions that assistant-ui calls. @param {RelayClient} client */
 function actions(client) {
   return {
     /** @param {Message} message */
@@ -139,7 +139,7 @@ function actions(client) {
   };
 }
 
-/** Files wait in the composer as they are, and go out with the message. */
+/** Files stay in the composer unchanged, and are sent with the message. */
 const files = {
   /** @param {{file: File}} state */
   add: async ({ file }) => ({
@@ -156,7 +156,7 @@ function kind(mime) {
   return mime.startsWith("image/") ? "image" : "document";
 }
 
-/** A file of the composer's, also of another attachment adapter than ours. @param {any} attachment */
+/** A file from the composer, also from another attachment adapter. @param {any} attachment */
 async function attached({ name, contentType, file, content = [] }) {
   if (file) return { name, mime: file.type || "text/plain", data: /** @type {Blob} */ (file) };
   const [{ image, data = "", mimeType = contentType, text = "" } = /** @type {any} */ ({})] = content;
@@ -167,8 +167,8 @@ async function attached({ name, contentType, file, content = [] }) {
 }
 
 /**
- * The messages, each with what it is made of: a visitor's words, or all that the
- * agent said and did until the next of them.
+ * The messages, each with its items: a visitor's message, or everything the agent wrote
+ * and did until the next one.
  * @param {View} view
  * @returns {{id: string, of: unknown[], make: () => Message}[]}
  */
@@ -212,7 +212,7 @@ function said(id, { text, turn, attachments = [] }, waits) {
   };
 }
 
-/** Why there is no answer to a turn that the relay did not take. @param {Pending} p @returns {Message} */
+/** The reason why a turn that the relay did not accept has no answer. @param {Pending} p @returns {Message} */
 function unsent({ turn, state, detail, code }) {
   return {
     id: `answer-${turn}`, role: "assistant", content: [], metadata: { custom: { turn } },
@@ -224,7 +224,7 @@ function unsent({ turn, state, detail, code }) {
  * @param {string} id
  * @param {Item|undefined} asked
  * @param {Item[]} group
- * @param {boolean} runs whether more comes
+ * @param {boolean} runs whether more items can follow
  * @returns {Message}
  */
 function answer(id, asked, group, runs) {
@@ -272,10 +272,10 @@ function content(item) {
   if (kind === "approval") {
     return {
       ...call, toolName: text || "approval", args: /** @type {{}} */ (item.input ?? {}), argsText: JSON.stringify(item.input ?? {}), ...(settled && { result: settled }),
-      ...(id && { approval: { id, display: /** @type {const} */ ("decision"), ...resolved(item) } }), // else the operator decides
+      ...(id && { approval: { id, display: /** @type {const} */ ("decision"), ...resolved(item) } }), // otherwise the operator decides
     };
   }
-  return undefined; // how a turn ended is the message's status
+  return undefined; // the end of a turn is the message's status
 }
 
 /** How a prompt was settled. @param {Item} item @returns {{approved?: boolean, resolution?: "cancelled"}} */

@@ -5,7 +5,7 @@ import { emptyView, reduce } from "./reduce.js";
 
 const limits = { max_attachments: 2, attachment_types: ["text/plain", "image/png"] };
 
-/** A client whose view a test sets by events, and what it was asked. */
+/** A client whose view is set by a test's events, and a log of the calls it received. */
 function fake(events, introduction = { limits, feedback: true }) {
   const asked = [];
   let view = { ...emptyView, caughtUp: true };

@@ -1,5 +1,5 @@
 // @ts-check
-// Attachments for programs: kept in memory until they are sent.
+// Attachments for programs, kept in memory until they are sent.
 
 /** @typedef {import("./outbox.js").Attached} Attached */
 
@@ -22,7 +22,7 @@ export async function forget(turn) {
 }
 
 /**
- * Writes files as a message's body has them. Not every runtime can make a Blob of bytes.
+ * Encodes files for a message's body. Not every runtime can create a Blob from bytes.
  * @param {Attached[]} files
  */
 export function encode(files) {

@@ -1,15 +1,15 @@
 // @ts-check
-// Proof of work in ALTCHA's wire format: a number is looked for whose SHA-256
-// behind the salt is the challenge. In slices on the page's own thread, since
-// a strict policy forbids workers.
+// Proof of work in ALTCHA's wire format: find the number for which SHA-256(salt + number)
+// is the challenge. It runs in slices on the page's own thread, because a strict policy
+// forbids workers.
 
-/** So long a slice takes, in ms, so that the page stays quick. */
+/** Duration of a slice in ms, so that the page stays responsive. */
 const slice = 10;
-/** So many numbers are tried between looks at the clock. */
+/** Numbers tried between checks of the clock. */
 const stride = 64;
 
 /**
- * What the relay asks for.
+ * A challenge from the relay.
  * @typedef {object} Challenge
  * @property {string} algorithm
  * @property {string} challenge SHA-256 in hex
@@ -19,9 +19,9 @@ const stride = 64;
  */
 
 /**
- * Finds the number, and returns what the header Relay-Challenge takes.
+ * Finds the number, and returns the value of the header Relay-Challenge.
  * @param {Challenge} challenge
- * @param {() => boolean} [gone] whether the result is not wanted any more
+ * @param {() => boolean} [gone] whether the result is no longer needed
  * @returns {Promise<string>}
  */
 export async function solve({ algorithm, challenge, salt, signature, maxnumber = 1e6 }, gone) {
@@ -44,31 +44,31 @@ export async function solve({ algorithm, challenge, salt, signature, maxnumber =
   }
 }
 
-/** So long a challenge must still be good to be worth solving, in ms. */
+/** Remaining lifetime in ms below which a challenge is not solved. */
 const margin = 30_000;
 
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 
 /**
- * What is solved before there is a turn that needs it; its solution until a turn takes it.
+ * The challenge solved before a turn needs it, and its solution until a turn takes it.
  * @type {WeakMap<Outbox, {challenge: Challenge, solution?: Promise<string>}>}
  */
 const ahead = new WeakMap();
 
 /**
- * Solves what the relay asked for when it introduced us, once.
+ * Solves the challenge of the introduction, once.
  * @param {Outbox} box
  */
 export function prepare(box) {
   const challenge = box.client.introduction?.challenge;
   if (!challenge || challenge === ahead.get(box)?.challenge) return;
   const until = 1000 * Number(/expires=(\d+)/.exec(challenge.salt)?.[1]);
-  if (!(until - margin > Date.now())) return; // the relay will give another
+  if (!(until - margin > Date.now())) return; // the relay will send another
   ahead.set(box, { challenge, solution: solve(challenge, () => box.closed).catch(() => "") });
 }
 
 /**
- * Takes the solution for a turn; the next has none.
+ * Takes the solution for a turn; the next turn gets none.
  * @param {Outbox} box
  */
 export async function take(box) {
@@ -79,7 +79,7 @@ export async function take(box) {
   return solution ?? "";
 }
 
-/** The first 64 primes' roots, as SHA-256 has them. */
+/** The roots of the first 64 primes, as used by SHA-256. */
 const primes = [2];
 for (let n = 3; primes.length < 64; n += 2) if (primes.every((p) => n % p)) primes.push(n);
 const fraction = (/** @type {number} */ x) => ((x % 1) * 2 ** 32) | 0;
@@ -89,7 +89,7 @@ const initial = Int32Array.from(primes.slice(0, 8), (p) => fraction(Math.sqrt(p)
 const w = new Int32Array(64);
 
 /**
- * Takes one block into a state.
+ * Processes one block.
  * @param {Int32Array} state @param {DataView} bytes @param {number} at
  */
 function compress(state, bytes, at) {
@@ -127,7 +127,7 @@ function compress(state, bytes, at) {
 }
 
 /**
- * Hashes numbers behind a salt; its whole blocks are taken in once.
+ * Hashes numbers after a salt; the salt's complete blocks are processed once.
  * @param {string} salt
  */
 function hasher(salt) {

@@ -33,7 +33,7 @@ test("the page has its turn while a challenge is solved", async () => {
   assert.ok(turns > 1, `${turns} turns`);
 });
 
-/** @param {any} [challenge] @returns {any} an outbox whose relay asked for this when it introduced itself */
+/** @param {any} [challenge] @returns {any} an outbox with this challenge in the relay's introduction */
 const box = (challenge) => ({ closed: false, client: { introduction: { challenge } } });
 /** @param {number} seconds @param {number} number */
 const until = (seconds, number) => ask(`s?expires=${Math.floor(Date.now() / 1000) + seconds}&`, number);

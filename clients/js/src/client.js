@@ -1,12 +1,12 @@
 // @ts-check
-// The relay's HTTP interface: the visitor's identity, and refusals as problems.
+// The relay's HTTP API: the visitor's identity, and error responses as problems.
 import { inPage } from "./doc.js";
 import { Native, locks, sleep, write } from "./native.js";
 
 /** @typedef {import("./storage.js").Storage} Storage */
 
 /**
- * What a visitor may send, as the relay says.
+ * The limits of what a visitor may send.
  * @typedef {object} Limits
  * @property {number} [max_message]
  * @property {number} [max_attachment]
@@ -16,7 +16,7 @@ import { Native, locks, sleep, write } from "./native.js";
  */
 
 /**
- * What a visitor agrees to before the first message.
+ * The consent required before the first message.
  * @typedef {object} Consent
  * @property {string} version
  * @property {string} text
@@ -24,19 +24,19 @@ import { Native, locks, sleep, write } from "./native.js";
  */
 
 /**
- * What the relay says to a visitor who introduces itself.
+ * The relay's response when a visitor is introduced.
  * @typedef {object} Introduction
  * @property {{status: string, epoch: number, agent_busy: boolean, last_event_id: string|null}} [session]
  * @property {Limits} [limits]
  * @property {{text: string|null, privacy_url: string|null}|null} [notice]
  * @property {Consent|null} [consent]
  * @property {boolean} [feedback] whether answers may be rated
- * @property {import("./challenge.js").Challenge} [challenge] to be solved for the first message, which can be done before
+ * @property {import("./challenge.js").Challenge} [challenge] required for the first message; can be solved in advance
  * @property {string|null} [token]
  */
 
 /**
- * Codes of refusals; a later relay may know more.
+ * Codes of problems; a later relay may have more.
  * @typedef {"bad_request"|"origin_not_allowed"|"visitor_unknown"|"identity_invalid"|"feedback_off"|"consent_required"|"blocked"|"approvals_off"|
  *   "not_found"|"turn_unknown"|"prompt_unknown"|"turn_over"|"turn_stopped"|"prompt_settled"|"message_too_large"|"attachment_too_large"|"too_many_attachments"|
  *   "attachment_type"|"misdirected"|"challenge_required"|"rate_limited"|"session_quota"|"turn_budget"|"too_many_streams"|"upstream_refused"|
@@ -44,19 +44,20 @@ import { Native, locks, sleep, write } from "./native.js";
  */
 
 /**
- * Why a call failed. Three kinds, which `status` and `code` tell apart:
+ * Why a call failed. `status` and `code` distinguish three kinds:
  *
- * - a refusal: `status` is the answer's, `code` the relay's word for it
- * - `unreachable`, status 0: no answer came, so the relay may have done what was asked
+ * - a refusal: `status` is the response's, `code` the relay's
+ * - `unreachable`, status 0: no response arrived, so the relay may have carried out the
+ * request
  * - `aborted`, status 0: the caller aborted it
  */
 export class Problem extends Error {
   /**
    * @param {RefusalCode|"unreachable"|"aborted"|(string & {})} code
-   * @param {number} status 0 when there was no answer
-   * @param {string} detail the relay's words, in English
-   * @param {number|null} retryAfter seconds until it may go better, if the relay knows
-   * @param {any} [challenge] what is to be solved first, with `challenge_required`
+   * @param {number} status 0 if there was no response
+   * @param {string} detail the relay's description, in English
+   * @param {number|null} retryAfter seconds until a retry may succeed, if the relay sends it
+   * @param {any} [challenge] the challenge to solve first, with `challenge_required`
    */
   constructor(code, status, detail, retryAfter, challenge) {
     super(detail || code);
@@ -68,7 +69,7 @@ export class Problem extends Error {
     this.challenge = challenge;
   }
 
-  /** Reads the problem out of an answer. @param {Response} res */
+  /** Reads the problem from a response. @param {Response} res */
   static async from(res) {
     /** @type {any} */
     let body = {};
@@ -88,30 +89,30 @@ export class Problem extends Error {
  * @property {unknown} [body]
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal]
- * @property {boolean} [stream] whether the answer goes on for as long as it likes
- * @property {(url: URL, init: any) => Promise<Response>} [fetch] instead of the browser's; it knows itself how long to wait
+ * @property {boolean} [stream] whether the response may last indefinitely
+ * @property {(url: URL, init: any) => Promise<Response>} [fetch] instead of the browser's; it has its own timeouts
  */
 
-/** Longest wait for an answer, in ms; sending may wait for a sandbox to boot. */
+/** Timeout for a response, in ms; sending may wait for a sandbox to boot. */
 const patience = 40_000;
-/** How long what a tab keeps may take to reach the other tabs, which are other processes, in ms. */
+/** Time in ms for a tab's storage change to reach the other tabs, which are other processes. */
 const travel = 500;
 
 
 export class Client {
   /** @type {Promise<any>|null} */
   #meeting = null;
-  /** @type {string|null} the token that the relay knew us by */
+  /** @type {string|null} the last token that the relay accepted */
   #token = null;
-  /** @type {string|null} the token that the relay does not know any more */
+  /** @type {string|null} the token that the relay no longer accepts */
   #refused = null;
-  /** Whether the relay ever answered us here as the present visitor. */
+  /** Whether the relay ever responded to this client as the present visitor. */
   #known = false;
   /** @type {string|(() => string|Promise<string>)|null} */
   #identity = null;
 
   /**
-   * @param {string} base where the relay is, with a slash at its end
+   * @param {string} base the relay's URL, with a slash at its end
    * @param {Storage} storage
    * @param {typeof fetch} [how]
    */
@@ -120,22 +121,22 @@ export class Client {
     this.fetch = how;
     this.storage = storage;
     this.sameOrigin = new URL(base).origin === globalThis.location?.origin;
-    /** @type {"bearer"|undefined} only a page may leave its token to a cookie */
+    /** @type {"bearer"|undefined} only a page can use a cookie for its token */
     this.carrier = inPage ? undefined : "bearer";
     /** @type {Limits} */
     this.limits = {};
-    /** @type {Introduction|null} the relay's last word on who we are */
+    /** @type {Introduction|null} the relay's last response about this visitor */
     this.introduction = null;
-    /** @type {(answer: Introduction, fresh: boolean) => void} called when the relay said who we are */
+    /** @type {(answer: Introduction, fresh: boolean) => void} called when the relay has sent the visitor's identity */
     this.onVisitor = () => {};
-    /** @type {(problem: Problem) => Promise<Problem>} finds out more of why the relay can't be asked, and never fails */
+    /** @type {(problem: Problem) => Promise<Problem>} finds out why the relay cannot be reached, and never fails */
     this.examine = async (problem) => problem;
   }
 
   /**
-   * Introduces this browser to the relay; calls at the same time share one.
-   * @param {string} [agreed] the version of the text that the visitor agrees to; with it, the relay is asked once more
-   * @returns {Promise<any>} the relay's answer
+   * Introduces this browser to the relay; concurrent calls share one request.
+   * @param {string} [agreed] the version of the text that the visitor agrees to; with it, the relay is called again
+   * @returns {Promise<any>} the relay's response
    */
   meet(agreed) {
     if (agreed !== undefined) this.#meeting = null;
@@ -145,7 +146,7 @@ export class Client {
     }));
   }
 
-  /** Two tabs that want a token at once must become one visitor: one goes first. @param {string} [agreed] @returns {Promise<any>} */
+  /** Two tabs that need a token at the same time must become one visitor: one goes first. @param {string} [agreed] @returns {Promise<any>} */
   #introduce(agreed) {
     const all = locks();
     if (!all) return this.#mint(agreed);
@@ -154,7 +155,7 @@ export class Client {
       const lead = async () => {
         const answer = await this.#mint(agreed, Date.now() - asked > 100);
         done(answer);
-        if (answer.token) await sleep(travel); // who comes meanwhile is second
+        if (answer.token) await sleep(travel); // a tab that arrives meanwhile is second
       };
       all.request(`${this.storage.space}visitor`, lead).catch(fail);
     });
@@ -162,7 +163,7 @@ export class Client {
 
   /**
    * @param {string} [agreed]
-   * @param {boolean} [second] whether another tab was just before us: its token may be on its way
+   * @param {boolean} [second] whether another tab was just before this one: its token may not have arrived yet
    * @returns {Promise<any>}
    */
   async #mint(agreed, second) {
@@ -194,11 +195,12 @@ export class Client {
     return answer;
   }
 
-  /** Forgets what was learnt, so that the next call introduces us again. @param {boolean} [token] the token too */
+  /** Drops the introduction, so that the next call introduces the visitor again. @param {boolean} [token] the token too */
   forget(token) {
     if (token && !this.#known) return; // the former visitor is unknown; the present one is being introduced
     this.#meeting = null;
-    // It is not taken away here: another tab may have replaced it, which this one may see later.
+    // It is not removed here: another tab may have replaced it, which this one may see
+    // later.
     if (token) this.#refused = this.#token;
   }
 
@@ -210,11 +212,11 @@ export class Client {
   }
 
   /**
-   * Calls the relay, minting a new visitor once if it doesn't know us.
+   * Calls the relay. If the relay does not know the visitor, it creates a new one, once.
    * @param {string} method
    * @param {string} path
    * @param {Options} [options]
-   * @returns {Promise<Response>} an answer that is ok
+   * @returns {Promise<Response>} a successful response
    */
   async call(method, path, options = {}) {
     for (let again = true; ; again = false) {
@@ -224,7 +226,8 @@ export class Client {
       if (res.ok) return res;
       const problem = await Problem.from(res);
       if (problem.status !== 401 || !again) throw problem;
-      // Or another call was refused before and has introduced us again: the new token is good.
+      // Or another call was refused before and has introduced the visitor again: the new
+      // token is valid.
       if (meeting === this.#meeting) this.forget(problem.code === "visitor_unknown");
     }
   }
@@ -236,7 +239,8 @@ export class Client {
    */
   async #send(method, path, { body, headers = {}, signal, stream, fetch: own }) {
     const token = this.storage.get("token");
-    // The answer to a stream comes at once; how long it may be silent then is the stream's affair.
+    // The headers of a stream arrive at once; the stream itself detects silence after
+    // that.
     const limit = new AbortController();
     const timer = own ? 0 : setTimeout(() => limit.abort(), patience);
     const abort = () => limit.abort();
@@ -244,7 +248,8 @@ export class Client {
     if (signal?.aborted) abort();
     try {
       const url = new URL(path, this.base);
-      // A page's service worker may answer from its cache, but not a URL that is new to it.
+      // A page's service worker may answer from its cache, but not for a URL that is new
+      // to it.
       if (method === "GET") url.searchParams.set("now", String(Date.now()));
       return await (own ?? this.fetch)(url, {
         __proto__: null,

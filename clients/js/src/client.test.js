@@ -34,7 +34,7 @@ test("calls under way that are refused for the old token do not cost the new one
   };
   const client = new Client("http://relay.example/", new Storage("r", null), /** @type {any} */ (fetch));
   await client.meet();
-  known = ""; // the relay has forgotten the visitor
+  known = ""; // the relay no longer knows the visitor
   const calls = ["v1/second", "v1/third"].map((path) => client.call("GET", path));
   await client.call("GET", "v1/first");
   assert.equal(minted, 2);

@@ -1,20 +1,20 @@
 // @ts-check
-// What a page says of itself with a message, within the relay's limits. Here too
-// much is left out, so that a mistake of the page's costs no visitor a message.
+// A page's context, sent with a message, within the relay's limits. Excess data is
+// dropped here too, so that a mistake of the page does not cost a visitor a message.
 
 import { write } from "./native.js";
 
 /** @typedef {import("./outbox.js").Context} Context */
 
 const maxMembers = 32;
-/** Of one text, in bytes of UTF-8. */
+/** Limit of one string, in bytes of UTF-8. */
 const maxText = 1024;
 const utf8 = new TextEncoder();
-/** One warning is enough for a page. */
+/** One warning per page. */
 let warned = false;
 
 /**
- * Returns what may be sent of a context, and warns once of what may not.
+ * Returns the part of a context that may be sent, and warns once about the rest.
  * @param {unknown} context
  * @param {number} [most] bytes of JSON; 0 sends none
  * @returns {Context|undefined}

@@ -1,6 +1,6 @@
 // @ts-check
-// One visitor's conversation as this page holds it: the stream and the outbox
-// on one side, the view on the other. No DOM.
+// One visitor's conversation in this page: the stream and the outbox on one side, the
+// view on the other. No DOM.
 import { parse, write } from "./native.js";
 import { Outbox } from "./outbox.js";
 import { emptyView, reduce } from "./reduce.js";
@@ -10,15 +10,15 @@ import { emptyView, reduce } from "./reduce.js";
 /** @typedef {import("./outbox.js").Context} Context */
 
 /**
- * What reads the event stream.
+ * A reader of the event stream.
  * @typedef {object} Listener
  * @property {boolean} started whether the stream is wanted
  * @property {boolean} leads whether no other tab reads it for this one
  * @property {() => void} start
  * @property {() => void} stop
- * @property {() => void} restart opens a new connection at once
+ * @property {() => void} restart opens a new connection immediately
  * @property {() => void} retryNow
- * @property {() => void} settle shares with other tabs, or no longer, as the storage now allows
+ * @property {() => void} settle starts or stops sharing with other tabs, depending on the storage
  */
 
 /** @typedef {new (...args: ConstructorParameters<typeof import("./stream.js").Stream>) => Listener} Listening */
@@ -30,7 +30,7 @@ export class Conversation {
   #doubt;
   /** @type {import("./stream.js").StreamState} */
   link = { state: "idle", until: 0, problem: null };
-  /** @type {unknown} what the page says of itself, or a function that returns it */
+  /** @type {unknown} the page's context, or a function that returns it */
   #context;
   closed = false;
 
@@ -40,7 +40,7 @@ export class Conversation {
    * @param {object} to
    * @param {(now: View, before: View, event: RelayEvent) => void} to.onView
    * @param {() => void} to.onLink
-   * @param {() => void} to.onVisitor the relay told limits, notice and consent
+   * @param {() => void} to.onVisitor the relay has sent limits, notice and consent
    * @param {import("./outbox.js").Parts} parts
    * @param {Listening} Listener a stream of this page's own, or one shared with other tabs
    */
@@ -70,7 +70,7 @@ export class Conversation {
       const stranger = fresh || (answer.session?.epoch ?? 0) < this.view.epoch;
       if (stranger && this.view.epoch) {
         this.apply({ type: "forget", data: { keepPending: true } });
-        if (this.link.state === "open") this.stream.restart(); // it is the former visitor's
+        if (this.link.state === "open") this.stream.restart(); // it belongs to the former visitor
       }
       this.apply({ type: "hello", data: answer.session ?? {} });
       this.stream.settle();
@@ -78,7 +78,7 @@ export class Conversation {
     };
   }
 
-  /** Listens, and sends what was left unsent. */
+  /** Connects, and sends the unsent turns. */
   start() {
     this.stream.start();
     this.outbox.restore();
@@ -96,7 +96,7 @@ export class Conversation {
     this.#context = context ?? {};
   }
 
-  /** The context as it is now. @returns {Context|undefined} */
+  /** The current context. @returns {Context|undefined} */
   #present() {
     try {
       const context = typeof this.#context === "function" ? (this.#context() ?? {}) : this.#context;
@@ -126,8 +126,8 @@ export class Conversation {
   }
 
   /**
-   * Stops a turn, from the moment it is sent. The promise is kept when the relay
-   * has the wish or the turn is over; how it ended, the view tells.
+   * Stops a turn, from the moment it is sent. The promise resolves when the relay has the
+   * stop request or the turn is over; the view shows how it ended.
    * @param {string} turn
    */
   async stop(turn) {
@@ -136,13 +136,13 @@ export class Conversation {
     if (known) await (await this.outbox.parts.delivery()).stop(this, turn);
   }
 
-  /** Notes that a turn is to be stopped, or is not. @param {string} turn @param {boolean} on */
+  /** Records that a turn is to be stopped, or is not. @param {string} turn @param {boolean} on */
   stopping(turn, on) {
     this.outbox.stopping(turn, on);
     this.apply({ type: "stopping", data: { turn, on } });
   }
 
-  /** The conversation is over, as far as this page knows. */
+  /** The conversation has ended, as far as this page knows. */
   ended() {
     this.outbox.clear();
     this.apply({ type: "session", data: { status: "ended", epoch: this.view.epoch } });
@@ -152,14 +152,14 @@ export class Conversation {
   /** @param {RelayEvent} event */
   #hear(event) {
     if (event.type === "problem" && event.data.fatal) {
-      if (event.data.code !== "visitor_unknown") return; // the next attempt is told the same
-      this.client.forget(this.stream.leads); // another tab's stream may be one that this tab has left behind
+      if (event.data.code !== "visitor_unknown") return; // the next attempt gets the same refusal
+      this.client.forget(this.stream.leads); // another tab's stream may belong to a visitor that this tab has left
       this.apply({ type: "forget", data: { keepPending: true } });
       return;
     }
     this.apply(event);
     clearTimeout(this.#doubt);
-    // Turns said into a running one may end with it: after a silence, ask.
+    // Turns sent during a running one may end with it: after a silence, poll.
     if (event.type === "turn_end" && this.view.busy) this.#doubt = setTimeout(() => void this.#ask(), 4000);
   }
 
@@ -169,11 +169,11 @@ export class Conversation {
       const session = await (await this.client.call("GET", "v1/session")).json();
       if (!session.agent_busy && this.view === asked) this.apply({ type: "idle", data: null });
     } catch {
-      // The stream will tell.
+      // The stream will report it.
     }
   }
 
-  /** Brings the view up to date with what happened here or there. @param {RelayEvent} event */
+  /** Updates the view for an event of the relay or of this browser. @param {RelayEvent} event */
   apply(event) {
     const before = this.view;
     this.view = reduce(before, event);

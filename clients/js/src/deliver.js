@@ -1,20 +1,20 @@
 // @ts-check
-// Requests that are retried until the relay has them: turns, and stopping them.
-// It is loaded with the first turn.
+// Requests that are retried until the relay has them: turns, and stops. Loaded with the
+// first turn.
 import { Problem } from "./client.js";
 import { fit } from "./context.js";
 
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 
-/** Attempts at an unreachable relay before the visitor is asked. */
+/** Attempts to reach the relay before the visitor is asked. */
 const maxAttempts = 5;
-/** How long refusals with a wait are waited out by themselves, in ms. */
+/** Total time in ms for which refusals with a wait are retried automatically. */
 const maxPatience = 10 * 60_000;
-/** A wait longer than this, in s, is the visitor's to decide on. */
+/** A wait longer than this, in s, is left to the visitor. */
 const longWait = 15 * 60;
-/** A solution may expire on its way; this often one is computed for a turn. */
+/** A solution may expire before it arrives; a turn computes at most this many. */
 const maxSolutions = 3;
-/** A stop that overtakes its turn on the way to the relay is said again this often. */
+/** A stop that reaches the relay before its turn is repeated this often. */
 const maxOvertakes = 20;
 
 /**
@@ -40,7 +40,7 @@ export async function deliver(box, turn) {
         solution = await solve(box, problem.challenge);
         if (solution) continue;
       }
-      // A relay that takes less context than we know, or none, still gets the message.
+      // A relay that accepts less context than expected, or none, still gets the message.
       if (problem.code === "bad_request" && problem.detail.includes("context") && box.contexts.delete(turn)) {
         console.warn(`relay-chat: sent without its context: ${problem.detail}`);
         continue;
@@ -56,7 +56,7 @@ export async function deliver(box, turn) {
   }
 }
 
-/** What was solved before there was a turn. @param {Outbox} box @returns {Promise<string>} "" if nothing was asked */
+/** The solution computed before there was a turn. @param {Outbox} box @returns {Promise<string>} "" if there is no challenge */
 async function ahead(box) {
   if (!box.client.introduction?.challenge) return "";
   try {
@@ -66,7 +66,7 @@ async function ahead(box) {
   }
 }
 
-/** @param {Outbox} box @param {any} challenge @returns {Promise<string>} "" if it can't be solved here */
+/** @param {Outbox} box @param {any} challenge @returns {Promise<string>} "" if it cannot be solved here */
 async function solve(box, challenge) {
   try {
     return await (await box.parts.solver()).solve(challenge, () => box.closed);
@@ -75,7 +75,7 @@ async function solve(box, challenge) {
   }
 }
 
-/** What is sent of a turn, and how. @param {Outbox} box @param {string} turn */
+/** The request for a turn. @param {Outbox} box @param {string} turn */
 async function write(box, turn) {
   const { text = "", attachments = [] } = box.get(turn) ?? {};
   const headers = { "idempotency-key": turn };
@@ -96,7 +96,7 @@ async function write(box, turn) {
 }
 
 /**
- * Asks the relay to stop a turn, until the relay has the wish or the turn is over.
+ * Requests the stop of a turn, until the relay has the request or the turn is over.
  * @param {import("./conversation.js").Conversation} conversation
  * @param {string} turn
  */
@@ -124,7 +124,7 @@ export async function stop(conversation, turn) {
 }
 
 /**
- * Returns how long to wait before sending again, null when it is of no use.
+ * Returns how long to wait before the next retry, or null if a retry is useless.
  * @param {Problem} problem
  * @param {number} attempt
  * @param {number} spent ms since the first attempt

@@ -1,6 +1,7 @@
 // @ts-check
-// A client of AnyFrame Relay: one visitor's conversation with the agent, kept
-// up to date over cuts, reloads and restarts. What the chat widget is built on.
+// A client for AnyFrame Relay: one visitor's conversation with the agent, kept
+// up to date across disconnects, reloads and restarts. The chat widget is built
+// on it.
 import { Client, Problem } from "./client.js";
 import { Conversation } from "./conversation.js";
 import { Storage } from "./storage.js";
@@ -23,70 +24,72 @@ export { Problem };
 /** @typedef {import("./stream.js").StreamState} StreamState */
 
 /**
- * Something that changes, to subscribe to, as Svelte's stores are and React's
- * `useSyncExternalStore` takes them.
+ * A value to subscribe to, in the form of Svelte's stores and of React's
+ * `useSyncExternalStore`.
  * @template T
  * @typedef {object} Store
- * @property {() => T} get what it is now; the same object until it changes
- * @property {(listener: (value: T) => void) => () => void} subscribe calls at
- *   once and after each change, until what it returns is called; what a
- *   listener throws is reported and harms no other
+ * @property {() => T} get the current value; the same object until it changes
+ * @property {(listener: (value: T) => void) => () => void} subscribe calls the
+ *   listener immediately and after each change, until the returned function is
+ *   called; an error thrown by a listener is reported and does not affect the
+ *   others
  */
 
 /**
  * @typedef {object} RelayClientOptions
- * @property {string|URL} relay where the relay is, its base path included
- * @property {string} [site] one of the relay's sites; without it the default one
- * @property {string} [token] a visitor's token, if there is one already
- * @property {string|(() => string|Promise<string>)} [identity] a JWT of the
- *   website's that says who the visitor is, or what fetches a fresh one
- * @property {StorageArea|null} [storage] where token and unsent turns are kept:
- *   unless told, `localStorage` in a page and memory elsewhere; null is memory
+ * @property {string|URL} relay the relay's URL, including its base path
+ * @property {string} [site] one of the relay's sites; the default site if omitted
+ * @property {string} [token] an existing visitor token
+ * @property {string|(() => string|Promise<string>)} [identity] a JWT from the
+ *   website that identifies the visitor, or a function that fetches a fresh one
+ * @property {StorageArea|null} [storage] stores the token and unsent turns: by
+ *   default `localStorage` in a page and memory elsewhere; null selects memory
  * @property {typeof globalThis.fetch} [fetch] instead of the global one
  * @property {import("./conversation.js").Listening} [tabs] what `@anyframe-relay/client/tabs` exports: one connection for all tabs
  */
 
 /**
- * A turn that was handed over.
+ * A turn handed to the client.
  * @typedef {object} Turn
- * @property {string} key what the relay calls it
- * @property {() => Promise<{reason: string, text: string}>} finished how it
- *   ended (`done`, `failed`, `interrupted`, `stopped`) and what the agent said,
- *   as Markdown; rejects with a Problem if the relay does not take it
+ * @property {string} key its key at the relay
+ * @property {() => Promise<{reason: string, text: string}>} finished resolves
+ *   with the reason of the end (`done`, `failed`, `interrupted`, `stopped`) and
+ *   the agent's text, as Markdown; rejects with a Problem if the relay does not
+ *   accept the turn
  * @property {() => Promise<void>} stop
  */
 
 /**
  * @typedef {object} RelayClient
- * @property {Store<View>} messages the conversation; the first subscriber has
+ * @property {Store<View>} messages the conversation; the first subscriber makes
  *   the client connect
  * @property {Store<StreamState>} connection
- * @property {Store<Introduction|null>} visitor limits, notice and consent, once the relay has told them
+ * @property {Store<Introduction|null>} visitor limits, notice and consent, once the relay has sent them
  * @property {(text: string, attachments?: Attached[]) => Turn} send
- *   queues a turn; it is sent again until the relay has it, and the agent gets it once
- * @property {(turn?: string) => Promise<void>} stop a turn, or all that is not over
+ *   queues a turn; the client retries until the relay accepts it, and the agent receives it once
+ * @property {(turn?: string) => Promise<void>} stop one turn, or all unfinished ones
  * @property {(turn: string) => void} retry sends a failed turn again, with its key
- * @property {(turn: string) => void} discard forgets a turn that was not accepted
+ * @property {(turn: string) => void} discard drops a turn that was not accepted
  * @property {(id: string, answer: {answer: string}|{decision: "approve"|"deny"}) => Promise<void>} respond
- *   to a question or to a request for approval
+ *   answers a question or a request for approval
  * @property {(turn: string, rating: "up"|"down"|null, comment?: string) => Promise<void>} feedback
  * @property {(context: Record<string, unknown>|null|(() => Record<string, unknown>|null)) => void} setContext
- *   what goes with each message; a function is asked at each
- * @property {() => Promise<Introduction>} agree gives the consent that `visitor` tells
+ *   sets the data sent with each message; a function is called for each
+ * @property {() => Promise<Introduction>} agree gives the consent that `visitor` describes
  * @property {() => Promise<Past[]>} conversations newest first
- * @property {(epoch: number) => Promise<View>} read a conversation to its end; wakes nothing
- * @property {() => Promise<Blob>} export all that is known of the visitor, as JSON
+ * @property {(epoch: number) => Promise<View>} reads a whole conversation; wakes no sandbox
+ * @property {() => Promise<Blob>} export all data about the visitor, as JSON
  * @property {(epoch: number) => Promise<void>} erase deletes a conversation everywhere
- * @property {() => Promise<void>} newConversation ends the present one
+ * @property {() => Promise<void>} newConversation ends the current one
  * @property {(identity: string|(() => string|Promise<string>)) => Promise<void>} identify
- * @property {(options?: {erase?: boolean}) => Promise<void>} logout forgets the visitor
- * @property {() => void} retryNow ends all waiting
- * @property {() => void} close ends everything; the conversation stays at the relay
+ * @property {(options?: {erase?: boolean}) => Promise<void>} logout removes the visitor from this device
+ * @property {() => void} retryNow retries immediately
+ * @property {() => void} close closes the client; the conversation stays at the relay
  */
 
 /**
- * Makes a client. It connects when the first subscriber comes or the first turn
- * is sent, and comes back after every cut until it is closed.
+ * Creates a client. It connects with the first subscriber or the first turn,
+ * and reconnects after every disconnect until it is closed.
  * @param {RelayClientOptions} options
  * @returns {RelayClient}
  */
@@ -148,7 +151,7 @@ export function createRelayClient({ relay, site, token, identity, storage, fetch
  * @param {() => T} get
  */
 function store(get) {
-  /** @type {Set<() => void>} one entry for each subscription, also of the same listener */
+  /** @type {Set<() => void>} one entry per subscription, even of the same listener */
   const all = new Set();
   return {
     get,

@@ -1,12 +1,12 @@
 // @ts-check
-// What is done to the items of a view, whatever happened.
+// Changes to the items of a view, for all events.
 
 /** @typedef {import("./view.js").View} View */
 /** @typedef {import("./view.js").Item} Item */
 
 /**
- * Adds an item after the last numbered event. Its key is made of that event
- * and its place, so that the same events give the same keys.
+ * Adds an item after the last numbered event. Its key is derived from that event and its
+ * position, so that the same events give the same keys.
  * @param {View} view
  * @param {Omit<Item, "key">} item
  * @returns {View}
@@ -16,14 +16,14 @@ export function add(view, item) {
   return { ...view, items: [...view.items, { ...item, key }] };
 }
 
-/** No more pieces will come to what is open. @param {View} view @returns {View} */
+/** Closes the open items: they receive no more deltas. @param {View} view @returns {View} */
 export function close(view) {
   const at = view.items.findLastIndex((i) => i.open);
   return at < 0 ? view : { ...view, items: view.items.with(at, { ...view.items[at], open: false }) };
 }
 
 /**
- * An agent that goes on has what it waited for: its tools are done, and its
+ * An agent that continues has received what it waited for: its tools are done, and its
  * operator has decided.
  * @param {View} view
  * @returns {View}
@@ -35,7 +35,7 @@ export function goneOn(view) {
 
 /**
  * @param {Item[]} items
- * @param {string|null} id null: what waits for the operator
+ * @param {string|null} id null: the prompts that wait for the operator
  * @param {string} outcome
  * @param {boolean} live
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// What few visitors do with a conversation, and is loaded when they do.
+// Rarely used actions, loaded on first use.
 import { Problem } from "./client.js";
 import { unfinished } from "./turns.js";
 
@@ -13,14 +13,14 @@ import { unfinished } from "./turns.js";
  * @property {string} title the beginning of its first message
  * @property {string} started_at RFC 3339
  * @property {string} last_active_at RFC 3339
- * @property {boolean} current whether the next turn goes into it
+ * @property {boolean} current whether the next turn belongs to it
  */
 
 /**
- * Rates an answer; the last word counts.
+ * Rates an answer; the last rating counts.
  * @param {Conversation} conversation
  * @param {string} turn
- * @param {"up"|"down"|null} rating null takes it back
+ * @param {"up"|"down"|null} rating null withdraws it
  * @param {string} [comment]
  */
 export async function feedback(conversation, turn, rating, comment) {
@@ -59,13 +59,13 @@ export async function conversations({ client }) {
   return (await (await client.call("GET", "v1/conversations")).json()).conversations;
 }
 
-/** All that is known of the visitor, as a JSON document. @param {Conversation} conversation @returns {Promise<Blob>} */
+/** All data about the visitor, as a JSON document. @param {Conversation} conversation @returns {Promise<Blob>} */
 export async function download({ client }) {
   return (await client.call("GET", "v1/export", { stream: true })).blob();
 }
 
 /**
- * Has one conversation deleted, here and at the agent's; the present one ends.
+ * Deletes one conversation, here and at the agent's; the current one ends.
  * @param {Conversation} conversation
  * @param {number} epoch
  */
@@ -75,12 +75,13 @@ export async function erase(conversation, epoch) {
 }
 
 /**
- * Agrees to the present text of the consent, and sends what waited for it.
+ * Agrees to the current text of the consent, and sends the message that waited for it.
  * @param {Conversation} conversation
  * @returns {Promise<import("./client.js").Introduction>}
  */
 export async function agree({ client, storage, stream, outbox, view }) {
-  // Where another tab was agreed to meanwhile, this one becomes the same visitor.
+  // If the visitor has agreed in another tab meanwhile, this tab becomes the same
+  // visitor.
   const theirs = storage.elsewhere("token");
   const before = storage.get("token");
   if (theirs) storage.set("token", theirs);
@@ -92,14 +93,14 @@ export async function agree({ client, storage, stream, outbox, view }) {
   return answer;
 }
 
-/** Ends the conversation; the next turn begins another. @param {Conversation} conversation */
+/** Ends the conversation; the next turn starts another. @param {Conversation} conversation */
 export async function newConversation(conversation) {
   await conversation.client.call("DELETE", "v1/session");
   conversation.ended();
 }
 
 /**
- * Has the website say who the visitor is.
+ * Identifies the visitor by the website's JWT.
  * @param {Conversation} conversation
  * @param {string|(() => string|Promise<string>)} identity
  */
@@ -110,9 +111,9 @@ export async function identify({ client, stream }, identity) {
 }
 
 /**
- * Forgets the visitor, here and at the relay.
+ * Removes the visitor, here and at the relay.
  * @param {Conversation} conversation
- * @param {{erase?: boolean}} [how] erase: and has all conversations deleted
+ * @param {{erase?: boolean}} [how] erase: also deletes all conversations
  */
 export async function logout(conversation, { erase = false } = {}) {
   const { client, outbox, storage, stream } = conversation;
@@ -121,7 +122,7 @@ export async function logout(conversation, { erase = false } = {}) {
     await client.call("DELETE", `v1/visitor${erase ? "?erase=true" : ""}`);
   } finally {
     client.forget(true);
-    storage.set("token", null); // also if the relay was not reached, and would still know it
+    storage.set("token", null); // even if the relay was not reached, and still accepts it
     client.identify(null);
     conversation.apply({ type: "forget", data: { keepPending: false } });
     stream.restart();
@@ -139,7 +140,7 @@ export async function finished(messages, turn) {
   try {
     return await new Promise((done, fail) => {
       /** @type {number|undefined} */
-      let epoch; // in which it was seen
+      let epoch; // of the turn
       leave = messages.subscribe((view) => {
         const item = view.items.find((i) => i.turn === turn);
         const waits = view.pending.find((p) => p.turn === turn);
@@ -156,7 +157,7 @@ export async function finished(messages, turn) {
 }
 
 /**
- * What the agent said in a turn, as Markdown.
+ * The agent's text in a turn, as Markdown.
  * @param {View} view
  * @param {string} turn
  */
@@ -167,7 +168,7 @@ export function answerOf({ items }, turn) {
   return (to < 0 ? rest : rest.slice(0, to)).filter((i) => i.kind === "agent").map((i) => i.text).join("\n\n");
 }
 
-/** Stops all that is not over yet. @param {Conversation} conversation */
+/** Stops all unfinished turns. @param {Conversation} conversation */
 export async function stopAll(conversation) {
   await Promise.all(unfinished(conversation.view).map((turn) => conversation.stop(turn)));
 }

@@ -1,11 +1,11 @@
 // @ts-check
-// What libraries of the page replace or extend, as it was before or without them.
+// Built-ins that libraries of the page replace or extend, in their original form.
 import { inPage } from "./doc.js";
 
 /** The engine's own Promise, which no page can replace. @type {PromiseConstructor} */
 export const Native = /** @type {any} */ ((async () => {})().constructor);
 
-/** Web Locks; none where there is no page, or a frame that may store nothing, for they would be refused. */
+/** Web Locks; none without a page, or in a frame without storage, where they would be refused. */
 export function locks() {
   try {
     return inPage && localStorage ? navigator.locks : null;
@@ -17,7 +17,7 @@ export function locks() {
 /** @param {number} [ms] @returns {Promise<void>} */
 export const sleep = (ms) => new Native((done) => setTimeout(done, ms));
 
-/** Makes a unique key: 122 random bits or more. Only secure pages and programs have `randomUUID`. */
+/** Creates a unique key: at least 122 random bits. Only secure pages and programs have `randomUUID`. */
 export function newKey() {
   return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
@@ -26,8 +26,8 @@ const { stringify } = JSON;
 export const { parse } = JSON;
 
 /**
- * Writes JSON without asking prototypes for `toJSON`, which some libraries give
- * to arrays to write them as strings.
+ * Encodes JSON without `toJSON` of prototypes, which some libraries add to arrays to
+ * encode them as strings.
  * @param {unknown} value
  * @returns {string}
  */

@@ -1,13 +1,13 @@
 // @ts-check
-// Turns that are this browser's until the relay answers 202. They are kept in
-// storage, so a reload sends them again with the same key, and the relay sees
-// to it that the agent gets each once.
+// Turns that belong to this browser until the relay responds with 202. They are kept in
+// storage, so a reload sends them again with the same key, and the relay makes sure that
+// the agent receives each once.
 import { Native, newKey, parse, write } from "./native.js";
 
 /** @typedef {import("./reduce.js").Pending} Pending */
 
 /**
- * A file as it is sent.
+ * A file to send.
  * @typedef {object} Attached
  * @property {string} name
  * @property {string} mime
@@ -15,7 +15,7 @@ import { Native, newKey, parse, write } from "./native.js";
  */
 
 /**
- * What only some turns need, loaded by the first that does.
+ * Parts that only some turns need, loaded by the first that does.
  * @typedef {object} Parts
  * @property {() => Promise<FilesPart>} files
  * @property {() => Promise<typeof import("./deliver.js")>} delivery
@@ -23,31 +23,31 @@ import { Native, newKey, parse, write } from "./native.js";
  */
 
 /**
- * What knows how to keep files until they are sent, and how to send them.
+ * Stores files until they are sent, and sends them.
  * @typedef {object} FilesPart
  * @property {(turn: string, files: any[]) => Promise<void>} keep
  * @property {(turn: string) => Promise<any[]|undefined>} recall
  * @property {(turn: string) => Promise<void>} forget
  * @property {(files: any[]) => Promise<{name: string, mime: string, data: string}[]>} encode
- * @property {((url: URL, init: any, onProgress: (share: number) => void) => Promise<Response>)} [post] tells how much is sent, as fetch can't
+ * @property {((url: URL, init: any, onProgress: (share: number) => void) => Promise<Response>)} [post] reports upload progress, which fetch cannot
  */
 
-/** @typedef {Record<string, string|number|boolean>} Context what the page says of itself */
+/** @typedef {Record<string, string|number|boolean>} Context the page's data about the visitor */
 
-/** Older unsent turns are not sent out of the blue, in ms. */
+/** Unsent turns older than this, in ms, are not sent unexpectedly. */
 const maxAge = 24 * 3600_000;
 
 export class Outbox {
   /** @type {Pending[]} in the order they are sent */
   #turns = [];
   #sending = false;
-  #now = ""; // the turn that is being sent
+  #now = ""; // the turn in flight
   closed = false;
-  /** @type {Promise<void>} the keeping of the last turn's files */
+  /** @type {Promise<void>} storing the last turn's files */
   kept = Native.resolve();
   /** @type {(() => void)|null} */
   #wake = null;
-  /** The last turn that was added, with its files, so that it can be sent once more. */
+  /** The last turn that was added, with its files, so that it can be sent again. */
   last = { turn: "", files: /** @type {any[]} */ ([]) };
   /** @type {Map<string, Context>} by turn */
   contexts = new Map();
@@ -65,7 +65,7 @@ export class Outbox {
     this.parts = parts;
   }
 
-  /** Takes up what an earlier page left unsent; reports whether there was any. */
+  /** Loads the turns that an earlier page left unsent; reports whether there were any. */
   restore() {
     for (const t of this.#stored()) {
       if (!this.get(t.turn)) this.#enqueue(t);
@@ -77,7 +77,7 @@ export class Outbox {
   /**
    * @param {string} text
    * @param {Attached[]} [files]
-   * @param {Context} [context] as it is now: it is the turn's for good
+   * @param {Context} [context] the current one: it stays the turn's
    * @returns {string} the turn's key
    */
   add(text, files = [], context = undefined) {
@@ -91,7 +91,7 @@ export class Outbox {
     return turn;
   }
 
-  /** Sends a failed turn again, with its key. @param {string} turn */
+  /** Retries a failed turn, with its key. @param {string} turn */
   retry(turn) {
     if (this.get(turn)?.state === "failed") this.set(turn, { state: "sending", code: "", detail: "" });
     this.retryNow();
@@ -103,15 +103,15 @@ export class Outbox {
     void this.#run();
   }
 
-  /** Retries what failed for lack of a connection. */
+  /** Retries the turns that failed for lack of a connection. */
   reconnected() {
     for (const t of this.#turns) if (t.state === "failed" && t.code === "unreachable") this.retry(t.turn);
     this.#wake?.();
   }
 
   /**
-   * Sends a turn no more, as far as that is up to us; reports whether the relay
-   * may have it. @param {string} turn
+   * Stops sending a turn, if possible; reports whether the relay may have it.
+   * @param {string} turn
    */
   halt(turn) {
     const t = this.get(turn);
@@ -122,18 +122,18 @@ export class Outbox {
     return t.code !== "";
   }
 
-  /** Notes that a turn is to be stopped, so that it is not sent again. @param {string} turn @param {boolean} on */
+  /** Records that a turn is to be stopped, so that it is not sent again. @param {string} turn @param {boolean} on */
   stopping(turn, on) {
     if (this.get(turn)?.state !== "stopped") this.set(turn, { stopping: on });
   }
 
-  /** Notes that a turn was stopped before the agent had it. @param {string} turn */
+  /** Records that a turn was stopped before the agent received it. @param {string} turn */
   stopped(turn) {
     this.set(turn, { state: "stopped", stopping: false, code: "turn_stopped", until: 0 });
     this.#wake?.();
   }
 
-  /** Gives a turn up. @param {string} turn */
+  /** Gives up on a turn. @param {string} turn */
   drop(turn) {
     const t = this.get(turn);
     this.#turns = this.#turns.filter((t) => t.turn !== turn);
@@ -162,7 +162,7 @@ export class Outbox {
     this.onChange(t);
   }
 
-  /** What we still have of a turn. @param {string} turn */
+  /** A turn that is still in the outbox. @param {string} turn */
   get(turn) {
     return this.#turns.find((t) => t.turn === turn);
   }
@@ -194,7 +194,7 @@ export class Outbox {
     }
   }
 
-  /** Waits, unless something happens that may help. @param {number} ms */
+  /** Waits, unless an event makes an earlier retry worthwhile. @param {number} ms */
   sleep(ms) {
     return new Native((/** @type {(v: void) => void} */ done) => {
       const timer = setTimeout(done, ms);

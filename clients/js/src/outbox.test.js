@@ -6,7 +6,7 @@ import { Outbox } from "./outbox.js";
 
 const { delay } = delivery;
 
-/** Storage as the outbox sees it. */
+/** Storage as the outbox uses it. */
 class Memory {
   data = new Map();
   get(key) {
@@ -18,7 +18,7 @@ class Memory {
   }
 }
 
-/** A relay that answers from a list: a problem to refuse, null to accept. */
+/** A relay that responds from a list: a problem to refuse, null to accept. */
 function relay(answers) {
   const sent = [];
   return {

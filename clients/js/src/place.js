@@ -1,5 +1,6 @@
 // @ts-check
-// Where a view is in the conversation: after which numbered event, and whether that is all.
+// The position of a view in the conversation: the last numbered event, and whether the
+// history is complete.
 
 import { emptyView } from "./view.js";
 
@@ -13,8 +14,8 @@ export function parseId(id) {
 }
 
 /**
- * Keeps the view as a place to come back to, and notes what the passing of
- * the last event known at arrival means.
+ * Stores the view as a position to return to, and handles the passing of the last event
+ * known at arrival.
  * @param {View} view
  * @returns {View}
  */
@@ -45,7 +46,7 @@ export function isNew(view, data) {
 }
 
 /**
- * Puts a user event that came late where its number belongs.
+ * Inserts a late user event where its number belongs.
  * @param {View} view @param {any} data @param {number} seq
  * @returns {View}
  */

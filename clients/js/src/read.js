@@ -1,11 +1,11 @@
 // @ts-check
-// An earlier conversation, read without waking anything.
+// Reads an earlier conversation without waking a sandbox.
 import { emptyView, reduce } from "./reduce.js";
 
 /** @typedef {import("./reduce.js").View} View */
 
 /**
- * Reads a conversation to its end; this wakes nothing.
+ * Reads a whole conversation; wakes no sandbox.
  * @param {{client: import("./client.js").Client}} conversation
  * @param {number} epoch
  * @returns {Promise<View>}

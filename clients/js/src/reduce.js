@@ -1,7 +1,7 @@
 // @ts-check
-// (view, event) → view. The view is what the visitor sees of the conversation;
-// every change is made here, from the relay's events and from what this
-// browser does. Pure: a view is never changed, so replay is harmless.
+// (view, event) → view. The view is the visitor's picture of the conversation. Every
+// change is made here, from the relay's events and this browser's actions. Pure: a view
+// is never changed, so replay is harmless.
 
 import { add, close, goneOn, ofTurn, patch, settle } from "./items.js";
 import { back, isNew, lateUser, parseId, passed } from "./place.js";
@@ -27,11 +27,11 @@ export { emptyView };
 export function reduce(view, event) {
   const place = event.id ? parseId(event.id) : null;
   if (place) {
-    if (place.epoch < view.epoch) return view; // of a conversation that is over
+    if (place.epoch < view.epoch) return view; // of a past conversation
     const last = view.lastEventId ? parseId(view.lastEventId) : null;
     const old = last && (place.epoch < last.epoch || (place.epoch === last.epoch && place.seq <= last.seq));
-    // A user event is merged in by the relay and may come late; it is known by
-    // its turn. Anything else that is old was seen before.
+    // The relay merges in user events, which may arrive late; they are recognized by
+    // their turn. Any other old event has been processed before.
     if (old && !(event.type === "user" && place.epoch === last.epoch && isNew(view, event.data))) return view;
     if (old) return lateUser(view, event.data, place.seq);
   }
@@ -50,16 +50,16 @@ function step(view, event, place) {
   const { data } = event;
   const gone = view.status === "ended" && (!place || place.epoch <= view.epoch);
   switch (event.type) {
-    case "hello": // the answer to POST /v1/visitor
+    case "hello": // the response to POST /v1/visitor
       return {
         ...view,
         target: data.last_event_id ?? null,
         targetBusy: !!data.agent_busy,
         caughtUp: data.last_event_id == null || data.last_event_id === view.lastEventId,
       };
-    case "connected": // a new stream: what followed the last numbered event comes again
+    case "connected": // a new stream: everything after the last numbered event is sent again
       return back(view);
-    case "adopted": // another tab's view, which this one goes on with
+    case "adopted": // another tab's view, adopted by this one
       return { ...data, pending: view.pending.filter((p) => !data.items.some((/** @type {Item} */ i) => i.turn === p.turn)) };
     case "forget": // another visitor, or none
       return { ...emptyView, banner: view.banner, pending: data.keepPending ? view.pending : [] };
@@ -69,19 +69,19 @@ function step(view, event, place) {
       return { ...view, pending: view.pending.filter((p) => p.turn !== data.turn) };
     case "chosen":
       return both(view, (v) => ({ ...v, items: patch(v.items, data.id, { mine: data.mine }) }));
-    case "stopping": // this browser asked to stop a turn, or the relay would not
+    case "stopping": // this browser requested a stop, or the relay refused it
       return both(view, (v) => ({ ...v, items: ofTurn(v.items, data.turn, { stopping: data.on }) }));
     case "feedback":
       return both(view, (v) => ({ ...v, ratings: rate(v.ratings, data), items: v.items.map((i) => (i.answers === data.turn ? { ...i, rating: data.rating ?? undefined } : i)) }));
     case "notice":
       return { ...view, banner: data.text ? String(data.text) : null };
-    case "idle": // the relay says that no turn runs, whatever we counted
+    case "idle": // the relay reports that no turn is running, whatever the count says
       return { ...close(view), busy: false, begun: 0 };
     case "session":
       return session(view, data);
     case "reset":
       return { ...emptyView, status: view.status, epoch: view.epoch, banner: view.banner, pending: view.pending, target: view.target, targetBusy: view.targetBusy, caughtUp: view.target === null };
-    case "skipped": // too large to be read
+    case "skipped": // too large to read
       return add(view, { kind: "problem", text: "", code: "event_skipped" });
     case "problem":
       return add(close(view), { kind: "problem", text: String(data.detail || data.title || ""), code: data.code });
@@ -91,7 +91,7 @@ function step(view, event, place) {
 }
 
 /**
- * What was said and done in the conversation.
+ * Messages and actions in the conversation.
  * @param {View} view
  * @param {RelayEvent} event
  * @param {{epoch: number, seq: number}|null} place
@@ -104,7 +104,7 @@ function said(view, event, place) {
       const turn = data.turn ?? null;
       const pending = view.pending.filter((p) => p.turn !== turn);
       if (turn && view.items.some((i) => i.turn === turn)) return { ...view, pending };
-      // Said into a running turn, it does not end what the agent is saying.
+      // Sent during a running turn, it does not end the agent's text.
       const from = view.busy ? view : close(view);
       return add({ ...from, pending, busy: true, begun: view.begun + 1 }, { kind: "user", text: data.text, turn, seq: place?.seq, attachments: data.attachments ?? [] });
     }
@@ -128,8 +128,8 @@ function said(view, event, place) {
 }
 
 /**
- * A turn ends once: what the agent's log says later of one that was stopped
- * neither ends another nor takes that back.
+ * A turn ends once: later log entries about a stopped turn neither end another turn nor
+ * undo the stop.
  * @param {View} view
  * @param {any} data
  * @returns {View}
@@ -148,7 +148,7 @@ function turnEnd(view, data) {
 }
 
 /**
- * Changes a view and the place that it may come back to.
+ * Changes a view and the stored position.
  * @param {View} view
  * @param {(view: View) => View} change
  * @returns {View}
@@ -172,7 +172,7 @@ function session(view, data) {
   const status = String(data.status);
   const epoch = Number(data.epoch) || 0;
   if (status === "ended" || (view.epoch && epoch > view.epoch)) {
-    // The conversation is over: nothing of it is shown any more.
+    // The conversation has ended: nothing of it is shown any longer.
     return { ...emptyView, status, epoch, banner: view.banner, pending: view.pending, lastEventId: view.lastEventId };
   }
   const idle = ["none", "sleeping", "failed"].includes(status);

@@ -179,10 +179,10 @@ test("a block and its pieces are one text, however it is composed, cut and broke
     const view = run([session("running"), user("1-1", "hi"), ...pieces.map(delta), block("1-2", block_)]);
     assert.deepEqual(shown(view), ["user: hi", `agent: ${block_}`], name);
   }
-  // However many cuts there are, comparing takes no longer than reading.
+  // The comparison takes no longer than reading, however many cuts there are.
   const cut = run([session("running"), user("1-1", "hi"), delta("a\ufffd".repeat(5000)), block("1-2", `${"a".repeat(14000)}b`)]);
   assert.equal(cut.items.length, 3);
-  // Other texts stay two.
+  // Different texts stay separate.
   for (const [a, b] of [["\ufffd b", "something else"], ["a\ufffdb", "ab"], ["cafe", "caf\u00e9"], ["a b", "a\nb"]]) {
     assert.equal(run([session("running"), user("1-1", "hi"), delta(a), block("1-2", b)]).items.length, 3, a);
   }

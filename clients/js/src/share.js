@@ -1,16 +1,16 @@
 // @ts-check
-// One stream for all tabs of a browser, which has few connections to give. The
-// tab that holds the lock reads it; the others get its view once and then every
-// event from it. Where there are no locks, each tab has its own.
+// One stream for all tabs of a browser, whose connections are limited. The tab that holds
+// the lock reads it; the others get its view once and then every event from it. Without
+// locks, each tab has its own stream.
 import { doc, isHidden } from "./doc.js";
 import { Native, locks } from "./native.js";
 import { Stream } from "./stream.js";
 
 /** @typedef {import("./reduce.js").View} View */
 
-/** A leader says this often that it is there, in ms. */
+/** Interval of a leader's heartbeat, in ms. */
 const pulse = 10_000;
-/** One that said nothing for this long is asleep, and loses the lead. */
+/** A leader without a heartbeat for this long is asleep, and loses the lead. */
 const silence = 45_000;
 
 export class Share {
@@ -18,13 +18,13 @@ export class Share {
   #life = null;
   /** @type {BroadcastChannel|null} */
   #channel = null;
-  /** @type {LockOptions|null} how it came to lead, if it does */
+  /** @type {LockOptions|null} how it acquired the lead, if it has it */
   #leads = null;
   /** @type {AbortController|null} of the time among the tabs */
   #term = null;
   /** Whether a tab follows, as far as a leader knows. */
   #followed = false;
-  /** Whether the next event that a follower receives continues what it has. */
+  /** Whether the next event that a follower receives continues its view. */
   #joined = false;
   #heard = 0;
   #me = Math.random();
@@ -34,7 +34,7 @@ export class Share {
   /**
    * @param {import("./client.js").Client} client
    * @param {ConstructorParameters<typeof Stream>[1]} to
-   * @param {string} build tabs share a stream only if they are of the same make
+   * @param {string} build tabs share a stream only if they run the same build
    */
   constructor(client, to, build) {
     this.client = client;
@@ -76,18 +76,18 @@ export class Share {
     this.#life = life;
     if (!this.#shares) return this.stream.start();
     this.#enter();
-    // A page kept for going back may hold neither lock nor channel.
+    // A page in the back-forward cache may hold neither lock nor channel.
     addEventListener("pagehide", () => this.#leave(), { signal });
     addEventListener("pageshow", (e) => e.persisted && this.#enter(), { signal });
     doc.addEventListener("visibilitychange", () => !isHidden() && this.#tell({ wake: 1 }), { signal });
   }
 
-  /** Tabs that keep a token each are not one visitor, and see nothing of each other. */
+  /** Tabs with separate tokens are not one visitor, and do not see each other. */
   get #shares() {
     return this.client.storage.shared && !!locks() && !!globalThis.BroadcastChannel;
   }
 
-  /** Shares the stream, or no longer, as the storage now allows. */
+  /** Starts or stops sharing the stream, depending on the storage. */
   settle() {
     if (!this.#life || !this.#channel === !this.#shares) return;
     this.stop();
@@ -101,7 +101,7 @@ export class Share {
     this.stream.stop();
   }
 
-  /** Opens a new connection at once, and takes the lead for it. */
+  /** Opens a new connection immediately, and takes the lead for it. */
   restart() {
     if (!this.#channel || this.#leads) this.stream.restart();
     else this.#lead({ steal: true });
@@ -130,21 +130,21 @@ export class Share {
     });
     this.#follow();
     this.#lead({ signal });
-    this.client.meet().catch(() => {}); // the leader will tell
+    this.client.meet().catch(() => {}); // the leader will report it
   }
 
   #leave() {
     this.#term?.abort();
   }
 
-  /** Asks the leader for its view. */
+  /** Requests the leader's view. */
   #follow() {
     this.#joined = false;
     this.#heard = Date.now();
     this.#tell({ join: this.#me });
   }
 
-  /** Waits for the lead, or takes it. @param {LockOptions} how */
+  /** Waits for the lead, or takes it over. @param {LockOptions} how */
   #lead(how) {
     const { signal } = /** @type {AbortController} */ (this.#term);
     navigator.locks
@@ -156,7 +156,7 @@ export class Share {
       })
       .catch(() => {
         if (signal.aborted || this.#leads !== how) return;
-        // Another tab took it. We are in the queue still if we did so, too.
+        // Another tab took it. This tab is still in the queue, even if it did the same.
         this.#leads = null;
         this.stream.stop();
         this.#follow();
@@ -169,7 +169,7 @@ export class Share {
     this.#channel?.postMessage(message);
   }
 
-  /** A problem as it can be sent: of errors, only the message is. */
+  /** A problem in a form that can be sent: of errors, only the message can. */
   #plain() {
     const { problem } = this.#state;
     return { ...this.#state, problem: problem && { ...problem, message: problem.message } };
@@ -186,7 +186,7 @@ export class Share {
       if (wake) this.stream.awake(false);
       return;
     }
-    if (join || retry || wake) return; // of another follower
+    if (join || retry || wake) return; // from another follower
     this.#heard = Date.now();
     if (open) this.#follow();
     if (view && me === this.#me) {

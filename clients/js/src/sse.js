@@ -1,20 +1,20 @@
 // @ts-check
-// The event stream format (WHATWG HTML, section 9.2), and nothing else.
+// The event stream format (WHATWG HTML, section 9.2).
 
 /**
  * @typedef {object} Frame
  * @property {string} event
  * @property {string} data
- * @property {string|null} id null when the frame has no id line
+ * @property {string|null} id null if the frame has no id line
  */
 
-/** Longest event that is kept, in characters. */
+/** Maximum length of an event, in characters. */
 const maxFrame = 4 << 20;
 
 /**
- * Decodes an event stream, whatever pieces it comes in. An event that is too
- * large becomes one named `skipped`, with its id and no data, so that the
- * stream goes on behind it and it is not asked for again.
+ * Decodes an event stream, however it is split. An event that is too large becomes one
+ * named `skipped`, with its id and no data, so that the stream continues after it and the
+ * event is not requested again.
  */
 export class Decoder {
   #text = new TextDecoder();
@@ -38,7 +38,7 @@ export class Decoder {
   }
 
   /**
-   * Takes the next bytes.
+   * Processes the next bytes.
    * @param {Uint8Array} bytes
    */
   push(bytes) {
@@ -53,16 +53,17 @@ export class Decoder {
     this.#bound();
   }
 
-  /** Lets go of the data of an event that is too large. */
+  /** Drops the data of an event that is too large. */
   #bound() {
-    // To look into a line that is still coming costs as much as it is long, so it is done once it is too long.
+    // Inspecting an incomplete line costs time in proportion to its length, so it is done
+    // only once it is too long.
     if (this.#line.length + this.#size <= maxFrame && !(this.#large && this.#line.length > 1024)) return;
     if (this.#line[0] === ":") this.#line = ":"; // a comment
     this.#large ||= this.#line.length + this.#size > maxFrame;
     if (!this.#large) return;
     this.#data = [];
     this.#size = 0;
-    // Of the line at hand the field's name is enough; an id is never that long.
+    // The field's name is enough of the current line; an id is never that long.
     if (this.#line.length > 1024) this.#line = this.#line.startsWith("data:") ? "data:" : ":";
   }
 

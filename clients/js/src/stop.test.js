@@ -46,12 +46,12 @@ test("what the operator tells everybody is no part of the conversation", () => {
 /** @type {(() => void)[]} */
 const ends = [];
 after(() => ends.forEach((end) => end()));
-/** An answer that does not come before the tests are over. */
+/** A response that does not arrive before the tests are over. */
 const never = () => new Promise((_, fail) => ends.push(() => fail(new Error("over"))));
 
 /**
- * A relay of one visitor, which answers as a script says.
- * @param {(route: string, init: any) => any} script a status, or a problem, or a body; a promise of it
+ * A relay with one visitor, which responds as a script says.
+ * @param {(route: string, init: any) => any} script returns a status, a problem or a body, or a promise of one
  */
 function relay(script) {
   /** @type {string[]} */

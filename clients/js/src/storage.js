@@ -1,11 +1,11 @@
 // @ts-check
-// What a client keeps: the visitor's token, unsent turns, the draft. Where that
-// may be full, forbidden or missing, it is kept in memory instead; and so is
-// everything for as long as the visitor has not agreed to it.
+// The client's stored data: the visitor's token, unsent turns, the draft. If storage is
+// full, forbidden or missing, the data is kept in memory instead. The same applies until
+// the visitor has consented.
 import { inPage } from "./doc.js";
 
 /**
- * Where a client keeps things: `localStorage`, `sessionStorage` or anything like them.
+ * The client's storage: `localStorage`, `sessionStorage` or a similar object.
  * @typedef {object} StorageArea
  * @property {(key: string) => string|null} getItem
  * @property {(key: string, value: string) => void} setItem
@@ -20,25 +20,25 @@ export class Storage {
   #own;
 
   /**
-   * @param {string} space keeps several relays on one site apart
-   * @param {StorageArea|null} [area] null keeps all in memory; unless told, a page's localStorage
+   * @param {string} space separates several relays on one site
+   * @param {StorageArea|null} [area] null keeps everything in memory; the default is a page's localStorage
    */
   constructor(space, area) {
     this.space = `relay-chat:${space}:`;
     this.#own = area;
   }
 
-  /** Where things are kept; a browser may throw instead of having it. @returns {StorageArea|null} */
+  /** The storage area; a browser may throw instead. @returns {StorageArea|null} */
   get #area() {
     return this.#own === undefined ? (inPage ? localStorage : null) : this.#own;
   }
 
-  /** Whether all tabs of this browser have the same: only then are they one visitor. */
+  /** Whether all tabs of this browser share the storage: only then are they one visitor. */
   get shared() {
     return !this.#held && this.#own === undefined;
   }
 
-  /** Keeps everything in memory until told otherwise, and takes away what was kept of what was said here. */
+  /** Keeps everything in memory until `release`, and moves the stored data there. */
   hold() {
     if (this.#held) return;
     for (const key of ["token", "outbox", "draft", "times"]) {
@@ -49,7 +49,7 @@ export class Storage {
     this.#held = true;
   }
 
-  /** Keeps from now on, and what was held. */
+  /** Stores from now on, including the data held in memory. */
   release() {
     if (!this.#held) return;
     this.#held = false;
@@ -63,7 +63,7 @@ export class Storage {
     return this.#memory.has(key) ? (this.#memory.get(key) ?? null) : this.#kept(key);
   }
 
-  /** What another tab keeps while this one holds. @param {string} key */
+  /** What another tab has stored while this one keeps data in memory. @param {string} key */
   elsewhere(key) {
     return this.#held ? this.#kept(key) : null;
   }

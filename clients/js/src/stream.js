@@ -1,27 +1,27 @@
 // @ts-check
-// The event stream: reading, resuming after the last event id, noticing a
-// dead connection, coming back. Knows the relay, nothing of the page's looks.
+// The event stream: reading, resuming after the last event id, detecting a dead
+// connection, reconnecting. It depends on the relay, not on the page's UI.
 import { Problem } from "./client.js";
 import { doc, inPage, isHidden } from "./doc.js";
 import { Native, parse, sleep } from "./native.js";
 import { Decoder } from "./sse.js";
 
-/** The relay is never silent for longer than 15 s; three times that is dead. */
+/** The relay is never silent for longer than 15 s; three times that means dead. */
 const silence = 45_000;
-/** A connection quiet for this long is doubted when the page wakes. */
+/** A connection quiet for this long is checked when the page wakes. */
 const doubt = 20_000;
 const maxBackoff = 30_000;
-/** So many bytes are read at a time; then the page has its turn. */
+/** Bytes read at a time before the page gets its turn. */
 const slice = 4096;
-/** A relay that refuses this website is asked again after this long. */
+/** Retry interval for a relay that refuses this website. */
 const refusal = 60_000;
-/** However long a refusal is to last, it may be lifted before. */
+/** However long a refusal is announced to last, it may be lifted earlier. */
 const maxRefusal = 3600_000;
 
 /**
  * @typedef {object} StreamState
  * @property {"idle"|"connecting"|"open"|"waiting"|"refused"} state
- * @property {number} until when a waiting stream tries again, ms since 1970
+ * @property {number} until when a waiting stream retries, ms since 1970
  * @property {Problem|null} problem why it waits or was refused
  */
 
@@ -40,11 +40,11 @@ export class Stream {
    * @param {import("./client.js").Client} client
    * @param {object} to
    * @param {() => string|null} to.lastEventId
-   * @param {() => void} to.onOpen a new connection begins
+   * @param {() => void} to.onOpen a new connection has opened
    * @param {(event: {type: string, id: string|null, data: any}) => void} to.onEvent
    * @param {(state: StreamState) => void} to.onState
-   * @param {() => import("./reduce.js").View} to.view what a tab that joins begins with
-   * @param {(view: import("./reduce.js").View) => void} to.onView what this tab begins with when it joins
+   * @param {() => import("./reduce.js").View} to.view the initial view of a tab that joins
+   * @param {(view: import("./reduce.js").View) => void} to.onView the initial view of this tab when it joins
    */
   constructor(client, to) {
     this.client = client;
@@ -64,7 +64,7 @@ export class Stream {
     return this.#life !== null;
   }
 
-  /** Connects, and comes back whenever the connection ends, until stopped. */
+  /** Connects, and reconnects whenever the connection ends, until stopped. */
   start() {
     if (this.#life) return this.retryNow();
     const life = new AbortController();
@@ -73,7 +73,7 @@ export class Stream {
       const on = { signal: life.signal };
       addEventListener("online", () => this.awake(true), on);
       addEventListener("pageshow", (e) => this.awake(e.persisted), on);
-      // A page kept for going back may hold no connection open.
+      // A page in the back-forward cache may not keep a connection open.
       addEventListener("pagehide", () => this.#connection?.abort(), on);
       doc.addEventListener("visibilitychange", () => !isHidden() && this.awake(false), on);
     }
@@ -88,7 +88,7 @@ export class Stream {
     this.to.onState({ state: "idle", until: 0, problem: null });
   }
 
-  /** Ends the present connection and opens a new one at once. */
+  /** Closes the current connection and opens a new one immediately. */
   restart() {
     if (!this.#life) return;
     this.#failures = 0;
@@ -100,7 +100,7 @@ export class Stream {
     this.#wake?.();
   }
 
-  /** Makes sure of the connection after a sleep. @param {boolean} surely whether what we had can't be alive */
+  /** Checks the connection after a sleep. @param {boolean} surely whether the old connection cannot be alive */
   awake(surely) {
     if (surely || (this.#connection && Date.now() - this.#heard > doubt)) this.restart();
     else this.retryNow();
@@ -119,14 +119,15 @@ export class Stream {
         await this.#read(connection);
       } catch (err) {
         problem = err instanceof Problem && err.code !== "aborted" ? err : new Problem("unreachable", 0, String(err), null);
-        // A page that begins to add headers later cuts us off in the middle.
+        // A page that starts to add headers later makes the browser refuse requests
+        // midway.
         if (problem.status === 403 || (problem.status === 0 && this.#failures > 1)) await this.client.examine(problem);
       }
       this.#connection = null;
       if (life.aborted) return;
       if (connection.signal.reason === "restart") continue;
       if (problem?.status === 403) {
-        // Only a change at the relay cures this, so there is no retryNow.
+        // Only a change at the relay fixes this, so retryNow has no effect.
         this.to.onState({ state: "refused", until: 0, problem });
         await this.#wait(problem.retryAfter ? Math.min(problem.retryAfter * 1000, maxRefusal) : refusal, life);
         continue;
@@ -190,7 +191,7 @@ export class Stream {
       if (Date.now() - this.#heard > silence) connection.abort();
     }, 5000);
     const reader = res.body.getReader();
-    // In Node 20, a read may outlive the abort of its request for ever.
+    // In Node 20, a read may outlive the abort of its request forever.
     const cancel = () => void reader.cancel().catch(() => {});
     if (signal.aborted) cancel();
     signal.addEventListener("abort", cancel);
@@ -202,7 +203,7 @@ export class Stream {
         this.#heard = Date.now();
         for (let at = 0; at < value.length; at += slice) {
           decoder.push(value.subarray(at, at + slice));
-          // What has piled up is not read in one go while the page is visible.
+          // A backlog is not read at once while the page is visible.
           if (!isHidden()) await sleep();
         }
       }

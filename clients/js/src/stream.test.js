@@ -9,7 +9,7 @@ const soon = () => new Promise((done) => setTimeout(done, 5));
 for (const when of ["while it reads", "when it is told that the stream is open"]) {
   test(`a stream ends when it is stopped ${when}, though its read does not`, async () => {
     const before = timers();
-    // As in Node 20 at times: the abort of the request does not reach its body.
+    // As sometimes in Node 20: the abort of the request does not reach its body.
     const body = new ReadableStream({ pull: () => new Promise(() => {}) });
     const client = { call: async () => new Response(body, { headers: { "content-type": "text/event-stream" } }) };
     /** @type {string[]} */

@@ -1,9 +1,9 @@
 // @ts-check
-// One event stream for all tabs of a browser, which opens six connections to a
-// host at most over HTTP/1.1.
+// One event stream for all tabs of a browser. Over HTTP/1.1 a browser opens at most six
+// connections per host.
 import { Share } from "./share.js";
 
-/** What `createRelayClient` takes as `tabs`. @type {import("./conversation.js").Listening} */
+/** The option `tabs` of `createRelayClient`. @type {import("./conversation.js").Listening} */
 export const tabs = class extends Share {
   /** @param {ConstructorParameters<typeof Share>[0]} client @param {ConstructorParameters<typeof Share>[1]} to */
   constructor(client, to) {

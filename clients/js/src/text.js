@@ -1,13 +1,13 @@
 // @ts-check
-// The agent's text, which comes in pieces, in whole blocks, or as both.
+// The agent's text, which arrives as deltas, as complete blocks, or as both.
 
 import { add, close, goneOn } from "./items.js";
 
 /** @typedef {import("./view.js").View} View */
 
 /**
- * Text comes in pieces, in whole blocks, or as both: then the block takes the place of the
- * last pieces that say the same. Before them may be those of an answer that was cut off.
+ * Text arrives as deltas, as complete blocks, or as both. A block then replaces the last
+ * deltas with the same text. Deltas of an answer that was cut off may precede them.
  * @param {View} view
  * @param {any} data
  * @returns {View}
@@ -29,9 +29,9 @@ export function text(view, data) {
 }
 
 /**
- * A block equals its pieces; the pieces may have lost their beginning when
- * they came from before this stream. Both are one text however its letters are
- * composed and its lines end, and whatever a cut did to a character.
+ * A block equals its deltas; the deltas may lack their beginning if they were sent before
+ * this stream. Text is compared regardless of Unicode composition, line endings, and
+ * characters damaged by a split.
  * @param {string} pieces @param {string} block
  */
 function same(pieces, block) {
@@ -40,18 +40,18 @@ function same(pieces, block) {
   return b.trim() === a.trim() || mended(a, b) || (a.length > 16 && (b.endsWith(a) || b.startsWith(a)));
 }
 
-/** Ways in which pieces may fit a block that are followed at once. */
+/** Maximum number of concurrent matches of deltas with a block. */
 const maxWays = 64;
 
 /**
- * Reports whether pieces are a block in which characters were cut into pieces
- * and so came as U+FFFD, up to one for each of the four bytes that they have.
+ * Reports whether the deltas are a block with some characters split into bytes, so that
+ * each arrived as up to four U+FFFD, one per byte.
  * @param {string} pieces @param {string} block
  */
 function mended(pieces, block) {
   if (!pieces.includes("\ufffd")) return false;
   const text = block.trim();
-  let ways = [0]; // places in the block that the pieces so far may end at
+  let ways = [0]; // positions in the block where the deltas so far may end
   for (const part of pieces.trim().split(/(\ufffd+)/)) {
     if (part[0] === "\ufffd") {
       const far = Math.min(2 * part.length, maxWays);

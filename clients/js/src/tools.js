@@ -1,5 +1,5 @@
 // @ts-check
-// The agent's tools, and what it asks.
+// The agent's tools and prompts.
 
 import { add, close, settle } from "./items.js";
 
@@ -14,7 +14,7 @@ export function tool(view, data) {
   if (at >= 0 && state !== "running") {
     return { ...view, busy: true, items: view.items.with(at, { ...view.items[at], state, text: data.summary || view.items[at].text }) };
   }
-  if (state !== "running") return view; // what ended had not been shown
+  if (state !== "running") return view; // the tool that ended had not been shown
   return add({ ...close(view), items: settle(close(view).items, null, "settled", false), busy: true }, { kind: "tool", name, text: data.summary ?? "", state });
 }
 

@@ -1,10 +1,10 @@
 // @ts-check
-// Which turns of a view are not over.
+// The unfinished turns of a view.
 
 /** @typedef {import("./reduce.js").View} View */
 
 /**
- * The keys of all turns that did not end yet, wherever they are now.
+ * The keys of all unfinished turns, wherever they are now.
  * @param {View} view
  */
 export function unfinished(view) {
@@ -12,7 +12,7 @@ export function unfinished(view) {
   return [...(view.busy ? running(view) : []), ...waiting].flatMap(({ turn }) => turn ?? []);
 }
 
-/** The messages whose turns run, the first to end first. @param {View} view */
+/** The messages whose turns are running, the first to end first. @param {View} view */
 export function running({ items, begun }) {
   return items.filter((i) => i.kind === "user" && !i.ended).slice(-Math.max(1, begun));
 }

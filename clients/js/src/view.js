@@ -1,5 +1,5 @@
 // @ts-check
-// What the visitor sees of the conversation.
+// The visitor's view of the conversation.
 
 /**
  * @typedef {object} Attachment
@@ -8,52 +8,52 @@
  */
 
 /**
- * One thing in the transcript.
+ * One entry of the transcript.
  * @typedef {object} Item
  * @property {string} key stable over replays of the same events
  * @property {"user"|"agent"|"tool"|"question"|"approval"|"end"|"problem"} kind
  * @property {string} text
- * @property {boolean} [open] agent: true while pieces come, false when they
- *   ended without their whole block, absent on a whole block
+ * @property {boolean} [open] agent: true while deltas arrive, false if they ended without
+ *   their complete block, absent on a complete block
  * @property {string|null} [turn] user: the key of the turn
- * @property {number} [seq] user: its place, when numbered
+ * @property {number} [seq] user: its position, if numbered
  * @property {string} [ended] user: how its turn ended: done, failed, interrupted or stopped
- * @property {boolean} [stopping] user: whether this browser asked to stop it
+ * @property {boolean} [stopping] user: whether this browser requested its stop
  * @property {string} [answers] agent: the turn whose answer ends here, once it has ended
- * @property {"up"|"down"} [rating] agent: what the visitor thinks of that answer
+ * @property {"up"|"down"} [rating] agent: the visitor's rating of that answer
  * @property {Attachment[]} [attachments] user
  * @property {string} [name] tool
  * @property {string} [state] tool: running, done, failed …
  * @property {string|null} [id] question, approval; null: the operator decides
  * @property {Option[]} [options] question
  * @property {string|null} [outcome] question, approval: null while unsettled
- * @property {boolean} [elsewhere] question, approval: settled while we looked on
- * @property {string} [mine] question, approval: what was chosen in this tab
+ * @property {boolean} [elsewhere] question, approval: settled elsewhere while it was shown
+ * @property {string} [mine] question, approval: the choice made in this tab
  * @property {unknown} [input] approval
- * @property {boolean} [truncated] approval: the relay left out a part of the input
+ * @property {boolean} [truncated] approval: the relay cut off a part of the input
  * @property {string} [code] end, problem
  */
 
 /**
  * @typedef {object} Option
- * @property {string} label what is shown, and answered
+ * @property {string} label the text shown, and sent as the answer
  * @property {string} detail
  */
 
 /**
- * A turn that this browser still owns: the relay has not accepted it, or has
- * and its user event is yet to come.
+ * A turn that this browser still owns: the relay has not accepted it, or has accepted it
+ * and its user event has not arrived.
  * @typedef {object} Pending
  * @property {string} turn
  * @property {string} text
  * @property {Attachment[]} attachments
- * @property {"sending"|"waiting"|"failed"|"sent"|"stopped"} state stopped: before the agent got it
- * @property {string} code why it waits or failed
- * @property {number} [status] of that refusal; 0 if no answer came
+ * @property {"sending"|"waiting"|"failed"|"sent"|"stopped"} state stopped: before the agent received it
+ * @property {string} code the reason of the wait or failure
+ * @property {number} [status] of that refusal; 0 if no response arrived
  * @property {string} detail
- * @property {number} until when a waiting turn is sent again or a failed one may be, ms since 1970
- * @property {boolean} [stopping] whether this browser asked to stop it
- * @property {number} [sent] how much of its attachments is sent, 0 to 1
+ * @property {number} until when a waiting turn is retried or a failed one may be, ms since 1970
+ * @property {boolean} [stopping] whether this browser requested its stop
+ * @property {number} [sent] fraction of its attachments sent, 0 to 1
  */
 
 /**
@@ -62,15 +62,15 @@
  * @property {number} epoch
  * @property {Item[]} items
  * @property {Pending[]} pending
- * @property {boolean} busy a turn runs
- * @property {number} begun turns that began and did not end
- * @property {boolean} caughtUp what comes now is news, not history
+ * @property {boolean} busy a turn is running
+ * @property {number} begun turns that started and have not ended
+ * @property {boolean} caughtUp events are new from now on, not history
  * @property {string|null} lastEventId
  * @property {string|null} target last event id when this browser arrived
- * @property {boolean} targetBusy whether a turn ran then
+ * @property {boolean} targetBusy whether a turn was running then
  * @property {number} turns ended in this epoch
  * @property {Record<string, "up"|"down">} ratings of answers, by turn
- * @property {string|null} banner what the operator tells all visitors
+ * @property {string|null} banner the operator's notice to all visitors
  * @property {View|null} mark the view just after the last numbered event
  */
 

@@ -1,4 +1,4 @@
-// The examples in Chromium, on a website of another origin than the relay's.
+// The examples in Chromium, on a website with another origin than the relay.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createServer } from "node:http";
@@ -13,7 +13,7 @@ const bodies = {
   "plain.js": '<main id="log"></main><form id="form"><input id="field" aria-label="Message"><button>Send</button></form><button id="stop">Stop</button>',
 };
 
-/** What a page loads of an example, made once. */
+/** The pages of an example, built once. */
 const bundles = new Map();
 function bundle(name) {
   const args = ["tool", "esbuild", `examples/${name}`, "--bundle", "--format=esm", "--jsx=automatic", '--define:process.env.NODE_ENV="production"'];
@@ -22,7 +22,7 @@ function bundle(name) {
   return bundles.get(name);
 }
 
-/** The way from the pages to the relay, which a test may cut. */
+/** The connection between the pages and the relay, which a test may cut. */
 const sockets = new Set();
 const way = listen((from) => {
   const to = connect(new URL(relay.url).port, "127.0.0.1");
@@ -64,7 +64,7 @@ after(async () => {
   site.close();
 });
 
-/** Opens an example as a visitor of its own. */
+/** Opens an example as a separate visitor. */
 async function visit(name) {
   const page = await (await browser.newContext()).newPage();
   page.wrong = [];
@@ -81,13 +81,13 @@ async function send(page, text) {
 
 const shown = (page) => page.locator("[data-role]").evaluateAll((all) => all.map((el) => `${el.dataset.role}: ${el.textContent}`));
 
-/** What assistant-ui shows: the texts of each message, and its tools. */
+/** The content of assistant-ui: the texts of each message, and its tools. */
 const thread = (page) => page.locator("[data-role]").evaluateAll((all) => all.map((el) => `${el.dataset.role}: ${[...el.querySelectorAll("p, [role=alert]")].map((p) => p.textContent).join("|")}`));
 
-/** Waits until the agent is done: assistant-ui's composer sends nothing before. */
+/** Waits until the agent is done: assistant-ui's composer does not send earlier. */
 const idle = (page) => page.locator("button:text-is('Stop'):disabled").waitFor({ state: "attached", timeout: 60_000 });
 
-// Each waits for an agent most of the time.
+// Each mostly waits for an agent.
 describe("the examples", { concurrency: true }, () => {
   test("plain JavaScript shows the conversation, asks, and keeps it over a reload", async () => {
     const page = await visit("plain.js");

@@ -1,4 +1,4 @@
-// What npm would publish: packed, looked at, installed and used.
+// The package that npm would publish: packed, inspected, installed and used.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// The client where there is no page and no Node: a context with a few web
-// standards and nothing else, and a service worker.
+// The client without a page and without Node: in a context with only a few web standards,
+// and in a service worker.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
@@ -52,7 +52,7 @@ test("fetch, streams, signals and randomUUID are enough", { timeout: 60_000 }, a
   const turn = client.send("table");
   const half = new Promise((done) => client.messages.subscribe(({ items }) => items.at(-1)?.text.length > 100 && done()));
   await half;
-  for (const life of cut) life.abort(); // what was open is lost; it comes back
+  for (const life of cut) life.abort(); // open connections are lost; the client reconnects
   const { reason, text } = await turn.finished();
   assert.equal(reason, "done");
   assert.match(text, /\| `page` \|/);

@@ -1,4 +1,4 @@
-// A site that tells the relay who its visitors are.
+// A site that identifies its visitors to the relay.
 package main
 
 import (
@@ -14,17 +14,17 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// identity is a JWT by which the relay knows the person for five minutes.
+// identity returns a JWT that identifies the person to the relay for five minutes.
 func identity(key []byte, sub string) (string, error) {
 	claims := jwt.RegisteredClaims{Subject: sub, ExpiresAt: jwt.NewNumericDate(time.Now().Add(5 * time.Minute))}
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(key)
 }
 
-// signedIn is the user who is signed in; yours comes from your own session.
+// signedIn returns the signed-in user; read yours from your own session.
 func signedIn(*http.Request) string { return "user-42" }
 
 func main() {
-	key := []byte(os.Getenv("RELAY_IDENTITY_KEY")) // the relay has the same
+	key := []byte(os.Getenv("RELAY_IDENTITY_KEY")) // the same as the relay's
 	if len(key) == 0 {
 		log.Fatal("RELAY_IDENTITY_KEY is not set")
 	}

@@ -1,19 +1,19 @@
-// A site that tells the relay who its visitors are. Needs Node and nothing else.
+// A site that identifies its visitors to the relay. It needs only Node.
 import { createHmac } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
-const key = process.env.RELAY_IDENTITY_KEY; // the relay has the same
+const key = process.env.RELAY_IDENTITY_KEY; // the same as the relay's
 if (!key) throw new Error("RELAY_IDENTITY_KEY is not set");
 
-/** A JWT by which the relay knows the person for five minutes. */
+/** Returns a JWT that identifies the person to the relay for five minutes. */
 function identity(sub) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub, exp: Math.floor(Date.now() / 1000) + 300 })}`;
   return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`;
 }
 
-/** The user who is signed in; yours comes from your own session. */
+/** Returns the signed-in user; read yours from your own session. */
 const signedIn = () => "user-42";
 
 const server = createServer(async (req, res) => {

@@ -9,7 +9,7 @@ import pathlib
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-KEY = os.environ["RELAY_IDENTITY_KEY"].encode()  # the relay has the same
+KEY = os.environ["RELAY_IDENTITY_KEY"].encode()  # the same as the relay's
 PAGE = pathlib.Path(__file__).parent.parent / "page.html"
 
 

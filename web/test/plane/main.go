@@ -1,6 +1,6 @@
-// Plane runs the scripted control plane in a process of its own, so that a
-// test can kill the relay in front of it. It says where it is in one line of
-// JSON, and ends with its standard input.
+// Plane runs the scripted control plane as a separate process, so that a test can
+// kill the relay in front of it. It prints its address as one line of JSON, and
+// exits when its standard input is closed.
 package main
 
 import (
@@ -26,7 +26,8 @@ func run() error {
 		anyframetest.WithBootDelay(300 * time.Millisecond),
 	}
 	if os.Getenv("PLANE_TERSE") == "1" {
-		// A few long pieces make an answer short, while the pauses between answers are as long as in relay demo.
+		// A few long deltas make an answer short, while the pauses between answers are as
+		// long as in relay demo.
 		opts = append(opts, anyframetest.WithPace(35*time.Millisecond), anyframetest.WithWordsPerDelta(40))
 	} else {
 		opts = append(opts, anyframetest.WithPace(4*time.Millisecond))

@@ -1,4 +1,4 @@
-// The store is what assistant-ui's runtime takes, in strict TypeScript.
+// The store matches the input of assistant-ui's runtime, in strict TypeScript.
 import { useExternalStoreRuntime } from "@assistant-ui/react";
 import type { AssistantRuntime, ExternalStoreAdapter, ThreadMessageLike } from "@assistant-ui/react";
 import { createRelayClient } from "@anyframe-relay/client";

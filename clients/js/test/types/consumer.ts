@@ -1,4 +1,4 @@
-// A consumer in strict TypeScript, compiled with the DOM's types and without.
+// A consumer in strict TypeScript, compiled with and without the DOM's types.
 import { createRelayClient, Problem } from "@anyframe-relay/client";
 import type { Item, Past, RelayClient, Turn, View } from "@anyframe-relay/client";
 
@@ -34,7 +34,7 @@ export async function main(): Promise<void> {
   client.close();
 }
 
-// @ts-expect-error a rating is a word
+// @ts-expect-error a rating is a string
 void client.feedback("k", 5);
-// @ts-expect-error where the relay is must be said
+// @ts-expect-error the relay's URL is required
 createRelayClient({});
