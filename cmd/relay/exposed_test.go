@@ -54,14 +54,14 @@ func TestServe_ExposedFiles(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "relay.db")
 	env := append(upstream(anyframetest.Start(t)), "RELAY_STORE=sqlite:"+db)
 	first := launch(t, "serve", env...)
-	if strings.Contains(first.output(), "others can read") {
+	if strings.Contains(first.output(), "accessible to other users") {
 		t.Errorf("got %s, want no warning of a file that the relay has made", first.output())
 	}
 	first.kill()
 	if err := os.Chmod(db, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := launch(t, "serve", env...).output(); !strings.Contains(got, `"level":"WARN","msg":"others can read a file with secrets"`) || !strings.Contains(got, "chmod 600 "+db) {
+	if got := launch(t, "serve", env...).output(); !strings.Contains(got, `"level":"WARN","msg":"a file with secrets is accessible to other users"`) || !strings.Contains(got, "chmod 600 "+db) {
 		t.Errorf("got %s, want a warning with the command that mends it", got)
 	}
 	code, stdout, _ := execute(t, env, "doctor", "--json")

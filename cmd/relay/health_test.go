@@ -26,7 +26,7 @@ func TestHealth_Command_AsksLocalRelay(t *testing.T) {
 		{[]string{"RELAY_ADDR=0.0.0.0:" + port, "RELAY_BASE_PATH=/chat", "RELAY_RATE_IP=bogus"}, exitOK, "alive and ready"},
 		{[]string{"RELAY_ADDR=" + addr}, exitError, "not alive"},
 		{[]string{"RELAY_ADDR=127.0.0.1:1"}, exitError, "not alive"},
-		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "names no port"},
+		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "has no fixed port"},
 	} {
 		code, stdout, stderr := execute(t, test.env, "health")
 		if code != test.code || !strings.Contains(stdout+stderr, test.output) {

@@ -176,7 +176,7 @@ func operateOnAll(t *testing.T, d *desk, other *process) {
 			t.Errorf("transcript: got\n%s\nwant the line %q", said, want)
 		}
 	}
-	if page, _ := d.does(exitOK, "transcript", id, "--limit", "2"); !strings.Contains(page, "There is more: --since 2") {
+	if page, _ := d.does(exitOK, "transcript", id, "--limit", "2"); !strings.Contains(page, "More events: --since 2") {
 		t.Errorf("transcript --limit 2: got %q, want where it goes on", page)
 	}
 

@@ -76,9 +76,9 @@ func TestSettings_MarksAroundAValue(t *testing.T) {
 func TestSettings_MarksInTheFile(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
-		"ANYFRAME_API_KEY='\"afm_x\"'\n":                           "ANYFRAME_API_KEY is in quotation marks",
-		"ANYFRAME_API_KEY=" + bom + "afm_x\n":                      "ANYFRAME_API_KEY begins or ends with a byte order mark",
-		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env begins line 2 with a byte order mark",
+		"ANYFRAME_API_KEY='\"afm_x\"'\n":                           "ANYFRAME_API_KEY is enclosed in quotation marks",
+		"ANYFRAME_API_KEY=" + bom + "afm_x\n":                      "ANYFRAME_API_KEY begins or ends with an invisible byte order mark",
+		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env has an invisible byte order mark (U+FEFF) at the start of line 2",
 		"\xff\xfeA\x00=\x00":                                       ".env is UTF-16",
 		"\xfe\xff\x00A\x00=":                                       ".env is UTF-16",
 		bom + "ANYFRAME_API_KEY=\"afm_x1234\"\n":                   "",

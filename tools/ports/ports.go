@@ -50,9 +50,7 @@ func Try(ctx context.Context, start func(addr string) error) error {
 	}
 }
 
-// Taken reports whether a program says that another one has its address, in the
-// words of the system or of the relay.
+// Taken reports whether a program's output says that its address is in use.
 func Taken(output string) bool {
-	output = strings.ToLower(output)
-	return strings.Contains(output, "address already in use") || strings.Contains(output, "taken by another program")
+	return strings.Contains(strings.ToLower(output), "address already in use")
 }
