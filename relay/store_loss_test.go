@@ -57,7 +57,7 @@ func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 					throwBack()
 					next := here // who finds that the turn is missing when it has another
 					if before == 0 {
-						a.awaitLog("put back")
+						a.awaitLog("it was restored")
 						next = there
 					}
 					say(next, before+1)

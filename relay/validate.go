@@ -14,8 +14,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
-// Validate returns all that is wrong with c except for its sites, joined, each in terms of
-// the setting that a person would change.
+// Validate returns all problems of c except those of its sites, joined. Each names the
+// setting to change.
 func (c *Config) Validate() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -24,10 +24,10 @@ func (c *Config) Validate() error {
 		errs = append(errs, c.validateAgent())
 	}
 	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
-		wrong("RELAY_STORE names no store: %w", err)
+		wrong("RELAY_STORE is not a valid store URL: %w", err)
 	}
 	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
-		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")
+		wrong("RELAY_BASE_PATH must be a path such as /chat, with a leading slash and no trailing slash")
 	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
@@ -37,7 +37,7 @@ func (c *Config) Validate() error {
 	seen := map[string]bool{}
 	for _, site := range c.Sites {
 		if !ValidSiteName(site.Name) || seen[site.Name] {
-			wrong("%q cannot be the name of a site, or not of two", site.Name)
+			wrong("%q is not a valid site name or is used twice", site.Name)
 		}
 		seen[site.Name] = true
 	}
@@ -60,7 +60,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateAgent returns what is wrong with how AnyFrame is reached.
+// validateAgent returns the problems of the settings for AnyFrame.
 func (c *Config) validateAgent() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -68,15 +68,15 @@ func (c *Config) validateAgent() error {
 		wrong("ANYFRAME_API_KEY is not set")
 	}
 	if c.AgentID <= 0 {
-		wrong("ANYFRAME_AGENT_ID is not set: the number of the agent that visitors talk to")
+		wrong("ANYFRAME_AGENT_ID is not set: set it to the number of the agent that visitors chat with")
 	}
 	if !validBaseURL(c.BaseURL) {
-		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
+		wrong("ANYFRAME_BASE_URL must be an https URL, or an http URL of a loopback address, without user, query or fragment")
 	}
 	return errors.Join(errs...)
 }
 
-// validateVisitors returns what is wrong with what a site does for its visitors.
+// validateVisitors returns the problems of the settings that a site has for its visitors.
 func (c *Config) validateVisitors() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -89,7 +89,7 @@ func (c *Config) validateVisitors() error {
 		wrong("RELAY_IDENTITY_KEY %w", err)
 	}
 	if c.IdentityAudience != "" && c.IdentityKey == "" {
-		wrong("RELAY_IDENTITY_AUDIENCE is of no use without RELAY_IDENTITY_KEY")
+		wrong("RELAY_IDENTITY_AUDIENCE has no effect without RELAY_IDENTITY_KEY")
 	}
 	switch c.Visibility {
 	case VisibilityChat, VisibilityTools, VisibilityFull:
@@ -113,15 +113,15 @@ func (c *Config) validateVisitors() error {
 	}
 	for _, t := range c.AttachmentTypes {
 		if major, minor, ok := strings.Cut(t, "/"); !ok || major == "" || minor == "" || (major != "image" && major != "text") {
-			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the kinds that AnyFrame takes", t)
+			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the types that AnyFrame accepts", t)
 		}
 	}
 	errs = append(errs, c.Webhook.Validate())
 	return errors.Join(errs...)
 }
 
-// validBaseURL reports whether the client will take u as AnyFrame's address, so
-// that it can be said together with all that is wrong.
+// validBaseURL reports whether the client accepts u as AnyFrame's URL. It is checked
+// here so that it can be reported together with the other problems.
 func validBaseURL(u string) bool {
 	if u == "" {
 		return true

@@ -283,7 +283,7 @@ func TestDoctor_RelayNotReady_Reported(t *testing.T) {
 		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
 	got := doctor.Examine(t.Context(), doctor.Deployment{Config: c, Patience: patience})
-	if f := of(got, "ready"); f.Result != doctor.ResultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
+	if f := of(got, "ready"); f.Result != doctor.ResultFinding || !strings.Contains(f.Says, "AnyFrame rejects the API key") {
 		t.Errorf("got %+v, want a finding with the reason", got.Checks)
 	}
 }

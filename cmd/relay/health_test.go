@@ -47,7 +47,7 @@ func TestHealth_NotReady_ReasonShownAndExitZero(t *testing.T) {
 		t.Errorf("readyz: got %d, want 503", code)
 	}
 	code, stdout, stderr := execute(t, env, "health")
-	if code != exitOK || stdout != "alive, not ready: AnyFrame refuses our key\n" {
+	if code != exitOK || stdout != "alive, not ready: AnyFrame rejects the API key\n" {
 		t.Errorf("got exit %d, %q, %q, want 0 and why it is not ready", code, stdout, stderr)
 	}
 }

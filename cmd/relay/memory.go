@@ -14,6 +14,6 @@ func limitMemory(lookup func(string) (string, bool), root fs.FS, log *slog.Logge
 		return
 	}
 	if limit, group := memlimit.Apply(root); limit > 0 {
-		log.Info("memory limit", "bytes", limit, "of", group)
+		log.Info("memory limit set", "bytes", limit, "of", group)
 	}
 }

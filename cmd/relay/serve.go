@@ -216,7 +216,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	case err = <-failed:
 		err = fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
-		log.Info("ending", "open_streams_end_within", "5s")
+		log.Info("shutting down", "open_streams_end_within", "5s")
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
@@ -231,7 +231,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	if closeErr := srv.Close(); closeErr != nil && err == nil {
 		err = fmt.Errorf("close the store: %w", closeErr)
 	}
-	log.Info("ended")
+	log.Info("shut down")
 	return err
 }
 
@@ -247,7 +247,7 @@ func publicServer(srv *relay.Server, log *slog.Logger) *http.Server {
 // buildInfo returns a metric whose label is the version that is running.
 func buildInfo() prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "relay_build_info", Help: "Always 1; the version is in the label.",
+		Name: "relay_build_info", Help: "Always 1; the label has the version.",
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	g.Set(1)

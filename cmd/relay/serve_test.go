@@ -63,7 +63,7 @@ func TestServe_InvalidStore_NamedWithoutPassword(t *testing.T) {
 	} {
 		vars := map[string]string{"RELAY_STORE": url, "ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1"}
 		code, _, stderr := runHere(t, vars, "serve")
-		if code != exitUsage || !strings.Contains(stderr, "RELAY_STORE names no store: ") || !strings.Contains(stderr, want) || strings.Contains(stderr, "afm_secret") {
+		if code != exitUsage || !strings.Contains(stderr, "RELAY_STORE is not a valid store URL: ") || !strings.Contains(stderr, want) || strings.Contains(stderr, "afm_secret") {
 			t.Errorf("%s: got exit %d and %q, want 2, the setting and %q", url, code, stderr, want)
 		}
 	}

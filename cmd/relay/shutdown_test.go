@@ -33,7 +33,7 @@ func TestShutdown_SIGTERM_GracefulAndStreamsTold(t *testing.T) {
 	if code := relay.exit(); code != exitOK {
 		t.Errorf("exit code: got %d, want 0; %s", code, relay.output())
 	}
-	if !strings.Contains(relay.output(), `"msg":"ended"`) {
+	if !strings.Contains(relay.output(), `"msg":"shut down"`) {
 		t.Errorf("the log does not say that it ended: %s", relay.output())
 	}
 }
@@ -45,14 +45,14 @@ func TestShutdown_SecondSignal_EndsAtOnce(t *testing.T) {
 	body := stream(t.Context(), t, relay.url, token, "")
 	defer body.Close()
 	relay.signal(syscall.SIGTERM)
-	for deadline := time.Now().Add(patience); !strings.Contains(relay.output(), `"msg":"ending"`); {
+	for deadline := time.Now().Add(patience); !strings.Contains(relay.output(), `"msg":"shutting down"`); {
 		if time.Now().After(deadline) {
 			t.Fatal("the first signal has no effect")
 		}
 		relay.signal(syscall.Signal(0)) // asks only whether it is there
 	}
 	relay.signal(syscall.SIGTERM)
-	if code := relay.exit(); code != exitError || strings.Contains(relay.output(), `"msg":"ended"`) {
+	if code := relay.exit(); code != exitError || strings.Contains(relay.output(), `"msg":"shut down"`) {
 		t.Errorf("got exit code %d, want 1 before the streams have ended: %s", code, relay.output())
 	}
 }

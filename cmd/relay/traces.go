@@ -55,7 +55,7 @@ func startTraces(ctx context.Context, s *settings, lookup func(string) (string, 
 	if err != nil {
 		return nil, fmt.Errorf("set up traces: %w", err)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces were lost", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("failed to export traces", "error", err) }))
 	return sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about)), nil
 }
 

@@ -168,7 +168,7 @@ func TestTraces_CollectorGone_NothingBlocked(t *testing.T) {
 		t.Fatalf("POST /v1/messages: got %d %v, want 202", code, out)
 	}
 	relay.signal(syscall.SIGTERM)
-	if code := relay.exit(); code != exitOK || !strings.Contains(relay.output(), `"traces were lost"`) {
+	if code := relay.exit(); code != exitOK || !strings.Contains(relay.output(), `"failed to export traces"`) {
 		t.Errorf("got exit %d, want 0 and the loss told: %s", code, relay.output())
 	}
 }

@@ -41,7 +41,7 @@ func readFilter(r *http.Request) (f filter, err error) {
 		switch name {
 		case "site", "status", "waiting", "limit", "cursor":
 		default:
-			return f, problem.BadRequest.With("The query may have site, status, waiting, limit and cursor.")
+			return f, problem.BadRequest.With("Invalid query. Valid parameters are site, status, waiting, limit and cursor.")
 		}
 	}
 	f = filter{site: q.Get("site"), status: event.Status(q.Get("status")), limit: usualRows}

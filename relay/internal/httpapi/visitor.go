@@ -235,7 +235,7 @@ func (a *api) verify(w http.ResponseWriter, token string) (subject string, verif
 	default:
 		err = problem.Identity
 	}
-	a.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
+	a.log.Info("identity token rejected", "request", w.Header().Get(requestIDHeader), "reason", reason)
 	return "", "", err
 }
 

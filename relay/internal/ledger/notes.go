@@ -145,7 +145,7 @@ func (l *Ledger) Restore(ctx context.Context, lost []Turn) {
 		}
 		if err != nil {
 			if !errors.Is(err, store.ErrConflict) { // else another process restores it
-				l.log.Warn("put a turn back", "error", err)
+				l.log.Warn("failed to restore a turn", "error", err)
 			}
 			continue
 		}
@@ -213,7 +213,7 @@ func (l *Ledger) BeginPrompt(ctx context.Context, p Prompt) {
 	n := l.promptNote(&p)
 	stored, _, err := l.notes.BeginNote(ctx, n)
 	if err != nil {
-		l.log.Warn("keep a prompt", "error", err)
+		l.log.Warn("failed to save a prompt", "error", err)
 		stored = n
 	}
 	l.SetPrompt(readPrompt(stored))
@@ -241,7 +241,7 @@ func (l *Ledger) PersistPrompt(ctx context.Context, p Prompt) {
 	case err == nil:
 		p.version = n.Version
 	case !errors.Is(err, store.ErrConflict): // else another process saw that it arrived
-		l.log.Warn("keep an answer", "error", err)
+		l.log.Warn("failed to save an answer", "error", err)
 	}
 	l.SetPrompt(p)
 }

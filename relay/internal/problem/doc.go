@@ -1,4 +1,4 @@
-// Package problem is every refusal that a visitor can get, as RFC 9457 has it: status,
-// stable code, title and detail in the words of a support page. Nothing that AnyFrame
-// said, no id and no key gets in.
+// Package problem defines every refusal that a visitor can get, as RFC 9457 problem
+// details: status, stable code, title and detail. Titles and details never contain text
+// from AnyFrame, ids or keys.
 package problem

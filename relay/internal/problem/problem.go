@@ -15,8 +15,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 )
 
-// Problem is a refusal as told to a visitor: an RFC 9457 document with one
-// member of ours, code, which is stable and is what the widget switches on.
+// Problem is a refusal shown to a visitor: an RFC 9457 document with an additional
+// member, code, which is stable and which the widget switches on.
 type Problem struct {
 	Status     int
 	Code       string
@@ -27,7 +27,7 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-// Is makes errors.Is match problems by code, whatever their detail says.
+// Is makes errors.Is match problems by code, regardless of their detail.
 func (p *Problem) Is(target error) bool {
 	t, ok := target.(*Problem)
 	return ok && t.Code == p.Code
@@ -40,16 +40,15 @@ func (p *Problem) With(format string, args ...any) *Problem {
 	return &q
 }
 
-// After returns p with a time to come back.
+// After returns p with a Retry-After of d.
 func (p *Problem) After(d time.Duration) *Problem {
 	q := *p
 	q.RetryAfter = d
 	return &q
 }
 
-// The refusals, all of them. Title and detail are shown to visitors, so they say
-// what happened and what to do in the words of a support page. Nothing that
-// AnyFrame said, no id and no key may get in.
+// All refusals. Title and detail are shown to visitors, so they say what happened and
+// what to do. They must not contain text from AnyFrame, ids or keys.
 var (
 	BadJSON         = &Problem{400, "bad_json", "Invalid request", "The request body is not a JSON object.", 0}
 	BadRequest      = &Problem{400, "bad_request", "Invalid request", "The request is incomplete or invalid.", 0}
@@ -57,16 +56,16 @@ var (
 	VisitorUnknown  = &Problem{401, "visitor_unknown", "Session expired", "Your chat session has expired. Reload the page to start a new one.", 0}
 	Identity        = &Problem{401, "identity_invalid", "Sign in again", "Your sign-in could not be verified. Sign in again.", 0}
 	Origin          = &Problem{403, "origin_not_allowed", "Website not allowed", "This chat is not enabled for this website.", 0}
-	AdminToken      = &Problem{401, "admin_unauthorized", "Token required", "Send an operator's token (RELAY_ADMIN_TOKEN) as a bearer token.", 0}
-	ConsoleReadOff  = &Problem{403, "console_read_off", "Reading is off", "Operators cannot read conversations here. RELAY_CONSOLE_READ=on allows it.", 0}
+	AdminToken      = &Problem{401, "admin_unauthorized", "Token required", "Send an operator token (RELAY_ADMIN_TOKEN) as a bearer token.", 0}
+	ConsoleReadOff  = &Problem{403, "console_read_off", "Reading disabled", "Operators cannot read conversations. To allow it, set RELAY_CONSOLE_READ=on.", 0}
 	Blocked         = &Problem{403, "blocked", "Access blocked", "You cannot use this chat at the moment.", 0}
 	ApprovalsOff    = &Problem{403, "approvals_off", "Approval not available", "Only the operator of this chat can approve or deny this request.", 0}
-	ConsentRequired = &Problem{403, "consent_required", "Your agreement is needed", "Agree to the terms of this chat before you send a message.", 0}
-	FeedbackOff     = &Problem{403, "feedback_off", "Rating not available", "This chat does not ask for ratings.", 0}
+	ConsentRequired = &Problem{403, "consent_required", "Agreement required", "Agree to the terms of this chat before you send a message.", 0}
+	FeedbackOff     = &Problem{403, "feedback_off", "Rating not available", "This chat does not accept ratings.", 0}
 	NotFound        = &Problem{404, "not_found", "Not found", "This page does not exist.", 0}
 	Method          = &Problem{405, "method_not_allowed", "Method not allowed", "This address does not support this request method.", 0}
 	PromptUnknown   = &Problem{404, "prompt_unknown", "Question not found", "This question is no longer available.", 0}
-	TurnUnknown     = &Problem{404, "turn_unknown", "Message not found", "This message is not known.", 0}
+	TurnUnknown     = &Problem{404, "turn_unknown", "Message not found", "This message does not exist.", 0}
 	TurnOver        = &Problem{409, "turn_over", "Already answered", "The agent has already finished this message.", 0}
 	TurnStopped     = &Problem{409, "turn_stopped", "Message stopped", "This message was stopped before it was sent.", 0}
 	PromptSettled   = &Problem{409, "prompt_settled", "Already answered", "This question has already been answered.", 0}
@@ -93,10 +92,10 @@ var (
 	Capacity        = &Problem{503, "at_capacity", "All agents are busy", "All agents are busy. Try again in a moment.", 30 * time.Second}
 	Budget          = &Problem{503, "at_capacity", "Daily limit reached", "The daily limit for new conversations has been reached. Try again later.", 0}
 	Paused          = &Problem{503, "paused", "Chat paused", "This chat is paused. Try again later.", 30 * time.Second}
-	Draining        = &Problem{503, "draining", "Restarting", "The chat is restarting. Try again in a moment.", time.Second} // another relay is there already
+	Draining        = &Problem{503, "draining", "Restarting", "The chat is restarting. Try again in a moment.", time.Second} // another replica is usually available at once
 )
 
-// Document is how a problem travels.
+// Document is the JSON form of a problem.
 type Document struct {
 	Type       string `json:"type"`
 	Title      string `json:"title"`
@@ -104,11 +103,11 @@ type Document struct {
 	Detail     string `json:"detail"`
 	Code       string `json:"code"`
 	RetryAfter int    `json:"retry_after,omitzero"` // seconds
-	Fatal      *bool  `json:"fatal,omitzero"`       // on an event stream only
-	Challenge  any    `json:"challenge,omitzero"`   // to be solved, with challenge_required
+	Fatal      *bool  `json:"fatal,omitzero"`       // only on an event stream
+	Challenge  any    `json:"challenge,omitzero"`   // the challenge to solve, with challenge_required
 }
 
-// Challenged is [ChallengeNeeded] with the challenge that is to be solved.
+// Challenged is [ChallengeNeeded] with the challenge to solve.
 type Challenged struct{ Challenge any }
 
 func (*Challenged) Error() string { return ChallengeNeeded.Error() }
@@ -116,7 +115,7 @@ func (*Challenged) Error() string { return ChallengeNeeded.Error() }
 // Unwrap returns [ChallengeNeeded].
 func (*Challenged) Unwrap() error { return ChallengeNeeded }
 
-// Document is p as it travels.
+// Document returns the JSON form of p.
 func (p *Problem) Document() Document {
 	return Document{
 		Type: "about:blank", Title: p.title, Status: p.Status, Detail: p.Detail, Code: p.Code,
@@ -124,8 +123,7 @@ func (p *Problem) Document() Document {
 	}
 }
 
-// Of turns any error into the problem that a visitor is told. What is
-// not known is internal.
+// Of returns the problem that a visitor gets for err. Unknown errors are [Internal].
 func Of(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -137,7 +135,7 @@ func Of(err error) *Problem {
 		return Unavailable.After(wait)
 	}
 	if errors.Is(err, upstream.ErrKeyRefused) { // before the client's own error, which wraps it
-		return Unavailable.After(10 * time.Second) // when the key is tried again
+		return Unavailable.After(10 * time.Second) // the key is retried after this time
 	}
 	if e, ok := errors.AsType[*anyframe.Error](err); ok {
 		return upstreamProblem(e)
@@ -151,8 +149,8 @@ func Of(err error) *Problem {
 	return Internal
 }
 
-// OfWait is the refusal of a turn that waited until ctx ended: the problem that is its
-// cause, else that the sandbox takes too long.
+// OfWait returns the problem for a turn that waited until ctx ended: the cause of ctx if
+// that is a problem, otherwise [Booting].
 func OfWait(ctx context.Context) *Problem {
 	if p, ok := errors.AsType[*Problem](context.Cause(ctx)); ok {
 		return p
@@ -160,7 +158,7 @@ func OfWait(ctx context.Context) *Problem {
 	return Booting
 }
 
-// CodeOf is the code of the problem that err is, "" when it is nil.
+// CodeOf returns the problem code for err, or "" if err is nil.
 func CodeOf(err error) string {
 	if err == nil {
 		return ""
@@ -171,7 +169,7 @@ func CodeOf(err error) string {
 func upstreamProblem(e *anyframe.Error) *Problem {
 	switch {
 	case errors.Is(e, anyframe.ErrUnauthorized), errors.Is(e, anyframe.ErrForbidden):
-		return Refused // this call alone: the key is good
+		return Refused // AnyFrame refused this call, but accepts the key
 	case errors.Is(e, anyframe.ErrRateLimited):
 		wait := 5 * time.Second
 		if e.RetryAfter != nil {
@@ -193,8 +191,8 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// Write answers a request with err. It may be called once, before
-// anything else was written.
+// Write responds to a request with the problem for err and returns the problem. Call it
+// at most once, before anything else is written.
 func Write(w http.ResponseWriter, err error) *Problem {
 	p := Of(err)
 	h := w.Header()
@@ -207,6 +205,6 @@ func Write(w http.ResponseWriter, err error) *Problem {
 	if asked, ok := errors.AsType[*Challenged](err); ok {
 		doc.Challenge = asked.Challenge
 	}
-	_ = json.NewEncoder(w).Encode(doc) // it fails only if the client is gone
+	_ = json.NewEncoder(w).Encode(doc) // fails only if the client has disconnected
 	return p
 }

@@ -65,7 +65,7 @@ func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 	if err := h.sandboxes.Down(ctx, c.ID()); err != nil {
 		return false, err
 	}
-	s.logger().Info("put to sleep to make room")
+	s.logger().Info("sandbox put to sleep to make room")
 	if p != nil { // it finds out by itself; one that wakes the sandbox is another, and waits for us
 		select {
 		case <-p.Done():

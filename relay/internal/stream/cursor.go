@@ -275,7 +275,7 @@ func (c *cursor) passes(e eventlog.Entry) bool {
 
 // warn tells the browser, once, that something is missing at the moment.
 func (s *stream) warn(err error) error {
-	s.server.log.Debug("catch up", "error", err)
+	s.server.log.Debug("stream failed to catch up", "error", err)
 	if s.warned {
 		return nil
 	}

@@ -22,8 +22,8 @@ import (
 
 var (
 	// ErrKeyRefused stands for every call that is not made, or was refused, because
-	// AnyFrame refuses our key.
-	ErrKeyRefused = errors.New("AnyFrame refuses our key")
+	// AnyFrame rejects the relay's API key.
+	ErrKeyRefused = errors.New("AnyFrame rejects the API key")
 	// errOpen stands for every call that the breaker does not let through.
 	errOpen = errors.New("AnyFrame is left alone because it fails")
 )
@@ -55,7 +55,7 @@ func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
 		} else {
 			m.BreakerOpen.Dec()
 		}
-		log.Warn("circuit breaker", "state", state)
+		log.Warn("circuit breaker changed state", "state", state)
 	}
 	return g
 }
