@@ -67,7 +67,7 @@ func readFilter(r *http.Request) (f filter, err error) {
 		at, id, ok := strings.Cut(string(text), " ")
 		ms, numErr := strconv.ParseInt(at, 10, 64)
 		if err != nil || numErr != nil || !ok || id == "" {
-			return f, problem.BadRequest.With(`"cursor" must be the next_cursor of an answer.`)
+			return f, problem.BadRequest.With(`"cursor" must be the next_cursor of an earlier response.`)
 		}
 		f.active, f.id = store.FromMillis(ms), id
 	}

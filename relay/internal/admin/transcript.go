@@ -36,7 +36,7 @@ func (a *Admin) showTranscript(w http.ResponseWriter, r *http.Request) error {
 		switch name {
 		case "since":
 			if since, err = strconv.ParseInt(q.Get(name), 10, 64); err != nil || since < 0 || since > 1<<62 {
-				return problem.BadRequest.With(`"since" must be the next_since of an answer.`)
+				return problem.BadRequest.With(`"since" must be the next_since of an earlier response.`)
 			}
 		case "limit":
 			if limit, err = strconv.ParseInt(q.Get(name), 10, 64); err != nil || limit < 1 || limit > maxEvents {

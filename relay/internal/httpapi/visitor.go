@@ -40,7 +40,7 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, version := a.consent.Text(); agreed != nil && (*agreed != version || version == "") {
-		return problem.BadRequest.With(`"consent" is not the version of what is asked.`)
+		return problem.BadRequest.With(`"consent" is not the current version.`)
 	}
 	foreign := a.caller.Whence(r) == caller.Allowed
 	switch {
