@@ -1,6 +1,6 @@
 // @ts-check
-// Every word the widget says by itself. English is built in; the other
-// languages are packs in lang/, loaded when they are wanted.
+// All texts of the widget. English is built in; the other languages are packs in lang/,
+// loaded on demand.
 import { part } from "./part.js";
 
 export const en = {
@@ -20,12 +20,12 @@ export const en = {
   copyMessage: "Copy message",
   copied: "Copied",
   table: "Table",
-  waking: "Waking the agent, usually under a minute",
+  waking: "Starting the agent, usually under a minute",
   responding: "{name} is responding",
   sending: "Sending…",
-  waitBooting: "The agent is still waking up. Sending again in {s} s.",
-  waitRate: "A little fast. Sending again in {s} s.",
-  waitOther: "The agent can't be reached right now. Sending again in {s} s.",
+  waitBooting: "The agent is still starting. Retrying in {s} s.",
+  waitRate: "Sending too fast. Retrying in {s} s.",
+  waitOther: "The agent can't be reached right now. Retrying in {s} s.",
   notSent: "Not sent.",
   notSentWhy: "Not sent: {why}",
   retry: "Retry",
@@ -33,30 +33,30 @@ export const en = {
   edit: "Edit",
   discard: "Discard",
   reconnecting: "Reconnecting…",
-  offline: "You are offline. The chat goes on when you are back.",
-  down: "The chat can't be reached. Next try in {s} s.",
-  downWhy: "{why} Next try in {s} s.",
+  offline: "You are offline. The chat reconnects when you are back online.",
+  down: "The chat can't be reached. Retrying in {s} s.",
+  downWhy: "{why} Retrying in {s} s.",
   failed: "The agent stopped before it was done.",
   interrupted: "Stopped.",
   sessionFailed: "The agent could not be started.",
   again: "Try again",
-  approvalWaits: "The agent waits for its operator to allow the next step.",
-  approvalAsk: "The agent asks to use {tool}",
-  tooLong: "This message is too long by {n} bytes.",
+  approvalWaits: "Waiting for the operator to approve the next step.",
+  approvalAsk: "The agent wants to use {tool}",
+  tooLong: "This message is {n} bytes too long.",
   unread: "{title}, {n} unread",
   ok: "OK",
-  actionFailed: "That did not work: {why}",
+  actionFailed: "Something went wrong: {why}",
   attach: "Attach files",
   stop: "Stop",
   stopping: "Stopping…",
   unsent: "Stopped before it was sent.",
-  later: "{why} It goes on: {when}",
+  later: "{why} Available again: {when}",
   more: "More",
-  notice: "You are talking to an AI. It may be wrong.",
+  notice: "You are chatting with an AI. It can make mistakes.",
   privacy: "Privacy",
   good: "Good answer",
   poor: "Poor answer",
-  filesLost: "The attachments are gone. Please attach them again.",
+  filesLost: "The attachments were lost. Attach them again.",
 };
 
 /** @typedef {typeof en & typeof import("./words.js").cardWords & typeof import("./words.js").fileWords & typeof import("./words.js").troubleWords & typeof import("./words.js").freshWords & typeof import("./words.js").consentWords & typeof import("./words.js").rateWords & typeof import("./words.js").menuWords} Words */
@@ -64,10 +64,10 @@ export const en = {
 /** @typedef {string|Partial<Record<Intl.LDMLPluralRule, string>>} Phrase one text, or one for each form of {n} */
 
 /**
- * Another language. What a pack lacks is said in English.
+ * Another language. Texts that a pack lacks are shown in English.
  * @typedef {object} Pack
  * @property {Record<Word, Phrase>} words
- * @property {Record<string, string>} codes what refusals say, by their code
+ * @property {Record<string, string>} codes texts of refusals by code
  * @property {true} [rtl] whether it is written from right to left
  */
 
@@ -76,23 +76,23 @@ const packs = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
 /** @type {Pack} */
 const english = {
   words: /** @type {Words} */ (en),
-  // What the relay does not say itself, in its own English.
+  // Refusals that do not come from the relay. The relay's own have an English detail.
   codes: {
     http_413: "The message with its attachments is too large for this website's server. Remove an attachment or send a smaller one.",
-    upload_failed: "The connection broke while the attachments were sent. If it happens again, send smaller ones.",
-    event_skipped: "A part of the conversation is too large to be shown.",
+    upload_failed: "The connection was lost during the upload. If this happens again, attach smaller files.",
+    event_skipped: "Part of the conversation is too large to display.",
   },
 };
 let pack = english;
-/** What the page says in its own words. @type {Record<string, Phrase>} */
+/** The page's own texts. @type {Record<string, Phrase>} */
 let own = {};
 let ownSource = "";
 /** The language tag in use, for times and numbers too. */
 export let locale = "en";
 
 /**
- * Learns the first language of a list that there is, and the page's own words;
- * reports whether that changes what is said. Without its pack it goes on as before.
+ * Sets the first supported language of a list, and the page's own texts. Returns whether
+ * texts may have changed. If the pack cannot be loaded, the language stays the same.
  * @param {(string|null|undefined)[]} tags in order of preference
  * @param {string} [words] JSON: words by their key, or by language and key
  */
@@ -122,7 +122,7 @@ async function choose(tags) {
   }
 }
 
-/** The page's words for the language in use. @param {string} json @returns {Record<string, Phrase>} */
+/** The page's texts for the language in use. @param {string} json @returns {Record<string, Phrase>} */
 function ownWords(json) {
   if (!json) return {};
   try {
@@ -134,18 +134,18 @@ function ownWords(json) {
   }
 }
 
-/** Learns the English of a part that was loaded. @param {Partial<Words>} words */
+/** Adds the English texts of a part that was loaded. @param {Partial<Words>} words */
 export function teach(words) {
   Object.assign(en, words);
 }
 
-/** Whether the language runs from right to left. */
+/** Whether the language is written from right to left. */
 export function isRTL() {
   return !!pack.rtl;
 }
 
 /**
- * Says a thing, with its blanks filled in.
+ * Returns a text with its placeholders replaced.
  * @param {Word} word
  * @param {Record<string, string|number>} [blanks]
  */
@@ -155,7 +155,7 @@ export function say(word, blanks = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof blanks[name] === "number" ? blanks[name].toLocaleString(locale) : (blanks[name] ?? "")));
 }
 
-/** Says why the relay refused. @param {{code: string, detail: string}} problem */
+/** Returns the text for a refusal. @param {{code: string, detail: string}} problem */
 export function reason({ code, detail }) {
   return /** @type {string|undefined} */ (own[code]) ?? pack.codes[code] ?? detail;
 }
