@@ -1,5 +1,5 @@
-// The relay's admin API, as the operators' page asks it. The token is kept here, in memory
-// only, and asked for when the relay wants one.
+// Client of the relay's admin API for the console. The token is kept here, in memory only.
+// The console prompts for it when the relay requires one.
 
 import { at, say } from "./dom.js";
 
@@ -29,9 +29,9 @@ export async function call(method, path, body, signal) {
   try {
     told = await res.json();
   } catch {
-    // not ours
+    // not a problem document of the relay
   }
-  throw new Refusal(res.status, told.code, told.detail || `The relay answers ${res.status}.`);
+  throw new Refusal(res.status, told.code, told.detail || `The relay responded with status ${res.status}.`);
 }
 
 /** @param {string} method @param {string} path @param {object} [body] */
@@ -41,12 +41,12 @@ export const json = async (method, path, body) => (await call(method, path, body
 let asking;
 
 /**
- * Asks for a token if that is what is missing.
+ * Prompts for a token if err is a missing or wrong one. Returns whether it was.
  * @param {unknown} err
  */
 export async function unauthorized(err) {
   if (!(err instanceof Refusal) || err.status !== 401) return false;
-  at("token-wrong").textContent = token ? "The relay does not know this token." : "";
+  at("token-wrong").textContent = token ? "The relay does not accept this token." : "";
   asking ??= askToken().finally(() => (asking = undefined));
   await asking;
   return true;
@@ -56,7 +56,7 @@ export async function unauthorized(err) {
 function askToken() {
   const dialog = /** @type {HTMLDialogElement} */ (at("token-dialog"));
   const field = /** @type {HTMLInputElement} */ (at("token"));
-  say("A token is needed.");
+  say("Token required.");
   field.value = "";
   dialog.addEventListener("cancel", (e) => e.preventDefault());
   dialog.showModal();

@@ -1,5 +1,5 @@
-// The operators' page. It shows what GET /api/conversations says, and asks again for what
-// GET /api/events says has changed.
+// The operators' console. It shows the conversations of GET /api/conversations, and reloads
+// what has changed according to GET /api/events.
 
 import { call, json, Refusal, unauthorized } from "./api.js";
 import { at, make, say, sure, when } from "./dom.js";
@@ -8,7 +8,7 @@ import { Transcript } from "./transcript.js";
 import { Chart } from "./usage.js";
 
 const pageSize = 50;
-const settle = 250; // ms in which several changes become one request
+const settle = 250; // ms; changes within this time are combined into one request
 
 /** @param {string} label @param {string} kind @param {() => Promise<unknown>} act */
 function button(label, kind, act) {
@@ -18,7 +18,7 @@ function button(label, kind, act) {
 }
 
 /**
- * Runs what a button does, once at a time, and says how it went.
+ * Runs the action of a button, one at a time, and shows the result.
  * @param {HTMLButtonElement} b @param {() => Promise<unknown>} act
  */
 async function doing(b, act) {
@@ -36,7 +36,7 @@ async function doing(b, act) {
 
 /** @param {unknown} err */
 async function failed(err) {
-  if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "That did not work.", true);
+  if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "Something went wrong.", true);
 }
 
 const chart = new Chart(at);
@@ -44,7 +44,7 @@ const transcript = new Transcript(at, (path) => json("GET", path), failed);
 const page = { button, read: (/** @type {string} */ id) => transcript.open(id) };
 const waiting = new List("waiting", "no-waiting", true, page);
 const listed = new List("rows", "no-rows", false, page);
-let wanted = pageSize; // rows that the operator wants to see
+let wanted = pageSize; // number of rows to show
 
 async function loadWaiting() {
   await waiting.show((await json("GET", `conversations?waiting=true&limit=${pageSize}`)).conversations);
@@ -70,7 +70,7 @@ async function loadRows() {
 async function loadDecisions() {
   const [{ pause }, { banner }, { blocks }] = await Promise.all([json("GET", "pause"), json("GET", "banner"), json("GET", "blocks")]);
   at("unpause").hidden = !pause;
-  at("pause-button").textContent = pause ? "Change the text" : "Pause new messages";
+  at("pause-button").textContent = pause ? "Change message" : "Pause new messages";
   at("unbanner").hidden = !banner;
   for (const [id, text] of [["pause-text", pause?.text], ["banner-text", banner?.text]]) {
     const field = /** @type {HTMLTextAreaElement} */ (at(id));
@@ -86,7 +86,7 @@ async function loadDecisions() {
   );
 }
 
-/** Finds out whether the relay lets operators read, which it says before it looks for anything. */
+/** Checks whether operators may read conversations: the relay checks that before the id, so it responds with 404. */
 async function findReadable() {
   try {
     await call("GET", "conversations/-/transcript");
@@ -124,14 +124,14 @@ async function load() {
     for (const what of now) await loads[what]();
   } catch (err) {
     for (const what of now) due.add(what);
-    if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "The relay does not answer.", true);
+    if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "The relay does not respond.", true);
     timer ??= setTimeout(load, 3000);
   } finally {
     loading = false;
   }
 }
 
-/** Reads the stream of changes, again and again. */
+/** Follows the stream of changes and reconnects when it ends. */
 async function follow() {
   for (;;) {
     try {
@@ -139,7 +139,7 @@ async function follow() {
       at("main").hidden = false;
       changed("usage");
       void findReadable();
-      say("Live.");
+      say("Connected.");
       const reader = /** @type {ReadableStream<BufferSource>} */ (/** @type {unknown} */ (res.body)).pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -155,7 +155,7 @@ async function follow() {
     } catch (err) {
       if (await unauthorized(err)) continue;
     }
-    say("Connecting again…", true);
+    say("Reconnecting…", true);
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }
 }
@@ -182,13 +182,13 @@ onSubmit("pause-form", async () => {
   await call("PUT", "pause", { text: value("pause-text") });
   return "Paused.";
 });
-onSubmit("banner-form", () => call("PUT", "banner", { text: value("banner-text") }).then(() => "Every widget shows it."));
+onSubmit("banner-form", () => call("PUT", "banner", { text: value("banner-text") }).then(() => "Banner shown."));
 onSubmit("block-form", async () => {
   await call("PUT", `blocks/${encodeURIComponent(value("block-subject"))}`, { for: value("block-for") });
   /** @type {HTMLInputElement} */ (at("block-subject")).value = "";
   return "Blocked.";
 });
-for (const [id, path, done] of [["unpause", "pause", "New messages are taken again."], ["unbanner", "banner", "The line is gone."]]) {
+for (const [id, path, done] of [["unpause", "pause", "New messages are accepted again."], ["unbanner", "banner", "Banner removed."]]) {
   at(id).addEventListener("click", () => doing(at(id), () => call("DELETE", path).then(() => done)));
 }
 at("status").addEventListener("change", () => {
@@ -199,7 +199,7 @@ at("more").addEventListener("click", () => {
   wanted *= 2;
   changed("conversations");
 });
-// Whether a sandbox sleeps is no change that the stream tells.
+// The stream does not report when a sandbox goes to sleep.
 setInterval(() => {
   if (!document.hidden && !at("main").hidden) changed("conversations");
 }, 5000);

@@ -1,5 +1,5 @@
-// What the operators' page is made of: elements by id, new ones, the line that says how
-// things stand, and the question before something that cannot be undone.
+// DOM helpers of the console: find and create elements, set the status line, and ask for
+// confirmation.
 
 /**
  * @template {HTMLElement} T

@@ -1,7 +1,7 @@
-// What was said in a conversation, on the operators' page, where the relay lets them read
-// it: a dialog with a page of the transcript, and more on request.
+// The transcript of a conversation in the console, if operators may read it: a dialog with
+// one page of the transcript, and more on request.
 
-const slice = 8; // ms of drawing in one task
+const slice = 8; // maximum ms of rendering per task
 
 /** @typedef {{event: string, data: any}} Said */
 /** @typedef {{who: string, text: string, kind: string}} Entry */
@@ -9,13 +9,13 @@ const slice = 8; // ms of drawing in one task
 /** @param {unknown} v */
 const str = (v) => (typeof v === "string" ? v : "");
 
-/** Turns events into what is shown, the pieces of a block as one.
+/** Turns events into entries to show, joining the deltas of a block.
  * @param {Said[]} events @returns {Entry[]} */
 export function entriesOf(events) {
   /** @type {Entry[]} */
   const all = [];
   /** @type {Entry|undefined} */
-  let open; // a block whose pieces come
+  let open; // the block that deltas are appended to
   for (const { event, data } of events) {
     if (event === "text") {
       if (data.delta) {
@@ -23,7 +23,7 @@ export function entriesOf(events) {
         open.text += str(data.text);
         continue;
       }
-      if (open) open.text = str(data.text); // the whole block, of which the pieces were
+      if (open) open.text = str(data.text); // the whole block replaces its deltas
       else all.push({ who: "Agent", text: str(data.text), kind: "agent" });
       open = undefined;
       continue;
@@ -47,7 +47,7 @@ function entryOf(event, data) {
     case "question":
       return { who: "Question", text: [str(data.question), ...(data.options ?? []).map((/** @type {string} */ o) => `– ${o}`)].join("\n"), kind: "agent" };
     case "approval":
-      return { who: "Permission", text: data.tool ? `${data.tool} ${data.input === undefined ? "" : JSON.stringify(data.input, null, 2)}` : "asked of the operator", kind: "note" };
+      return { who: "Permission", text: data.tool ? `${data.tool} ${data.input === undefined ? "" : JSON.stringify(data.input, null, 2)}` : "operator decides", kind: "note" };
     case "settled":
       return { who: "Answer", text: str(data.outcome), kind: "note" };
     case "turn_end":
@@ -59,11 +59,11 @@ function entryOf(event, data) {
   }
 }
 
-/** The dialog in which a conversation is read. */
+/** The dialog that shows a transcript. */
 export class Transcript {
   /**
    * @param {(id: string) => HTMLElement} at
-   * @param {(path: string) => Promise<any>} get asks the API
+   * @param {(path: string) => Promise<any>} get requests a path of the API
    * @param {(err: unknown) => void} failed
    */
   constructor(at, get, failed) {
@@ -76,11 +76,11 @@ export class Transcript {
     this.id = "";
     this.since = 0;
     /** @type {Said[]} */
-    this.rest = []; // pieces of a block that goes on on the next page
+    this.rest = []; // deltas of a block that continues on the next page
     this.more.addEventListener("click", () => this.load().catch(failed));
     this.dialog.addEventListener("close", () => {
       this.id = "";
-      this.list.replaceChildren(); // nothing that was said stays on the page
+      this.list.replaceChildren(); // the page keeps no text of the conversation
     });
   }
 
@@ -103,7 +103,7 @@ export class Transcript {
   async load() {
     const id = this.id;
     this.more.disabled = true;
-    this.state.textContent = "Reading…";
+    this.state.textContent = "Loading…";
     try {
       const page = await this.get(`conversations/${encodeURIComponent(id)}/transcript?since=${this.since}`);
       const events = [...this.rest, ...page.events];
@@ -129,9 +129,9 @@ export class Transcript {
       }
       this.since = page.next_since ?? this.since;
       this.more.hidden = page.next_since === null;
-      this.state.textContent = this.more.hidden ? "This is all." : "There is more.";
+      this.state.textContent = this.more.hidden ? "End of the conversation." : "More events available.";
     } catch (err) {
-      this.state.textContent = err instanceof Error ? err.message : "That did not work.";
+      this.state.textContent = err instanceof Error ? err.message : "Something went wrong.";
       throw err;
     } finally {
       this.more.disabled = false;

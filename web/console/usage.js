@@ -1,16 +1,16 @@
-// The chart of the last 30 days on the operators' page: bars of turns and new
-// conversations, a line about today, and the same numbers as a table for screen readers.
-// It is drawn once and changed in place.
+// The usage chart of the last 30 days in the console: bars for turns and new conversations,
+// a summary of today, and a table with the same numbers for screen readers. It is created
+// once and updated in place.
 
 const span = 30; // days
-const wide = 10; // of one day, in the chart's own units
+const wide = 10; // width of one day, in SVG units
 const high = 60;
 const svgNS = "http://www.w3.org/2000/svg";
 
 /** @typedef {{date: string, site: string, turns: number, sessions: number, feedback: {up: number, down: number}}} Used */
 /** @typedef {{date: string, turns: number, sessions: number, up: number, down: number}} Day */
 
-/** The days that are shown, the earliest first: of one site, or of all with "".
+/** The days to show, earliest first, of one site, or of all sites if site is "".
  * @param {Used[]} rows @param {string} site @returns {Day[]} */
 export function daysOf(rows, site) {
   const last = rows.reduce((latest, r) => (r.date > latest ? r.date : latest), "") || new Date().toISOString().slice(0, 10);
@@ -78,7 +78,7 @@ export class Chart {
     this.site.addEventListener("change", () => this.draw());
   }
 
-  /** @param {Used[]} rows as GET /api/usage has them */
+  /** @param {Used[]} rows of GET /api/usage */
   show(rows) {
     this.rows = rows;
     const sites = [...new Set(rows.map((r) => r.site))];
@@ -101,7 +101,7 @@ export class Chart {
     for (const [i, d] of days.entries()) {
       const bar = this.bars[i];
       for (const [rect, n] of /** @type {[Element, number][]} */ ([[bar.turns, d.turns], [bar.sessions, d.sessions]])) {
-        const height = n && Math.max(1, (n / most) * high); // what there is can be seen
+        const height = n && Math.max(1, (n / most) * high); // a value above 0 is always visible
         rect.setAttribute("y", String(high - height));
         rect.setAttribute("height", String(height));
       }
