@@ -139,8 +139,8 @@ func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 	}
 }
 
-// front is a proxy in front of a relay of its own, whose public URL it is
-// unless the relay is not told.
+// front starts a proxy with its own relay behind it. The proxy's URL is the relay's public
+// URL unless env overrides that.
 func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...string) doctor.Deployment {
 	t.Helper()
 	var handler http.Handler
@@ -161,7 +161,7 @@ func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...stri
 	return doctor.Deployment{Config: c, Patience: patience / 2}
 }
 
-// passOn asks the relay and hands its answer to answer, for the event stream.
+// passOn forwards a request to the relay and passes the response to answer, for the event stream.
 func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) http.Handler {
 	plain := httputil.NewSingleHostReverseProxy(backend)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +191,7 @@ func TestDoctor_UnknownSettingNames_Reported(t *testing.T) {
 		t.Errorf("got exit %d, %+v, want 0 and %+v among them", code, got.Checks, want)
 	}
 	if _, stdout, _ = execute(t, env, "doctor"); strings.Contains(stdout, "misspelled") {
-		t.Errorf("got\n%swant nothing said of settings that there are", stdout)
+		t.Errorf("got\n%swant no mention of known settings", stdout)
 	}
 	s := environment{file: map[string]string{"RELAY_STOR": "memory:", "RELAY_STORE": "memory:", "HOME": "/"}}
 	if got := s.strangers(nil); !slices.Equal(got, []string{"RELAY_STOR"}) {
@@ -214,7 +214,7 @@ func TestDoctor_ProxyAltersEvents_Reported(t *testing.T) {
 		"holds the whole answer back": {
 			handle: func(b *url.URL) http.Handler {
 				return passOn(b, func(w http.ResponseWriter, res *http.Response) {
-					body, _ := io.ReadAll(res.Body) // ends when the doctor goes
+					body, _ := io.ReadAll(res.Body) // ends when doctor disconnects
 					_, _ = w.Write(body)
 				})
 			},
@@ -279,7 +279,7 @@ func TestDoctor_RelayNotReady_Reported(t *testing.T) {
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
 	c := defaults().relay
 	c.PublicURL, c.Store = relay.url, "memory:"
-	until(t, "the relay learns that its key is refused", func() bool {
+	until(t, "the relay notices that its key is rejected", func() bool {
 		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
 	got := doctor.Examine(t.Context(), doctor.Deployment{Config: c, Patience: patience})

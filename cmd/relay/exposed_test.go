@@ -26,7 +26,7 @@ func TestExposed_Modes(t *testing.T) {
 		if err := os.WriteFile(at(name), nil, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(at(name), mode); err != nil { // whatever the umask
+		if err := os.Chmod(at(name), mode); err != nil { // regardless of the umask
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestServe_ExposedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := launch(t, "serve", env...).output(); !strings.Contains(got, `"level":"WARN","msg":"a file with secrets is accessible to other users"`) || !strings.Contains(got, "chmod 600 "+db) {
-		t.Errorf("got %s, want a warning with the command that mends it", got)
+		t.Errorf("got %s, want a warning with the command that fixes it", got)
 	}
 	code, stdout, _ := execute(t, env, "doctor", "--json")
 	if f := of(readReport(t, stdout), "files"); code != exitError || f.Result != doctor.ResultFinding || f.Do != "chmod 600 "+db {

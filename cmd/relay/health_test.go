@@ -40,7 +40,7 @@ func TestHealth_NotReady_ReasonShownAndExitZero(t *testing.T) {
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
 	env := []string{"RELAY_ADDR=" + strings.TrimPrefix(relay.url, "http://")}
-	until(t, "the relay learns that its key is refused", func() bool {
+	until(t, "the relay notices that its key is rejected", func() bool {
 		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
 	if code, _ := call(t, "GET", relay.url+"/readyz", "", ""); code != http.StatusServiceUnavailable {

@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 )
 
-// Not parallel: the limit is the process's.
+// Not parallel, because the limit applies to the whole process.
 func TestMemory_LimitOfContainer_KeptUnlessOperatorSetOne(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })

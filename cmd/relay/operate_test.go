@@ -122,6 +122,6 @@ func TestLicenses_OfWhatIsLinked_Printed(t *testing.T) {
 	t.Parallel()
 	code, out, _ := execute(t, nil, "licenses")
 	if code != exitOK || !strings.Contains(out, "modernc.org/sqlite") || !strings.Contains(out, "Apache License") {
-		t.Errorf("got exit %d and %d bytes, want the licences", code, len(out))
+		t.Errorf("got exit %d and %d bytes, want the licenses", code, len(out))
 	}
 }

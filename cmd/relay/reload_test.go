@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// A wrong file changes nothing, a right one takes effect, whichever way the reload is requested.
+// An invalid file changes nothing and a valid one takes effect, however the reload is requested.
 func TestReload_SignalAndCommand_ReadTheFileAgain(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)

@@ -166,7 +166,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	if err != nil {
 		return err
 	}
-	defer public.Close() // has an effect only if the server never starts, which closes it otherwise
+	defer public.Close() // for an early return; a started server closes it itself
 	url := browserURL(public.Addr()) + s.relay.BasePath + "/"
 	if demo && s.relay.PublicURL == "" {
 		s.relay.EmbedURL = url

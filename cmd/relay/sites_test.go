@@ -16,10 +16,10 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/sitefile"
 )
 
-// agentVars are an environment in which the default site is complete.
+// agentVars is an environment in which the default site is complete.
 var agentVars = map[string]string{"ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1", "SUPPORT_KEY": "afm_support", "RELAY_STORE": "memory:"}
 
-// siteFile writes a file of sites and returns its path.
+// siteFile writes a sites file and returns its path.
 func siteFile(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "relay.yaml")
@@ -29,7 +29,7 @@ func siteFile(t *testing.T, content string) string {
 	return path
 }
 
-// readFile reads a file of sites as the environment vars has it.
+// readFile parses a sites file in the environment vars.
 func readFile(t *testing.T, vars map[string]string, content string) (*settings, []string) {
 	t.Helper()
 	s := defaults()
@@ -244,7 +244,7 @@ func TestSites_Schema_MatchesTableAndFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The editor and the relay agree on the form of a file.
+	// The editor's schema and the relay agree on which files are valid.
 	for content, good := range map[string]bool{
 		"":                                   true,
 		"sites:\n":                           true,

@@ -63,7 +63,7 @@ func TestCheck_OlderSchema_NotMigrated(t *testing.T) {
 	t.Cleanup(func() { migrations = was })
 	note, err := Check(t.Context(), path)
 	if err != nil || !strings.Contains(note, "has schema 1; the next start backs it up as relay.db.schema-1.bak") {
-		t.Errorf("got %q, %v, want it told what the next start does", note, err)
+		t.Errorf("got %q, %v, want a note on the next start", note, err)
 	}
 	if got := ask[int](t, direct(t, path), `PRAGMA user_version`); got != 1 || len(backups(t, path)) != 0 {
 		t.Errorf("got schema %d and backups %q, want 1 and none", got, backups(t, path))
