@@ -25,7 +25,7 @@ var (
 	// AnyFrame rejects the relay's API key.
 	ErrKeyRefused = errors.New("AnyFrame rejects the API key")
 	// errOpen stands for every call that the breaker does not let through.
-	errOpen = errors.New("AnyFrame is left alone because it fails")
+	errOpen = errors.New("the circuit breaker for AnyFrame is open")
 )
 
 // Guard stands between the client and AnyFrame: it counts every request, keeps a
