@@ -26,9 +26,9 @@ func newBudgets(s *Server, st store.Store) *budgets {
 	gauge := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, []string{"site"}, nil) }
 	return &budgets{
 		s, st,
-		gauge("relay_turns_today", "Turns that AnyFrame accepted on this day of UTC, over all processes with the same store, by site."),
-		gauge("relay_turns_budget", "How many turns a day AnyFrame may be sent, as RELAY_TURNS_PER_DAY says; 0 is no limit; by site."),
-		gauge("relay_budget_used_ratio", "How much of RELAY_TURNS_PER_DAY is used, from 0 to 1; 0 without a budget; by site."),
+		gauge("relay_turns_today", "Turns that AnyFrame accepted on the current UTC day, over all processes on the same store, by site."),
+		gauge("relay_turns_budget", "Maximum number of turns per UTC day (RELAY_TURNS_PER_DAY), 0 if unlimited, by site."),
+		gauge("relay_budget_used_ratio", "Used share of RELAY_TURNS_PER_DAY, from 0 to 1, 0 if unlimited, by site."),
 	}
 }
 

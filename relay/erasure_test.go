@@ -211,7 +211,7 @@ func TestErase_RelayDies_DoneByTheNext(t *testing.T) {
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpDelete, Status: 500})
 	end := r.runs()
 	v.erases("/v1/visitor?erase=true")
-	r.awaitLog(`"msg":"erase"`)
+	r.awaitLog(`"msg":"failed to erase"`)
 	end()
 	r.restart()
 	if got := r.metric("relay_erasures_pending"); got != 1 {

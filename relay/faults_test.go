@@ -168,8 +168,8 @@ func TestFaults_StreamSkipsNumbers_LostEventStillFetched(t *testing.T) {
 func TestFaults_PanicInPump_ConversationContinues(t *testing.T) {
 	overTransports(t, func(t *testing.T, via transport) {
 		for where, happens := range map[string]func(*harness){
-			"stream broke": func(r *harness) { r.plane.CutStreams() },
-			"filled a hole in the stream": func(r *harness) {
+			"AnyFrame's stream broke": func(r *harness) { r.plane.CutStreams() },
+			"filled a gap in AnyFrame's stream": func(r *harness) {
 				r.plane.Inject(anyframetest.Fault{Op: anyframetest.OpEvents, Kind: anyframetest.Drop, N: 2, Times: 1})
 				r.plane.CutStreams()
 			},

@@ -45,7 +45,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		not("the store cannot be reached")
 	}
 	if s.pool.KeyRefused() {
-		not("AnyFrame refuses our key")
+		not("AnyFrame rejects the API key")
 	}
 	code := http.StatusOK
 	if !out.Ready {
@@ -69,7 +69,7 @@ func (s *Server) storeHealth(ctx context.Context) error {
 		if err != nil {
 			s.log.Error("the store cannot be reached", "error", err)
 		} else {
-			s.log.Info("the store is back")
+			s.log.Info("the store is reachable again")
 		}
 	}
 	s.pinged, s.health = time.Now(), err

@@ -104,7 +104,7 @@ func TestHealth_StoreUnreachable_NotReady(t *testing.T) {
 	r.reasons()
 	v.say("all is well again", "k1")
 	logs := r.logs.String()
-	if a, b := strings.Count(logs, `"the store cannot be reached"`), strings.Count(logs, `"the store is back"`); a != 1 || b != 1 {
+	if a, b := strings.Count(logs, `"the store cannot be reached"`), strings.Count(logs, `"the store is reachable again"`); a != 1 || b != 1 {
 		t.Errorf("log: got %d times that the store is gone and %d times that it is back, want each once", a, b)
 	}
 }
@@ -122,7 +122,7 @@ func TestHealth_KeyRefused_NotReadyAndLoggedOnce(t *testing.T) {
 		watch, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { r.srv.Run(watch) })
-		r.reasons("AnyFrame refuses our key")
+		r.reasons("AnyFrame rejects the API key")
 		before := r.plane.Count(anyframetest.OpAny)
 		for i := range 10 {
 			v := v
@@ -156,7 +156,7 @@ func TestHealth_KeyRefused_NotReadyAndLoggedOnce(t *testing.T) {
 		wg.Wait()
 	}
 	logs := r.logs.String()
-	if a, b := strings.Count(logs, "AnyFrame refuses the key"), strings.Count(logs, "AnyFrame accepts the key again"); a != 2 || b != 2 {
+	if a, b := strings.Count(logs, "AnyFrame rejects the key"), strings.Count(logs, "AnyFrame accepts the key again"); a != 2 || b != 2 {
 		t.Errorf("log: got %d times that the key is refused and %d times that it is good again, want each twice", a, b)
 	}
 }

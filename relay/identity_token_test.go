@@ -138,7 +138,7 @@ func TestIdentity_InvalidToken_Refused(t *testing.T) {
 			if !strings.Contains(detail, "Sign in again.") || strings.Contains(detail, "expired") != (name == "expired") {
 				t.Errorf("got detail %q, want it to ask for a new sign-in, and to tell one that has expired", detail)
 			}
-			if !strings.Contains(offline.logs.String(), `"msg":"identity refused"`) {
+			if !strings.Contains(offline.logs.String(), `"msg":"identity token rejected"`) {
 				t.Error("the log does not tell the operator why")
 			}
 		})

@@ -98,7 +98,7 @@ func (s *Server) stopAll(pause control.Pause) {
 		if err := s.stopSites(s.open); err != nil {
 			failures++
 			wait = backoff.Delay(failures, maxStopDelay)
-			s.log.Warn("stop what runs", "error", err)
+			s.log.Warn("failed to stop running turns", "error", err)
 		} else {
 			looks++
 		}

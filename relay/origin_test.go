@@ -237,7 +237,7 @@ func TestOrigin_ForeignPage_RefusedWithoutEffect(t *testing.T) {
 }
 
 func TestOrigin_Star_AllowsEveryPageAndWarns(t *testing.T) {
-	const warning = "any website may use this relay"
+	const warning = "any website can embed this relay"
 	d := newOffline(t, origins("*"))
 	token := d.mint()
 	if !strings.Contains(d.logs.String(), warning) {

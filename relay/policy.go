@@ -19,7 +19,7 @@ func (c *Config) validatePolicy(wrong func(format string, args ...any)) {
 		windows := map[time.Duration]bool{}
 		for _, r := range rates {
 			if r.Limit < 1 || r.Window <= 0 || windows[r.Window] {
-				wrong("%s must have rates above 0, each per another window", name)
+				wrong("%s must have rates greater than 0, each for a different window", name)
 				break
 			}
 			windows[r.Window] = true
@@ -35,7 +35,7 @@ func (c *Config) validatePolicy(wrong func(format string, args ...any)) {
 	}
 	for name, text := range map[string]string{"RELAY_NOTICE": c.Notice, "RELAY_CONSENT": c.Consent} {
 		if len(text) > maxWords {
-			wrong("%s must have at most %d bytes", name, maxWords)
+			wrong("%s must not be longer than %d bytes", name, maxWords)
 		}
 	}
 	for name, n := range map[string]int{"RELAY_SESSIONS_PER_DAY": c.SessionsPerDay, "RELAY_TURNS_PER_DAY": c.TurnsPerDay, "RELAY_MAX_CONTEXT": c.MaxContext} {

@@ -75,7 +75,7 @@ func TestCapacity_ManyStreamsOpened_StoreToldInFewCalls(t *testing.T) {
 	if got := len(awake()); got != visitors {
 		t.Errorf("got %d sandboxes counted, want the %d that run", got, visitors)
 	}
-	if strings.Contains(r.logs.String(), "count a sandbox") {
+	if strings.Contains(r.logs.String(), "failed to count a sandbox") {
 		t.Error("a sandbox could not be counted, see the log")
 	}
 }

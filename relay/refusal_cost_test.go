@@ -149,7 +149,7 @@ func TestRefusal_EveryKind_BoundedStoreAndUpstreamCalls(t *testing.T) {
 			if got := r.plane.Count(anyframetest.OpAny) - upstream; got != 0 {
 				t.Errorf("requests to AnyFrame: got %d, want none", got)
 			}
-			if n := len(r.logged("refused")); n != 0 {
+			if n := len(r.logged("request failed")); n != 0 {
 				t.Errorf("lines of the log besides the request's own: got %d, want none", n)
 			}
 			if calls > float64(tt.store)+0.5 { // an open session is looked at periodically

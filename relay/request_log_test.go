@@ -121,14 +121,14 @@ func TestRequestLog_EveryRequestAndStep_OneLineWithoutNames(t *testing.T) {
 		if len(hash) != 8 {
 			t.Errorf("%s: got %v, want a short hash in %v", name, turn[name], turn)
 		}
-		for _, other := range []map[string]any{lines["GET /v1/events 200"], lines["POST /v1/messages 400"], r.logged("session created")[0], r.logged("turn")[0], r.logged("turn ended")[0]} {
+		for _, other := range []map[string]any{lines["GET /v1/events 200"], lines["POST /v1/messages 400"], r.logged("session created")[0], r.logged("turn accepted")[0], r.logged("turn ended")[0]} {
 			if other[name] != hash && (name == "visitor" || other["code"] == nil) {
 				t.Errorf("%s: got %v in %v, want %s as in the turn's", name, other[name], other, hash)
 			}
 		}
 	}
-	if id := a.header.Get("X-Request-Id"); turn["request"] != id || r.logged("turn")[0]["request"] != id {
-		t.Errorf("got request %v and of the turn %v, want %s in both", turn["request"], r.logged("turn")[0]["request"], id)
+	if id := a.header.Get("X-Request-Id"); turn["request"] != id || r.logged("turn accepted")[0]["request"] != id {
+		t.Errorf("got request %v and of the turn %v, want %s in both", turn["request"], r.logged("turn accepted")[0]["request"], id)
 	}
 	if got := lines["POST /v1/messages 400"]["code"]; got != "empty_message" {
 		t.Errorf("code of a refusal: got %v, want empty_message", got)
@@ -153,7 +153,7 @@ func TestRequestLog_WaitForSandbox_NoWarning(t *testing.T) {
 	if a := v.do("POST", "/v1/messages", `{"text":"hello"}`); a.status != http.StatusServiceUnavailable || a.code() != "session_booting" {
 		t.Fatalf("got %d %s, want session_booting", a.status, a.body)
 	}
-	if got := r.logged("refused"); len(got) != 0 {
+	if got := r.logged("request failed"); len(got) != 0 {
 		t.Errorf("got %v, want no warning", got)
 	}
 	if !slices.ContainsFunc(r.logged("request"), func(l map[string]any) bool { return l["code"] == "session_booting" }) {

@@ -97,7 +97,7 @@ func TestSecrets_BootNeverEnds_NothingLeaks(t *testing.T) {
 		all := r.plane.Sessions()
 		return len(all) > 0 && all[0].Status == anyframetest.StatusTerminated
 	})
-	eventually(t, "the log says so", func() bool { return strings.Contains(r.logs.String(), `"msg":"wake"`) })
+	eventually(t, "the log says so", func() bool { return strings.Contains(r.logs.String(), `"msg":"failed to wake the sandbox"`) })
 	w.clean(r.plane.Secrets())
 }
 

@@ -92,14 +92,14 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	if b, ok := s.store.(interface{ Backup() string }); ok && b.Backup() != "" {
-		s.log.Warn("the store has a newer schema, and a copy of the older", "copy", b.Backup())
+		s.log.Warn("the store was migrated to a newer schema; a copy of the old one was kept", "copy", b.Backup())
 	}
 	s.notifier, _ = s.store.(store.Notifier)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_upstream_connections", Help: "HTTP/2 connections that carry AnyFrame's event streams.",
 	}, func() float64 { return float64(s.events.Connections()) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes with the same store.",
+		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes on the same store.",
 	}, asked(s.store.CountAwake)))
 	unobserved := s.store
 	s.store = store.Observe(s.store, s.metrics.Stored)
@@ -112,10 +112,10 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	streaming.Lifetime = c.StreamLifetime
 	s.streams = stream.New(streaming, s.metrics, s.log)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_replay_bytes", Help: "Bytes of events that are kept in memory for returning streams.",
+		Name: "relay_replay_bytes", Help: "Bytes of events kept in memory for resumed streams.",
 	}, func() float64 { _, bytes := s.kept(); return float64(bytes) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_erasures_pending", Help: "Erasures that are not done, over all processes with the same store.",
+		Name: "relay_erasures_pending", Help: "Pending erasures, over all processes on the same store.",
 	}, asked(s.erasuresPending(unobserved))))
 	s.none = httpapi.New(c.api(""), httpapi.Parts{Limits: s.limits, Metrics: s.metrics, Log: s.log, Alive: s.alive, Ready: s.ready})
 	all := map[string]*site{}
@@ -211,7 +211,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	serving, err := site.use()
 	if err != nil {
 		if !errors.Is(err, problem.NotFound) {
-			s.log.Error("serve a site", "site", site.label(), "error", err)
+			s.log.Error("failed to serve a site", "site", site.label(), "error", err)
 		}
 		_ = problem.Write(w, err)
 		return

@@ -168,7 +168,7 @@ func (s *site) wire() (*wired, error) {
 		w.hub.BeginDrain()
 	}
 	if len(c.AllowedOrigins) == 1 && c.AllowedOrigins[0] == "*" {
-		w.log.Warn("RELAY_ALLOWED_ORIGINS is *: any website may use this relay and spend its sandboxes")
+		w.log.Warn("RELAY_ALLOWED_ORIGINS is *: any website can embed this relay and use up its sandboxes")
 	}
 	return w, nil
 }

@@ -70,10 +70,10 @@ func (c *Config) hasDefault() bool { return c.AgentID != 0 || len(c.Sites) == 0 
 func (c *Config) ValidateSite(main *Config) error {
 	errs := []error{c.validateAgent(), c.validateVisitors()}
 	if c.MaxSessions > main.MaxSessions {
-		errs = append(errs, fmt.Errorf("RELAY_MAX_SESSIONS must not be above %d, which all sites have together", main.MaxSessions))
+		errs = append(errs, fmt.Errorf("RELAY_MAX_SESSIONS must not exceed %d, the limit for all sites together", main.MaxSessions))
 	}
 	if c.MaxStreams > main.MaxStreams {
-		errs = append(errs, fmt.Errorf("RELAY_MAX_STREAMS must not be above %d, which all sites have together", main.MaxStreams))
+		errs = append(errs, fmt.Errorf("RELAY_MAX_STREAMS must not exceed %d, the limit for all sites together", main.MaxStreams))
 	}
 	return errors.Join(errs...)
 }

@@ -57,7 +57,7 @@ func TestStoreLoss_RowsLost_RestoredFromMemory(t *testing.T) {
 					throwBack()
 					next := here // who detects the missing turn when it sends another
 					if before == 0 {
-						a.awaitLog("put back")
+						a.awaitLog("it was restored")
 						next = there
 					}
 					say(next, before+1)

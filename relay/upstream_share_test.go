@@ -74,7 +74,7 @@ func TestUpstream_OneCallForbidden_OnlyItsVisitorTold(t *testing.T) {
 			if r.metric("relay_upstream_key_refused") != 0 || r.metric("relay_upstream_breaker_open") != 0 {
 				t.Error("got the key refused or the breaker open, want neither")
 			}
-			if strings.Contains(r.logs.String(), "AnyFrame refuses the key") {
+			if strings.Contains(r.logs.String(), "AnyFrame rejects the key") {
 				t.Error("got a log line that the key is refused, want none")
 			}
 			r.plane.ClearFaults()

@@ -24,10 +24,10 @@ func (c *Config) Validate() error {
 		errs = append(errs, c.validateAgent())
 	}
 	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
-		wrong("RELAY_STORE names no store: %w", err)
+		wrong("RELAY_STORE is not a valid store URL: %w", err)
 	}
 	if p := c.BasePath; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#%*{} \\\"<>") || strings.Contains(p, "//") || strings.Contains(p, "/.")) {
-		wrong("RELAY_BASE_PATH must look like /chat: a leading slash, none at the end")
+		wrong("RELAY_BASE_PATH must be a path such as /chat, with a leading slash and no trailing slash")
 	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
@@ -37,7 +37,7 @@ func (c *Config) Validate() error {
 	seen := map[string]bool{}
 	for _, site := range c.Sites {
 		if !ValidSiteName(site.Name) || seen[site.Name] {
-			wrong("%q cannot be the name of a site, or not of two", site.Name)
+			wrong("%q is not a valid site name or is used twice", site.Name)
 		}
 		seen[site.Name] = true
 	}
@@ -69,10 +69,10 @@ func (c *Config) validateAgent() error {
 		wrong("ANYFRAME_API_KEY is not set")
 	}
 	if c.AgentID <= 0 {
-		wrong("ANYFRAME_AGENT_ID is not set: the number of the agent that visitors talk to")
+		wrong("ANYFRAME_AGENT_ID is not set: set it to the number of the agent that visitors chat with")
 	}
 	if !validBaseURL(c.BaseURL) {
-		wrong("ANYFRAME_BASE_URL must be https, or http on a loopback address, with no user, query or fragment")
+		wrong("ANYFRAME_BASE_URL must be an https URL, or an http URL of a loopback address, without user, query or fragment")
 	}
 	return errors.Join(errs...)
 }
@@ -90,7 +90,7 @@ func (c *Config) validateVisitors() error {
 		wrong("RELAY_IDENTITY_KEY %w", err)
 	}
 	if c.IdentityAudience != "" && c.IdentityKey == "" {
-		wrong("RELAY_IDENTITY_AUDIENCE is of no use without RELAY_IDENTITY_KEY")
+		wrong("RELAY_IDENTITY_AUDIENCE has no effect without RELAY_IDENTITY_KEY")
 	}
 	switch c.Visibility {
 	case VisibilityChat, VisibilityTools, VisibilityFull:
@@ -114,7 +114,7 @@ func (c *Config) validateVisitors() error {
 	}
 	for _, t := range c.AttachmentTypes {
 		if major, minor, ok := strings.Cut(t, "/"); !ok || major == "" || minor == "" || (major != "image" && major != "text") {
-			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the kinds that AnyFrame takes", t)
+			wrong("RELAY_ATTACHMENT_TYPES: %q is not image/… or text/…, the types that AnyFrame accepts", t)
 		}
 	}
 	errs = append(errs, c.Webhook.Validate())

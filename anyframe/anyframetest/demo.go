@@ -22,19 +22,19 @@ type trick struct {
 }
 
 var tricks = []trick{
-	{Trigger{"tool", "the agent using tools on the way to its answer"}, demoTool},
+	{Trigger{"tool", "the agent uses tools before it answers"}, demoTool},
 	{Trigger{"code", "a block of code"}, demoCode},
 	{Trigger{"table", "a table"}, demoTable},
-	{Trigger{"question", "a question with options, which you answer"}, demoQuestion},
-	{Trigger{"permission", "the agent asking whether it may"}, demoPermission},
+	{Trigger{"question", "the agent asks you a question with options"}, demoQuestion},
+	{Trigger{"permission", "the agent asks for permission"}, demoPermission},
 	{Trigger{"fail", "a turn that fails halfway"}, demoFail},
-	{Trigger{"long", "an answer of several screens, with headings, lists, links and a quote"}, demoLong},
-	{Trigger{"context", "what the page and the website told the agent about you"}, demoContext},
-	{Trigger{"think", "the agent thinking before it speaks"}, demoThink},
-	{Trigger{"count", "an answer that goes on for minutes, for you to stop"}, demoCount},
+	{Trigger{"long", "a long answer with headings, lists, links and a quote"}, demoLong},
+	{Trigger{"context", "what the page and the website report to the agent about you"}, demoContext},
+	{Trigger{"think", "the agent thinks before it answers"}, demoThink},
+	{Trigger{"count", "an answer that takes minutes, so that you can stop it"}, demoCount},
 	{Trigger{"rate", "an answer that you can rate"}, demoRate},
-	{Trigger{"history", "where earlier conversations are, and how to keep or delete them"}, demoHistory},
-	{Trigger{"consent", "how visitors are told what this is, and asked whether they agree"}, demoConsent},
+	{Trigger{"history", "where to find, download and delete earlier conversations"}, demoHistory},
+	{Trigger{"consent", "the AI notice, and how to ask visitors for their agreement"}, demoConsent},
 }
 
 // DemoTriggers returns the words that [Demo] reacts to, in the order in which it
@@ -82,12 +82,12 @@ func demoWelcome(c *Chat) {
 	if c.Turn() == 1 {
 		b.WriteString("Welcome! ")
 	}
-	b.WriteString("I am a **scripted agent**: no model and no key, but every word takes the way a real one's would. " +
-		"Use one of these words and see what happens:\n\n")
+	b.WriteString("I am a **scripted agent**, without a model or a key. My messages pass through the relay like those of a real agent. " +
+		"Send one of these words to try a feature:\n\n")
 	for _, t := range tricks {
 		fmt.Fprintf(&b, "- **%s** – %s\n", t.Word, t.Shows)
 	}
-	b.WriteString("\nOr open this page in a second tab: both show the same chat.")
+	b.WriteString("\nOr open this page in a second tab: both tabs show the same chat.")
 	c.Say(b.String())
 }
 
@@ -101,17 +101,17 @@ func demoTool(c *Chat) {
 	c.Tool("Grep", map[string]any{"query": "data-title", "path": "web"})
 	beat(c)
 	c.Say("Done: I ran a *command*, read a *file* and searched a *folder*. " +
-		"What a visitor sees of that depends on `RELAY_VISIBILITY`: nothing with `chat`, " +
-		"the tools' names and a short summary with `tools`, everything with `full`.")
+		"What visitors see of this depends on `RELAY_VISIBILITY`: nothing with `chat`, " +
+		"the names of the tools and a short summary with `tools`, everything with `full`.")
 }
 
 func demoCode(c *Chat) {
-	c.Say("One tag puts this chat on a page:\n\n" +
+	c.Say("One tag adds this chat to a page:\n\n" +
 		"```html\n" +
 		"<script async src=\"https://relay.example.com/widget.js\"\n" +
 		"        data-title=\"Ask us\"></script>\n" +
 		"```\n\n" +
-		"And a page can talk to it, even before it has loaded:\n\n" +
+		"A page can also control it, even before it has loaded:\n\n" +
 		"```js\n" +
 		"window.RelayChat = window.RelayChat || [];\n" +
 		"RelayChat.push([\"open\", { message: \"Where is my order?\" }]);\n" +
@@ -120,36 +120,36 @@ func demoCode(c *Chat) {
 }
 
 func demoTable(c *Chat) {
-	c.Say("Three ways to put the chat on a page:\n\n" +
-		"| Mode | Where it is | Good for |\n" +
+	c.Say("Three ways to add the chat to a page:\n\n" +
+		"| Mode | Position | Good for |\n" +
 		"| --- | --- | ---: |\n" +
 		"| `popup` | behind a button in the corner | most sites |\n" +
 		"| `inline` | where the element is | help pages |\n" +
-		"| `page` | all of the window | a link in a mail |\n\n" +
-		"A wide table scrolls by itself and leaves the page alone.")
+		"| `page` | the whole window | a link in an email |\n\n" +
+		"A wide table scrolls on its own; the page does not.")
 }
 
 func demoQuestion(c *Chat) {
-	c.Say("Before I begin I need to know something.")
+	c.Say("Before I start, I have a question.")
 	answer := c.Ask("What are you building?", "A shop", "A documentation site", "Something else")
-	c.Say(fmt.Sprintf("“%s” – noted. The agent stood still until your answer came, and would have done so over a "+
-		"reload of this page.", answer))
+	c.Say(fmt.Sprintf("“%s” – noted. The agent waited for your answer, and would have "+
+		"kept waiting if you had reloaded this page.", answer))
 }
 
 func demoPermission(c *Chat) {
-	c.Say("I would like to tidy up a little.")
+	c.Say("I would like to clean up the build cache.")
 	if c.Permit("Bash", map[string]any{"command": "rm -r build/cache"}) {
 		c.Tool("Bash", map[string]any{"command": "rm -r build/cache"})
-		c.Say("Thank you. Nothing was deleted, though: this is a demonstration.")
+		c.Say("Thank you. This is a demo, so nothing was deleted.")
 		return
 	}
-	c.Say("Then I leave everything as it is.")
+	c.Say("OK, I will not change anything.")
 }
 
 func demoFail(c *Chat) {
-	c.Say("I begin in good spirits, and then")
+	c.Say("I am starting the task, but then")
 	beat(c)
-	c.Fail("The scripted sandbox failed, as asked.")
+	c.Fail("The scripted sandbox failed, as requested.")
 }
 
 // demoContext shows the visitor's context that came with the message, in a code
@@ -157,18 +157,18 @@ func demoFail(c *Chat) {
 func demoContext(c *Chat) {
 	for _, a := range c.Attachments() {
 		if a.Name == "visitor-context.json" {
-			c.Say("This came with your message, and only I can see it:\n\n````\n" + string(a.Data) + "\n````")
+			c.Say("I received this with your message. Visitors never see it:\n\n````\n" + string(a.Data) + "\n````")
 			return
 		}
 	}
-	c.Say("Nothing new came with your message about you. A page tells me with `RelayChat.setContext({ plan: \"pro\" })`, a website with " +
-		"the claim `context` of its sign-in tokens. I am told with the first message and when something has changed.")
+	c.Say("I received no new context with your message. A page sets it with `RelayChat.setContext({ plan: \"pro\" })`, a website with " +
+		"the claim `context` of its sign-in tokens. I get it with the first message and after each change.")
 }
 
 func demoLong(c *Chat) { c.Say(longAnswer) }
 
 func demoCount(c *Chat) {
-	c.Say("I am counting to two hundred. Stop me whenever you like.")
+	c.Say("I am counting to two hundred. You can stop me at any time.")
 	for n := 1; n <= 200 && c.Context().Err() == nil; n++ {
 		c.Say(fmt.Sprint(n))
 		beat(c)
@@ -176,23 +176,23 @@ func demoCount(c *Chat) {
 }
 
 func demoRate(c *Chat) {
-	c.Say("Was this of any use? The thumbs below say so, and a thumb can be changed or taken back. Every tab shows it, " +
-		"and the operator's console counts it. The thumbs are there with `RELAY_FEEDBACK=on`.")
+	c.Say("Was this useful? Rate it with the buttons below. You can change or withdraw a rating. Every tab shows it, " +
+		"and the operators' console counts it. Ratings need `RELAY_FEEDBACK=on`.")
 }
 
 func demoHistory(c *Chat) {
-	c.Say("The menu at the top of this chat has your earlier conversations: begin a new one there, and this one is kept " +
-		"for you to read. To read it wakes nothing and costs nothing. The same menu gives you a copy of everything, and deletes a " +
-		"conversation, here and at AnyFrame.")
+	c.Say("The menu at the top of this chat lists your earlier conversations. If you start a new one there, you can still read " +
+		"this one. Reading wakes no sandbox and costs nothing. With the same menu you can download all conversations, or delete " +
+		"one, here and at AnyFrame.")
 }
 
 func demoConsent(c *Chat) {
-	c.Say("Below the box where you type, a line says that I am an AI and may be wrong. To ask for agreement before the first " +
-		"message, start the demo once more with\n\n" +
+	c.Say("The line below the message box says that I am an AI and can make mistakes. To ask for agreement before the first " +
+		"message, restart the demo with\n\n" +
 		"```sh\n" +
 		"RELAY_CONSENT=\"Your messages are sent to an AI agent.\" relay demo\n" +
 		"```\n\n" +
-		"What a visitor has typed by then stays, and is sent when they agree. The relay itself refuses messages before that.")
+		"The widget keeps what the visitor has typed and sends it after they agree. The relay refuses messages until then.")
 }
 
 func demoThink(c *Chat) {
@@ -200,6 +200,6 @@ func demoThink(c *Chat) {
 	beat(c)
 	c.Think("So the honest answer is that it cannot be done, and why.")
 	beat(c)
-	c.Say("I have thought about it: it can't be done, since there is one lid too few. " +
-		"My thoughts themselves stay hidden unless the relay is told to show everything.")
+	c.Say("I have thought about it: it can't be done, because there is one lid too few. " +
+		"Visitors do not see my thoughts unless `RELAY_VISIBILITY` is `full`.")
 }

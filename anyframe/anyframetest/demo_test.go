@@ -19,9 +19,9 @@ var shows = map[string]string{
 	"long":       `## Where to go from here`,
 	"context":    "RelayChat.setContext",
 	"think":      `"type":"thinking"`,
-	"count":      `Stop me whenever you like`,
+	"count":      `You can stop me at any time`,
 	"rate":       `RELAY_FEEDBACK=on`,
-	"history":    `deletes a conversation, here and at AnyFrame`,
+	"history":    `here and at AnyFrame`,
 	"consent":    `RELAY_CONSENT=`,
 }
 
@@ -110,7 +110,7 @@ func TestDemo_PermissionDenied_Accepted(t *testing.T) {
 		t.Fatal("got no prompt, want one")
 	}
 	waitForIdleOrPrompt(t, cp, id)
-	if all := strings.Join(logged(cp, id), "\n"); !strings.Contains(all, "leave everything") || strings.Contains(all, `"tool_use"`) {
+	if all := strings.Join(logged(cp, id), "\n"); !strings.Contains(all, "will not change anything") || strings.Contains(all, `"tool_use"`) {
 		t.Errorf("got %s, want no tool use after the refusal", all)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/operate"
 )
 
-// act runs one of the commands on a relay that runs. Where that is, the settings say.
+// act runs a command that controls a running relay, whose admin address is in the settings.
 func act(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	s := defaults()
 	env, err := readEnvironment(lookup, envFile)
@@ -17,7 +17,7 @@ func act(ctx context.Context, args []string, lookup func(string) (string, bool),
 		fmt.Fprintln(stderr, "relay:", err)
 		return exitUsage
 	}
-	_ = env.read(s) // what is wrong with the rest is not asked here
+	_ = env.read(s) // other settings are not checked here
 	target := operate.Target{URL: adminURL(s.admin)}
 	if len(s.relay.AdminTokens) > 0 {
 		target.Token = string(s.relay.AdminTokens[0].Secret)
@@ -25,7 +25,8 @@ func act(ctx context.Context, args []string, lookup func(string) (string, bool),
 	return operate.Run(ctx, args, target, stdout, stderr)
 }
 
-// adminURL is how this machine reaches the admin listener on addr, "" if there is none.
+// adminURL returns the URL of the admin listener on addr from this machine, or "" if
+// there is no such listener.
 func adminURL(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

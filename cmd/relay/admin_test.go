@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// admin is where a relay listens for operators.
+// admin returns the address on which a relay listens for operators.
 func (p *process) admin() string {
 	p.t.Helper()
 	for line := range strings.Lines(p.output()) {

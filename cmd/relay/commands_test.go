@@ -14,7 +14,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"version"}, exitOK, "relay ", ""},
 		{[]string{"help"}, exitOK, "RELAY_STORE", ""},
 		{[]string{"--help"}, exitOK, "relay demo", ""},
-		{[]string{"sevre"}, exitUsage, "", `there is no command "sevre"`},
+		{[]string{"sevre"}, exitUsage, "", `unknown command "sevre"`},
 		{[]string{"serve", "--port=1"}, exitUsage, "", "takes no arguments"},
 	} {
 		code, stdout, stderr := runHere(t, nil, tc.args...)

@@ -19,14 +19,14 @@ import (
 // envFile is read in the working directory.
 const envFile = ".env"
 
-// environment is where settings come from: the process's environment first, and
-// .env for what it does not have.
+// environment is the source of settings: the process's environment, then .env for
+// variables that are not set there.
 type environment struct {
 	process func(string) (string, bool)
 	file    map[string]string
 }
 
-// readEnvironment reads .env in the working directory, if there is one.
+// readEnvironment reads the .env file at path, if it exists.
 func readEnvironment(process func(string) (string, bool), path string) (environment, error) {
 	e := environment{process: process}
 	content, err := os.ReadFile(path)
@@ -34,20 +34,20 @@ func readEnvironment(process func(string) (string, bool), path string) (environm
 		return e, nil
 	}
 	if err != nil {
-		return e, fmt.Errorf(".env cannot be read: %w", err)
+		return e, fmt.Errorf("cannot read .env: %w", err)
 	}
 	if err = checkFile(string(content)); err != nil {
 		return e, err
 	}
 	e.file, err = godotenv.Unmarshal(strings.TrimPrefix(string(content), bom))
 	if err != nil {
-		return e, fmt.Errorf(".env cannot be understood, near line %d", badLine(string(content)))
+		return e, fmt.Errorf("cannot parse .env: syntax error near line %d", badLine(string(content)))
 	}
 	return e, nil
 }
 
-// badLine finds the first line that spoils the file. The parser's own message
-// would quote it, and it may hold a key.
+// badLine returns the number of the first line that the parser rejects. The parser's own
+// message would quote the line, which may contain a key.
 func badLine(content string) int {
 	lines := strings.SplitAfter(content, "\n")
 	for n := range lines {
@@ -58,8 +58,8 @@ func badLine(content string) int {
 	return len(lines)
 }
 
-// get returns a setting and whether it is from .env. A variable that is set
-// counts even when it is empty: that is how a default is turned off.
+// get returns a setting, whether it is set, and whether it comes from .env. A variable
+// that is set but empty counts as set, so that it can turn off a default.
 func (e environment) get(name string) (value string, set, fromFile bool) {
 	if v, ok := e.process(name); ok {
 		return strings.TrimSpace(v), true, false
@@ -68,7 +68,7 @@ func (e environment) get(name string) (value string, set, fromFile bool) {
 	return strings.TrimSpace(v), ok, ok
 }
 
-// read fills in the settings. All that is wrong comes back at once.
+// read fills in the settings and returns all problems at once.
 func (e environment) read(s *settings) error {
 	var errs []error
 	var keyFromFile bool
@@ -76,7 +76,7 @@ func (e environment) read(s *settings) error {
 		value, ok, fromFile := e.get(set.name)
 		name := set.name
 		if _, spoilt := e.process(bom + name); spoilt { // the first line of docker run --env-file
-			errs = append(errs, fmt.Errorf("%s has a byte order mark (U+FEFF) before its name: save the file that it comes from as UTF-8 without BOM", name))
+			errs = append(errs, fmt.Errorf("%s has a byte order mark (U+FEFF) before its name: save the file that sets it as UTF-8 without BOM", name))
 			continue
 		}
 		if set.name == "ANYFRAME_API_KEY" {
@@ -87,7 +87,7 @@ func (e environment) read(s *settings) error {
 			keyFromFile = fromFile
 		}
 		if set.name == "ANYFRAME_BASE_URL" && fromFile && !keyFromFile {
-			continue // a stray file must not send the key to another host
+			continue // a stray .env must not send the key to another host
 		}
 		if !ok || (value == "" && set.name != "RELAY_ADMIN_ADDR") {
 			continue
@@ -109,8 +109,8 @@ func (e environment) read(s *settings) error {
 		}
 	}
 	if host, _, err := net.SplitHostPort(s.admin); err == nil && len(s.relay.AdminTokens) == 0 && !loopbackHost(host) {
-		if v, _, _ := e.get("RELAY_ADMIN_TOKEN"); v == "" { // else what is wrong with it is said
-			errs = append(errs, fmt.Errorf("RELAY_ADMIN_TOKEN is needed, for RELAY_ADMIN_ADDR %s is not on loopback: name:token, the token of 16 bytes or more (openssl rand -hex 32 makes one)", s.admin))
+		if v, _, _ := e.get("RELAY_ADMIN_TOKEN"); v == "" { // otherwise its own error is reported
+			errs = append(errs, fmt.Errorf("RELAY_ADMIN_TOKEN is required, because RELAY_ADMIN_ADDR %s is not on loopback: set it to name:token, with a token of 16 bytes or more (create one with openssl rand -hex 32)", s.admin))
 		}
 	}
 	if levels[s.logLevel] == nil {
@@ -125,14 +125,14 @@ func (e environment) read(s *settings) error {
 	return errors.Join(errs...)
 }
 
-// loopbackHost reports whether only this machine reaches a listener on host.
+// loopbackHost reports whether a listener on host can be reached only from this machine.
 func loopbackHost(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// strangers returns, of .env and of the process's environment (NAME=value), the
-// names that look like settings and are none.
+// strangers returns the names in .env and in the process's environment (NAME=value) that
+// look like settings but are not.
 func (e environment) strangers(process []string) []string {
 	names := slices.Collect(maps.Keys(e.file))
 	for _, line := range process {
@@ -146,7 +146,7 @@ func (e environment) strangers(process []string) []string {
 	})
 }
 
-// problems lists what is wrong, a line each, without saying a thing twice.
+// problems returns errs as lines, at most one for each setting and without duplicates.
 func problems(errs ...error) []string {
 	var out []string
 	for _, err := range errs {

@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/doctor"
 )
 
-// diagnose is relay doctor.
+// diagnose implements relay doctor.
 func diagnose(ctx context.Context, asJSON bool, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	s := defaults()
 	env, envErr := readEnvironment(lookup, envFile)

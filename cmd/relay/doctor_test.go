@@ -60,7 +60,7 @@ func TestDoctor_SoundDeployment_NoFindings(t *testing.T) {
 	if code, stdout, _ = execute(t, env, "doctor"); code != exitOK || strings.Count(stdout, "ok ") != 8 || strings.Contains(stdout, "→") {
 		t.Errorf("got exit %d and\n%swant 0, eight times ok and nothing to do", code, stdout)
 	}
-	if code, stdout, stderr = execute(t, env, "doctor", "--yaml"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "takes no argument but --json") {
+	if code, stdout, stderr = execute(t, env, "doctor", "--yaml"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "takes no argument except --json") {
 		t.Errorf("doctor --yaml: got exit %d, %q, %q, want 2 and why", code, stdout, stderr)
 	}
 }
@@ -82,10 +82,10 @@ func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 			nil, "settings", doctor.ResultFinding, "ANYFRAME_API_KEY is not set", "relay help", "key",
 		},
 		"a wrong setting": {
-			append(upstream(sound), "RELAY_RATE_IP=lots"), "settings", doctor.ResultFinding, "RELAY_RATE_IP must be", "mend it", "",
+			append(upstream(sound), "RELAY_RATE_IP=lots"), "settings", doctor.ResultFinding, "RELAY_RATE_IP must be", "fix it", "",
 		},
 		"a wrong key": {
-			append(upstream(sound), "ANYFRAME_API_KEY=afm_wrong"), "key", doctor.ResultFinding, "refuses it", "ANYFRAME_API_KEY", "agent",
+			append(upstream(sound), "ANYFRAME_API_KEY=afm_wrong"), "key", doctor.ResultFinding, "rejects the key", "ANYFRAME_API_KEY", "agent",
 		},
 		"an agent that is not there": {
 			append(upstream(sound), "ANYFRAME_AGENT_ID=99"), "agent", doctor.ResultFinding, "no agent 99", "7 (Scripted agent)", "image",
@@ -94,16 +94,16 @@ func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 			upstream(bare), "image", doctor.ResultFinding, "never built", "build the agent", "",
 		},
 		"AnyFrame is down": {
-			upstream(down), "key", doctor.ResultFinding, "cannot answer", "try again", "image",
+			upstream(down), "key", doctor.ResultFinding, "server error", "doctor again", "image",
 		},
 		"AnyFrame is not there": {
-			append(upstream(sound), "ANYFRAME_BASE_URL="+gone.URL), "key", doctor.ResultFinding, "cannot be asked", "ANYFRAME_BASE_URL", "agent",
+			append(upstream(sound), "ANYFRAME_BASE_URL="+gone.URL), "key", doctor.ResultFinding, "request to AnyFrame failed", "ANYFRAME_BASE_URL", "agent",
 		},
 		"a store that cannot be": {
 			append(upstream(sound), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "no", "relay.db")), "store", doctor.ResultFinding, "does not exist", "RELAY_STORE", "",
 		},
 		"a relay that does not run": {
-			append(upstream(sound), "RELAY_PUBLIC_URL="+gone.URL), "public URL", doctor.ResultFinding, "cannot be reached", "the relay runs", "events",
+			append(upstream(sound), "RELAY_PUBLIC_URL="+gone.URL), "public URL", doctor.ResultFinding, "cannot be reached", "the relay is running", "events",
 		},
 		"no public URL": {
 			upstream(sound), "public URL", doctor.ResultUnchecked, "RELAY_PUBLIC_URL is not set", "", "events",
@@ -139,8 +139,8 @@ func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 	}
 }
 
-// front is a proxy in front of a relay of its own, whose public URL it is
-// unless the relay is not told.
+// front starts a proxy with its own relay behind it. The proxy's URL is the relay's public
+// URL unless env overrides that.
 func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...string) doctor.Deployment {
 	t.Helper()
 	var handler http.Handler
@@ -161,7 +161,7 @@ func front(t *testing.T, handle func(backend *url.URL) http.Handler, env ...stri
 	return doctor.Deployment{Config: c, Patience: patience / 2}
 }
 
-// passOn asks the relay and hands its answer to answer, for the event stream.
+// passOn forwards a request to the relay and passes the response to answer, for the event stream.
 func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) http.Handler {
 	plain := httputil.NewSingleHostReverseProxy(backend)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,12 +186,12 @@ func TestDoctor_UnknownSettingNames_Reported(t *testing.T) {
 	env := append(upstream(anyframetest.Start(t)), "ANYFRAME_API_TOKEN=", "RELAY_STORE=memory:")
 	code, stdout, _ := execute(t, append(env, "RELAY_MAX_SESSION=5", "ANYFRAME_AGENT=1"), "doctor", "--json")
 	got := readReport(t, stdout)
-	want := doctor.Finding{Check: "settings", Result: doctor.ResultUnchecked, Says: "not the relay's, or misspelt: ANYFRAME_AGENT, RELAY_MAX_SESSION"}
+	want := doctor.Finding{Check: "settings", Result: doctor.ResultUnchecked, Says: "unknown or misspelled: ANYFRAME_AGENT, RELAY_MAX_SESSION"}
 	if code != exitOK || !slices.Contains(got.Checks, want) {
 		t.Errorf("got exit %d, %+v, want 0 and %+v among them", code, got.Checks, want)
 	}
-	if _, stdout, _ = execute(t, env, "doctor"); strings.Contains(stdout, "misspelt") {
-		t.Errorf("got\n%swant nothing said of settings that there are", stdout)
+	if _, stdout, _ = execute(t, env, "doctor"); strings.Contains(stdout, "misspelled") {
+		t.Errorf("got\n%swant no mention of known settings", stdout)
 	}
 	s := environment{file: map[string]string{"RELAY_STOR": "memory:", "RELAY_STORE": "memory:", "HOME": "/"}}
 	if got := s.strangers(nil); !slices.Equal(got, []string{"RELAY_STOR"}) {
@@ -209,16 +209,16 @@ func TestDoctor_ProxyAltersEvents_Reported(t *testing.T) {
 	}{
 		"passes all on": {
 			handle: func(b *url.URL) http.Handler { return httputil.NewSingleHostReverseProxy(b) },
-			check:  "events", says: "pass at once", result: doctor.ResultOK,
+			check:  "events", says: "not delayed", result: doctor.ResultOK,
 		},
 		"holds the whole answer back": {
 			handle: func(b *url.URL) http.Handler {
 				return passOn(b, func(w http.ResponseWriter, res *http.Response) {
-					body, _ := io.ReadAll(res.Body) // ends when the doctor goes
+					body, _ := io.ReadAll(res.Body) // ends when doctor disconnects
 					_, _ = w.Write(body)
 				})
 			},
-			check: "events", says: "holds them back", do: "proxy_buffering off", result: doctor.ResultFinding,
+			check: "events", says: "buffers events", do: "proxy_buffering off", result: doctor.ResultFinding,
 		},
 		"sends the head and holds the events back": {
 			handle: func(b *url.URL) http.Handler {
@@ -228,7 +228,7 @@ func TestDoctor_ProxyAltersEvents_Reported(t *testing.T) {
 					_, _ = io.Copy(io.Discard, res.Body)
 				})
 			},
-			check: "events", says: "the stream opened, and its first bytes did not come", do: "proxy_buffering off", result: doctor.ResultFinding,
+			check: "events", says: "the stream opened, but its first bytes did not arrive", do: "proxy_buffering off", result: doctor.ResultFinding,
 		},
 		"compresses": {
 			handle: func(b *url.URL) http.Handler {
@@ -245,20 +245,20 @@ func TestDoctor_ProxyAltersEvents_Reported(t *testing.T) {
 			handle: func(*url.URL) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<h1>It works!</h1>") })
 			},
-			check: "public URL", says: "not as the relay does", do: "pass everything", result: doctor.ResultFinding,
+			check: "public URL", says: "not the relay's response", do: "forward all requests", result: doctor.ResultFinding,
 		},
 		"leads elsewhere": {
 			handle: func(*url.URL) http.Handler {
 				return http.RedirectHandler("https://www.example.com/", http.StatusMovedPermanently)
 			},
-			check: "public URL", says: "leads elsewhere", do: "RELAY_PUBLIC_URL", result: doctor.ResultFinding,
+			check: "public URL", says: "redirects with status", do: "RELAY_PUBLIC_URL", result: doctor.ResultFinding,
 		},
 		"rewrites Host, of which the relay knows nothing": {
 			handle: func(b *url.URL) http.Handler {
 				return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(b) }}
 			},
 			env:   []string{"RELAY_PUBLIC_URL="},
-			check: "public URL", says: "for another website's", do: "pass Host on", result: doctor.ResultFinding,
+			check: "public URL", says: "as its own origin", do: "forward the Host header", result: doctor.ResultFinding,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,11 +279,11 @@ func TestDoctor_RelayNotReady_Reported(t *testing.T) {
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
 	c := defaults().relay
 	c.PublicURL, c.Store = relay.url, "memory:"
-	until(t, "the relay learns that its key is refused", func() bool {
+	until(t, "the relay notices that its key is rejected", func() bool {
 		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
 	got := doctor.Examine(t.Context(), doctor.Deployment{Config: c, Patience: patience})
-	if f := of(got, "ready"); f.Result != doctor.ResultFinding || !strings.Contains(f.Says, "AnyFrame refuses our key") {
+	if f := of(got, "ready"); f.Result != doctor.ResultFinding || !strings.Contains(f.Says, "AnyFrame rejects the API key") {
 		t.Errorf("got %+v, want a finding with the reason", got.Checks)
 	}
 }

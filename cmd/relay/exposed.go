@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// exposed returns those of the files with secrets in them that others than their
-// owner may read or write: .env, the SQLite file and what SQLite and migrations
-// keep beside it. Files on Windows have no such mode.
+// exposed returns the files with secrets that users other than their owner may read or
+// write. It checks .env, the SQLite file, and the files that SQLite and migrations store
+// next to it. On Windows it returns nil, because files have no such mode there.
 func exposed(env, store string) []string {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -18,7 +18,7 @@ func exposed(env, store string) []string {
 	files := []string{env}
 	if path, ok := strings.CutPrefix(store, "sqlite:"); ok {
 		dir, base := filepath.Split(path)
-		entries, _ := os.ReadDir(cmp.Or(dir, ".")) // a folder that cannot be read is told by the store
+		entries, _ := os.ReadDir(cmp.Or(dir, ".")) // the store reports an unreadable folder
 		for _, e := range entries {
 			if name := e.Name(); name == base || strings.HasPrefix(name, base+"-") || strings.HasPrefix(name, base+".") {
 				files = append(files, dir+name)

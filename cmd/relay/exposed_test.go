@@ -26,7 +26,7 @@ func TestExposed_Modes(t *testing.T) {
 		if err := os.WriteFile(at(name), nil, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(at(name), mode); err != nil { // whatever the umask
+		if err := os.Chmod(at(name), mode); err != nil { // regardless of the umask
 			t.Fatal(err)
 		}
 	}
@@ -54,15 +54,15 @@ func TestServe_ExposedFiles(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "relay.db")
 	env := append(upstream(anyframetest.Start(t)), "RELAY_STORE=sqlite:"+db)
 	first := launch(t, "serve", env...)
-	if strings.Contains(first.output(), "others can read") {
+	if strings.Contains(first.output(), "accessible to other users") {
 		t.Errorf("got %s, want no warning of a file that the relay has made", first.output())
 	}
 	first.kill()
 	if err := os.Chmod(db, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := launch(t, "serve", env...).output(); !strings.Contains(got, `"level":"WARN","msg":"others can read a file with secrets"`) || !strings.Contains(got, "chmod 600 "+db) {
-		t.Errorf("got %s, want a warning with the command that mends it", got)
+	if got := launch(t, "serve", env...).output(); !strings.Contains(got, `"level":"WARN","msg":"a file with secrets is accessible to other users"`) || !strings.Contains(got, "chmod 600 "+db) {
+		t.Errorf("got %s, want a warning with the command that fixes it", got)
 	}
 	code, stdout, _ := execute(t, env, "doctor", "--json")
 	if f := of(readReport(t, stdout), "files"); code != exitError || f.Result != doctor.ResultFinding || f.Do != "chmod 600 "+db {

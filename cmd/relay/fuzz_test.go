@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// FuzzDotEnv reads files that hold a key, which no error may repeat.
+// FuzzDotEnv parses files that contain a key, which no error may quote.
 func FuzzDotEnv(f *testing.F) {
 	const key = "afm_canaryZq7Kp2Vw9XtB4nRmD6sL"
 	for _, file := range []string{
@@ -30,7 +30,7 @@ func FuzzDotEnv(f *testing.F) {
 			if strings.ContainsFunc(line, unicode.IsControl) {
 				t.Errorf("%q: got %q, want a line that can be shown", file, line)
 			}
-			// Of these two a value is told back: it is a list of names.
+			// The errors of these two may quote the value, which is a list of names.
 			if strings.Contains(line, key) && !strings.HasPrefix(line, "RELAY_ALLOWED_ORIGINS") && !strings.HasPrefix(line, "RELAY_TRUSTED_PROXIES") && !strings.HasPrefix(line, "RELAY_ATTACHMENT_TYPES") {
 				t.Errorf("%q: got %q, want nothing of the key", file, line)
 			}
@@ -38,7 +38,7 @@ func FuzzDotEnv(f *testing.F) {
 	})
 }
 
-// FuzzSettings reads every setting from any text.
+// FuzzSettings parses every setting from arbitrary text.
 func FuzzSettings(f *testing.F) {
 	for _, set := range table() {
 		f.Add(set.name, set.fallback)

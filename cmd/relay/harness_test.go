@@ -20,7 +20,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// execute runs the program until it ends.
+// execute runs the program until it exits.
 func execute(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -48,8 +48,8 @@ func until(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// asProgram makes the test binary be the relay, so that tests can run it as a
-// process and kill it.
+// asProgram is an environment variable that makes the test binary run as the relay, so that
+// tests can start it as a process and kill it.
 const asProgram = "TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 
 const patience = 20 * time.Second
 
-// process is a relay running on its own.
+// process is a relay that runs as a separate process.
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -76,7 +76,7 @@ type process struct {
 func launch(t *testing.T, command string, env ...string) *process {
 	t.Helper()
 	p := &process{t: t, done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], command) //nolint:noctx // it is killed by the test's end
+	p.cmd = exec.Command(os.Args[0], command) //nolint:noctx // killed at the end of the test
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json"}, env...)
 	p.cmd.Stdout = p
@@ -103,7 +103,7 @@ func launch(t *testing.T, command string, env ...string) *process {
 	case a := <-addr:
 		p.url = "http://" + a
 	case <-p.done:
-		t.Fatalf("the relay ended before it listened:\n%s", p.output())
+		t.Fatalf("the relay exited before it listened:\n%s", p.output())
 	case <-time.After(patience):
 		t.Fatalf("the relay does not listen:\n%s", p.output())
 	}
@@ -128,15 +128,15 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// exit waits for the process to end by itself and returns its exit code.
+// exit waits until the process exits by itself and returns its exit code.
 func (p *process) exit() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(patience):
-		p.t.Fatalf("the relay does not end:\n%s", p.output())
+		p.t.Fatalf("the relay does not exit:\n%s", p.output())
 	}
-	_ = p.cmd.Wait() // the exit code says it
+	_ = p.cmd.Wait() // the exit code is checked instead
 	return p.cmd.ProcessState.ExitCode()
 }
 
@@ -198,14 +198,14 @@ func stream(ctx context.Context, t *testing.T, url, token, lastID string) io.Rea
 	return res.Body
 }
 
-// page is what a visitor's page has got so far: it survives its stream.
+// page holds the events that a visitor's page has received. It outlives a stream.
 type page struct {
 	lastID string
 	got    []string // id, kind and data of every numbered event
 	resets int
 }
 
-// listen reads the stream until stop says so or the stream ends.
+// listen reads the stream until stop returns true or the stream ends.
 func (pg *page) listen(t *testing.T, url, token string, stop func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -233,7 +233,7 @@ func (pg *page) listen(t *testing.T, url, token string, stop func() bool) {
 		}
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("nothing more came after %d events", len(pg.got))
+		t.Fatalf("no more events after %d events", len(pg.got))
 	}
 }
 
@@ -267,7 +267,7 @@ func runHere(t *testing.T, vars map[string]string, args ...string) (code int, st
 	return code, out.String(), errs.String()
 }
 
-// reply is how a request ended.
+// reply is the result of a request.
 type reply struct {
 	code int
 	body string

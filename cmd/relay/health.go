@@ -13,16 +13,16 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
 
-// healthTimeout bounds each of the two questions that health asks.
+// healthTimeout limits each of the two requests that health makes.
 const healthTimeout = 3 * time.Second
 
-// health asks the relay that runs on this machine with the same settings
-// whether it is alive, which is what the exit code says. If the relay is not
-// ready, it only prints why: a restart would not make it ready.
+// health checks the relay that runs on this machine with the same settings. The exit code
+// is 0 if the relay is alive. If the relay is not ready, health only prints the reasons,
+// because a restart would not make it ready.
 func health(ctx context.Context, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	s := defaults()
 	env, err := readEnvironment(lookup, envFile)
-	_ = env.read(s) // what is wrong with the rest is not asked here
+	_ = env.read(s) // other settings are not checked here
 	base, addrErr := localURL(s.addr)
 	for _, err := range []error{err, addrErr} {
 		if err != nil {
@@ -33,7 +33,7 @@ func health(ctx context.Context, lookup func(string) (string, bool), stdout, std
 	base += s.relay.BasePath
 	code, _, err := probe.Get(ctx, base+"/healthz", healthTimeout)
 	if err == nil && code != http.StatusOK {
-		err = fmt.Errorf("%s/healthz answers %d", base, code)
+		err = fmt.Errorf("%s/healthz returned status %d", base, code)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "relay: not alive:", probe.Printable(err.Error()))
@@ -47,11 +47,11 @@ func health(ctx context.Context, lookup func(string) (string, bool), stdout, std
 	return exitOK
 }
 
-// localURL is how this machine reaches a listener on addr.
+// localURL returns the URL of a listener on addr from this machine.
 func localURL(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "0" {
-		return "", fmt.Errorf("RELAY_ADDR %q names no port to ask", addr)
+		return "", fmt.Errorf("RELAY_ADDR %q has no fixed port to check", addr)
 	}
 	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {
 		host = "127.0.0.1"

@@ -26,7 +26,7 @@ func TestHealth_Command_AsksLocalRelay(t *testing.T) {
 		{[]string{"RELAY_ADDR=0.0.0.0:" + port, "RELAY_BASE_PATH=/chat", "RELAY_RATE_IP=bogus"}, exitOK, "alive and ready"},
 		{[]string{"RELAY_ADDR=" + addr}, exitError, "not alive"},
 		{[]string{"RELAY_ADDR=127.0.0.1:1"}, exitError, "not alive"},
-		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "names no port"},
+		{[]string{"RELAY_ADDR=127.0.0.1:0"}, exitUsage, "has no fixed port"},
 	} {
 		code, stdout, stderr := execute(t, test.env, "health")
 		if code != test.code || !strings.Contains(stdout+stderr, test.output) {
@@ -40,14 +40,14 @@ func TestHealth_NotReady_ReasonShownAndExitZero(t *testing.T) {
 	plane := anyframetest.Start(t)
 	relay := launch(t, "serve", append(upstream(plane), "RELAY_STORE=memory:", "ANYFRAME_API_KEY=afm_wrong")...)
 	env := []string{"RELAY_ADDR=" + strings.TrimPrefix(relay.url, "http://")}
-	until(t, "the relay learns that its key is refused", func() bool {
+	until(t, "the relay notices that its key is rejected", func() bool {
 		return len(probe.Unready(t.Context(), relay.url, patience)) > 0
 	})
 	if code, _ := call(t, "GET", relay.url+"/readyz", "", ""); code != http.StatusServiceUnavailable {
 		t.Errorf("readyz: got %d, want 503", code)
 	}
 	code, stdout, stderr := execute(t, env, "health")
-	if code != exitOK || stdout != "alive, not ready: AnyFrame refuses our key\n" {
+	if code != exitOK || stdout != "alive, not ready: AnyFrame rejects the API key\n" {
 		t.Errorf("got exit %d, %q, %q, want 0 and why it is not ready", code, stdout, stderr)
 	}
 }

@@ -9,32 +9,33 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/operate"
 )
 
-var usage = `relay lets visitors of a website chat with an AnyFrame agent, and keeps the key.
+var usage = `relay lets visitors of a website chat with an AnyFrame agent. The AnyFrame key stays on the server.
 
-  relay, relay serve   serve; needs ANYFRAME_API_KEY and ANYFRAME_AGENT_ID
-  relay demo           serve a scripted agent, with no key and from memory
-  relay doctor         check the deployment and say what to do about each
-                       finding; --json prints it for programs; exit 1 on a finding
-  relay config check   read the file of sites, RELAY_CONFIG or the one that is named,
-                       and list all that is wrong with it; exit 2 if something is
-  relay config schema  print the JSON schema of that file, for editors
-  relay health         ask the relay on this machine whether it is alive, for a
-                       container's health check; exit 1 when it is not
-  relay version        what this is
-  relay licenses       the licences of what is linked into this program
-  relay help           this
+  relay, relay serve   run the relay; requires ANYFRAME_API_KEY and ANYFRAME_AGENT_ID
+  relay demo           run with a scripted agent; needs no key, stores nothing on disk
+  relay doctor         check the deployment and print what to do about each finding;
+                       --json prints JSON; exits with 1 if there are findings
+  relay config check [FILE]
+                       check the sites file (default RELAY_CONFIG) and print all
+                       problems; exits with 2 if there are any
+  relay config schema  print the JSON schema of the sites file, for editors
+  relay health         check that the relay on this machine is alive, for container
+                       health checks; exits with 1 if it is not
+  relay version        print the version
+  relay licenses       print the licenses of all modules linked into this program
+  relay help           print this help
 
-On a relay that runs, through its admin address. Each takes --admin URL (of RELAY_ADMIN_ADDR
-unless given), --json and --help, sends RELAY_ADMIN_TOKEN, and exits with 0 when it is
-done, 1 when it is refused or no relay is reached, 2 when it is used wrongly:
+These commands control a running relay through its admin address. Each accepts --admin URL
+(default from RELAY_ADMIN_ADDR), --json and --help, and sends RELAY_ADMIN_TOKEN. Exit codes:
+0 success, 1 request refused or no relay reached, 2 wrong usage.
 
 ` + operate.Usage() + `
-Settings are environment variables, or lines of a file .env in the working
-directory for those that the environment does not have.
+Settings are environment variables. Variables that are not set in the environment are read
+from a .env file in the working directory. Defaults are in brackets.
 
 `
 
-// help prints the commands and every setting.
+// help prints the usage text and every setting.
 func help(w io.Writer) {
 	fmt.Fprint(w, usage)
 	for _, s := range table() {
@@ -46,10 +47,10 @@ func help(w io.Writer) {
 	}
 }
 
-// example is the content of .env.example.
+// example returns the content of .env.example.
 func example() string {
 	var b strings.Builder
-	b.WriteString("# Every setting of the relay with its default. Copy this file to .env and\n# uncomment what you change; the environment wins over the file.\n")
+	b.WriteString("# All settings of the relay with their defaults. Copy this file to .env and uncomment\n# the settings you change. Environment variables take precedence over this file.\n")
 	for _, s := range table() {
 		mark := "# "
 		if strings.Contains(s.meaning, "required") {
@@ -64,8 +65,7 @@ func example() string {
 	return b.String()
 }
 
-// version is the release and its commit, or only the commit that this was
-// built from.
+// version returns the release and its commit, or only the commit if this is not a release.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -84,7 +84,7 @@ func version() string {
 	switch {
 	case revision == "":
 		return release
-	case release == "" || release == "(devel)" || strings.Contains(release, revision): // Go makes that one up
+	case release == "" || release == "(devel)" || strings.Contains(release, revision): // a pseudo-version made by Go
 		return revision + changed
 	}
 	return release + " (" + revision + ")" + changed

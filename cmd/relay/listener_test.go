@@ -16,7 +16,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// oneConn is a network of one connection, for servers in a synctest bubble.
+// oneConn is a listener for a single in-memory connection, for servers in a synctest bubble.
 type oneConn struct {
 	conn   chan net.Conn
 	closed chan struct{}
@@ -35,8 +35,7 @@ func (o *oneConn) Close() error { close(o.closed); return nil }
 
 func (o *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
-// visit runs the public server as the program does, in a bubble's time, for one
-// client.
+// visit runs the public server as the program does, in a synctest bubble, for one client.
 func visit(t *testing.T, client func(conn net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := relay.DefaultConfig()
@@ -56,7 +55,7 @@ func visit(t *testing.T, client func(conn net.Conn)) {
 		if err := srv.Close(); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Second) // in which net/http lets go of what it closed
+		time.Sleep(time.Second) // lets net/http release closed connections
 	})
 }
 
@@ -65,7 +64,7 @@ func TestListener_HeaderNeverEnds_Closed(t *testing.T) {
 		visit(t, func(conn net.Conn) {
 			start := time.Now()
 			stop, dripped := make(chan struct{}), make(chan struct{})
-			go func() { // a byte a second, for as long as it is taken
+			go func() { // one byte per second until the write fails
 				defer close(dripped)
 				for drip := first; ; drip = "X" {
 					if _, err := io.WriteString(conn, drip); err != nil || name == "nothing" {

@@ -1,5 +1,5 @@
-// Command relay stands between a website and an AnyFrame agent: it keeps the
-// key, and lets visitors chat.
+// Command relay connects the visitors of a website to an AnyFrame agent without
+// exposing the AnyFrame key to browsers.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { // as long as the process: the first signal asks, the second doesn't
+	go func() { // runs until the process exits: the first signal shuts down gracefully, the second at once
 		<-signals
 		cancel()
 		<-signals
@@ -28,14 +28,14 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
 }
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK    = 0
 	exitError = 1 // something failed
 	exitUsage = 2 // wrong settings or arguments
 )
 
-// run is the program. It ends gracefully when ctx does.
+// run runs the program and returns its exit code. It shuts down gracefully when ctx ends.
 func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
@@ -51,9 +51,9 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if len(args) > 1 && !asJSON {
 		takes := "no arguments"
 		if command == "doctor" {
-			takes = "no argument but --json"
+			takes = "no argument except --json"
 		}
-		fmt.Fprintf(stderr, "relay: %s takes %s; everything is set in the environment, see relay help\n", command, takes)
+		fmt.Fprintf(stderr, "relay: %s takes %s; settings are environment variables, see relay help\n", command, takes)
 		return exitUsage
 	}
 	switch command {
@@ -73,6 +73,6 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		help(stdout)
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "relay: there is no command %q; see relay help\n", command)
+	fmt.Fprintf(stderr, "relay: unknown command %q; see relay help\n", command)
 	return exitUsage
 }

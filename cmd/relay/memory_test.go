@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 )
 
-// Not parallel: the limit is the process's.
+// Not parallel, because the limit applies to the whole process.
 func TestMemory_LimitOfContainer_KeptUnlessOperatorSetOne(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
@@ -24,7 +24,7 @@ func TestMemory_LimitOfContainer_KeptUnlessOperatorSetOne(t *testing.T) {
 		want int64
 		said string
 	}{
-		"limited":               {limited, "", 900000000, "msg=\"memory limit\" bytes=900000000 of=1000000000\n"},
+		"limited":               {limited, "", 900000000, "msg=\"memory limit set\" bytes=900000000 of=1000000000\n"},
 		"the operator set one":  {limited, "2GiB", math.MaxInt64, ""},
 		"the operator set none": {limited, "off", math.MaxInt64, ""},
 		"not limited":           {fstest.MapFS{}, "", math.MaxInt64, ""},

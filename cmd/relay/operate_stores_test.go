@@ -17,14 +17,14 @@ import (
 	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
-// startRedis starts a Redis of the test's own and returns its URL.
+// startRedis starts a Redis server for the test and returns its URL.
 func startRedis(t *testing.T) string {
 	t.Helper()
 	testtools.Need(t, "redis-server")
 	var url string
 	err := ports.Try(t.Context(), func(addr string) error {
 		_, port, _ := strings.Cut(addr, ":")
-		cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no") //nolint:noctx // it is killed by the test's end
+		cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no") //nolint:noctx // killed at the end of the test
 		out, err := cmd.StdoutPipe()
 		if err == nil {
 			err = cmd.Start()
@@ -52,7 +52,7 @@ func startRedis(t *testing.T) string {
 	return url
 }
 
-// operated is what the commands print with --json.
+// operated holds the output of the commands with --json.
 type operated struct {
 	Conversations []struct {
 		ID, Status, Visitor string
@@ -70,14 +70,14 @@ type operated struct {
 	Erasure, Code string
 }
 
-// desk runs commands against one relay of two that share a store. The conversations are
-// those of visitors of the other.
+// desk runs commands against one of two relays that share a store. The conversations belong
+// to visitors of the other relay.
 type desk struct {
 	t                 *testing.T
 	admin, url, token string
 }
 
-// does runs a command, which must end with code, and returns what it printed.
+// does runs a command, which must exit with code, and returns its output.
 func (d *desk) does(code int, args ...string) (stdout, stderr string) {
 	d.t.Helper()
 	got, stdout, stderr := operates(d.t, d.admin, args...)
@@ -87,7 +87,7 @@ func (d *desk) does(code int, args ...string) (stdout, stderr string) {
 	return stdout, stderr
 }
 
-// json is does with --json.
+// json is like does, with --json, and parses the output.
 func (d *desk) json(code int, args ...string) (out operated) {
 	d.t.Helper()
 	text, _ := d.does(code, append(args, "--json")...)
@@ -97,7 +97,7 @@ func (d *desk) json(code int, args ...string) (out operated) {
 	return out
 }
 
-// says sends a message of the visitor's at the other relay.
+// says sends a message of the visitor to the other relay.
 func (d *desk) says(text string) {
 	d.t.Helper()
 	if code, out := call(d.t, "POST", d.url+"/v1/messages", d.token, fmt.Sprintf(`{"text":%q}`, text)); code != http.StatusAccepted {
@@ -145,7 +145,7 @@ func operateOnAll(t *testing.T, d *desk, other *process) {
 		return all[0].Prompts[0].Kind == "permission"
 	})
 	if out, _ := d.does(exitOK, "conversations"); !strings.Contains(out, id) || !strings.Contains(out, "permission Bash "+prompt) {
-		t.Errorf("conversations: got %q, want what waits", out)
+		t.Errorf("conversations: got %q, want the pending prompt", out)
 	}
 	d.does(exitOK, "answer", id, prompt, "approve")
 	until(t, "the agent goes on", func() bool {
@@ -176,8 +176,8 @@ func operateOnAll(t *testing.T, d *desk, other *process) {
 			t.Errorf("transcript: got\n%s\nwant the line %q", said, want)
 		}
 	}
-	if page, _ := d.does(exitOK, "transcript", id, "--limit", "2"); !strings.Contains(page, "There is more: --since 2") {
-		t.Errorf("transcript --limit 2: got %q, want where it goes on", page)
+	if page, _ := d.does(exitOK, "transcript", id, "--limit", "2"); !strings.Contains(page, "More events: --since 2") {
+		t.Errorf("transcript --limit 2: got %q, want the next --since", page)
 	}
 
 	day := d.json(exitOK, "usage").Days[0]
@@ -200,7 +200,7 @@ func operateOnAll(t *testing.T, d *desk, other *process) {
 	}
 	for _, args := range [][]string{{"stop", id}, {"end", id}, {"erase", id}, {"transcript", id}, {"answer", id, prompt, "approve"}} {
 		if got := d.json(exitError, args...); got.Code != "not_found" {
-			t.Errorf("relay %q of one that is gone: got %q, want not_found", args, got.Code)
+			t.Errorf("relay %q of an erased conversation: got %q, want not_found", args, got.Code)
 		}
 	}
 	d.does(exitError, "conversations", "--status", "odd")

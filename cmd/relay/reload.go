@@ -12,18 +12,18 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// reloader reads the file of sites, and the environment's file, again.
+// reloader reloads the sites file and .env.
 type reloader struct {
 	lookup func(string) (string, bool)
-	adjust func(*settings, environment) // what else made the settings; nil for nothing
+	adjust func(*settings, environment) // further changes to the settings; nil for none
 	server *relay.Server
 	log    *slog.Logger
 
-	mu sync.Mutex // one reload at a time reads and applies
+	mu sync.Mutex // held during a reload, so that only one reads and applies at a time
 }
 
-// reload makes what the files say now count, or returns what is wrong with them, a line
-// each; then nothing changes.
+// reload applies the current content of the files. If there are problems, it returns them,
+// one per line, and changes nothing.
 func (r *reloader) reload() (wrong []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,7 +39,7 @@ func (r *reloader) reload() (wrong []string) {
 		wrong = problems(r.server.Reload(s.relay))
 	}
 	for _, line := range wrong {
-		if !strings.HasPrefix(line, " ") { // no excerpt of the file
+		if !strings.HasPrefix(line, " ") { // skip excerpts of the file
 			r.log.Error("settings not reloaded", "problem", line)
 		}
 	}
@@ -49,8 +49,8 @@ func (r *reloader) reload() (wrong []string) {
 	return wrong
 }
 
-// hangups returns a channel that receives when the process is to read its file of sites
-// again. Without such a file SIGHUP ends it, as when its terminal is closed.
+// hangups returns a channel that receives on SIGHUP, which reloads the sites file. Without
+// a sites file the channel is nil and SIGHUP ends the process, as when its terminal closes.
 func hangups(s *settings) (signals <-chan os.Signal, stop func()) {
 	if s.config == "" {
 		return nil, func() {}
@@ -60,7 +60,7 @@ func hangups(s *settings) (signals <-chan os.Signal, stop func()) {
 	return c, func() { signal.Stop(c) }
 }
 
-// follow reloads at every signal until ctx ends.
+// follow reloads on every signal until ctx ends.
 func (r *reloader) follow(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// A wrong file changes nothing, a right one takes effect, whichever way the reload is requested.
+// An invalid file changes nothing and a valid one takes effect, however the reload is requested.
 func TestReload_SignalAndCommand_ReadTheFileAgain(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
@@ -31,13 +31,13 @@ func TestReload_SignalAndCommand_ReadTheFileAgain(t *testing.T) {
 	}
 	write("sites:\n  a: {titel: Wrong}\n  b:\n")
 	p.signal(syscall.SIGHUP)
-	until(t, "the wrong file in the log", func() bool { return strings.Contains(p.output(), file+`:2:7: there is no key \"titel\"`) })
+	until(t, "the wrong file in the log", func() bool { return strings.Contains(p.output(), file+`:2:7: unknown key \"titel\"`) })
 	if !title("a", "First")() {
 		t.Error("a wrong file has changed a title")
 	}
 	admin := p.admin()
 	code, _, errs := execute(t, []string{"RELAY_ADMIN_ADDR=127.0.0.1:1"}, "reload", "--admin", admin)
-	if code != exitError || !strings.Contains(errs, file+`:2:7: there is no key "titel"`) || !strings.Contains(errs, "^") {
+	if code != exitError || !strings.Contains(errs, file+`:2:7: unknown key "titel"`) || !strings.Contains(errs, "^") {
 		t.Errorf("relay reload of a wrong file: got %d %s, want 1 and the place", code, errs)
 	}
 	write("sites:\n  a: {title: Second}\n  b:\n")

@@ -7,40 +7,41 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/sitefile"
 )
 
-// scope says of a setting whether each site has its own, and how that is written in the
-// file of sites. The zero scope is that of the whole process.
+// scope says whether a site can override a setting, and the setting's syntax in the sites
+// file. The zero scope is a setting of the whole process.
 type scope struct {
 	site  bool
 	kind  sitefile.Kind
-	parts string   // what separates the values of a list in the environment; "" for others
-	words []string // the only values there are; nil when there are others
-	// secret is not in the file but in a variable of the environment that the file names.
+	parts string   // the separator of a list in the environment; "" if it is not a list
+	words []string // the valid values of an enumeration; nil for other kinds
+	// secret marks a value that must be in an environment variable; the file has the
+	// variable's name.
 	secret bool
 }
 
-// global is the scope of what all sites share: listeners, the store, proxies, timeouts.
+// global is the scope of settings that all sites share: listeners, the store, proxies, timeouts.
 var global = scope{}
 
-// The kinds of values that a site can have, for [perSite].
+// Kinds of values for [perSite].
 var (
 	text    = scope{kind: sitefile.Text}
-	integer = scope{kind: sitefile.Amount} // also sizes, and off
+	integer = scope{kind: sitefile.Amount} // also sizes and off
 	secret  = scope{kind: sitefile.Text, secret: true}
 )
 
-// listOf is a list, whose values have sep between them in the environment.
+// listOf is a list, separated by sep in the environment.
 func listOf(sep string) scope { return scope{kind: sitefile.List, parts: sep} }
 
-// oneOf is one of a few words.
+// oneOf is an enumeration of words.
 func oneOf(words ...string) scope { return scope{kind: sitefile.Text, words: words} }
 
-// perSite is the scope of what each site can have of its own.
+// perSite is the scope of a setting that a site can override.
 func perSite(kind scope) scope {
 	kind.site = true
 	return kind
 }
 
-// key is what a setting is called in the file of sites.
+// key returns the setting's key in the sites file.
 func (s *setting) key() string {
 	name := strings.TrimPrefix(strings.TrimPrefix(s.name, "RELAY_"), "ANYFRAME_")
 	if s.scope.secret {
@@ -49,17 +50,17 @@ func (s *setting) key() string {
 	return strings.ToLower(name)
 }
 
-// siteKeys are the keys that a site may have, and those that may be mistaken for one.
+// siteKeys returns the keys that a site may have, and similar keys that get an explanation.
 func siteKeys() map[string]sitefile.Key {
 	keys := map[string]sitefile.Key{}
 	for _, s := range table() {
 		key := s.key()
 		switch {
 		case !s.scope.site:
-			keys[key] = sitefile.Key{Wrong: "is the same for all sites: set " + s.name + " in the environment"}
+			keys[key] = sitefile.Key{Wrong: "applies to all sites: set " + s.name + " in the environment"}
 		case s.scope.secret:
 			keys[key] = sitefile.Key{Kind: sitefile.Text}
-			keys[strings.TrimSuffix(key, "_env")] = sitefile.Key{Wrong: "is secret and not for this file: put it into a variable of the environment, and name that with " + key}
+			keys[strings.TrimSuffix(key, "_env")] = sitefile.Key{Wrong: "is secret and must not be in this file: put it in an environment variable, and set " + key + " to the variable's name"}
 		default:
 			keys[key] = sitefile.Key{Kind: s.scope.kind}
 		}
@@ -67,7 +68,7 @@ func siteKeys() map[string]sitefile.Key {
 	return keys
 }
 
-// schema is the JSON schema of the file of sites, for editors.
+// schema returns the JSON schema of the sites file, for editors.
 func schema() map[string]any {
 	site := map[string]any{}
 	for _, s := range table() {
@@ -77,7 +78,7 @@ func schema() map[string]any {
 		about := map[string]any{"description": s.meaning}
 		switch {
 		case s.scope.secret:
-			about["description"] = "the environment variable that has it: " + s.meaning
+			about["description"] = "environment variable that holds the " + s.meaning
 			about["type"], about["pattern"] = "string", "^[A-Za-z_][A-Za-z0-9_]*$"
 		case s.scope.words != nil:
 			about["enum"] = slices.Clone(s.scope.words)
@@ -92,7 +93,7 @@ func schema() map[string]any {
 	}
 	return map[string]any{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sites of AnyFrame Relay",
-		"description": "The file that RELAY_CONFIG names: each site is an agent with routes, visitors and settings of its own. What is not set is as in the environment.",
+		"description": "The file named by RELAY_CONFIG. Each site is an agent with its own routes, visitors and settings. Settings that are not in the file are inherited from the environment.",
 		"type":        []string{"object", "null"}, "additionalProperties": false,
 		"properties": map[string]any{"sites": map[string]any{
 			"type": []string{"object", "null"}, "additionalProperties": map[string]any{"$ref": "#/$defs/site"},

@@ -21,7 +21,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// forms are the shapes in which a secret might get out.
+// forms returns the encodings in which a secret could leak.
 func forms(secret string) []string {
 	reversed := []byte(secret)
 	slices.Reverse(reversed)
@@ -30,7 +30,7 @@ func forms(secret string) []string {
 	out := []string{
 		secret, string(reversed), secret[:half], secret[half:], strings.ToUpper(secret), strings.ToLower(secret), url.QueryEscape(secret), code, strings.ToUpper(code),
 	}
-	for offset := range 3 { // base64 of something that the secret is a part of
+	for offset := range 3 { // base64 of a text that contains the secret
 		std := base64.RawStdEncoding.EncodeToString(append(make([]byte, offset), secret...))
 		inner := std[(offset*8+5)/6 : len(std)-1]
 		out = append(out, inner, strings.NewReplacer("+", "-", "/", "_").Replace(inner))
@@ -38,10 +38,9 @@ func forms(secret string) []string {
 	return out
 }
 
-// TestSecrets_Program_NothingLeaks runs the program with keys that must stay
-// secret and looks for them in every byte that comes out of it: answers, pages,
-// streams, metrics, profiles, the log at its loudest, and what Go writes when
-// the program is made to die.
+// TestSecrets_Program_NothingLeaks runs the program with secret keys and searches all its
+// output for them: responses, pages, streams, metrics, profiles, the debug log, and the
+// stack dump that Go writes on SIGQUIT.
 func TestSecrets_Program_NothingLeaks(t *testing.T) {
 	t.Parallel()
 	const key, site = "afm_canary_Hq3TzYb8WvKc5RnMdX7j", "canary-of-the-site-Jw4GxQe9LsPf6VuNbZ2k"
@@ -79,7 +78,7 @@ func TestSecrets_Program_NothingLeaks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if zipped, err := gzip.NewReader(bytes.NewReader(raw)); err == nil { // profiles are
+		if zipped, err := gzip.NewReader(bytes.NewReader(raw)); err == nil { // profiles are compressed
 			if raw, err = io.ReadAll(zipped); err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +129,7 @@ func TestSecrets_Program_NothingLeaks(t *testing.T) {
 		t.Errorf("metrics: got %.300s, want the relay's", seen["GET "+admin+"/metrics "])
 	}
 	visit("DELETE", p.url+"/v1/visitor", visitor.Token, "")
-	p.signal(syscall.SIGQUIT) // Go writes every goroutine's stack and dies
+	p.signal(syscall.SIGQUIT) // Go writes the stacks of all goroutines and exits
 	p.exit()
 	seen["what the program wrote"] = p.output()
 	if !strings.Contains(p.output(), "goroutine ") || !strings.Contains(p.output(), `"level":"DEBUG"`) {

@@ -60,11 +60,11 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 		fmt.Fprintln(stderr, fileErr)
 	}
 	if wrong := problems(envErr, readErr, s.relay.Validate()); len(wrong) > 0 {
-		fmt.Fprintln(stderr, "relay: the settings are not right:")
+		fmt.Fprintln(stderr, "relay: invalid settings:")
 		for _, line := range wrong {
 			fmt.Fprintln(stderr, "  "+line)
 		}
-		fmt.Fprintln(stderr, "relay help lists them all; relay demo needs none.")
+		fmt.Fprintln(stderr, "Run relay help for a list of all settings, or relay demo to try the relay without any.")
 		return exitUsage
 	}
 	if fileErr != nil {
@@ -77,7 +77,7 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	}
 	limitMemory(lookup, os.DirFS("/"), log)
 	for _, path := range exposed(envFile, s.relay.Store) {
-		log.Warn("others can read a file with secrets", "path", path, "do", doctor.Restrict(path))
+		log.Warn("a file with secrets is accessible to other users", "path", path, "do", doctor.Restrict(path))
 	}
 	traces, err := startTraces(ctx, s, lookup, log)
 	if err == nil {
@@ -94,7 +94,7 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	return exitOK
 }
 
-// startDemo starts the scripted control plane in this process.
+// startDemo starts a scripted stand-in for AnyFrame in this process.
 func startDemo() (*anyframetest.Server, error) {
 	plane := anyframetest.New(
 		anyframetest.WithAgent(1, anyframetest.Demo()),
@@ -102,12 +102,12 @@ func startDemo() (*anyframetest.Server, error) {
 		anyframetest.WithPace(35*time.Millisecond),
 	)
 	if err := plane.Listen("127.0.0.1:0"); err != nil {
-		return nil, fmt.Errorf("start the scripted control plane: %w", err)
+		return nil, fmt.Errorf("start the scripted agent: %w", err)
 	}
 	return plane, nil
 }
 
-// forDemo points the settings at the scripted control plane.
+// forDemo points the settings at the scripted stand-in for AnyFrame.
 func forDemo(s *settings, env environment, plane *anyframetest.Server) {
 	c := &s.relay
 	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
@@ -115,13 +115,13 @@ func forDemo(s *settings, env environment, plane *anyframetest.Server) {
 		c.Store = "memory:"
 	}
 	if v, _, _ := env.get("RELAY_VISIBILITY"); v == "" {
-		c.Visibility = relay.VisibilityTools // else there were no tool to be seen in use
+		c.Visibility = relay.VisibilityTools // to show tools in use
 	}
 	if v, _, _ := env.get("RELAY_APPROVALS"); v == "" {
-		c.VisitorApprovals = true // nor a permission prompt to decide
+		c.VisitorApprovals = true // to show permission prompts
 	}
 	if v, _, _ := env.get("RELAY_FEEDBACK"); v == "" {
-		c.Feedback = true // nor an answer to rate
+		c.Feedback = true // to show ratings
 	}
 	for _, t := range anyframetest.DemoTriggers() {
 		c.Triggers = append(c.Triggers, relay.Trigger{Word: t.Word, Shows: t.Shows})
@@ -130,7 +130,7 @@ func forDemo(s *settings, env environment, plane *anyframetest.Server) {
 		c.Look.Title = "AnyFrame Relay demo"
 	}
 	if c.Look.Greeting == "" && len(c.Look.Starters) == 0 {
-		c.Look.Greeting = "Hello! I am a script that plays an agent. Say anything, or try one of these."
+		c.Look.Greeting = "Hello! I am a scripted demo agent. Type anything, or try one of these."
 		c.Look.Starters = []string{"Show me a table", "Use a tool", "Ask me a question", "Write something long"}
 	}
 }
@@ -151,11 +151,11 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is taken by another program; set %s to another address", addr, setting)
+		return nil, fmt.Errorf("listen on %s: address already in use; set %s to another address", addr, setting)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("not allowed to listen on %s; set %s to another address", addr, setting)
+		return nil, fmt.Errorf("listen on %s: permission denied; set %s to another address", addr, setting)
 	case err != nil:
-		return nil, fmt.Errorf("listen on %s, as %s says: %w", addr, setting, err)
+		return nil, fmt.Errorf("listen on %s, set by %s: %w", addr, setting, err)
 	}
 	return l, nil
 }
@@ -166,7 +166,7 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	if err != nil {
 		return err
 	}
-	defer public.Close() // by the server, unless we never get that far
+	defer public.Close() // for an early return; a started server closes it itself
 	url := browserURL(public.Addr()) + s.relay.BasePath + "/"
 	if demo && s.relay.PublicURL == "" {
 		s.relay.EmbedURL = url
@@ -180,13 +180,13 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	}
 	again.server = srv
 	srv.OnReload(again.reload)
-	console := "" // where it is, for the demo
+	console := "" // a line with the console's URL, for the demo
 	web := publicServer(srv, log)
 	servers := map[*http.Server]net.Listener{web: public}
 	if s.admin != "" {
 		l, err := listen(ctx, s.admin, "RELAY_ADMIN_ADDR")
 		if err != nil {
-			_ = srv.Close() // the first error is the one to tell
+			_ = srv.Close() // report the first error
 			return err
 		}
 		servers[adminServer(srv, reg)] = l
@@ -209,14 +209,14 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	}
 	log.Info("listening", "addr", public.Addr().String(), "version", version())
 	if demo {
-		fmt.Fprintf(stdout, "%s\nOpen %s in a browser and say hello. Ctrl-C ends the demo.\n\n", console, url)
+		fmt.Fprintf(stdout, "%s\nOpen %s in a browser and say hello. Press Ctrl-C to end the demo.\n\n", console, url)
 	}
 
 	select {
 	case err = <-failed:
 		err = fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
-		log.Info("ending", "open_streams_end_within", "5s")
+		log.Info("shutting down", "open_streams_end_within", "5s")
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
@@ -224,19 +224,19 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	stop()
 	for server := range servers {
 		if server.Shutdown(limit) != nil {
-			_ = server.Close() // what has not ended by now is cut
+			_ = server.Close() // closes the remaining connections
 		}
 	}
 	wg.Wait()
 	if closeErr := srv.Close(); closeErr != nil && err == nil {
 		err = fmt.Errorf("close the store: %w", closeErr)
 	}
-	log.Info("ended")
+	log.Info("shut down")
 	return err
 }
 
-// publicServer serves visitors. A body's time is the relay's to keep, and a
-// stream moves its own deadlines.
+// publicServer returns the server for visitors. It sets no ReadTimeout, because the relay
+// limits the time for a body itself. Event streams set their own write deadlines.
 func publicServer(srv *relay.Server, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: srv.Handler(), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: idleTimeout,
@@ -244,17 +244,17 @@ func publicServer(srv *relay.Server, log *slog.Logger) *http.Server {
 	}
 }
 
-// buildInfo is a metric that tells which version runs since when.
+// buildInfo returns a metric whose label is the version that is running.
 func buildInfo() prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "relay_build_info", Help: "Always 1; the version is in the label.",
+		Name: "relay_build_info", Help: "Always 1; the label has the version.",
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	g.Set(1)
 	return g
 }
 
-// adminServer serves what is for operators only.
+// adminServer returns the server for operators.
 func adminServer(srv *relay.Server, reg *prometheus.Registry) *http.Server {
 	open, debugging := http.NewServeMux(), http.NewServeMux()
 	open.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
@@ -263,9 +263,9 @@ func adminServer(srv *relay.Server, reg *prometheus.Registry) *http.Server {
 	debugging.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	debugging.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	debugging.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	// Gives unused memory back to the system, to see what the rest amounts to.
+	// Returns unused memory to the system, so that the memory in use can be measured.
 	debugging.HandleFunc("POST /debug/free", func(http.ResponseWriter, *http.Request) {
-		runtime.GC() // what pools hold is garbage after the second
+		runtime.GC() // pooled objects become garbage only with the second collection
 		debug.FreeOSMemory()
 	})
 	return &http.Server{
@@ -273,13 +273,13 @@ func adminServer(srv *relay.Server, reg *prometheus.Registry) *http.Server {
 	}
 }
 
-// loopback reports whether only this machine reaches addr.
+// loopback reports whether addr can be reached only from this machine.
 func loopback(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
 
-// browserURL is how a browser on this machine reaches addr.
+// browserURL returns the URL of addr for a browser on this machine.
 func browserURL(addr net.Addr) string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() || ip.IsLoopback() && host == "127.0.0.1" {

@@ -63,7 +63,7 @@ func TestServe_InvalidStore_NamedWithoutPassword(t *testing.T) {
 	} {
 		vars := map[string]string{"RELAY_STORE": url, "ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1"}
 		code, _, stderr := runHere(t, vars, "serve")
-		if code != exitUsage || !strings.Contains(stderr, "RELAY_STORE names no store: ") || !strings.Contains(stderr, want) || strings.Contains(stderr, "afm_secret") {
+		if code != exitUsage || !strings.Contains(stderr, "RELAY_STORE is not a valid store URL: ") || !strings.Contains(stderr, want) || strings.Contains(stderr, "afm_secret") {
 			t.Errorf("%s: got exit %d and %q, want 2, the setting and %q", url, code, stderr, want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestServe_PortTaken_OneLineError(t *testing.T) {
 		vars := map[string]string{"RELAY_ADDR": "127.0.0.1:0", "RELAY_ADMIN_ADDR": "", "RELAY_STORE": "memory:", "ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1"}
 		vars[setting] = l.Addr().String()
 		code, _, stderr := runHere(t, vars, "serve")
-		want := "relay: " + l.Addr().String() + " is taken by another program; set " + setting + " to another address\n"
+		want := "relay: listen on " + l.Addr().String() + ": address already in use; set " + setting + " to another address\n"
 		if code != exitError || stderr != want {
 			t.Errorf("got exit %d and %q, want 1 and %q", code, stderr, want)
 		}

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite .env.example")
 
-// from makes an environment of a map and, if it has any content, a .env file.
+// from returns an environment of vars and, if file is not empty, a .env file.
 func from(t *testing.T, vars map[string]string, file string) environment {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), ".env")
@@ -64,7 +64,7 @@ func TestSettings_Help_ListsEverySetting(t *testing.T) {
 
 func TestSettings_DefaultsShown_AreTheDefaults(t *testing.T) {
 	for _, set := range table() {
-		if set.fallback == "" || set.name == "ANYFRAME_BASE_URL" { // that one is the client's own
+		if set.fallback == "" || set.name == "ANYFRAME_BASE_URL" { // its default is in the AnyFrame client
 			continue
 		}
 		got := defaults()

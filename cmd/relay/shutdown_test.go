@@ -33,7 +33,7 @@ func TestShutdown_SIGTERM_GracefulAndStreamsTold(t *testing.T) {
 	if code := relay.exit(); code != exitOK {
 		t.Errorf("exit code: got %d, want 0; %s", code, relay.output())
 	}
-	if !strings.Contains(relay.output(), `"msg":"ended"`) {
+	if !strings.Contains(relay.output(), `"msg":"shut down"`) {
 		t.Errorf("the log does not say that it ended: %s", relay.output())
 	}
 }
@@ -45,14 +45,14 @@ func TestShutdown_SecondSignal_EndsAtOnce(t *testing.T) {
 	body := stream(t.Context(), t, relay.url, token, "")
 	defer body.Close()
 	relay.signal(syscall.SIGTERM)
-	for deadline := time.Now().Add(patience); !strings.Contains(relay.output(), `"msg":"ending"`); {
+	for deadline := time.Now().Add(patience); !strings.Contains(relay.output(), `"msg":"shutting down"`); {
 		if time.Now().After(deadline) {
 			t.Fatal("the first signal has no effect")
 		}
-		relay.signal(syscall.Signal(0)) // asks only whether it is there
+		relay.signal(syscall.Signal(0)) // only checks that the process exists
 	}
 	relay.signal(syscall.SIGTERM)
-	if code := relay.exit(); code != exitError || strings.Contains(relay.output(), `"msg":"ended"`) {
+	if code := relay.exit(); code != exitError || strings.Contains(relay.output(), `"msg":"shut down"`) {
 		t.Errorf("got exit code %d, want 1 before the streams have ended: %s", code, relay.output())
 	}
 }
@@ -77,7 +77,7 @@ func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
 			ends <- reply{http.StatusOK, string(text), err}
 		})
 	}
-	// The turn arrives, and AnyFrame's answer takes its time.
+	// AnyFrame receives the turn but responds late.
 	plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: 2 * time.Second, Op: anyframetest.OpMessage, Times: 1})
 	turn := make(chan reply, 1)
 	wg.Go(func() {
@@ -87,7 +87,7 @@ func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
 
 	relay.signal(syscall.SIGTERM)
 	begin := time.Now()
-	for { // at once, while streams are still open
+	for { // immediately, while streams are still open
 		r := ask(t, "GET", relay.url+"/readyz", token, "")
 		if r.err != nil || time.Since(begin) > patience {
 			t.Fatalf("readyz while draining: got %d %s, %v, want 503", r.code, r.body, r.err)
@@ -128,7 +128,7 @@ func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
 	}
 	wantClosed(t, path)
 
-	// The next relay has the turn, and the answer for a client that sends it again.
+	// The next relay has the turn, and the response for a client that retries.
 	next := launch(t, "serve", append(upstream(plane), "RELAY_STORE=sqlite:"+path)...)
 	if r := ask(t, "POST", next.url+"/v1/messages", token, `{"text":"in flight"}`, "Idempotency-Key", "k1"); r.code != http.StatusAccepted {
 		t.Errorf("sent again: got %d %s, %v, want 202", r.code, r.body, r.err)
@@ -138,8 +138,8 @@ func TestShutdown_SIGTERMWithStreamsAndTurn_NothingLost(t *testing.T) {
 	}
 }
 
-// wantClosed wants the store's file whole and nothing beside it, as a store
-// leaves it that was closed.
+// wantClosed checks that the store's file is intact and has no files next to it, as after
+// the store was closed.
 func wantClosed(t *testing.T, path string) {
 	t.Helper()
 	beside, err := filepath.Glob(path + "-*")

@@ -15,15 +15,15 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// maxSiteFile bounds the file of sites: a thousand sites take a few hundred KiB.
+// maxSiteFile limits the size of the sites file. A thousand sites take a few hundred KiB.
 const maxSiteFile = 16 << 20
 
-// wrongFile is all that is wrong with the file of sites, as it is shown to people.
+// wrongFile is an error with all problems of the sites file, formatted for display.
 type wrongFile struct{ lines []string }
 
 func (e *wrongFile) Error() string { return strings.Join(e.lines, "\n") }
 
-// places is err without the excerpts of the file: a line for each problem.
+// places returns err without the excerpts of the file: one line per problem.
 func places(err error) error {
 	if wrong, ok := errors.AsType[*wrongFile](err); ok {
 		return &wrongFile{slices.DeleteFunc(slices.Clone(wrong.lines), func(line string) bool { return strings.HasPrefix(line, " ") })}
@@ -31,8 +31,8 @@ func places(err error) error {
 	return err
 }
 
-// readSites adds the sites of the file that RELAY_CONFIG names to the settings, if there
-// is one. All that is wrong with the file comes back at once, as a [*wrongFile].
+// readSites adds the sites of the file in RELAY_CONFIG, if any, to the settings. It
+// returns all problems of the file at once, as a [*wrongFile].
 func (e environment) readSites(s *settings) error {
 	s.relay.Sites = nil
 	if s.config == "" {
@@ -46,7 +46,7 @@ func (e environment) readSites(s *settings) error {
 	}
 	switch {
 	case err != nil:
-		return &wrongFile{[]string{fmt.Sprintf("%s: cannot be read, and RELAY_CONFIG names it: %v", s.config, errors.Unwrap(err))}}
+		return &wrongFile{[]string{fmt.Sprintf("%s: cannot read the file that RELAY_CONFIG names: %v", s.config, errors.Unwrap(err))}}
 	case len(source) > maxSiteFile:
 		return &wrongFile{[]string{fmt.Sprintf("%s: is larger than %d MiB", s.config, maxSiteFile>>20)}}
 	}
@@ -54,7 +54,7 @@ func (e environment) readSites(s *settings) error {
 	for _, site := range sites {
 		s.relay.Sites = append(s.relay.Sites, relay.Site{Name: site.Name})
 	}
-	common := problems(s.relay.Validate()) // said of the environment already
+	common := problems(s.relay.Validate()) // already reported for the environment
 	for i, site := range sites {
 		own, more := e.site(s, site, common)
 		wrong = append(wrong, more...)
@@ -66,12 +66,12 @@ func (e environment) readSites(s *settings) error {
 	return nil
 }
 
-// site is what a site's settings are: the default site's, except for what the file says.
-// What is wrong is returned unless it is in common.
+// site returns the settings of a site: those of the default site, overridden by the file.
+// It returns all problems that are not in common.
 func (e environment) site(s *settings, site sitefile.Site, common []string) (relay.Config, []sitefile.Problem) {
 	own := settings{relay: s.relay.ForSite()}
 	var wrong []sitefile.Problem
-	refused := map[string]bool{} // settings of which something is wrong
+	refused := map[string]bool{} // settings with a problem
 	for _, set := range table() {
 		v, ok := site.Values[set.key()]
 		if !ok || !set.scope.site {
@@ -91,7 +91,7 @@ func (e environment) site(s *settings, site sitefile.Site, common []string) (rel
 	return own.relay, wrong
 }
 
-// placeOf is where the file has what line says is wrong with a setting.
+// placeOf returns the position in the file of the setting that the problem in line is about.
 func placeOf(site sitefile.Site, name, line string) sitefile.Place {
 	for _, set := range table() {
 		v, ok := site.Values[set.key()]
@@ -108,14 +108,14 @@ func placeOf(site sitefile.Site, name, line string) sitefile.Place {
 	return site.Place
 }
 
-// readValue reads one value of a site as it would be read from the environment.
+// readValue parses one value of a site in the same way as one from the environment.
 func (e environment) readValue(own *settings, set setting, v sitefile.Value) error {
 	value := v.Scalar
 	switch {
 	case set.scope.secret:
 		name := v.Scalar
 		if !variableName.MatchString(name) {
-			return errors.New("must be the name of an environment variable")
+			return errors.New("must be the name of an environment variable, not the secret itself")
 		}
 		if value, _, _ = e.get(name); value == "" {
 			return fmt.Errorf("names %s, which is not set in the environment", name)
@@ -124,7 +124,7 @@ func (e environment) readValue(own *settings, set setting, v sitefile.Value) err
 		all := make([]string, len(v.Items))
 		for i, item := range v.Items {
 			if all[i] = item.Scalar; strings.Contains(item.Scalar, set.scope.parts) {
-				return fmt.Errorf("takes no value with %q in it", set.scope.parts)
+				return fmt.Errorf("cannot have a value that contains %q", set.scope.parts)
 			}
 		}
 		value = strings.Join(all, set.scope.parts)
@@ -137,7 +137,7 @@ func (e environment) readValue(own *settings, set setting, v sitefile.Value) err
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// inFile writes settings in a sentence as they are called in the file.
+// inFile replaces the names of settings in line with their keys in the sites file.
 func inFile(line string) string {
 	return anyVariable.ReplaceAllStringFunc(line, func(name string) string {
 		for _, s := range table() {
@@ -151,33 +151,33 @@ func inFile(line string) string {
 
 var anyVariable = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)+\b`)
 
-// config is relay config: it checks the file of sites, or prints its schema.
+// config implements relay config, which checks the sites file or prints its schema.
 func config(args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	switch {
 	case len(args) == 1 && args[0] == "schema":
 		enc := json.NewEncoder(stdout)
 		enc.SetIndent("", "  ")
 		enc.SetEscapeHTML(false)
-		_ = enc.Encode(schema()) // strings: only writing can fail
+		_ = enc.Encode(schema()) // only strings, so only writing can fail
 		return exitOK
 	case len(args) == 0, args[0] != "check", len(args) > 2:
-		fmt.Fprintln(stderr, "relay: config takes check [FILE], which reads the file of sites, or schema, which prints its JSON schema")
+		fmt.Fprintln(stderr, "relay: usage: relay config check [FILE] to check the sites file, or relay config schema to print its JSON schema")
 		return exitUsage
 	}
 	s := defaults()
 	env, envErr := readEnvironment(lookup, envFile)
-	_ = env.read(s) // what is wrong with the rest is not asked here
+	_ = env.read(s) // other settings are not checked here
 	if len(args) == 2 {
 		s.config = args[1]
 	}
 	if s.config == "" {
-		fmt.Fprintln(stderr, "relay: config check needs a file: name one, or set RELAY_CONFIG")
+		fmt.Fprintln(stderr, "relay: config check needs a file: pass its path, or set RELAY_CONFIG")
 		return exitUsage
 	}
 	if err := errors.Join(envErr, env.readSites(s)); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	fmt.Fprintf(stdout, "%s: %d sites, nothing wrong\n", s.config, len(s.relay.Sites))
+	fmt.Fprintf(stdout, "%s: %d sites, no problems\n", s.config, len(s.relay.Sites))
 	return exitOK
 }

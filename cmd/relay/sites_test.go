@@ -16,10 +16,10 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/sitefile"
 )
 
-// agentVars are an environment in which the default site is complete.
+// agentVars is an environment in which the default site is complete.
 var agentVars = map[string]string{"ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1", "SUPPORT_KEY": "afm_support", "RELAY_STORE": "memory:"}
 
-// siteFile writes a file of sites and returns its path.
+// siteFile writes a sites file and returns its path.
 func siteFile(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "relay.yaml")
@@ -29,7 +29,7 @@ func siteFile(t *testing.T, content string) string {
 	return path
 }
 
-// readFile reads a file of sites as the environment vars has it.
+// readFile parses a sites file in the environment vars.
 func readFile(t *testing.T, vars map[string]string, content string) (*settings, []string) {
 	t.Helper()
 	s := defaults()
@@ -113,21 +113,21 @@ other: 1
 	}
 	for i, want := range []string{
 		"relay.yaml:3:15: agent_id must be a number",
-		`relay.yaml:4:5: there is no key "colour"`,
-		`relay.yaml:5:5: there is no key "titel"; is it "title"?`,
-		`relay.yaml:7:5: "title" is there twice, first in line 6`,
+		`relay.yaml:4:5: unknown key "colour"`,
+		`relay.yaml:5:5: unknown key "titel"; did you mean "title"?`,
+		`relay.yaml:7:5: duplicate key "title", first used in line 6`,
 		`relay.yaml:10:9: allowed_origins: "https://www.example.com/path" is not an origin`,
-		"relay.yaml:11:5: api_key is secret and not for this file",
-		"relay.yaml:12:5: store is the same for all sites: set RELAY_STORE",
+		"relay.yaml:11:5: api_key is secret and must not be in this file",
+		"relay.yaml:12:5: store applies to all sites: set RELAY_STORE",
 		"relay.yaml:13:23: identity_key_env names NOT_THERE, which is not set",
-		"relay.yaml:14:19: max_sessions must not be above 200",
+		"relay.yaml:14:19: max_sessions must not exceed 200",
 		"relay.yaml:15:5: greeting has no value",
 		"relay.yaml:16:13: accent must be text",
-		"relay.yaml:17:3: a site's name is 1 to 32 of",
-		`relay.yaml:18:3: "default" is the name of`,
-		`relay.yaml:19:3: "support" is there twice, first in line 2`,
+		"relay.yaml:17:3: a site name must be 1 to 32 of",
+		`relay.yaml:18:3: "default" is reserved for`,
+		`relay.yaml:19:3: duplicate key "support", first used in line 2`,
 		"relay.yaml:21:22: visibility must be chat, tools or full",
-		`relay.yaml:22:1: there is no key "other" here`,
+		`relay.yaml:22:1: unknown key "other"`,
 	} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
 			t.Fatalf("line %d: want %q, in\n%s", i+1, want, strings.Join(wrong, "\n"))
@@ -157,12 +157,12 @@ func TestSites_NotYAML_NamesTheLineAndNoSecret(t *testing.T) {
 		"an anchor":         {"sites:\n  a: &x\n    agent_id: 7\n  b: *x\n", "relay.yaml:2:6: anchors"},
 		"a merge":           {"sites:\n  a:\n    <<: {agent_id: 7}\n", "relay.yaml:3:5: merge keys"},
 		"a tag":             {"sites:\n  a:\n    title: !!str x\n", "relay.yaml:3:12: tags"},
-		"a second document": {"sites: {}\n---\nsites: {}\n", "relay.yaml:3:1: a second document"},
-		"a list for one":    {"sites:\n  a:\n    title: [x]\n", "relay.yaml:3:12: title takes one value"},
-		"a mapping":         {"sites:\n  a:\n    title: {x: y}\n", "relay.yaml:3:12: title takes one value"},
-		"separator":         {"sites:\n  a:\n    starters: [\"a|b\"]\n", "relay.yaml:3:15: starters takes no value with"},
+		"a second document": {"sites: {}\n---\nsites: {}\n", "relay.yaml:3:1: a second YAML document"},
+		"a list for one":    {"sites:\n  a:\n    title: [x]\n", "relay.yaml:3:12: title must be a single value"},
+		"a mapping":         {"sites:\n  a:\n    title: {x: y}\n", "relay.yaml:3:12: title must be a single value"},
+		"separator":         {"sites:\n  a:\n    starters: [\"a|b\"]\n", "relay.yaml:3:15: starters cannot have a value that contains"},
 		"a secret's name":   {"sites:\n  a:\n    api_key_env: afm_verysecret-x\n", "relay.yaml:3:18: api_key_env must be the name"},
-		"quotes kept":       {"sites:\n  a:\n    accent: \"'#123'\"\n", "relay.yaml:3:13: accent is in quotation marks"},
+		"quotes kept":       {"sites:\n  a:\n    accent: \"'#123'\"\n", "relay.yaml:3:13: accent is enclosed in quotation marks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, wrong := readFile(t, agentVars, tc.content)
@@ -192,7 +192,7 @@ func TestSites_NoDefaultSite_EverySiteMustBeComplete(t *testing.T) {
 func TestConfigCheck_Files_SameListAsServe(t *testing.T) {
 	vars := map[string]string{"ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1", "RELAY_STORE": "memory:"}
 	good, bad := siteFile(t, "sites:\n  support: {agent_id: 7}\n"), siteFile(t, "sites:\n  support: {agent: 7, title: [x]}\n")
-	if code, out, errs := runHere(t, vars, "config", "check", good); code != exitOK || !strings.Contains(out, "1 sites, nothing wrong") || errs != "" {
+	if code, out, errs := runHere(t, vars, "config", "check", good); code != exitOK || !strings.Contains(out, "1 sites, no problems") || errs != "" {
 		t.Errorf("a good file: got %d %q %q, want 0", code, out, errs)
 	}
 	vars["RELAY_CONFIG"] = bad
@@ -202,7 +202,7 @@ func TestConfigCheck_Files_SameListAsServe(t *testing.T) {
 		t.Errorf("check: got %d\n%s\nserve: got %d\n%s\nwant both 2 with the same two problems", checked, list, served, said)
 	}
 	vars["RELAY_CONFIG"] = "missing.yaml"
-	if code, _, errs := runHere(t, vars, "serve"); code != exitUsage || !strings.HasPrefix(errs, "missing.yaml: cannot be read") {
+	if code, _, errs := runHere(t, vars, "serve"); code != exitUsage || !strings.HasPrefix(errs, "missing.yaml: cannot read the file") {
 		t.Errorf("a missing file: got %d %q, want 2", code, errs)
 	}
 	delete(vars, "RELAY_CONFIG")
@@ -244,7 +244,7 @@ func TestSites_Schema_MatchesTableAndFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The editor and the relay agree on the form of a file.
+	// The editor's schema and the relay agree on which files are valid.
 	for content, good := range map[string]bool{
 		"":                                   true,
 		"sites:\n":                           true,

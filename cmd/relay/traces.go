@@ -18,7 +18,7 @@ import (
 
 const tracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
-// readOTLP takes the standard variable that turns traces on.
+// readOTLP reads the standard OpenTelemetry variable that enables traces.
 func readOTLP(s *settings, v string) error {
 	u, err := url.Parse(v)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -28,9 +28,9 @@ func readOTLP(s *settings, v string) error {
 	return nil
 }
 
-// startTraces sets traces up as the standard variables say, all of which the
-// libraries read from the process's environment. It returns nil when they name
-// no receiver. The caller shuts it down.
+// startTraces sets up traces as configured by the standard OpenTelemetry variables, which
+// the libraries read from the process's environment. It returns nil if no endpoint is set.
+// The caller shuts the provider down.
 func startTraces(ctx context.Context, s *settings, lookup func(string) (string, bool), log *slog.Logger) (*sdktrace.TracerProvider, error) {
 	get := func(name string) string { v, _ := lookup(name); return strings.TrimSpace(v) }
 	if (s.otlp == "" && get(tracesEndpoint) == "") || get("OTEL_TRACES_EXPORTER") == "none" || strings.EqualFold(get("OTEL_SDK_DISABLED"), "true") {
@@ -38,31 +38,31 @@ func startTraces(ctx context.Context, s *settings, lookup func(string) (string, 
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
 		if p := get(name); p != "" && p != "http/protobuf" {
-			return nil, fmt.Errorf("%s=%s is not supported; traces go out as http/protobuf, usually to port 4318", name, p)
+			return nil, fmt.Errorf("%s=%s is not supported; use http/protobuf, usually on port 4318", name, p)
 		}
 	}
 	var opts []otlptracehttp.Option
-	if get(tracesEndpoint) == "" { // it may be from .env, which the library does not read
+	if get(tracesEndpoint) == "" { // s.otlp may come from .env, which the library does not read
 		opts = append(opts, otlptracehttp.WithEndpointURL(strings.TrimSuffix(s.otlp, "/")+"/v1/traces"))
 	}
 	exporter, err := otlptracehttp.New(ctx, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("set traces up: %w", err)
+		return nil, fmt.Errorf("set up traces: %w", err)
 	}
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(), resource.WithAttributes(attribute.String("service.name", "relay"), attribute.String("service.version", version())),
 		resource.WithFromEnv()) // last, so that OTEL_SERVICE_NAME wins
 	if err != nil {
-		return nil, fmt.Errorf("set traces up: %w", err)
+		return nil, fmt.Errorf("set up traces: %w", err)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces were lost", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("failed to export traces", "error", err) }))
 	return sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about)), nil
 }
 
-// tracesLimit is how long the last traces may take to get out.
+// tracesLimit is the time limit for exporting the last traces at shutdown.
 const tracesLimit = 2 * time.Second
 
-// endTraces sends what is left. That it could not is told like any other loss.
+// endTraces exports the remaining traces. A failure is logged like any other lost trace.
 func endTraces(ctx context.Context, traces *sdktrace.TracerProvider) {
 	if traces == nil {
 		return

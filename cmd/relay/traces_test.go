@@ -18,7 +18,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// receiver is an OTLP collector that keeps what it gets.
+// receiver is an OTLP collector that stores the spans it receives.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -55,7 +55,7 @@ func collect(t *testing.T) *receiver {
 	return c
 }
 
-// named returns the spans of a name.
+// named returns the spans with this name.
 func (c *receiver) named(name string) (found []*trace.Span) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +81,7 @@ func TestTraces_Turn_SpansFromRequestToFirstEvent(t *testing.T) {
 	var pg page
 	pg.listen(t, relay.url, token, func() bool { return pg.has("turn_end") })
 	relay.signal(syscall.SIGTERM)
-	if code := relay.exit(); code != exitOK { // which sends what is left
+	if code := relay.exit(); code != exitOK { // sends the remaining spans
 		t.Fatalf("exit code: got %d; %s", code, relay.output())
 	}
 
@@ -168,7 +168,7 @@ func TestTraces_CollectorGone_NothingBlocked(t *testing.T) {
 		t.Fatalf("POST /v1/messages: got %d %v, want 202", code, out)
 	}
 	relay.signal(syscall.SIGTERM)
-	if code := relay.exit(); code != exitOK || !strings.Contains(relay.output(), `"traces were lost"`) {
+	if code := relay.exit(); code != exitOK || !strings.Contains(relay.output(), `"failed to export traces"`) {
 		t.Errorf("got exit %d, want 0 and the loss told: %s", code, relay.output())
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 )
 
-// samples are values of the settings that have no default.
+// samples are values for settings without a default.
 var samples = map[string]string{
 	"RELAY_CONFIG":     "relay.yaml",
 	"ANYFRAME_API_KEY": "afm_sample", "ANYFRAME_AGENT_ID": "7", "ANYFRAME_LOG_LEVEL": "debug", "PORT": "8081", "RELAY_BASE_PATH": "/chat",
@@ -57,7 +57,7 @@ func TestSettings_MarksAroundAValue(t *testing.T) {
 				t.Errorf("%s, %s: got %v, want the secret not in it", set.name, form, err)
 			}
 		}
-		// What --env-file of some programs makes of a file's first line.
+		// Some programs' --env-file keeps a BOM in the name of the first variable.
 		if err := from(t, map[string]string{bom + set.name: value}, "").read(defaults()); err == nil || !strings.HasPrefix(err.Error(), set.name+" ") {
 			t.Errorf("%s: got %v for a name with a BOM before it, want it refused", set.name, err)
 		}
@@ -76,9 +76,9 @@ func TestSettings_MarksAroundAValue(t *testing.T) {
 func TestSettings_MarksInTheFile(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
-		"ANYFRAME_API_KEY='\"afm_x\"'\n":                           "ANYFRAME_API_KEY is in quotation marks",
-		"ANYFRAME_API_KEY=" + bom + "afm_x\n":                      "ANYFRAME_API_KEY begins or ends with a byte order mark",
-		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env begins line 2 with a byte order mark",
+		"ANYFRAME_API_KEY='\"afm_x\"'\n":                           "ANYFRAME_API_KEY is enclosed in quotation marks",
+		"ANYFRAME_API_KEY=" + bom + "afm_x\n":                      "ANYFRAME_API_KEY begins or ends with an invisible byte order mark",
+		"ANYFRAME_AGENT_ID=1\r\n" + bom + "ANYFRAME_API_KEY=x\r\n": ".env has an invisible byte order mark (U+FEFF) at the start of line 2",
 		"\xff\xfeA\x00=\x00":                                       ".env is UTF-16",
 		"\xfe\xff\x00A\x00=":                                       ".env is UTF-16",
 		bom + "ANYFRAME_API_KEY=\"afm_x1234\"\n":                   "",

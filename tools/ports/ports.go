@@ -53,6 +53,5 @@ func Try(ctx context.Context, start func(addr string) error) error {
 // Taken reports whether a program's output says that its address is in use, in the
 // words of the system or of the relay.
 func Taken(output string) bool {
-	output = strings.ToLower(output)
-	return strings.Contains(output, "address already in use") || strings.Contains(output, "taken by another program")
+	return strings.Contains(strings.ToLower(output), "address already in use")
 }

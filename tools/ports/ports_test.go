@@ -71,7 +71,7 @@ func TestTaken(t *testing.T) {
 		"nginx: [emerg] bind() to 127.0.0.1:80 failed (98: Address already in use)",
 		"listening on 127.0.0.1:443: listen tcp 127.0.0.1:443: bind: address already in use",
 		"Error: listen EADDRINUSE: address already in use 127.0.0.1:8080",
-		"relay: 127.0.0.1:8080 is taken by another program; set RELAY_ADDR to another address",
+		"relay: listen on 127.0.0.1:8080: address already in use; set RELAY_ADDR to another address",
 	} {
 		if !ports.Taken(output) {
 			t.Errorf("got %q not taken for an address in use", output)

@@ -31,7 +31,7 @@ export async function call(method, path, body, signal) {
   } catch {
     // not the relay's JSON
   }
-  throw new Refusal(res.status, told.code, told.detail || `The relay answers ${res.status}.`);
+  throw new Refusal(res.status, told.code, told.detail || `The relay responded with status ${res.status}.`);
 }
 
 /** @param {string} method @param {string} path @param {object} [body] */
@@ -46,7 +46,7 @@ let asking;
  */
 export async function unauthorized(err) {
   if (!(err instanceof Refusal) || err.status !== 401) return false;
-  at("token-wrong").textContent = token ? "The relay does not know this token." : "";
+  at("token-wrong").textContent = token ? "The relay does not accept this token." : "";
   asking ??= askToken().finally(() => (asking = undefined));
   await asking;
   return true;
@@ -56,7 +56,7 @@ export async function unauthorized(err) {
 function askToken() {
   const dialog = /** @type {HTMLDialogElement} */ (at("token-dialog"));
   const field = /** @type {HTMLInputElement} */ (at("token"));
-  say("A token is needed.");
+  say("Token required.");
   field.value = "";
   dialog.addEventListener("cancel", (e) => e.preventDefault());
   dialog.showModal();

@@ -8,7 +8,7 @@ import { Transcript } from "./transcript.js";
 import { Chart } from "./usage.js";
 
 const pageSize = 50;
-const settle = 250; // ms in which several changes become one request
+const settle = 250; // ms; changes within this time are combined into one request
 
 /** @param {string} label @param {string} kind @param {() => Promise<unknown>} act */
 function button(label, kind, act) {
@@ -36,7 +36,7 @@ async function doing(b, act) {
 
 /** @param {unknown} err */
 async function failed(err) {
-  if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "That did not work.", true);
+  if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "Something went wrong.", true);
 }
 
 const chart = new Chart(at);
@@ -70,7 +70,7 @@ async function loadRows() {
 async function loadDecisions() {
   const [{ pause }, { banner }, { blocks }] = await Promise.all([json("GET", "pause"), json("GET", "banner"), json("GET", "blocks")]);
   at("unpause").hidden = !pause;
-  at("pause-button").textContent = pause ? "Change the text" : "Pause new messages";
+  at("pause-button").textContent = pause ? "Change message" : "Pause new messages";
   at("unbanner").hidden = !banner;
   for (const [id, text] of [["pause-text", pause?.text], ["banner-text", banner?.text]]) {
     const field = /** @type {HTMLTextAreaElement} */ (at(id));
@@ -124,7 +124,7 @@ async function load() {
     for (const what of now) await loads[what]();
   } catch (err) {
     for (const what of now) due.add(what);
-    if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "The relay does not answer.", true);
+    if (!(await unauthorized(err))) say(err instanceof Error ? err.message : "The relay does not respond.", true);
     timer ??= setTimeout(load, 3000);
   } finally {
     loading = false;
@@ -139,7 +139,7 @@ async function follow() {
       at("main").hidden = false;
       changed("usage");
       void findReadable();
-      say("Live.");
+      say("Connected.");
       const reader = /** @type {ReadableStream<BufferSource>} */ (/** @type {unknown} */ (res.body)).pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -155,7 +155,7 @@ async function follow() {
     } catch (err) {
       if (await unauthorized(err)) continue;
     }
-    say("Connecting again…", true);
+    say("Reconnecting…", true);
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }
 }
@@ -182,13 +182,13 @@ onSubmit("pause-form", async () => {
   await call("PUT", "pause", { text: value("pause-text") });
   return "Paused.";
 });
-onSubmit("banner-form", () => call("PUT", "banner", { text: value("banner-text") }).then(() => "Every widget shows it."));
+onSubmit("banner-form", () => call("PUT", "banner", { text: value("banner-text") }).then(() => "Banner shown."));
 onSubmit("block-form", async () => {
   await call("PUT", `blocks/${encodeURIComponent(value("block-subject"))}`, { for: value("block-for") });
   /** @type {HTMLInputElement} */ (at("block-subject")).value = "";
   return "Blocked.";
 });
-for (const [id, path, done] of [["unpause", "pause", "New messages are taken again."], ["unbanner", "banner", "The line is gone."]]) {
+for (const [id, path, done] of [["unpause", "pause", "New messages are accepted again."], ["unbanner", "banner", "Banner removed."]]) {
   at(id).addEventListener("click", () => doing(at(id), () => call("DELETE", path).then(() => done)));
 }
 at("status").addEventListener("change", () => {

@@ -18,9 +18,9 @@ const slice = 8; // ms of rendering per task
 
 /** @param {Row} c */
 function facts(c) {
-  const busy = c.agent_busy ? ", at work" : "";
+  const busy = c.agent_busy ? ", busy" : "";
   const tabs = c.streams === 1 ? "1 tab open" : `${c.streams} tabs open`;
-  return `${c.status}${busy} · ${tabs} · site ${c.site} · visitor ${c.visitor} · number ${c.epoch} · since ${when(c.started_at)} · active ${when(c.last_active_at)}`;
+  return `${c.status}${busy} · ${tabs} · site ${c.site} · visitor ${c.visitor} · epoch ${c.epoch} · started ${when(c.started_at)} · last active ${when(c.last_active_at)}`;
 }
 
 /** @param {Row} c @param {Prompt} p @param {Page["button"]} button */
@@ -28,9 +28,9 @@ function promptNode(c, p, button) {
   const path = `conversations/${encodeURIComponent(c.id)}/prompts/${encodeURIComponent(p.id)}`;
   const box = make("div", { role: "group", "aria-label": p.kind === "permission" ? `Permission for ${p.tool || "a tool"}` : "Question" });
   if (p.kind === "permission") {
-    box.append(make("p", {}, "Asks for permission to use ", make("strong", {}, p.tool || "a tool"), "."));
-    if (p.truncated) box.append(make("p", {}, "What it would do is too large to be shown here."));
-    else if (p.input === undefined) box.append(make("p", {}, "What it would do could not be read from AnyFrame."));
+    box.append(make("p", {}, "Requests permission to use ", make("strong", {}, p.tool || "a tool"), "."));
+    if (p.truncated) box.append(make("p", {}, "The tool's input is too large to display."));
+    else if (p.input === undefined) box.append(make("p", {}, "The tool's input could not be read from AnyFrame."));
     else box.append(make("pre", { tabindex: "0", "aria-label": "Exact input" }, JSON.stringify(p.input, null, 2)));
     const decide = (/** @type {string} */ decision) => call("POST", path, { decision }).then(() => (decision === "approve" ? "Approved." : "Denied."));
     box.append(make("p", { class: "buttons" }, button("Approve", "main", () => decide("approve")), button("Deny", "hard", () => decide("deny"))));
@@ -39,7 +39,7 @@ function promptNode(c, p, button) {
   const id = `answer-${c.id}-${p.id}`;
   const text = /** @type {HTMLInputElement} */ (make("input", { id, autocomplete: "off" }));
   box.append(
-    make("p", {}, make("label", { for: id }, "Asks a question. Answer in the visitor’s place")),
+    make("p", {}, make("label", { for: id }, "The agent asks a question. Answer for the visitor")),
     text,
     make("p", { class: "buttons" }, button("Answer", "main", () => call("POST", path, { answer: text.value }).then(() => "Answered."))),
   );
@@ -102,12 +102,12 @@ export class List {
         return "Stopped.";
       }),
       button("End", "hard", async () => {
-        if (!(await sure("End this conversation? The next message begins another.", "End it"))) return "";
+        if (!(await sure("End this conversation? The visitor's next message starts a new one.", "End conversation"))) return "";
         await call("POST", `conversations/${encodeURIComponent(c.id)}/end`);
         return "Ended.";
       }),
       button("Block visitor", "hard", async () => {
-        if (!(await sure("Block this visitor for a day?", "Block"))) return "";
+        if (!(await sure("Block this visitor for 1 day?", "Block"))) return "";
         await call("PUT", `blocks/${encodeURIComponent(c.visitor)}`, { for: "24h" });
         return "Blocked.";
       }),

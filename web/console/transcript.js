@@ -47,7 +47,7 @@ function entryOf(event, data) {
     case "question":
       return { who: "Question", text: [str(data.question), ...(data.options ?? []).map((/** @type {string} */ o) => `– ${o}`)].join("\n"), kind: "agent" };
     case "approval":
-      return { who: "Permission", text: data.tool ? `${data.tool} ${data.input === undefined ? "" : JSON.stringify(data.input, null, 2)}` : "asked of the operator", kind: "note" };
+      return { who: "Permission", text: data.tool ? `${data.tool} ${data.input === undefined ? "" : JSON.stringify(data.input, null, 2)}` : "operator decides", kind: "note" };
     case "settled":
       return { who: "Answer", text: str(data.outcome), kind: "note" };
     case "turn_end":
@@ -103,7 +103,7 @@ export class Transcript {
   async load() {
     const id = this.id;
     this.more.disabled = true;
-    this.state.textContent = "Reading…";
+    this.state.textContent = "Loading…";
     try {
       const page = await this.get(`conversations/${encodeURIComponent(id)}/transcript?since=${this.since}`);
       const events = [...this.rest, ...page.events];
@@ -129,9 +129,9 @@ export class Transcript {
       }
       this.since = page.next_since ?? this.since;
       this.more.hidden = page.next_since === null;
-      this.state.textContent = this.more.hidden ? "This is all." : "There is more.";
+      this.state.textContent = this.more.hidden ? "End of the conversation." : "More events available.";
     } catch (err) {
-      this.state.textContent = err instanceof Error ? err.message : "That did not work.";
+      this.state.textContent = err instanceof Error ? err.message : "Something went wrong.";
       throw err;
     } finally {
       this.more.disabled = false;

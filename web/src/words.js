@@ -16,9 +16,9 @@ export const cardWords = {
   decidedElsewhere: "Decided elsewhere",
   details: "Details",
   showAll: "Show all",
-  approvalCut: "Only the first {n} characters are shown. The rest would run, too.",
-  approvalTruncated: "This request was too long and was shortened. A part of it can't be shown here.",
-  approveUnseen: "Allow with unseen parts",
+  approvalCut: "Only the first {n} characters are shown. The rest runs too if you allow it.",
+  approvalTruncated: "This request was too long and was shortened. Part of it can't be shown.",
+  approveUnseen: "Allow including hidden parts",
   toolRunning: "running",
   toolFailed: "failed",
   toolDone: "done",
@@ -26,25 +26,25 @@ export const cardWords = {
 
 export const fileWords = {
   remove: "Remove {name}",
-  tooMany: "A message takes {n} attachments at most.",
+  tooMany: "You can attach at most {n} files.",
   tooLarge: "{name} is larger than {n} MB.",
-  wrongType: "{name} is of a kind that can't be sent here.",
-  recode: "{name} is not UTF-8. Is it readable like this?",
+  wrongType: "{name} is not a supported file type.",
+  recode: "{name} is not UTF-8. Is this text readable?",
   recodeLabel: "Encoding",
   recodeYes: "Attach as UTF-8",
   recodeNo: "Don't attach",
-  recodeRefused: "{name} is not UTF-8 but probably {encoding}. Save it as UTF-8 and attach it again.",
+  recodeRefused: "{name} is probably {encoding}, not UTF-8. Save it as UTF-8 and attach it again.",
 };
 
 export const troubleWords = {
-  wrongOrigin: "This website ({origin}) is not on the list of sites that may use this chat. Its owner can add it to RELAY_ALLOWED_ORIGINS.",
-  wrongHeaders: "A script of this website adds headers to its requests that this chat does not accept, as monitoring tools do. Its owner can exclude {relay} from that.",
-  refused: "The chat refused this page.",
-  fromFile: "This page was opened from a file or has no address of its own. The chat works on pages that come from a website.",
+  wrongOrigin: "This website ({origin}) is not allowed to use this chat. Its owner can add it to RELAY_ALLOWED_ORIGINS.",
+  wrongHeaders: "A script on this website, such as a monitoring tool, adds request headers that this chat does not accept. The website's owner can exclude {relay}.",
+  refused: "This page is not allowed to use the chat.",
+  fromFile: "This page was opened from a file or has no web address. Open it from a website to use the chat.",
 };
 
 export const freshWords = {
-  freshAsk: "Start a new conversation? This one ends for good.",
+  freshAsk: "Start a new conversation? This ends the current one permanently.",
   freshYes: "Start new",
   cancel: "Keep this one",
 };
@@ -56,7 +56,7 @@ export const consentWords = {
 };
 
 export const rateWords = {
-  comment: "What was good or wrong? (optional)",
+  comment: "What was good or bad? (optional)",
   rateSend: "Send comment",
   thanks: "Thank you.",
 };
@@ -65,10 +65,10 @@ export const menuWords = {
   earlier: "Earlier conversations",
   download: "Download my conversations",
   erase: "Delete this conversation",
-  eraseAsk: "Delete this conversation? It can't be had back.",
+  eraseAsk: "Delete this conversation? This can't be undone.",
   eraseYes: "Delete",
   erased: "The conversation is being deleted.",
   noEarlier: "There are no earlier conversations.",
-  untitled: "Without words",
+  untitled: "Untitled",
   back: "Back",
 };

@@ -94,7 +94,7 @@ test("a turn is announced as it goes: that the agent responds, what it asks, and
   go();
   await reader.hears("status: Which one?");
   go();
-  await reader.hears("status: The agent asks to use Bash");
+  await reader.hears("status: The agent wants to use Bash");
   assert.equal(await focused(page), focus, "no news moves the focus");
   go();
   await reader.hears("status: It is very simple.\nall\ndone");
@@ -122,11 +122,11 @@ test("what goes wrong is announced at once, and only once however long it lasts"
   relay.fault = (req, res, path) => path.startsWith("/v1/") && (problem(res, 503, "upstream_unavailable", 30), true);
   relay.cut(relay.only);
   const banner = page.locator("relay-chat .banner");
-  await banner.getByText(/Next try in [23]\d s/).waitFor();
+  await banner.getByText(/Retrying in [23]\d s/).waitFor();
   // On a slow machine the wait is announced before its reason is known.
   await eventually(async () => assert.match((await page.evaluate(() => window.heard)).join(), /alert: (Refused: upstream_unavailable|Reconnecting…)/));
   const said = await page.evaluate(() => window.heard.length);
-  await banner.getByText(/Next try in (2[0-6]|1\d) s/).waitFor();
+  await banner.getByText(/Retrying in (2[0-6]|1\d) s/).waitFor();
   assert.equal(await page.evaluate(() => window.heard.length), said, "the countdown is not read aloud");
 });
 

@@ -76,7 +76,7 @@ test("a wrong token is asked for again, and nothing is kept", async () => {
   const page = await open(context, admin);
   await page.locator("#token").fill("not-the-token-of-anybody");
   await page.getByRole("button", { name: "Continue" }).click();
-  await page.getByText("The relay does not know this token.").waitFor();
+  await page.getByText("The relay does not accept this token.").waitFor();
   await enter(page);
   assert.equal(await page.evaluate(() => localStorage.length + sessionStorage.length + document.cookie.length), 0);
   await page.reload();
@@ -102,7 +102,7 @@ test("a prompt is shown as it is, decided, and gone; the list is live", async ()
   assert.doesNotMatch(await page.locator("#main").textContent(), /Ask for permission/, "no word of a conversation");
 
   await rows.first().getByRole("button", { name: "End" }).click();
-  await page.getByRole("button", { name: "End it" }).click();
+  await page.getByRole("button", { name: "End conversation" }).click();
   await eventually(async () => assert.match(await rows.first().locator(".facts").textContent(), /^ended/));
 
   await rows.first().getByRole("button", { name: "Block visitor" }).click();
@@ -120,18 +120,18 @@ test("a pause is previewed in the visitors' words, made by keyboard, and ended",
   const page = await open(context, admin);
   await enter(page);
   const v = await visitor("Hello");
-  await page.getByLabel("What visitors read while the chat is paused").fill("Back at six.");
+  await page.getByLabel("Message to visitors while the chat is paused").fill("Back at six.");
   assert.equal(await page.locator("#pause-preview").textContent(), "Back at six.");
   await page.getByRole("button", { name: "Pause new messages" }).focus();
   await page.keyboard.press("Enter");
   await page.getByText("Visitors will see: Back at six.", { exact: false }).last().waitFor();
   await picture(page, "console-phone-dark");
   await page.getByRole("button", { name: "Pause", exact: true }).press("Enter");
-  await page.getByRole("button", { name: "Take new messages again" }).waitFor();
+  await page.getByRole("button", { name: "Accept new messages" }).waitFor();
   const refused = await v.say("hi");
   assert.deepEqual([refused.status, refused.body.detail], [503, "Back at six."]);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than a phone");
-  await page.getByRole("button", { name: "Take new messages again" }).click();
+  await page.getByRole("button", { name: "Accept new messages" }).click();
   await eventually(async () => assert.equal((await v.say("hi")).status, 202));
   assert.deepEqual(page.wrong, []);
   await context.close();
@@ -163,7 +163,7 @@ test("usage is a chart, a sentence and a table, in both themes and on a phone", 
     await page.getByLabel("Site").selectOption("shop");
     assert.equal(await page.locator("#usage-today").textContent(), "Today: 1 turn, 1 new conversation, rated 0 up and 0 down.");
     assert.deepEqual(await page.locator("#usage-chart .turns").evaluateAll((all) => [0, 28, 29].map((i) => Number(all[i].getAttribute("height")))), [60, 0, 7.5]);
-    await page.getByText("The same as a table").focus();
+    await page.getByText("Show as table").focus();
     await page.keyboard.press("Enter");
     assert.equal(await page.locator("#usage-rows tr").count(), 30);
     assert.deepEqual(await page.locator("#usage-rows tr").last().locator("th, td").allTextContents(), [before, "8", "4", "0", "2"]);
@@ -187,8 +187,8 @@ test("a conversation is read in a dialog, by keyboard, and gone from the page wh
     const said = page.locator("#transcript-list > li");
     await eventually(async () => assert.ok((await said.count()) >= 3));
     assert.deepEqual(await said.first().locator("strong, p").allTextContents(), ["Visitor", "Ask for permission <img src=x onerror=alert(1)>"]);
-    assert.deepEqual(await said.last().locator("strong, p").allTextContents(), ["Permission", "asked of the operator"]);
-    assert.equal(await page.getByRole("dialog").getByRole("status").textContent(), "This is all.");
+    assert.deepEqual(await said.last().locator("strong, p").allTextContents(), ["Permission", "operator decides"]);
+    assert.equal(await page.getByRole("dialog").getByRole("status").textContent(), "End of the conversation.");
     await accessible(page, "a transcript");
     await picture(page, `console-transcript-${colorScheme}`);
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the page");
@@ -208,7 +208,7 @@ test("Stop stops what the agent does, and the visitor's chat goes on", async () 
   await enter(page);
   const v = await visitor("count");
   const row = page.locator("#rows > li").first();
-  await eventually(async () => assert.match(await row.locator(".facts").textContent(), /^running, at work · .*/));
+  await eventually(async () => assert.match(await row.locator(".facts").textContent(), /^running, busy · .*/));
   await row.getByRole("button", { name: "Stop" }).press("Enter");
   await page.locator("#state").getByText("Stopped.").waitFor();
   await eventually(async () => assert.match(await row.locator(".facts").textContent(), /^sleeping · /));

@@ -285,7 +285,7 @@ everywhere("a page that adds a header which the relay does not know is told so",
       return native.call(this, request);
     };
   </script>${tag("data-open")}`)).url);
-  await eventually(async () => assert.match(String(await page.text(".banner")), /adds headers/));
+  await eventually(async () => assert.match(String(await page.text(".banner")), /adds request headers/));
   assert.equal(relay.visitors.size, 0);
 });
 

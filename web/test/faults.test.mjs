@@ -42,7 +42,7 @@ test("a turn refused while the agent boots is sent again by itself, with its key
   };
   const page = await open(context, relay.url);
   await say(page, "hello");
-  await eventually(async () => assert.match(await page.locator("relay-chat .meta").textContent(), /still waking up. Sending again in 1 s.*Retry now/));
+  await eventually(async () => assert.match(await page.locator("relay-chat .meta").textContent(), /still starting. Retrying in 1 s.*Retry now/));
   await settled(page);
   assert.deepEqual(await transcript(page), ["user: hello", "agent: You said: hello"]);
   const keys = posts().map((r) => r.headers["idempotency-key"]);
@@ -148,7 +148,7 @@ test("a stream that is refused waits as long as the relay says, and tells", asyn
   relay.fault = (req, res, path) => path === "/v1/events" && refused++ < 1 && (problem(res, 429, "too_many_streams", 4), true);
   const page = await open(context, relay.url);
   const banner = page.locator("relay-chat .banner");
-  await eventually(async () => assert.match(await banner.textContent(), /Refused: too_many_streams\. Next try in \d s\.Retry now/));
+  await eventually(async () => assert.match(await banner.textContent(), /Refused: too_many_streams\. Retrying in \d s\.Retry now/));
   await eventually(async () => assert.equal(await banner.isVisible(), true));
   await banner.getByText("Retry now").click();
   await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));

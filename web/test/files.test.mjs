@@ -79,10 +79,10 @@ test("what the relay would refuse is said before it is sent", async () => {
   const page = await open(context, relay.url);
   await page.locator("relay-chat [part=attach]").waitFor();
   await attach(page, ["big.txt", "text/plain", Buffer.alloc((1 << 20) + 1, "a")], ["app.exe", "application/octet-stream", Buffer.from("MZ\0")], ["shot.webp", "image/webp", Buffer.from("GIF89a\0\0")]);
-  await eventually(async () => assert.equal(await complaint(page), "big.txt is larger than 1 MB. shot.webp is of a kind that can't be sent here. app.exe is of a kind that can't be sent here.OK"));
+  await eventually(async () => assert.equal(await complaint(page), "big.txt is larger than 1 MB. shot.webp is not a supported file type. app.exe is not a supported file type.OK"));
   assert.equal(await chips(page).count(), 0);
   await attach(page, ...["1", "2", "3", "4"].map((n) => [`${n}.txt`, "text/plain", text]));
-  await eventually(async () => assert.equal(await complaint(page), "A message takes 3 attachments at most.OK"));
+  await eventually(async () => assert.equal(await complaint(page), "You can attach at most 3 files.OK"));
   assert.deepEqual(await chips(page).allTextContents(), ["1.txt", "2.txt", "3.txt"]);
   assert.deepEqual(posts(), []);
 });
@@ -108,7 +108,7 @@ test("a turn that failed is tried again with its files; a page that has them no 
   assert.notEqual(posts()[0].headers["idempotency-key"], posts()[1].headers["idempotency-key"]);
   await page.reload();
   await again.last().click();
-  await eventually(async () => assert.equal(await complaint(page), "The attachments are gone. Please attach them again.OK"));
+  await eventually(async () => assert.equal(await complaint(page), "The attachments were lost. Attach them again.OK"));
   assert.equal(await composer(page).inputValue(), "look");
   await composer(page).fill("");
   await say(page, "words alone");
@@ -158,7 +158,7 @@ test("files that the browser lost are missed, and the words can still be changed
   relay.fault = null;
   await page.reload();
   const meta = page.locator("relay-chat .meta");
-  await eventually(async () => assert.match(await meta.textContent(), /The attachments are gone\. Please attach them again\./));
+  await eventually(async () => assert.match(await meta.textContent(), /The attachments were lost\. Attach them again\./));
   await meta.getByText("Edit").click();
   assert.equal(await composer(page).inputValue(), "read this");
 });
@@ -238,7 +238,7 @@ test("a text in another encoding is sent as UTF-8 once the visitor has seen how 
   await attach(page, ["latin.txt", "text/plain", Buffer.from("636166e9", "hex")]);
   await box.waitFor();
   await page.keyboard.press("Escape");
-  await eventually(async () => assert.equal(await complaint(page), "latin.txt is not UTF-8 but probably windows-1252. Save it as UTF-8 and attach it again.OK"));
+  await eventually(async () => assert.equal(await complaint(page), "latin.txt is probably windows-1252, not UTF-8. Save it as UTF-8 and attach it again.OK"));
   assert.deepEqual(await chips(page).allTextContents(), []);
   assert.deepEqual(page.wrong, []);
 });
@@ -276,6 +276,6 @@ test("a proxy that closes the connection on a large message is told of as well",
   await composer(page).press("Enter");
   await eventually(async () => {
     await page.clock.runFor(5000);
-    assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The connection broke while the attachments were sent\. If it happens again, send smaller ones\./);
+    assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The connection was lost during the upload\. If this happens again, attach smaller files\./);
   });
 });

@@ -98,7 +98,7 @@ test("a page that adds a header which the relay does not know is told so, and th
   const page = await open(context, site.url);
   await page.evaluate(() => document.addEventListener("relay-chat:error", (e) => (window.failed = e.detail.code)));
   await page.locator("relay-chat .launcher").click();
-  await eventually(async () => assert.match(await banner(page).textContent(), new RegExp(`adds headers .* exclude ${new URL(relay.url).host.replace(/\./g, "\\.")}`)));
+  await eventually(async () => assert.match(await banner(page).textContent(), new RegExp(`adds request headers .* exclude ${new URL(relay.url).host.replace(/\./g, "\\.")}`)));
   assert.equal(await banner(page).isVisible(), true);
   assert.equal(await page.evaluate(() => window.failed), "headers_not_allowed");
   assert.equal(await page.locator("iframe").count(), 0, "what found it out is gone");
@@ -119,19 +119,19 @@ test("a page that begins to add such a header in the middle of a conversation is
   await settled(page);
   await page.evaluate(() => (window.traced = { "x-acme-trace": "1" }));
   relay.cut(relay.only);
-  await eventually(async () => assert.match(await banner(page).textContent(), /adds headers/));
+  await eventually(async () => assert.match(await banner(page).textContent(), /adds request headers/));
   await page.evaluate(() => (window.traced = {}));
   await banner(page).locator("button").click();
   await eventually(async () => assert.equal(await banner(page).isVisible(), false));
   assert.deepEqual(await transcript(page), answered);
 });
 
-test("a website that is not on the list is told that, also where an agent adds headers", async () => {
+test("a website that is not on the list is told that, also where an agent adds request headers", async () => {
   relay.refuses = true;
   site = await startSite(html(`<script>${agent({ traceparent: "1" })}</script>`));
   const page = await open(context, site.url);
   await page.locator("relay-chat .launcher").click();
-  await eventually(async () => assert.match(await banner(page).textContent(), /is not on the list of sites/));
+  await eventually(async () => assert.match(await banner(page).textContent(), /is not allowed to use this chat/));
   relay.refuses = false;
   await banner(page).locator("button").click();
   await say(page, "hello");

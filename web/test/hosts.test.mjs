@@ -135,7 +135,7 @@ test("a relay that answers nothing is said to be away, in the panel", async () =
   relay.fault = (req, res, path) => !path.startsWith("/assets/") && (res.destroy(), true);
   await launcher(page).click();
   const banner = page.locator("relay-chat .banner");
-  await eventually(async () => assert.match(await banner.textContent(), /can't be reached\. Next try in \d+ s\./));
+  await eventually(async () => assert.match(await banner.textContent(), /can't be reached\. Retrying in \d+ s\./));
   await eventually(async () => assert.equal(await banner.isVisible(), true));
   relay.fault = null;
   await say(page, "hello");

@@ -72,7 +72,7 @@ test("the demo's guide is closed on a phone and open elsewhere", async () => {
   const guide = page.locator("#guide");
   assert.equal(await guide.getAttribute("open"), null);
   await guide.locator("summary").click();
-  await page.getByText("Try a word").waitFor();
+  await page.getByText("Try a message").waitFor();
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.setViewportSize({ width: 360, height: 740 });
   await page.waitForFunction(() => !document.getElementById("guide").open);

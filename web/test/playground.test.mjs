@@ -48,7 +48,7 @@ test("the knobs turn the widget, and the snippet says the same", async () => {
   await page.getByLabel("Accent").fill("#0f766e");
   await page.getByLabel("Theme").selectOption("dark");
   await page.getByLabel("Corners").fill("4");
-  await page.getByLabel("From the side").fill("48");
+  await page.getByLabel("Side offset").fill("48");
   await eventually(async () => assert.equal(await page.locator("relay-chat h2").textContent(), 'Ask "us" & <them>'));
   const looks = await page.evaluate(() => {
     const root = document.querySelector("relay-chat").shadowRoot;
@@ -67,7 +67,7 @@ test("the knobs turn the widget, and the snippet says the same", async () => {
   await composer(page).waitFor();
   assert.equal(await page.getByLabel("Title").inputValue(), 'Ask "us" & <them>', "the address keeps the knobs");
   assert.equal(await page.locator("relay-chat h2").textContent(), 'Ask "us" & <them>');
-  await page.getByRole("button", { name: "Start over" }).click();
+  await page.getByRole("button", { name: "Reset" }).click();
   await eventually(async () => assert.equal(await snippet(page), `<script async src="${src}"></script>`));
   assert.equal(await page.locator("relay-chat .launcher").isVisible(), true);
   assert.deepEqual(page.wrong, []);
@@ -80,7 +80,7 @@ test("what was copied works when it is pasted into a website", async () => {
   const page = await open(context, `${demo.url}playground`);
   await page.getByLabel("Title").fill("Ask us");
   await page.getByLabel("Starters").fill("table");
-  await page.getByLabel("Open from the start").check();
+  await page.getByLabel("Open on page load").check();
   await page.getByRole("button", { name: "Copy" }).click();
   await page.getByText("Copied").waitFor();
   const copied = await page.evaluate(() => navigator.clipboard.readText());

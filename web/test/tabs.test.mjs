@@ -184,7 +184,7 @@ test("a try now in any tab is one in the tab that reads", async () => {
   const banner = (page) => page.locator("relay-chat .banner");
   await banner(one).getByText("Retry now").waitFor();
   const two = await open(context, relay.url);
-  await eventually(async () => assert.match(await banner(two).textContent(), /Too many\. Next try in/));
+  await eventually(async () => assert.match(await banner(two).textContent(), /Too many\. Retrying in/));
   await banner(two).getByText("Retry now").click();
   for (const page of [one, two]) await connected(page);
   assert.equal(asked(), 2);

@@ -85,7 +85,7 @@ test("an event that is too large is noted, and asked for once", async () => {
   };
   const page = await open(context, relay.url);
   await say(page, "go");
-  await eventually(async () => assert.equal(await page.locator("relay-chat .note").textContent(), "A part of the conversation is too large to be shown."));
+  await eventually(async () => assert.equal(await page.locator("relay-chat .note").textContent(), "Part of the conversation is too large to display."));
   await eventually(async () => assert.deepEqual(await page.locator("relay-chat [data-role=agent] .text").allTextContents(), ["Before.", "After."]));
   const streams = () => relay.requests.filter((r) => r.path === "/v1/events");
   const before = streams().length;
@@ -114,14 +114,14 @@ test("what an approval does not show is told before it is allowed", async () => 
   await ask("whole");
   assert.deepEqual([await allow.textContent(), await warning.isVisible()], ["Allow", false]);
   await ask("long");
-  assert.equal(await allow.textContent(), "Allow with unseen parts");
-  assert.match(await warning.textContent(), /^Only the first 10,000 characters are shown\. The rest would run, too\./);
-  assert.equal(await allow.evaluate((el) => el.ariaDescription), "Only the first 10,000 characters are shown. The rest would run, too.");
+  assert.equal(await allow.textContent(), "Allow including hidden parts");
+  assert.match(await warning.textContent(), /^Only the first 10,000 characters are shown\. The rest runs too if you allow it\./);
+  assert.equal(await allow.evaluate((el) => el.ariaDescription), "Only the first 10,000 characters are shown. The rest runs too if you allow it.");
   await card.getByRole("button", { name: "Show all" }).click();
   assert.match(await card.locator(".gist").textContent(), /rm -rf \/$/);
   assert.deepEqual([await allow.textContent(), await warning.isVisible()], ["Allow", false]);
   await ask("shortened");
-  assert.equal(await allow.textContent(), "Allow with unseen parts");
+  assert.equal(await allow.textContent(), "Allow including hidden parts");
   assert.match(await warning.textContent(), /was shortened/);
   assert.equal(await card.getByRole("button", { name: "Show all" }).isVisible(), false);
   await ask("hidden");

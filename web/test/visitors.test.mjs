@@ -104,7 +104,7 @@ test("the notice is there, names its link, and describes the composer", async ()
   relay.says = { notice: { text: null, privacy_url: "https://example.com/privacy" } };
   const page = await visit();
   await part(page, "notice").waitFor();
-  assert.equal(await part(page, "notice").textContent(), "You are talking to an AI. It may be wrong. Privacy");
+  assert.equal(await part(page, "notice").textContent(), "You are chatting with an AI. It can make mistakes. Privacy");
   assert.equal(await composer(page).getAttribute("aria-describedby"), "notice");
   await accessible(page);
   await page.close();
@@ -182,7 +182,7 @@ test("an answer is rated, with words, in every tab and after a reload", async ()
   await say(page, "hi");
   await settled(page);
   await page.getByRole("button", { name: "Good answer" }).click();
-  await page.getByRole("textbox", { name: "What was good or wrong?" }).fill("clear");
+  await page.getByRole("textbox", { name: "What was good or bad?" }).fill("clear");
   await accessible(page);
   await page.screenshot({ path: `${pictures}rate.png` });
   await page.getByRole("button", { name: "Send comment" }).click();
@@ -330,11 +330,11 @@ test("what is used up for today says when it goes on, and a pause says what the 
   relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 429, "turn_budget", 7200), true);
   const page = await visit();
   await say(page, "hi");
-  await page.getByText(/Refused: turn_budget. It goes on: to(day|morrow), \d+:\d\d/).waitFor();
+  await page.getByText(/Refused: turn_budget. Available again: to(day|morrow), \d+:\d\d/).waitFor();
   await page.screenshot({ path: `${pictures}budget.png` });
   relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 503, "paused", 30), true);
   await page.getByRole("button", { name: "Retry" }).click();
-  await page.getByText(/Refused: paused. Next try in \d+ s/).waitFor();
+  await page.getByText(/Refused: paused. Retrying in \d+ s/).waitFor();
 });
 
 test("what the operator tells everybody stands above the conversation until it is taken back", async () => {

@@ -139,7 +139,7 @@ func (a *Admin) requireToken(next http.Handler) http.Handler {
 		name, err := identify(a.options.Tokens, r)
 		if err != nil {
 			if r.Header.Get("Authorization") != "" {
-				a.Log.Warn("operator refused", "peer", r.RemoteAddr)
+				a.Log.Warn("operator authentication failed", "peer", r.RemoteAddr)
 			}
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			a.refuse(w, r, problem.AdminToken)
@@ -162,7 +162,7 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem.Write(w, err)
 	a.Metrics.AdminRefusal(p.Code)
 	if p.Status >= http.StatusInternalServerError {
-		a.Log.Warn("operator's request failed", "code", p.Code, "route", chi.RouteContext(r.Context()).RoutePattern(), "error", err)
+		a.Log.Warn("operator request failed", "code", p.Code, "route", chi.RouteContext(r.Context()).RoutePattern(), "error", err)
 	}
 }
 

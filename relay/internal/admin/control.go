@@ -12,7 +12,7 @@ import (
 )
 
 // defaultPause is the text for visitors of a pause without a text of its own.
-const defaultPause = "This chat is paused for the moment. Please try again later."
+const defaultPause = "This chat is paused. Try again later."
 
 const (
 	defaultBlock = 24 * time.Hour
@@ -121,7 +121,7 @@ func subject(r *http.Request) (string, error) {
 			return s, nil
 		}
 	}
-	return "", problem.BadRequest.With("A block is of a visitor's hash (16 hex digits), an IP address or a CIDR, percent-encoded.")
+	return "", problem.BadRequest.With("Name a visitor by hash (16 hex digits), an IP address or a CIDR, percent-encoded.")
 }
 
 func (a *Admin) blockOf(subject string) (control.Block, error) {

@@ -142,7 +142,7 @@ func (a *Admin) open(r *http.Request) (c listed, sess *session.Session, err erro
 	}
 	sess, err = c.site.Hub.Open(r.Context(), c.Visitor)
 	if errors.Is(err, problem.VisitorUnknown) {
-		err = problem.NotFound.With("The visitor of this conversation is gone.")
+		err = problem.NotFound.With("The visitor of this conversation no longer exists.")
 	}
 	return c, sess, err
 }

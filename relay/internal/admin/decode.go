@@ -36,7 +36,7 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 		if _, wrong := errors.AsType[*json.SyntaxError](err); wrong || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			return problem.BadJSON
 		}
-		return problem.BadRequest.With("The body has a member that is not known or of the wrong type.")
+		return problem.BadRequest.With("The body has an unknown member, or a member of the wrong type.")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return problem.BadJSON

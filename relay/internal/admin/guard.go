@@ -28,12 +28,12 @@ func guard(next http.Handler, hosts []string) http.Handler {
 		}
 		host = strings.ToLower(strings.Trim(host, "[]"))
 		if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" && !slices.Contains(hosts, host) {
-			_ = problem.Write(w, problem.Misdirected.With("Add this name to RELAY_ADMIN_HOSTS if it is meant for operators."))
+			_ = problem.Write(w, problem.Misdirected.With("This host name is not allowed. If it is for operators, add it to RELAY_ADMIN_HOSTS."))
 			return
 		}
 		site := r.Header.Get("Sec-Fetch-Site")
 		if (site != "" && site != "same-origin" && site != "none") || cross.Check(r) != nil {
-			_ = problem.Write(w, problem.Origin.With("Other websites may not use this address."))
+			_ = problem.Write(w, problem.Origin.With("Requests from other websites are not allowed."))
 			return
 		}
 		next.ServeHTTP(w, r)

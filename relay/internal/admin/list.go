@@ -41,7 +41,7 @@ func readFilter(r *http.Request) (f filter, err error) {
 		switch name {
 		case "site", "status", "waiting", "limit", "cursor":
 		default:
-			return f, problem.BadRequest.With("The query may have site, status, waiting, limit and cursor.")
+			return f, problem.BadRequest.With("Invalid query. Valid parameters are site, status, waiting, limit and cursor.")
 		}
 	}
 	f = filter{site: q.Get("site"), status: event.Status(q.Get("status")), limit: usualRows}
@@ -67,7 +67,7 @@ func readFilter(r *http.Request) (f filter, err error) {
 		at, id, ok := strings.Cut(string(text), " ")
 		ms, numErr := strconv.ParseInt(at, 10, 64)
 		if err != nil || numErr != nil || !ok || id == "" {
-			return f, problem.BadRequest.With(`"cursor" must be the next_cursor of an answer.`)
+			return f, problem.BadRequest.With(`"cursor" must be the next_cursor of an earlier response.`)
 		}
 		f.active, f.id = store.FromMillis(ms), id
 	}

@@ -28,7 +28,7 @@ func (a *Admin) reload(w http.ResponseWriter, r *http.Request) error {
 		Detail   string   `json:"detail"`
 		Code     string   `json:"code"`
 		Problems []string `json:"problems"`
-	}{"about:blank", "Wrong settings", http.StatusUnprocessableEntity, "The settings are not right, and nothing has changed.", "bad_settings", wrong})
+	}{"about:blank", "Invalid settings", http.StatusUnprocessableEntity, "The settings are invalid. Nothing has changed.", "bad_settings", wrong})
 	if err != nil {
 		return err
 	}

@@ -42,11 +42,11 @@ func ParseTokens(list string) ([]Token, error) {
 		case !namePattern.MatchString(name):
 			return nil, wrong("must be name:token, with a name of A-Z, a-z, 0-9, _, ., @ and -, at most 32 characters")
 		case len(secret) < minToken:
-			return nil, wrong("has a token shorter than 16 bytes; openssl rand -hex 32 makes a good one")
+			return nil, wrong("has a token shorter than 16 bytes; create one with openssl rand -hex 32")
 		case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
 			return nil, wrong("has a token with a character that is not printable ASCII")
 		case seen[redact.Secret(secret)]:
-			return nil, wrong("has the same token as another")
+			return nil, wrong("has the same token as another entry")
 		}
 		seen[redact.Secret(secret)] = true
 		tokens = append(tokens, Token{name, redact.Secret(secret)})

@@ -36,14 +36,14 @@ func (a *Admin) showTranscript(w http.ResponseWriter, r *http.Request) error {
 		switch name {
 		case "since":
 			if since, err = strconv.ParseInt(q.Get(name), 10, 64); err != nil || since < 0 || since > 1<<62 {
-				return problem.BadRequest.With(`"since" must be the next_since of an answer.`)
+				return problem.BadRequest.With(`"since" must be the next_since of an earlier response.`)
 			}
 		case "limit":
 			if limit, err = strconv.ParseInt(q.Get(name), 10, 64); err != nil || limit < 1 || limit > maxEvents {
 				return problem.BadRequest.With(`"limit" must be a number from 1 to %d.`, maxEvents)
 			}
 		default:
-			return problem.BadRequest.With("The query may have since and limit.")
+			return problem.BadRequest.With("Invalid query. Valid parameters are since and limit.")
 		}
 	}
 	c, err := a.find(r)
@@ -95,7 +95,7 @@ func readPage(ctx context.Context, c listed, since int64, limit int) ([]byte, er
 	var p past.Page
 	next, err := c.site.Past.PageOf(ctx, &c.Conversation, rows, since, limit, func(row []event.Item) bool { return p.Add(c.Epoch, row) })
 	if errors.Is(err, past.ErrUnknown) {
-		return nil, problem.NotFound.With("AnyFrame does not know this conversation any more.")
+		return nil, problem.NotFound.With("AnyFrame no longer has this conversation.")
 	}
 	if err == nil && next == nil && c.site.Feedback != nil {
 		words, listErr := c.site.Feedback.List(ctx, c.Visitor)

@@ -102,7 +102,7 @@ func (g *Gate) CountStray(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	if _, _, err := g.Store.Admit(ctx, "stray:"+rand.Text(), Busy, 0, g.CountFor); err != nil {
-		g.Log.Warn("count a sandbox", "error", err)
+		g.Log.Warn("failed to count a sandbox", "error", err)
 	}
 }
 
@@ -183,7 +183,7 @@ func (g *Gate) evictIdlest(ctx context.Context, who limits.Who) bool {
 	g.RankNow()
 	idle, err := g.idlest(ctx, maxIdlest)
 	if err != nil {
-		g.Log.Warn("find idle sandboxes", "error", err)
+		g.Log.Warn("failed to find idle sandboxes", "error", err)
 		return false
 	}
 	for _, a := range idle {
@@ -192,7 +192,7 @@ func (g *Gate) evictIdlest(ctx context.Context, who limits.Who) bool {
 		}
 		slept, err := g.Sleep(ctx, a)
 		if err != nil {
-			g.Log.Warn("put a sandbox to sleep", "visitor", redact.ID(a.Visitor), "error", err)
+			g.Log.Warn("failed to put a sandbox to sleep", "visitor", redact.ID(a.Visitor), "error", err)
 		}
 		if slept {
 			g.Metrics.Slept.Inc()
@@ -290,7 +290,7 @@ func (g *Gate) rankAll(seats []*Seat) (left []*Seat) {
 		s.told()
 	}
 	if err != nil && !errors.Is(g.ctx.Err(), context.Canceled) {
-		g.Log.Warn("count a sandbox", "others", len(all)-1, "error", err)
+		g.Log.Warn("failed to count a sandbox", "others", len(all)-1, "error", err)
 	}
 	return left
 }

@@ -144,7 +144,7 @@ func (s *Seat) Renew(ctx context.Context) {
 		return
 	}
 	if _, err := s.admit(ctx, 0); err != nil && s.gate.ctx.Err() == nil {
-		s.gate.Log.Warn("count a sandbox", "visitor", redact.ID(s.visitor), "error", err)
+		s.gate.Log.Warn("failed to count a sandbox", "visitor", redact.ID(s.visitor), "error", err)
 	}
 }
 
@@ -186,7 +186,7 @@ func (s *Seat) Release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.gate.ctx), storeTimeout)
 	defer cancel()
 	if err := s.gate.Store.Leave(ctx, s.visitor, ticket); err != nil {
-		s.gate.Log.Warn("no longer count a sandbox", "visitor", redact.ID(s.visitor), "error", err) // the count expires by itself
+		s.gate.Log.Warn("failed to stop counting a sandbox", "visitor", redact.ID(s.visitor), "error", err) // the count expires by itself
 	}
 	s.gate.fullUntil.Store(0)
 }

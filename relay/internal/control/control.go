@@ -92,7 +92,7 @@ func (c *Control) Load(ctx context.Context) error {
 	}
 	if err != nil {
 		if !c.failed && ctx.Err() == nil {
-			c.options.Log.Warn("read what operators decided", "error", err)
+			c.options.Log.Warn("failed to read operator decisions", "error", err)
 		}
 		c.failed = true
 		return err
@@ -132,7 +132,7 @@ func (c *Control) parse(rows map[string]string) *State {
 			}
 		}
 		if err != nil {
-			c.options.Log.Error("read what an operator decided", "key", key, "error", err)
+			c.options.Log.Error("failed to read an operator decision", "key", key, "error", err)
 		}
 	}
 	return newState(pause, banner, blocks)
@@ -195,7 +195,7 @@ func (c *Control) Block(ctx context.Context, subject, by string, d time.Duration
 	b := Block{Subject: subject, Since: now(), Until: now().Add(d), By: by}
 	known := c.State().Blocks()
 	if len(known) >= MaxBlocks && !slices.ContainsFunc(known, func(k Block) bool { return k.Subject == subject }) {
-		return b, problem.BadRequest.With("There are %d blocks, which is the most; remove one, or block a network.", MaxBlocks)
+		return b, problem.BadRequest.With("The maximum of %d blocks is reached. Remove a block, or block a network instead.", MaxBlocks)
 	}
 	return b, c.put(ctx, keyBlock+subject, b, b.Until)
 }

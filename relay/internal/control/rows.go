@@ -16,7 +16,7 @@ const (
 	attempts = 8 // of a write that conflicts with others
 )
 
-var errRows = errors.Join(errors.New("decisions of operators keep changing"), store.ErrUnavailable)
+var errRows = errors.Join(errors.New("operator decisions keep changing"), store.ErrUnavailable)
 
 // all reads all decisions, by key.
 func (c *Control) all(ctx context.Context) (map[string]string, error) {

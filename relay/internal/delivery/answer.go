@@ -94,7 +94,7 @@ func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, 
 	p.State, p.Outcome = ledger.Settled, outcome
 	p.After = max(c.ShowSettled(id, outcome), p.Seq)
 	l.PersistPrompt(ctx, p)
-	d.Log().Info("prompt", "outcome", outcome)
+	d.Log().Info("prompt answered", "outcome", outcome)
 	return outcome, err
 }
 

@@ -31,7 +31,7 @@ func (d *Courier) countSent(ctx context.Context, turn *ledger.Turn) {
 	}
 	var err error
 	if turn.Day, err = d.Budget.CountTurn(ctx, true); err != nil {
-		d.Log().Warn("count a turn", "error", err)
+		d.Log().Warn("failed to count a turn", "error", err)
 	}
 }
 
@@ -46,6 +46,6 @@ func (d *Courier) unsent(ctx context.Context, l *ledger.Ledger, turn *ledger.Tur
 		err = d.Budget.UncountTurn(ctx, day)
 	}
 	if err != nil {
-		d.Log().Warn("keep a turn", "error", err)
+		d.Log().Warn("failed to save a turn", "error", err)
 	}
 }

@@ -101,7 +101,7 @@ func (d *Courier) frontier(ctx context.Context, c *conversation.Conversation) in
 	defer cancel()
 	for row, err := range d.Client.Sessions.TranscriptAll(ctx, c.ID(), head) {
 		if err != nil {
-			d.Log().Warn("look for the end of the transcript", "error", err)
+			d.Log().Warn("failed to find the end of the transcript", "error", err)
 			break // a message slightly out of place is better than none
 		}
 		head = row.Seq
@@ -166,7 +166,7 @@ func (d *Courier) accept(ctx context.Context, c *conversation.Conversation, turn
 	if err := c.Ledger().Persist(ctx, turn.Key); err != nil {
 		// AnyFrame has it, so the visitor gets a success; only after a restart must the
 		// transcript be checked again.
-		d.Log().Error("keep a turn", "error", err)
+		d.Log().Error("failed to save a turn", "error", err)
 	}
 	d.Accepted(ctx, c, turn)
 }

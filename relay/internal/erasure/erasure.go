@@ -143,7 +143,7 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 		// The worker does whatever cannot be done immediately.
 		if reason != Retention {
 			if _, err := w.Ender.EraseEpoch(ctx, c.Visitor, c.Epoch, false); err != nil {
-				w.Log.Debug("end what is erased", "erasure", e.ID, "error", err)
+				w.Log.Debug("failed to end an erased conversation", "erasure", e.ID, "error", err)
 			}
 		}
 		w.begun(&e)
@@ -169,13 +169,13 @@ func (w *Worker) Visitor(ctx context.Context, visitor string, reason Reason) (st
 		return "", err
 	}
 	if err := w.Ender.EraseVisitor(ctx, visitor); err != nil {
-		w.Log.Warn("erase", "erasure", e.ID, "error", err)
+		w.Log.Warn("failed to erase", "erasure", e.ID, "error", err)
 	}
 	w.begun(&e)
 	return e.ID, nil
 }
 
 func (w *Worker) begun(e *Erasure) {
-	w.Log.Info("erasure", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "reason", string(e.Reason))
+	w.Log.Info("erasure requested", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "reason", string(e.Reason))
 	w.Wake()
 }

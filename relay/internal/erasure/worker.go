@@ -116,12 +116,12 @@ func (w *Worker) Run(ctx context.Context) {
 		if w.Retention > 0 && time.Since(scanned) >= w.scanEvery() {
 			scanned = time.Now()
 			if err := w.scan(ctx); err != nil {
-				w.Log.Debug("look for idle conversations", "error", err)
+				w.Log.Debug("failed to look for idle conversations", "error", err)
 			}
 		}
 		more, err := w.round(ctx)
 		if err != nil {
-			w.Log.Debug("look for erasures", "error", err)
+			w.Log.Debug("failed to look for pending erasures", "error", err)
 		}
 		if more {
 			continue
@@ -163,7 +163,7 @@ func (w *Worker) round(ctx context.Context) (more bool, err error) {
 func (w *Worker) try(ctx context.Context, r store.Record) {
 	e, err := read(r)
 	if err != nil {
-		w.Log.Error("read an erasure", "erasure", r.Key, "error", err)
+		w.Log.Error("failed to read an erasure", "erasure", r.Key, "error", err)
 		return
 	}
 	ctx = upstream.For(ctx, upstream.NewCaller(e.Visitor))
@@ -181,11 +181,11 @@ func (w *Worker) try(ctx context.Context, r store.Record) {
 	default:
 		e.Tries++
 		w.Metrics.EraseFailures.Inc()
-		w.Log.Warn("erase", "erasure", e.ID, "visitor", w.name(&e), "tries", e.Tries, "error", err)
+		w.Log.Warn("failed to erase", "erasure", e.ID, "visitor", w.name(&e), "tries", e.Tries, "error", err)
 		err = w.save(note, &e, time.Now().Add(backoff.Delay(e.Tries-1, maxBackoff)))
 	}
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		w.Log.Debug("keep an erasure", "error", err)
+		w.Log.Debug("failed to save an erasure", "error", err)
 	}
 }
 
@@ -212,7 +212,7 @@ func (w *Worker) advance(ctx context.Context, e *Erasure) error {
 		return err
 	}
 	w.Metrics.Erasures.WithLabelValues(string(e.Reason)).Inc()
-	w.Log.Info("erased", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "deleted", e.Deleted)
+	w.Log.Info("erasure done", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "deleted", e.Deleted)
 	return nil
 }
 

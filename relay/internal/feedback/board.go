@@ -149,7 +149,7 @@ func (b *Book) Changed(ctx context.Context, visitor string) {
 		return
 	}
 	if err := board.read(ctx); err != nil {
-		b.Log.Debug("read feedback", "error", err)
+		b.Log.Debug("failed to read feedback", "error", err)
 	}
 }
 
@@ -189,7 +189,7 @@ func (b *Book) look() {
 			err = b.changedSince(since.Add(-skew))
 		}
 		if err != nil {
-			b.Log.Debug("look for feedback", "error", err)
+			b.Log.Debug("failed to look for feedback", "error", err)
 			continue
 		}
 		revision, since = now, begun

@@ -48,7 +48,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Del("Content-Disposition")
 		return err
 	}
-	a.log.Debug("export", "error", err)
+	a.log.Debug("export failed", "error", err)
 	panic(http.ErrAbortHandler) // a truncated document must not look complete
 }
 

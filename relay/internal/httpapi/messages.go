@@ -91,7 +91,7 @@ func (a *api) startTurn(w http.ResponseWriter, r *http.Request) (refusal error) 
 		Text: m.Text, Attachments: m.Attachments, Names: m.Names(), Hash: m.Hash(), Context: context, Solution: r.Header.Get(solutionHeader),
 	})
 	if _, keepErr := a.promote(r.Context(), v, sess); keepErr != nil && !errors.Is(keepErr, problem.VisitorUnknown) {
-		a.log.Warn("remember a visitor", "request", w.Header().Get(requestIDHeader), "error", keepErr)
+		a.log.Warn("failed to extend a visitor's token", "request", w.Header().Get(requestIDHeader), "error", keepErr)
 	}
 	result := telemetry.TurnAccepted
 	switch {

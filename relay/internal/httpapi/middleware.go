@@ -37,10 +37,10 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	telemetry.FromContext(r.Context()).Code = p.Code
 	switch {
 	case p.Code == problem.Internal.Code:
-		a.log.Error("internal", "request", w.Header().Get(requestIDHeader), "error", err)
+		a.log.Error("internal error", "request", w.Header().Get(requestIDHeader), "error", err)
 	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(err, problem.Capacity): // expected, and logged on the request's own line
 	case p.Status >= http.StatusInternalServerError:
-		a.log.Warn("refused", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
+		a.log.Warn("request failed", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
 	}
 }
 

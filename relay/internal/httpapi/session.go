@@ -35,7 +35,7 @@ func (a *api) lookBriefly(ctx context.Context, sess *session.Session) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	if err := sess.Look(ctx); err != nil {
-		a.log.Debug("look at a session", "error", err)
+		a.log.Debug("failed to look up a session", "error", err)
 	}
 }
 

@@ -40,7 +40,7 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, version := a.consent.Text(); agreed != nil && (*agreed != version || version == "") {
-		return problem.BadRequest.With(`"consent" is not the version of what is asked.`)
+		return problem.BadRequest.With(`"consent" is not the current version.`)
 	}
 	foreign := a.caller.Whence(r) == caller.Allowed
 	switch {
@@ -236,7 +236,7 @@ func (a *api) verify(w http.ResponseWriter, token string) (subject string, verif
 	default:
 		err = problem.Identity
 	}
-	a.log.Info("identity refused", "request", w.Header().Get(requestIDHeader), "reason", reason)
+	a.log.Info("identity token rejected", "request", w.Header().Get(requestIDHeader), "reason", reason)
 	return "", "", err
 }
 

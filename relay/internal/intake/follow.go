@@ -79,7 +79,7 @@ func (f *Follower) Run(wake func()) (parked bool) {
 		if f.ctx.Err() != nil || f.ended(err) {
 			return false
 		}
-		f.Log().Warn("read the stream", "error", err, "attempt", f.attempt)
+		f.Log().Warn("failed to read AnyFrame's stream", "error", err, "attempt", f.attempt)
 		backoff.Sleep(f.ctx, backoff.Delay(f.attempt, 10*time.Second))
 	}
 	return false
@@ -155,7 +155,7 @@ func (f *Follower) open() (err error) {
 		OnReconnect: func(r anyframe.Reconnect) {
 			log.Release()
 			f.Metrics.UpstreamReopen.WithLabelValues(upstream.Broke(r.Cause)).Inc()
-			f.Log().Debug("stream broke", "attempt", r.Attempt, "error", r.Cause)
+			f.Log().Debug("AnyFrame's stream broke", "attempt", r.Attempt, "error", r.Cause)
 		},
 		OnIdle: f.flush,
 	}
@@ -221,7 +221,7 @@ func (f *Follower) retryPoisoned(ctx context.Context, seq int64) error {
 
 // leaveOut puts an empty event in the place of the event numbered seq.
 func (f *Follower) leaveOut(ctx context.Context, seq int64, why error) error {
-	f.Log().Warn("left out an event", "seq", seq, "error", why)
+	f.Log().Warn("skipped an event", "seq", seq, "error", why)
 	ev := upstream.Decode(anyframe.Event{Seq: seq, Data: []byte("null")})
 	return f.process(ctx, &ev)
 }

@@ -31,7 +31,7 @@ func (in *Intake) awaitPeerNotes(ctx context.Context, c *conversation.Conversati
 	}
 	for deadline := time.Now().Add(placeWait); ; backoff.Sleep(ctx, notesPause) {
 		if _, err := c.Refresh(ctx); err != nil {
-			in.Log().Warn("read the notes again", "error", err)
+			in.Log().Warn("failed to reload the notes", "error", err)
 			return
 		}
 		if ev.User || !l.AwaitElsewhere(time.Now().After(deadline)) {

@@ -77,7 +77,7 @@ func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 		default:
 			f.holes = holes{}
 			f.Metrics.HolesFilled.Add(float64(filled))
-			f.Log().Warn("filled a hole in the stream", "after", head, "events", filled)
+			f.Log().Warn("filled a gap in AnyFrame's stream", "after", head, "events", filled)
 		}
 	}
 	if !ev.Valid {
@@ -159,7 +159,7 @@ func (in *Intake) ShowMissing(ctx context.Context, c *conversation.Conversation)
 	}
 	rows, err := in.rows(ctx, c, after, conversation.MaxRows)
 	if err != nil {
-		in.Log().Warn("look for a message", "error", err)
+		in.Log().Warn("failed to look for a message", "error", err)
 		return // a message shown late is better than one shown twice
 	}
 	events := make([]upstream.Event, 0, len(rows))

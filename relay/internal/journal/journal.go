@@ -130,7 +130,7 @@ func (s *Store) SaveNote(ctx context.Context, n store.Note) (store.Note, error) 
 
 func (s *Store) list(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("list the prompts that wait", "error", err)
+		s.log.Warn("failed to list pending prompts", "error", err)
 	}
 }
 
@@ -198,7 +198,7 @@ func (s *Store) put(ctx context.Context, kind string, d webhook.Data, about stri
 		return
 	}
 	if err := out.Put(ctx, webhook.Event{Type: kind, Time: time.Now(), Data: d, About: about}); err != nil {
-		s.log.Warn("put an event into the outbox", "type", kind, "error", err)
+		s.log.Warn("failed to add an event to the webhook outbox", "type", kind, "error", err)
 		return
 	}
 	s.mu.Lock()

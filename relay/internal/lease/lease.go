@@ -77,7 +77,7 @@ func (l *held) renew() {
 	ctx, cancel := context.WithTimeout(l.ctx, l.holder.TTL/3)
 	defer cancel()
 	if _, _, err := l.holder.Store.Acquire(ctx, l.name, l.holder.Owner, l.holder.TTL); err != nil {
-		l.holder.Log.Warn("renew lease", "error", err)
+		l.holder.Log.Warn("failed to renew lease", "error", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,6 +96,6 @@ func (l *held) release() {
 	ctx, cancel := context.WithTimeout(l.ctx, l.holder.TTL/3)
 	defer cancel()
 	if err := l.holder.Store.Release(ctx, l.name, l.holder.Owner); err != nil {
-		l.holder.Log.Warn("release lease", "error", err)
+		l.holder.Log.Warn("failed to release lease", "error", err)
 	}
 }

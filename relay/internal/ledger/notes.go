@@ -144,7 +144,7 @@ func (l *Ledger) Restore(ctx context.Context, lost []Turn) {
 		}
 		if err != nil {
 			if !errors.Is(err, store.ErrConflict) { // otherwise another process is restoring it
-				l.log.Warn("put a turn back", "error", err)
+				l.log.Warn("failed to restore a turn", "error", err)
 			}
 			continue
 		}
@@ -212,7 +212,7 @@ func (l *Ledger) BeginPrompt(ctx context.Context, p Prompt) {
 	n := l.promptNote(&p)
 	stored, _, err := l.notes.BeginNote(ctx, n)
 	if err != nil {
-		l.log.Warn("keep a prompt", "error", err)
+		l.log.Warn("failed to save a prompt", "error", err)
 		stored = n
 	}
 	l.SetPrompt(readPrompt(stored))
@@ -240,7 +240,7 @@ func (l *Ledger) PersistPrompt(ctx context.Context, p Prompt) {
 	case err == nil:
 		p.version = n.Version
 	case !errors.Is(err, store.ErrConflict): // otherwise another process recorded that the answer arrived
-		l.log.Warn("keep an answer", "error", err)
+		l.log.Warn("failed to save an answer", "error", err)
 	}
 	l.SetPrompt(p)
 }

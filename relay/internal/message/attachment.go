@@ -41,7 +41,7 @@ func (l *Limits) decodeAttachment(row json.RawMessage, prefix string) (a anyfram
 	}
 	a = anyframe.Attachment{Name: baseName(name), MIME: kind}
 	if visitorctx.Reserved(a.Name) {
-		return a, problem.BadRequest.With("%s is a name that the chat itself uses.", strictjson.Quote(prefix+"name"))
+		return a, problem.BadRequest.With("%s is a reserved name.", strictjson.Quote(prefix+"name"))
 	}
 	if named := typeOfName(a.Name); named != "" && named != kind && (!isText(named) || !isText(kind) || !l.accepts(named)) {
 		return a, problem.AttachType.With("An attachment's file extension does not match its type.")

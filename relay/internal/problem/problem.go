@@ -56,16 +56,16 @@ var (
 	VisitorUnknown  = &Problem{401, "visitor_unknown", "Session expired", "Your chat session has expired. Reload the page to start a new one.", 0}
 	Identity        = &Problem{401, "identity_invalid", "Sign in again", "Your sign-in could not be verified. Sign in again.", 0}
 	Origin          = &Problem{403, "origin_not_allowed", "Website not allowed", "This chat is not enabled for this website.", 0}
-	AdminToken      = &Problem{401, "admin_unauthorized", "Token required", "Send an operator's token (RELAY_ADMIN_TOKEN) as a bearer token.", 0}
-	ConsoleReadOff  = &Problem{403, "console_read_off", "Reading is off", "Operators cannot read conversations here. RELAY_CONSOLE_READ=on allows it.", 0}
+	AdminToken      = &Problem{401, "admin_unauthorized", "Token required", "Send an operator token (RELAY_ADMIN_TOKEN) as a bearer token.", 0}
+	ConsoleReadOff  = &Problem{403, "console_read_off", "Reading disabled", "Operators cannot read conversations. To allow it, set RELAY_CONSOLE_READ=on.", 0}
 	Blocked         = &Problem{403, "blocked", "Access blocked", "You cannot use this chat at the moment.", 0}
 	ApprovalsOff    = &Problem{403, "approvals_off", "Approval not available", "Only the operator of this chat can approve or deny this request.", 0}
-	ConsentRequired = &Problem{403, "consent_required", "Your agreement is needed", "Agree to the terms of this chat before you send a message.", 0}
-	FeedbackOff     = &Problem{403, "feedback_off", "Rating not available", "This chat does not ask for ratings.", 0}
+	ConsentRequired = &Problem{403, "consent_required", "Agreement required", "Agree to the terms of this chat before you send a message.", 0}
+	FeedbackOff     = &Problem{403, "feedback_off", "Rating not available", "This chat does not accept ratings.", 0}
 	NotFound        = &Problem{404, "not_found", "Not found", "This page does not exist.", 0}
 	Method          = &Problem{405, "method_not_allowed", "Method not allowed", "This address does not support this request method.", 0}
 	PromptUnknown   = &Problem{404, "prompt_unknown", "Question not found", "This question is no longer available.", 0}
-	TurnUnknown     = &Problem{404, "turn_unknown", "Message not found", "This message is not known.", 0}
+	TurnUnknown     = &Problem{404, "turn_unknown", "Message not found", "This message does not exist.", 0}
 	TurnOver        = &Problem{409, "turn_over", "Already answered", "The agent has already finished this message.", 0}
 	TurnStopped     = &Problem{409, "turn_stopped", "Message stopped", "This message was stopped before it was sent.", 0}
 	PromptSettled   = &Problem{409, "prompt_settled", "Already answered", "This question has already been answered.", 0}

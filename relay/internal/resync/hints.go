@@ -20,7 +20,7 @@ func (h Hints) Publish(ctx context.Context, visitor string) {
 		return
 	}
 	if err := h.Notifier.Publish(context.WithoutCancel(ctx), visitor); err != nil {
-		h.Log.Debug("publish a hint", "error", err)
+		h.Log.Debug("failed to publish a hint", "error", err)
 	}
 }
 

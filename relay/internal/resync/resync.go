@@ -223,7 +223,7 @@ func (l *Loop[M]) look(p *part[M]) {
 		}
 	}
 	if err != nil { // they are checked again in the next round
-		l.Log.Debug("look for changes in the store", "error", err)
+		l.Log.Debug("failed to look for changes in the store", "error", err)
 	}
 	l.work()
 	for _, m := range members {

@@ -67,7 +67,7 @@ func (s *Session) End(ctx context.Context) error {
 // it succeeded. A sandbox that cannot be terminated falls asleep after its idle timeout.
 func (s *Session) terminate(id string) (ended bool) {
 	if err := s.hub.sandboxes.TerminateSoon(s.calls(s.hub.ctx), id); err != nil {
-		s.logger().Warn("terminate the session", "error", err)
+		s.logger().Warn("failed to terminate the session", "error", err)
 		return false
 	}
 	return true

@@ -56,7 +56,7 @@ func (s *Session) noteRest(ctx context.Context, c *conversation.Conversation) {
 // noteHistory logs a failed write to the history. The next turn writes it again.
 func (s *Session) noteHistory(err error) {
 	if err != nil {
-		s.logger().Warn("keep a conversation", "error", err)
+		s.logger().Warn("failed to save a conversation", "error", err)
 	}
 }
 

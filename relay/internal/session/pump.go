@@ -35,7 +35,7 @@ func (s *Session) ended(ctx context.Context, c *conversation.Conversation, err e
 		// Read the rest of a sleeping session's transcript now, so that it is shown
 		// before the end of its turn and not with the next one.
 		if err := s.intake.Sync(ctx, c); err != nil {
-			s.logger().Warn("read the transcript", "error", err)
+			s.logger().Warn("failed to read the transcript", "error", err)
 		}
 	}
 	status := event.StatusSleeping
@@ -48,7 +48,7 @@ func (s *Session) ended(ctx context.Context, c *conversation.Conversation, err e
 		return false
 	}
 	if _, err := c.Refresh(ctx); err != nil { // another replica may have stored that it was stopped
-		s.logger().Warn("read the notes again", "error", err)
+		s.logger().Warn("failed to reload the notes", "error", err)
 	}
 	s.interrupt(ctx, c, false)
 	s.setStatus(c, status)

@@ -82,7 +82,7 @@ func (s *Session) Reread(ctx context.Context) error {
 		_, err = c.Refresh(ctx) // answered on another replica, while the agent is silent
 	}
 	if err != nil {
-		s.logger().Debug("read the session again", "error", err)
+		s.logger().Debug("failed to reload the session", "error", err)
 	}
 	return err
 }
@@ -107,7 +107,7 @@ func (s *Session) Tend(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.hub.UpstreamTimeout)
 	defer cancel()
 	if err := errors.Join(s.Look(ctx), s.probe(ctx)); err != nil {
-		s.logger().Debug("look where the session stands", "error", err)
+		s.logger().Debug("failed to look up the session status", "error", err)
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Session) View() View { return s.standing.View() }
 func (s *Session) setStatus(c *conversation.Conversation, status event.Status) {
 	if s.standing.Set(c, status) {
 		v := s.View()
-		s.logger().Info("session", "status", status, "epoch", v.Epoch)
+		s.logger().Info("session status changed", "status", status, "epoch", v.Epoch)
 		v.Log.Notify()
 	}
 }

@@ -65,7 +65,7 @@ func (h *Hub) PutToSleep(ctx context.Context, a store.Awake) (slept bool, err er
 	if err := h.sandboxes.Down(ctx, c.ID()); err != nil {
 		return false, err
 	}
-	s.logger().Info("put to sleep to make room")
+	s.logger().Info("sandbox put to sleep to make room")
 	if p != nil { // it detects that itself; a pump that wakes the sandbox is a different one, which waits for this
 		select {
 		case <-p.Done():

@@ -113,7 +113,7 @@ func (s *Session) interrupt(ctx context.Context, c *conversation.Conversation, s
 	for _, end := range e.Ends {
 		s.hub.Metrics.TurnEnds.WithLabelValues(end.Reason).Inc()
 		if err := c.Ledger().PersistEnd(context.WithoutCancel(ctx), end); err != nil {
-			s.logger().Warn("keep a turn's end", "error", err)
+			s.logger().Warn("failed to save a turn's end", "error", err)
 		}
 	}
 	if e.Ends = nil; !e.Empty() {

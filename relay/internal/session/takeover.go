@@ -44,7 +44,7 @@ func (s *Session) persist(ctx context.Context) {
 		}
 	})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		s.logger().Warn("save the session", "error", err)
+		s.logger().Warn("failed to save the session", "error", err)
 	}
 }
 
@@ -143,9 +143,9 @@ func (s *Session) reconcile(ctx context.Context, rec store.Session) (store.Sessi
 	case repair.Restored:
 		l := s.standing.Conversation().Ledger()
 		l.Restore(ctx, l.Recent())
-		s.logger().Warn("the store had lost the session, which is put back", "epoch", rec.Epoch)
+		s.logger().Warn("the store lost the session; it was restored", "epoch", rec.Epoch)
 	case repair.Moved != 0:
-		s.logger().Warn("the store had lost the session, and another was begun", "epoch", rec.Epoch)
+		s.logger().Warn("the store lost the session; another one had already begun", "epoch", rec.Epoch)
 		s.hub.members.Go(func() { s.terminate(repair.Stray) })
 		s.noteHistory(s.hub.History.Moved(ctx, s.visitor, repair.Moved, repair.Stray, rec.Epoch, rec.UpstreamID))
 		err = ledger.Move(ctx, s.hub.Store, s.visitor, repair.Moved, rec.Epoch)

@@ -216,12 +216,12 @@ func (s *Session) accepted(ctx context.Context, c *conversation.Conversation, tu
 	s.noteTurn(ctx, c, turn.Key, turn.Text)
 	if now, _ := c.Ledger().Turn(turn.Key); now.Stop { // a stop was requested in the meantime
 		if err := s.hub.stops.Request(ctx, stop.Wish{Visitor: s.visitor, Epoch: c.Epoch()}); err != nil {
-			s.logger().Warn("keep a stop", "error", err)
+			s.logger().Warn("failed to save a stop", "error", err)
 		}
 	}
 	s.seat.Renew(ctx)
 	s.reader.Follow()
-	s.logger().Info("turn", "request", telemetry.FromContext(ctx).ID, "turn", turn.Key, "seq", turn.Seq)
+	s.logger().Info("turn accepted", "request", telemetry.FromContext(ctx).ID, "turn", turn.Key, "seq", turn.Seq)
 	s.hub.members.Go(func() {
 		backoff.Sleep(s.hub.ctx, showWait)
 		if s.hub.ctx.Err() == nil {

@@ -29,7 +29,7 @@ func (s *Session) wake(ctx context.Context, call *pump.Call) (err error) {
 		result := telemetry.BootOK
 		if err != nil {
 			result = problem.CodeOf(err)
-			s.logger().Warn("wake", "error", err)
+			s.logger().Warn("failed to wake the sandbox", "error", err)
 		} else {
 			s.hub.Metrics.BootSeconds.WithLabelValues(kind).Observe(time.Since(started).Seconds())
 		}
@@ -139,7 +139,7 @@ func (s *Session) create(ctx context.Context, rec store.Session, claim admission
 		if unsure {
 			s.hub.gate.CountStray(ctx)
 		} else if undoErr := undo(); undoErr != nil {
-			s.logger().Warn("give back to a quota", "error", undoErr)
+			s.logger().Warn("failed to give back to a quota", "error", undoErr)
 		}
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Session) discard(id string) {
 	ctx, cancel := context.WithTimeout(s.calls(context.Background()), s.hub.UpstreamTimeout)
 	defer cancel()
 	if err := s.hub.sandboxes.Down(ctx, id); err != nil {
-		s.logger().Warn("terminate a sandbox", "error", err)
+		s.logger().Warn("failed to terminate a sandbox", "error", err)
 		s.hub.gate.CountStray(ctx)
 	}
 }

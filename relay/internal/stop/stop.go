@@ -112,7 +112,7 @@ func (d *Desk) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		due, err := d.Store.RecordsDue(ctx, kind, time.Now(), someDue)
 		if err != nil && ctx.Err() == nil {
-			d.Log.Debug("look for stops", "error", err)
+			d.Log.Debug("failed to look for pending stops", "error", err)
 		}
 		for _, r := range due {
 			d.Try(r.Key)
@@ -176,11 +176,11 @@ func (d *Desk) fulfil(visitor string) {
 		} else {
 			w.Tries++
 			d.Failed.Inc()
-			d.Log.Warn("stop a turn", "visitor", redact.ID(visitor), "attempt", w.Tries, "error", err)
+			d.Log.Warn("failed to stop a turn", "visitor", redact.ID(visitor), "attempt", w.Tries, "error", err)
 		}
 		r.Due, r.Body = time.Now().Add(wait), w.body()
 		if _, err := d.Store.SaveRecord(d.Context, r); err != nil && !errors.Is(err, store.ErrConflict) {
-			d.Log.Warn("keep a stop", "visitor", redact.ID(visitor), "error", err)
+			d.Log.Warn("failed to save a stop", "visitor", redact.ID(visitor), "error", err)
 		}
 		backoff.Sleep(d.Context, wait)
 	}

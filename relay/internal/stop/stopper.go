@@ -70,7 +70,7 @@ func (s *Stopper) Stop(ctx context.Context, c *conversation.Conversation, key st
 	if turn, err = l.RequestStop(ctx, key); err != nil {
 		return err
 	}
-	s.Log().Info("stop", "turn", key, "waited", turn.State == ledger.Stopped)
+	s.Log().Info("stop requested", "turn", key, "waited", turn.State == ledger.Stopped)
 	if turn.State == ledger.Stopped {
 		s.waiting.Stop(key)
 		return nil
@@ -190,7 +190,7 @@ func (s *Stopper) terminate(ctx context.Context, c *conversation.Conversation) e
 			continue
 		}
 		if err := s.Courier.Deny(ctx, c, p.ID); err != nil {
-			s.Log().Warn("deny a prompt of a stopped turn", "error", err)
+			s.Log().Warn("failed to deny a prompt of a stopped turn", "error", err)
 		}
 	}
 	if err := s.Sandboxes.Terminate(ctx, c.ID()); err != nil {
@@ -198,7 +198,7 @@ func (s *Stopper) terminate(ctx context.Context, c *conversation.Conversation) e
 	}
 	s.Deaf()
 	if err := s.Intake.Sync(ctx, c); err != nil { // the remaining events come before the end
-		s.Log().Warn("read the transcript", "error", err)
+		s.Log().Warn("failed to read the transcript", "error", err)
 	}
 	s.Stopped(ctx, c)
 	return nil

@@ -274,7 +274,7 @@ func (c *cursor) passes(e eventlog.Entry) bool {
 
 // warn notifies the browser, once, that something is temporarily missing.
 func (s *stream) warn(err error) error {
-	s.server.log.Debug("catch up", "error", err)
+	s.server.log.Debug("stream failed to catch up", "error", err)
 	if s.warned {
 		return nil
 	}

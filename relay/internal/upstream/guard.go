@@ -23,9 +23,9 @@ import (
 var (
 	// ErrKeyRefused is the error of every call that was refused, or not made, because
 	// AnyFrame refuses our key.
-	ErrKeyRefused = errors.New("AnyFrame refuses our key")
+	ErrKeyRefused = errors.New("AnyFrame rejects the API key")
 	// errOpen is the error of every call that the open breaker stops.
-	errOpen = errors.New("AnyFrame is left alone because it fails")
+	errOpen = errors.New("the circuit breaker for AnyFrame is open")
 )
 
 // Guard stands between the client and AnyFrame: it counts every request, spares an
@@ -54,7 +54,7 @@ func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
 		} else {
 			m.BreakerOpen.Dec()
 		}
-		log.Warn("circuit breaker", "state", state)
+		log.Warn("circuit breaker changed state", "state", state)
 	}
 	return g
 }

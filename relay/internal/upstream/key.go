@@ -101,7 +101,7 @@ func (g *Guard) noteKey(status int) {
 	case keyRefused:
 		if !g.refused.Swap(true) {
 			g.metrics.KeyRefused.Inc()
-			g.log.Error("AnyFrame refuses the key; check ANYFRAME_API_KEY", "status", status)
+			g.log.Error("AnyFrame rejects the key; check ANYFRAME_API_KEY", "status", status)
 			if g.begun != nil {
 				g.begun()
 			}

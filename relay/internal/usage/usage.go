@@ -92,7 +92,7 @@ func (c *Counter) Add(ctx context.Context, what What, at time.Time, n int) {
 		err = c.touch(ctx, date)
 	}
 	if err != nil {
-		c.log.Warn("count usage", "of", string(what), "error", err)
+		c.log.Warn("failed to count usage", "of", string(what), "error", err)
 	}
 }
 

@@ -174,7 +174,7 @@ func (v *Verifier) Identity(token string) (id Identity, reason string) {
 	case err != nil:
 		return id, "claims"
 	case v.audience == "" && strings.Join(c.Audience, "") != "": // RFC 7519 section 4.1.3
-		return id, "meant for an audience, and RELAY_IDENTITY_AUDIENCE is not set"
+		return id, "has an audience, but RELAY_IDENTITY_AUDIENCE is not set"
 	case c.Subject == "":
 		return id, "sub"
 	}

@@ -27,22 +27,22 @@ func parseIdentityKey(s string) (key any, method string, err error) {
 	if !strings.Contains(s, "-----BEGIN ") {
 		switch {
 		case looksLikeKey(s):
-			return nil, "", errors.New("looks like a key or a certificate that is not in PEM form; give the public key with its BEGIN and END lines, or a secret that is no key")
+			return nil, "", errors.New("looks like a key or certificate that is not in PEM format; use the PEM public key with its BEGIN and END lines, or another secret")
 		case strings.ContainsAny(strings.TrimSpace(s), "\r\n"):
-			return nil, "", errors.New("has several lines and no BEGIN line: a secret has one line, a public key all of its PEM lines")
+			return nil, "", errors.New("has several lines but no BEGIN line; a secret must be one line, a public key needs all its PEM lines")
 		case len(s) < minIdentitySecret:
-			return nil, "", errors.New("is a secret of fewer than 32 bytes, which can be guessed")
+			return nil, "", errors.New("is a secret shorter than 32 bytes, which is too easy to guess")
 		}
 		return []byte(s), jwt.SigningMethodHS256.Alg(), nil
 	}
 	block, rest := pem.Decode([]byte(strings.ReplaceAll(s, `\n`, "\n")))
 	switch {
 	case block == nil || strings.TrimSpace(string(rest)) != "":
-		return nil, "", errors.New("must be one PEM public key and nothing else")
+		return nil, "", errors.New("must be exactly one PEM public key")
 	case block.Type == "CERTIFICATE":
-		return nil, "", errors.New("is a certificate; give the public key that is in it (openssl x509 -pubkey -noout)")
+		return nil, "", errors.New("is a certificate; use its public key instead (openssl x509 -pubkey -noout)")
 	case strings.Contains(block.Type, "PRIVATE"):
-		return nil, "", errors.New("is a private key, which stays with the website; give its public key")
+		return nil, "", errors.New("is a private key, which must stay on the website's server; use its public key instead")
 	}
 	if key, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
 		if key, err = x509.ParsePKCS1PublicKey(block.Bytes); err != nil {
@@ -62,7 +62,7 @@ func parseIdentityKey(s string) (key any, method string, err error) {
 	case ed25519.PublicKey:
 		return k, jwt.SigningMethodEdDSA.Alg(), nil
 	}
-	return nil, "", errors.New("must be an RSA, P-256 or Ed25519 key, for RS256, ES256 or EdDSA")
+	return nil, "", errors.New("must be an RSA, P-256 or Ed25519 public key (for RS256, ES256 or EdDSA)")
 }
 
 // looksLikeKey reports whether s is a key or a certificate that is not in PEM form. If a

@@ -67,7 +67,7 @@ func Parse(data []byte, limit int) (Object, error) {
 			return "", &Error{name, "occurs twice"}
 		}
 		if len(members) == maxMembers {
-			return "", &Error{name, fmt.Sprintf("is one too many, %d are accepted", maxMembers)}
+			return "", &Error{name, fmt.Sprintf("is one too many, at most %d are allowed", maxMembers)}
 		}
 		if members[name], err = value(dec); err != nil {
 			return "", &Error{name, err.Error()}

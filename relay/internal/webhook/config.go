@@ -31,24 +31,24 @@ const (
 func (c *Config) Validate() error {
 	if c.URL == "" {
 		if c.Secret != "" || len(c.Events) > 0 {
-			return errors.New("RELAY_WEBHOOK_SECRET and RELAY_WEBHOOK_EVENTS are of no use without RELAY_WEBHOOK_URL")
+			return errors.New("RELAY_WEBHOOK_SECRET and RELAY_WEBHOOK_EVENTS have no effect without RELAY_WEBHOOK_URL")
 		}
 		return nil
 	}
 	var errs []error
 	if !validURL(string(c.URL)) {
-		errs = append(errs, errors.New("RELAY_WEBHOOK_URL must be https, or http on a loopback address or localhost, with no user or fragment"))
+		errs = append(errs, errors.New("RELAY_WEBHOOK_URL must be an https URL, or an http URL of localhost or a loopback address, without user or fragment"))
 	}
 	if _, err := c.key(); err != nil {
 		errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_SECRET %w", err))
 	}
 	for _, e := range c.Events {
 		if !known(e) {
-			errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_EVENTS: %q is none of %s", e, strings.Join(Types(), ", ")))
+			errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_EVENTS: %q is not one of %s", e, strings.Join(Types(), ", ")))
 		}
 	}
 	if c.Format != "" && !slices.Contains(Formats(), c.Format) {
-		errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_FORMAT must be %s", strings.Join(Formats(), ", ")))
+		errs = append(errs, fmt.Errorf("RELAY_WEBHOOK_FORMAT must be one of %s", strings.Join(Formats(), ", ")))
 	}
 	return errors.Join(errs...)
 }
@@ -66,18 +66,18 @@ func validURL(s string) bool {
 // key returns the secret's bytes: decoded from base64 after whsec_, else as they are.
 func (c *Config) key() ([]byte, error) {
 	if c.Secret == "" {
-		return nil, errors.New("is needed where RELAY_WEBHOOK_URL is set; echo whsec_$(openssl rand -base64 32) makes one")
+		return nil, errors.New("is required with RELAY_WEBHOOK_URL; create one with echo whsec_$(openssl rand -base64 32)")
 	}
 	text, coded := strings.CutPrefix(string(c.Secret), "whsec_")
 	if !coded {
 		if len(text) < minSecret {
-			return nil, fmt.Errorf("must have at least %d bytes", minSecret)
+			return nil, fmt.Errorf("must be at least %d bytes long", minSecret)
 		}
 		return []byte(text), nil
 	}
 	key, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(key) < minSecret || len(key) > maxSecret {
-		return nil, fmt.Errorf("must be whsec_ and base64 of %d to %d bytes", minSecret, maxSecret)
+		return nil, fmt.Errorf("must be whsec_ followed by the base64 of %d to %d bytes", minSecret, maxSecret)
 	}
 	return key, nil
 }

@@ -107,16 +107,16 @@ func (m *message) body(format string) ([]byte, error) {
 }
 
 var words = map[string]string{
-	ConversationStarted: "A conversation began",
-	ConversationEnded:   "A conversation ended",
-	PromptWaiting:       "The agent waits for a person",
-	TurnFailed:          "A turn failed",
-	BudgetNear:          "A budget is four fifths used",
+	ConversationStarted: "Conversation started",
+	ConversationEnded:   "Conversation ended",
+	PromptWaiting:       "The agent is waiting for an answer",
+	TurnFailed:          "Turn failed",
+	BudgetNear:          "80 % of a budget is used",
 	BudgetReached:       "A budget is used up",
-	KeyRefused:          "AnyFrame refuses the key",
+	KeyRefused:          "AnyFrame rejects the API key",
 	FeedbackGiven:       "A visitor rated an answer",
-	ErasureDone:         "An erasure is done",
-	test:                "This is a test of relay doctor",
+	ErasureDone:         "Erasure done",
+	test:                "Test event from relay doctor",
 }
 
 // line returns a message as text for people.

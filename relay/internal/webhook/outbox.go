@@ -194,7 +194,7 @@ func (o *Outbox) of(ctx context.Context, conversation string) ([]item, error) {
 func (o *Outbox) read(ctx context.Context, r store.Record) (item, bool) {
 	i := item{record: r}
 	if err := json.Unmarshal([]byte(r.Body), &i.waiting); err != nil {
-		o.options.Log.Error("read an event of the outbox", "id", r.Key, "error", err)
+		o.options.Log.Error("failed to read an event in the webhook outbox", "id", r.Key, "error", err)
 		o.remove(ctx, r)
 		return item{}, false
 	}
@@ -234,7 +234,7 @@ func (o *Outbox) makeRoom(ctx context.Context) error {
 			return err
 		}
 	}
-	o.options.Log.Warn("dropped the oldest events of the outbox", "events", drop)
+	o.options.Log.Warn("webhook outbox full: dropped the oldest events", "events", drop)
 	return nil
 }
 
@@ -278,7 +278,7 @@ func (o *Outbox) remove(ctx context.Context, r store.Record) {
 		}
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		o.options.Log.Warn("remove an event of the outbox", "error", err)
+		o.options.Log.Warn("failed to remove an event from the webhook outbox", "error", err)
 	}
 }
 

@@ -82,10 +82,10 @@ func (o *Outbox) lookWhetherOff(ctx context.Context) {
 
 func (o *Outbox) turnOff(ctx context.Context) {
 	o.off.Store(true)
-	o.options.Log.Error("the webhook's receiver answers 410 Gone: nothing more is sent until the relay restarts or RELAY_WEBHOOK_URL changes")
+	o.options.Log.Error("webhook receiver returned 410 Gone: no events are sent until the relay restarts or RELAY_WEBHOOK_URL changes")
 	_, err := o.options.Store.SaveRecord(ctx, store.Record{Kind: kindOff, Key: o.receiver(), ExpiresAt: time.Now().Add(30 * 24 * time.Hour)})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		o.options.Log.Warn("note that the webhook is off", "error", err)
+		o.options.Log.Warn("failed to save that the webhook is off", "error", err)
 	}
 }
 
@@ -112,7 +112,7 @@ func (o *Outbox) sweep(ctx context.Context) {
 		err = errors.Join(err, o.release(ctx, conversation))
 	}
 	if err != nil && ctx.Err() == nil {
-		o.options.Log.Warn("look through the outbox", "error", err)
+		o.options.Log.Warn("failed to scan the webhook outbox", "error", err)
 	}
 }
 
@@ -121,7 +121,7 @@ func (o *Outbox) sendDue(ctx context.Context) (more bool) {
 	due, err := o.options.Store.RecordsDue(ctx, kindWaiting, time.Now(), page)
 	if err != nil {
 		if ctx.Err() == nil {
-			o.options.Log.Warn("look for events to send", "error", err)
+			o.options.Log.Warn("failed to look for webhook events to send", "error", err)
 		}
 		return false
 	}
@@ -165,10 +165,10 @@ func (o *Outbox) send(ctx context.Context, r store.Record) {
 		o.turnOff(ctx)
 		result, err = telemetry.WebhookRefused, o.finish(ctx, i)
 	case v == refused || old:
-		o.options.Log.Warn("gave up an event of the webhook", "id", r.Key, "type", i.Message.Type, "attempts", i.Attempts+1, "error", err)
+		o.options.Log.Warn("gave up delivering a webhook event", "id", r.Key, "type", i.Message.Type, "attempts", i.Attempts+1, "error", err)
 		result, err = telemetry.WebhookRefused, o.finish(ctx, i)
 	default:
-		o.options.Log.Debug("the webhook's receiver did not take an event", "id", r.Key, "error", err)
+		o.options.Log.Debug("webhook receiver did not accept an event", "id", r.Key, "error", err)
 		i.Attempts++
 		r.Due = time.Now().Add(max(o.delay(i.Attempts), wait))
 		result = telemetry.WebhookRetried
@@ -178,7 +178,7 @@ func (o *Outbox) send(ctx context.Context, r store.Record) {
 	}
 	o.options.Metrics.Webhook(result)
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		o.options.Log.Warn("keep how an event of the webhook went", "id", r.Key, "error", err)
+		o.options.Log.Warn("failed to save the result of a webhook delivery", "id", r.Key, "error", err)
 		backoff.Sleep(ctx, o.options.Tuning.FirstRetry/2) // it is sent again, with the same id, but not immediately
 	}
 }

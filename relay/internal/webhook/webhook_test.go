@@ -272,7 +272,7 @@ func TestOutbox_BudgetsAndRatings_ReadInEveryFormat(t *testing.T) {
 		{
 			webhook.BudgetNear,
 			webhook.Data{Budget: "turns", Used: 8, Limit: 10},
-			"A budget is four fifths used (site default, budget turns, 8 of 10)",
+			"80 % of a budget is used (site default, budget turns, 8 of 10)",
 			map[string]any{"site": "default", "budget": "turns", "used": 8.0, "limit": 10.0},
 		},
 		{
@@ -286,7 +286,7 @@ func TestOutbox_BudgetsAndRatings_ReadInEveryFormat(t *testing.T) {
 			map[string]any{"site": "default", "conversation": "c1", "epoch": 1.0, "visitor": "0123456789abcdef", "turn": "k1", "rating": "down"},
 		},
 		{
-			webhook.TurnFailed, failed, "A turn failed (site default, conversation c1, turn k1, reason agent_error)",
+			webhook.TurnFailed, failed, "Turn failed (site default, conversation c1, turn k1, reason agent_error)",
 			map[string]any{"site": "default", "conversation": "c1", "epoch": 1.0, "visitor": "0123456789abcdef", "turn": "k1", "reason": "agent_error"},
 		},
 	} {

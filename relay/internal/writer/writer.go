@@ -122,7 +122,7 @@ func (w *Writer) write(b *batch) {
 	ctx, l := w.hooks.Context, b.conv.Ledger()
 	for _, end := range b.ends { // first: what is before the record's seq is not read again
 		if err := l.PersistEnd(context.WithoutCancel(ctx), end); err != nil {
-			w.hooks.Log().Warn("keep a turn's end", "error", err)
+			w.hooks.Log().Warn("failed to save a turn's end", "error", err)
 		}
 	}
 	for _, f := range b.failed {
@@ -133,7 +133,7 @@ func (w *Writer) write(b *batch) {
 	}
 	if b.lastSeq != 0 { // the next process need not read what was before
 		if err := w.hooks.Ended(ctx, b.conv.Epoch(), b.lastSeq); err != nil && !errors.Is(err, store.ErrConflict) {
-			w.hooks.Log().Warn("save the session", "error", err)
+			w.hooks.Log().Warn("failed to save the session", "error", err)
 		}
 	}
 	if b.ended {
@@ -141,7 +141,7 @@ func (w *Writer) write(b *batch) {
 	}
 	for _, key := range b.turns {
 		if err := l.Persist(context.WithoutCancel(ctx), key); err != nil && !errors.Is(err, store.ErrConflict) {
-			w.hooks.Log().Warn("keep a turn's place", "error", err)
+			w.hooks.Log().Warn("failed to save a turn's position", "error", err)
 		}
 	}
 	for _, id := range b.prompts {

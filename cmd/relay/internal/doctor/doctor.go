@@ -1,5 +1,5 @@
-// Package doctor examines a deployment, from the settings to the proxy in front,
-// and says what to do about each finding.
+// Package doctor checks a deployment, from the settings to the proxy in front of the relay,
+// and reports what to do about each finding.
 package doctor
 
 import (
@@ -18,54 +18,54 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// The results of a check.
+// Results of a check.
 const (
 	ResultOK        = "ok"
-	ResultFinding   = "finding"   // something to mend
-	ResultUnchecked = "unchecked" // not known, and why
-	ResultNote      = "note"      // worth knowing, and nothing to mend
+	ResultFinding   = "finding"   // something to fix
+	ResultUnchecked = "unchecked" // could not be checked; Says has the reason
+	ResultNote      = "note"      // for information, nothing to fix
 )
 
 // Finding is the result of one check.
 type Finding struct {
-	Site   string `json:"site,omitempty"` // empty for the default site and for all together
+	Site   string `json:"site,omitempty"` // empty for the default site and for the relay as a whole
 	Check  string `json:"check"`
 	Result string `json:"result"`
 	Says   string `json:"says"`
 	Do     string `json:"do,omitempty"` // what to do about a finding
 }
 
-// Report is the result of all checks. It is OK if nothing needs to be fixed.
+// Report is the result of all checks. OK is true if nothing needs to be fixed.
 type Report struct {
 	OK     bool      `json:"ok"`
 	Checks []Finding `json:"checks"`
 }
 
-// Deployment is what is examined.
+// Deployment is the deployment to check.
 type Deployment struct {
 	Config    relay.Config
-	Problems  []string // what is wrong with the settings
-	Strangers []string // names like those of settings
-	Exposed   []string // files with secrets that others may read
-	// Patience is for each question, and for a stream's first bytes. Zero is 10 s.
+	Problems  []string // problems with the settings
+	Strangers []string // variables whose names look like settings but are not
+	Exposed   []string // files with secrets that other users can access
+	// Patience is the timeout of each request, and of a stream's first bytes. Zero means 10 s.
 	Patience time.Duration
 }
 
-// doctor makes one check after the other.
+// doctor runs the checks one after the other.
 type doctor struct {
 	config   relay.Config
-	site     string // whose config that is; empty for the default site
+	site     string // the site that config belongs to; empty for the default site
 	patience time.Duration
 	findings []Finding
 }
 
-// Examine makes every check.
+// Examine runs all checks.
 func Examine(ctx context.Context, on Deployment) Report {
 	d := &doctor{config: on.Config, patience: cmp.Or(on.Patience, 10*time.Second)}
 	d.settings(on)
 	d.notice()
 	d.files(on.Exposed)
-	if on.Config.AgentID != 0 || len(on.Config.Sites) == 0 { // else there is no default site
+	if on.Config.AgentID != 0 || len(on.Config.Sites) == 0 { // otherwise there is no default site
 		d.anyframe(ctx)
 	}
 	d.store(ctx)
@@ -82,7 +82,7 @@ func Examine(ctx context.Context, on Deployment) Report {
 	return r
 }
 
-// Print writes the report for people, or as JSON.
+// Print writes the report as text or as JSON.
 func (r Report) Print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(w)
@@ -105,8 +105,8 @@ func (r Report) Print(w io.Writer, asJSON bool) error {
 	return err
 }
 
-// add notes a result. What AnyFrame, a store or a proxy said is in it, so that
-// every line is made printable here.
+// add records a result. It escapes non-printable characters, because the text may contain
+// output of AnyFrame, a store or a proxy.
 func (d *doctor) add(check, result, do, format string, args ...any) {
 	d.findings = append(d.findings, Finding{d.site, check, result, probe.Printable(fmt.Sprintf(format, args...)), probe.Printable(do)})
 }
@@ -125,34 +125,34 @@ func (d *doctor) finding(check, do, format string, args ...any) {
 
 func (d *doctor) settings(on Deployment) {
 	for _, line := range on.Problems {
-		d.finding("settings", "mend it in the environment or in .env; relay help lists every setting", "%s", line)
+		d.finding("settings", "fix it in the environment or in .env; relay help lists all settings", "%s", line)
 	}
 	if len(on.Problems) == 0 {
-		d.ok("settings", "all can be read")
+		d.ok("settings", "all settings are valid")
 	}
-	if len(on.Strangers) > 0 { // perhaps not meant for the relay, such as those that Kubernetes makes of a service's name
-		d.unchecked("settings", "not the relay's, or misspelt: %s", strings.Join(on.Strangers, ", "))
+	if len(on.Strangers) > 0 { // not findings: Kubernetes, for example, sets such variables from the names of services
+		d.unchecked("settings", "unknown or misspelled: %s", strings.Join(on.Strangers, ", "))
 	}
 }
 
-// notice says what the law requires of operators who show no notice.
+// notice tells operators who turned the notice off what the law requires.
 func (d *doctor) notice() {
 	if d.config.NoNotice {
-		d.add("notice", ResultNote, "", "RELAY_NOTICE is off. Article 50 of the EU AI Act asks that people are told that they talk to an AI, unless that is obvious: see to it that your page says so")
+		d.add("notice", ResultNote, "", "RELAY_NOTICE is off. Article 50 of the EU AI Act requires you to inform people that they are interacting with an AI, unless that is obvious; make sure that your page says so")
 	}
 }
 
-// files checks that only the relay's user may read its secrets.
+// files checks that only the relay's user can access its secrets.
 func (d *doctor) files(exposed []string) {
 	for _, path := range exposed {
-		d.finding("files", Restrict(path), "other users of this machine may read or write %s, which holds secrets", path)
+		d.finding("files", Restrict(path), "other users of this machine can read or write %s, which contains secrets", path)
 	}
 	if len(exposed) == 0 {
-		d.ok("files", "other users have no access to .env or the SQLite file, if there are any")
+		d.ok("files", ".env and the SQLite file, if they exist, are not accessible to other users")
 	}
 }
 
-// Restrict is the command that takes a file away from all but its owner.
+// Restrict returns the shell command that makes a file accessible to its owner only.
 func Restrict(path string) string {
 	if strings.ContainsFunc(path, func(r rune) bool { return !strings.ContainsRune(plain, r) }) || strings.HasPrefix(path, "-") {
 		path = "-- '" + strings.ReplaceAll(path, "'", `'\''`) + "'"
@@ -160,16 +160,15 @@ func Restrict(path string) string {
 	return "chmod 600 " + path
 }
 
-// plain characters mean nothing to a shell.
+// plain lists characters without special meaning to a shell.
 const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-"
 
-// anyframe checks the key, the agent and its image, each if the one before is
-// good.
+// anyframe checks the key, the agent and its image. It stops at the first failure.
 func (d *doctor) anyframe(ctx context.Context) {
 	c := d.config
 	if c.APIKey == "" {
-		d.unchecked("key", "there is none")
-		d.without("there is no key")
+		d.unchecked("key", "ANYFRAME_API_KEY is not set")
+		d.without("ANYFRAME_API_KEY is not set")
 		return
 	}
 	client, err := anyframe.New(
@@ -178,22 +177,22 @@ func (d *doctor) anyframe(ctx context.Context) {
 		anyframe.WithUserAgent("anyframe-relay"), anyframe.WithLogger(slog.New(slog.DiscardHandler)),
 	)
 	if err != nil {
-		d.unchecked("key", "ANYFRAME_BASE_URL leads nowhere")
-		d.without("the key could not be tried")
+		d.unchecked("key", "ANYFRAME_BASE_URL is not valid")
+		d.without("the key could not be checked")
 		return
 	}
 	me, err := client.Me(ctx)
 	if errors.Is(err, anyframe.ErrUnauthorized) || errors.Is(err, anyframe.ErrForbidden) {
-		d.finding("key", "make a new key on the AnyFrame dashboard, set ANYFRAME_API_KEY to it and restart the relay", "AnyFrame refuses it: %v", err)
-		d.without("the key is not good")
+		d.finding("key", "create a new key on the AnyFrame dashboard, set ANYFRAME_API_KEY to it and restart the relay", "AnyFrame rejects the key: %v", err)
+		d.without("AnyFrame rejects the key")
 		return
 	}
 	if err != nil {
 		d.upstream("key", err)
-		d.without("AnyFrame could not be asked")
+		d.without("the request to AnyFrame failed")
 		return
 	}
-	d.ok("key", "AnyFrame knows it as %s's", me.Login)
+	d.ok("key", "belongs to AnyFrame account %s", me.Login)
 	d.agent(ctx, client)
 }
 
@@ -202,17 +201,17 @@ func (d *doctor) without(reason string) {
 	d.unchecked("image", "%s", reason)
 }
 
-// upstream reports that AnyFrame could not be asked.
+// upstream reports a failed request to AnyFrame.
 func (d *doctor) upstream(check string, err error) {
 	if e, ok := errors.AsType[*anyframe.Error](err); ok && e.StatusCode >= 500 {
-		d.finding(check, "wait, and try again; visitors are told upstream_unavailable meanwhile", "AnyFrame cannot answer: %v", err)
+		d.finding(check, "wait, then run relay doctor again; visitors get upstream_unavailable in the meantime", "AnyFrame returned a server error: %v", err)
 		return
 	}
-	do := "see that this machine reaches AnyFrame: name service, firewall, HTTPS_PROXY, ANYFRAME_BASE_URL"
+	do := "make sure that this machine can reach AnyFrame: check DNS, firewall, HTTPS_PROXY, ANYFRAME_BASE_URL"
 	if e, ok := errors.AsType[*anyframe.Error](err); ok && e.Elsewhere() != "" {
-		do = "AnyFrame is changing its domain: try ANYFRAME_BASE_URL=" + e.Elsewhere() + "; if that fails too, " + do
+		do = "AnyFrame is moving to another domain: try ANYFRAME_BASE_URL=" + e.Elsewhere() + "; if that fails too, " + do
 	}
-	d.finding(check, do, "AnyFrame cannot be asked: %v", err)
+	d.finding(check, do, "request to AnyFrame failed: %v", err)
 }
 
 func (d *doctor) agent(ctx context.Context, client *anyframe.Client) {
@@ -224,26 +223,26 @@ func (d *doctor) agent(ctx context.Context, client *anyframe.Client) {
 	agent, err := client.Agents.Get(ctx, id)
 	if errors.Is(err, anyframe.ErrNotFound) {
 		d.finding("agent", "set ANYFRAME_AGENT_ID; "+known(ctx, client), "the key's account has no agent %d", id)
-		d.unchecked("image", "there is no agent")
+		d.unchecked("image", "the agent does not exist")
 		return
 	}
 	if err != nil {
 		d.upstream("agent", err)
-		d.unchecked("image", "AnyFrame could not be asked")
+		d.unchecked("image", "the request to AnyFrame failed")
 		return
 	}
 	d.ok("agent", "%d is %q", id, agent.Name)
 	d.image(ctx, client, agent)
 }
 
-// known lists agents to choose from.
+// known describes the account's agents, so that the operator can choose one.
 func known(ctx context.Context, client *anyframe.Client) string {
 	agents, err := client.Agents.List(ctx)
 	switch {
 	case err != nil:
 		return "the account's agents could not be listed"
 	case len(agents) == 0:
-		return "the account has no agent yet, make one on the AnyFrame dashboard"
+		return "the account has no agents yet; create one on the AnyFrame dashboard"
 	}
 	var names []string
 	for _, a := range agents[:min(len(agents), 10)] {
@@ -252,12 +251,12 @@ func known(ctx context.Context, client *anyframe.Client) string {
 	return "the account has " + strings.Join(names, ", ")
 }
 
-// image checks that sandboxes have something to boot from.
+// image checks that the agent has an image that sandboxes can boot from.
 func (d *doctor) image(ctx context.Context, client *anyframe.Client, agent *anyframe.AgentDetail) {
-	const build = "build the agent on the AnyFrame dashboard and wait until that has succeeded"
+	const build = "build the agent on the AnyFrame dashboard and wait until the build has succeeded"
 	switch {
 	case agent.Image != nil && agent.BuildKey != "" && agent.Image.BuildKey != agent.BuildKey:
-		d.finding("image", build, "it is older than the agent's settings")
+		d.finding("image", build, "the image is older than the agent's settings")
 		return
 	case agent.Image != nil:
 		d.ok("image", "built on %s", agent.Image.BuiltAt.UTC().Format(time.DateOnly))
@@ -273,13 +272,13 @@ func (d *doctor) image(ctx context.Context, client *anyframe.Client, agent *anyf
 	case status.BuiltImageID != "":
 		d.ok("image", "built")
 	case status.State == anyframe.BuildStateQueued, status.State == anyframe.BuildStateRunning:
-		d.finding("image", "wait until the build is done", "it is being built")
+		d.finding("image", "wait until the build is done", "the build is in progress")
 	case status.State == anyframe.BuildStateFailed:
-		d.finding("image", "read the build's log on the AnyFrame dashboard, mend what it says and build again", "its build failed: %s", status.Error)
+		d.finding("image", "read the build log on the AnyFrame dashboard, fix the cause and build again", "the build failed: %s", status.Error)
 	case status.State == "":
-		d.finding("image", build, "the agent was never built, so no sandbox can boot")
+		d.finding("image", build, "the agent was never built; no sandbox can boot")
 	default:
-		d.finding("image", build, "there is none; the last build's state is %s", status.State)
+		d.finding("image", build, "the agent has no image; the state of its last build is %s", status.State)
 	}
 }
 
@@ -289,7 +288,7 @@ func (d *doctor) store(ctx context.Context) {
 	note, err := d.config.CheckStore(ctx)
 	switch {
 	case err != nil:
-		d.finding("store", "see that RELAY_STORE names what the relay's user may write to; a file needs a writable folder on a local disk", "%v", err)
+		d.finding("store", "make sure that the relay's user can write to the store in RELAY_STORE; a SQLite file needs a writable folder on a local disk", "%v", err)
 	case note != "":
 		d.ok("store", "writable; %s", note)
 	default:
@@ -300,28 +299,28 @@ func (d *doctor) store(ctx context.Context) {
 	}
 }
 
-// retention says how much would go.
+// retention reports how many conversations would be deleted.
 func (d *doctor) retention(ctx context.Context) {
 	switch n, err := d.config.RetentionDue(ctx); {
 	case err != nil:
-		d.finding("retention", "see what is wrong with the store", "it is not known what would be deleted: %v", err)
+		d.finding("retention", "fix the store", "cannot determine which conversations would be deleted: %v", err)
 	case n == 0:
-		d.ok("retention", "no conversation is idle for %v", d.config.Retention)
+		d.ok("retention", "no conversation has been idle for %v", d.config.Retention)
 	default:
-		d.ok("retention", "the relay would delete %d conversations, at AnyFrame and here, which are idle for %v", n, d.config.Retention)
+		d.ok("retention", "the relay would delete %d conversations, at AnyFrame and here, that have been idle for %v", n, d.config.Retention)
 	}
 }
 
-// webhook sends a test event to the receiver, if there is one.
+// webhook sends a test event to the webhook's receiver, if one is configured.
 func (d *doctor) webhook(ctx context.Context) {
-	if d.config.Webhook.URL == "" || d.config.Webhook.Validate() != nil { // else the settings tell
+	if d.config.Webhook.URL == "" || d.config.Webhook.Validate() != nil { // reported with the settings
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	if err := d.config.CheckWebhook(ctx); err != nil {
-		d.finding("webhook", "see that RELAY_WEBHOOK_URL leads to the receiver and that it takes POST requests signed with RELAY_WEBHOOK_SECRET", "the test event was not taken: %v", err)
+		d.finding("webhook", "make sure that RELAY_WEBHOOK_URL is the receiver's URL and that it accepts POST requests signed with RELAY_WEBHOOK_SECRET", "the receiver did not accept the test event: %v", err)
 		return
 	}
-	d.ok("webhook", "took a test event")
+	d.ok("webhook", "the receiver accepted a test event")
 }

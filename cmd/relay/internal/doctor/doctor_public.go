@@ -13,86 +13,86 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
 
-// public checks the relay as browsers find it: whether it is there, takes its
-// own pages for its own, and whether events pass what is in front of it.
+// public checks the relay at its public URL: that it is reachable, that it accepts
+// requests of its own pages, and that the proxy in front of it does not delay events.
 func (d *doctor) public(ctx context.Context) {
 	base := strings.TrimSuffix(d.config.PublicURL, "/")
 	if base == "" {
-		d.unchecked("public URL", "RELAY_PUBLIC_URL is not set, so doctor does not know how browsers reach the relay")
-		d.unchecked("events", "whether a proxy holds them back: RELAY_PUBLIC_URL is not set")
+		d.unchecked("public URL", "RELAY_PUBLIC_URL is not set")
+		d.unchecked("events", "RELAY_PUBLIC_URL is not set, so a proxy that buffers events cannot be detected")
 		return
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" {
-		d.unchecked("public URL", "RELAY_PUBLIC_URL is no URL")
-		d.unchecked("events", "RELAY_PUBLIC_URL is no URL")
+		d.unchecked("public URL", "RELAY_PUBLIC_URL is not a URL")
+		d.unchecked("events", "RELAY_PUBLIC_URL is not a URL")
 		return
 	}
 	if !d.reachable(ctx, base, u) {
-		d.unchecked("events", "the relay is not reached at its public URL")
+		d.unchecked("events", "the relay was not reached at its public URL")
 		return
 	}
 	token, ok := d.visit(ctx, base, u.Scheme+"://"+u.Host)
 	if !ok {
-		d.unchecked("events", "without a visitor there is no stream")
+		d.unchecked("events", "no stream can be opened without a visitor token")
 		return
 	}
 	if d.config.TrustedProxies.Prefixes == nil {
-		d.ok("public URL", "the relay answers there; RELAY_TRUSTED_PROXIES is not set, so behind a proxy all visitors count as one address")
+		d.ok("public URL", "the relay responds; RELAY_TRUSTED_PROXIES is not set, so behind a proxy all visitors share one address")
 	} else {
-		d.ok("public URL", "the relay answers there")
+		d.ok("public URL", "the relay responds")
 	}
 	d.events(ctx, base, token)
 	_, _, _ = d.call(ctx, http.MethodDelete, base+"/v1/visitor", "", token)
 }
 
-// reachable checks that the relay answers at base, and that it is ready.
+// reachable checks that the relay responds at base and is ready.
 func (d *doctor) reachable(ctx context.Context, base string, u *url.URL) bool {
 	const check = "public URL"
 	code, body, err := probe.Get(ctx, base+"/healthz", d.patience)
 	switch {
 	case err != nil:
-		d.finding(check, "see that the relay runs, and that the name, the certificate and the proxy lead to it", "it cannot be reached: %v", err)
+		d.finding(check, "make sure that the relay is running, and check DNS, the certificate and the proxy", "the relay cannot be reached: %v", err)
 	case code >= 300 && code < 400:
-		d.finding(check, "set RELAY_PUBLIC_URL to the address that browsers end up at", "%s leads elsewhere: it answers %d", base, code)
+		d.finding(check, "set RELAY_PUBLIC_URL to the URL that browsers are redirected to", "%s redirects with status %d", base, code)
 	case code != http.StatusOK || string(body) != "ok\n":
-		do := "let the proxy pass everything to the relay"
+		do := "configure the proxy to forward all requests to the relay"
 		if u.Path != "" {
-			do = fmt.Sprintf("let the proxy pass %s/ on with its path, and set RELAY_BASE_PATH=%s", u.Path, u.Path)
+			do = fmt.Sprintf("configure the proxy to forward %s/ without changing the path, and set RELAY_BASE_PATH=%s", u.Path, u.Path)
 		}
-		d.finding(check, do, "%s/healthz answers %d, and not as the relay does", base, code)
+		d.finding(check, do, "%s/healthz returned status %d, not the relay's response", base, code)
 	default:
 		if reasons := probe.Unready(ctx, base, d.patience); len(reasons) > 0 {
-			d.finding("ready", "see the other findings, or the relay's log", "the relay there is not ready: %s", strings.Join(reasons, "; "))
+			d.finding("ready", "see the other findings, or the relay's log", "the relay is not ready: %s", strings.Join(reasons, "; "))
 		}
 		return true
 	}
 	return false
 }
 
-// visit introduces a visitor from a page of the relay's own origin.
+// visit gets a visitor token, as a page of the relay's own origin does.
 func (d *doctor) visit(ctx context.Context, base, origin string) (token string, ok bool) {
 	const check = "public URL"
 	code, out, err := d.call(ctx, http.MethodPost, base+"/v1/visitor", origin, "")
 	switch {
 	case err != nil:
-		d.finding(check, "see that the proxy passes POST on", "a visitor cannot be introduced: %v", err)
+		d.finding(check, "make sure that the proxy forwards POST requests", "cannot get a visitor token: %v", err)
 	case out.Code == "origin_not_allowed":
-		d.finding(check, "let the proxy pass Host on, or start the relay with the same RELAY_PUBLIC_URL", "the relay takes pages of %s for another website's", origin)
+		d.finding(check, "configure the proxy to forward the Host header, or start the relay with the same RELAY_PUBLIC_URL", "the relay does not accept %s as its own origin", origin)
 	case out.Code == "rate_limited":
-		d.unchecked(check, "this machine has asked too often; try again later")
+		d.unchecked(check, "the relay rate-limits this machine's address; run relay doctor again later")
 	case code != http.StatusOK || out.Token == "":
-		d.finding(check, "see that the proxy passes POST on, and the relay's log", "a visitor cannot be introduced: the answer is %d %s", code, out.Code)
+		d.finding(check, "make sure that the proxy forwards POST requests, and see the relay's log", "cannot get a visitor token: the response is %d %s", code, out.Code)
 	default:
 		return out.Token, true
 	}
 	return "", false
 }
 
-// told is what is read of an answer.
+// told holds the members of a response that doctor reads.
 type told struct{ Token, Code string }
 
-// call makes a request as a page of this origin, or a visitor with this token.
+// call makes a request with this Origin header and this visitor token, if not empty.
 func (d *doctor) call(ctx context.Context, method, url, origin, token string) (code int, out told, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
@@ -118,17 +118,17 @@ func (d *doctor) call(ctx context.Context, method, url, origin, token string) (c
 		return 0, out, err
 	}
 	defer res.Body.Close()
-	_ = json.NewDecoder(res.Body).Decode(&out) // the status says enough of what is no JSON
+	_ = json.NewDecoder(res.Body).Decode(&out) // without JSON, the status is enough
 	return res.StatusCode, out, nil
 }
 
-// events opens a stream as a browser does. The relay writes its first bytes at
-// once and then waits: what has not come in time is held back on the way, and
-// so would be everything that the agent says.
+// events opens a stream as a browser does. The relay writes the first bytes of a stream
+// immediately. If they do not arrive in time, a proxy buffers them, and would also buffer
+// the agent's answers.
 func (d *doctor) events(ctx context.Context, base, token string) {
 	const (
 		check   = "events"
-		unblock = "turn buffering and compression off for the relay's /v1/events: proxy_buffering off and gzip off in nginx, flush_interval -1 in Caddy; a CDN may need a rule that bypasses it"
+		unblock = "turn off buffering and compression for /v1/events: proxy_buffering off and gzip off in nginx, flush_interval -1 in Caddy; a CDN may need a bypass rule"
 	)
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
@@ -139,11 +139,11 @@ func (d *doctor) events(ctx context.Context, base, token string) {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "text/event-stream")
-	req.Header.Set("Accept-Encoding", "gzip, br, zstd") // as browsers say, to see what a proxy makes of it
+	req.Header.Set("Accept-Encoding", "gzip, br, zstd") // as browsers send it, to detect a proxy that compresses
 	start := time.Now()
 	res, err := probe.Client.Do(req)
 	if err != nil && ctx.Err() != nil {
-		d.finding(check, unblock, "a proxy holds them back: not even the answer's head came within %s", d.patience)
+		d.finding(check, unblock, "a proxy buffers events: no response header arrived within %s", d.patience)
 		return
 	}
 	if err != nil {
@@ -154,22 +154,22 @@ func (d *doctor) events(ctx context.Context, base, token string) {
 	kind, coding := res.Header.Get("Content-Type"), res.Header.Get("Content-Encoding")
 	switch {
 	case res.StatusCode != http.StatusOK:
-		d.finding(check, "see the proxy's log and the relay's; a proxy must pass Authorization on", "the stream is answered %d", res.StatusCode)
+		d.finding(check, "see the logs of the proxy and the relay; the proxy must forward Authorization", "opening the stream returned status %d", res.StatusCode)
 		return
 	case !strings.HasPrefix(kind, "text/event-stream"):
-		d.finding(check, unblock, "a proxy makes %q of the stream", kind)
+		d.finding(check, unblock, "a proxy changes the stream's Content-Type to %q", kind)
 		return
 	case coding != "":
-		d.finding(check, unblock, "a proxy compresses the stream (%s), which holds events back", coding)
+		d.finding(check, unblock, "a proxy compresses the stream (%s), which delays events", coding)
 		return
 	}
 	switch _, err := bufio.NewReader(res.Body).ReadString('\n'); {
 	case err != nil && ctx.Err() != nil:
-		d.finding(check, unblock, "a proxy holds them back: the stream opened, and its first bytes did not come within %s", d.patience)
+		d.finding(check, unblock, "a proxy buffers events: the stream opened, but its first bytes did not arrive within %s", d.patience)
 		return
 	case err != nil:
-		d.finding(check, "see the proxy's log and the relay's", "the stream ended before its first bytes: %v", err)
+		d.finding(check, "see the logs of the proxy and the relay", "the stream ended before its first bytes: %v", err)
 		return
 	}
-	d.ok(check, "pass at once: the first bytes came after %s", time.Since(start).Round(100*time.Microsecond))
+	d.ok(check, "not delayed: the first bytes arrived after %s", time.Since(start).Round(100*time.Microsecond))
 }

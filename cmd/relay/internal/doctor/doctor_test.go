@@ -17,7 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// hostile moves a terminal's cursor and turns text around. It is how JSON writes it.
+// hostile, escaped for JSON, moves a terminal's cursor and reverses text.
 const hostile = `\u001b[2J\u0007\u009b31m\u202e`
 
 func TestPrint_ControlCharactersFromTheNetwork(t *testing.T) {
@@ -84,7 +84,7 @@ func TestExamine_ExposedFiles(t *testing.T) {
 	}
 }
 
-// The command is made to be copied into a shell.
+// The command is meant to be copied into a shell.
 func TestRestrict(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

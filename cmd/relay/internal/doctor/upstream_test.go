@@ -29,7 +29,7 @@ func TestExamine_APIDomainMissing_NamesTheOther(t *testing.T) {
 		var d doctor
 		d.upstream("key", err)
 		f := d.findings[0]
-		if f.Result != ResultFinding || !strings.Contains(f.Do, "name service") || strings.Contains(f.Do, "ANYFRAME_BASE_URL="+other) != (other != "") {
+		if f.Result != ResultFinding || !strings.Contains(f.Do, "check DNS") || strings.Contains(f.Do, "ANYFRAME_BASE_URL="+other) != (other != "") {
 			t.Errorf("%s: got %+v, want to do: try %q", base, f, other)
 		}
 	}

@@ -1,8 +1,8 @@
-// Package memlimit finds out how much memory the container or service that the program
-// runs in may use, and lets Go's garbage collector know, which by itself goes by the
-// heap's growth alone and would be killed near the limit.
+// Package memlimit sets Go's memory limit from the memory limit of the container or
+// service that the program runs in. Without it, the garbage collector considers only the
+// growth of the heap, and the program could be killed near the limit.
 //
-// It knows control groups of Linux, version 1 and 2. It does not read the environment.
+// It supports Linux control groups, versions 1 and 2. It does not read the environment.
 package memlimit
 
 import (
@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// share of the limit that Go's memory may take, in percent. The rest is for what the
-// collector does not count: SQLite's pages, the kernel's buffers of connections, stacks
-// of threads.
+// share is the percentage of the limit that Go's memory may use. The rest is for memory
+// that the collector does not count: SQLite's pages, the kernel's connection buffers,
+// thread stacks.
 const share = 90
 
-// Apply sets the soft limit of Go's memory to nine tenths of what the control group of
-// this process may use. It returns both, in bytes, and zeros if there is no limit; then it
-// changes nothing. Root is the root of the file system.
+// Apply sets Go's soft memory limit to 90 % of the memory limit of this process's control
+// group. It returns both limits in bytes. If there is no limit, it changes nothing and
+// returns zeros. Root is the root of the file system.
 func Apply(root fs.FS) (limit, group int64) {
 	if group = Group(root); group == 0 {
 		return 0, 0
@@ -31,8 +31,8 @@ func Apply(root fs.FS) (limit, group int64) {
 	return limit, group
 }
 
-// Group returns how many bytes of memory the control group of this process may use, the
-// least that it or one around it may, and 0 if nothing limits it.
+// Group returns the memory limit of this process's control group in bytes: the lowest
+// limit of the group and its parents, or 0 if there is none.
 func Group(root fs.FS) int64 {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -40,8 +40,8 @@ func Group(root fs.FS) int64 {
 	}
 	least := int64(math.MaxInt64)
 	for line := range strings.Lines(string(text)) {
-		// hierarchy:controllers:path, of which version 2 has the hierarchy 0 and no
-		// controllers.
+		// The format is hierarchy:controllers:path. In version 2, the hierarchy is 0 and
+		// there are no controllers.
 		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		switch {
 		case len(parts) != 3:
@@ -57,8 +57,8 @@ func Group(root fs.FS) int64 {
 	return least
 }
 
-// unlimited is less than what version 1 says where there is no limit, the largest number
-// of whole pages, and more than any machine has.
+// unlimited is more memory than any machine has. It is less than the value that version 1
+// reports without a limit, which is the largest number of whole pages.
 const unlimited = 1 << 60
 
 func contains(controllers, name string) bool {
@@ -70,9 +70,9 @@ func contains(controllers, name string) bool {
 	return false
 }
 
-// around returns the least that one of the files says in the group's folder below mount or
-// in one around it. In a container the mount is often the group itself, whatever its path
-// is called outside: then only the mount has the files.
+// around returns the lowest value of the files in the group's folder below mount and in
+// its parent folders. In a container, mount is often the group itself, whatever its path
+// outside is; then only mount has the files.
 func around(root fs.FS, mount, group string, files ...string) int64 {
 	least := int64(math.MaxInt64)
 	for group = path.Clean("/" + group); ; group = path.Dir(group) {
@@ -82,7 +82,7 @@ func around(root fs.FS, mount, group string, files ...string) int64 {
 				continue
 			}
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {
-				least = min(least, n) // "max" is no number
+				least = min(least, n) // "max" fails to parse and is skipped
 			}
 		}
 		if group == "/" {

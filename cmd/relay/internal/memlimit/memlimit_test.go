@@ -9,7 +9,7 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/memlimit"
 )
 
-// system is a file system with these files.
+// system returns a file system with these files.
 func system(files map[string]string) fstest.MapFS {
 	all := fstest.MapFS{}
 	for name, text := range files {

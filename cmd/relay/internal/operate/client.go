@@ -18,7 +18,7 @@ const (
 	maxAnswer = 64 << 20
 )
 
-// client asks one relay.
+// client calls the API of one relay.
 type client struct {
 	base  string // without a slash at the end
 	token string
@@ -32,12 +32,13 @@ func newClient(base, token string) (*client, error) {
 	}
 	c := &client{base: strings.TrimRight(base, "/"), token: token}
 	c.http.Timeout = timeout
-	// The token is for this address and no other.
+	// A redirect must not send the token to another address.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
 }
 
-// call makes a request to /api and returns the answer's body, or the refusal.
+// call makes a request to /api and returns the response body. If the relay refuses the
+// request, call returns the body and an error.
 func (c *client) call(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
 	var in io.Reader
 	if body != nil {
@@ -59,25 +60,25 @@ func (c *client) call(ctx context.Context, method, path string, body any) (json.
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no relay answers at %s: %w", c.base, errors.Unwrap(err))
+		return nil, fmt.Errorf("no relay reached at %s: %w", c.base, errors.Unwrap(err))
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read the response: %w", err)
 	}
 	if res.StatusCode/100 == 2 {
 		return text, nil
 	}
 	var p struct{ Code, Detail string }
 	if json.Unmarshal(text, &p) != nil || p.Code == "" {
-		return nil, fmt.Errorf("%s answers %s: is this a relay's admin address?", c.base, res.Status)
+		return nil, fmt.Errorf("%s returned %s: is this a relay's admin address?", c.base, res.Status)
 	}
 	switch p.Code {
 	case "admin_unauthorized":
-		p.Detail = "the relay does not take this token; set RELAY_ADMIN_TOKEN to one that it has"
+		p.Detail = "the relay does not accept this token; set RELAY_ADMIN_TOKEN to one of the relay's tokens"
 	case "not_found":
-		p.Detail = "there is no such thing"
+		p.Detail = "no such conversation, prompt or block"
 	}
-	return text, fmt.Errorf("refused as %s: %s", p.Code, p.Detail)
+	return text, fmt.Errorf("request refused: %s: %s", p.Code, p.Detail)
 }

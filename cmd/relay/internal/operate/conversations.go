@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// list is an answer of GET /api/conversations.
+// list is the response of GET /api/conversations.
 type list struct {
 	Conversations []struct {
 		ID, Site, Visitor, Status string
@@ -40,14 +40,14 @@ func conversations(ctx context.Context, c *client, _ []string, o *options) (json
 	}
 	var l list
 	if err := json.Unmarshal(answer, &l); err != nil {
-		return answer, "", fmt.Errorf("read the answer: %w", err)
+		return answer, "", fmt.Errorf("read the response: %w", err)
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSITE\tVISITOR\tEPOCH\tSTATUS\tTABS\tACTIVE\tWAITS FOR")
+	fmt.Fprintln(w, "ID\tSITE\tVISITOR\tEPOCH\tSTATUS\tTABS\tLAST ACTIVE\tPENDING")
 	for _, row := range l.Conversations {
 		if row.Busy {
-			row.Status += ", at work"
+			row.Status += ", busy"
 		}
 		var waits []string
 		for _, p := range row.Prompts {
@@ -56,14 +56,14 @@ func conversations(ctx context.Context, c *client, _ []string, o *options) (json
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\n", row.ID, row.Site, row.Visitor, row.Epoch, row.Status, row.Streams,
 			row.Active.UTC().Format(time.DateTime), strings.Join(waits, ", "))
 	}
-	_ = w.Flush() // a string takes everything
+	_ = w.Flush() // writing to a strings.Builder cannot fail
 	if l.Next != nil {
-		fmt.Fprintf(&b, "There are more: --cursor %s\n", *l.Next)
+		fmt.Fprintf(&b, "More conversations: --cursor %s\n", *l.Next)
 	}
 	return answer, strings.TrimRight(b.String(), "\n"), nil
 }
 
-// printable is a tool's name as a terminal may show it: the agent chose it.
+// printable escapes a tool's name for a terminal, because the agent chose it.
 func printable(s string) string {
 	q := strconv.Quote(s)
 	return q[1 : len(q)-1]
@@ -73,12 +73,12 @@ func of(id string) string { return "/conversations/" + url.PathEscape(id) }
 
 func stop(ctx context.Context, c *client, args []string, _ *options) (json.RawMessage, string, error) {
 	answer, err := c.call(ctx, "POST", of(args[0])+"/stop", nil)
-	return answer, "The agent is being stopped.", err
+	return answer, "Stopping the agent.", err
 }
 
 func end(ctx context.Context, c *client, args []string, _ *options) (json.RawMessage, string, error) {
 	answer, err := c.call(ctx, "POST", of(args[0])+"/end", nil)
-	return answer, "The conversation is over.", err
+	return answer, "The conversation has ended.", err
 }
 
 func erase(ctx context.Context, c *client, args []string, _ *options) (json.RawMessage, string, error) {
@@ -87,7 +87,7 @@ func erase(ctx context.Context, c *client, args []string, _ *options) (json.RawM
 	if err == nil {
 		err = json.Unmarshal(answer, &e)
 	}
-	return answer, "It is being erased: GET /api/erasures/" + e.Erasure + " says how far that is.", err
+	return answer, "Erasing the conversation. GET /api/erasures/" + e.Erasure + " shows the progress.", err
 }
 
 func decide(ctx context.Context, c *client, args []string, _ *options) (json.RawMessage, string, error) {
@@ -96,5 +96,5 @@ func decide(ctx context.Context, c *client, args []string, _ *options) (json.Raw
 		body = object{"decision": args[2]}
 	}
 	answer, err := c.call(ctx, "POST", of(args[0])+"/prompts/"+url.PathEscape(args[1]), body)
-	return answer, "AnyFrame has the answer.", err
+	return answer, "AnyFrame received the answer.", err
 }

@@ -1,4 +1,4 @@
-// Package operate has the commands with which operators act on a relay that runs. Each
-// is a client of the API on its admin address, so that it works with every store and
-// whatever number of relays share it.
+// Package operate implements the commands that control a running relay. Each command uses
+// the API on the relay's admin address, so it works with every store and with any number
+// of relays on one store.
 package operate

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK    = 0
-	exitError = 1 // refused, or no relay was reached
-	exitUsage = 2
+	exitError = 1 // request refused, or no relay reached
+	exitUsage = 2 // wrong arguments
 )
 
-// Target is the relay that is asked, unless the command's --admin names another.
+// Target is the relay to control, unless the command's --admin names another.
 type Target struct {
 	URL   string // of its admin address; empty if it has none
-	Token string // empty without one
+	Token string // empty if there is none
 }
 
 // options are a command's flags.
@@ -37,9 +37,9 @@ type options struct {
 // command is one of the program's commands.
 type command struct {
 	name, args, does string
-	least, most      int // arguments
+	least, most      int // number of arguments
 	flags            func(*flag.FlagSet, *options)
-	// run returns what the relay answered, and what to print without --json.
+	// run returns the relay's response, and the text to print without --json.
 	run func(ctx context.Context, c *client, args []string, o *options) (answer json.RawMessage, text string, err error)
 }
 
@@ -52,13 +52,13 @@ func find(name string) (command, bool) {
 	return command{}, false
 }
 
-// Known reports whether there is a command of that name here.
+// Known reports whether this package has a command of that name.
 func Known(name string) bool {
 	_, ok := find(name)
 	return ok
 }
 
-// Usage lists the commands, two spaces before each.
+// Usage returns a list of the commands, each indented by two spaces.
 func Usage() string {
 	var b strings.Builder
 	for _, c := range commands() {
@@ -67,15 +67,15 @@ func Usage() string {
 	return b.String()
 }
 
-// Run runs a command with its arguments, the first of which is its name, and returns
-// the program's exit code.
+// Run runs the command named by args[0] with the other args, and returns the program's
+// exit code.
 func Run(ctx context.Context, args []string, target Target, stdout, stderr io.Writer) int {
 	cmd, _ := find(args[0])
 	o := options{}
 	set := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	set.BoolVar(&o.json, "json", false, "print the relay's answer as JSON")
-	set.StringVar(&o.admin, "admin", target.URL, "the `URL` of the relay's admin address")
+	set.BoolVar(&o.json, "json", false, "print the relay's response as JSON")
+	set.StringVar(&o.admin, "admin", target.URL, "`URL` of the relay's admin address")
 	if cmd.flags != nil {
 		cmd.flags(set, &o)
 	}
@@ -93,7 +93,7 @@ func Run(ctx context.Context, args []string, target Target, stdout, stderr io.Wr
 		err = fmt.Errorf("wrong number of arguments: got %d", len(rest))
 	}
 	if err == nil && o.admin == "" {
-		err = errors.New("RELAY_ADMIN_ADDR is empty; name the relay with --admin URL")
+		err = errors.New("RELAY_ADMIN_ADDR is empty; pass the relay's address with --admin URL")
 	}
 	var c *client
 	if err == nil {
@@ -110,7 +110,7 @@ func Run(ctx context.Context, args []string, target Target, stdout, stderr io.Wr
 		return exitUsage
 	}
 	if o.json && len(answer) > 0 {
-		_, _ = stdout.Write(answer) // also a refusal: it is JSON, too
+		_, _ = stdout.Write(answer) // a refusal is JSON too
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "relay %s: %v\n", cmd.name, err)
@@ -125,11 +125,11 @@ func Run(ctx context.Context, args []string, target Target, stdout, stderr io.Wr
 	return exitOK
 }
 
-// usageError is an argument that cannot be meant.
+// usageError is an error in an argument, which exits with 2.
 type usageError struct{ error }
 
-// parse reads flags wherever they stand, and returns the other arguments. What follows
-// "--" is no flag.
+// parse parses flags at any position and returns the other arguments. Arguments after
+// "--" are not flags.
 func parse(set *flag.FlagSet, args []string) (rest []string, err error) {
 	for {
 		if err := set.Parse(args); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
 )
 
-// said is an event of a transcript.
+// said is one event of a transcript.
 type said struct {
 	Event string
 	Data  struct {
@@ -29,7 +29,7 @@ type said struct {
 	}
 }
 
-// transcript shows a page of what was said.
+// transcript shows one page of a conversation.
 func transcript(ctx context.Context, c *client, args []string, o *options) (json.RawMessage, string, error) {
 	q := url.Values{"since": {strconv.FormatInt(o.since, 10)}, "limit": {strconv.Itoa(o.limit)}}
 	answer, err := c.call(ctx, "GET", of(args[0])+"/transcript?"+q.Encode(), nil)
@@ -41,10 +41,10 @@ func transcript(ctx context.Context, c *client, args []string, o *options) (json
 		Next   *int64 `json:"next_since"`
 	}
 	if err := json.Unmarshal(answer, &page); err != nil {
-		return answer, "", fmt.Errorf("read the answer: %w", err)
+		return answer, "", fmt.Errorf("read the response: %w", err)
 	}
 	var b strings.Builder
-	pieces := "" // of the block that comes
+	pieces := "" // deltas of the current block
 	flush := func() {
 		if pieces != "" {
 			line(&b, "agent", pieces)
@@ -57,7 +57,7 @@ func transcript(ctx context.Context, c *client, args []string, o *options) (json
 				pieces += *e.Data.Text
 				continue
 			}
-			pieces = *e.Data.Text // the whole block, which the pieces were of
+			pieces = *e.Data.Text // the whole block replaces its deltas
 		}
 		flush()
 		who, what := e.words()
@@ -67,12 +67,12 @@ func transcript(ctx context.Context, c *client, args []string, o *options) (json
 	}
 	flush()
 	if page.Next != nil {
-		fmt.Fprintf(&b, "There is more: --since %d\n", *page.Next)
+		fmt.Fprintf(&b, "More events: --since %d\n", *page.Next)
 	}
 	return answer, strings.TrimRight(b.String(), "\n"), nil
 }
 
-// words is an event in words, "" for one that has none.
+// words returns who caused an event and its text, "" for events that are not shown.
 func (e *said) words() (who, what string) {
 	d := &e.Data
 	switch e.Event {
@@ -89,7 +89,7 @@ func (e *said) words() (who, what string) {
 	case "question":
 		return "question", strings.Join(append([]string{d.Question}, d.Options...), "\n- ")
 	case "approval":
-		return "permission", strings.TrimSpace(cmp.Or(d.Tool, "asked of the operator") + " " + string(d.Input))
+		return "permission", strings.TrimSpace(cmp.Or(d.Tool, "(operator decides)") + " " + string(d.Input))
 	case "settled":
 		return "answer", d.Outcome
 	case "turn_end":
@@ -100,8 +100,8 @@ func (e *said) words() (who, what string) {
 	return "", ""
 }
 
-// line writes a message, with further lines below it. Its author has chosen
-// the characters, so none that a terminal would obey is written.
+// line writes a message, indenting further lines below the first. It escapes characters
+// that a terminal would interpret, because the text is not trusted.
 func line(b *strings.Builder, who, what string) {
 	for i, part := range strings.Split(strings.TrimRight(what, "\n"), "\n") {
 		if i > 0 {

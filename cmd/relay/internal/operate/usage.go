@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 )
 
-// usage shows what was counted per day of UTC and site, today first.
+// usage shows the counts per UTC day and site, latest day first.
 func usage(ctx context.Context, c *client, _ []string, _ *options) (json.RawMessage, string, error) {
 	answer, err := c.call(ctx, "GET", "/usage", nil)
 	if err != nil {
@@ -22,7 +22,7 @@ func usage(ctx context.Context, c *client, _ []string, _ *options) (json.RawMess
 		}
 	}
 	if err := json.Unmarshal(answer, &u); err != nil {
-		return answer, "", fmt.Errorf("read the answer: %w", err)
+		return answer, "", fmt.Errorf("read the response: %w", err)
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -30,6 +30,6 @@ func usage(ctx context.Context, c *client, _ []string, _ *options) (json.RawMess
 	for _, d := range u.Days {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n", d.Date, d.Site, d.Turns, d.Sessions, d.Feedback.Up, d.Feedback.Down)
 	}
-	_ = w.Flush() // a string takes everything
+	_ = w.Flush() // writing to a strings.Builder cannot fail
 	return answer, strings.TrimRight(b.String(), "\n"), nil
 }

@@ -1,4 +1,4 @@
-// Package probe asks a running relay how it is, as a proxy or an operator would.
+// Package probe checks the liveness and readiness of a running relay over HTTP.
 package probe
 
 import (
@@ -14,12 +14,12 @@ import (
 	"unicode/utf8"
 )
 
-// Client follows no redirect: where it leads is for a person to know.
+// Client does not follow redirects, so that callers can report them.
 var Client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// Get returns the status and the beginning of the body.
+// Get requests url and returns the status and up to 4 KiB of the body.
 func Get(ctx context.Context, url string, timeout time.Duration) (code int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -36,7 +36,7 @@ func Get(ctx context.Context, url string, timeout time.Duration) (code int, body
 	return res.StatusCode, body, err
 }
 
-// Unready returns the reasons why the relay at base is not ready.
+// Unready returns the reasons why the relay at base is not ready, or nil if it is ready.
 func Unready(ctx context.Context, base string, timeout time.Duration) []string {
 	code, body, err := Get(ctx, base+"/readyz", timeout)
 	var told struct{ Reasons []string }
@@ -46,14 +46,13 @@ func Unready(ctx context.Context, base string, timeout time.Duration) []string {
 	case code == http.StatusOK:
 		return nil
 	case json.Unmarshal(body, &told) != nil || len(told.Reasons) == 0:
-		return []string{fmt.Sprintf("/readyz answers %d", code)}
+		return []string{fmt.Sprintf("/readyz returned status %d", code)}
 	}
 	return told.Reasons
 }
 
-// Printable returns text that came over the network with every character
-// escaped that is not seen: one could move the cursor, colour what follows or
-// turn it around.
+// Printable returns text with every non-printable character escaped. Text from the network
+// could otherwise move the cursor, change colors or reverse the writing direction.
 func Printable(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {

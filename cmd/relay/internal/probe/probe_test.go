@@ -38,8 +38,8 @@ func TestUnready(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string][]string{
 		`{"reasons":["a","b"]}`: {"a", "b"},
-		`<h1>`:                  {"/readyz answers 503"},
-		"":                      {"/readyz answers 503"},
+		`<h1>`:                  {"/readyz returned status 503"},
+		"":                      {"/readyz returned status 503"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -1,6 +1,6 @@
-// Package sitefile reads the file of sites: YAML in, the values of each site with their
-// places out, and everything that is wrong with the file at once, each with its line.
+// Package sitefile parses the sites file. It takes YAML and returns the values of each
+// site with their positions, and all problems of the file at once, each with its line.
 //
-// It knows the form of the file and nothing of what a value means: which keys there are
-// is told by the caller, who reads the values, too.
+// It handles only the syntax of the file. The caller passes the valid keys and interprets
+// the values.
 package sitefile

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// Place is a position in the file, counted from 1. The zero Place is the whole file.
+// Place is a position in the file, counted from 1. The zero Place means the whole file.
 type Place struct{ Line, Column int }
 
-// Problem is something wrong with the file, at a place of it.
+// Problem is an error in the file, at a position.
 type Problem struct {
 	Place
 	Text string
 }
 
-// Describe writes problems for a person, in the order of their places: a line each with the
-// file's name, line and column, and below it the line of the file with a caret. Values
-// are left out of that line wherever they may be secret.
+// Describe formats problems for display, ordered by position. Each problem is one line
+// with the file's name, line and column, followed by the line of the file and a caret.
+// Values that may be secret are omitted from that line.
 func Describe(path string, source []byte, all []Problem) []string {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b Problem) int {
@@ -42,7 +42,7 @@ func Describe(path string, source []byte, all []Problem) []string {
 	return out
 }
 
-// excerpt is the line of a problem and the caret below it.
+// excerpt returns the line with the problem and a line with a caret below it.
 func excerpt(line string, p Problem) []string {
 	line = strings.TrimRight(printable(line), " ")
 	shown := public(line)
@@ -51,7 +51,7 @@ func excerpt(line string, p Problem) []string {
 	return []string{number + shown, strings.Repeat(" ", len(number)-2) + "| " + strings.Repeat(" ", before) + "^"}
 }
 
-// printable replaces what a terminal would act on.
+// printable replaces characters that a terminal would interpret with spaces.
 func printable(line string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\ufeff' || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
@@ -61,14 +61,15 @@ func printable(line string) string {
 	}, line)
 }
 
-// keyed is a line with a key, which is at most as long as any of ours.
+// keyed matches a line with a key of at most 40 characters, which no valid key exceeds.
 var keyed = regexp.MustCompile(`^( *(?:- *)?)([a-z0-9_-]{1,40})( *:)( +.*|)$`)
 
-// harmless are lines whose value is no secret: those of a name that does not sound like one.
+// secretive matches text that suggests a secret.
 var secretive = regexp.MustCompile(`(?i)key|secret|token|passw|credential|afm_|-----|whsec`)
 
-// public is a line without what may be secret: the value of a key that sounds like one,
-// unless it only names a variable, and all of a line without a key.
+// public returns a line without values that may be secret. It omits the value of a key
+// that suggests a secret, unless the value only names a variable. It omits a line without
+// a key completely if the line suggests a secret or is longer than 60 bytes.
 func public(line string) string {
 	m := keyed.FindStringSubmatch(line)
 	switch {
@@ -82,5 +83,5 @@ func public(line string) string {
 	return line
 }
 
-// variable is the name of an environment variable.
+// variable matches the name of an environment variable.
 var variable = regexp.MustCompile(`^ *[A-Z][A-Z0-9_]{0,63} *$`)

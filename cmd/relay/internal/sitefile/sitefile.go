@@ -14,7 +14,7 @@ import (
 	yaml "github.com/goccy/go-yaml"
 )
 
-// Kind is the form in which a value is written.
+// Kind is the syntax of a value.
 type Kind int
 
 // The kinds of values.
@@ -27,11 +27,11 @@ const (
 // Key is a key that a site may have.
 type Key struct {
 	Kind Kind
-	// Wrong is not empty for a key that is none, and says what to write instead.
+	// Wrong is set for a key that is not valid here. It says what to write instead.
 	Wrong string
 }
 
-// Value is a value as it is written.
+// Value is a value as written in the file.
 type Value struct {
 	Place  // of the value
 	Key    Place
@@ -46,14 +46,14 @@ type Item struct {
 	Scalar string
 }
 
-// Site is what the file says of one site.
+// Site holds the values of one site.
 type Site struct {
 	Place
 	Name   string
 	Values map[string]Value
 }
 
-// Reserved is the name of the site that the environment describes.
+// Reserved is the name of the default site, which the environment configures.
 const Reserved = "default"
 
 var namePattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -61,8 +61,8 @@ var namePattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 // ValidName reports whether a site may have this name.
 func ValidName(name string) bool { return namePattern.MatchString(name) && name != Reserved }
 
-// Parse reads the file. Keys are those that a site may have. It returns the sites in the
-// order of the file, as far as they could be read, and all that is wrong.
+// Parse parses the file. Keys are the keys that a site may have. Parse returns the sites
+// in file order, as far as they could be read, and all problems.
 func Parse(source []byte, keys map[string]Key) ([]Site, []Problem) {
 	r := reader{keys: keys}
 	file, err := parser.ParseBytes(source, 0, parser.AllowDuplicateMapKey())
@@ -75,11 +75,11 @@ func Parse(source []byte, keys map[string]Key) ([]Site, []Problem) {
 		return nil, nil
 	case 1:
 	default:
-		r.wrong(docs[1].Body, "a second document: the file has one")
+		r.wrong(docs[1].Body, "a second YAML document; the file must have only one")
 	}
 	r.pairs(docs[0].Body, "the file", func(name string, pair *ast.MappingValueNode) {
 		if name != "sites" {
-			r.wrong(pair.Key, "there is no key %q here: the file has sites", name)
+			r.wrong(pair.Key, "unknown key %q; the only key here is sites", name)
 			return
 		}
 		if isNull(pair.Value) {
@@ -110,7 +110,7 @@ func placeOf(t *token.Token) Place {
 	return Place{t.Position.Line, t.Position.Column}
 }
 
-// at is where a node begins.
+// at returns the position where a node begins.
 func at(n ast.Node) Place {
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -127,8 +127,8 @@ func (r *reader) wrong(n ast.Node, format string, args ...any) {
 	r.problems = append(r.problems, Problem{at(n), fmt.Sprintf(format, args...)})
 }
 
-// pairs calls do for each pair of a mapping whose key is plain text and was not there
-// before.
+// pairs calls do for each pair of a mapping. It reports keys that are duplicates or not
+// plain text instead.
 func (r *reader) pairs(n ast.Node, what string, do func(name string, pair *ast.MappingValueNode)) {
 	var all []*ast.MappingValueNode
 	switch n := n.(type) {
@@ -146,7 +146,7 @@ func (r *reader) pairs(n ast.Node, what string, do func(name string, pair *ast.M
 	for _, pair := range all {
 		key, ok := pair.Key.(ast.Node)
 		if _, merge := key.(*ast.MergeKeyNode); merge {
-			r.wrong(key, "merge keys are not supported: what sites share is set in the environment")
+			r.wrong(key, "merge keys are not supported: set shared values in the environment")
 			continue
 		}
 		name, isText := scalar(key)
@@ -155,7 +155,7 @@ func (r *reader) pairs(n ast.Node, what string, do func(name string, pair *ast.M
 			continue
 		}
 		if first, twice := seen[name]; twice {
-			r.wrong(pair.Key, "%q is there twice, first in line %d", name, first.Line)
+			r.wrong(pair.Key, "duplicate key %q, first used in line %d", name, first.Line)
 			continue
 		}
 		seen[name] = at(pair.Key)
@@ -166,10 +166,10 @@ func (r *reader) pairs(n ast.Node, what string, do func(name string, pair *ast.M
 func (r *reader) site(name string, pair *ast.MappingValueNode) {
 	switch {
 	case name == Reserved:
-		r.wrong(pair.Key, "%q is the name of the site that the environment describes: choose another", name)
+		r.wrong(pair.Key, "%q is reserved for the site that the environment configures: choose another name", name)
 		return
 	case !ValidName(name):
-		r.wrong(pair.Key, "a site's name is 1 to 32 of a-z, 0-9 and -")
+		r.wrong(pair.Key, "a site name must be 1 to 32 of a-z, 0-9 and -")
 		return
 	}
 	s := Site{Place: at(pair.Key), Name: name, Values: map[string]Value{}}
@@ -183,14 +183,14 @@ func (r *reader) site(name string, pair *ast.MappingValueNode) {
 	r.sites = append(r.sites, s)
 }
 
-// value reads what a key of a site says.
+// value reads the value of a key of a site.
 func (r *reader) value(key string, pair *ast.MappingValueNode) (v Value, ok bool) {
 	known, ok := r.keys[key]
 	switch {
 	case !ok:
-		text := fmt.Sprintf("there is no key %q", key)
+		text := fmt.Sprintf("unknown key %q", key)
 		if near := r.nearest(key); near != "" {
-			text += fmt.Sprintf("; is it %q?", near)
+			text += fmt.Sprintf("; did you mean %q?", near)
 		}
 		r.wrong(pair.Key, "%s", text)
 		return v, false
@@ -198,7 +198,7 @@ func (r *reader) value(key string, pair *ast.MappingValueNode) (v Value, ok bool
 		r.wrong(pair.Key, "%s %s", key, known.Wrong)
 		return v, false
 	case isNull(pair.Value):
-		r.wrong(pair.Key, `%s has no value; "" is an empty one`, key)
+		r.wrong(pair.Key, `%s has no value; write "" for an empty value`, key)
 		return v, false
 	}
 	v = Value{Place: at(pair.Value), Key: at(pair.Key)}
@@ -217,7 +217,8 @@ func (r *reader) value(key string, pair *ast.MappingValueNode) (v Value, ok bool
 	return v, ok
 }
 
-// scalar reads one value of a kind, which is none that YAML takes for something else.
+// scalar reads one value of a kind. It rejects values that YAML reads as another type,
+// such as true.
 func (r *reader) scalar(key string, n ast.Node, kind Kind) (text string, ok bool) {
 	if text, ok = scalar(n); ok {
 		return text, true
@@ -228,10 +229,10 @@ func (r *reader) scalar(key string, n ast.Node, kind Kind) (text string, ok bool
 			return n.GetToken().Value, true
 		}
 	case *ast.SequenceNode:
-		r.wrong(n, "%s takes one value and no list", key)
+		r.wrong(n, "%s must be a single value, not a list", key)
 		return "", false
 	case *ast.MappingNode, *ast.MappingValueNode:
-		r.wrong(n, "%s takes one value and no mapping", key)
+		r.wrong(n, "%s must be a single value, not a mapping", key)
 		return "", false
 	}
 	if !r.fancy(n) {
@@ -244,11 +245,11 @@ func (r *reader) scalar(key string, n ast.Node, kind Kind) (text string, ok bool
 	return "", false
 }
 
-// fancy refuses what YAML has and this file has not.
+// fancy reports YAML features that this file does not support.
 func (r *reader) fancy(n ast.Node) bool {
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode:
-		r.wrong(n, "anchors and aliases are not supported: what sites share is set in the environment")
+		r.wrong(n, "anchors and aliases are not supported: set shared values in the environment")
 	case *ast.TagNode:
 		r.wrong(n, "tags are not supported")
 	default:
@@ -270,9 +271,9 @@ func scalar(n ast.Node) (string, bool) {
 
 func isNull(n ast.Node) bool { return n == nil || n.Type() == ast.NullType }
 
-// nearest is the known key that a wrong one was probably meant to be, or "".
+// nearest returns the valid key that is closest to a misspelled one, or "".
 func (r *reader) nearest(key string) (best string) {
-	least := 3 // more edits than that make another word
+	least := 3 // a key that needs more edits is a different word
 	for known, k := range r.keys {
 		if k.Wrong != "" {
 			continue
@@ -284,7 +285,7 @@ func (r *reader) nearest(key string) (best string) {
 	return best
 }
 
-// distance is how many letters are to be put in, left out or changed to make b of a.
+// distance returns the Levenshtein distance between a and b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -40,7 +40,7 @@ func newClient(address string) (redis.UniversalClient, error) {
 			return nil, urlError(err)
 		}
 		if strings.Trim(u.Path, "/0") != "" {
-			return nil, errors.New("the address of Redis names a database, and a cluster has only one")
+			return nil, errors.New("the address of Redis has a database number, but a cluster has only database 0")
 		}
 		if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return nil, errStaleReads
@@ -117,9 +117,9 @@ func noNotices() *maintnotifications.Config {
 }
 
 // errNoMaster is the error if the sentinels do not monitor master_name.
-var errNoMaster = errors.New("the sentinels know no master of the name in master_name")
+var errNoMaster = errors.New("the sentinels have no master with the name in master_name")
 
-var errStaleReads = errors.New("the address of Redis asks for reads from replicas, which may be old")
+var errStaleReads = errors.New("the address of Redis enables reads from replicas, which may return stale data")
 
 // urlError describes what is wrong with an address that is a URL. It contains
 // neither user nor password.

@@ -281,11 +281,11 @@ func TestOpen_WrongKindOfServer_Advice(t *testing.T) {
 	sentinel := redistest.StartSentinel(t, "visitors", 1, server)
 	nodes := redistest.StartCluster(t, 3)
 	for url, want := range map[string]string{
-		nodes[1].URL(): "with addr", // another node has the key that Ping writes
+		nodes[1].URL(): "add addr=", // another node has the key that Ping writes
 		sentinel.URL(): "may be a sentinel",
 		sentinel.URL() + "&addr=" + sentinel.Addr:     "may be a sentinel",
-		sentinel.URL() + "&master_name=others":        "no master of the name",
-		server.URL() + "&master_name=visitors":        "no sentinel",
+		sentinel.URL() + "&master_name=others":        "no master with the name",
+		server.URL() + "&master_name=visitors":        "not a sentinel",
 		server.URL() + "&addr=" + server.Addr:         "cluster support disabled",
 		strings.Replace(server.URL(), "?", "/99?", 1): "out of range",
 	} {

@@ -202,7 +202,7 @@ func TestFormat_Newer_Refused(t *testing.T) {
 	if err := s.Ping(t.Context()); err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "format 99") {
 		t.Errorf("got error %v, want one that names the format", err)
 	}
-	wantRefused(t, server.URL(), "run a newer relay")
+	wantRefused(t, server.URL(), "use a newer relay")
 	must(t, open(t, server.URL(), "q:").Ping(t.Context()))
 	if got := client.Get(t.Context(), "p:format").Val(); got != "99" {
 		t.Errorf("got format %q, want 99 kept", got)

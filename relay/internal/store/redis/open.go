@@ -54,11 +54,11 @@ func wrongAddress(err error) error {
 	unknown := err != nil && strings.Contains(err.Error(), "ERR unknown command")
 	switch {
 	case moved:
-		return fmt.Errorf("%w: this is a node of a cluster, whose address names one more, or itself again, with addr", err)
+		return fmt.Errorf("%w: this is a cluster node; add addr=HOST:PORT to the address, with another node or this one", err)
 	case unknown && strings.Contains(err.Error(), "get-master-addr-by-name"):
-		return fmt.Errorf("%w: this is no sentinel, and the address of another server has no master_name", err)
+		return fmt.Errorf("%w: this is not a sentinel; remove master_name from the address", err)
 	case unknown:
-		return fmt.Errorf("%w: this may be a sentinel, whose address has a master_name", err)
+		return fmt.Errorf("%w: this may be a sentinel; if so, add master_name to the address", err)
 	case errors.Is(err, errNoMaster), redis.IsAuthError(err), redis.IsPermissionError(err), !errors.Is(err, store.ErrUnavailable):
 		return err
 	}
@@ -77,7 +77,7 @@ func Valid(url, prefix string) error {
 // connect returns a store whose client connects with the first call.
 func connect(url, prefix string) (*Store, error) {
 	if strings.ContainsAny(prefix, "{}") {
-		return nil, errors.New("a prefix of keys holds no braces, which have a meaning in a cluster")
+		return nil, errors.New("a key prefix must not contain braces, which have a special meaning in a cluster")
 	}
 	client, err := newClient(url)
 	if err != nil {

@@ -120,7 +120,7 @@ return 0
 func (s *Store) Ping(ctx context.Context) error {
 	newer, err := s.run(ctx, "ping", luaPing, []string{s.prefix + "format"}, format)
 	if err == nil && newer > 0 {
-		err = fmt.Errorf("store: the rows in Redis are of format %d, this relay knows up to %d: run a newer relay", newer, format)
+		err = fmt.Errorf("store: the data in Redis has format %d, but this relay supports only up to %d: use a newer relay", newer, format)
 	}
 	return err
 }

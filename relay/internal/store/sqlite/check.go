@@ -28,13 +28,13 @@ func check(ctx context.Context, path string) (note string, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "will be created with the first start", checkFolder(filepath.Dir(path))
+		return "the file will be created at the first start", checkFolder(filepath.Dir(path))
 	case err != nil:
 		return "", pathError(err)
 	case !info.Mode().IsRegular():
 		return "", errors.New("is not a regular file")
 	case info.Size() == 0:
-		return "is empty", checkFolder(filepath.Dir(path))
+		return "the file is empty", checkFolder(filepath.Dir(path))
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -51,7 +51,7 @@ func check(ctx context.Context, path string) (note string, err error) {
 		return "", explain(err)
 	}
 	if version < len(migrations) {
-		note = fmt.Sprintf("of schema %d; the next start copies it to %s and brings it to %d",
+		note = fmt.Sprintf("the file has schema %d; the next start backs it up as %s and migrates it to schema %d",
 			version, filepath.Base(backupPath(path, version)), len(migrations))
 	}
 	return note, nil

@@ -33,9 +33,9 @@ func TestCheck_EachFile_ReportsWithoutChange(t *testing.T) {
 		{filepath.Join(folder, "no", "new.db"), "", "does not exist"},
 		{folder, "", "is not a regular file"},
 		{garbage, "", "is not a SQLite database"},
-		{newer, "", "is of schema 99"},
+		{newer, "", "has schema 99"},
 		{blocked, "", "not readable and writable"},
-		{"", "", "names no file"},
+		{"", "", "has no file name"},
 	} {
 		note, err := Check(t.Context(), test.path)
 		if test.err == "" && (err != nil || !strings.Contains(note, test.note)) {
@@ -62,8 +62,8 @@ func TestCheck_OlderSchema_NotMigrated(t *testing.T) {
 	migrations = append(migrations[:len(was):len(was)], tomorrows)
 	t.Cleanup(func() { migrations = was })
 	note, err := Check(t.Context(), path)
-	if err != nil || !strings.Contains(note, "of schema 1; the next start copies it to relay.db.schema-1.bak") {
-		t.Errorf("got %q, %v, want it told what the next start does", note, err)
+	if err != nil || !strings.Contains(note, "has schema 1; the next start backs it up as relay.db.schema-1.bak") {
+		t.Errorf("got %q, %v, want a note on the next start", note, err)
 	}
 	if got := ask[int](t, direct(t, path), `PRAGMA user_version`); got != 1 || len(backups(t, path)) != 0 {
 		t.Errorf("got schema %d and backups %q, want 1 and none", got, backups(t, path))

@@ -15,11 +15,11 @@ func explain(err error) error {
 	case isCode(err, sqlite3.SQLITE_NOTADB):
 		return fmt.Errorf("is not a SQLite database: %w", err)
 	case isCode(err, sqlite3.SQLITE_CORRUPT):
-		return fmt.Errorf("is damaged, restore it from a backup or move it away: %w", err)
+		return fmt.Errorf("is damaged; restore it from a backup or move it away: %w", err)
 	case isCode(err, sqlite3.SQLITE_READONLY), isCode(err, sqlite3.SQLITE_CANTOPEN), isCode(err, sqlite3.SQLITE_PERM):
 		return fmt.Errorf("file or folder is not readable and writable: %w", err)
 	case isCode(err, sqlite3.SQLITE_FULL):
-		return fmt.Errorf("has no room to grow: %w", err)
+		return fmt.Errorf("cannot grow, the disk is full: %w", err)
 	case isCode(err, sqlite3.SQLITE_BUSY):
 		return fmt.Errorf("is locked by another process: %w", err)
 	default:

@@ -165,15 +165,15 @@ func TestOpen_ForeignOrDamagedFile_RefusedUnchanged(t *testing.T) {
 			valid(t, path)
 			_, err := raw(t, path).ExecContext(t.Context(), `PRAGMA user_version = 99`)
 			must(t, err)
-		}, "is of schema 99"},
+		}, "has schema 99"},
 		{"another program", func(t *testing.T, path string) {
 			_, err := raw(t, path).ExecContext(t.Context(), `CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)`)
 			must(t, err)
-		}, "is the database of another program"},
+		}, "is a database of another program"},
 		{"another application id", func(t *testing.T, path string) {
 			_, err := raw(t, path).ExecContext(t.Context(), `PRAGMA application_id = 5`)
 			must(t, err)
-		}, "is the database of another program"},
+		}, "is a database of another program"},
 		{"damaged pages", func(t *testing.T, path string) {
 			valid(t, path)
 			b, err := os.ReadFile(path)
@@ -224,8 +224,8 @@ func TestOpen_InvalidPath_Described(t *testing.T) {
 	file := filepath.Join(folder, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	for path, want := range map[string]string{
-		"":                                  "names no file",
-		":memory:":                          "write memory:",
+		"":                                  "has no file name",
+		":memory:":                          "use memory:",
 		"//relay.db":                        "two slashes",
 		"a\x00b":                            "zero byte",
 		folder:                              "is a folder",

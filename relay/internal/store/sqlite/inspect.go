@@ -18,7 +18,7 @@ func claim(path string) (fresh bool, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		return false, errors.New("is a folder, name a file in it")
+		return false, errors.New("is a folder; use the path of a file")
 	case err == nil && !info.Mode().IsRegular():
 		return false, errors.New("is not a regular file")
 	case err == nil:
@@ -82,7 +82,7 @@ func inspect(ctx context.Context, abs string, newest int) (err error) {
 	}
 	// A file with a header and no tables: another process is about to fill it.
 	if application != applicationID && (application != 0 || version != 0 || tables != 0) {
-		return errors.New("is the database of another program")
+		return errors.New("is a database of another program")
 	}
 	if err = checkVersion(version, newest); err != nil {
 		return err
@@ -92,7 +92,7 @@ func inspect(ctx context.Context, abs string, newest int) (err error) {
 		return explain(err)
 	}
 	if found != "ok" {
-		return fmt.Errorf("is damaged, restore it from a backup or move it away: %s",
+		return fmt.Errorf("is damaged; restore it from a backup or move it away: %s",
 			strings.ReplaceAll(found, "\n", ": "))
 	}
 	return nil
@@ -100,7 +100,7 @@ func inspect(ctx context.Context, abs string, newest int) (err error) {
 
 func checkVersion(version, newest int) error {
 	if version > newest {
-		return fmt.Errorf("is of schema %d, this relay knows up to %d: run a newer relay", version, newest)
+		return fmt.Errorf("has schema %d, but this relay supports only up to %d: use a newer relay", version, newest)
 	}
 	return nil
 }

@@ -178,7 +178,7 @@ func TestBackup_Downgrade_Opens(t *testing.T) {
 	if err = opened(t, path, tomorrows).Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "run a newer relay") {
+	if _, err = Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "use a newer relay") {
 		t.Fatalf("got %v, want the older relay to refuse the file", err)
 	}
 	if err = os.Rename(backupPath(path, len(migrations)), path); err != nil {

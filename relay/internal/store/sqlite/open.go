@@ -51,13 +51,13 @@ func openWith(ctx context.Context, path string, migrations []string) (*Store, er
 func checkPath(path string) error {
 	switch {
 	case path == "":
-		return errors.New("store: sqlite: names no file, write sqlite:relay.db")
+		return errors.New("store: sqlite: has no file name; write, for example, sqlite:relay.db")
 	case path == ":memory:":
-		return errors.New("store: write memory: for a store without a file")
+		return errors.New("store: for a store without a file, use memory:")
 	case strings.ContainsRune(path, 0):
-		return errors.New("store: the path of a file holds no zero byte")
+		return errors.New("store: the path contains a zero byte")
 	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"):
-		return errors.New("store: write sqlite:relay.db or sqlite:/folder/relay.db, without the two slashes")
+		return errors.New("store: remove the two slashes: write sqlite:relay.db or sqlite:/folder/relay.db")
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (s *Store) useWAL(ctx context.Context) error {
 		err := s.write.QueryRowContext(ctx, `PRAGMA journal_mode = WAL`).Scan(&mode)
 		switch {
 		case err == nil && mode != "wal":
-			return fmt.Errorf("lies where SQLite can keep no write-ahead log (it offers %s): use a local disk", mode)
+			return fmt.Errorf("is on a file system where SQLite cannot use a write-ahead log (it offers %s): use a local disk", mode)
 		case err == nil:
 			return nil
 		case !isCode(err, sqlite3.SQLITE_BUSY) || time.Now().After(deadline):

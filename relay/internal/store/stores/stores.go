@@ -35,7 +35,7 @@ func optionsOf(opts []Option) options {
 	return o
 }
 
-const kinds = "write memory:, sqlite:PATH, redis://… or rediss://…"
+const kinds = "use memory:, sqlite:PATH, redis://… or rediss://…"
 
 var schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,15}$`)
 
@@ -50,7 +50,7 @@ func Open(ctx context.Context, url string, opts ...Option) (store.Store, error) 
 	case scheme == "memory" && rest == "":
 		return memory.New(), nil
 	case scheme == "memory":
-		return nil, errors.New("store: memory: takes nothing after the colon")
+		return nil, errors.New("store: nothing may follow memory:")
 	case scheme == "sqlite":
 		s, err := sqlite.Open(ctx, rest)
 		if err != nil {
@@ -64,9 +64,9 @@ func Open(ctx context.Context, url string, opts ...Option) (store.Store, error) 
 		}
 		return s, nil
 	case schemePattern.MatchString(scheme):
-		return nil, fmt.Errorf("store: %s: is not supported, %s", scheme, kinds)
+		return nil, fmt.Errorf("store: %s: is not supported; %s", scheme, kinds)
 	default:
-		return nil, errors.New("store: unknown kind, " + kinds)
+		return nil, errors.New("store: unknown kind; " + kinds)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestCheck_EachKind_NoteOrError(t *testing.T) {
 	for _, test := range []struct{ url, note, err string }{
 		{"memory:", "forgotten when the relay ends", ""},
 		{"sqlite:" + filepath.Join(t.TempDir(), "new.db"), "will be created", ""},
-		{"sqlite:", "", "names no file"},
+		{"sqlite:", "", "has no file name"},
 		{"redis://host/x", "", "redis"},
 		{"foo:bar", "", "not supported"},
 	} {
