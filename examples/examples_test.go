@@ -154,11 +154,7 @@ func built(t *testing.T, example, flag string, files ...string) string {
 
 func TestPages_Browser_Work(t *testing.T) {
 	t.Parallel()
-	chromium := os.Getenv("CHROMIUM")
-	if chromium == "" {
-		chromium = "/usr/bin/chromium"
-	}
-	testtools.Need(t, "node", chromium, "../web/node_modules/playwright-core", "react/node_modules/react", "vue/node_modules/vue")
+	testtools.Need(t, "node", testtools.Chromium(), "../web/node_modules/playwright-core", "react/node_modules/react", "vue/node_modules/vue")
 	reactPage := built(t, "react", "--outfile=%s/main.js", "index.html", "page.css")
 	vuePage := built(t, "vue", "--outDir=%s")
 	var relay atomic.Value // its address, once it is known
@@ -186,7 +182,7 @@ func TestPages_Browser_Work(t *testing.T) {
 	relay.Store(demoOf(t, sites, plainURL, reactURL, vueURL, siteURL))
 
 	cmd := exec.CommandContext(t.Context(), "node", "pages.mjs")
-	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "PLAIN="+plainURL, "REACT="+reactURL, "VUE="+vueURL, "IDENTITY="+siteURL, "SITES="+twoURL)
+	cmd.Env = append(os.Environ(), "PLAIN="+plainURL, "REACT="+reactURL, "VUE="+vueURL, "IDENTITY="+siteURL, "SITES="+twoURL)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("got %v, want every page to work\n%s", err, out)
 	}

@@ -199,16 +199,11 @@ func TestBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("drives a browser")
 	}
-	chromium := os.Getenv("CHROMIUM")
-	if chromium == "" {
-		chromium = "/usr/bin/chromium"
-	}
-	testtools.Need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", "node_modules/html-validate", chromium)
+	testtools.Need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", "node_modules/html-validate", testtools.Chromium())
 	relay := filepath.Join(t.TempDir(), "relay")
 	testtools.Run(t, "go", "build", "-o", relay, "../cmd/relay")
 	plane := filepath.Join(filepath.Dir(relay), "plane")
 	testtools.Run(t, "go", "build", "-o", plane, "./test/plane")
-	t.Setenv("CHROMIUM", chromium)
 	t.Setenv("RELAY_PLANE", plane)
 	t.Setenv("RELAY_BINARY", relay)
 	files, err := filepath.Glob("test/*.test.mjs")
@@ -216,7 +211,7 @@ func TestBrowser(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
-	testtools.NodeTests(t, append([]string{"--test-concurrency=2"}, files...)...)
+	testtools.NodeTests(t, append([]string{"--test-concurrency=3"}, files...)...)
 }
 
 // otherEngines are the tests in browsers that are not installed everywhere. They

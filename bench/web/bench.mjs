@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { cpus, loadavg } from "node:os";
 import { gzipSync } from "node:zlib";
 import { FakeRelay } from "../../web/test/fake-relay.mjs";
-import { eventually, launch } from "../../web/test/helpers.mjs";
+import { eventually, launchWhole } from "../../web/test/helpers.mjs";
 
 const slow = 4; // times the CPU is slowed down, as on a cheap phone
 const piece = 4; // characters that come at once
@@ -102,7 +102,7 @@ const peers = {
   },
 };
 
-const browser = await launch();
+const browser = await launchWhole();
 const chromium = browser.version();
 
 /** Asks something of the element in the page. */

@@ -4,7 +4,6 @@ package client_test
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -84,14 +83,9 @@ func TestClient_RealRelay_Works(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts relays and a browser")
 	}
-	chromium := os.Getenv("CHROMIUM")
-	if chromium == "" {
-		chromium = "/usr/bin/chromium"
-	}
-	testtools.Need(t, chromium, "node", "npm", "node_modules/@ai-sdk/react", "node_modules/@assistant-ui/react", "node_modules/publint", "node_modules/@arethetypeswrong/cli", "../../web/node_modules/playwright-core")
+	testtools.Need(t, testtools.Chromium(), "node", "npm", "node_modules/@ai-sdk/react", "node_modules/@assistant-ui/react", "node_modules/publint", "node_modules/@arethetypeswrong/cli", "../../web/node_modules/playwright-core")
 	relay := filepath.Join(t.TempDir(), "relay")
 	testtools.Run(t, "go", "build", "-o", relay, "../../cmd/relay")
 	t.Setenv("RELAY_BINARY", relay)
-	t.Setenv("CHROMIUM", chromium)
 	testtools.NodeTests(t, "--test-concurrency=4", "test/") // each waits for an agent most of the time
 }

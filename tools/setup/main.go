@@ -79,21 +79,22 @@ const (
 	compiler need = "a C compiler"
 	browser  need = "Chromium"
 	firefox  need = "Firefox"
-	webkit   need = "WebKitGTK" // with its driver and a display; only Debian has all of it
+	shell    need = "Chromium's headless shell" // makes the tests faster; only Debian has it
+	webkit   need = "WebKitGTK"                 // with its driver and a display; only Debian has all of it
 	nginx    need = "nginx"
 	caddy    need = "Caddy"
 	redis    need = "Redis"
 	metrics  need = "Prometheus"
 	php      need = "PHP"
 	http     need = "curl"
-	systemd  need = "systemd" // Debian can install it; other systems do not need it
+	systemd  need = "systemd" // the same
 )
 
 // programs are the needs that are met if a program exists.
 var programs = []struct {
 	name string
 	need need
-}{{"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"php", php}, {"curl", http}, {"systemd-analyze", systemd}}
+}{{"chromium-headless-shell", shell}, {"nginx", nginx}, {"caddy", caddy}, {"redis-server", redis}, {"promtool", metrics}, {"php", php}, {"curl", http}, {"systemd-analyze", systemd}}
 
 // lacking returns the needs that are not met.
 func lacking(ctx context.Context) []need {
@@ -111,7 +112,7 @@ func lacking(ctx context.Context) []need {
 		missing = append(missing, webkit)
 	}
 	for _, p := range programs {
-		if !found(p.name) && (p.need != systemd || found("apt-get")) {
+		if !found(p.name) && (p.need != systemd && p.need != shell || found("apt-get")) {
 			missing = append(missing, p.need)
 		}
 	}
@@ -143,7 +144,7 @@ var managers = []struct {
 	program, command string
 	packages         map[need]string
 }{
-	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", firefox: "firefox-esr", webkit: "webkit2gtk-driver xvfb", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", http: "curl", systemd: "systemd"}},
+	{"apt-get", "sudo apt-get update && sudo apt-get install -y", map[need]string{compiler: "gcc libc6-dev", browser: "chromium", shell: "chromium-headless-shell", firefox: "firefox-esr", webkit: "webkit2gtk-driver xvfb", nginx: "nginx", caddy: "caddy", redis: "redis-server", metrics: "prometheus", php: "php-cli", http: "curl", systemd: "systemd"}},
 	{"dnf", "sudo dnf install -y", map[need]string{compiler: "gcc glibc-devel", browser: "chromium", firefox: "firefox", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "golang-github-prometheus", php: "php-cli", http: "curl"}},
 	{"pacman", "sudo pacman -S --needed", map[need]string{compiler: "gcc", browser: "chromium", firefox: "firefox", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},
 	{"apk", "sudo apk add", map[need]string{compiler: "gcc musl-dev", browser: "chromium", firefox: "firefox-esr", nginx: "nginx", caddy: "caddy", redis: "redis", metrics: "prometheus", php: "php", http: "curl"}},

@@ -4,6 +4,7 @@ package testtools
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"os"
 	"os/exec"
@@ -31,6 +32,10 @@ func Need(t *testing.T, things ...string) {
 		}
 	}
 }
+
+// Chromium returns the path of the browser that the tests use: CHROMIUM, by default
+// /usr/bin/chromium.
+func Chromium() string { return cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium") }
 
 // Run runs a program, which must succeed, in the test's folder.
 func Run(t *testing.T, name string, args ...string) {

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually, launch } from "./helpers.mjs";
+import { eventually, launchWhole } from "./helpers.mjs";
 
 /**
  * A browser. Its pages share storage; a test uses its own site to be isolated from
@@ -34,7 +34,7 @@ export const keys = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004", F6: "\uE
 
 /** @returns {Promise<Browser>} */
 async function chromium() {
-  const browser = await launch();
+  const browser = await launchWhole();
   const context = await browser.newContext();
   return {
     async newPage() {

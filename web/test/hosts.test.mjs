@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
+import { composer, eventually, launch, launchWhole, open, say, settled, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -252,7 +252,7 @@ test("a router that takes an inline chat away and puts another there keeps the c
 });
 
 test("a page that the browser froze and brought back has missed nothing", async () => {
-  const own = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+  const own = await launchWhole({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
   try {
     const to = await own.newContext();
     site = await startSite({ "/": `<!doctype html><title>Site</title><script>addEventListener("pageshow", (e) => (window.thawed = e.persisted))</script>${tag()}`, "/other": "<!doctype html><title>Other</title><h1>Other</h1>" });

@@ -146,7 +146,7 @@ test("a site that is not on the list is told so where it can be seen", async () 
     await page.locator("relay-chat .launcher").click();
     const banner = page.locator("relay-chat .banner");
     await banner.waitFor();
-    await eventually(async () => assert.match(await banner.textContent(), /not on the list of sites/));
+    await eventually(async () => assert.match(await banner.textContent(), /not allowed to use this chat/));
   } finally {
     await context.close();
     await relay.stop();
