@@ -31,8 +31,8 @@
 // Every failed call returns an [*Error], which matches sentinels such as
 // [ErrNotFound]; [Error.Sent] reports whether the server may have acted. Calls are
 // retried only if that is safe; see [RetryPolicy]. Every method takes [CallOption]
-// values at the end. For every limit zero means the default, and a negative value
-// means no limit.
+// values at the end. For every limit, zero means the default and a negative value means
+// none: no timeout, no retries, no wait.
 //
 // Optional parameters can be nil and are then not sent; new("") and empty lists are
 // sent. Responses are decoded tolerantly. An unknown member is ignored. A member of

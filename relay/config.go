@@ -31,7 +31,7 @@ type AdminToken = admin.Token
 // ParseAdminTokens parses a list of name:token pairs. Its error quotes no token.
 func ParseAdminTokens(list string) ([]AdminToken, error) { return admin.ParseTokens(list) }
 
-// Rate is a number of requests per window. The zero Rate is no limit.
+// Rate is a number of operations per window. The zero Rate is no limit.
 type Rate = limits.Rate
 
 // Rates are limits that all apply. An empty list is no limit.

@@ -286,8 +286,8 @@ func (s *Server) hinted(name string) {
 }
 
 // Drain makes the relay not ready, refuses new work, and ends the event streams, spread
-// over five seconds. Browsers then reconnect, to this or another process. Drain returns
-// when the last stream has ended, or when ctx ends.
+// over five seconds. Browsers then reconnect to the process that replaces this one, or to
+// another replica. Drain returns when the last stream has ended, or when ctx ends.
 func (s *Server) Drain(ctx context.Context) {
 	if !s.draining.Swap(true) {
 		close(s.drained)
