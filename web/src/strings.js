@@ -78,6 +78,7 @@ const english = {
   words: /** @type {Words} */ (en),
   // Codes without a text from the relay, in the widget's own English.
   codes: {
+    unreachable: "The chat can't be reached.",
     http_413: "The message with its attachments is too large for this website's server. Remove an attachment or send a smaller one.",
     upload_failed: "The connection was lost during the upload. If this happens again, attach smaller files.",
     event_skipped: "Part of the conversation is too large to display.",
