@@ -6,7 +6,7 @@ SPELLING := go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error
 SPELT = $$(git ls-files '*.md' .env.example docs/openapi.yaml deploy web/console clients/js/src 'web/src/*.js' ':!web/src/lang')
 # SQLite is C that was made into Go: the race detector has nothing to find in it, and nearly doubles what its tests cost.
 RACE := -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0'
-# Each test, none skipped. Package relay, whose tests break things at random, runs alone, and of the others two at a time.
+# Every test; none is skipped. Package relay keeps both cores busy and runs alone. The others run two at a time, the longest one first.
 ALL := RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -timeout 40m
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
@@ -19,7 +19,7 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 $$(go list ./... | grep -v '/relay/relay$$') && go test -run 'Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
+	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 ./web $$(go list ./... | grep -vE '/relay/(relay|web)$$') && go test -run 'Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
 
 quick: ## the tests of the small packages, in about a minute: no race detector, browser, Redis or proxy
 	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')

@@ -209,8 +209,7 @@ export class Panel {
     this.#paint();
     this.composer.fit();
     this.follow.toEnd();
-    // On touch screens the focus would open the keyboard. Otherwise, a visitor who is
-    // typing in the page keeps the focus.
+    // On a touch screen, focus opens the keyboard. A visitor who is typing in the page keeps it.
     if (this.presence.popup && !quiet && !document.activeElement?.matches(":read-write") && !matchMedia("(hover: none) and (pointer: coarse)").matches) this.composer.field.focus({ preventScroll: true });
   }
 
