@@ -53,7 +53,7 @@ func checkPath(path string) error {
 	case path == "":
 		return errors.New("store: sqlite: has no file name; write, for example, sqlite:relay.db")
 	case path == ":memory:":
-		return errors.New("store: for a store without a file, use memory:")
+		return errors.New("store: use memory: for a store without a file")
 	case strings.ContainsRune(path, 0):
 		return errors.New("store: the path contains a zero byte")
 	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"):

@@ -50,7 +50,7 @@ func Open(ctx context.Context, url string, opts ...Option) (store.Store, error) 
 	case scheme == "memory" && rest == "":
 		return memory.New(), nil
 	case scheme == "memory":
-		return nil, errors.New("store: nothing may follow memory:")
+		return nil, errors.New("store: memory: must not be followed by anything")
 	case scheme == "sqlite":
 		s, err := sqlite.Open(ctx, rest)
 		if err != nil {
