@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A catalogEntry is an MCP server that AnyFrame knows. The hosts are under the
+// A catalogEntry is an MCP server in AnyFrame's catalog. The hosts are under the
 // reserved domain example, where no server can exist.
 type catalogEntry struct {
 	slug, displayName, category, description string

@@ -142,7 +142,7 @@ export class Conversation {
     this.apply({ type: "stopping", data: { turn, on } });
   }
 
-  /** The conversation has ended, as far as this page knows. */
+  /** The conversation has ended, as far as this page has seen. */
   ended() {
     this.outbox.clear();
     this.apply({ type: "session", data: { status: "ended", epoch: this.view.epoch } });

@@ -79,8 +79,8 @@ func (l *live) stopped(t *translator, out *step, seq int64) {
 	}
 }
 
-// show shows a turn and records that, unless its event was shown before this process knew
-// of the turn.
+// show shows a turn and records that, unless its event was shown before this process had
+// the turn.
 func (l *live) show(t *translator, out *step, own *ledger.Turn) {
 	end, late := l.ends.take(own.Key)
 	if own.Seq != 0 && slices.Contains(l.strange, own.Seq) {

@@ -22,7 +22,7 @@ type End struct {
 	// fell asleep first.
 	Seq int64
 	// After is the last seq before the turn ended. If it is not below Seq, the event came
-	// before the relay knew of the turn: see [End.Late].
+	// before the relay had the turn: see [End.Late].
 	After int64
 }
 
