@@ -77,7 +77,7 @@ export { Problem };
  *   sets the data sent with each message; a function is called for each
  * @property {() => Promise<Introduction>} agree gives the consent that `visitor` describes
  * @property {() => Promise<Past[]>} conversations newest first
- * @property {(epoch: number) => Promise<View>} reads a whole conversation; wakes no sandbox
+ * @property {(epoch: number) => Promise<View>} read reads a whole conversation; wakes no sandbox
  * @property {() => Promise<Blob>} export all data about the visitor, as JSON
  * @property {(epoch: number) => Promise<void>} erase deletes a conversation everywhere
  * @property {() => Promise<void>} newConversation ends the current one
