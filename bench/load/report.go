@@ -18,7 +18,7 @@ const (
 )
 
 // unavailable are peers that are never measured, and why.
-const unavailable = "Mercure and Centrifugo are left out: their programs are in no package that the benchmark can install."
+const unavailable = "Mercure and Centrifugo are not measured: no package that the benchmark can install contains them."
 
 // report prints the tables and, with write, also puts them into the document.
 func report(facts map[string]string, write bool, all []measured, missing map[string]bool, failed []string) error {

@@ -72,39 +72,39 @@ var scenarios = []scenario{
 		columns: chatColumns, run: runChat,
 	},
 	{
-		name: "chat1", title: "the same %d visitors, over one connection to AnyFrame", reps: 3, size: [2]int{1000, 1000}, rare: true,
+		name: "chat1", title: "the same %d visitors over one connection to AnyFrame", reps: 3, size: [2]int{1000, 1000}, rare: true,
 		peers: both, columns: chatColumns, run: runChat, shape: over(1),
 	},
 	{
-		name: "chat16", title: "the same %d visitors, over sixteen", reps: 3, size: [2]int{1000, 1000}, rare: true,
+		name: "chat16", title: "the same %d visitors over sixteen connections to AnyFrame", reps: 3, size: [2]int{1000, 1000}, rare: true,
 		peers: both, columns: chatColumns, run: runChat, shape: over(16),
 	},
 	{
-		name: "long", title: "the same %d visitors, 1,000 bytes of text in each event", reps: 3, size: [2]int{1000, 1000}, rare: true,
+		name: "long", title: "the same %d visitors with 1,000 bytes of text in each event", reps: 3, size: [2]int{1000, 1000}, rare: true,
 		peers: both, columns: chatColumns, run: runChat, shape: func(o *options) { o.bytes = 1000 },
 	},
 	{
-		name: "onecore", title: "the same %d visitors, on one core", reps: 3, size: [2]int{500, 1000}, rare: true,
+		name: "onecore", title: "the same %d visitors on one core", reps: 3, size: [2]int{500, 1000}, rare: true,
 		peers: both, columns: chatColumns, run: runChat, shape: func(o *options) { o.cores = 1 },
 	},
 	{
-		name: "storm", title: "%d streams drop at once and resume 20 events back", reps: 3, size: [2]int{1500, 5000},
+		name: "storm", title: "%d streams disconnect at once and resume 20 events back", reps: 3, size: [2]int{1500, 5000},
 		columns: []column{figure(caughtUp, "%.2f"), figure(rssMiB, "%.0f"), count(lost), count(repeated)}, run: runStorm,
 	},
 	{
-		name: "flood", title: "%d sessions, events as fast as they are taken, one write each", reps: 3, size: [2]int{50, 50},
+		name: "flood", title: "%d sessions that send events as fast as possible, one write each", reps: 3, size: [2]int{50, 50},
 		columns: []column{figure(rate, "%.0f"), figure(cpuPerEvent, "%.2f"), count(lost), count(repeated)}, run: runFlood,
 	},
 	{
-		name: "idle", title: "%d visitors who say nothing, one stream each, AnyFrame's stream open", reps: 1, size: [2]int{2000, 9500},
+		name: "idle", title: "%d idle visitors with one stream each and an open stream to AnyFrame", reps: 1, size: [2]int{2000, 9500},
 		columns: idleColumns, run: runIdle,
 	},
 	{
-		name: "many", title: "%d such visitors, which takes HTTP/2: a descriptor each", reps: 1, size: [2]int{4000, 20000}, rare: true,
+		name: "many", title: "%d such visitors, possible over HTTP/2 only: each takes one file descriptor", reps: 1, size: [2]int{4000, 20000}, rare: true,
 		peers: []string{"naive Go", "floor", "relay"}, columns: idleColumns, run: runIdle,
 	},
 	{
-		name: "asleep", title: "%d tabs of visitors whose session does not run", reps: 1, size: [2]int{4000, 19000}, peers: []string{"nchan", "relay"},
+		name: "asleep", title: "%d tabs of visitors whose sandbox sleeps", reps: 1, size: [2]int{4000, 19000}, peers: []string{"nchan", "relay"},
 		columns: []column{{rssEach, "%.0f", false}, {pssEach, "%.0f", false}, count(connects), {busyFor, "%.0f", false}, {idleCPU, "%.1f", false}},
 		run:     runAsleep,
 	},
@@ -115,7 +115,7 @@ var scenarios = []scenario{
 		run:     runCrowd,
 	},
 	{
-		name: "cold", title: "from the start of the program to its first byte", reps: 5, size: [2]int{1, 1}, peers: []string{"relay"},
+		name: "cold", title: "from program start to the first byte", reps: 5, size: [2]int{1, 1}, peers: []string{"relay"},
 		columns: []column{{firstByte, "%.0f", false}}, run: runCold,
 	},
 }
