@@ -24,9 +24,11 @@ type measured struct {
 
 // measure runs every scenario with every peer in turn, for all repetitions.
 func measure(ctx context.Context, o options, onlyScenarios, onlyPeers []string) error {
-	whole := o.full && o.usual() && onlyScenarios == nil && onlyPeers == nil
+	asUsual := o
+	asUsual.reps = 0
+	whole := o.full && asUsual.usual() && onlyScenarios == nil && onlyPeers == nil
 	if o.write && !whole {
-		return errors.New("-write takes full, with nothing left out and no other flag")
+		return errors.New("-write takes full, with nothing left out and no other flag than -reps")
 	}
 	dir, err := os.MkdirTemp("", "load-")
 	if err != nil {
@@ -49,6 +51,9 @@ func measure(ctx context.Context, o options, onlyScenarios, onlyPeers []string) 
 	}
 	facts := machine(ctx)
 	facts["control plane"] = o.shape.String()
+	if o.reps > 0 {
+		facts["runs of each scenario"] = fmt.Sprint(o.reps)
+	}
 	var all []measured
 	missing := map[string]bool{}
 	var failed []string // names and reasons
