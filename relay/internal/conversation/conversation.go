@@ -180,7 +180,9 @@ func (c *Conversation) ShowSettled(id, outcome string) (after int64) {
 	if !known || c.tr.visible(&p) {
 		c.append([]event.Item{settledItem(id, outcome)})
 	}
-	return c.log.Head()
+	after = c.log.Head()
+	c.ledger.Settle(id, outcome, max(after, p.Seq)) // at once, so that the end of its turn does not show it again
+	return after
 }
 
 // OpenGap records that unnumbered deltas may be missing until a whole block with a seq
