@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,11 +113,18 @@ func lacking(ctx context.Context) []need {
 		missing = append(missing, webkit)
 	}
 	for _, p := range programs {
-		if !found(p.name) && (p.need != systemd && p.need != shell || found("apt-get")) {
+		if !found(p.name) && (p.need != systemd || found("apt-get")) && (p.need != shell || hasShell()) {
 			missing = append(missing, p.need)
 		}
 	}
 	return missing
+}
+
+// hasShell reports whether the tests use Chromium's headless shell: not if CHROMIUM names a
+// browser, and only where it is a package.
+func hasShell() bool {
+	release, err := os.ReadFile("/etc/os-release")
+	return err == nil && os.Getenv("CHROMIUM") == "" && slices.Contains(strings.Split(string(release), "\n"), "ID=debian")
 }
 
 func found(program string) bool {

@@ -281,8 +281,10 @@ func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Tim
 	t.State = ledger.Sent
 	c.mu.Lock() // so that the end of the turn comes either before or after this
 	defer c.mu.Unlock()
-	_, over := c.ledger.End(t.Key)                             // it was stopped while in flight
-	over = over || !c.Activity().Busy && c.live.ends.claim(&t) // while an agent works, it may be working on this turn
+	_, over := c.ledger.End(t.Key) // it was stopped while in flight
+	if !over && len(c.tr.running) == 0 && !c.Activity().Busy {
+		over = c.live.ends.claim(&t)
+	}
 	if over {
 		c.ledger.Set(t)
 		return

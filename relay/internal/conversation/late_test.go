@@ -28,15 +28,8 @@ func TestHistory_MessageAcceptedLate_ShownOnceByStreamThatJoins(t *testing.T) {
 			c.silent, c.rows = true, []anyframe.ChatEvent{}
 			c.turn("first")
 
-			ctx, l := t.Context(), c.c.Ledger()
-			_, err := l.Begin(ctx, ledger.Turn{Key: "late", Hash: "late", Text: "late"})
-			c.must(err)
-			_, err = c.c.Refresh(ctx)
-			c.must(err)
-			turn, err := l.Stored(ctx, "late")
-			c.must(err)
-			turn.After, turn.Busy = c.c.Log().Head(), true // so that nothing waits for AnyFrame's response
-			c.must(l.Send(ctx, &turn))
+			ctx := t.Context()
+			turn := c.inFlight("late", "late")
 			c.seq++ // of the message
 			turn.Seq, turn.Answered = c.seq, c.seq
 			for range 3 {
@@ -115,5 +108,59 @@ func TestLive_TurnKnownAfterItsMessage_NotShownAgain(t *testing.T) {
 	}
 	if turns, _ := c.c.Unshown(); len(turns) != 0 {
 		t.Errorf("got %v yet to be shown, want none", turns)
+	}
+}
+
+// inFlight returns a turn whose request AnyFrame has not answered, sent while the agent was
+// working.
+func (c *chat) inFlight(key, text string) ledger.Turn {
+	ctx, l := c.tb.Context(), c.c.Ledger()
+	_, err := l.Begin(ctx, ledger.Turn{Key: key, Hash: key, Text: text})
+	c.must(err)
+	_, err = c.c.Refresh(ctx)
+	c.must(err)
+	turn, err := l.Stored(ctx, key)
+	c.must(err)
+	turn.After, turn.Busy = c.c.Log().Head(), true
+	c.must(l.Send(ctx, &turn))
+	return turn
+}
+
+// The end of another client's turn is not that of a turn that is queued behind it.
+func TestAccepted_OtherTurnEndedFirst_StillRuns(t *testing.T) {
+	c := newChat(t, memory.New(), 1)
+	c.turn("first")
+	c.event(`{"type":"user","text":"from elsewhere"}`)
+	turn := c.inFlight("k", "mine")
+	c.event(`{"type":"user","text":"mine"}`)
+	turn.Seq, turn.Answered = c.seq, c.seq
+	c.event(`{"type":"result","subtype":"success"}`)
+	c.c.Accepted(t.Context(), turn, time.Now())
+	if keys, _ := c.c.Unfinished(); !slices.Equal(keys, []string{"k"}) {
+		t.Errorf("got %q unfinished, want the turn", keys)
+	}
+	c.event(`{"type":"result","subtype":"success"}`)
+	if end, _ := c.c.Ledger().End("k"); end.Seq != c.seq {
+		t.Errorf("got %+v, want the end at %d", end, c.seq)
+	}
+}
+
+// A message that AnyFrame shows in other words is recognized when AnyFrame answers. Its end
+// is known then too, and nothing is shown twice.
+func TestAccepted_MessageShownInOtherWords_EndKnown(t *testing.T) {
+	c := newChat(t, memory.New(), 1)
+	c.turn("first")
+	turn := c.inFlight("k", "mine")
+	c.event(`{"type":"user","text":"mine, in other words"}`)
+	turn.Seq, turn.Answered = c.seq, c.seq
+	c.event(`{"type":"result","subtype":"success"}`)
+	c.c.Accepted(t.Context(), turn, time.Now())
+	turns, _ := c.c.Unshown()
+	e := c.c.ShowMissing(turns, nil)
+	if end, _ := c.c.Ledger().End("k"); end.Seq != c.seq || end.Late() || len(e.Ends) != 1 {
+		t.Errorf("got end %+v, to be stored %v, want it at %d", end, e.Ends, c.seq)
+	}
+	if events, _ := c.c.Log().Size(); events != int(c.seq) {
+		t.Errorf("got %d events in the log, want AnyFrame's %d", events, c.seq)
 	}
 }

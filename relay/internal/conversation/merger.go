@@ -82,8 +82,16 @@ func (l *live) stopped(t *translator, out *step, seq int64) {
 // show shows a turn and records that, unless its event was shown before this process had
 // the turn.
 func (l *live) show(t *translator, out *step, own *ledger.Turn) {
-	end, late := l.ends.take(own.Key)
-	if own.Seq != 0 && slices.Contains(l.strange, own.Seq) {
+	known := own.Seq != 0 && slices.Contains(l.strange, own.Seq)
+	if end, late := l.ends.take(own.Key); late {
+		if end.After = max(t.last, own.Place()); known {
+			end.After = end.Seq - 1
+		}
+		if t.ledger.EndTurn(end) {
+			out.ends = append(out.ends, end)
+		}
+	}
+	if known {
 		if l.Place(own.Key, own.Seq) {
 			out.turns = append(out.turns, own.Key)
 		}
@@ -93,12 +101,6 @@ func (l *live) show(t *translator, out *step, own *ledger.Turn) {
 		out.turns = append(out.turns, own.Key)
 	}
 	t.showOwn(out, own)
-	if late {
-		end.After = max(t.last, own.Place())
-		if t.ledger.EndTurn(end) {
-			out.ends = append(out.ends, end)
-		}
-	}
 	if end, over := l.End(own.Key); over && end.Late() {
 		t.showLateEnd(out, &end)
 	}
