@@ -17,7 +17,7 @@ const maxSentence = 30
 
 // avoided matches words with a clearer alternative: "the client", "a person", "again".
 // The tests search the documents and the comments of all sources for them.
-var avoided = regexp.MustCompile(`(?i)\b(whoever|whomever|somebody|nobody|anew|heed|thereof|whereof|` +
+var avoided = regexp.MustCompile(`(?i)\b(whoever|whomever|somebody|nobody|anew|heed|thereof|whereof|of which|of whom|` +
 	`(?:relay|replica|process|server|browser|store|AnyFrame|proxy|widget|program|Redis|SQLite|nginx) (?:hears|heard|tells|told|knows|knew|dies|died|forgets|forgot))\b`)
 
 func TestProse_Words_Plain(t *testing.T) {

@@ -148,7 +148,7 @@ func TestCapacity_SandboxInUse_NotEvicted(t *testing.T) {
 	}
 }
 
-// A flood of visitors from many addresses, each of whom wants a sandbox.
+// Many visitors from many addresses want a sandbox at once.
 func TestCapacity_FloodOfVisitors_LimitHolds(t *testing.T) {
 	t.Parallel()
 	flood(t, 500, 100)

@@ -57,8 +57,8 @@ func TestFaults_EveryStreamFault_NoEventLost(t *testing.T) {
 	})
 }
 
-// surviveStream runs a conversation of two turns, the second of which meets the fault on
-// its stream.
+// surviveStream runs a conversation of two turns. The stream of the second one meets the
+// fault.
 func surviveStream(r *harness, f anyframetest.Fault, unnumbered bool) {
 	r.t.Helper()
 	v := r.visitor()

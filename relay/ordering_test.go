@@ -13,8 +13,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// stalling is a store of which one call can be made to hang, regardless of its context.
-// All others proceed.
+// stalling is a store that can let one call hang, regardless of its context. All others
+// proceed.
 type stalling struct {
 	store.Store
 

@@ -11,7 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/redistest"
 )
 
-// hearing starts two relays on one Redis, neither of which rereads a session on its own.
+// hearing starts two relays on one Redis. Neither rereads a session on its own.
 func hearing(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *harness) {
 	t.Helper()
 	server := redistest.Start(t)

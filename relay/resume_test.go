@@ -10,8 +10,8 @@ import (
 	"github.com/anyframe-relay/relay/relay"
 )
 
-// conversation runs two turns, the second of which fails, and returns a tab that saw them
-// and the oracle's lines for them.
+// conversation runs two turns and returns a tab that saw them and the oracle's lines
+// for them. The second turn fails.
 func conversation(r *harness, v *browser) (*stream, []told) {
 	r.t.Helper()
 	x := v.open("")

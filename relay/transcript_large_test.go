@@ -23,7 +23,7 @@ func TestTranscript_LargerThanPage_EveryEventOnce(t *testing.T) {
 			t.Parallel()
 			r := newHarness(t, nil, append(opts, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
 				for i := range 12 {
-					c.Emit(map[string]any{"type": "weather", "sky": strings.Repeat("blue", i)}) // of which nothing is shown
+					c.Emit(map[string]any{"type": "weather", "sky": strings.Repeat("blue", i)}) // not shown to visitors
 					c.Emit(map[string]any{"type": "assistant", "message": map[string]any{"content": []any{map[string]any{"type": "text", "text": fmt.Sprint(i, strings.Repeat(" word", 7000))}}}})
 				}
 			}))...)

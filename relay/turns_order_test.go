@@ -131,7 +131,7 @@ func TestTurn_MessageNeverShown_AnswerNotHeldForever(t *testing.T) {
 		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: 20 * time.Second, Op: anyframetest.OpMessage, Times: 1})
 		sent := make(chan answer, 1)
 		go func() { sent <- v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2") }()
-		x.turnEnds(2) // some ten events, each of which might wait
+		x.turnEnds(2) // about ten events; each might wait
 		select {
 		case <-sent:
 			t.Fatal("the answer came only after AnyFrame had said that it has the message")

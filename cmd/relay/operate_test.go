@@ -73,7 +73,7 @@ func TestOperate_Failures_ExitCodesTellThem(t *testing.T) {
 	}{
 		"no token":               {nil, []string{"pause", "--admin", p.admin()}, exitError, "RELAY_ADMIN_TOKEN"},
 		"another token":          {[]string{"RELAY_ADMIN_TOKEN=fedcba9876543210"}, []string{"pause", "--admin", p.admin()}, exitError, "RELAY_ADMIN_TOKEN"},
-		"nobody there":           {nil, []string{"pause", "--admin", "http://127.0.0.1:1"}, exitError, "no relay reached"},
+		"no relay":               {nil, []string{"pause", "--admin", "http://127.0.0.1:1"}, exitError, "no relay reached"},
 		"another server":         {nil, []string{"pause", "--admin", p.url}, exitError, ""},
 		"no such block":          {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"unblock", "192.0.2.1", "--admin", p.admin()}, exitError, "not_found"},
 		"refused":                {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"block", "nobody", "--admin", p.admin()}, exitError, "bad_request"},

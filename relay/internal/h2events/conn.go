@@ -34,8 +34,7 @@ const (
 	// connection's timer: PING, SETTINGS, empty DATA, or any frame on an ended stream.
 	// Keepalives on a quiet stream carry data and do not count.
 	maxUseless = 20_000
-	// maxUnsent is the maximum size of pending writes, most of which are responses to
-	// such frames.
+	// maxUnsent is the maximum size of pending writes. Most of them answer such frames.
 	maxUnsent = 1 << 20
 	// closeWait bounds the final writes on a connection.
 	closeWait = time.Second

@@ -2,8 +2,8 @@
 // prompts and their answers, and changes that other replicas make to the same chat.
 //
 // A [Session] does not implement the conversation. It decides which
-// [conversation.Conversation] is current and coordinates its parts, each of which has a
-// lock of its own:
+// [conversation.Conversation] is current and coordinates its parts. Each part has its own
+// lock:
 //
 //	record    the stored row, and its repair        package record; takeover.go
 //	standing  status, and the view of it            standing.go, look.go

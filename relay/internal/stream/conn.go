@@ -41,7 +41,7 @@ type conn struct {
 	watch    *poll.Watch     // nil if a goroutine detects that the browser disconnects
 
 	scratch  *scratch  // nil unless borrowed
-	pending  []byte    // the rest of a chunk of which the connection accepted a part
+	pending  []byte    // the rest of a partly written chunk
 	wrote    time.Time // time of the last write
 	received int       // in bytes
 	sent     int       // in bytes of frames

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Caller is the visitor for whom calls to AnyFrame are made. It is safe for concurrent
+// Caller is the visitor that calls to AnyFrame are made for. It is safe for concurrent
 // use.
 type Caller struct {
 	visitor string

@@ -17,8 +17,8 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// A visitor is identified by an scs session: a token of 256 random bits, of which the
-// store keeps only the hash. The session holds one value, an id that is created with it
+// A visitor is identified by an scs session: a token of 256 random bits. The
+// store keeps only its hash. The session holds one value, an id that is created with it
 // and never changes, so that concurrent requests have nothing to overwrite. All other
 // data is in the store and is written by compare-and-set.
 //
