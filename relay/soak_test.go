@@ -274,7 +274,7 @@ func soak(t *testing.T, seed uint64) {
 		if o.x == nil {
 			o.reopen()
 		}
-		o.x.until(fmt.Sprintf("reader %d: all of the log", i), func([]event) bool {
+		o.x.until(fmt.Sprintf("reader %d, which had\n%s\nall of the log", i, lines(o.kept)), func([]event) bool {
 			all := o.chat() // a message with a late response follows the agent's answer, without a number
 			n := numbered(all)
 			return len(n) > 0 && n[len(n)-1].id == want[len(want)-1].id && count(all, "user") >= sent
