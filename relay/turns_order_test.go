@@ -222,61 +222,97 @@ func TestTurn_AcceptedAfterItsEnd_ShownAndOver(t *testing.T) {
 	for name, numbered := range map[string]bool{"AnyFrame numbers the message": true, "it does not": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			goOn, answer := make(chan struct{}), make(chan struct{})
-			plane := startPlane(t, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-				if c.Say("I do " + c.Prompt() + "."); c.Prompt() == "one" {
-					<-goOn
-				}
-			}))
-			var held atomic.Bool
-			url := throughProxy(t, plane, func(res *http.Response) {
-				if !numbered {
-					withoutSeq(res)
-				}
-				if held.Load() {
-					<-answer
-				}
-			})
-			keep := sqliteFile(t)
-			r := harnessFor(t, plane, func(c *relay.Config) {
-				keep(c)
-				c.BaseURL = url
-			})
-			v := r.visitor()
-			x := v.open("")
-			v.say("one", "k1")
-			x.until("the agent at work", func(es []event) bool { return len(answers(es)) == 1 })
-			held.Store(true)
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				v.say("two", "k2")
-			}()
-			plane.WaitFor(t, func() bool { return len(r.taken(r.upstream())) == 2 })
-			close(goOn)
-			x.turnEnds(2)
-			held.Store(false)
-			close(answer)
+			r, v, x, accept := endsFirst(t, numbered)
+			accept()
 			x.until("the message and its end", func(es []event) bool {
 				return slices.ContainsFunc(es, func(e event) bool { return e.kind == "turn_end" && e.str("turn") == "k2" })
 			})
-			<-done
 			if got := count(x.all(), "user"); got != 2 {
 				t.Errorf("got %d messages, want 2\n%s", got, lines(x.all()))
 			}
 			wantProblem(t, "stop what is over", v.stop("k2"), http.StatusConflict, "turn_over")
-			ids := numberedOf(x.all())
-			for from, want := range map[string][]string{"": turnsOf(x.all()), ids[len(ids)-1].id: {"two/k2", "done"}} {
-				for range 2 {
-					y := v.open(from)
-					y.until("all of it", func(es []event) bool { return len(turnsOf(es)) >= len(want) })
-					if got := turnsOf(y.all()); !slices.Equal(got, want) {
-						t.Errorf("from %q: got %q, want %q", from, got, want)
-					}
-					y.close()
-					r.restart()
-				}
-			}
+			showsLate(t, r, v, x.all(), turnsOf(x.all()))
 		})
+	}
+}
+
+// The relay may be restarted after AnyFrame has accepted a turn and before the relay has
+// shown it. Readers that have the events up to the turn's end must still be shown it.
+func TestTurn_RestartBeforeLateTurnIsShown_ShownAndOver(t *testing.T) {
+	t.Parallel()
+	for name, numbered := range map[string]bool{"AnyFrame numbers the message": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, v, x, accept := endsFirst(t, numbered)
+			had := x.all()
+			r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusServiceUnavailable, Op: anyframetest.OpTranscript}) // without it nothing is shown late
+			accept()
+			r.restart()
+			r.plane.ClearFaults()
+			want := append(turnsOf(had), "two/k2", "done")
+			showsLate(t, r, v, had, want)
+		})
+	}
+}
+
+// endsFirst has a visitor send two messages, of which AnyFrame shows none. The stream x
+// has the ends of both when AnyFrame accepts the second; accept lets it do so.
+func endsFirst(t *testing.T, numbered bool) (r *harness, v *browser, x *stream, accept func()) {
+	goOn, answer := make(chan struct{}), make(chan struct{})
+	plane := startPlane(t, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		if c.Say("I do " + c.Prompt() + "."); c.Prompt() == "one" {
+			<-goOn
+		}
+	}))
+	var held atomic.Bool
+	url := throughProxy(t, plane, func(res *http.Response) {
+		if !numbered {
+			withoutSeq(res)
+		}
+		if held.Load() {
+			<-answer
+		}
+	})
+	keep := sqliteFile(t)
+	r = harnessFor(t, plane, func(c *relay.Config) {
+		keep(c)
+		c.BaseURL = url
+	})
+	v = r.visitor()
+	x = v.open("")
+	v.say("one", "k1")
+	x.until("the agent at work", func(es []event) bool { return len(answers(es)) == 1 })
+	held.Store(true)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v.say("two", "k2")
+	}()
+	plane.WaitFor(t, func() bool { return len(r.taken(r.upstream())) == 2 })
+	close(goOn)
+	x.turnEnds(2)
+	return r, v, x, func() {
+		held.Store(false)
+		close(answer)
+		<-done
+	}
+}
+
+// showsLate checks that a stream from the start shows want, and that one after the last
+// numbered event of had shows the second message with its end. Both are checked again
+// after a restart.
+func showsLate(t *testing.T, r *harness, v *browser, had []event, want []string) {
+	t.Helper()
+	ids := numberedOf(had)
+	for from, want := range map[string][]string{"": want, ids[len(ids)-1].id: {"two/k2", "done"}} {
+		for range 2 {
+			y := v.open(from)
+			y.until("all of it", func(es []event) bool { return len(turnsOf(es)) >= len(want) })
+			if got := turnsOf(y.all()); !slices.Equal(got, want) {
+				t.Errorf("from %q: got %q, want %q", from, got, want)
+			}
+			y.close()
+			r.restart()
+		}
 	}
 }

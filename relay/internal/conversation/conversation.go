@@ -3,6 +3,7 @@ package conversation
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -273,21 +274,27 @@ func (c *Conversation) Echoed() bool {
 	return c.live.echoed
 }
 
-// Base returns the seq after which the conversation's log began.
-func (c *Conversation) Base() int64 { return c.tr.start }
-
-// Accepted records that AnyFrame accepted a turn at now.
-func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) {
+// Accepted records that AnyFrame accepted a turn at now. If the turn's end is already in
+// the log, it returns that end, and the caller must store it before the turn.
+func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Time) (end ledger.End, over bool) {
 	t.State = ledger.Sent
 	c.mu.Lock() // so that the end of the turn comes either before or after this
 	defer c.mu.Unlock()
-	_, over := c.ledger.End(t.Key) // it was stopped while in flight
-	if !over && len(c.tr.running) == 0 && !c.Activity().Busy {
-		over = c.live.ends.claim(&t)
+	_, stopped := c.ledger.End(t.Key) // while in flight
+	if !stopped && len(c.tr.running) == 0 && !c.Activity().Busy {
+		end, over = c.live.ends.claim(&t)
 	}
-	if over {
+	if echoed := c.ledger.Shown(t.Key) || t.Seq != 0 && slices.Contains(c.live.strange, t.Seq); echoed {
+		end.After = end.Seq - 1
+	} else {
+		// Readers may have everything up to here. A process that replaces this one before
+		// the turn is shown must not take it for one that they have.
+		t.After = max(t.After, c.tr.last)
+		end.After = t.Place()
+	}
+	if over = over && c.ledger.EndTurn(end); over || stopped {
 		c.ledger.Set(t)
-		return
+		return end, over
 	}
 	c.activity.begin(now, func(first bool) {
 		if first {
@@ -295,4 +302,5 @@ func (c *Conversation) Accepted(ctx context.Context, t ledger.Turn, now time.Tim
 		}
 		c.ledger.Set(t)
 	})
+	return ledger.End{}, false
 }

@@ -154,11 +154,11 @@ func TestAccepted_MessageShownInOtherWords_EndKnown(t *testing.T) {
 	c.event(`{"type":"user","text":"mine, in other words"}`)
 	turn.Seq, turn.Answered = c.seq, c.seq
 	c.event(`{"type":"result","subtype":"success"}`)
-	c.c.Accepted(t.Context(), turn, time.Now())
+	stored, over := c.c.Accepted(t.Context(), turn, time.Now())
 	turns, _ := c.c.Unshown()
-	e := c.c.ShowMissing(turns, nil)
-	if end, _ := c.c.Ledger().End("k"); end.Seq != c.seq || end.Late() || len(e.Ends) != 1 {
-		t.Errorf("got end %+v, to be stored %v, want it at %d", end, e.Ends, c.seq)
+	c.c.ShowMissing(turns, nil)
+	if end, _ := c.c.Ledger().End("k"); end.Seq != c.seq || end.Late() || !over || stored != end {
+		t.Errorf("got end %+v, to be stored %+v, want it at %d", end, stored, c.seq)
 	}
 	if events, _ := c.c.Log().Size(); events != int(c.seq) {
 		t.Errorf("got %d events in the log, want AnyFrame's %d", events, c.seq)

@@ -83,14 +83,6 @@ func (l *live) stopped(t *translator, out *step, seq int64) {
 // the turn.
 func (l *live) show(t *translator, out *step, own *ledger.Turn) {
 	known := own.Seq != 0 && slices.Contains(l.strange, own.Seq)
-	if end, late := l.ends.take(own.Key); late {
-		if end.After = max(t.last, own.Place()); known {
-			end.After = end.Seq - 1
-		}
-		if t.ledger.EndTurn(end) {
-			out.ends = append(out.ends, end)
-		}
-	}
 	if known {
 		if l.Place(own.Key, own.Seq) {
 			out.turns = append(out.turns, own.Key)

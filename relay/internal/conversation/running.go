@@ -72,8 +72,7 @@ func (c *Conversation) Unfinished() (keys []string, others bool) {
 		begun = append(begun, turn.Key)
 	}
 	for _, key := range begun {
-		_, over := c.ledger.End(key)
-		if over = over || c.live.ends.has(key); key != "" && !over && !slices.Contains(keys, key) {
+		if _, over := c.ledger.End(key); key != "" && !over && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -147,7 +147,6 @@ func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn 
 			worked = true
 		}
 		if silent && worked {
-			turn.After = max(turn.After, c.Base()) // where all readers can still be shown it
 			d.accept(ctx, c, turn)
 			return true, nil
 		}
@@ -162,7 +161,11 @@ func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn 
 func (d *Courier) accept(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn) {
 	turn.State, turn.Page, turn.Verified = ledger.Sent, "", ""
 	d.countSent(ctx, turn)
-	c.Accepted(ctx, *turn, time.Now())
+	if end, over := c.Accepted(ctx, *turn, time.Now()); over {
+		if err := c.Ledger().PersistEnd(ctx, end); err != nil {
+			d.Log().Warn("failed to save a turn's end", "error", err)
+		}
+	}
 	if err := c.Ledger().Persist(ctx, turn.Key); err != nil {
 		// AnyFrame has it, so the visitor gets a success; only after a restart must the
 		// transcript be checked again.

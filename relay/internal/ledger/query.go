@@ -58,6 +58,14 @@ func (l *Ledger) Unshown(seq int64) []Turn {
 	return all
 }
 
+// Shown reports whether the live stream has shown a turn.
+func (l *Ledger) Shown(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.byKey[key]
+	return t != nil && t.shown
+}
+
 // Awaited reports whether the live stream has yet to show the given copy of a turn.
 func (l *Ledger) Awaited(t *Turn) bool {
 	l.mu.Lock()
