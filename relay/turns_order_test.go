@@ -255,8 +255,8 @@ func TestTurn_RestartBeforeLateTurnIsShown_ShownAndOver(t *testing.T) {
 	}
 }
 
-// endsFirst has a visitor send two messages, of which AnyFrame shows none. The stream x
-// has the ends of both when AnyFrame accepts the second; accept lets it do so.
+// endsFirst has a visitor send two messages, and AnyFrame shows neither. The stream x has
+// the ends of both when AnyFrame accepts the second; accept lets it do so.
 func endsFirst(t *testing.T, numbered bool) (r *harness, v *browser, x *stream, accept func()) {
 	goOn, answer := make(chan struct{}), make(chan struct{})
 	plane := startPlane(t, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
