@@ -184,7 +184,7 @@ func (n newcomer) follow(ctx context.Context, b block) error {
 	case <-time.After(patience):
 		return fmt.Errorf("it does not end\n%s", out.String())
 	}
-	if !strings.Contains(out.String(), "ended") {
+	if !strings.Contains(out.String(), `"shut down"`) {
 		return fmt.Errorf("it ended badly\n%s", out.String())
 	}
 	return nil

@@ -55,6 +55,16 @@ func TestStep_Failure_Reported(t *testing.T) {
 	}
 }
 
+func TestStep_RealDemo_ServesAndEnds(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the commands are for a shell")
+	}
+	n := newcomer{"../..", os.Environ(), "afm_test"}
+	if err := n.follow(t.Context(), block{"section", "go run ./cmd/relay demo\n"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAddress_RelayOutput_Parsed(t *testing.T) {
 	for line, want := range map[string]string{
 		`{"time":"…","level":"INFO","msg":"listening","addr":"[::]:8080","version":"x"}`: "[::]:8080",
