@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -134,9 +135,20 @@ func (s *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Durati
 	if err := s.sweep(ctx, time.Now()); err != nil {
 		return nil, s.wrap(ctx, "admit", err)
 	}
+	rows, err := json.Marshal(all)
+	if err != nil {
+		return nil, s.wrap(ctx, "admit", err)
+	}
 	tickets := make([]int64, len(all))
-	err := s.atomically(ctx, func(tx *sql.Tx) (err error) {
+	err = s.atomically(ctx, func(tx *sql.Tx) error {
+		counted, err := s.renewAll(ctx, tx, string(rows), ttl)
+		if err != nil {
+			return err
+		}
 		for i, a := range all {
+			if tickets[i] = counted[a.Visitor]; tickets[i] != 0 {
+				continue
+			}
 			if tickets[i], err = s.admit(ctx, tx, a, 0, ttl); err != nil {
 				return err
 			}
@@ -147,6 +159,28 @@ func (s *Store) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Durati
 		return nil, s.wrap(ctx, "admit", err)
 	}
 	return tickets, nil
+}
+
+// renewAll renews those of the sandboxes that are counted, and returns their tickets by
+// visitor. The sandboxes are a JSON array of [store.Awake]. One statement for all takes
+// half the time of one for each.
+func (s *Store) renewAll(ctx context.Context, tx *sql.Tx, sandboxes string, ttl time.Duration) (map[string]int64, error) {
+	now := time.Now() // read after the lock is taken
+	rows, err := tx.StmtContext(ctx, s.renewAllAwake).QueryContext(ctx, sandboxes, expiry(now, ttl), now.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	tickets := map[string]int64{}
+	for rows.Next() {
+		var visitor string
+		var ticket int64
+		if err := rows.Scan(&visitor, &ticket); err != nil {
+			return nil, err
+		}
+		tickets[visitor] = ticket
+	}
+	return tickets, rows.Err()
 }
 
 // admit returns the sandbox's ticket, or 0 if the limit is reached.

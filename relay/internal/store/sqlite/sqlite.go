@@ -41,7 +41,8 @@ type Store struct {
 	session, insertSession, updateSession *sql.Stmt
 	beginNote, saveNote                   *sql.Stmt
 	note, notes, notesAt, lastChange      *sql.Stmt
-	quota, saveQuota, renewAwake          *sql.Stmt
+	quota, saveQuota                      *sql.Stmt
+	renewAwake, renewAllAwake             *sql.Stmt
 	record, saveRecord, insertRecord      *sql.Stmt
 	countRevision                         *sql.Stmt
 	purge                                 [7]*sql.Stmt
@@ -93,6 +94,9 @@ func (s *Store) prepare(ctx context.Context) error {
 			expires_at = excluded.expires_at`},
 
 		{&s.renewAwake, s.write, `UPDATE awake SET rank = ?, expires_at = ? WHERE visitor = ? AND expires_at > ? RETURNING ticket`},
+		{&s.renewAllAwake, s.write, `UPDATE awake SET rank = given.rank, expires_at = ?2
+			FROM (SELECT value ->> 'Visitor' AS visitor, value ->> 'Rank' AS rank FROM json_each(?1)) AS given
+			WHERE awake.visitor = given.visitor AND awake.expires_at > ?3 RETURNING awake.visitor, awake.ticket`},
 
 		{&s.changedSessions, s.read, changedSessionsQuery},
 		{&s.missingTokens, s.read, missingTokensQuery},
