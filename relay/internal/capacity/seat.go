@@ -155,12 +155,14 @@ func (s *Seat) RenewIfDue(ctx context.Context) {
 	}
 }
 
-// due reports whether the count must be renewed.
-func (s *Seat) due() bool {
+// RenewAt returns when the count of a running sandbox must be renewed.
+func (s *Seat) RenewAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.counted) > renewAfter
+	return s.counted.Add(renewAfter)
 }
+
+func (s *Seat) due() bool { return !s.RenewAt().After(time.Now()) }
 
 // RankLater writes the seat's rank to the store after a delay.
 func (s *Seat) RankLater() { s.gate.rankLater(s) }

@@ -2,8 +2,8 @@ package resync
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -43,8 +43,9 @@ type Member interface {
 	// Mark returns the versions of the member's rows that this process has.
 	Mark() store.Mark
 	// Due reports whether the member needs Tend for a reason that no row of the store
-	// shows. It makes no call.
-	Due() bool
+	// shows. It makes no call. Again is when it must be called again, unless
+	// [Loop.Check] has it called earlier; the zero time is the next round.
+	Due() (due bool, again time.Time)
 	// Reread reads the member's rows, because they have changed since Mark, or may have.
 	// If it fails, it is called again in the next round.
 	Reread(ctx context.Context) error
@@ -58,7 +59,7 @@ type Place struct {
 	part   int
 	index  int  // in the part, while joined > 0
 	stale  bool // must be read again; it is then in Loop.stale
-	failed bool // the last read failed, and is retried in the next round
+	failed bool // the last read failed, and is retried in the next round; it is then in part.failed
 }
 
 // Options configures a Loop.
@@ -66,7 +67,7 @@ type Options[M Member] struct {
 	Store store.ChangeStore
 	// Every is the interval at which each member is checked.
 	Every time.Duration
-	// Swept is called with the members of a part after each check of them.
+	// Swept is called with the members whose Due is called next.
 	Swept func(members []M)
 	Log   *slog.Logger
 }
@@ -89,15 +90,22 @@ type Loop[M Member] struct {
 	closed bool
 }
 
-// part is a share of the members.
+// part is a share of the members. Most rounds need nothing of most members. What they
+// need of them is kept here, in one piece: reading it from the memory of thousands of
+// members that were not used for a while would be most of the work.
 type part[M Member] struct {
 	members []M
+	again   []int64 // for each member, when Due must be called, in Unix nanoseconds; asking while it is called
+	failed  []M     // to be read again in the next round
 
 	// These describe the last check of all marks: the store's generation before it, and
 	// when it began. Only the tick uses them, and ticks do not overlap.
 	generation int64
 	looked     time.Time
 }
+
+// asking is a part's again while Due is called.
+const asking = math.MaxInt64
 
 // New returns a Loop whose goroutines are members of g. Its calls end with ctx.
 func New[M Member](ctx context.Context, g *group.Group, o Options[M]) *Loop[M] {
@@ -117,7 +125,7 @@ func (l *Loop[M]) Join(m M) {
 	l.next = (l.next + 1) % parts
 	at := &l.parts[p.part]
 	p.index = len(at.members)
-	at.members = append(at.members, m)
+	at.members, at.again = append(at.members, m), append(at.again, 0)
 	if l.timer == nil && !l.closed {
 		l.arm(0)
 	}
@@ -134,14 +142,28 @@ func (l *Loop[M]) Leave(m M) {
 	var none M
 	at := &l.parts[p.part]
 	last := len(at.members) - 1
-	at.members[p.index] = at.members[last]
+	at.members[p.index], at.again[p.index] = at.members[last], at.again[last]
 	at.members[p.index].Place().index = p.index
 	at.members[last] = none
-	at.members = at.members[:last]
+	at.members, at.again = at.members[:last], at.again[:last]
 	if p.stale {
 		p.stale = false
 		i := slices.Index(l.stale, m)
 		l.stale = slices.Delete(l.stale, i, i+1)
+	}
+	if p.failed {
+		p.failed = false
+		i := slices.Index(at.failed, m)
+		at.failed = slices.Delete(at.failed, i, i+1)
+	}
+}
+
+// Check has a member's Due called in the next round, if the member has joined.
+func (l *Loop[M]) Check(m M) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := m.Place(); p.joined > 0 {
+		l.parts[p.part].again[p.index] = 0
 	}
 }
 
@@ -160,14 +182,6 @@ func (l *Loop[M]) Close() {
 	l.closed = true
 	if l.timer != nil {
 		l.timer.Stop()
-	}
-}
-
-// distrust marks a member to be read again. The caller holds mu.
-func (l *Loop[M]) distrust(m M) {
-	if p := m.Place(); p.joined > 0 && !p.stale {
-		p.stale = true
-		l.stale = append(l.stale, m)
 	}
 }
 
@@ -210,12 +224,18 @@ func (l *Loop[M]) look(p *part[M]) {
 	generation, err := l.Store.Generation(ctx)
 	l.mu.Lock()
 	members := slices.Clone(p.members)
-	for _, m := range members {
-		if at := m.Place(); at.failed {
-			at.failed = false
-			l.distrust(m)
+	var ask []M
+	for i, again := range p.again {
+		if again <= begun.UnixNano() {
+			p.again[i] = asking
+			ask = append(ask, members[i])
 		}
 	}
+	for _, m := range p.failed {
+		m.Place().failed = false
+		l.distrust(m)
+	}
+	p.failed = nil
 	l.mu.Unlock()
 	if err == nil && (generation != p.generation || begun.Sub(p.looked) >= wholeEvery*l.Every) {
 		if err = l.compare(ctx, members); err == nil {
@@ -226,12 +246,30 @@ func (l *Loop[M]) look(p *part[M]) {
 		l.Log.Debug("failed to look for changes in the store", "error", err)
 	}
 	l.work()
-	for _, m := range members {
-		if m.Due() {
+	l.Swept(ask)
+	for _, m := range ask {
+		due, again := m.Due()
+		if due {
 			l.tend(m)
+			again = time.Time{}
 		}
+		l.asked(m, again)
 	}
-	l.Swept(members)
+}
+
+// asked records when Due must be called again, unless Check was called since.
+func (l *Loop[M]) asked(m M, again time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := m.Place()
+	if p.joined == 0 || l.parts[p.part].again[p.index] != asking {
+		return
+	}
+	next := int64(0)
+	if again.After(time.Now()) {
+		next = again.UnixNano()
+	}
+	l.parts[p.part].again[p.index] = next
 }
 
 // compare finds the members whose marks have changed.
@@ -269,51 +307,4 @@ func (l *Loop[M]) tend(m M) {
 	if !begun {
 		l.tending.Give(who, 1)
 	}
-}
-
-// work reads the stale members for which there are slots. Each slot that becomes free
-// takes the next one.
-func (l *Loop[M]) work() {
-	for {
-		m, who, ok := l.take()
-		if !ok {
-			return
-		}
-		begun := l.members.Go(func() {
-			err := m.Reread(l.ctx)
-			l.reading.Give(who, 1)
-			if err != nil {
-				l.mu.Lock()
-				m.Place().failed = true
-				l.mu.Unlock()
-			} else if m.Due() {
-				l.tend(m)
-			}
-			l.work()
-		})
-		if !begun {
-			l.reading.Give(who, 1)
-			return
-		}
-	}
-}
-
-// take removes the first stale member for which there is a slot, with the slot. A member
-// without a slot does not block others.
-func (l *Loop[M]) take() (m M, who limits.Who, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, m := range l.stale {
-		who := m.Who()
-		if full, none := errors.AsType[*limits.Full](l.reading.Take(who, 1)); none {
-			if full.Bound == limits.OfAll {
-				break
-			}
-			continue
-		}
-		l.stale = slices.Delete(l.stale, i, i+1)
-		m.Place().stale = false
-		return m, who, true
-	}
-	return m, who, false
 }

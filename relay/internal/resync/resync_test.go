@@ -76,6 +76,8 @@ type member struct {
 	version atomic.Int64
 	reread  atomic.Int64 // number of calls
 	tended  atomic.Int64
+	asked   atomic.Int64
+	quiet   time.Duration // until Due must be called again
 	due     atomic.Bool
 	fail    atomic.Bool
 	block   chan struct{} // nil, or what Reread waits for
@@ -83,7 +85,11 @@ type member struct {
 
 func (m *member) Place() *Place   { return &m.place }
 func (m *member) Who() limits.Who { return m.who }
-func (m *member) Due() bool       { return m.due.Load() }
+func (m *member) Due() (bool, time.Time) {
+	m.asked.Add(1)
+	return m.due.Load(), time.Now().Add(m.quiet)
+}
+
 func (m *member) Mark() store.Mark {
 	return store.Mark{Visitor: m.who.Visitor, Version: m.version.Load(), Notes: -1}
 }
@@ -313,6 +319,57 @@ func TestLoop_Due_TendedWithoutReading(t *testing.T) {
 		round()
 		if got := m.tended.Load(); got < 1 || m.reread.Load() != 0 {
 			t.Errorf("got tended to %d times and read %d times, want only the first", got, m.reread.Load())
+		}
+	})
+}
+
+// A member says when it must be asked again. Only a member that is due, or that something
+// happens to, is asked earlier.
+func TestLoop_NothingDue_AskedWhenItSaid(t *testing.T) {
+	loop(t, func(t *testing.T, l *Loop[*member], r *rows) {
+		all := make([]*member, 2*parts+1)
+		for i := range all {
+			all[i] = newMember(r, fmt.Sprint("v", i), "")
+			all[i].quiet = 5 * every
+			l.Join(all[i])
+		}
+		round()
+		l.Leave(all[0]) // another takes its place in the part
+		all = all[1:]
+		changed, due, hinted, others := all[2], all[3], all[4], slices.Concat(all[:2], all[5:])
+		due.due.Store(true)
+		l.Check(due)
+		l.Check(changed)
+		l.Hint(hinted)
+		counts := func(of []*member) (total int64) {
+			for _, m := range of {
+				total += m.asked.Load()
+			}
+			return total
+		}
+		was, hintedWas := counts(others), hinted.asked.Load()
+		for range 3 {
+			time.Sleep(every)
+		}
+		synctest.Wait()
+		if got := counts(others); got != was {
+			t.Errorf("got %d members asked %d times while nothing happened, want not at all", len(others), got-was)
+		}
+		if got := changed.asked.Load(); got != 2 {
+			t.Errorf("the one that was changed: got asked %d times, want when it joined and after the change", got)
+		}
+		if got := due.tended.Load(); got < 3 {
+			t.Errorf("the one that is due: got tended %d times, want in each round", got)
+		}
+		if got := hinted.asked.Load() - hintedWas; got != 2 {
+			t.Errorf("the one that was read again: got asked %d times, want after the read and in the next round", got)
+		}
+		for range 4 {
+			time.Sleep(every)
+		}
+		synctest.Wait()
+		if got := counts(others); got != was+int64(len(others)) {
+			t.Errorf("got %d members asked %d times after the time they said, want once each", len(others), got-was)
 		}
 	})
 }

@@ -7,12 +7,19 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/admission"
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/pump"
 )
 
 // freshFor is how long the last sign of life proves that the sandbox runs.
 const freshFor = 5 * time.Second
+
+// lookAgain has the status of c's sandbox requested from AnyFrame in the next round.
+func (s *Session) lookAgain(c *conversation.Conversation) {
+	s.standing.SetLooked(c, false)
+	s.hub.resync.Check(s)
+}
 
 // Look requests the session's status from AnyFrame, once, and starts reading its stream
 // if the sandbox is awake. It never wakes the sandbox.

@@ -23,7 +23,10 @@ func (s *Session) newReader() *pump.Reader {
 			c := s.standing.Conversation()
 			return s.intake.Follow(ctx, c, opened, func(err error) bool { return s.ended(ctx, c, err) })
 		},
-		Left: s.persist,
+		Left: func(ctx context.Context) {
+			s.hub.resync.Check(s)
+			s.persist(ctx)
+		},
 	})
 }
 

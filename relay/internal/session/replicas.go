@@ -88,18 +88,27 @@ func (s *Session) Reread(ctx context.Context) error {
 }
 
 // Due reports whether the session's status must be requested from AnyFrame, or its stream
-// be opened.
-func (s *Session) Due() bool {
+// be opened. Whatever makes it due before the returned time has the loop check it.
+func (s *Session) Due() (due bool, again time.Time) {
 	v, c := s.View(), s.standing.Conversation()
 	p, call := s.reader.Current()
+	again = time.Now().Add(s.hub.Tuning.ProbeAfter)
 	switch {
-	case c.ID() == "" || v.Revoked || v.Status == event.StatusEnded || call != nil:
-		return false
+	case c.ID() == "" || v.Revoked || v.Status == event.StatusEnded:
+		return false, again
+	case call != nil:
+		return false, time.Time{}
 	case p == nil:
-		return v.Status == event.StatusRunning || !s.standing.Looked()
-	default:
-		return s.probeDue()
+		return v.Status == event.StatusRunning || !s.standing.Looked(), again
 	}
+	probe := s.probeAt(v.Status)
+	if renew := s.seat.RenewAt(); renew.Before(again) {
+		again = renew
+	}
+	if probe.Before(again) {
+		again = probe
+	}
+	return !probe.After(time.Now()), again
 }
 
 // Tend implements [resync.Member].
@@ -111,12 +120,14 @@ func (s *Session) Tend(ctx context.Context) {
 	}
 }
 
-// probeDue reports whether AnyFrame must be asked about a running sandbox whose stream is
-// silent.
-func (s *Session) probeDue() bool {
+// probeAt returns when AnyFrame must be asked about a running sandbox whose stream stays
+// silent. Another sandbox is not asked about.
+func (s *Session) probeAt(status event.Status) time.Time {
+	if status != event.StatusRunning {
+		return time.Now().Add(s.hub.Tuning.ProbeAfter)
+	}
 	a := s.standing.Conversation().Activity()
-	after := sandbox.ProbeAfter(s.hub.Tuning.ProbeAfter, a.Busy, time.Since(a.Active))
-	return s.View().Status == event.StatusRunning && time.Since(s.standing.Confirmed()) > after
+	return s.standing.Confirmed().Add(sandbox.ProbeAfter(s.hub.Tuning.ProbeAfter, a.Busy, time.Since(a.Active)))
 }
 
 // probe asks AnyFrame whether the sandbox of a silent session still runs, and stops the
@@ -125,7 +136,7 @@ func (s *Session) probe(ctx context.Context) error {
 	ctx = s.calls(ctx)
 	p, call := s.reader.Current()
 	c := s.standing.Conversation()
-	if p == nil || call != nil || !s.probeDue() {
+	if p == nil || call != nil || s.probeAt(s.View().Status).After(time.Now()) {
 		return nil
 	}
 	up, err := s.hub.Client.Sessions.Get(ctx, c.ID())

@@ -91,6 +91,7 @@ func (s *Session) View() View { return s.standing.View() }
 // no longer the current conversation, or has ended.
 func (s *Session) setStatus(c *conversation.Conversation, status event.Status) {
 	if s.standing.Set(c, status) {
+		s.hub.resync.Check(s)
 		v := s.View()
 		s.logger().Info("session status changed", "status", status, "epoch", v.Epoch)
 		v.Log.Notify()
@@ -135,6 +136,7 @@ func (s *Session) adopt(ctx context.Context, rec store.Session, status event.Sta
 	c.SetMidway(midway)
 	s.record.Set(rec)
 	old := s.standing.Become(c, status)
+	s.hub.resync.Check(s)
 	// A pump that was started while the rows were read feeds the old conversation, so it
 	// is stopped. While the sandbox is being woken, the pump is the caller's own and
 	// reads nothing yet.

@@ -99,7 +99,7 @@ func (s *Session) takeOver(ctx context.Context, rec store.Session) error {
 	}
 	c := s.standing.Conversation()
 	alive := advanced && p != nil && s.View().Status == event.StatusRunning
-	s.standing.SetLooked(c, false)
+	s.lookAgain(c)
 	c.SetMidway(true) // another process woke it, perhaps for a turn
 	if p != nil {     // a pump that does not wake a sandbox never waits for the record's slot
 		p.Stop()

@@ -227,7 +227,7 @@ func (s *Session) afterFailedWake(err error) {
 		s.discard(id) // it never booted and would stay awake unused
 		s.seat.Release()
 	default: // it may still boot and counts as awake; the next look asks AnyFrame
-		s.standing.SetLooked(s.standing.Conversation(), false)
+		s.lookAgain(s.standing.Conversation())
 	}
 	s.failBooting()
 }
