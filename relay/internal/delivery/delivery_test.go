@@ -176,6 +176,37 @@ func TestProve_SameWordsOfAnotherTurn_NotTaken(t *testing.T) {
 	}
 }
 
+// Where AnyFrame shows messages, what the agent does meanwhile proves nothing: a message
+// that AnyFrame has is in the transcript. Elsewhere it is the only proof.
+func TestProve_OtherWorkWhereMessagesAreShown_NoProof(t *testing.T) {
+	t.Parallel()
+	for name, shown := range map[string]bool{"AnyFrame shows messages": true, "it shows none": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var opts []anyframetest.Option
+			if !shown {
+				opts = append(opts, anyframetest.WithoutUserEcho())
+			}
+			d := newDesk(t, opts...)
+			d.must(d.post(d.note("k1", "first")))
+			d.plane.WaitFor(t, func() bool { info, _ := d.plane.Session(d.c.ID()); return !info.Busy })
+			last := int64(0)
+			for row, err := range d.Client.Sessions.TranscriptAll(t.Context(), d.c.ID(), 0) {
+				d.must(err)
+				ev := upstream.Decode(row.Event())
+				d.c.Apply(t.Context(), &ev)
+				last = row.Seq
+			}
+			lost := d.note("k2", "second")
+			lost.After = last - 1 // it was sent before the first turn's last event
+			found, err := d.Prove(t.Context(), d.c, lost, 0)
+			if err != nil || found == shown {
+				t.Errorf("got found %v, %v, want %v", found, err, !shown)
+			}
+		})
+	}
+}
+
 // prompted returns a desk whose agent waits for an answer, and our id of its prompt.
 func prompted(t *testing.T, say anyframetest.Script) (d *desk, id string) {
 	t.Helper()

@@ -117,13 +117,13 @@ func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn 
 	}
 	deadline := time.Now().Add(patience)
 	for {
-		// Where the transcript shows no messages, an idle agent that started to work is
-		// proof, unless another turn started it.
+		// Where AnyFrame shows no messages, an idle agent that started to work is proof,
+		// unless another turn started it.
 		others, err := c.Ledger().Others(ctx, turn)
 		if err != nil {
 			return false, err
 		}
-		silent, worked := !turn.Busy && !others, false
+		silent, worked := !turn.Busy && !others && !c.Echoed(), false
 		for row, err := range d.Client.Sessions.TranscriptAll(ctx, c.ID(), turn.After) {
 			if errors.Is(err, anyframe.ErrNotFound) {
 				return false, nil
