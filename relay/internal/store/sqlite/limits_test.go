@@ -1,10 +1,15 @@
 package sqlite
 
 import (
+	"database/sql"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 func openLimits(t *testing.T, path string) *Store {
@@ -42,5 +47,35 @@ func TestLimits_RestartAndSecondProcess_Shared(t *testing.T) {
 		if err := beside.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Sandboxes that are counted are renewed by one statement. It names the fields of
+// [store.Awake]: without a match, each would silently be renewed by itself.
+func TestRenewAll_Counted_TicketsAndRanks(t *testing.T) {
+	ctx := t.Context()
+	s := openLimits(t, filepath.Join(t.TempDir(), "relay.db"))
+	counted := []store.Awake{{Visitor: "a", Rank: 1}, {Visitor: `b"'`, Rank: 1 << 42}}
+	tickets, err := s.AdmitAll(ctx, counted, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Admit(ctx, "over", 1, 0, time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Millisecond) // its count expires
+	counted[0].Rank = 7
+	given, _ := json.Marshal(append(counted, store.Awake{Visitor: "over"}, store.Awake{Visitor: "new"})) // cannot fail
+	var renewed map[string]int64
+	err = s.atomically(ctx, func(tx *sql.Tx) (err error) {
+		renewed, err = s.renewAll(ctx, tx, string(given), time.Hour)
+		return err
+	})
+	if want := map[string]int64{"a": tickets[0], `b"'`: tickets[1]}; err != nil || !maps.Equal(renewed, want) {
+		t.Errorf("got %v, %v, want %v", renewed, err, want)
+	}
+	idle, err := s.Idlest(ctx, 1<<50, 5)
+	if err != nil || len(idle) != 2 || idle[0].Rank != 7 || idle[1].Rank != 1<<42 {
+		t.Errorf("got %+v, %v, want the two with their new ranks", idle, err)
 	}
 }
