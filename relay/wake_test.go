@@ -36,6 +36,26 @@ func TestSandbox_StopsBehindOpenStream_StatusSleeping(t *testing.T) {
 	}
 }
 
+// A session is not asked in each round whether it needs anything. After a failed wake,
+// which may begin and end between two rounds, it is asked in the next one.
+func TestWake_FailsBetweenRounds_StatusLookedUp(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, func(c *relay.Config) {
+		c.Tune(relay.Tuning{Session: session.Tuning{Resync: 2 * time.Second, ProbeAfter: time.Hour}})
+	}, anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	x := v.open("")
+	v.say("one", "k1")
+	x.turnEnds(1)
+	r.plane.Sleep(r.upstream())
+	x.status("sleeping")
+	time.Sleep(5 * time.Second) // two rounds, in which it needs nothing
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpGet, Status: 403, Times: 1})
+	wantProblem(t, "a wake that fails", v.do("POST", "/v1/messages", `{"text":"two"}`, "Idempotency-Key", "k2"), 502, "upstream_refused")
+	x.status("failed")
+	x.stands("sleeping") // as AnyFrame says, without another request
+}
+
 func TestWake_NextTurn_HistoryKept(t *testing.T) {
 	t.Parallel()
 	for _, restarted := range []bool{false, true} {

@@ -102,11 +102,10 @@ func (s *Session) Due() (due bool, again time.Time) {
 		return v.Status == event.StatusRunning || !s.standing.Looked(), again
 	}
 	probe := s.probeAt(v.Status)
-	if renew := s.seat.RenewAt(); renew.Before(again) {
-		again = renew
-	}
-	if probe.Before(again) {
-		again = probe
+	for _, at := range []time.Time{probe, s.seat.RenewAt()} {
+		if at.Before(again) {
+			again = at
+		}
 	}
 	return !probe.After(time.Now()), again
 }
