@@ -184,7 +184,7 @@ func rest(ctx context.Context, s *stage, n int, asleep bool) (result, error) {
 	s.settled()
 	rss, pss := s.proc.memory()
 	s.heap(ctx)
-	const watched = 24 * time.Second // two heartbeats, and two polls of the store
+	const watched = 64 * time.Second // two renewals of each sandbox's count, and many heartbeats and polls of the store
 	defer s.profile(ctx, int(watched.Seconds()))()
 	before := s.cpu()
 	time.Sleep(watched)
