@@ -315,4 +315,11 @@ func showsLate(t *testing.T, r *harness, v *browser, had []event, want []string)
 			r.restart()
 		}
 	}
+	y := v.open("")
+	y.until("all of it", func(es []event) bool { return len(turnsOf(es)) >= len(want) })
+	r.plane.Sleep(r.upstream())
+	y.stands("sleeping")
+	if got := turnsOf(y.all()); !slices.Equal(got, want) {
+		t.Errorf("asleep: got %q, want %q: nothing was running", got, want)
+	}
 }
