@@ -45,7 +45,7 @@ func (x *stream) wantEnds(what string, want ...string) []event {
 	x.t.Helper()
 	es := x.until(fmt.Sprintf("%s: %d ends of turns", what, len(want)), func(es []event) bool { return len(ends(es)) >= len(want) })
 	if got := ends(es); !slices.Equal(got, want) {
-		x.t.Errorf("%s: got %q, want %q", what, got, want)
+		x.t.Errorf("%s: got %q, want %q\n%s", what, got, want, lines(es))
 	}
 	return es
 }
