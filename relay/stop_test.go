@@ -443,3 +443,26 @@ func TestStop_MessageOnItsWay_StoppedOrNeverSent(t *testing.T) {
 		})
 	}
 }
+
+// A stream is opened again while a message is in flight, and the sandbox is asleep. The
+// message never arrived, so that nothing was interrupted.
+func TestSandbox_AsleepWhileMessageInFlight_NothingInterrupted(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		r := via.newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = 5 * time.Second }, anyframetest.WithAgent(1, atWork))
+		v, id := r.begin("hi")
+		x := v.open("")
+		x.wantEnds("before", "k1 done")
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Hang, Op: anyframetest.OpMessage, Times: 1})
+		answered := v.held("work", "k2")
+		r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpMessage) == 2 })
+		transcripts := r.plane.Count(anyframetest.OpTranscript)
+		r.plane.CutStreams()
+		r.plane.WaitFor(t, func() bool { return r.plane.Count(anyframetest.OpTranscript) > transcripts }) // read once the stream is open
+		r.plane.Sleep(id)
+		x.stands("sleeping")
+		x.wantEnds("live", "k1 done")
+		if a := answered(); a.status < 500 {
+			t.Errorf("got %d %s, want a failure", a.status, a.body)
+		}
+	})
+}

@@ -127,16 +127,21 @@ func (c *Conversation) TakeUnheard() bool {
 }
 
 // Resume applies what AnyFrame's transcript shows about a stream that was opened after
-// the event numbered head. The transcript ends at tail, and idle is whether the agent has
-// finished all its turns. If unnumbered deltas may be missing, Resume opens a gap.
+// the event numbered head. The transcript ends at tail, and idle is whether its last event
+// is the end of a turn. If unnumbered deltas may be missing, Resume opens a gap.
+//
+// A turn in flight may be running, but nothing shows that it is: if the sandbox is found
+// asleep, nothing was interrupted.
 func (c *Conversation) Resume(head, tail int64, idle bool) {
-	c.mu.Lock()
+	c.mu.Lock() // so that a turn that is being accepted is either in flight or unanswered
 	defer c.mu.Unlock()
+	busy := !idle || c.ledger.Unanswered(tail)
+	midway := busy || c.ledger.InFlight()
 	c.activity.mu.Lock()
-	c.activity.Midway, c.activity.Busy = !idle, !idle
+	c.activity.Midway, c.activity.Busy = midway, busy
 	c.activity.mu.Unlock()
 	switch {
-	case !idle:
+	case midway:
 		c.tr.openGap(tail)
 	case tail > head: // a block that has ended may have begun before the stream was open
 		c.tr.openGap(tail - 1)

@@ -110,7 +110,7 @@ func (in *Intake) Sync(ctx context.Context, c *conversation.Conversation) error 
 }
 
 // Tail reads AnyFrame's transcript after head. It returns where the transcript ends, and
-// whether the agent has finished, or will not continue, all its turns.
+// whether the agent has finished, or will not continue, all turns in it.
 func (in *Intake) Tail(ctx context.Context, c *conversation.Conversation, head int64) (tail int64, idle bool, err error) {
 	tail, idle = head, head == 0
 	for row, err := range in.after(ctx, c, max(head-1, 0)) {
@@ -121,6 +121,5 @@ func (in *Intake) Tail(ctx context.Context, c *conversation.Conversation, head i
 		kind := row.Event().Type()
 		idle = kind == "result" || kind == "_error"
 	}
-	idle = idle || c.Interrupted(tail)
-	return tail, idle && !c.Ledger().Unanswered(tail), nil
+	return tail, idle || c.Interrupted(tail), nil
 }

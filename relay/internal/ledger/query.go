@@ -228,11 +228,11 @@ func (l *Ledger) Silent() bool {
 	return l.kept.highest < 0 && len(l.open) == 0
 }
 
-// Unanswered reports whether a turn that has not ended was accepted by AnyFrame after the
-// event seq, or a turn is in flight to it.
+// Unanswered reports whether AnyFrame accepted a turn after the event seq that has not
+// ended.
 func (l *Ledger) Unanswered(seq int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.inFlight() || l.kept.gone >= seq ||
+	return l.kept.gone >= seq ||
 		slices.ContainsFunc(l.between(seq, math.MaxInt64), func(t Turn) bool { return l.ends.byKey[t.Key] == nil })
 }

@@ -89,6 +89,6 @@ func (s *Session) Idle(ctx context.Context, c *conversation.Conversation) (bool,
 	if s.Works() {
 		return false, nil
 	}
-	_, idle, err := s.intake.Tail(ctx, c, c.Log().Head())
-	return idle, err
+	tail, idle, err := s.intake.Tail(ctx, c, c.Log().Head())
+	return idle && !c.Ledger().InFlight() && !c.Ledger().Unanswered(tail), err
 }
