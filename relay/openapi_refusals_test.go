@@ -218,11 +218,12 @@ func TestOpenAPI_AnyFrameFails_ReadersAreToldWhy(t *testing.T) {
 				t.Parallel()
 				r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
 				v, _ := r.begin("hello")
-				if tt.fault.Status != 401 { // which it returns for every call
-					tt.fault.Op = anyframetest.OpTranscript
+				fault := tt.fault // shared by the paths
+				if fault.Status != 401 { // which it returns for every call
+					fault.Op = anyframetest.OpTranscript
 				}
-				r.plane.Inject(tt.fault)
-				if tt.fault.Status == 401 {
+				r.plane.Inject(fault)
+				if fault.Status == 401 {
 					eventually(t, "the key is known to be refused", func() bool { return v.do("POST", "/v1/messages", `{"text":"hi"}`).code() == tt.code })
 				}
 				a := v.do("GET", path, "")
