@@ -218,7 +218,7 @@ func TestOpenAPI_AnyFrameFails_ReadersAreToldWhy(t *testing.T) {
 				t.Parallel()
 				r := newHarness(t, func(c *relay.Config) { c.UpstreamTimeout = impatience }, anyframetest.WithAgent(1, speak))
 				v, _ := r.begin("hello")
-				fault := tt.fault // shared by the paths
+				fault := tt.fault        // shared by the paths
 				if fault.Status != 401 { // which it returns for every call
 					fault.Op = anyframetest.OpTranscript
 				}
