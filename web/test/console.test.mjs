@@ -1,11 +1,10 @@
 // The operators' page, in Chromium, against the real relay and the scripted agent.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { createRequire } from "node:module";
+import { violations } from "./axe.mjs";
 import { eventually, launch, open, startPlane, startRelay } from "./helpers.mjs";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const token = "0123456789abcdef0123456789abcdef";
 const shots = process.env.RELAY_SHOTS; // a folder for screenshots
 let browser, plane, relay, admin;
@@ -52,10 +51,8 @@ async function picture(page, name) {
   await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
 }
 
-/** The page's policy allows only scripts evaluated by the protocol. */
 async function accessible(page, what) {
-  const violations = await page.evaluate(`${axe}; axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.nodes[0].html))`);
-  assert.deepEqual(violations, [], what);
+  assert.deepEqual(await violations(page), [], what);
 }
 
 /**

@@ -1,12 +1,9 @@
 // The playground as a website's owner uses it: change, look, copy, paste.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { violations, wcag } from "./axe.mjs";
 import { startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, startPlane, startRelay } from "./helpers.mjs";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
 let demo;
@@ -114,9 +111,7 @@ describe("the playground passes axe and fits", { concurrency: true }, () => [{ c
     await page.locator("relay-chat .launcher").click();
     await say(page, "hello");
     await settled(page);
-    await page.evaluate(axe);
-    const found = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-    assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join("; ")}`), []);
+    assert.deepEqual(await violations(page, { rules: wcag }), []);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
     assert.deepEqual(page.wrong, []);
     await context.close();

@@ -2,14 +2,13 @@
 // earlier conversations, and delete conversations.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { createRequire } from "node:module";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { violations, wcag } from "./axe.mjs";
 import { FakeRelay, json, problem, startSite } from "./fake-relay.mjs";
 import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const pictures = fileURLToPath(new URL("../../.screenshots/", import.meta.url));
 
 let browser;
@@ -47,9 +46,7 @@ const focused = (page) => page.evaluate(() => {
 });
 
 async function accessible(page) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run("relay-chat", { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-  assert.deepEqual(found.violations.map((v) => [v.id, v.nodes.map((n) => n.failureSummary)]), []);
+  assert.deepEqual(await violations(page, { within: ["relay-chat"], rules: [...wcag, "best-practice"] }), []);
 }
 
 /** An agent that starts to answer and does not end on its own. */
