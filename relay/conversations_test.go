@@ -192,7 +192,7 @@ func TestExport_Conversations_OneDocument(t *testing.T) {
 
 func TestExport_FailureInTheMiddle_CutsTheConnection(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(strings.Repeat("words ", 20_000)) }))
+	r := newHarness(t, nil, anyframetest.WithWordsPerDelta(1000), anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(strings.Repeat("words ", 20_000)) }))
 	v := r.visitor()
 	v.talked(2)
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpTranscript, Status: 500, Session: r.plane.Sessions()[0].ID})

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -46,6 +47,9 @@ type harness struct {
 	label pprof.LabelSet // of every goroutine started since the start
 	onLog atomic.Pointer[func(slog.Record)]
 	gone  bool
+	// sendBuffer is the size in bytes of the send buffers of new connections, 0 for the
+	// system's, which hold megabytes on loopback.
+	sendBuffer atomic.Int32
 }
 
 // newHarness starts a relay with limits that do not interfere; change adjusts its
@@ -78,9 +82,7 @@ func harnessFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Con
 		change(&c)
 	}
 	r := &harness{t: t, plane: plane, conf: c, logs: &lockedBuffer{}}
-	name := fmt.Sprintf("%s %p", t.Name(), r)
-	r.label = pprof.Labels("harness", name)
-	t.Cleanup(func() { r.wantNothingLeft(name) })
+	r.label = pprof.Labels("test", t.Name())
 	r.start()
 	t.Cleanup(r.stop)
 	return r
@@ -95,7 +97,14 @@ func (r *harness) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.srv, r.web, r.gone = srv, httptest.NewServer(documented().watch(r.conf.BasePath, srv.Handler())), false
+	r.srv, r.web, r.gone = srv, httptest.NewUnstartedServer(documented().watch(r.conf.BasePath, srv.Handler())), false
+	r.web.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if n := r.sendBuffer.Load(); n > 0 {
+			_ = c.(*net.TCPConn).SetWriteBuffer(int(n)) //nolint:forcetypeassert // httptest listens on TCP
+		}
+		return ctx
+	}
+	r.web.Start()
 }
 
 // stop stops the relay as abruptly as a test can, without draining.
@@ -191,7 +200,8 @@ func (l *lockedBuffer) String() string {
 }
 
 // TestMain lets many tests wait at once. It fails if goroutines are left at the end, or
-// if anything differs from docs/openapi.yaml.
+// if anything differs from docs/openapi.yaml. The labels of the goroutines that it prints
+// name their tests. No test dumps them itself, which takes long while others run.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" { // fuzzing has workers and goroutines of its own
@@ -217,14 +227,15 @@ func TestMain(m *testing.M) {
 }
 
 // within waits until cond holds, and returns false if patience runs out first. It polls
-// slowly, because a hundred tests that poll constantly would slow each other down.
+// ever more slowly, because a hundred tests that poll constantly would slow each other
+// down.
 func within(cond func() bool) bool {
-	look := time.NewTicker(2 * time.Millisecond)
-	defer look.Stop()
-	for deadline := time.Now().Add(patience); !cond(); <-look.C {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(patience); !cond(); pause = min(pause*5/4, 25*time.Millisecond) {
 		if time.Now().After(deadline) {
 			return false
 		}
+		<-time.After(pause)
 	}
 	return true
 }

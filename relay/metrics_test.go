@@ -215,9 +215,10 @@ func TestMetrics_StreamEnds_CountedByReason(t *testing.T) {
 
 func TestMetrics_ReaderTakesNothing_CountedAsSlow(t *testing.T) {
 	t.Parallel()
-	r := newHarness(t, nil, anyframetest.WithWordsPerDelta(20000), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
-		c.Say(strings.Repeat("more than any socket holds ", 400000))
+	r := newHarness(t, nil, anyframetest.WithWordsPerDelta(1000), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		c.Say(strings.Repeat("more than these sockets hold ", 10_000))
 	}))
+	r.sendBuffer.Store(4 << 10)
 	v := r.visitor()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.web.URL+"/v1/events", nil)
 	if err != nil {
@@ -238,10 +239,7 @@ func TestMetrics_ReaderTakesNothing_CountedAsSlow(t *testing.T) {
 	}
 	defer res.Body.Close()
 	v.say("go", "k1")
-	eventually(t, "the stream ended", func() bool {
-		<-time.After(50 * time.Millisecond) // polling is expensive, and this takes ten seconds
-		return r.metric("relay_streams_open") == 0
-	})
+	eventually(t, "the stream ended", func() bool { return r.metric("relay_streams_open") == 0 })
 	r.counts(map[string]float64{"relay_streams_ended_total reason slow": 1, "relay_streams_ended_total reason gone": 0})
 }
 

@@ -74,6 +74,9 @@ func (x *stream) read() {
 			x.retry = strings.TrimPrefix(value, " ")
 		}
 		x.mu.Unlock()
+		if line != "" {
+			continue // nobody waits for half an event
+		}
 		select {
 		case x.grew <- struct{}{}:
 		default:
@@ -89,7 +92,7 @@ func (x *stream) close() {
 func (x *stream) all() []event {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Clone(x.events)
+	return slices.Clip(x.events) // events are only ever added
 }
 
 // until waits until cond holds for all events so far, and returns them.

@@ -161,9 +161,10 @@ func TestIdleStream_LifetimeOver_Ended(t *testing.T) {
 
 func TestIdleStream_ReaderTakesNothing_Closed(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("many words ", 500_000)
+	long := strings.Repeat("many words ", 20_000)
 	bothWays(t, func(t *testing.T, newHarness func(streams.Options, func(*relay.Config), ...anyframetest.Option) *harness) {
-		r := newHarness(streams.Options{}, func(c *relay.Config) { c.ReplayBytes = 64 << 20 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }), anyframetest.WithWordsPerDelta(10_000))
+		r := newHarness(streams.Options{}, func(c *relay.Config) { c.ReplayBytes = 64 << 20 }, anyframetest.WithAgent(1, func(c *anyframetest.Chat) { c.Say(long) }), anyframetest.WithWordsPerDelta(1000))
+		r.sendBuffer.Store(4 << 10)
 		v := r.visitor()
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://")) //nolint:noctx // loopback
 		if err != nil {
