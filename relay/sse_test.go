@@ -75,7 +75,7 @@ func (x *stream) read() {
 		}
 		x.mu.Unlock()
 		if line != "" {
-			continue // nobody waits for half an event
+			continue // readers wait for whole events
 		}
 		select {
 		case x.grew <- struct{}{}:
