@@ -1,15 +1,13 @@
 package conversation
 
 import (
-	"strings"
-
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // pendingText is the text of the deltas since the last whole block.
 type pendingText struct {
-	strings.Builder
+	chunks
 
 	masker redact.Masker
 	half   string // the first part of a character that the last delta ended with
@@ -17,27 +15,27 @@ type pendingText struct {
 	// A block that is too large for one event is shown as several. These describe the
 	// part in progress: its start, its encoded size in bytes, and the masker's state at
 	// its start.
-	from, size int
-	start      redact.Masker
+	from, encoded int
+	start         redact.Masker
 }
 
 // say adds a delta and returns its masked text, which may be empty.
 func (s *pendingText) say(patterns *redact.Patterns, text string) string {
-	s.WriteString(text)
-	s.size += event.EncodedLen(text)
+	s.add(text)
+	s.encoded += event.EncodedLen(text)
 	return s.masker.Next(patterns, text)
 }
 
 // fits reports whether the current block has room for a delta.
 func (s *pendingText) fits(text string) bool {
-	return s.size+6*len(text) <= event.MaxText || s.size+event.EncodedLen(text) <= event.MaxText
+	return s.encoded+6*len(text) <= event.MaxText || s.encoded+event.EncodedLen(text) <= event.MaxText
 }
 
 // cut ends the block and begins a new one. It returns the ended block's masked text,
 // which equals the sum of its deltas.
 func (s *pendingText) cut(patterns *redact.Patterns) string {
-	said := s.start.Next(patterns, s.String()[s.from:])
-	s.from, s.size, s.start = s.Len(), 0, s.masker.Clone()
+	said := s.start.Next(patterns, s.since(s.from))
+	s.from, s.encoded, s.start = s.Len(), 0, s.masker.Clone()
 	return said
 }
 
@@ -49,9 +47,8 @@ func (s *pendingText) Reset() {
 
 // drop discards the text so far. Masking of later text continues from it.
 func (s *pendingText) drop() {
-	s.Builder.Reset()
-	s.half = ""
-	s.from, s.size, s.start = 0, 0, s.masker.Clone()
+	s.chunks, s.half = chunks{}, ""
+	s.from, s.encoded, s.start = 0, 0, s.masker.Clone()
 }
 
 // say shows a delta, with the half character of the previous delta and without its own.
@@ -61,7 +58,7 @@ func (p *projector) say(text string) {
 	for text != "" {
 		head := text
 		if !p.pending.fits(text) {
-			head, _ = event.CutText(text, event.MaxText-p.pending.size)
+			head, _ = event.CutText(text, event.MaxText-p.pending.encoded)
 		}
 		if shown := p.pending.say(p.patterns, head); shown != "" {
 			p.out = append(p.out, event.Item{Kind: "text", Delta: shown})
@@ -77,13 +74,12 @@ func (p *projector) say(text string) {
 // its deltas and replaces them. If the deltas were shown as several blocks, it shows only
 // the last one, because the others have been shown.
 func (p *projector) whole(text string) {
-	said := p.pending.String()
-	if said != "" && said != text && strings.HasPrefix(text, said) {
+	all := p.pending.begins(text)
+	if said := p.pending.Len(); all && 0 < said && said < len(text) {
 		p.pending.half = "" // the block contains the whole character
-		p.say(text[len(said):])
-		said = text
+		p.say(text[said:])
 	}
-	if p.pending.from > 0 && said == text {
+	if p.pending.from > 0 && all {
 		p.out = append(p.out, event.Item{Kind: "text", Data: event.TextData{Text: p.pending.cut(p.patterns)}})
 		p.pending.Reset()
 		return

@@ -1,0 +1,59 @@
+package conversation
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func TestChunks_AnyPieces_AreTheirSum(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var c chunks
+		sum := ""
+		for range random.IntN(40) {
+			piece := strings.Repeat(string(rune('a'+random.IntN(26))), random.IntN(1<<random.IntN(17)))
+			c.add(piece)
+			sum += piece
+		}
+		if c.Len() != len(sum) || c.since(0) != sum {
+			t.Fatalf("got %d bytes, want the %d added ones", c.Len(), len(sum))
+		}
+		from := random.IntN(len(sum) + 1)
+		if c.since(from) != sum[from:] {
+			t.Fatalf("since %d of %d: got another text", from, len(sum))
+		}
+		if !c.begins(sum) || !c.begins(sum+"more") {
+			t.Fatal("the sum does not begin with the text")
+		}
+		if sum != "" {
+			at := random.IntN(len(sum))
+			if c.begins(sum[:len(sum)-1]) || c.begins(sum[:at]+"-"+sum[at+1:]) {
+				t.Fatalf("a shorter text, or another one at %d, begins with the text", at)
+			}
+		}
+	}
+}
+
+// A text is in memory once, and at most as much again is reserved for what follows.
+func TestChunks_LongText_NotMoved(t *testing.T) {
+	var c chunks
+	piece := strings.Repeat("x", 1000)
+	const pieces = 1000
+	got := testing.AllocsPerRun(1, func() {
+		c = chunks{}
+		for range pieces {
+			c.add(piece)
+		}
+	})
+	if most := float64(2*pieces*len(piece)/maxChunk + 20); got > most {
+		t.Errorf("got %v allocations, want %v at most", got, most)
+	}
+	reserved := 0
+	for _, chunk := range c.kept {
+		reserved += cap(chunk)
+	}
+	if reserved > c.Len()+maxChunk {
+		t.Errorf("got %d bytes reserved for %d", reserved, c.Len())
+	}
+}
