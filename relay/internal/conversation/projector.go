@@ -167,7 +167,7 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 	hadText := len(texts) > 0
 	// Several blocks whose deltas arrived as one text: only joined do they equal the sum
 	// of the deltas.
-	if joined := strings.Join(texts, ""); len(texts) > 1 && p.pending.Len() > 0 && p.pending.begins(joined) {
+	if joined := strings.Join(texts, ""); len(texts) > 1 && p.pending.Len() > 0 && p.pending.IsPrefixOf(joined) {
 		texts = []string{joined}
 	}
 	for _, b := range blocks {

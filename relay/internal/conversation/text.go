@@ -1,13 +1,14 @@
 package conversation
 
 import (
+	"github.com/anyframe-relay/relay/relay/internal/chunks"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/redact"
 )
 
 // pendingText is the text of the deltas since the last whole block.
 type pendingText struct {
-	chunks
+	chunks.Text
 
 	masker redact.Masker
 	half   string // the first part of a character that the last delta ended with
@@ -21,7 +22,7 @@ type pendingText struct {
 
 // say adds a delta and returns its masked text, which may be empty.
 func (s *pendingText) say(patterns *redact.Patterns, text string) string {
-	s.add(text)
+	s.Add(text)
 	s.encoded += event.EncodedLen(text)
 	return s.masker.Next(patterns, text)
 }
@@ -34,7 +35,7 @@ func (s *pendingText) fits(text string) bool {
 // cut ends the block and begins a new one. It returns the ended block's masked text,
 // which equals the sum of its deltas.
 func (s *pendingText) cut(patterns *redact.Patterns) string {
-	said := s.start.Next(patterns, s.since(s.from))
+	said := s.start.Next(patterns, s.Since(s.from))
 	s.from, s.encoded, s.start = s.Len(), 0, s.masker.Clone()
 	return said
 }
@@ -47,7 +48,7 @@ func (s *pendingText) Reset() {
 
 // drop discards the text so far. Masking of later text continues from it.
 func (s *pendingText) drop() {
-	s.chunks, s.half = chunks{}, ""
+	s.Text, s.half = chunks.Text{}, ""
 	s.from, s.encoded, s.start = 0, 0, s.masker.Clone()
 }
 
@@ -74,7 +75,7 @@ func (p *projector) say(text string) {
 // its deltas and replaces them. If the deltas were shown as several blocks, it shows only
 // the last one, because the others have been shown.
 func (p *projector) whole(text string) {
-	all := p.pending.begins(text)
+	all := p.pending.IsPrefixOf(text)
 	if said := p.pending.Len(); all && 0 < said && said < len(text) {
 		p.pending.half = "" // the block contains the whole character
 		p.say(text[said:])
