@@ -44,7 +44,8 @@ type harness struct {
 	web   *httptest.Server
 	logs  *lockedBuffer
 	reg   *prometheus.Registry
-	label pprof.LabelSet // of every goroutine started since the start
+	name  string         // unique in the process
+	label pprof.LabelSet // of every goroutine started since the start: the name
 	onLog atomic.Pointer[func(slog.Record)]
 	gone  bool
 	// sendBuffer is the size in bytes of the send buffers of new connections, 0 for the
@@ -82,7 +83,9 @@ func harnessFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Con
 		change(&c)
 	}
 	r := &harness{t: t, plane: plane, conf: c, logs: &lockedBuffer{}}
-	r.label = pprof.Labels("test", t.Name())
+	r.name = fmt.Sprintf("%s %p", t.Name(), r)
+	r.label = pprof.Labels("harness", r.name)
+	t.Cleanup(func() { left.stop(r.name) })
 	r.start()
 	t.Cleanup(r.stop)
 	return r
@@ -201,7 +204,7 @@ func (l *lockedBuffer) String() string {
 
 // TestMain lets many tests wait at once. It fails if goroutines are left at the end, or
 // if anything differs from docs/openapi.yaml. The labels of the goroutines that it prints
-// name their tests. No test dumps them itself, which takes long while others run.
+// name their tests.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" { // fuzzing has workers and goroutines of its own
@@ -213,11 +216,15 @@ func TestMain(m *testing.M) {
 	if err := errors.Join(beginPoller(), trustCertificate()); err != nil {
 		panic(err)
 	}
+	go left.watch()
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !settled(before) {
 		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 		fmt.Fprintf(os.Stderr, "goroutines left behind: got %d, want %d\n", runtime.NumGoroutine(), before)
+		code = 1
+	}
+	if code == 0 && left.told(os.Stderr) {
 		code = 1
 	}
 	if code == 0 && documented().told(os.Stderr) {
