@@ -35,7 +35,7 @@ func TestText_AnyPieces_AreTheirSum(t *testing.T) {
 	}
 }
 
-// A text is in memory once, and at most as much again is reserved for what follows.
+// A text is in memory once, and at most one chunk is reserved for what follows.
 func TestText_LongText_NotMoved(t *testing.T) {
 	var c Text
 	piece := strings.Repeat("x", 1000)

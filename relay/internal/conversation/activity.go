@@ -127,8 +127,9 @@ func (c *Conversation) TakeUnheard() bool {
 }
 
 // Resume applies what AnyFrame's transcript shows about a stream that was opened after
-// the event numbered head. The transcript ends at tail, and idle is whether its last event
-// is the end of a turn. If unnumbered deltas may be missing, Resume opens a gap.
+// the event numbered head. The transcript ends at tail, and idle is whether the agent has
+// finished, or will not continue, all turns in it. If unnumbered deltas may be missing,
+// Resume opens a gap.
 //
 // A turn in flight may be running, but nothing shows that it is: if the sandbox is found
 // asleep, nothing was interrupted.
