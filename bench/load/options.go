@@ -42,6 +42,7 @@ type shape struct {
 	streams uint32 // maximum concurrent streams of one HTTP/2 connection
 	bytes   int    // of text in each event
 	cores   int    // available to the peer
+	gogc    int    // GOGC of a peer that is a Go program; 0: Go's default
 }
 
 // options are the command line options.
@@ -66,6 +67,7 @@ func (o *options) flags() *flag.FlagSet {
 		o.streams = uint32(n)
 		return err
 	})
+	f.IntVar(&o.gogc, "gogc", 0, "GOGC of the relay and of peers that are Go programs, instead of Go's default")
 	f.IntVar(&o.connections, "connections", 0, "spread the visitors over so many connections of HTTP/2, instead of -streams on each")
 	f.IntVar(&o.reps, "reps", 0, "measure everything so many times, instead of as often as the scenario has it")
 	f.IntVar(&o.visitors, "visitors", 0, "as many visitors in every scenario, instead of its own number")
@@ -80,8 +82,8 @@ func (o *options) check() error {
 	switch {
 	case o.proto != protoH2 && o.proto != protoH1 && o.proto != protoPlain:
 		return fmt.Errorf("-proto is h2, h1 or plain, not %q", o.proto)
-	case o.streams == 0 || o.bytes < 0 || o.cores < 1 || o.visitors < 0 || o.reps < 0 || o.connections < 0:
-		return fmt.Errorf("-streams, -cores: at least 1; -bytes, -reps, -visitors, -connections: at least 0")
+	case o.streams == 0 || o.bytes < 0 || o.cores < 1 || o.visitors < 0 || o.reps < 0 || o.connections < 0 || o.gogc < 0:
+		return fmt.Errorf("-streams, -cores: at least 1; -bytes, -reps, -visitors, -connections, -gogc: at least 0")
 	}
 	return nil
 }

@@ -30,9 +30,12 @@ type stage struct {
 	http               *http.Client
 }
 
-// env returns the environment of a peer: its number of cores, and the certificates it
-// trusts.
+// env returns the environment of a peer: its number of cores, the certificates it trusts,
+// and when it collects garbage.
 func (s *stage) env(more ...string) []string {
+	if s.shape.gogc > 0 {
+		more = append(more, fmt.Sprint("GOGC=", s.shape.gogc))
+	}
 	return append([]string{fmt.Sprint("GOMAXPROCS=", s.shape.cores), "SSL_CERT_FILE=" + filepath.Join(s.dir, certFile)}, more...)
 }
 
