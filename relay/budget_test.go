@@ -103,7 +103,7 @@ func TestBudget_UsedUp_RepeatsAndReadingGoOn(t *testing.T) {
 func TestBudget_TurnNotAccepted_NotCounted(t *testing.T) {
 	t.Parallel()
 	awayFromMidnight(t)
-	r := newHarness(t, func(c *relay.Config) { c.TurnsPerDay, c.SendWait = 1, time.Second }, anyframetest.WithAgent(1, talk))
+	r := newHarness(t, func(c *relay.Config) { c.TurnsPerDay = 1 }, anyframetest.WithAgent(1, talk))
 	for _, fault := range []anyframetest.Fault{
 		{Kind: anyframetest.Respond, Op: anyframetest.OpCreate, Status: http.StatusUnprocessableEntity},
 		{Kind: anyframetest.Respond, Op: anyframetest.OpMessage, Status: http.StatusUnprocessableEntity},

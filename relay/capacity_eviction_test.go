@@ -194,11 +194,7 @@ func TestCapacity_WaitForBootFails_ShownRunningAllTheSame(t *testing.T) {
 // never began.
 func TestCapacity_WakeNeverBegun_NotCounted(t *testing.T) {
 	t.Parallel()
-	disk := sqliteFile(t)
-	r := newHarness(t, func(c *relay.Config) {
-		disk(c)
-		c.BootTimeout, c.SendWait = time.Second, time.Second
-	}, anyframetest.WithAgent(1, speak))
+	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak))
 	v, id := r.begin("hi")
 	r.idle(id)
 	counted := func(want float64) {
@@ -207,6 +203,7 @@ func TestCapacity_WakeNeverBegun_NotCounted(t *testing.T) {
 	}
 	r.plane.Sleep(id)
 	counted(0)
+	r.restartWith(func(c *relay.Config) { c.BootTimeout, c.SendWait = time.Second, time.Second })
 	visitor, err := r.srv.VisitorOf(t.Context(), v.token)
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +214,7 @@ func TestCapacity_WakeNeverBegun_NotCounted(t *testing.T) {
 	}
 	defer st.Close()
 	eventually(t, "the lease is free", func() bool { // the relay holds it while it stops counting the sandbox
-		_, ok, err := st.Acquire(t.Context(), "wake:"+visitor, "another process", 3*time.Second)
+		_, ok, err := st.Acquire(t.Context(), "wake:"+visitor, "another process", 10*time.Second)
 		return ok && err == nil
 	})
 	v.refused("hi", "k2", http.StatusServiceUnavailable, "session_booting")

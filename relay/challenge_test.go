@@ -257,10 +257,7 @@ func TestChallenge_AutoAndManyAtOnce_HalfAreFree(t *testing.T) {
 func TestChallenge_SandboxBoots_RepeatsPassWithOrWithoutIt(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
-	r := newHarness(t, challenging(relay.ChallengeAlways, func(c *relay.Config) {
-		disk(c)
-		c.SendWait = time.Second
-	}), anyframetest.WithAgent(1, talk))
+	r := newHarness(t, challenging(relay.ChallengeAlways, disk), anyframetest.WithAgent(1, talk))
 	v := r.visitor()
 	solution := challenged(t, "asked", v.send("k1", "", home))
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpCreate, Status: http.StatusUnprocessableEntity})

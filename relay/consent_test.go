@@ -56,9 +56,7 @@ func TestConsent_NotGiven_RefusedUntilIs(t *testing.T) {
 	r.visitor().refused("hi", "k1", 403, "consent_required")
 
 	// A changed text requires consent again; accepted turns are still answered as before.
-	r.stop()
-	r.conf.Consent = "May we still?"
-	r.start()
+	r.restartWith(func(c *relay.Config) { c.Consent = "May we still?" })
 	v.say("hi", "k1")
 	v.refused("more", "k2", 403, "consent_required")
 	refused(t, "the old version", v.do("POST", "/v1/visitor", agreement(version)), 400, "bad_request")
@@ -136,13 +134,9 @@ func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {
 	}
 	first.refused("more", "k2", 429, "rate_limited") // checked before the budget
 	send("the day's budget", 429, "turn_budget")
-	r.stop()
-	r.conf.TurnsPerDay = 2
-	r.start()
+	r.restartWith(func(c *relay.Config) { c.TurnsPerDay = 2 })
 	send("new sessions", 429, "session_quota")
-	r.stop()
-	r.conf.RateSessions = nil
-	r.start()
+	r.restartWith(func(c *relay.Config) { c.RateSessions = nil })
 	v.say("hi", "k1") // none of the refusals was counted
 	r.counts(map[string]float64{"relay_turns_today": 2})
 }

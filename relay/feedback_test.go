@@ -200,9 +200,7 @@ func TestFeedback_PausedOrNotAgreed_Taken(t *testing.T) {
 	disk := sqliteFile(t)
 	r := newHarness(t, func(c *relay.Config) { disk(c); takesFeedback(c) }, anyframetest.WithAgent(1, talk))
 	v, _ := r.begin("hi")
-	r.stop()
-	r.conf.Consent = "May we?"
-	r.start()
+	r.restartWith(func(c *relay.Config) { c.Consent = "May we?" })
 	v.refused("more", "k2", 403, "consent_required")
 	v.rates("k1", `"up"`, "")
 	r.operates("PUT", "/api/pause", "{}")

@@ -42,7 +42,7 @@ func TestFootprint(t *testing.T) {
 					t.Logf("%s: %d bytes more with the first turn", name, (before-known)/visitors)
 					r.logCalls("the first turn", visitors)
 				}
-				parallel(visitors, func(i int) { everybody[i].say(strings.Repeat("hello ", 10), fmt.Sprint("k", n)) })
+				parallel(visitors, func(i int) { everybody[i].insist(strings.Repeat("hello ", 10), fmt.Sprint("k", n)) })
 			}
 			after := size(r)
 			t.Logf("%s: %d bytes more with each further turn", name, (after-before)/visitors/(turns-1))

@@ -62,7 +62,8 @@ func (s *callSpy) after(t *testing.T, rounds int) (calls map[string]int, marks i
 func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 	t.Parallel()
 	const visitors, rounds, every = 40, 6, 200 * time.Millisecond
-	const parts, wholeEvery = 10, 6 // as in package resync
+	const parts, wholeEvery = 10, 6     // as in package resync
+	const renewAfter = 30 * time.Second // as in package capacity
 	for name, tt := range map[string]struct {
 		share sharing
 		knows bool // detects writes of other processes
@@ -76,6 +77,7 @@ func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 				t.Parallel()
 				share := tt.share(t)
 				var spy *callSpy
+				start := time.Now()
 				r := newHarness(t, func(c *relay.Config) {
 					share(c)
 					c.MaxSessions = 10 * visitors
@@ -102,6 +104,9 @@ func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 				now, seen := spy.after(t, rounds)
 				whole := parts * (int(time.Since(begun)/(wholeEvery*every)) + 1) // of rounds in which all marks are compared
 				for op, n := range onlyLooked(before, now) {
+					if op == "admit_all" && time.Since(start) > renewAfter {
+						continue // a busy machine took so long that sandboxes had to be counted again
+					}
 					t.Errorf("%s: got %d calls for %d quiet visitors in %d rounds, want none", op, n, visitors, rounds)
 				}
 				looks := now["generation"] - before["generation"]

@@ -89,15 +89,12 @@ func TestProblem_UpstreamErrorText_NotShown(t *testing.T) {
 	for _, status := range []int{400, 402, 404, 409, 410, 418, 422, 429, 500, 502, 503, 504} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			t.Parallel()
-			r := newHarness(t, func(c *relay.Config) {
+			r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, talk))
+			old, _ := r.begin("hello")
+			r.restartWith(func(c *relay.Config) {
 				c.SendWait, c.BootTimeout, c.UpstreamTimeout = time.Second, time.Second, impatience
-			},
-				anyframetest.WithAgent(1, talk))
-			old, fresh := r.visitor(), r.visitor()
-			old.insist("hello", "k1") // because a busy machine may boot it too slowly at first
-			x := old.open("")
-			x.turnEnds(1)
-			x.close()
+			})
+			fresh := r.visitor()
 			r.plane.Inject(anyframetest.Fault{
 				Kind: anyframetest.Respond, Status: status, RetryAfter: "1",
 				Body: `{"detail":"` + canary + `","message":"` + canary + `","error":"` + canary + `"}`,

@@ -3,7 +3,6 @@ package relay_test
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -48,17 +47,17 @@ func TestSecrets_Failures_NothingLeaks(t *testing.T) {
 	for name, fault := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, v := canaryHarness(t, func(c *relay.Config) {
-				c.Visibility = relay.VisibilityTools
+			disk := sqliteFile(t)
+			w, v := canaryHarness(t, func(c *relay.Config) { disk(c); c.Visibility = relay.VisibilityTools })
+			plane := w.r.plane
+			v.say("hello", "k1")
+			v.open("").turnEnds(1)
+			id := w.r.upstream()
+			w.r.restartWith(func(c *relay.Config) {
 				c.SendWait, c.BootTimeout, c.UpstreamTimeout = 2*time.Second, 3*time.Second, impatience
 			})
-			plane := w.r.plane
 			x := v.open("")
-			eventually(t, "the conversation began", func() bool { // however busy this machine is
-				return v.do("POST", "/v1/messages", `{"text":"hello"}`, "Idempotency-Key", "k1").status == http.StatusAccepted
-			})
 			x.turnEnds(1)
-			id := w.r.upstream()
 			if fault.Body == "" && fault.Kind == anyframetest.Respond { // an upstream that reveals everything it has
 				fault.Body = `{"detail":"xyzzy-upstream-error in ` + id + ` for ` + plane.Key() + ` ` + strings.Join(plane.Secrets(), " ") + `"}`
 			}

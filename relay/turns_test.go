@@ -140,13 +140,14 @@ func TestTurn_UpstreamDown_AcceptedOnceWhenBack(t *testing.T) {
 		for name, known := range map[string]bool{"a first turn": false, "a later turn": true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				r := via.newHarness(t, func(c *relay.Config) { c.SendWait = 3 * time.Second })
+				r := via.newHarness(t, sqliteFile(t))
 				v := r.visitor()
 				want := []string{"hello"}
 				if known {
 					v.say("before", "k0")
 					want = []string{"before", "hello"}
 				}
+				r.restartWith(func(c *relay.Config) { c.SendWait = 3 * time.Second })
 				r.plane.Down()
 				a, err := v.try(t.Context(), "hello", "k1")
 				if err != nil || a.status < 500 {
