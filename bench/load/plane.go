@@ -34,6 +34,7 @@ type talk struct {
 	first   int64
 	texts   int64 // text events so far
 	streams map[sink]bool
+	sent    time.Time // when anything was last sent
 }
 
 // sink is an event stream with a reader.
@@ -42,6 +43,9 @@ type sink interface {
 	// reader has left.
 	send(event []byte, left func()) error
 }
+
+// keepalive is how long a stream is silent before it gets a comment, as AnyFrame's do.
+const keepalive = 15 * time.Second
 
 // keptFrames bounds how many events a session can replay.
 const keptFrames = 4096
@@ -67,12 +71,25 @@ func (p *plane) handler() http.Handler {
 // measured configuration.
 func servePlane(addr, upstream, dir string, sh shape) error {
 	p := &plane{sessions: map[string]*talk{}}
+	go p.keepAlive()
 	failed := make(chan error, 2)
 	go func() { failed <- http.ListenAndServe(addr, p.handler()) }() //nolint:gosec // loopback, for minutes
 	if sh.proto != protoPlain {
 		go func() { failed <- p.serveTLS(upstream, dir, sh) }()
 	}
 	return <-failed
+}
+
+// keepAlive sends comments to silent streams.
+func (p *plane) keepAlive() {
+	for now := range time.Tick(keepalive / 15) {
+		p.mu.Lock()
+		all := append([]*talk(nil), p.order...)
+		p.mu.Unlock()
+		for _, t := range all {
+			t.keepAlive(now)
+		}
+	}
 }
 
 func (p *plane) serveTLS(addr, dir string, sh shape) error {
@@ -209,7 +226,7 @@ func (t *talk) listen(st sink, since int64) {
 	if i := max(since+1-t.first, 0); i < int64(len(t.frames)) {
 		replay = append(replay, t.frames[i:]...)
 	}
-	t.streams[st] = true
+	t.streams[st], t.sent = true, time.Now()
 	left := func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -217,6 +234,24 @@ func (t *talk) listen(st sink, since int64) {
 	}
 	if st.send(bytes.Join(replay, nil), left) != nil {
 		delete(t.streams, st)
+	}
+}
+
+func (t *talk) keepAlive(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.streams) > 0 && now.Sub(t.sent) >= keepalive {
+		t.sendAll([]byte(": keepalive\n\n"))
+	}
+}
+
+// sendAll sends a frame to every stream. The caller holds mu.
+func (t *talk) sendAll(frame []byte) {
+	t.sent = time.Now()
+	for st := range t.streams {
+		if st.send(frame, nil) != nil {
+			delete(t.streams, st)
+		}
 	}
 }
 
@@ -235,11 +270,7 @@ func (t *talk) send(payload string) int64 {
 		t.first += keptFrames
 	}
 	t.frames = append(t.frames, frame)
-	for st := range t.streams {
-		if st.send(frame, nil) != nil {
-			delete(t.streams, st)
-		}
-	}
+	t.sendAll(frame)
 	return seq
 }
 
