@@ -281,10 +281,11 @@ func TestCapacity_StreamsComeAndGo_FewStoreCalls(t *testing.T) {
 func TestCapacity_VisitorsLeft_SandboxesNotWokenOrCalled(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, func(c *relay.Config) {
+		c.IdleTimeout = time.Second // AnyFrame keeps it awake for longer
 		c.Tune(relay.Tuning{Session: session.Tuning{
 			Linger: 50 * time.Millisecond, Resync: 10 * time.Millisecond, ProbeAfter: 10 * time.Millisecond,
 		}})
-	}, anyframetest.WithAgent(1, atWork))
+	}, anyframetest.WithIdleTimeout(time.Hour), anyframetest.WithAgent(1, atWork))
 	_, id := r.begin("hi")
 	r.plane.WaitFor(t, func() bool { return r.plane.OpenStreams("") == 0 })
 	eventually(t, "nothing is kept of who left", func() bool { return r.srv.SessionsInMemory() == 0 })

@@ -57,13 +57,13 @@ func (s *callSpy) after(t *testing.T, rounds int) (calls map[string]int, marks i
 	return calls, marks
 }
 
-// Idle streams cost the store no call each, only one for many streams, and almost none if
-// the backend can tell that no other process has written.
+// Idle streams cost AnyFrame nothing, and the store no call each, only one for many
+// streams, and almost none if the backend can tell that no other process has written.
 func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 	t.Parallel()
 	const visitors, rounds, every = 40, 6, 200 * time.Millisecond
-	const parts, wholeEvery = 10, 6     // as in package resync
-	const renewAfter = 30 * time.Second // as in package capacity
+	const parts, wholeEvery = 10, 6    // as in package resync
+	const renewAfter = 2 * time.Minute // as in package capacity
 	for name, tt := range map[string]struct {
 		share sharing
 		knows bool // detects writes of other processes
@@ -82,7 +82,7 @@ func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 					share(c)
 					c.MaxSessions = 10 * visitors
 					c.Tune(relay.Tuning{
-						Session: session.Tuning{Resync: every, Linger: 10 * time.Millisecond},
+						Session: session.Tuning{Resync: every, Linger: 10 * time.Millisecond, ProbeAfter: every},
 						Store:   func(s store.Store) session.Store { spy = newCallSpy(s); return spy },
 					})
 				}, anyframetest.WithAgent(1, speak))
@@ -100,8 +100,11 @@ func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 					before, marks = spy.after(t, 2)
 					quiet = onlyLooked(was, before) == nil
 				}
-				begun := time.Now()
+				begun, asked := time.Now(), r.plane.Count(anyframetest.OpAny)
 				now, seen := spy.after(t, rounds)
+				if got := r.plane.Count(anyframetest.OpAny) - asked; got != 0 {
+					t.Errorf("AnyFrame: got %d requests for %d quiet visitors, want none", got, visitors)
+				}
 				whole := parts * (int(time.Since(begun)/(wholeEvery*every)) + 1) // of rounds in which all marks are compared
 				for op, n := range onlyLooked(before, now) {
 					if op == "admit_all" && time.Since(start) > renewAfter {

@@ -2,11 +2,9 @@ package relay_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
-	"github.com/anyframe-relay/relay/relay/internal/session"
 )
 
 // Browsers that reconnect at the same time cause no requests to AnyFrame while the relay
@@ -17,7 +15,6 @@ func TestResume_ReconnectStorm_NotPassedUpstream(t *testing.T) {
 		r := via.newHarness(t, func(c *relay.Config) {
 			disk(c)
 			c.ReplayEvents = 2000
-			c.Tune(relay.Tuning{Session: session.Tuning{ProbeAfter: time.Hour}}) // on a busy machine the test takes so long that the sandbox would be probed
 		}, anyframetest.WithAgent(1, speak))
 		v := r.visitor()
 		x := v.open("")

@@ -28,8 +28,11 @@ const (
 )
 
 const (
-	// renewAfter is the minimum age of a running sandbox's count before it is renewed.
-	renewAfter = 30 * time.Second
+	// renewBusy is the age at which the count of a sandbox whose agent works is renewed.
+	renewBusy = 30 * time.Second
+	// renewIdle is the same for any other sandbox, which was last renewed when its agent
+	// became idle. Renewing it also corrects a rank that another process has written.
+	renewIdle = 2 * time.Minute
 	// rankAfter is how long the store's update is delayed after the first stream of a
 	// session opens or the last one closes.
 	rankAfter = 2 * time.Second
@@ -59,7 +62,8 @@ type Options struct {
 	Max int
 	// Own is the maximum for this site. 0 is no separate limit.
 	Own int
-	// CountFor is how long a sandbox stays counted without renewal.
+	// CountFor is how long a sandbox stays counted without renewal: longer than it may stay
+	// awake unused.
 	CountFor time.Duration
 	// Sleep puts a sandbox to sleep unless it is in use, and reports whether it did.
 	Sleep func(context.Context, store.Awake) (bool, error)

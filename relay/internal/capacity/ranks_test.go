@@ -25,6 +25,7 @@ type slowStore struct {
 	*memory.Store
 	all, one chan struct{} // closed to release the calls; nil does not delay them
 	visitor  string
+	renewals atomic.Int64 // calls of AdmitAll
 }
 
 func (s *slowStore) Admit(ctx context.Context, visitor string, rank int64, limit int, ttl time.Duration) (int64, bool, error) {
@@ -35,6 +36,7 @@ func (s *slowStore) Admit(ctx context.Context, visitor string, rank int64, limit
 }
 
 func (s *slowStore) AdmitAll(ctx context.Context, all []store.Awake, ttl time.Duration) ([]int64, error) {
+	s.renewals.Add(1)
 	if s.all != nil {
 		<-s.all
 	}
@@ -90,6 +92,39 @@ func wantRank(t *testing.T, st *slowStore, visitor string, want int64) {
 		}
 	}
 	t.Errorf("%s: not counted", visitor)
+}
+
+// A process that crashes while an agent works leaves its sandbox counted for as long as it
+// may then stay awake. Idle sandboxes are renewed less often.
+func TestGate_RenewDue_BusyOftenIdleInTime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rank     int64
+		countFor time.Duration
+		every    time.Duration // between renewals
+	}{
+		"busy":                      {Busy + 1, time.Hour, renewBusy},
+		"idle":                      {1, time.Hour, renewIdle},
+		"idle with an open stream":  {Listening + 1, time.Hour, renewIdle},
+		"idle, not counted as long": {1, renewIdle, renewIdle - renewBusy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
+				gate.CountFor = tt.countFor
+				seat := awake(t, gate, "v", tt.rank)
+				const rounds, round = 720, 5 * time.Second
+				for range rounds {
+					time.Sleep(round)
+					gate.RenewDue(1, func(int) *Seat { return seat.Seat })
+					if n, err := st.CountAwake(t.Context()); n != 1 || err != nil {
+						t.Fatalf("got %d counted, %v, want 1", n, err)
+					}
+				}
+				if got, want := st.renewals.Load(), int64(rounds*round/tt.every); got != want {
+					t.Errorf("renewals in %v: got %d, want %d", rounds*round, got, want)
+				}
+			})
+		})
+	}
 }
 
 // A turn begins while the store is being updated that its sandbox is idle.

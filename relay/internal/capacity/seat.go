@@ -155,11 +155,16 @@ func (s *Seat) RenewIfDue(ctx context.Context) {
 	}
 }
 
-// RenewAt returns when the count of a running sandbox must be renewed.
+// RenewAt returns when the count of a running sandbox must be renewed, unless its agent
+// begins to work before.
 func (s *Seat) RenewAt() time.Time {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.counted.Add(renewAfter)
+	counted := s.counted
+	s.mu.Unlock()
+	if s.rank() >= Busy {
+		return counted.Add(renewBusy)
+	}
+	return counted.Add(min(renewIdle, s.gate.CountFor-renewBusy))
 }
 
 func (s *Seat) due() bool { return !s.RenewAt().After(time.Now()) }

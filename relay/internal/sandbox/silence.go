@@ -6,12 +6,25 @@ import "time"
 // working.
 const rareProbes = 8
 
-// ProbeAfter returns after how long a silence AnyFrame is asked whether a sandbox still
-// runs. While its agent is working, that is after, because a visitor waits for the
-// answer. Otherwise it grows with the silence, up to eight times after.
-func ProbeAfter(after time.Duration, atWork bool, silent time.Duration) time.Duration {
-	if atWork {
-		return after
+// Silence describes a sandbox whose event stream is silent.
+type Silence struct {
+	Active      time.Time     // when its agent last did anything
+	Confirmed   time.Time     // when AnyFrame last showed that it runs; not before Active
+	AtWork      bool          // its agent is running a turn
+	IdleTimeout time.Duration // how long AnyFrame keeps it awake unused
+}
+
+// ProbeAt returns when AnyFrame is asked whether the sandbox still runs. While its agent
+// is working, that is after, because a visitor waits for the answer. Otherwise it is not
+// asked before the sandbox should have gone to sleep, which its stream reveals, and then
+// ever more rarely, up to eight times after.
+func (s Silence) ProbeAt(after time.Duration) time.Time {
+	if s.AtWork {
+		return s.Confirmed.Add(after)
 	}
-	return max(after, min(rareProbes*after, silent/2))
+	at := s.Confirmed.Add(max(after, min(rareProbes*after, s.Confirmed.Sub(s.Active))))
+	if asleep := s.Active.Add(s.IdleTimeout + after); asleep.After(at) {
+		return asleep
+	}
+	return at
 }

@@ -50,7 +50,8 @@ type Tuning struct {
 	Resync time.Duration
 	// ProbeAfter is how long AnyFrame's stream may be silent before the relay asks
 	// whether the sandbox still runs, because the stream can stay open when it does not.
-	// While no turn runs, the interval grows up to eightfold. Default 1m.
+	// While no turn runs, the first time is so long after the idle timeout, and the
+	// interval grows up to eightfold. Default 1m.
 	ProbeAfter time.Duration
 }
 

@@ -126,7 +126,8 @@ func (s *Session) probeAt(status event.Status) time.Time {
 		return time.Now().Add(s.hub.Tuning.ProbeAfter)
 	}
 	a := s.standing.Conversation().Activity()
-	return s.standing.Confirmed().Add(sandbox.ProbeAfter(s.hub.Tuning.ProbeAfter, a.Busy, time.Since(a.Active)))
+	silence := sandbox.Silence{Active: a.Active, Confirmed: s.standing.Confirmed(), AtWork: a.Busy, IdleTimeout: s.hub.IdleTimeout}
+	return silence.ProbeAt(s.hub.Tuning.ProbeAfter)
 }
 
 // probe asks AnyFrame whether the sandbox of a silent session still runs, and stops the

@@ -220,6 +220,7 @@ func (s *Session) accepted(ctx context.Context, c *conversation.Conversation, tu
 		}
 	}
 	s.seat.Renew(ctx)
+	s.hub.resync.Check(s) // a busy sandbox is due earlier
 	s.reader.Follow()
 	s.logger().Info("turn accepted", "request", telemetry.FromContext(ctx).ID, "turn", turn.Key, "seq", turn.Seq)
 	s.hub.members.Go(func() {
