@@ -124,6 +124,19 @@ func TestBudget_TurnNotAccepted_NotCounted(t *testing.T) {
 	v.refused("more", "k2", 429, "turn_budget")
 }
 
+func TestBudget_KeyRotated_CountKept(t *testing.T) {
+	t.Parallel()
+	awayFromMidnight(t)
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) { disk(c); c.TurnsPerDay = 1 }, anyframetest.WithAgent(1, talk))
+	v := r.visitor()
+	v.say("hi", "k1")
+	next := startPlane(t, anyframetest.WithKey("afm_test_rotated"), anyframetest.WithAgent(1, talk))
+	r.restartWith(func(c *relay.Config) { c.APIKey, c.BaseURL = relay.Secret(next.Key()), next.URL() })
+	r.counts(map[string]float64{"relay_turns_today": 1})
+	v.refused("more", "k2", 429, "turn_budget")
+}
+
 // A turn that AnyFrame proves to have is counted, whatever happened to the response.
 func TestBudget_AnswerLost_CountedOnce(t *testing.T) {
 	t.Parallel()

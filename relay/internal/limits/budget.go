@@ -24,7 +24,7 @@ type budget struct {
 // of returns the quota that all turns count against. Turns are counted even without a
 // limit, because the metrics export the count.
 func (b *budget) of() quota {
-	return quota{"turns", Rate{max(b.limit, 1), Day}, "", problem.TurnBudget}
+	return quota{name: "turns", rate: Rate{max(b.limit, 1), Day}, refusal: problem.TurnBudget}
 }
 
 // ReserveTurn returns the refusal if the day's turns are used up, including those that

@@ -46,8 +46,8 @@ type Options struct {
 	// whenever it is counted or read. It may be nil.
 	Spent func(ctx context.Context, budget string, used, limit int)
 
-	// Secret makes the store's keys unguessable, so that no address can be derived from
-	// them. All processes that share a store must use the same secret.
+	// Secret makes the store's keys of addresses unguessable, so that no address can be
+	// derived from them. Processes with different secrets count addresses separately.
 	Secret string
 }
 
@@ -161,7 +161,7 @@ func (l *Limits) MayMessage(ctx context.Context, visitor string) error {
 
 func (l *Limits) messages(visitor string) (all []quota) {
 	for _, r := range l.options.RateMessages.longestFirst(whole) {
-		all = append(all, quota{"messages", r, visitor, problem.RateLimited})
+		all = append(all, quota{name: "messages", rate: r, who: visitor, refusal: problem.RateLimited})
 	}
 	return all
 }
@@ -169,11 +169,11 @@ func (l *Limits) messages(visitor string) (all []quota) {
 // byAddress returns the quotas of addr and its network at part p of these rates.
 func (l *Limits) byAddress(name, addr string, rs Rates, p part, refusal *problem.Problem) (all []quota) {
 	for _, r := range rs.longestFirst(p) {
-		all = append(all, quota{name, r, addr, refusal})
+		all = append(all, quota{name: name, rate: r, who: addr, refusal: refusal, address: true})
 	}
 	if network := clientip.Network(addr); network != "" {
 		for _, r := range rs.longestFirst(p.times(wideFactor)) {
-			all = append(all, quota{name, r, network, refusal})
+			all = append(all, quota{name: name, rate: r, who: network, refusal: refusal, address: true})
 		}
 	}
 	return all

@@ -29,7 +29,7 @@ func TestQuota_ManyRefusals_CacheBounded(t *testing.T) {
 	st := memory.New()
 	q := newQuotas("afm_test", st)
 	for i := range 2*maxRefused + 10 {
-		of := quota{"messages", Rate{1, time.Hour}, fmt.Sprint("v", i), problem.RateLimited}
+		of := quota{name: "messages", rate: Rate{1, time.Hour}, who: fmt.Sprint("v", i), refusal: problem.RateLimited}
 		if _, err := q.take(t.Context(), of); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestQuota_ManyRefusals_CacheBounded(t *testing.T) {
 func TestQuota_RefusalRepeated_StoreNotAsked(t *testing.T) {
 	st := memory.New()
 	q := newQuotas("afm_test", st)
-	of := quota{"sessions", Rate{1, time.Hour}, "192.0.2.1", problem.SessionQuota}
+	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1", refusal: problem.SessionQuota, address: true}
 	undo, err := q.take(t.Context(), of)
 	if err != nil {
 		t.Fatal(err)
@@ -121,13 +121,16 @@ func TestRequest_SharedStore_CountedOverAllMachines(t *testing.T) {
 func TestQuota_Key_DependsOnSecretAndQuota(t *testing.T) {
 	now := time.Now()
 	q, other := newQuotas("afm_one", nil), newQuotas("afm_two", nil)
-	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1"}
+	of := quota{name: "sessions", rate: Rate{1, time.Hour}, who: "192.0.2.1", address: true}
 	if q.key(of, now) == other.key(of, now) {
 		t.Error("got the same key under another secret, want one that cannot be guessed from the address")
 	}
 	seen := map[string]bool{}
 	for _, of := range []quota{
-		of, {name: "requests", rate: of.rate, who: of.who}, {name: of.name, rate: Rate{1, time.Minute}, who: of.who}, {name: of.name, rate: of.rate, who: "192.0.2.2"},
+		of,
+		{name: "requests", rate: of.rate, who: of.who, address: true},
+		{name: of.name, rate: Rate{1, time.Minute}, who: of.who, address: true},
+		{name: of.name, rate: of.rate, who: "192.0.2.2", address: true},
 	} {
 		seen[q.key(of, now)] = true
 	}
@@ -136,6 +139,11 @@ func TestQuota_Key_DependsOnSecretAndQuota(t *testing.T) {
 	}
 	if q.key(of, now) != newQuotas("afm_one", nil).key(of, now) {
 		t.Error("got another key in another process, want the same")
+	}
+	for _, of := range []quota{{name: "turns", rate: Rate{1, Day}}, {name: "messages", rate: of.rate, who: "a visitor"}} {
+		if q.key(of, now) != other.key(of, now) {
+			t.Errorf("%s: got another key under another secret, want the same count", of.name)
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ type quota struct {
 	rate    Rate
 	who     string // a visitor or an address; empty for all together
 	refusal *problem.Problem
+	address bool // who is an address
 }
 
 // quotas counts, in the store, what is limited in total.
@@ -68,10 +69,15 @@ func (q *quotas) tell(ctx context.Context, of quota, used int) {
 	}
 }
 
-// key returns the quota's key in the store. All processes with the same secret compute
-// the same key. A daily quota has a different key every day.
+// key returns the quota's key in the store, the same in all processes. Only the key of an
+// address depends on the secret, so that all other counts survive a change of it. A daily
+// quota has a different key every day.
 func (q *quotas) key(of quota, now time.Time) string {
-	mac := hmac.New(sha256.New, q.secret)
+	secret := []byte("quotas")
+	if of.address {
+		secret = q.secret
+	}
+	mac := hmac.New(sha256.New, secret)
 	_, _ = fmt.Fprintf(mac, "%s %d %s", of.name, of.rate.Window.Milliseconds(), of.who) // writes to a hash never fail
 	if of.rate.daily() {
 		began, _ := dayOf(now)

@@ -35,7 +35,7 @@ func (l *Limits) sessions(addr string, toll challenge.Toll) []quota {
 		ofAddr = wider
 	}
 	return append(l.byAddress("sessions", addr, l.options.RateSessions, ofAddr, quotaSpent),
-		quota{"sessions", Rate{ofAll.share(l.options.SessionsPerDay), Day}, "", budgetSpent})
+		quota{name: "sessions", rate: Rate{ofAll.share(l.options.SessionsPerDay), Day}, refusal: budgetSpent})
 }
 
 // NewSession returns the refusal if addr, or all addresses together, have begun as many
