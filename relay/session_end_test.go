@@ -1,11 +1,17 @@
 package relay_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // The conversation ends immediately; the relay retries the call that stops the sandbox.
@@ -85,5 +91,44 @@ func TestSessionEnd_MidTurn_EndsTurn(t *testing.T) {
 	}
 	if st := v.do("GET", "/v1/session", "").json; st["status"] != "ended" || st["agent_busy"] != false {
 		t.Errorf("got %v, want an ended session whose agent is not busy", st)
+	}
+}
+
+// unsaved is a store that cannot save sessions while told so.
+type unsaved struct {
+	session.Store
+	on *atomic.Bool
+}
+
+func (s unsaved) SaveSession(ctx context.Context, row store.Session) (store.Session, error) {
+	if s.on.Load() {
+		return row, errors.New("the store is away")
+	}
+	return s.Store.SaveSession(ctx, row)
+}
+
+// The store fails while a conversation is ended. The next attempt ends it.
+func TestSessionEnd_NotStored_EndedByNextAttempt(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) {
+		disk(c)
+		c.Tune(relay.Tuning{Store: func(s store.Store) session.Store { return unsaved{s, &away} }})
+	}, anyframetest.WithAgent(1, speak))
+	v, id := r.begin("hi")
+	r.idle(id)
+	away.Store(true)
+	if a := v.do("DELETE", "/v1/session", ""); a.status < 500 {
+		t.Errorf("while the store is away: got %d %s, want an error", a.status, a.body)
+	}
+	away.Store(false)
+	if a := v.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
+		t.Errorf("afterwards: got %d %s, want 204", a.status, a.body)
+	}
+	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Status == anyframetest.StatusTerminated })
+	r.restart()
+	if status, epoch := v.session(); status != "ended" || epoch != 1 {
+		t.Errorf("after a restart: got %s %d, want ended 1", status, epoch)
 	}
 }

@@ -3,10 +3,16 @@ package relay_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -465,4 +471,58 @@ func TestSandbox_AsleepWhileMessageInFlight_NothingInterrupted(t *testing.T) {
 			t.Errorf("got %d %s, want a failure", a.status, a.body)
 		}
 	})
+}
+
+// A message is on its way to AnyFrame, and its turn is stopped. Until it has arrived, no
+// other replica may send the same message or the next one.
+func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
+	t.Parallel()
+	plane := startPlane(t, anyframetest.WithAgent(1, speak))
+	to, err := url.Parse(plane.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrive := make(chan struct{})
+	var slow atomic.Bool
+	proxy := &httputil.ReverseProxy{FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasSuffix(q.URL.Path, "/message") && slow.CompareAndSwap(true, false) {
+			<-arrive
+		}
+		proxy.ServeHTTP(w, q)
+	}))
+	t.Cleanup(front.Close)
+	disk := sqliteFile(t)
+	both := func(c *relay.Config) {
+		disk(c)
+		c.BaseURL = front.URL
+		c.Tune(relay.Tuning{Session: session.Tuning{Resync: 100 * time.Millisecond}})
+	}
+	a, b := harnessFor(t, plane, both), harnessFor(t, plane, both)
+	here, _ := a.begin("hi")
+	there := here.at(b)
+	slow.Store(true)
+	first := here.held("first", "k2")
+	eventually(t, "it is on its way", func() bool { return !slow.Load() })
+	here.stops("k2")
+	time.Sleep(2500 * time.Millisecond) // in which the relay tries twice to carry out the stop
+	again, second := there.held("first", "k2"), there.held("second", "k3")
+	time.Sleep(time.Second)
+	if got := a.prompts(); len(got) != 1 {
+		t.Errorf("before it arrived: got %q at AnyFrame, want nothing more", got)
+	}
+	close(arrive)
+	one, same, next := first(), again(), second()
+	want := []string{"hi", "second"} // the sandbox was put to sleep before the message arrived
+	if one.status == http.StatusAccepted {
+		want = []string{"hi", "first", "second"}
+	} else {
+		wantProblem(t, "the first", one, http.StatusConflict, "turn_stopped")
+	}
+	if same.status != one.status || next.status != http.StatusAccepted {
+		t.Errorf("got %d %s, at the other %d %s, and then %d %s, want the same twice and 202", one.status, one.body, same.status, same.body, next.status, next.body)
+	}
+	if got := a.prompts(); !slices.Equal(got, want) {
+		t.Errorf("at AnyFrame: got %q, want %q", got, want)
+	}
 }

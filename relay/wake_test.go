@@ -198,3 +198,28 @@ func TestWake_SandboxFoundAsleep_WokenForTurn(t *testing.T) {
 	v.say("hello", "k1")
 	r.wantTaken("before", "hello")
 }
+
+// A stream that opens looks up the state of a sleeping sandbox, which takes a while.
+// Meanwhile a message wakes it.
+func TestWake_WhileLookedUpAsleep_TurnNotInterrupted(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, atWork))
+	v, id := r.begin("hi")
+	r.idle(id)
+	r.plane.Sleep(id)
+	r.plane.WaitFor(t, func() bool { s, _ := r.plane.Session(id); return s.Status == anyframetest.StatusTerminated })
+	r.restart()
+	hit := r.plane.FaultsHit()
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpTranscript, Delay: 2 * time.Second, Times: 1})
+	x := v.open("")
+	eventually(t, "it is looked up", func() bool { return r.plane.FaultsHit() > hit })
+	v.say("work", "k2")
+	x.until("the agent's words", func(es []event) bool { return count(es, "text") > 1 })
+	time.Sleep(3 * time.Second) // in which the look has ended
+	x.wantEnds("live", "k1 done")
+	if status, _ := v.session(); status != "running" {
+		t.Errorf("got %s, want running", status)
+	}
+	v.stops("k2")
+	x.wantEnds("stopped", "k1 done", "k2 stopped")
+}

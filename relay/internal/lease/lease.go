@@ -13,12 +13,15 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
-// Holder takes leases for one process.
+// Holder takes leases for one process. It must not be copied after first use.
 type Holder struct {
 	Store store.LeaseStore
 	Owner string        // identifies the process to other replicas
 	TTL   time.Duration // how long a lease is valid without renewal
 	Log   *slog.Logger
+
+	mu   sync.Mutex
+	held map[string]*held // by name, while it has users
 }
 
 // Wait takes the named lease, waiting for another replica to release it or for it to
@@ -37,41 +40,66 @@ func (h *Holder) Wait(ctx context.Context, name string) (release func(), err err
 }
 
 // Try takes the named lease if it is free. It is renewed until release is called. All
-// callers in this process count as one owner.
+// callers in this process count as one owner: each of them gets the lease, and other
+// replicas do not before the last one has called release.
 func (h *Holder) Try(ctx context.Context, name string) (release func(), ok bool, err error) {
-	_, ok, err = h.Store.Acquire(ctx, name, h.Owner, h.TTL)
-	if err != nil || !ok {
-		return nil, false, err
+	l := h.use(name)
+	l.turn <- struct{}{}
+	if _, ok, err = h.Store.Acquire(ctx, name, h.Owner, h.TTL); ok && err == nil {
+		l.keep(ctx)
+		<-l.turn
+		return sync.OnceFunc(func() {
+			l.turn <- struct{}{}
+			l.leave()
+		}), true, nil
 	}
-	l := &held{holder: h, name: name, ctx: context.WithoutCancel(ctx), turn: make(chan struct{}, 1)}
-	l.mu.Lock() // renew may be called before timer is set
-	defer l.mu.Unlock()
-	l.timer = time.AfterFunc(h.TTL/3, l.renew)
-	return l.release, true, nil
+	l.leave()
+	return nil, false, err
 }
 
-// held renews a lease of this process.
+// use returns the state of the named lease, with one more user.
+func (h *Holder) use(name string) *held {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.held[name]
+	if l == nil {
+		l = &held{holder: h, name: name, turn: make(chan struct{}, 1)}
+		if h.held == nil {
+			h.held = map[string]*held{}
+		}
+		h.held[name] = l
+	}
+	l.users++
+	return l
+}
+
+// held is a lease that this process holds or tries to take.
 type held struct {
 	holder *Holder
 	name   string
-	ctx    context.Context
+	users  int // guarded by the holder's mu: callers that have not left yet
 
-	// turn is a slot for one holder, which calls the store, so that the release comes
-	// after a renewal in progress.
-	turn chan struct{}
+	// turn is a slot for one goroutine, which calls the store once, in bounded time. So a
+	// release comes after a renewal in progress, and before the next attempt. It guards
+	// the fields below.
+	turn  chan struct{}
+	timer *time.Timer // of the next renewal; nil while the lease is not held
+	ctx   context.Context
+}
 
-	mu       sync.Mutex // released and timer change together
-	released bool
-	timer    *time.Timer
+// keep has the lease renewed until the last user leaves. The caller holds turn.
+func (l *held) keep(ctx context.Context) {
+	if l.timer != nil {
+		return
+	}
+	l.ctx = context.WithoutCancel(ctx)
+	l.timer = time.AfterFunc(l.holder.TTL/3, l.renew)
 }
 
 func (l *held) renew() {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	l.mu.Lock()
-	released := l.released
-	l.mu.Unlock()
-	if released {
+	if l.timer == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.holder.TTL/3)
@@ -79,23 +107,30 @@ func (l *held) renew() {
 	if _, _, err := l.holder.Store.Acquire(ctx, l.name, l.holder.Owner, l.holder.TTL); err != nil {
 		l.holder.Log.Warn("failed to renew lease", "error", err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.released {
-		l.timer.Reset(l.holder.TTL / 3)
-	}
+	l.timer.Reset(l.holder.TTL / 3)
 }
 
-func (l *held) release() {
-	l.mu.Lock()
-	l.released = true
-	l.timer.Stop()
-	l.mu.Unlock()
-	l.turn <- struct{}{} // held for one call to the store, in bounded time
+// leave ends one use, and releases the lease with the last one. The caller holds turn,
+// which leave gives back. A user who arrives during the release waits for turn and takes
+// the lease again.
+func (l *held) leave() {
 	defer func() { <-l.turn }()
-	ctx, cancel := context.WithTimeout(l.ctx, l.holder.TTL/3)
-	defer cancel()
-	if err := l.holder.Store.Release(ctx, l.name, l.holder.Owner); err != nil {
-		l.holder.Log.Warn("failed to release lease", "error", err)
+	h := l.holder
+	h.mu.Lock()
+	last := l.users == 1
+	h.mu.Unlock()
+	if last && l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+		ctx, cancel := context.WithTimeout(l.ctx, h.TTL/3)
+		defer cancel()
+		if err := h.Store.Release(ctx, l.name, h.Owner); err != nil {
+			h.Log.Warn("failed to release lease", "error", err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l.users--; l.users == 0 {
+		delete(h.held, l.name)
 	}
 }

@@ -73,6 +73,45 @@ func TestTry_ContextEnds_LeaseStays(t *testing.T) {
 	})
 }
 
+// Several callers of one process may hold a lease; the first to release it does not take
+// it from the others.
+func TestTry_TwiceInOneProcess_HeldUntilBothRelease(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		first, second := try(t, a, "x", true), try(t, a, "x", true)
+		first()
+		first()
+		try(t, b, "x", false)
+		time.Sleep(3 * ttl)
+		try(t, b, "x", false)
+		second()
+		release := try(t, b, "x", true)
+		try(t, a, "x", false)
+		release()
+		try(t, a, "x", true)()
+	})
+}
+
+// slowRelease is a store whose releases take a second.
+type slowRelease struct{ *memory.Store }
+
+func (s slowRelease) Release(ctx context.Context, name, owner string) error {
+	time.Sleep(time.Second)
+	return s.Store.Release(ctx, name, owner)
+}
+
+func TestTry_DuringRelease_Kept(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		a.Store = slowRelease{a.Store.(*memory.Store)} //nolint:forcetypeassert // as holders made it
+		go try(t, a, "x", true)()
+		synctest.Wait()
+		release := try(t, a, "x", true)
+		time.Sleep(2 * time.Second)
+		try(t, b, "x", false)
+		release()
+		try(t, b, "x", true)()
+	})
+}
+
 func TestWait_HeldByAnother_TakenWhenReleased(t *testing.T) {
 	holders(t, func(t *testing.T, a, b *lease.Holder) {
 		release := try(t, a, "x", true)

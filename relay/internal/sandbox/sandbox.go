@@ -81,6 +81,12 @@ func (o *Operator) IsDown(ctx context.Context, id string) (bool, error) {
 	return err == nil && (up.Status.Resumable() || up.Status == anyframe.StatusError), err
 }
 
+// Stopped reports whether a response of AnyFrame says that a sandbox neither runs nor
+// boots, or that there is none.
+func Stopped(up *anyframe.Session, err error) bool {
+	return errors.Is(err, anyframe.ErrNotFound) || err == nil && up.Status != anyframe.StatusRunning && up.Status != anyframe.StatusBooting
+}
+
 // IsUp reports whether AnyFrame says that a sandbox runs or boots.
 func (o *Operator) IsUp(ctx context.Context, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)

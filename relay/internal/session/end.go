@@ -37,7 +37,7 @@ func (s *Session) End(ctx context.Context) error {
 		}
 	}
 	c := s.standing.Conversation()
-	if c.ID() == "" || s.View().Status == event.StatusEnded {
+	if row, _ := s.record.Row(); c.ID() == "" || row.State == string(event.StatusEnded) { // an earlier attempt may have failed to store it
 		return nil
 	}
 	if err := s.seat.Count(ctx); err != nil { // another process may have taken the seat

@@ -10,6 +10,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/pump"
+	"github.com/anyframe-relay/relay/relay/internal/sandbox"
 )
 
 // freshFor is how long the last sign of life proves that the sandbox runs.
@@ -22,7 +23,9 @@ func (s *Session) lookAgain(c *conversation.Conversation) {
 }
 
 // Look requests the session's status from AnyFrame, once, and starts reading its stream
-// if the sandbox is awake. It never wakes the sandbox.
+// if the sandbox is awake. It never wakes the sandbox. While the end of what a sleeping
+// sandbox did is read and stored, no replica wakes it: a turn that began meanwhile would
+// be taken for interrupted.
 func (s *Session) Look(ctx context.Context) error {
 	ctx = s.calls(ctx)
 	select {
@@ -42,13 +45,24 @@ func (s *Session) Look(ctx context.Context) error {
 		return nil
 	}
 	up, err := s.hub.Client.Sessions.Get(ctx, c.ID())
+	if sandbox.Stopped(up, err) {
+		release, ok, held := s.tryHoldWaking(ctx)
+		if held != nil || !ok {
+			return held // it is being woken or put to sleep
+		}
+		defer release()
+		if s.reader.Busy() {
+			return nil // it was woken in the meantime
+		}
+		up, err = s.hub.Client.Sessions.Get(ctx, c.ID()) // which another replica may have done
+	}
 	if c != s.standing.Conversation() {
 		return nil // another epoch has begun; the answer does not apply to it
 	}
 	switch {
 	case errors.Is(err, anyframe.ErrNotFound):
 		s.setStatus(c, event.StatusEnded)
-		s.releaseOnceDown(ctx, c.ID())
+		s.releaseHeld(ctx, c.ID())
 	case err != nil:
 		if status == event.StatusRunning || status == event.StatusBooting {
 			s.reader.Follow() // it was awake when last seen; the pump finds out whether it still is
@@ -66,7 +80,7 @@ func (s *Session) Look(ctx context.Context) error {
 		s.reader.Wake(admission.Claim{}) // it is booting anyway: wait for it
 	case up.Status == anyframe.StatusError:
 		s.setStatus(c, event.StatusFailed)
-		s.releaseOnceDown(ctx, c.ID())
+		s.releaseHeld(ctx, c.ID())
 	default:
 		if err := s.intake.Sync(ctx, c); err != nil {
 			return err
@@ -76,7 +90,7 @@ func (s *Session) Look(ctx context.Context) error {
 		}
 		s.interrupt(ctx, c, false)
 		s.setStatus(c, event.StatusSleeping)
-		s.releaseOnceDown(ctx, c.ID())
+		s.releaseHeld(ctx, c.ID())
 	}
 	s.standing.SetLooked(c, true)
 	return nil

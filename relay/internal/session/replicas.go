@@ -140,6 +140,17 @@ func (s *Session) probe(ctx context.Context) error {
 		return nil
 	}
 	up, err := s.hub.Client.Sessions.Get(ctx, c.ID())
+	if sandbox.Stopped(up, err) {
+		release, ok, held := s.tryHoldWaking(ctx)
+		if held != nil || !ok {
+			return held // it is being woken or put to sleep
+		}
+		defer release()
+		if now, call := s.reader.Current(); now != p || call != nil {
+			return nil // it was woken in the meantime
+		}
+		up, err = s.hub.Client.Sessions.Get(ctx, c.ID()) // which another replica may have done
+	}
 	switch {
 	case err == nil && (up.Status == anyframe.StatusRunning || up.Status == anyframe.StatusBooting):
 		s.standing.Confirm()

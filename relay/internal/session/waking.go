@@ -89,8 +89,7 @@ func (s *Session) reserve(ctx context.Context) (release func(), ok bool, err err
 
 // releaseOnceDown removes the sandbox from the count when AnyFrame reports that it is
 // down, which takes as long as its snapshot. It checks once before it returns, unless the
-// sandbox is being woken or put to sleep. A caller that holds the waking lease, see
-// [Session.holdWaking], calls the seat itself.
+// sandbox is being woken or put to sleep.
 func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 	if !s.seat.Held() {
 		return
@@ -102,6 +101,18 @@ func (s *Session) releaseOnceDown(ctx context.Context, id string) {
 			return
 		}
 	}
+	s.releaseLater(id)
+}
+
+// releaseHeld is releaseOnceDown for a caller that holds the waking lease.
+func (s *Session) releaseHeld(ctx context.Context, id string) {
+	if s.seat.Held() && !s.releaseIfDown(ctx, id) {
+		s.releaseLater(id)
+	}
+}
+
+// releaseLater asks AnyFrame until it reports that the sandbox is down.
+func (s *Session) releaseLater(id string) {
 	s.hub.members.Go(func() {
 		ctx, cancel := context.WithTimeout(s.calls(s.hub.ctx), s.hub.IdleTimeout)
 		defer cancel()
