@@ -216,26 +216,44 @@ func (s *stream) place(ctx context.Context) error {
 	return s.restart(reason, true)
 }
 
-// catchUp writes the events between the cursor and what the log keeps.
+// catchUp writes the events between the cursor and what the log keeps. If reading fails
+// midway, the cursor is at the last event written, so that the next attempt repeats none.
+// Unnumbered events are therefore written only with what follows them.
 func (s *stream) catchUp(ctx context.Context) error {
 	v := s.view
 	base := v.Log.Base()
-	for it, err := range s.src.History(ctx, s.seq, base) {
-		switch {
-		case err != nil:
-			return err
-		case it.Kind != "":
-			if err := s.write(it.Entry(v.Epoch).Frame); err != nil {
+	var run [][]byte // frames of unnumbered events
+	writeUpTo := func(seq int64) error {
+		for _, frame := range run {
+			if err := s.write(frame); err != nil {
 				return err
 			}
-		default: // complete up to here
-			s.seq = it.Seq
+		}
+		run, s.seq, s.dirty = run[:0], seq, false
+		return nil
+	}
+	for it, err := range s.src.History(ctx, s.seq, base) {
+		if err != nil {
+			return errors.Join(s.flush(), err)
+		}
+		if it.Kind != "" {
+			run = append(run, it.Entry(v.Epoch).Frame)
+		}
+		if it.Seq == 0 {
+			continue
+		}
+		if err := writeUpTo(it.Seq); err != nil {
+			return err
+		}
+		if it.Kind == "" { // complete up to here
 			if err := s.flush(); err != nil {
 				return err
 			}
 		}
 	}
-	s.seq, s.dirty = base, false
+	if err := writeUpTo(base); err != nil {
+		return err
+	}
 	return s.flush()
 }
 

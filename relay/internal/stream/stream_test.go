@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ type fakeSource struct {
 	log      *eventlog.Log
 	look     func()
 	revoked  atomic.Bool
+	history  func(after int64) iter.Seq2[event.Item, error] // nil: none can be read
 }
 
 func newFakeSource() *fakeSource {
@@ -46,7 +48,10 @@ func (f *fakeSource) Watchers() *eventlog.Watchers               { return &f.wat
 func (f *fakeSource) Known(context.Context, int64) (bool, error) { return false, nil }
 func (f *fakeSource) Look(context.Context)                       { f.look() }
 func (f *fakeSource) Wrote()                                     {}
-func (f *fakeSource) History(context.Context, int64, int64) iter.Seq2[event.Item, error] {
+func (f *fakeSource) History(_ context.Context, after, _ int64) iter.Seq2[event.Item, error] {
+	if f.history != nil {
+		return f.history(after)
+	}
 	return func(yield func(event.Item, error) bool) { yield(event.Item{}, errors.New("no history")) }
 }
 
@@ -190,8 +195,8 @@ func bothWays(t *testing.T, o Options, f func(t *testing.T, s *Server, src *fake
 	}
 }
 
-// until reads the body until it contains want.
-func until(t *testing.T, res *http.Response, want string) {
+// until reads the body until it contains want, and returns what it has read.
+func until(t *testing.T, res *http.Response, want string) string {
 	t.Helper()
 	var got strings.Builder
 	for p := make([]byte, 1); !strings.Contains(got.String(), want); {
@@ -200,6 +205,7 @@ func until(t *testing.T, res *http.Response, want string) {
 			t.Fatalf("got %q and %v, want %q in it", got.String(), err, want)
 		}
 	}
+	return got.String()
 }
 
 func TestServe_EventsRevokedAndLeft(t *testing.T) {
@@ -227,6 +233,46 @@ func TestServe_EventsRevokedAndLeft(t *testing.T) {
 			t.Errorf("a revoked visitor: got %q, want %q", got, telemetry.EndVoided)
 		}
 		soon(t, "no stream is open", func() bool { return s.Open() == 0 && src.watchers.Len() == 0 })
+	})
+}
+
+// The store may fail once while the past is read. The next attempt continues after the
+// last event written.
+func TestServe_HistoryFailsMidway_NothingRepeated(t *testing.T) {
+	bothWays(t, Options{}, func(t *testing.T, _ *Server, src *fakeSource, open func() *http.Response, _ <-chan string) {
+		src.log = eventlog.New(4, eventlog.Limits{Events: 10, Bytes: 1 << 20})
+		var past []event.Item
+		for _, seq := range []int64{0, 1, 2, 0, 3, 0, 0, 4} {
+			past = append(past, event.Item{Kind: "text", Seq: seq, Data: map[string]any{"n": len(past)}})
+		}
+		fail := map[int]bool{4: true, 6: true}
+		src.history = func(after int64) iter.Seq2[event.Item, error] {
+			return func(yield func(event.Item, error) bool) {
+				begin := slices.IndexFunc(past, func(it event.Item) bool { return it.Seq == after }) + 1
+				if after == 0 {
+					begin = 0
+				}
+				for i := begin; i < len(past); i++ {
+					if fail[i] {
+						delete(fail, i)
+						yield(event.Item{}, errors.New("the store is away"))
+						return
+					}
+					if !yield(past[i], nil) {
+						return
+					}
+				}
+				yield(event.Item{Seq: 4}, nil)
+			}
+		}
+		got := until(t, open(), `"n":7`)
+		var shown []string
+		for _, m := range regexp.MustCompile(`"n":(\d)`).FindAllStringSubmatch(got, -1) {
+			shown = append(shown, m[1])
+		}
+		if want := "0 1 2 3 4 5 6 7"; strings.Join(shown, " ") != want || strings.Count(got, "event: problem") != 1 {
+			t.Errorf("got %s in %q, want %s and one problem", shown, got, want)
+		}
 	})
 }
 
