@@ -30,8 +30,8 @@ const (
 const (
 	// renewBusy is the age at which the count of a sandbox whose agent works is renewed.
 	renewBusy = 30 * time.Second
-	// renewIdle is the same for any other sandbox, which was last renewed when its agent
-	// became idle. Renewing it also corrects a rank that another process has written.
+	// renewIdle is the same for any other sandbox. Renewing also corrects a rank that
+	// another process has written.
 	renewIdle = 2 * time.Minute
 	// rankAfter is how long the store's update is delayed after the first stream of a
 	// session opens or the last one closes.

@@ -99,17 +99,22 @@ func wantRank(t *testing.T, st *slowStore, visitor string, want int64) {
 func TestGate_RenewDue_BusyOftenIdleInTime(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rank     int64
+		fresh    bool // its agent has just finished
 		countFor time.Duration
-		every    time.Duration // between renewals
+		want     int64 // renewals in an hour
 	}{
-		"busy":                      {Busy + 1, time.Hour, renewBusy},
-		"idle":                      {1, time.Hour, renewIdle},
-		"idle with an open stream":  {Listening + 1, time.Hour, renewIdle},
-		"idle, not counted as long": {1, renewIdle, renewIdle - renewBusy},
+		"busy":                      {Busy + 1, false, time.Hour, 120},
+		"idle":                      {1, false, time.Hour, 30},
+		"idle with an open stream":  {Listening + 1, false, time.Hour, 30},
+		"idle, not counted as long": {1, false, renewIdle, 40},
+		"just idle":                 {Listening, true, time.Hour, 1 + 29},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withSlowStore(t, func(t *testing.T, st *slowStore, gate *Gate) {
 				gate.CountFor = tt.countFor
+				if tt.fresh {
+					tt.rank += time.Now().UnixMilli()
+				}
 				seat := awake(t, gate, "v", tt.rank)
 				const rounds, round = 720, 5 * time.Second
 				for range rounds {
@@ -119,8 +124,8 @@ func TestGate_RenewDue_BusyOftenIdleInTime(t *testing.T) {
 						t.Fatalf("got %d counted, %v, want 1", n, err)
 					}
 				}
-				if got, want := st.renewals.Load(), int64(rounds*round/tt.every); got != want {
-					t.Errorf("renewals in %v: got %d, want %d", rounds*round, got, want)
+				if got := st.renewals.Load(); got != tt.want {
+					t.Errorf("renewals in %v: got %d, want %d", rounds*round, got, tt.want)
 				}
 			})
 		})

@@ -156,12 +156,14 @@ func (s *Seat) RenewIfDue(ctx context.Context) {
 }
 
 // RenewAt returns when the count of a running sandbox must be renewed, unless its agent
-// begins to work before.
+// begins to work before. A count from the end of a turn is renewed early, because another
+// process that saw the end may have written a rank without this process's listeners.
 func (s *Seat) RenewAt() time.Time {
 	s.mu.Lock()
 	counted := s.counted
 	s.mu.Unlock()
-	if s.rank() >= Busy {
+	rank := s.rank()
+	if used := time.UnixMilli(rank & (Listening - 1)); rank >= Busy || counted.Sub(used) < renewBusy {
 		return counted.Add(renewBusy)
 	}
 	return counted.Add(min(renewIdle, s.gate.CountFor-renewBusy))
