@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 )
@@ -125,6 +126,38 @@ func TestReload_AgentAndKey_CountForNewEpochsOnly(t *testing.T) {
 	x.until("the new agent", func([]event) bool { return strings.Contains(x.text(), "I am the second.") })
 	if n := len(second.Sessions()); n != 1 {
 		t.Errorf("the second control plane has %d sessions, want the new epoch's", n)
+	}
+}
+
+// The key is rotated twice without a restart, and the former ones are revoked. They were
+// all of the same account, so conversations go on.
+func TestReload_KeyRotated_OldOnesRevoked(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
+	account, err := anyframe.New(anyframe.WithAPIKey(r.plane.Key()), anyframe.WithBaseURL(r.plane.URL()), anyframe.WithHTTPClient(r.plane.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := r.visitorOf("a")
+	x := who.openAt("/s/a/v1/events")
+	who.sayAt("a", "one", "k0")
+	x.turnEnds(1)
+	var last int64
+	for i := range 2 {
+		token, err := account.Tokens.Create(t.Context(), fmt.Sprint("key ", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.reload(withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) { c.APIKey = relay.Secret(token.Secret.Reveal()) }}))
+		if last != 0 {
+			if err := account.Tokens.Revoke(t.Context(), last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		last = token.ID
+		r.plane.CutStreams()
+		who.sayAt("a", "more", fmt.Sprint("k", i+1))
+		x.turnEnds(i + 2)
 	}
 }
 

@@ -58,8 +58,9 @@ func (r *Route) Account() Account { return r.newest().account }
 
 func (r *Route) newest() *endpoint { return r.known()[0] }
 
-// send makes a call with the account of its session. If that is unknown, it tries all
-// accounts, newest first.
+// send makes a call with the account of its session. If that is unknown, or its key is
+// refused, it tries all others, newest first: a key that was rotated leads to the same
+// sessions.
 func (r *Route) send(req *http.Request) (*http.Response, error) {
 	all := r.known()
 	id := sessionOf(req.URL.Path)
@@ -67,9 +68,12 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 	if id == "" || len(all) == 1 && (caller == nil || caller.account.Load() == nil) {
 		return all[0].call(req)
 	}
+	pinned := false
 	if caller != nil {
 		if pin := caller.account.Load(); pin != nil && pin.session == id {
-			all = []*endpoint{pin.at}
+			pinned = true
+			others := slices.DeleteFunc(slices.Clone(all), func(e *endpoint) bool { return e == pin.at })
+			all = append([]*endpoint{pin.at}, others...)
 		}
 	}
 	for i, e := range all {
@@ -81,7 +85,7 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 		}
 		res, err := e.call(again)
 		last := i == len(all)-1
-		if !last && (errors.Is(err, ErrKeyRefused) || err == nil && elsewhere(res.StatusCode)) {
+		if !last && (errors.Is(err, ErrKeyRefused) || err == nil && (refusesKey(res.StatusCode) || !pinned && elsewhere(res.StatusCode))) {
 			if err == nil {
 				_ = res.Body.Close() // the body is not needed
 			}
