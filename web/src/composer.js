@@ -8,6 +8,9 @@ import { say } from "./strings.js";
 /** Maximum height of the field, in px. */
 const maxHeight = 180;
 
+/** Whether this is a touch screen, where focus in a field opens a keyboard. */
+const touches = () => matchMedia("(hover: none) and (pointer: coarse)").matches;
+
 export class Composer {
   /** @type {Attached[]} */
   files = [];
@@ -33,8 +36,12 @@ export class Composer {
       onkeydown: (/** @type {KeyboardEvent} */ e) => this.#key(e),
       oninput: () => this.#changed(),
       onpaste: (/** @type {ClipboardEvent} */ e) => {
-        const files = e.clipboardData?.files;
+        const { clipboardData: data } = e;
+        const files = data?.files;
         if (!files?.length) return;
+        // Office programs add a picture of the text. A copied file has its name as text, and
+        // a picture of a page has only HTML.
+        if (data?.getData("text/plain").trim() && (this.attach.hidden || data.types.includes("text/html"))) return;
         e.preventDefault();
         to.onFiles(files);
       },
@@ -64,6 +71,17 @@ export class Composer {
   set text(value) {
     this.field.value = value;
     this.#changed();
+  }
+
+  /** Focuses the field, but another element where that would open a keyboard. @param {HTMLElement} other */
+  focus(other) {
+    (touches() ? other : this.field).focus({ preventScroll: true });
+  }
+
+  /** Returns a message to the field, before what the visitor is writing. @param {string} text */
+  restore(text) {
+    const draft = this.text;
+    if (!`${draft}\n\n`.startsWith(`${text}\n\n`)) this.text = [text, draft].filter((t) => t.trim()).join("\n\n");
   }
 
   clear() {
@@ -105,7 +123,7 @@ export class Composer {
     // An Enter that ends a composition belongs to the input method.
     if (e.key !== "Enter" || e.shiftKey || e.isComposing || e.keyCode === 229) return;
     // On touch screens, Enter inserts a new line; the button sends.
-    if (!e.ctrlKey && !e.metaKey && matchMedia("(hover: none) and (pointer: coarse)").matches) return;
+    if (!e.ctrlKey && !e.metaKey && touches()) return;
     e.preventDefault();
     this.el.requestSubmit();
   }

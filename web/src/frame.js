@@ -20,7 +20,7 @@ export class Frame {
    */
   constructor(mode, parts, acts) {
     const popup = mode === "popup";
-    this.title = h("h2", { id: "title" });
+    this.title = h("h2", { id: "title", tabindex: -1 });
     this.dot = h("span", { class: "dot", "aria-hidden": "true" });
     this.fresh = iconButton("fresh", "new", say("fresh"), acts.ask);
     this.more = iconButton("more", "menu", say("more"), acts.more);
@@ -36,7 +36,10 @@ export class Frame {
     this.notice = h("p", { class: "notice", part: "notice", id: "notice", hidden: true });
 
     this.errorText = h("span");
-    const ok = h("button", { class: "link", onclick: () => this.complain("") }, say("ok"));
+    const ok = h("button", { class: "link", onclick: () => {
+      this.complain("");
+      parts.log.focus({ preventScroll: true });
+    } }, say("ok"));
     this.error = h("div", { class: "error", part: "error", hidden: true }, this.errorText, ok);
 
     this.confirm = h("div", { class: "confirm", role: "group", "aria-labelledby": "ask", hidden: true });

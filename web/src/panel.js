@@ -6,6 +6,7 @@ import { Client } from "../../clients/js/src/client.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "../../clients/js/src/conversation.js";
 import { copy, copyCode } from "./copy.js";
+import { keepFocus } from "./focus.js";
 import { Frame } from "./frame.js";
 import { icon } from "./h.js";
 import { LinkNotice } from "./link.js";
@@ -70,7 +71,10 @@ export class Panel {
       onVisitor: () => this.#introduced(),
     }, { files: filesPart, delivery: async () => delivery, solver: () => part("challenge") }, Tabs);
     this.times = new Times(this.storage);
-    this.transcript = new Transcript(this.#acts(), (text) => this.#send(text), this.times);
+    this.transcript = new Transcript(this.#acts(), (text) => {
+      this.composer.focus(this.transcript.log); // before the pressed button is hidden
+      this.#send(text);
+    }, this.times);
     this.composer = new Composer({ onSend: (text, files) => this.#send(text, files), onFiles: (files) => void this.wishes.attach(files), onStop: () => this.#stop(), onDraft: (text) => this.#drafted(text) });
     const { log } = this.transcript;
     this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
@@ -85,10 +89,10 @@ export class Panel {
     this.painter = new Painter(() => this.#paint(), this.#life.signal);
     this.presence = new Presence(this.root, this.mode === "popup", shell, this.conversation, this.unread, this.#life.signal);
     this.link = new LinkNotice(this.frame, this.announcer, shell);
-    this.wishes = new Wishes(this.conversation, this.composer, this.frame, this.announcer, () => new Transcript({ ...this.#acts(), rates: () => false, time: () => "" }, () => {}, this.times));
+    this.wishes = new Wishes(this.conversation, this.composer, this.frame, this.announcer, () => new Transcript({ ...this.#acts(), rates: () => false, time: () => "", again: null }, () => {}, this.times));
     this.#place();
     wonder(el);
-    this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#showJump(), this.#life.signal);
+    this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#keep(() => (this.frame.jump.hidden = this.follow.stuck)), this.#life.signal);
     this.refresh();
     this.composer.text = this.storage.get("draft") ?? "";
     if (!this.presence.popup || shell.launcher?.ariaExpanded === "true") this.#show({ quiet: true });
@@ -131,7 +135,7 @@ export class Panel {
       retry: (turn) => this.conversation.outbox.retry(turn),
       retryNow: () => this.conversation.retryNow(),
       edit: async (turn) => {
-        this.composer.text = turn.text;
+        this.composer.restore(turn.text);
         this.composer.field.focus();
         if (turn.attachments.length) {
           const part = await filesPart();
@@ -143,16 +147,7 @@ export class Panel {
         this.conversation.drop(turn.turn);
         this.composer.field.focus();
       },
-      again: () => {
-        const said = this.conversation.view.items.findLast((i) => i.kind === "user");
-        if (!said) return;
-        const { turn, files } = this.conversation.outbox.last;
-        const here = said.turn === turn;
-        if (here || !said.attachments?.length) return this.#send(said.text, here ? files : []);
-        // They were lost with the page that sent them; the visitor still has them.
-        this.composer.text = said.text;
-        this.wishes.complain(say("filesLost"));
-      },
+      again: (end) => this.wishes.again(end),
     };
   }
 
@@ -209,8 +204,8 @@ export class Panel {
     this.#paint();
     this.composer.fit();
     this.follow.toEnd();
-    // On a touch screen, focus opens the keyboard. A visitor who is typing in the page keeps it.
-    if (this.presence.popup && !quiet && !document.activeElement?.matches(":read-write") && !matchMedia("(hover: none) and (pointer: coarse)").matches) this.composer.field.focus({ preventScroll: true });
+    // A visitor who is typing in the page keeps the focus there.
+    if (this.presence.popup && !quiet && !document.activeElement?.matches(":read-write")) this.composer.focus(this.frame.title);
   }
 
   /** @param {string} text @param {import("./files.js").Attached[]} [files] */
@@ -219,7 +214,7 @@ export class Panel {
     const over = max ? new TextEncoder().encode(text).length - max : 0;
     if (over > 0) return this.wishes.complain(say("tooLong", { n: over }));
     if (!text.trim() && !files.length) return;
-    if (this.wishes.unagreed) return void this.wishes.consent(text);
+    if (this.wishes.unagreed) return void this.wishes.consent(text, files);
     this.wishes.complain("");
     this.conversation.send(text, files);
     if (text === this.composer.text.trim()) this.composer.clear();
@@ -228,7 +223,7 @@ export class Panel {
     this.follow.toEnd();
   }
 
-  /** Stops all unfinished turns; the button may disappear while it has the focus. */
+  /** Stops all unfinished turns. */
   #stop() {
     const { view } = this.conversation;
     for (const turn of unfinished(view)) {
@@ -313,28 +308,27 @@ export class Panel {
     const stop = Date.now() + budget;
     let left;
     do {
-      left = this.transcript.render(view);
+      left = this.#keep(() => this.transcript.render(view));
       this.follow.keep();
     } while (left && Date.now() < stop);
     if (left) this.painter.schedule();
     const runs = unfinished(view);
-    const focused = this.shell.root.activeElement === this.composer.stop;
-    this.composer.running(runs.length > 0, runs.every((turn) => [...view.items, ...view.pending].some((i) => i.turn === turn && i.stopping)));
-    if (focused && !runs.length) this.transcript.log.focus({ preventScroll: true }); // removing the button would also remove the focus
+    this.#keep(() => this.composer.running(runs.length > 0, runs.every((turn) => [...view.items, ...view.pending].some((i) => i.turn === turn && i.stopping))));
     this.frame.told.hidden = !view.banner;
     if (this.frame.told.textContent !== (view.banner ?? "")) this.frame.told.textContent = view.banner;
     this.frame.fresh.hidden = view.items.length + view.pending.length === 0;
     this.#tick();
   }
 
-  #showJump() {
-    this.frame.jump.hidden = this.follow.stuck;
+  /** @template T @param {() => T} change one that may hide the focused control */
+  #keep(change) {
+    return keepFocus(this.shell.root, this.transcript.log, change);
   }
 
   /** Updates countdowns, as long as there are any. */
   #tick() {
     const counting = this.transcript.tick(this.conversation.view);
-    const lost = this.link.show(this.conversation.link);
+    const lost = this.#keep(() => this.link.show(this.conversation.link));
     if (!counting && !lost) {
       clearInterval(this.#clock);
       this.#clock = undefined;

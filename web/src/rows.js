@@ -18,7 +18,7 @@ import { stamp } from "./times.js";
  * @property {() => void} retryNow
  * @property {(turn: Pending) => void} edit
  * @property {(turn: Pending) => void} discard
- * @property {() => void} again
+ * @property {((end: Item) => void)|null} again sends the message of a failed turn again; null in an earlier conversation
  * @property {() => boolean} rates whether answers may be rated
  * @property {(turn: string, rating: "up"|"down"|null, place: HTMLElement) => void} rate
  * @property {() => void} renew updates every row again
@@ -221,8 +221,9 @@ function cardRow(first, acts) {
 
 /** The end of a turn, or an error. @param {Item} item @param {Acts} acts @returns {Row} */
 function endRow(item, acts) {
+  const { again } = acts;
   const failed = item.kind === "end" && item.text === "failed";
   const text = item.kind === "problem" ? reason({ code: item.code ?? "", detail: item.text }) || say("failed") : say(failed ? "failed" : "interrupted");
-  const el = h("div", { class: `note ${failed || item.kind === "problem" ? "bad" : ""}`, part: "note" }, h("span", {}, plain(text)), failed ? link(say("again"), acts.again) : null);
+  const el = h("div", { class: `note ${failed || item.kind === "problem" ? "bad" : ""}`, part: "note" }, h("span", {}, plain(text)), failed && again ? link(say("again"), () => again(item)) : null);
   return { el, update: () => {} };
 }

@@ -6,6 +6,9 @@ import { h } from "./h.js";
 import { part } from "./part.js";
 import { say } from "./strings.js";
 
+/** What the chat has put before the page's title. Several chats on a page share it. */
+let prefix = "";
+
 /** Counts unread messages. */
 export class Unread {
   #n = 0;
@@ -42,9 +45,11 @@ export class Unread {
 
   /** Shows the number in the page's title, for visitors in another tab. */
   mark() {
-    const title = doc.title.replace(/^\(\d+\) /, "");
-    const now = this.#n && isHidden() ? `(${this.#n}) ${title}` : title;
-    if (doc.title !== now) Reflect.set(prototype(), "title", now, document);
+    const { title } = doc;
+    // The page may have changed its title, or count in it too. Browsers trim a title.
+    const rest = `${title} `.startsWith(prefix) ? title.slice(prefix.length) : title;
+    prefix = this.#n && isHidden() ? `(${this.#n}) ` : "";
+    if (title !== prefix + rest) Reflect.set(prototype(), "title", prefix + rest, document);
   }
 
   /** Removes all of it; the launcher's name stays. */

@@ -3,6 +3,7 @@
 // conversations, start a new one, download or delete. Each part is loaded on first use.
 import { Problem } from "../../clients/js/src/client.js";
 import { read } from "../../clients/js/src/read.js";
+import { failedBy } from "./ended.js";
 import { h, icon } from "./h.js";
 import { filesPart, part } from "./part.js";
 import { plain, short } from "./plain.js";
@@ -79,21 +80,41 @@ export class Wishes {
     }
   }
 
+  /** Sends the message of a failed turn again. @param {import("./ended.js").Item} end */
+  again(end) {
+    const { view, outbox: { last } } = this.conversation;
+    const said = failedBy(view.items, end);
+    if (!said) return;
+    const here = said.turn === last.turn;
+    if (here || !said.attachments?.length) return this.composer.to.onSend(said.text, here ? last.files : []);
+    // They were lost with the page that sent them; the visitor still has them.
+    this.composer.restore(said.text);
+    this.complain(say("filesLost"));
+  }
+
   /** Whether the relay requires a consent that it does not have. */
   get unagreed() {
     const { consent } = this.client.introduction ?? {};
     return !!consent && !consent.given_at;
   }
 
-  /** Asks for the consent that a message needs. @param {string} [text] the message, kept in the composer; none if the relay has refused it */
-  async consent(text) {
-    if (text !== undefined && text !== this.composer.text.trim()) this.composer.text = text;
+  /**
+   * Asks for the consent that a message needs. The message is kept in the composer, unless
+   * the visitor is writing another one there, which is not sent.
+   * @param {string} [text] none if the relay has refused the message
+   * @param {import("./composer.js").Attached[]} [files]
+   */
+  async consent(text, files = []) {
+    const { composer } = this;
+    if (text && !composer.text.trim() && !composer.files.length && !files.length) composer.text = text;
+    const typed = text?.trim() === composer.text.trim();
     try {
       (await this.#layer("consent"))?.ask(this.frame, { ...this.kit, introduction: this.client.introduction }, async () => {
         if (!(await this.act("agree"))) return false;
-        if (text !== undefined) this.composer.el.requestSubmit();
+        if (typed) composer.el.requestSubmit();
+        else if (text !== undefined) composer.to.onSend(text, files);
         return true;
-      }, () => this.composer.field.focus());
+      }, () => composer.field.focus());
     } catch (err) {
       this.failed(err);
     }

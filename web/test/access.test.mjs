@@ -147,7 +147,7 @@ test("nothing takes the focus by itself: not on load, not open on load, not on g
   const phone = await visit("", { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
   await launcher(phone).tap();
   await composer(phone).waitFor();
-  assert.doesNotMatch(await focused(phone), /^textarea/, "the keyboard of a phone stays down");
+  assert.equal(await focused(phone), "h2: Chat", "the focus is in the dialog, and the keyboard of a phone stays down");
   assert.equal(await shell(phone).getAttribute("aria-modal"), "true");
   assert.equal(await launcher(phone).evaluate((el) => el.inert), true);
   await phone.locator("relay-chat [part=close]").tap();
@@ -208,6 +208,54 @@ test("a whole conversation is had with the keyboard alone", async () => {
   assert.equal(await focused(page), "button: Ask us", "the focus is back where it came from");
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(page), "button: Before", "and the page is not a trap");
+});
+
+test("a control that disappears when it is used does not take the focus with it", async () => {
+  relay.settings = { title: "Ask us", starters: ["Opening hours"] };
+  relay.agent = async (r, v) => r.emit(v, "question", { id: "q", question: "Which?", options: [] });
+  const page = await visit("data-open");
+  const control = (name) => page.locator("relay-chat").getByRole("button", { name, exact: true });
+  const press = async (name) => {
+    await control(name).focus();
+    await page.keyboard.press("Enter");
+  };
+  await control("Opening hours").waitFor();
+  await press("Opening hours");
+  await control("Opening hours").waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "textarea: Message");
+
+  await page.locator("relay-chat .free input").fill("Red");
+  await press("Answer");
+  await control("Answer").waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "article: Ask us: Which?");
+
+  relay.emit(relay.only, "question", { id: "r", question: "And then?", options: [] });
+  const second = page.locator("relay-chat .question").nth(1).locator(".free");
+  await second.locator("input").focus();
+  relay.emit(relay.only, "settled", { id: "r", outcome: "elsewhere" });
+  await second.waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "article: Ask us: And then?");
+
+  const refuse = (code, status, after) => (req, res, path) => path === "/v1/messages" && (problem(res, status, code, after), true);
+  relay.fault = refuse("message_too_large", 413);
+  await say(page, "too large");
+  await control("Retry").waitFor();
+  relay.fault = refuse("rate_limited", 429, 60);
+  await press("Retry");
+  await control("Retry now").waitFor();
+  assert.equal(await focused(page), "article: You");
+  relay.fault = null;
+  await press("Retry now");
+  await control("Retry now").waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "article: You");
+
+  relay.fault = (req, res, path) => path.startsWith("/v1/") && (problem(res, 503, "upstream_unavailable", 60), true);
+  relay.cut(relay.only);
+  await control("Retry now").waitFor();
+  relay.fault = null;
+  await press("Retry now");
+  await control("Retry now").waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "log: Conversation");
 });
 
 test("an Enter while a permission is asked for sends the words and decides nothing", async () => {

@@ -108,6 +108,28 @@ test("a visitor in another tab sees how much is new in the title, and hears it i
   await site.stop();
 });
 
+test("a number that the page itself puts in its title stays there", async () => {
+  const site = await startSite(`<!doctype html><html lang="en"><title>(5) Inbox</title><script async src="${relay.url}widget.js" data-open></script></html>`);
+  const page = await open(context, site.url);
+  await say(page, "hello");
+  await settled(page);
+  const see = (hidden) => page.evaluate((h) => {
+    Object.defineProperty(document, "hidden", { value: h, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await see(true);
+  assert.equal(await page.title(), "(5) Inbox");
+  relay.emit(relay.only, "user", { text: "again", attachments: [] });
+  relay.emit(relay.only, "text", { text: "News", delta: false });
+  relay.emit(relay.only, "turn_end", { reason: "done" });
+  await eventually(async () => assert.equal(await page.title(), "(1) (5) Inbox"));
+  await see(false);
+  assert.equal(await page.title(), "(5) Inbox");
+  await page.evaluate(() => RelayChat.destroy());
+  assert.equal(await page.title(), "(5) Inbox");
+  await site.stop();
+});
+
 test("without the setting nothing is heard, and no sound is fetched", async () => {
   const page = await open(context, relay.url);
   await say(page, "hello");

@@ -74,6 +74,31 @@ test("a turn that is refused for good can be changed or thrown away", async () =
   await eventually(async () => assert.deepEqual(await transcript(page), []));
 });
 
+test("a refused message that is changed leaves what is being written", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 413, "message_too_large"), true);
+  const page = await open(context, relay.url);
+  await say(page, "too large");
+  const edit = page.locator("relay-chat").getByRole("button", { name: "Edit" });
+  await edit.waitFor();
+  await composer(page).fill("a draft");
+  await edit.click();
+  await eventually(async () => assert.equal(await composer(page).inputValue(), "too large\n\na draft"));
+});
+
+test("a failed turn is tried again with its own message, not with the last one", async () => {
+  relay.agent = async (r, v, text) => r.emit(v, "turn_end", { reason: text === "first" ? "failed" : "done" });
+  const page = await open(context, relay.url);
+  await say(page, "first");
+  const again = page.locator("relay-chat").getByRole("button", { name: "Try again" });
+  await again.waitFor();
+  await say(page, "second");
+  const posts = () => relay.requests.filter((r) => r.method === "POST" && r.path === "/v1/messages").map((r) => r.body.text);
+  await eventually(() => assert.deepEqual(posts(), ["first", "second"]));
+  await eventually(async () => assert.equal((await transcript(page)).length, 2));
+  await again.click();
+  await eventually(() => assert.deepEqual(posts(), ["first", "second", "first"]));
+});
+
 test("a stream cut among unnumbered words shows each word once", async () => {
   relay.agent = async (r, v) => {
     for (const word of ["One ", "two ", "three "]) r.emit(v, "text", { text: word, delta: true });

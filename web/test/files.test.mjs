@@ -29,15 +29,16 @@ const posts = () => relay.requests.filter((r) => r.method === "POST" && r.path =
 const complaint = (page) => page.locator("relay-chat [part=error]").textContent();
 
 /** Puts files into a page event, like a drop or a paste. */
-const give = (page, selector, type, files) =>
+const give = (page, selector, type, files, texts = {}) =>
   page.locator(selector).evaluate(
-    (el, { type, files }) => {
+    (el, { type, files, texts }) => {
       const data = new DataTransfer();
+      for (const [mime, words] of Object.entries(texts)) data.setData(mime, words);
       for (const [name, mime, words] of files) data.items.add(new File([words], name, { type: mime }));
       const init = { bubbles: true, cancelable: true, composed: true };
       return el.dispatchEvent(type === "paste" ? new ClipboardEvent(type, { ...init, clipboardData: data }) : new DragEvent(type, { ...init, dataTransfer: data }));
     },
-    { type, files },
+    { type, files, texts },
   );
 
 test("the button's files are shown, can be removed, and are sent as they are", async () => {
@@ -75,6 +76,17 @@ test("dropped and pasted files are taken, and pasted words stay words", async ()
   assert.equal(await give(page, "relay-chat textarea", "paste", []), true);
 });
 
+test("text that comes with a picture of itself is pasted as text, a file that comes with its name is attached", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  const paste = (files, texts) => give(page, "relay-chat textarea", "paste", files, texts);
+  const cells = { "text/plain": "1\t2", "text/html": "<table><tr><td>1<td>2</table>" };
+  assert.equal(await paste([["image.png", "image/png", "x"]], cells), true, "the browser pastes the cells");
+  assert.equal(await paste([["a.txt", "text/plain", "a"]], { "text/plain": "a.txt" }), false);
+  assert.equal(await paste([["b.txt", "text/plain", "b"]], { "text/html": "<img src=b>" }), false);
+  await eventually(async () => assert.deepEqual((await chips(page).allTextContents()).sort(), ["a.txt", "b.txt"]));
+});
+
 test("what the relay would refuse is said before it is sent", async () => {
   const page = await open(context, relay.url);
   await page.locator("relay-chat [part=attach]").waitFor();
@@ -92,6 +104,7 @@ test("a relay that takes no attachments offers none", async () => {
   const page = await open(context, relay.url);
   await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
   assert.equal(await page.locator("relay-chat [part=attach]").isVisible(), false);
+  assert.equal(await give(page, "relay-chat textarea", "paste", [["a.png", "image/png", "a"]], { "text/plain": "a" }), true, "text is pasted");
 });
 
 test("a turn that failed is tried again with its files; a page that has them no more says so", async () => {
@@ -113,9 +126,29 @@ test("a turn that failed is tried again with its files; a page that has them no 
   await composer(page).fill("");
   await say(page, "words alone");
   await eventually(() => assert.equal(posts().length, 3));
+  await eventually(async () => assert.equal(await again.count(), 3));
   await again.last().click();
   await eventually(() => assert.equal(posts().length, 4));
   assert.deepEqual(posts().slice(2).map((r) => r.body), [{ text: "words alone" }, { text: "words alone" }]);
+});
+
+test("a message that comes back for its lost files leaves what is being written", async () => {
+  relay.agent = async (r, v) => r.emit(v, "turn_end", { reason: "failed" });
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["a.txt", "text/plain", text]);
+  await eventually(async () => assert.equal(await chips(page).count(), 1));
+  await say(page, "look");
+  const again = page.locator("relay-chat").getByRole("button", { name: "Try again" });
+  await again.waitFor();
+  await page.reload();
+  await again.waitFor();
+  await composer(page).fill("a draft");
+  for (let n = 0; n < 2; n++) {
+    await again.click();
+    await eventually(async () => assert.equal(await complaint(page), "The attachments were lost. Attach them again.OK"));
+    assert.equal(await composer(page).inputValue(), "look\n\na draft");
+  }
 });
 
 test("files that were not accepted outlive a reload, and are sent once, with their key", async () => {

@@ -82,7 +82,7 @@ function lag() {
   const { getItem, setItem, removeItem } = Storage.prototype;
   const seen = new Map(Object.entries({ ...localStorage }));
   const see = (key, value) => (value === null ? seen.delete(key) : seen.set(key, value));
-  addEventListener("storage", ({ key, newValue }) => key !== null && setTimeout(() => see(key, newValue), 200));
+  addEventListener("storage", ({ key, newValue }) => key !== null && setTimeout(() => see(key, newValue), 80));
   Storage.prototype.getItem = function (key) {
     return this === localStorage ? (seen.get(key) ?? null) : getItem.call(this, key);
   };

@@ -139,6 +139,7 @@ for (const [name, options, attributes] of [
     assert.equal((await transcript(page))[0], "user: my question");
     assert.equal(sent("POST /v1/visitor").at(-1).body.consent, "v1");
     assert.ok((await stored()).some((k) => k.endsWith("token")));
+    await eventually(() => assert.equal([...relay.visitors.values()].reduce((n, v) => n + v.streams.size, 0), 1, "streams"));
     await page.reload();
     await eventually(async () => assert.equal((await transcript(page))[0], "user: my question"));
     await composer(page).fill("another");
@@ -171,6 +172,37 @@ test("consent is asked for although the message was sent before the relay could 
   assert.equal((await transcript(page))[0], "user: quick as I am");
   assert.equal(await composer(page).inputValue(), "a draft", "what is still being written is not sent");
   assert.equal(sent("POST /v1/messages").length, 2);
+});
+
+test("a starter that needs consent leaves what is being written", async () => {
+  relay.consent = { version: "v1", text: "Your messages are kept for 30 days." };
+  relay.settings = { starters: ["Opening hours"] };
+  const page = await visit();
+  const gate = page.locator("relay-chat .consent");
+  const start = async () => {
+    await part(page, "starter").click();
+    await gate.waitFor();
+  };
+  await eventually(() => assert.ok(relay.only)); // it has sent its requirements
+  await page.waitForFunction(() => document.querySelector("relay-chat").shadowRoot.querySelector(".dot").dataset.state === "open");
+  await composer(page).fill("a draft");
+  await start();
+  assert.equal(await composer(page).inputValue(), "a draft");
+  await gate.locator(".strong").click();
+  await settled(page);
+  assert.deepEqual(sent("POST /v1/messages").map((r) => r.body.text), ["Opening hours"]);
+  assert.equal(await composer(page).inputValue(), "a draft", "it is not sent");
+});
+
+test("an earlier conversation offers no retry of its failed turns", async () => {
+  const said = [["user", { text: "where is my order?", turn: "k", attachments: [] }], ["turn_end", { reason: "failed", turn: "k" }]];
+  relay.past = { 7: { title: "where is my order?", events: said.map(([event, data], n) => ({ id: `7-${n + 1}`, event, data })) } };
+  const page = await visit();
+  await part(page, "menu").first().click();
+  await page.getByRole("menuitem", { name: "Earlier conversations" }).click();
+  await page.getByRole("button", { name: "where is my order?" }).click();
+  await page.getByText("The agent stopped before it was done.").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
 });
 
 test("an answer is rated, with words, in every tab and after a reload", async () => {

@@ -2,7 +2,7 @@
 // A ChatTransport of the AI SDK: `useChat` on top of a client of the relay. The relay
 // stores the conversation, so only the last message is sent, and an answer interrupted by
 // a reload or a disconnect continues.
-import { unfinished } from "./turns.js";
+import { track, unfinished } from "./turns.js";
 
 /** @typedef {import("./index.js").RelayClient} RelayClient */
 /** @typedef {import("./index.js").View} View */
@@ -84,14 +84,15 @@ export class RelayChatTransport {
           out.close();
           queueMicrotask(() => leave());
         };
+        const where = track(turn);
         out.enqueue({ type: "start", messageId: `answer-${turn}` });
         leave = client.messages.subscribe((view) => {
           if (over) return;
-          const waits = view.pending.find((p) => p.turn === turn);
-          const from = view.items.findIndex((i) => i.turn === turn);
-          if (waits?.state === "stopped") return end({ type: "abort" });
+          const { item, waits, gone } = where(view);
+          if (gone || waits?.state === "stopped") return end({ type: "abort" });
           if (waits?.state === "failed") return end({ type: "error", errorText: waits.detail || waits.code });
-          if (from < 0) return;
+          if (!item) return;
+          const from = view.items.indexOf(item);
           const next = view.items.findIndex((i, at) => at > from && i.kind === "user");
           const texts = view.items.slice(from, next < 0 ? undefined : next).filter((i) => i.kind === "agent");
           texts.forEach(({ text }, at) => {
@@ -106,7 +107,7 @@ export class RelayChatTransport {
             out.enqueue({ type: "text-delta", id: `${turn}-${at}`, delta: text.slice(had.length) });
             told[at] = text;
           });
-          const { ended } = view.items[from];
+          const { ended } = item;
           if (ended === "stopped") end({ type: "abort" });
           else if (ended === "failed") end({ type: "error", errorText: "The agent stopped before it was done." });
           else if (ended) end({ type: "finish" });

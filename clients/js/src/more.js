@@ -1,7 +1,7 @@
 // @ts-check
 // Rarely used actions, loaded on first use.
 import { Problem } from "./client.js";
-import { unfinished } from "./turns.js";
+import { track, unfinished } from "./turns.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./reduce.js").View} View */
@@ -139,16 +139,13 @@ export async function finished(messages, turn) {
   let leave = () => {};
   try {
     return await new Promise((done, fail) => {
-      /** @type {number|undefined} */
-      let epoch; // of the turn
+      const where = track(turn);
       leave = messages.subscribe((view) => {
-        const item = view.items.find((i) => i.turn === turn);
-        const waits = view.pending.find((p) => p.turn === turn);
+        const { item, waits, gone } = where(view);
         if (item?.ended) done({ reason: item.ended, text: answerOf(view, turn) });
         else if (waits?.state === "stopped") done({ reason: "stopped", text: "" });
         else if (waits?.state === "failed") fail(new Problem(waits.code, waits.status ?? 0, waits.detail, waits.until ? Math.ceil((waits.until - Date.now()) / 1000) : null));
-        else if (epoch !== undefined && !item && !waits && (view.epoch > epoch || view.status === "ended")) fail(new Problem("aborted", 0, "The conversation is over.", null));
-        if (item || waits) epoch = view.epoch;
+        else if (gone) fail(new Problem("aborted", 0, "The conversation is over, or the message was discarded.", null));
       });
     });
   } finally {

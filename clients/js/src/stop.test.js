@@ -1,9 +1,10 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { RelayChatTransport } from "./ai-sdk.js";
 import { createRelayClient, Problem } from "./index.js";
 import { emptyView, reduce } from "./reduce.js";
-import { unfinished } from "./turns.js";
+import { track, unfinished } from "./turns.js";
 
 /** @param {any[][]} events type, data, id */
 const view = (...events) => events.reduce((v, [type, data, id = null]) => reduce(v, { type, data, id }), emptyView);
@@ -174,3 +175,48 @@ test("a refusal, a lost answer and a subscriber's mistake are three things", asy
   await assert.rejects(lost.conversations(), (err) => err instanceof Problem && err.code === "unreachable" && err.status === 0);
   lost.close();
 });
+
+test("a turn is over when its message is discarded or its conversation goes away", () => {
+  const shown = [open, said("a", "1-1"), ["text", { text: "Let", delta: true }]];
+  const sent = ["pending", { turn: "a", state: "waiting" }];
+  for (const [name, before, last, gone] of /** @type {[string, any[][], any[], boolean][]} */ ([
+    ["discarded", [sent], ["dropped", { turn: "a" }], true],
+    ["shown", [sent], said("a", "1-1"), false],
+    ["the conversation ended", shown, ["session", { status: "ended", epoch: 1 }], true],
+    ["another conversation", shown, ["session", { status: "running", epoch: 2 }], true],
+    ["another visitor", shown, ["forget", { keepPending: false }], true],
+    ["the next of another visitor", [open, said("a", "2-1")], ["forget", { keepPending: false }], true],
+    ["sent again", shown, ["reset", { reason: "unknown_event_id" }], false],
+    ["connected again", shown, ["connected", null], false],
+  ])) {
+    const where = track("a");
+    let v = emptyView;
+    for (const [type, data, id = null] of before) {
+      v = reduce(v, { type, data, id });
+      assert.equal(where(v).gone, false, name);
+    }
+    const [type, data, id = null] = last;
+    assert.equal(where(reduce(v, { type, data, id })).gone, gone, name);
+  }
+});
+
+for (const [how, leave] of /** @type {[string, (client: any, key: string) => any][]} */ ([
+  ["discarded", (client, key) => client.discard(key)],
+  ["forgotten", (client) => client.logout()],
+  ["followed by another conversation", (client) => client.newConversation()],
+])) {
+  test(`waiting for the end of a turn, and useChat, come to an end when it is ${how}`, async () => {
+    const { fetch, asked } = relay((route) => (route === "POST v1/messages" ? never() : {}));
+    const client = createRelayClient({ relay: "http://relay.test", fetch });
+    const turn = client.send("hi");
+    const end = turn.finished();
+    const answer = (await new RelayChatTransport(client).sendMessages({ messages: [{ parts: [{ type: "text", text: "and" }] }] })).getReader();
+    while (!asked.includes("POST v1/messages")) await new Promise((done) => setTimeout(done, 1));
+    for (const { turn: key } of client.messages.get().pending) await leave(client, key);
+    await assert.rejects(end, (err) => err instanceof Problem && err.code === "aborted");
+    const chunks = [];
+    for (let next = await answer.read(); !next.done; next = await answer.read()) chunks.push(next.value.type);
+    assert.deepEqual(chunks, ["start", "abort"]);
+    client.close();
+  });
+}

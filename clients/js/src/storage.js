@@ -38,13 +38,19 @@ export class Storage {
     return !this.#held && this.#own === undefined;
   }
 
-  /** Keeps everything in memory until `release`, and moves the stored data there. */
+  /**
+   * Keeps everything in memory until `release`, and moves there what a new visitor has
+   * stored. What a returning visitor has stored stays: this page may be left without an
+   * answer.
+   */
   hold() {
     if (this.#held) return;
-    for (const key of ["token", "outbox", "draft", "times"]) {
-      const value = this.get(key);
-      this.set(key, null);
-      if (value !== null) this.#memory.set(key, value);
+    if (!this.get("token")) {
+      for (const key of ["outbox", "draft", "times"]) {
+        const value = this.get(key);
+        this.set(key, null);
+        if (value !== null) this.#memory.set(key, value);
+      }
     }
     this.#held = true;
   }

@@ -14,13 +14,28 @@ test("nothing is kept before the visitor agreed, and all that was said after", (
   const storage = new Storage("r", kept);
   storage.set("draft", "typed before the relay was asked");
   storage.hold();
-  assert.equal(kept.map.size, 0, "what was kept is taken away");
+  assert.equal(kept.map.size, 0, "what a new visitor typed is taken away");
   storage.set("token", "t");
   assert.equal(kept.map.size, 0);
   assert.deepEqual([storage.get("token"), storage.get("draft")], ["t", "typed before the relay was asked"]);
   storage.set("draft", null);
   storage.release();
   assert.deepEqual([...kept.map], [["relay-chat:r:token", "t"]]);
+});
+
+test("a returning visitor who is asked to agree loses nothing by leaving", () => {
+  const kept = area();
+  const before = new Storage("r", kept);
+  before.set("token", "t");
+  before.set("draft", "half a");
+  const asked = new Storage("r", kept);
+  asked.hold();
+  assert.deepEqual([asked.get("token"), asked.get("draft")], ["t", "half a"]);
+  asked.set("draft", "half a question");
+  const next = new Storage("r", kept);
+  assert.deepEqual([next.get("token"), next.get("draft")], ["t", "half a"]);
+  asked.release();
+  assert.equal(next.get("draft"), "half a question");
 });
 
 test("a tab that holds sees what another has kept", () => {

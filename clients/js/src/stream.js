@@ -123,8 +123,8 @@ export class Stream {
         // midway.
         if (problem.status === 403 || (problem.status === 0 && this.#failures > 1)) await this.client.examine(problem);
       }
+      if (life.aborted) return; // the stream may have been started again
       this.#connection = null;
-      if (life.aborted) return;
       if (connection.signal.reason === "restart") continue;
       if (problem?.status === 403) {
         // Only a change at the relay fixes this, so retryNow has no effect.

@@ -27,3 +27,30 @@ for (const when of ["while it reads", "when it is told that the stream is open"]
     assert.equal(states.at(-1), "idle");
   });
 }
+
+test("a stream that is stopped and started again has one connection, which the next stop closes", async () => {
+  /** @type {AbortSignal[]} */
+  const opened = [];
+  const client = {
+    call: (/** @type {string} */ _, /** @type {string} */ __, /** @type {{signal: AbortSignal}} */ { signal }) => {
+      opened.push(signal);
+      return new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+    },
+  };
+  const stream = new Stream(/** @type {any} */ (client), {
+    lastEventId: () => null, onEvent: () => {}, view: () => /** @type {any} */ ({}), onView: () => {}, onOpen: () => {}, onState: () => {},
+  });
+  stream.start();
+  for (let n = 0; n < 3; n++) {
+    await soon();
+    stream.stop();
+    stream.start();
+  }
+  await soon();
+  assert.deepEqual(opened.map((signal) => signal.aborted), [true, true, true, false]);
+  stream.restart();
+  await soon();
+  assert.deepEqual(opened.map((signal) => signal.aborted), [true, true, true, true, false]);
+  stream.stop();
+  assert.equal(opened.at(-1)?.aborted, true);
+});
