@@ -62,8 +62,8 @@ func (s *callSpy) after(t *testing.T, rounds int) (calls map[string]int, marks i
 func TestIdle_ManyStreams_StoreAskedAboutAllAtOnce(t *testing.T) {
 	t.Parallel()
 	const visitors, rounds, every = 40, 6, 200 * time.Millisecond
-	const parts, wholeEvery = 10, 6    // as in package resync
-	const renewAfter = 2 * time.Minute // as in package capacity
+	const parts, wholeEvery = 10, 6     // as in package resync
+	const renewAfter = 30 * time.Second // as in package capacity, after a turn
 	for name, tt := range map[string]struct {
 		share sharing
 		knows bool // detects writes of other processes

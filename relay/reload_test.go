@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -126,6 +127,31 @@ func TestReload_AgentAndKey_CountForNewEpochsOnly(t *testing.T) {
 	x.until("the new agent", func([]event) bool { return strings.Contains(x.text(), "I am the second.") })
 	if n := len(second.Sessions()); n != 1 {
 		t.Errorf("the second control plane has %d sessions, want the new epoch's", n)
+	}
+}
+
+// The account that a conversation began with refuses its key for a while. The site's new
+// account does not have the conversation, which proves nothing.
+func TestReload_OldAccountRefusesKey_ConversationNotLost(t *testing.T) {
+	t.Parallel()
+	second := anyframetest.Start(t, anyframetest.WithAgent(5, talk))
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
+	who := r.visitorOf("a")
+	x := who.openAt("/s/a/v1/events")
+	who.sayAt("a", "one", "k1")
+	x.turnEnds(1)
+	r.reload(withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) {
+		c.AgentID, c.BaseURL, c.APIKey = second.AgentID(), second.URL(), relay.Secret(second.Key())
+	}}))
+	who.sayAt("a", "two", "k2") // so that the account is known
+	x.turnEnds(2)
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Status: http.StatusUnauthorized})
+	refused(t, "refused", who.do("POST", "/s/a/v1/messages", `{"text":"three"}`, "Idempotency-Key", "k3"), 503, "upstream_unavailable")
+	r.plane.ClearFaults()
+	who.sayAt("a", "three", "k3")
+	x.turnEnds(3)
+	if n := len(second.Sessions()); n != 0 {
+		t.Errorf("the second control plane has %d sessions, want none", n)
 	}
 }
 

@@ -492,6 +492,8 @@ func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
 		proxy.ServeHTTP(w, q)
 	}))
 	t.Cleanup(front.Close)
+	release := sync.OnceFunc(func() { close(arrive) })
+	t.Cleanup(release) // first: front waits for its handlers
 	disk := sqliteFile(t)
 	both := func(c *relay.Config) {
 		disk(c)
@@ -511,7 +513,7 @@ func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
 	if got := a.prompts(); len(got) != 1 {
 		t.Errorf("before it arrived: got %q at AnyFrame, want nothing more", got)
 	}
-	close(arrive)
+	release()
 	one, same, next := first(), again(), second()
 	want := []string{"hi", "second"} // the sandbox was put to sleep before the message arrived
 	if one.status == http.StatusAccepted {

@@ -46,8 +46,10 @@ export class Unread {
   /** Shows the number in the page's title, for visitors in another tab. */
   mark() {
     const { title } = doc;
-    // The page may have changed its title, or count in it too. Browsers trim a title.
-    const rest = `${title} `.startsWith(prefix) ? title.slice(prefix.length) : title;
+    // The page may have changed its title, or count in it too, as may another relay's chat
+    // in front. Browsers trim a title.
+    const at = prefix ? `${title} `.indexOf(prefix) : -1;
+    const rest = at >= 0 && /^(\(\d+\) )*$/.test(title.slice(0, at)) ? title.slice(0, at) + title.slice(at + prefix.length) : title;
     prefix = this.#n && isHidden() ? `(${this.#n}) ` : "";
     if (title !== prefix + rest) Reflect.set(prototype(), "title", prefix + rest, document);
   }

@@ -85,9 +85,10 @@ export class Storage {
 
   /** @param {string} key @param {string|null} value null removes */
   set(key, value) {
-    this.#memory.delete(key);
+    const own = this.#memory.delete(key);
     try {
-      if (!this.#held) {
+      // Removing needs no consent, but a stored token may be another tab's.
+      if (!this.#held || (value === null && !(own && key === "token"))) {
         const area = /** @type {StorageArea} */ (this.#area);
         return value === null ? area.removeItem(this.space + key) : area.setItem(this.space + key, value);
       }

@@ -38,6 +38,18 @@ test("a returning visitor who is asked to agree loses nothing by leaving", () =>
   assert.equal(next.get("draft"), "half a question");
 });
 
+test("what a returning visitor removes before agreeing is gone", () => {
+  const kept = area();
+  const before = new Storage("r", kept);
+  for (const key of ["token", "outbox"]) before.set(key, "x");
+  const asked = new Storage("r", kept);
+  asked.hold();
+  for (const key of ["token", "outbox"]) asked.set(key, null);
+  assert.equal(kept.map.size, 0);
+  asked.release();
+  assert.equal(kept.map.size, 0);
+});
+
 test("a tab that holds sees what another has kept", () => {
   const kept = area();
   const one = new Storage("r", kept);
@@ -47,6 +59,8 @@ test("a tab that holds sees what another has kept", () => {
   two.set("token", "two");
   one.release();
   assert.deepEqual([two.get("token"), two.elsewhere("token")], ["two", "one"]);
+  two.set("token", null);
+  assert.equal(one.get("token"), "one", "it is another visitor's");
 });
 
 test("what can't be kept is kept in memory", () => {

@@ -58,9 +58,8 @@ func (r *Route) Account() Account { return r.newest().account }
 
 func (r *Route) newest() *endpoint { return r.known()[0] }
 
-// send makes a call with the account of its session. If that is unknown, or its key is
-// refused, it tries all others, newest first: a key that was rotated leads to the same
-// sessions.
+// send makes a call with the account of its session. If that is unknown, it tries all
+// accounts, newest first.
 func (r *Route) send(req *http.Request) (*http.Response, error) {
 	all := r.known()
 	id := sessionOf(req.URL.Path)
@@ -68,12 +67,9 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 	if id == "" || len(all) == 1 && (caller == nil || caller.account.Load() == nil) {
 		return all[0].call(req)
 	}
-	pinned := false
 	if caller != nil {
 		if pin := caller.account.Load(); pin != nil && pin.session == id {
-			pinned = true
-			others := slices.DeleteFunc(slices.Clone(all), func(e *endpoint) bool { return e == pin.at })
-			all = append([]*endpoint{pin.at}, others...)
+			return r.sendPinned(req, caller, pin)
 		}
 	}
 	for i, e := range all {
@@ -84,19 +80,62 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 			}
 		}
 		res, err := e.call(again)
-		last := i == len(all)-1
-		if !last && (errors.Is(err, ErrKeyRefused) || err == nil && (refusesKey(res.StatusCode) || !pinned && elsewhere(res.StatusCode))) {
-			if err == nil {
-				_ = res.Body.Close() // the body is not needed
-			}
+		if i < len(all)-1 && notHere(res, err) {
+			discard(res)
 			continue
 		}
-		if caller != nil && err == nil && !elsewhere(res.StatusCode) {
-			caller.account.Store(&pin{id, e})
-		}
+		caller.pin(id, e, res, err)
 		return res, err
 	}
 	return all[0].call(repeat(req))
+}
+
+// sendPinned makes a call of a session whose account is known. If that refuses its key,
+// it tries the others, because a rotated key leads to the same sessions. If none of them
+// has the session, the refusal stands: another account's "not found" says nothing.
+func (r *Route) sendPinned(req *http.Request, caller *Caller, to *pin) (*http.Response, error) {
+	res, err := to.at.call(req)
+	if !errors.Is(err, ErrKeyRefused) && (err != nil || !refusesKey(res.StatusCode)) {
+		return res, err
+	}
+	for _, e := range r.known() {
+		if e == to.at {
+			continue
+		}
+		again := repeat(req)
+		if again == nil {
+			break
+		}
+		got, failed := e.call(again)
+		if notHere(got, failed) {
+			discard(got)
+			continue
+		}
+		discard(res)
+		caller.pin(to.session, e, got, failed)
+		return got, failed
+	}
+	return res, err
+}
+
+// pin makes e the account of a session if its response shows that it has the session. The
+// caller may be nil.
+func (c *Caller) pin(session string, e *endpoint, res *http.Response, err error) {
+	if c != nil && err == nil && !elsewhere(res.StatusCode) && res.StatusCode < http.StatusInternalServerError {
+		c.account.Store(&pin{session, e})
+	}
+}
+
+// notHere reports whether a result may mean that the session belongs to another account.
+func notHere(res *http.Response, err error) bool {
+	return errors.Is(err, ErrKeyRefused) || err == nil && elsewhere(res.StatusCode)
+}
+
+// discard closes a response whose body is not needed. It may be nil.
+func discard(res *http.Response) {
+	if res != nil {
+		_ = res.Body.Close()
+	}
 }
 
 // elsewhere reports whether a response may mean that the session belongs to another
