@@ -136,6 +136,7 @@ func TestReload_OldAccountRefusesKey_ConversationNotLost(t *testing.T) {
 	t.Parallel()
 	second := anyframetest.Start(t, anyframetest.WithAgent(5, talk))
 	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
+	r.runs() // which checks a refused key every ten seconds
 	who := r.visitorOf("a")
 	x := who.openAt("/s/a/v1/events")
 	who.sayAt("a", "one", "k1")
