@@ -19,8 +19,12 @@ func TestLimits_ZeroAndNegative_DefaultAndNone(t *testing.T) {
 	if got := (RetryPolicy{}).withDefaults(); got != def {
 		t.Errorf("got %+v, want %+v", got, def)
 	}
-	if got := (RetryPolicy{MaxRetries: -1, BaseDelay: -1, MaxDelay: -1, MaxRetryAfter: -1}).withDefaults(); got != (RetryPolicy{}) {
-		t.Errorf("got %+v, want none", got)
+	if got := (RetryPolicy{MaxRetries: -1, BaseDelay: -1, MaxDelay: -1, MaxRetryAfter: -1}).withDefaults(); got != (RetryPolicy{MaxRetryAfter: math.MaxInt64}) {
+		t.Errorf("got %+v, want none, and no limit of Retry-After", got)
+	}
+	hour := time.Hour
+	if d, ok := (RetryPolicy{MaxRetryAfter: -1}).withDefaults().wait(t.Context(), &Error{RetryAfter: &hour}, 1); d != hour || !ok {
+		t.Errorf("Retry-After of an hour: got %v, %v, want to wait for it", d, ok)
 	}
 	if got := (StreamOptions{}).withDefaults(); got.IdleTimeout != defaultIdleTimeout || got.MaxEventSize != defaultMaxEventSize || got.MaxStalls != defaultMaxStalls {
 		t.Errorf("got %+v, want the defaults", got)

@@ -38,7 +38,9 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	p.MaxRetries = max(orDefault(p.MaxRetries, 2), 0)
 	p.BaseDelay = max(orDefault(p.BaseDelay, 250*time.Millisecond), 0)
 	p.MaxDelay = max(orDefault(p.MaxDelay, 5*time.Second), 0)
-	p.MaxRetryAfter = max(orDefault(p.MaxRetryAfter, 30*time.Second), 0)
+	if p.MaxRetryAfter = orDefault(p.MaxRetryAfter, 30*time.Second); p.MaxRetryAfter < 0 {
+		p.MaxRetryAfter = math.MaxInt64
+	}
 	return p
 }
 

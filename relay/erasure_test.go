@@ -148,6 +148,25 @@ func TestErase_PresentConversation_StreamsResetAndNextEpoch(t *testing.T) {
 	}
 }
 
+// A message waits for its new sandbox while the conversation before is erased.
+func TestErase_NextMessageWaits_Sent(t *testing.T) {
+	t.Parallel()
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) { disk(c); eraseSoon(c) }, anyframetest.WithBootDelay(time.Second), anyframetest.WithAgent(1, talk))
+	r.runs()
+	v, _ := r.begin("one")
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpDelete, Delay: 300 * time.Millisecond})
+	v.erases("/v1/conversations/1")
+	if a := v.say("two", "k2"); a.json["epoch"] != 2.0 {
+		t.Errorf("got %s, want the second epoch", a.body)
+	}
+	v.say("two", "k2")
+	r.erased()
+	if got := len(v.turns(t)); got != 1 || r.plane.Count(anyframetest.OpMessage) != 2 {
+		t.Errorf("got %d messages in the transcript and %d at AnyFrame, want 1 and 2", got, r.plane.Count(anyframetest.OpMessage))
+	}
+}
+
 func TestErase_Visitor_EverythingGone(t *testing.T) {
 	t.Parallel()
 	for name, meet := range map[string]func(*harness) *browser{
@@ -291,11 +310,13 @@ func TestRetention_IdleConversations_Erased(t *testing.T) {
 			}
 			c.Say("done")
 		}))
-	busy, idle := r.visitor(), r.visitor()
+	unclear, busy, idle := r.visitor(), r.visitor(), r.visitor()
+	unclear.say("work", "k") // AnyFrame does not say whether it runs
+	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpGet, Session: r.upstream(), Status: http.StatusForbidden})
 	busy.say("work", "k")
 	idle.talked(2)
 	r.runs()
-	eventually(t, "the idle ones are gone", func() bool { return len(idle.conversations()) == 0 && len(r.plane.Sessions()) == 1 })
+	eventually(t, "the idle ones are gone", func() bool { return len(idle.conversations()) == 0 && len(r.plane.Sessions()) == 2 })
 	r.erased()
 	if all := busy.conversations(); len(all) != 1 {
 		t.Errorf("got %+v of the visitor whose turn runs, want it kept", all)

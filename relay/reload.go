@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"reflect"
+	"slices"
 )
 
 // Reload applies the settings of c's sites and of the default site. Origins, limits and
@@ -14,8 +15,12 @@ func (s *Server) Reload(c Config) error {
 	defer s.reloading.Unlock()
 	next := c.with(&s.config)
 	next.MaxSessions, next.MaxStreams = s.config.MaxSessions, s.config.MaxStreams
-	next.Sites, next.Triggers, next.ofMany = c.Sites, s.config.Triggers, false
-	if err := errors.Join(next.Validate(), next.validateSites()); err != nil {
+	next.Sites, next.Triggers, next.ofMany = slices.Clone(c.Sites), s.config.Triggers, false
+	for i := range next.Sites {
+		own := &next.Sites[i].Config // which may have inherited limits that apply after a restart
+		own.MaxSessions, own.MaxStreams = min(own.MaxSessions, next.MaxSessions), min(own.MaxStreams, next.MaxStreams)
+	}
+	if err := errors.Join(next.Validate(), c.validateSites()); err != nil {
 		return err
 	}
 	old := *s.sites.Load()

@@ -90,6 +90,45 @@ func TestReload_WrongSettings_ChangeNothing(t *testing.T) {
 	wantProblem(t, "a site that was to be added", (&browser{r: r}).do("GET", "/s/b/", ""), 404, "not_found")
 }
 
+func TestReload_Context_CountsAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))
+	v := r.visitor()
+	v.tells("k1", `,"context":{"a":1}`, `{"verified":{},"page":{"a":1}}`)
+	r.reload(func(c *relay.Config) { c.NoContext = true })
+	if a := v.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
+		t.Fatalf("end: got %d %s", a.status, a.body)
+	}
+	v.tells("k2", `,"context":{"a":2}`, "") // nor what the page said before
+	r.reload(func(*relay.Config) {})
+	v.tells("k3", `,"context":{"a":3}`, `{"verified":{},"page":{"a":3}}`)
+}
+
+// The limits of all sites together are raised with the next restart. Until then, sites
+// that inherit them keep them.
+func TestReload_LimitsOfAllSitesRaised_WaitForRestart(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, func(c *relay.Config) {
+		c.MaxSessions, c.MaxStreams = 2, 2
+		withSites(map[string]func(*relay.Config){"a": nil})(c)
+	}, anyframetest.WithAgent(1, asking))
+	r.visitorOf("a").sayAt("a", "one", "k1")
+	r.reload(func(c *relay.Config) {
+		c.MaxSessions, c.MaxStreams = 3, 3
+		withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) { c.Look.Title = "Changed" }})(c)
+	})
+	if page := (&browser{r: r}).do("GET", "/s/a/", ""); !strings.Contains(page.body, "Changed") {
+		t.Errorf("got %d, want the new title", page.status)
+	}
+	r.visitorOf("a").sayAt("a", "two", "k1")
+	c := r.conf
+	c.Sites = nil
+	withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) { c.MaxSessions = 3 }})(&c)
+	if err := r.srv.Reload(c); err == nil || !strings.Contains(err.Error(), "RELAY_MAX_SESSIONS must not exceed 2") {
+		t.Errorf("a site with more than all together: got %v, want it refused", err)
+	}
+}
+
 // Two control planes: sessions that began on the first continue there.
 func TestReload_AgentAndKey_CountForNewEpochsOnly(t *testing.T) {
 	t.Parallel()

@@ -243,7 +243,7 @@ func (s *site) change(c Config) error {
 		s.server.send(w, outbox)
 	}
 	w.limits.Store(w.limits.Load().With(w.limitsOf(&c), w.store))
-	w.hub.Change(session.Live{AgentID: c.AgentID, MaxOwn: c.maxOwn(&s.server.config), Conversation: c.conversation()})
+	w.hub.Change(session.Live{AgentID: c.AgentID, MaxOwn: c.maxOwn(&s.server.config), Conversation: c.conversation(), Contexts: c.agentContexts(w.contexts)})
 	return s.serveWith(w)
 }
 

@@ -15,11 +15,12 @@ import (
 // brief adds the context about the visitor to a message, as its last attachment, if the
 // agent does not have it yet. The context of the turn's first request counts.
 func (d *Courier) brief(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn, m *anyframe.Message) error {
-	if d.Contexts == nil {
+	contexts := d.Contexts()
+	if contexts == nil {
 		return nil
 	}
 	now := visitorctx.Both{Verified: visitorctx.Object(turn.Verified), Page: visitorctx.Object(turn.Page)}
-	more, err := d.Contexts.Attach(ctx, d.Visitor, c.Epoch(), turn.Key, now, func(ctx context.Context, key string) (bool, error) {
+	more, err := contexts.Attach(ctx, d.Visitor, c.Epoch(), turn.Key, now, func(ctx context.Context, key string) (bool, error) {
 		t, err := c.Ledger().Stored(ctx, key)
 		if errors.Is(err, store.ErrNotFound) {
 			return true, nil // too old to be stored any more

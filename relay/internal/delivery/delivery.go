@@ -31,9 +31,9 @@ const (
 type Courier struct {
 	Visitor string
 	Client  *anyframe.Client
-	// Contexts keeps the context about visitors that is sent to the agent. If nil, none
-	// is sent.
-	Contexts *visitorctx.Keeper
+	// Contexts returns what keeps the context about visitors that is sent to the agent,
+	// or nil if none is sent at present.
+	Contexts func() *visitorctx.Keeper
 	// Log returns a logger that names the session.
 	Log func() *slog.Logger
 	// Rows returns a reader of a conversation's transcript.

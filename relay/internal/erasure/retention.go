@@ -3,6 +3,8 @@ package erasure
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -20,20 +22,25 @@ func (w *Worker) scanEvery() time.Duration {
 	return min(max(w.Retention/10, 100*time.Millisecond), time.Minute)
 }
 
-// scan erases the conversations that were idle for the retention period.
+// scan erases the conversations that were idle for the retention period. One that fails
+// does not keep the others, which come after it, from being erased.
 func (w *Worker) scan(ctx context.Context) error {
+	failed := map[string]error{}
 	for {
-		idle, err := w.Book.Idle(ctx, time.Now().Add(-w.Retention), scanBatch)
+		most := scanBatch + len(failed)
+		idle, err := w.Book.Idle(ctx, time.Now().Add(-w.Retention), most)
 		if err != nil {
 			return err
 		}
 		for i := range idle {
-			if err := w.retire(ctx, &idle[i]); err != nil {
-				return err
+			if id := idle[i].ID; failed[id] == nil && ctx.Err() == nil {
+				if err := w.retire(ctx, &idle[i]); err != nil {
+					failed[id] = err
+				}
 			}
 		}
-		if len(idle) < scanBatch || ctx.Err() != nil {
-			return ctx.Err()
+		if len(idle) < most || ctx.Err() != nil {
+			return errors.Join(append(slices.Collect(maps.Values(failed)), ctx.Err())...)
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (w *Worker) Run(ctx context.Context) {
 		if w.Retention > 0 && time.Since(scanned) >= w.scanEvery() {
 			scanned = time.Now()
 			if err := w.scan(ctx); err != nil {
-				w.Log.Debug("failed to look for idle conversations", "error", err)
+				w.Log.Warn("failed to erase idle conversations", "error", err)
 			}
 		}
 		more, err := w.round(ctx)

@@ -83,13 +83,28 @@ func (l *Ledger) Begin(ctx context.Context, t Turn) (Turn, error) {
 }
 
 // Send enters a turn that this process is about to send, and stores it. If that fails,
-// the turn is unchanged. Otherwise t is updated.
+// the turn is unchanged. Otherwise t is updated. A held turn is stored under the epoch
+// before, whose notes may have been erased since; it is then stored again.
 func (l *Ledger) Send(ctx context.Context, t *Turn) error {
+	err := l.send(ctx, t)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	again, err := l.Begin(ctx, *t)
+	if err != nil {
+		return err
+	}
+	*t = again
+	return l.send(ctx, t)
+}
+
+func (l *Ledger) send(ctx context.Context, t *Turn) error {
 	before := *t
 	t.Epoch, t.State, t.here = l.epoch, SendingHere, true
 	l.Set(*t)
 	if err := l.Persist(ctx, t.Key); err != nil {
 		l.Set(before)
+		*t = before
 		return err
 	}
 	*t, _ = l.Turn(t.Key)

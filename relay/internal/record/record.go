@@ -131,13 +131,29 @@ func (r *Record) Save(ctx context.Context, epoch int64, ended bool, change func(
 	}
 }
 
-// Begin stores the epoch after row's, with AnyFrame's session id. The caller holds the
-// slot, and calls Set when it has applied the row.
+// Begin stores the epoch after row's, with AnyFrame's session id. It returns
+// [store.ErrConflict] if another process has begun an epoch or forgotten the visitor. The
+// caller holds the slot, and calls Set when it has applied the row.
 func (r *Record) Begin(ctx context.Context, row store.Session, id string) (store.Session, error) {
-	row.Epoch++
-	row.UpstreamID, row.State, row.LastSeq = id, string(event.StatusBooting), 0
-	row.ExpiresAt = time.Now().Add(r.ttl)
-	return r.store.SaveSession(ctx, row)
+	for {
+		next := row
+		next.Epoch++
+		next.UpstreamID, next.State, next.LastSeq = id, string(event.StatusBooting), 0
+		next.ExpiresAt = time.Now().Add(r.ttl)
+		saved, err := r.store.SaveSession(ctx, next)
+		if !errors.Is(err, store.ErrConflict) {
+			return saved, err
+		}
+		// Another process may just have stored how far the ended epoch went.
+		fresh, err := r.store.Session(ctx, r.visitor)
+		if err != nil {
+			return fresh, err
+		}
+		if fresh.Epoch != row.Epoch || fresh.UpstreamID != row.UpstreamID || fresh.State == StateVoid || fresh.Version == row.Version {
+			return fresh, store.ErrConflict
+		}
+		row = fresh
+	}
 }
 
 // Erased reports whether the row's epoch was erased: it keeps its number, which is never

@@ -54,6 +54,21 @@ func TestBegin_RacingProcesses_OneEpoch(t *testing.T) {
 	}
 }
 
+// Another process stores how far the ended epoch went.
+func TestBegin_OldEpochChangedElsewhere_NextEpoch(t *testing.T) {
+	st := memory.New()
+	a := open(t, st)
+	begin(t, a, "s1")
+	row, _ := a.Row()
+	must(t, open(t, st).Save(t.Context(), 1, false, func(row *store.Session) { row.LastSeq = 7 }))
+	if next, err := a.Begin(t.Context(), row, "s2"); err != nil || next.Epoch != 2 || next.UpstreamID != "s2" || next.LastSeq != 0 {
+		t.Errorf("got %+v, %v, want the second epoch", next, err)
+	}
+	if _, err := a.Begin(t.Context(), row, "s3"); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("once more: got %v, want a conflict", err)
+	}
+}
+
 func TestSave_ChangedElsewhere_BothChangesKept(t *testing.T) {
 	st := memory.New()
 	a := open(t, st)

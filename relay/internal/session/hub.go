@@ -59,7 +59,7 @@ func NewHub(o Options) *Hub {
 		reads: limits.NewShare(limits.ReadBounds), draining: make(chan struct{}),
 	}
 	h.Tuning = o.Tuning.withDefaults()
-	h.live.Store(&Live{AgentID: o.AgentID, MaxOwn: o.MaxOwn, Conversation: o.Conversation})
+	h.live.Store(&Live{AgentID: o.AgentID, MaxOwn: o.MaxOwn, Conversation: o.Conversation, Contexts: o.Contexts})
 	h.leases = lease.Holder{Store: o.Store, Owner: rand.Text(), TTL: h.Tuning.Lease, Log: o.Log}
 	h.sandboxes = sandbox.Operator{Client: o.Client, AgentID: h.agent, IdleTimeout: o.IdleTimeout, Timeout: o.UpstreamTimeout}
 	h.stops = stop.Desk{

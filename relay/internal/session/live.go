@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/conversation"
+	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
 // Live holds the settings of a site that may change while it is served.
@@ -12,6 +13,7 @@ type Live struct {
 	AgentID      int64 // for new epochs
 	MaxOwn       int   // the site's limit of sandboxes awake at once; 0 is none
 	Conversation conversation.Options
+	Contexts     *visitorctx.Keeper // nil if the agent gets no context about visitors
 }
 
 // Change applies other settings. Running epochs keep their agent, and conversations in
@@ -34,6 +36,9 @@ func (h *Hub) Retired() bool { return h.retired.Load() }
 
 // ConversationOptions returns the options of a conversation that begins now.
 func (h *Hub) ConversationOptions() *conversation.Options { return &h.live.Load().Conversation }
+
+// contexts returns what keeps the context about visitors for the agent, or nil.
+func (h *Hub) contexts() *visitorctx.Keeper { return h.live.Load().Contexts }
 
 // agent returns the agent of new epochs.
 func (h *Hub) agent() int64 { return h.live.Load().AgentID }

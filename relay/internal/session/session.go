@@ -74,7 +74,7 @@ func newSession(h *Hub, visitor string) *Session {
 		Slot:    func(ctx context.Context) (func(), error) { return h.reads.Hold(ctx, s.who(ctx)) },
 		Learned: s.writer.Add,
 	}
-	s.courier = delivery.Courier{Visitor: visitor, Client: h.Client, Contexts: h.Contexts, Budget: h.Quota, Log: s.logger, Rows: s.intake.Rows, Accepted: s.accepted}
+	s.courier = delivery.Courier{Visitor: visitor, Client: h.Client, Contexts: h.contexts, Budget: h.Quota, Log: s.logger, Rows: s.intake.Rows, Accepted: s.accepted}
 	s.stopper = s.newStopper()
 	s.seat = h.gate.Seat(visitor, s.rank, func() bool { return s.View().Status == event.StatusRunning })
 	s.standing.Init(s.newConversation(store.Session{}))

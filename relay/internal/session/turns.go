@@ -14,6 +14,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/pump"
 	"github.com/anyframe-relay/relay/relay/internal/stop"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/turnqueue"
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
@@ -127,7 +128,11 @@ func (s *Session) Send(ctx context.Context, t *turnqueue.Ticket, addr, key strin
 		return got, false, err
 	}
 	c.Ledger().Restore(ctx, lost)
-	if turn, err = c.Ledger().Stored(ctx, key); err != nil {
+	held := turn
+	if turn, err = c.Ledger().Stored(ctx, key); errors.Is(err, store.ErrNotFound) {
+		turn, err = c.Ledger().Begin(ctx, held) // the epoch that it was stored under has been erased
+	}
+	if err != nil {
 		return got, false, err
 	}
 	switch turn.State { //nolint:exhaustive // the others are yet to be sent

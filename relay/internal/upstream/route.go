@@ -58,8 +58,10 @@ func (r *Route) Account() Account { return r.newest().account }
 
 func (r *Route) newest() *endpoint { return r.known()[0] }
 
-// send makes a call with the account of its session. If that is unknown, it tries all
-// accounts, newest first.
+// send makes a call with the account of its session. If that is unknown, or refuses its
+// key, it tries all others, newest first: a rotated key leads to the same sessions. If no
+// account has the session, a refusal is returned before a 404, because the account that
+// refused may have it.
 func (r *Route) send(req *http.Request) (*http.Response, error) {
 	all := r.known()
 	id := sessionOf(req.URL.Path)
@@ -67,11 +69,15 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 	if id == "" || len(all) == 1 && (caller == nil || caller.account.Load() == nil) {
 		return all[0].call(req)
 	}
+	pinned := false
 	if caller != nil {
 		if pin := caller.account.Load(); pin != nil && pin.session == id {
-			return r.sendPinned(req, caller, pin)
+			pinned = true
+			others := slices.DeleteFunc(slices.Clone(all), func(e *endpoint) bool { return e == pin.at })
+			all = append([]*endpoint{pin.at}, others...)
 		}
 	}
+	var kept result
 	for i, e := range all {
 		again := req
 		if i > 0 {
@@ -80,67 +86,52 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 			}
 		}
 		res, err := e.call(again)
-		if i < len(all)-1 && notHere(res, err) {
-			discard(res)
-			continue
+		got := result{res, err}
+		switch {
+		case !got.refused() && !(got.notFound() && (i > 0 || !pinned)):
+			kept.discard()
+			caller.pin(id, e, got)
+			return res, err
+		case i == 0 || got.refused() && !kept.refused():
+			kept.discard()
+			kept = got
+		default:
+			got.discard()
 		}
-		caller.pin(id, e, res, err)
-		return res, err
 	}
-	return all[0].call(repeat(req))
+	return kept.res, kept.err
 }
 
-// sendPinned makes a call of a session whose account is known. If that refuses its key,
-// it tries the others, because a rotated key leads to the same sessions. If none of them
-// has the session, the refusal stands: another account's "not found" says nothing.
-func (r *Route) sendPinned(req *http.Request, caller *Caller, to *pin) (*http.Response, error) {
-	res, err := to.at.call(req)
-	if !errors.Is(err, ErrKeyRefused) && (err != nil || !refusesKey(res.StatusCode)) {
-		return res, err
-	}
-	for _, e := range r.known() {
-		if e == to.at {
-			continue
-		}
-		again := repeat(req)
-		if again == nil {
-			break
-		}
-		got, failed := e.call(again)
-		if notHere(got, failed) {
-			discard(got)
-			continue
-		}
-		discard(res)
-		caller.pin(to.session, e, got, failed)
-		return got, failed
-	}
-	return res, err
-}
-
-// pin makes e the account of a session if its response shows that it has the session. The
+// pin makes e the account of a session if its result shows that it has the session. The
 // caller may be nil.
-func (c *Caller) pin(session string, e *endpoint, res *http.Response, err error) {
-	if c != nil && err == nil && !elsewhere(res.StatusCode) && res.StatusCode < http.StatusInternalServerError {
+func (c *Caller) pin(session string, e *endpoint, got result) {
+	if c == nil || got.err != nil {
+		return
+	}
+	switch s := got.res.StatusCode; {
+	case s < http.StatusBadRequest, s == http.StatusConflict, s == http.StatusUnprocessableEntity:
 		c.account.Store(&pin{session, e})
 	}
 }
 
-// notHere reports whether a result may mean that the session belongs to another account.
-func notHere(res *http.Response, err error) bool {
-	return errors.Is(err, ErrKeyRefused) || err == nil && elsewhere(res.StatusCode)
+// result is the result of one call.
+type result struct {
+	res *http.Response
+	err error
 }
 
-// discard closes a response whose body is not needed. It may be nil.
-func discard(res *http.Response) {
-	if res != nil {
-		_ = res.Body.Close()
+func (r result) refused() bool {
+	return errors.Is(r.err, ErrKeyRefused) || r.err == nil && r.res != nil && refusesKey(r.res.StatusCode)
+}
+
+func (r result) notFound() bool { return r.err == nil && r.res.StatusCode == http.StatusNotFound }
+
+// discard closes the response, whose body is not needed.
+func (r result) discard() {
+	if r.res != nil {
+		_ = r.res.Body.Close()
 	}
 }
-
-// elsewhere reports whether a response may mean that the session belongs to another
-// account.
-func elsewhere(status int) bool { return refusesKey(status) || status == http.StatusNotFound }
 
 // repeat returns a copy of a request whose body can be sent again, or nil.
 func repeat(req *http.Request) *http.Request {
