@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -121,6 +122,41 @@ func TestWebhook_WhatHappens_ToldOnceByWhicheverReplica(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Webhooks are set up while there are conversations already. Nothing is reported that
+// happened before.
+func TestWebhook_SetUpLater_OldConversationsNotReported(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, speak))
+	v := r.visitor()
+	for i := range 2 {
+		x := v.open("")
+		v.say("hi", fmt.Sprint("k", i))
+		x.turnEnds(1)
+		x.close()
+		if i == 0 {
+			if a := v.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
+				t.Fatalf("end: got %d %s", a.status, a.body)
+			}
+		}
+	}
+	r.restartWith(h.use)
+	runs(t, r)
+	x := v.open("")
+	v.say("again", "k2")
+	x.until("the answer", func(es []event) bool { return count(es, "turn_end") >= 2 })
+	if a := v.do("DELETE", "/v1/session", ""); a.status != http.StatusNoContent {
+		t.Fatalf("end: got %d %s", a.status, a.body)
+	}
+	if ended := h.gets(t, "conversation.ended", 1)[0]; ended["epoch"] != 2.0 || ended["reason"] != "ended" {
+		t.Errorf("got %v, want the end of the second conversation alone", ended)
+	}
+	v.say("new", "k3")
+	if started := h.gets(t, "conversation.started", 1)[0]; started["epoch"] != 3.0 {
+		t.Errorf("got %v, want the third conversation alone", started)
+	}
 }
 
 func TestWebhook_SessionLost_ConversationEnds(t *testing.T) {

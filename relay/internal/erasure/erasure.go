@@ -132,7 +132,7 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 		return "", err
 	}
 	if c.Erasing != "" {
-		return c.Erasing, nil
+		return c.Erasing, w.insist(ctx, c.Erasing, reason)
 	}
 	e := Erasure{ID: newID(), Visitor: c.Visitor, Conversation: id, Epoch: c.Epoch, Reason: reason, RequestedAt: time.Now()}
 	if err := w.save(ctx, &e, time.Now()); err != nil {
@@ -157,6 +157,29 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 		}
 	}
 	return by, err
+}
+
+// insist makes a request the reason of an erasure that retention began, and would abandon
+// if a turn runs.
+func (w *Worker) insist(ctx context.Context, id string, reason Reason) error {
+	for reason != Retention {
+		e, err := w.Find(ctx, id)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (e.Reason != Retention || !e.DoneAt.IsZero()) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		e.Reason, e.RequestedAt = reason, time.Now()
+		if err = w.save(ctx, &e, time.Now()); err == nil {
+			w.begun(&e)
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Visitor erases all of a visitor's conversations, and all other data of the visitor.

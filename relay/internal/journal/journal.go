@@ -9,6 +9,7 @@ package journal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -59,9 +60,15 @@ const maxTold = 10_000
 
 // The states of a stored session that the journal uses.
 const (
-	stateEnded = "ended"
-	stateVoid  = "void"
+	stateBooting = "booting" // as a new epoch's first record says
+	stateEnded   = "ended"
+	stateVoid    = "void"
 )
+
+// repeatWithin is the age up to which the end of a conversation is reported again, in case
+// the process that stored it crashed before the report. The outbox recognizes repeated
+// events for longer.
+const repeatWithin = 24 * time.Hour
 
 // The kind and state of prompt notes that the journal uses.
 const (
@@ -75,20 +82,35 @@ func about(visitor string, epoch int64) webhook.Data {
 }
 
 // SaveSession implements [store.SessionStore]. A conversation starts with the first
-// record of its epoch. It ends when the record says so, or when the next epoch begins.
+// record of its epoch, and counts as new until its first turn has ended. It ends when the
+// record says so, or when the next epoch begins. Later records of it report nothing: the
+// outbox may no longer know what was reported, or may be new.
 func (s *Store) SaveSession(ctx context.Context, row store.Session) (store.Session, error) {
+	if s.out.Load() == nil || row.Epoch == 0 || row.State == stateVoid {
+		return s.Engine.SaveSession(ctx, row)
+	}
+	var was store.Session
+	var err error
+	if row.State == stateBooting || row.State == stateEnded {
+		if was, err = s.Engine.Session(ctx, row.Visitor); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return row, err
+		}
+	}
 	saved, err := s.Engine.SaveSession(ctx, row)
-	if err != nil || s.out.Load() == nil || row.Epoch == 0 || row.State == stateVoid {
+	if err != nil {
 		return saved, err
 	}
 	d := about(row.Visitor, row.Epoch)
-	if row.Epoch > 1 {
-		before := about(row.Visitor, row.Epoch-1)
+	if 0 < was.Epoch && was.Epoch < row.Epoch && was.State != stateEnded && was.State != stateVoid {
+		before := about(row.Visitor, was.Epoch)
 		before.Reason = "lost"
-		s.put(ctx, webhook.ConversationEnded, before, "") // unless its end was already reported
+		s.put(ctx, webhook.ConversationEnded, before, "")
 	}
-	s.put(ctx, webhook.ConversationStarted, d, "")
-	if row.State == stateEnded {
+	if row.LastSeq == 0 && row.State != stateEnded {
+		s.put(ctx, webhook.ConversationStarted, d, "")
+	}
+	known := was.Epoch == row.Epoch && was.State == stateEnded && time.Since(was.UpdatedAt) > repeatWithin
+	if row.State == stateEnded && !known {
 		d.Reason = "ended"
 		s.put(ctx, webhook.ConversationEnded, d, "")
 	}

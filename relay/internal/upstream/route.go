@@ -88,7 +88,7 @@ func (r *Route) send(req *http.Request) (*http.Response, error) {
 		res, err := e.call(again)
 		got := result{res, err}
 		switch {
-		case !got.refused() && !(got.notFound() && (i > 0 || !pinned)):
+		case !got.refused() && (!got.notFound() || i == 0 && pinned):
 			kept.discard()
 			caller.pin(id, e, got)
 			return res, err
