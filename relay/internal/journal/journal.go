@@ -92,7 +92,7 @@ func (s *Store) SaveSession(ctx context.Context, row store.Session) (store.Sessi
 	var was store.Session
 	var err error
 	if row.State == stateBooting || row.State == stateEnded {
-		if was, err = s.Engine.Session(ctx, row.Visitor); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if was, err = s.Session(ctx, row.Visitor); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return row, err
 		}
 	}
