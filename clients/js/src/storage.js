@@ -44,20 +44,17 @@ export class Storage {
    * answer.
    */
   hold() {
-    if (this.#held) return;
-    if (!this.get("token")) {
-      for (const key of ["outbox", "draft", "times"]) {
-        const value = this.get(key);
-        this.set(key, null);
-        if (value !== null) this.#memory.set(key, value);
-      }
-    }
     this.#held = true;
+    if (this.get("token")) return;
+    for (const key of ["outbox", "draft", "times"]) {
+      const value = this.get(key);
+      this.set(key, null);
+      this.#memory.set(key, value);
+    }
   }
 
   /** Stores from now on, including the data held in memory. */
   release() {
-    if (!this.#held) return;
     this.#held = false;
     const held = [...this.#memory];
     this.#memory.clear();

@@ -20,6 +20,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
+	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
 )
 
 // desk is a courier for one conversation with a running sandbox of the scripted control
@@ -58,7 +59,8 @@ func newDesk(t *testing.T, opts ...anyframetest.Option) *desk {
 	}, 1, up.ID, 0, l, func() {}, &telemetry.AnswerSpan{})
 	d.Courier = &delivery.Courier{
 		Client: client, Budget: unlimited{},
-		Log: func() *slog.Logger { return log },
+		Contexts: func() *visitorctx.Keeper { return nil },
+		Log:      func() *slog.Logger { return log },
 		Rows: func(c *conversation.Conversation) conversation.RowReader {
 			return func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
 				return client.Sessions.Transcript(ctx, c.ID(), since, limit)

@@ -54,7 +54,7 @@ func (s *Session) Look(ctx context.Context) error {
 		if s.reader.Busy() {
 			return nil // it was woken in the meantime
 		}
-		up, err = s.hub.Client.Sessions.Get(ctx, c.ID()) // which another replica may have done
+		up, err = s.hub.Client.Sessions.Get(ctx, c.ID()) // another replica may have woken it
 	}
 	if c != s.standing.Conversation() {
 		return nil // another epoch has begun; the answer does not apply to it

@@ -149,7 +149,7 @@ func (s *Session) probe(ctx context.Context) error {
 		if now, call := s.reader.Current(); now != p || call != nil {
 			return nil // it was woken in the meantime
 		}
-		up, err = s.hub.Client.Sessions.Get(ctx, c.ID()) // which another replica may have done
+		up, err = s.hub.Client.Sessions.Get(ctx, c.ID()) // another replica may have woken it
 	}
 	switch {
 	case err == nil && (up.Status == anyframe.StatusRunning || up.Status == anyframe.StatusBooting):
