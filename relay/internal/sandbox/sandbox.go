@@ -57,7 +57,7 @@ func (o *Operator) AwaitRunning(ctx context.Context, id string) error {
 // no other client had it running and working.
 func (o *Operator) Resume(ctx context.Context, id string) (wasDown bool, err error) {
 	var found anyframe.SessionStatus
-	err = upstream.Retry(ctx, func() error {
+	ensure := func() error {
 		_, err := o.Client.Sessions.EnsureRunning(ctx, id, anyframe.WaitOptions{
 			OnPoll: func(status string, _ time.Duration) {
 				if found == "" {
@@ -66,7 +66,11 @@ func (o *Operator) Resume(ctx context.Context, id string) (wasDown bool, err err
 			},
 		})
 		return err
-	})
+	}
+	err = upstream.Retry(ctx, ensure)
+	if state, ok := errors.AsType[*anyframe.SessionStateError](err); ok && state.Session != nil && state.Session.Status.Resumable() {
+		err = upstream.Retry(ctx, ensure) // it has gone to sleep again, or never began to boot
+	}
 	return found.Resumable(), err
 }
 

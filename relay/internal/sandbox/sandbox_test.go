@@ -66,6 +66,31 @@ func TestOperator_Life_RunsSleepsAndRunsAgain(t *testing.T) {
 
 // Without a response it is unknown whether the sandbox was created, so it is not created
 // again.
+// A sandbox that is resumed may go to sleep again before anyone has seen it running.
+func TestResume_AsleepAgain_ResumedOnceMore(t *testing.T) {
+	t.Parallel()
+	plane, o := operate(t)
+	id := up(t, o)
+	if err := o.Down(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	// The response to the resume arrives when the sandbox sleeps again.
+	plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Op: anyframetest.OpResume, Delay: time.Second, Times: 1})
+	resumed := make(chan error, 1)
+	go func() {
+		_, err := o.Resume(t.Context(), id)
+		resumed <- err
+	}()
+	plane.WaitFor(t, func() bool { return status(plane, id) == anyframetest.StatusRunning })
+	plane.Sleep(id)
+	if err := <-resumed; err != nil || status(plane, id) != anyframetest.StatusRunning {
+		t.Errorf("got %v and status %q, want it running", err, status(plane, id))
+	}
+	if n := plane.Count(anyframetest.OpResume); n != 2 {
+		t.Errorf("resumes: got %d, want 2", n)
+	}
+}
+
 func TestCreate_AnswerLost_UnsureAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	plane, o := operate(t)
