@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
+import { composer, eventually, hide, launch, open, say, settled, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -85,19 +85,15 @@ test("a visitor in another tab sees how much is new in the title, and hears it i
   await say(page, "hello");
   await settled(page);
   assert.equal(await page.title(), "Site", "what is seen is not counted");
-  const see = (hidden) => page.evaluate((h) => {
-    Object.defineProperty(document, "hidden", { value: h, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
-  await see(true);
+  await hide(page, true);
   relay.emit(relay.only, "user", { text: "again", attachments: [] });
   relay.emit(relay.only, "text", { text: "News", delta: false });
   relay.emit(relay.only, "turn_end", { reason: "done" });
   await eventually(async () => assert.equal(await page.title(), "(1) Site"));
   await eventually(async () => assert.equal(await page.evaluate(() => window.tones), 1));
-  await see(false);
+  await hide(page, false);
   assert.equal(await page.title(), "Site");
-  await see(true);
+  await hide(page, true);
   relay.emit(relay.only, "user", { text: "and again", attachments: [] });
   relay.emit(relay.only, "text", { text: "More news", delta: false });
   relay.emit(relay.only, "turn_end", { reason: "done" });
@@ -113,17 +109,13 @@ test("a number that the page itself puts in its title stays there", async () => 
   const page = await open(context, site.url);
   await say(page, "hello");
   await settled(page);
-  const see = (hidden) => page.evaluate((h) => {
-    Object.defineProperty(document, "hidden", { value: h, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
-  await see(true);
+  await hide(page, true);
   assert.equal(await page.title(), "(5) Inbox");
   relay.emit(relay.only, "user", { text: "again", attachments: [] });
   relay.emit(relay.only, "text", { text: "News", delta: false });
   relay.emit(relay.only, "turn_end", { reason: "done" });
   await eventually(async () => assert.equal(await page.title(), "(1) (5) Inbox"));
-  await see(false);
+  await hide(page, false);
   assert.equal(await page.title(), "(5) Inbox");
   await page.evaluate(() => RelayChat.destroy());
   assert.equal(await page.title(), "(5) Inbox");

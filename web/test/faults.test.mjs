@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
+import { composer, eventually, hide, launch, open, say, settled, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -154,17 +154,13 @@ test("a hidden tab lets its stream go when nothing is under way, and catches up 
   await page.goto(relay.url);
   await say(page, "hello");
   await settled(page);
-  const see = (hidden) => page.evaluate((h) => {
-    Object.defineProperty(document, "hidden", { value: h, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
-  await see(true);
+  await hide(page, true);
   await page.clock.runFor(40_000);
   relay.only.streams.forEach((s) => s.write(": heartbeat\n\n"));
   await page.clock.runFor(30_000);
   await eventually(() => assert.equal(relay.only.streams.size, 0));
   relay.emit(relay.only, "text", { text: "Missed", delta: false });
-  await see(false);
+  await hide(page, false);
   await eventually(async () => assert.equal((await transcript(page)).at(-1), "agent: Missed"));
 });
 

@@ -107,7 +107,8 @@ test("a relay that takes no attachments offers none", async () => {
   assert.equal(await give(page, "relay-chat textarea", "paste", [["a.png", "image/png", "a"]], { "text/plain": "a" }), true, "text is pasted");
 });
 
-test("a turn that failed is tried again with its files; a page that has them no more says so", async () => {
+/** A page whose turn with a file has failed, and its button to try again. */
+async function failedWithFile() {
   relay.agent = async (r, v) => r.emit(v, "turn_end", { reason: "failed" });
   const page = await open(context, relay.url);
   await page.locator("relay-chat [part=attach]").waitFor();
@@ -115,6 +116,11 @@ test("a turn that failed is tried again with its files; a page that has them no 
   await eventually(async () => assert.equal(await chips(page).count(), 1));
   await say(page, "look");
   const again = page.locator("relay-chat").getByRole("button", { name: "Try again" });
+  return { page, again };
+}
+
+test("a turn that failed is tried again with its files; a page that has them no more says so", async () => {
+  const { page, again } = await failedWithFile();
   await again.click();
   await eventually(() => assert.equal(posts().length, 2));
   assert.deepEqual(posts()[1].body, { text: "look", attachments: [{ name: "a.txt", mime: "text/plain", data: text.toString("base64") }] });
@@ -133,13 +139,7 @@ test("a turn that failed is tried again with its files; a page that has them no 
 });
 
 test("a message that comes back for its lost files leaves what is being written", async () => {
-  relay.agent = async (r, v) => r.emit(v, "turn_end", { reason: "failed" });
-  const page = await open(context, relay.url);
-  await page.locator("relay-chat [part=attach]").waitFor();
-  await attach(page, ["a.txt", "text/plain", text]);
-  await eventually(async () => assert.equal(await chips(page).count(), 1));
-  await say(page, "look");
-  const again = page.locator("relay-chat").getByRole("button", { name: "Try again" });
+  const { page, again } = await failedWithFile();
   await again.waitFor();
   await page.reload();
   await again.waitFor();

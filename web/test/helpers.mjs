@@ -152,6 +152,13 @@ export async function open(context, url) {
   return page;
 }
 
+/** Makes a page believe that its tab is hidden, or seen again. */
+export const hide = (page, hidden) =>
+  page.evaluate((h) => {
+    Object.defineProperty(document, "hidden", { value: h, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+
 export const composer = (page) => page.locator("relay-chat textarea");
 
 export async function say(page, text) {
