@@ -28,7 +28,7 @@ func TestTransport_WhatIsNoEventStream_IsTheBases(t *testing.T) {
 	web.StartTLS()
 	t.Cleanup(web.Close)
 	base, _ := web.Client().Transport.(*http.Transport)
-	tr := New(base, Options{})
+	tr := newTransport(t, base, Options{})
 	for _, c := range []struct{ method, path, accept string }{
 		{http.MethodGet, "/api/me", "application/json"},
 		{http.MethodGet, "/api/x/events", "application/json"},
@@ -68,7 +68,7 @@ func TestTransport_ServerWithoutHTTP2_IsSpokenToInHTTP1(t *testing.T) {
 			t.Cleanup(web.Close)
 			t.Cleanup(func() { close(end) })
 			base, _ := web.Client().Transport.(*http.Transport)
-			tr := New(base, Options{})
+			tr := newTransport(t, base, Options{})
 			var all sync.WaitGroup
 			for range 20 { // concurrently: none waits for another's response
 				all.Go(func() {
@@ -115,8 +115,7 @@ func TestTransport_ServerThatChangesItsMind_IsFollowed(t *testing.T) {
 	t.Cleanup(func() { web.Close() })
 	roots := x509.NewCertPool()
 	roots.AddCert(cert.Leaf)
-	tr := New(&http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, Options{})
-	t.Cleanup(tr.CloseIdleConnections)
+	tr := newTransport(t, &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, Options{})
 	for _, want := range []string{"HTTP/1.1", "HTTP/2.0", "HTTP/1.1"} {
 		h2.Store(want == "HTTP/2.0")
 		if got := all(t, open(t, tr, "https://"+ln.Addr().String()+"/api/x/events")); got != want {
@@ -161,8 +160,7 @@ func TestTransport_Proxy_IsAskedForATunnel(t *testing.T) {
 	base := s.base()
 	to, _ := url.Parse(proxy.URL)
 	base.Proxy = http.ProxyURL(to)
-	tr := New(base, Options{})
-	t.Cleanup(tr.CloseIdleConnections)
+	tr := newTransport(t, base, Options{})
 	read(t, open(t, tr, s.url), "1")
 	host, _ := url.Parse(s.url)
 	if got, want := asked.Load(), "CONNECT "+host.Host; got != want {
@@ -224,8 +222,7 @@ func TestTransport_WhoOpensTheConnectionGivesUp_TheOthersGoOn(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}
-	tr := New(base, Options{})
-	t.Cleanup(tr.CloseIdleConnections)
+	tr := newTransport(t, base, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var both sync.WaitGroup
 	both.Go(func() {
