@@ -6,8 +6,11 @@ SPELLING := go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error
 SPELT = $$(git ls-files '*.md' .env.example docs/openapi.yaml deploy web/console clients/js/src 'web/src/*.js' ':!web/src/lang')
 # SQLite is C that was made into Go: the race detector has nothing to find in it, and nearly doubles what its tests cost.
 RACE := -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0'
-# Every test; none is skipped. Package relay keeps both cores busy and runs alone. The others run two at a time, the longest one first.
+# Every test; none is skipped. Package relay and the browsers keep two cores busy. The other packages mostly wait, so six run at a time, those that
+# wait the longest first.
 ALL := RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -timeout 40m
+BUSY := ./web ./clients/js ./deploy
+LONG := ./cmd/relay ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
@@ -19,7 +22,7 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 ./web $$(go list ./... | grep -vE '/relay/(relay|web)$$') && go test -run 'Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
+	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 $(BUSY) && $(ALL) $(RACE) -p 6 $(LONG) $$(go list ./... | grep -vxF "$$(go list ./relay $(BUSY))") && $(ALL) -run 'Soak|Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
 
 quick: ## the tests of the small packages, in about a minute: no race detector, browser, Redis or proxy
 	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')

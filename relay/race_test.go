@@ -12,20 +12,24 @@ import (
 
 // The race detector makes code that processes megabytes byte by byte twenty times slower,
 // and its own memory distorts memory measurements. Such tests are in files that it
-// excludes, and make test runs them after the others.
+// excludes, and make test runs them after the others. It runs TestSoak then, too, with
+// more seeds than with the detector.
 func TestRace_TestsLeftOut_RunByMake(t *testing.T) {
 	t.Parallel()
 	makefile, err := os.ReadFile("../Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	step := regexp.MustCompile(`&& go test -run '([^']+)' (\./[^&]+) &&`).FindSubmatch(makefile)
+	step := regexp.MustCompile(`&& \$\(ALL\) -run '([^']+)' (\./[^&]+) &&`).FindSubmatch(makefile)
 	if step == nil {
 		t.Fatal("Makefile: found no step of make test without the race detector")
 	}
 	run, packages := regexp.MustCompile(string(step[1])), strings.Fields(string(step[2]))
 	leftOut := regexp.MustCompile(`(?m)^//go:build !race$`)
 	test := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	if !run.MatchString("TestSoak") {
+		t.Errorf("%s of make test's last step does not match TestSoak", run)
+	}
 	found := 0
 	err = filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {

@@ -19,6 +19,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // stop requests a stop of a turn.
@@ -473,31 +474,38 @@ func TestSandbox_AsleepWhileMessageInFlight_NothingInterrupted(t *testing.T) {
 	})
 }
 
-// A message is on its way to AnyFrame, and its turn is stopped. Until it has arrived, no
-// other replica may send the same message or the next one.
-func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
-	t.Parallel()
-	plane := startPlane(t, anyframetest.WithAgent(1, speak))
+// slowTo returns the address of a proxy to AnyFrame, which holds back the next message
+// while slow is set, and resets slow. The message continues after release.
+func slowTo(t *testing.T, plane *anyframetest.Server) (front string, slow *atomic.Bool, release func()) {
 	to, err := url.Parse(plane.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	arrive := make(chan struct{})
-	var slow atomic.Bool
+	slow = &atomic.Bool{}
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if strings.HasSuffix(q.URL.Path, "/message") && slow.CompareAndSwap(true, false) {
 			<-arrive
 		}
 		proxy.ServeHTTP(w, q)
 	}))
-	t.Cleanup(front.Close)
-	release := sync.OnceFunc(func() { close(arrive) })
-	t.Cleanup(release) // first: front waits for its handlers
+	t.Cleanup(web.Close)
+	release = sync.OnceFunc(func() { close(arrive) })
+	t.Cleanup(release) // first: web waits for its handlers
+	return web.URL, slow, release
+}
+
+// A message is on its way to AnyFrame, and its turn is stopped. Until it has arrived, no
+// other replica may send the same message or the next one.
+func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
+	t.Parallel()
+	plane := startPlane(t, anyframetest.WithAgent(1, speak))
+	front, slow, release := slowTo(t, plane)
 	disk := sqliteFile(t)
 	both := func(c *relay.Config) {
 		disk(c)
-		c.BaseURL = front.URL
+		c.BaseURL = front
 		c.Tune(relay.Tuning{Session: session.Tuning{Resync: 100 * time.Millisecond}})
 	}
 	a, b := harnessFor(t, plane, both), harnessFor(t, plane, both)
@@ -526,5 +534,74 @@ func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
 	}
 	if got := a.prompts(); !slices.Equal(got, want) {
 		t.Errorf("at AnyFrame: got %q, want %q", got, want)
+	}
+}
+
+// noteGate is a store whose next read of a turn waits while closed is set.
+type noteGate struct {
+	session.Store
+	closed  *atomic.Bool
+	waiting chan<- struct{}
+	open    <-chan struct{}
+}
+
+func (s noteGate) Note(ctx context.Context, visitor, kind, key string) (store.Note, error) {
+	if kind == "turn" && s.closed.CompareAndSwap(true, false) {
+		s.waiting <- struct{}{}
+		<-s.open
+	}
+	return s.Store.Note(ctx, visitor, kind, key)
+}
+
+// A replica learns of the visitor's first conversation only from the turn that it is to
+// stop, because another one began it after the request arrived.
+func TestStop_ConversationBegunMeanwhileAtOther_TurnStopped(t *testing.T) {
+	t.Parallel()
+	for _, arrived := range []bool{false, true} {
+		t.Run(fmt.Sprint("at AnyFrame ", arrived), func(t *testing.T) {
+			t.Parallel()
+			plane := startPlane(t, anyframetest.WithAgent(1, atWork))
+			front, slow, release := slowTo(t, plane)
+			closed, waiting, open := &atomic.Bool{}, make(chan struct{}), make(chan struct{})
+			disk := sqliteFile(t)
+			both := func(c *relay.Config) {
+				disk(c)
+				c.BaseURL = front
+			}
+			a := harnessFor(t, plane, both)
+			b := harnessFor(t, plane, func(c *relay.Config) {
+				both(c)
+				c.Tune(relay.Tuning{Store: func(s store.Store) session.Store { return noteGate{s, closed, waiting, open} }})
+			})
+			here := a.visitor()
+			there := here.at(b)
+			closed.Store(true)
+			var asked sync.WaitGroup
+			t.Cleanup(asked.Wait)
+			asked.Go(func() { there.stops("k1") })
+			<-waiting
+			slow.Store(!arrived)
+			answered := here.held("work", "k1")
+			if arrived {
+				answered()
+			} else {
+				eventually(t, "it is on its way", func() bool { return !slow.Load() })
+			}
+			close(open)
+			asked.Wait()
+			release()
+			one, same := answered(), there.held("work", "k1")()
+			if one.status != same.status || one.code() != same.code() {
+				t.Errorf("got %d %s, and at the other %d %s, want the same", one.status, one.body, same.status, same.body)
+			}
+			if one.status != http.StatusAccepted {
+				wantProblem(t, "the turn", one, http.StatusConflict, "turn_stopped")
+			} else {
+				there.open("").wantEnds("at the other", "k1 stopped")
+			}
+			if got := len(a.prompts()) > 0; got != (one.status == http.StatusAccepted) {
+				t.Errorf("got %d %s, with %q at AnyFrame", one.status, one.body, a.prompts())
+			}
+		})
 	}
 }

@@ -178,6 +178,23 @@ func TestProve_SameWordsOfAnotherTurn_NotTaken(t *testing.T) {
 	}
 }
 
+// A turn of an earlier conversation was lost with its sandbox. One of a later conversation
+// may have been accepted there.
+func TestProve_OtherConversation_OnlyEarlierOnesAreLost(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	turn := d.note("k1", "hi")
+	turn.State = ledger.SendingElsewhere
+	turn.Epoch = d.c.Epoch() - 1
+	if found, err := d.Settle(t.Context(), d.c, turn); found || err != nil {
+		t.Errorf("earlier: got %t, %v, want not found", found, err)
+	}
+	turn.Epoch, turn.Stop = d.c.Epoch()+1, true
+	if found, err := d.Settle(t.Context(), d.c, turn); found || !errors.Is(err, store.ErrConflict) {
+		t.Errorf("later: got %t, %v, want ErrConflict", found, err)
+	}
+}
+
 // Where AnyFrame shows messages, what the agent does meanwhile proves nothing: a message
 // that AnyFrame has is in the transcript. Elsewhere it is the only proof.
 func TestProve_OtherWorkWhereMessagesAreShown_NoProof(t *testing.T) {

@@ -112,8 +112,11 @@ func (d *Courier) frontier(ctx context.Context, c *conversation.Conversation) in
 // Prove checks AnyFrame's transcript for a turn whose delivery is uncertain, until
 // patience has passed. It reports whether AnyFrame has it.
 func (d *Courier) Prove(ctx context.Context, c *conversation.Conversation, turn *ledger.Turn, patience time.Duration) (found bool, err error) {
-	if turn.Epoch != c.Epoch() {
+	switch {
+	case turn.Epoch < c.Epoch():
 		return false, nil // it was sent to a session that no longer exists
+	case turn.Epoch > c.Epoch():
+		return false, store.ErrConflict // another replica has begun a conversation since c was read
 	}
 	deadline := time.Now().Add(patience)
 	for {

@@ -164,7 +164,7 @@ func (l *Ledger) RequestStop(ctx context.Context, key string) (Turn, error) {
 		switch {
 		case t.State == Stopped, t.Stop && t.State != Held:
 			return t, nil
-		case t.State == Held, t.State.unsure() && t.Epoch != l.epoch:
+		case t.State == Held, t.State.unsure() && t.Epoch < l.epoch: // in a later one, another replica is sending it
 			t.State = Stopped
 		default:
 			t.Stop = true

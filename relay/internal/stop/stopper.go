@@ -75,7 +75,7 @@ func (s *Stopper) Stop(ctx context.Context, c *conversation.Conversation, key st
 		s.waiting.Stop(key)
 		return nil
 	}
-	return s.Desk.Request(ctx, Wish{Visitor: s.Visitor, Epoch: c.Epoch()})
+	return s.Desk.Request(ctx, Wish{Visitor: s.Visitor, Epoch: max(c.Epoch(), turn.Epoch)})
 }
 
 // over reports whether a turn that AnyFrame had was stopped, or returns
@@ -94,7 +94,10 @@ func (s *Stopper) over(ctx context.Context, c *conversation.Conversation, turn l
 	if stopped, err := ended(); stopped || err != nil {
 		return stopped, err
 	}
-	if turn.Epoch != c.Epoch() || s.Status() == event.StatusEnded {
+	if turn.Epoch > c.Epoch() { // another replica has begun a conversation since the request arrived
+		return false, nil
+	}
+	if turn.Epoch < c.Epoch() || s.Status() == event.StatusEnded {
 		return false, problem.TurnOver
 	}
 	if turn.Stop || s.catchUp(ctx, c) != nil {
