@@ -56,14 +56,15 @@ func sayOneEvent(w http.ResponseWriter, r *http.Request) {
 
 func TestRetry_PermanentError_NotRetried(t *testing.T) {
 	srv, conns := counted(t, sayOneEvent)
-	plain := httptest.NewServer(http.HandlerFunc(sayOneEvent))
-	t.Cleanup(plain.Close)
+	plain := httptest.NewUnstartedServer(http.HandlerFunc(sayOneEvent))
 	var plainConns, alerts atomic.Int32
 	plain.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			plainConns.Add(1)
 		}
 	}
+	plain.Start()
+	t.Cleanup(plain.Close)
 	alerting := listen(t, func(conn net.Conn) { // as OpenSSL responds to plain HTTP
 		alerts.Add(1)
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
