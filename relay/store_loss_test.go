@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -26,7 +27,16 @@ func lossy(t *testing.T, via transport, opts ...anyframetest.Option) (a, b *harn
 			t.Fatal(err)
 		}
 	}
-	return a, b, mark, func() { server.Kill(); server.Restart() }
+	throwBack = func() {
+		server.Kill()
+		server.Restart()
+		for _, r := range []*harness{a, b} { // calls that failed meanwhile may have opened the circuit breaker
+			if !r.gone {
+				r.becomes(http.StatusOK, "")
+			}
+		}
+	}
+	return a, b, mark, throwBack
 }
 
 // After a failover of the store that loses rows, a replica that has them in
