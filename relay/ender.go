@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/history"
 	"github.com/anyframe-relay/relay/relay/internal/journal"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
@@ -36,21 +35,11 @@ func (e ender) EraseEpoch(ctx context.Context, visitor string, epoch int64, idle
 		return false, err
 	}
 	defer s.Close()
-	if s.View().Epoch != epoch {
+	if s.View().Epoch > epoch {
 		return false, nil
 	}
-	if idle {
-		if err := s.Look(ctx); err != nil {
-			return false, err
-		}
-		if status := s.View().Status; status == event.StatusRunning || status == event.StatusBooting {
-			if done, err := s.Idle(ctx, s.Conversation()); err != nil || !done {
-				return true, err
-			}
-		}
-	}
-	if err := s.End(ctx); err != nil {
-		return false, err
+	if busy, err := s.EndEpoch(ctx, epoch, idle); busy || err != nil {
+		return busy, err
 	}
 	return false, s.Blank(ctx, epoch)
 }

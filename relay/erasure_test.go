@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -328,5 +329,48 @@ func TestRetention_IdleConversations_Erased(t *testing.T) {
 		if c.Epoch != 3 {
 			t.Errorf("got %+v, want the third epoch alone", c)
 		}
+	}
+}
+
+// An earlier conversation is erased while the visitor's next message creates a sandbox.
+func TestErase_WhileNextConversationBegins_NextGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, other := range []bool{false, true} {
+		t.Run(fmt.Sprint("at another replica ", other), func(t *testing.T) {
+			t.Parallel()
+			plane := startPlane(t, anyframetest.WithAgent(1, atWork))
+			front, slow, release := slowTo(t, plane, "/sessions")
+			disk := sqliteFile(t)
+			both := func(c *relay.Config) {
+				disk(c)
+				eraseSoon(c)
+				c.BaseURL = front
+			}
+			a := harnessFor(t, plane, both)
+			b := a
+			if other {
+				b = harnessFor(t, plane, both)
+			}
+			here := a.visitor()
+			here.say("first", "k1")
+			here.end()
+			slow.Store(true)
+			answered := here.held("second", "k2")
+			eventually(t, "a sandbox is being created", func() bool { return !slow.Load() })
+			var erased sync.WaitGroup
+			erased.Go(func() { here.at(b).erases("/v1/conversations/1") })
+			time.Sleep(100 * time.Millisecond) // it waits, or is done
+			release()
+			if one := answered(); one.status != http.StatusAccepted {
+				t.Errorf("the message: got %d %s, want 202", one.status, one.body)
+			}
+			erased.Wait()
+			if status, epoch := here.session(); status != "running" || epoch != 2 {
+				t.Errorf("got %s %d, want running 2", status, epoch)
+			}
+			if a := here.do("GET", "/v1/conversations", ""); strings.Contains(a.body, `"epoch":1,`) {
+				t.Errorf("got %s, want the first one gone", a.body)
+			}
+		})
 	}
 }

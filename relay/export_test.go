@@ -3,8 +3,11 @@ package relay
 import (
 	"context"
 	"io/fs"
+	"slices"
+	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/feedback"
+	"github.com/anyframe-relay/relay/relay/internal/history"
 	"github.com/anyframe-relay/relay/relay/internal/session"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
@@ -67,3 +70,13 @@ func (s *Server) VisitorOf(ctx context.Context, token string) (string, error) {
 
 // Broke returns the reason why a stream from AnyFrame must be opened again.
 func Broke(err error) string { return upstream.Broke(err) }
+
+// Busy returns the conversations that are recorded as having a turn without an end.
+func (s *Server) Busy(ctx context.Context) (busy []history.Conversation) {
+	sites, _ := s.operated(ctx)
+	for _, site := range sites {
+		all, _ := site.Book.Latest(ctx, time.Time{}, "", 100)
+		busy = append(busy, slices.DeleteFunc(all, func(c history.Conversation) bool { return !c.Busy })...)
+	}
+	return busy
+}

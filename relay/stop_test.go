@@ -474,9 +474,9 @@ func TestSandbox_AsleepWhileMessageInFlight_NothingInterrupted(t *testing.T) {
 	})
 }
 
-// slowTo returns the address of a proxy to AnyFrame, which holds back the next message
-// while slow is set, and resets slow. The message continues after release.
-func slowTo(t *testing.T, plane *anyframetest.Server) (front string, slow *atomic.Bool, release func()) {
+// slowTo returns the address of a proxy to AnyFrame, which holds back the next POST to a
+// path with this ending while slow is set, and resets slow. It continues after release.
+func slowTo(t *testing.T, plane *anyframetest.Server, ending string) (front string, slow *atomic.Bool, release func()) {
 	to, err := url.Parse(plane.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -485,7 +485,7 @@ func slowTo(t *testing.T, plane *anyframetest.Server) (front string, slow *atomi
 	slow = &atomic.Bool{}
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }}
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if strings.HasSuffix(q.URL.Path, "/message") && slow.CompareAndSwap(true, false) {
+		if q.Method == http.MethodPost && strings.HasSuffix(q.URL.Path, ending) && slow.CompareAndSwap(true, false) {
 			<-arrive
 		}
 		proxy.ServeHTTP(w, q)
@@ -501,7 +501,7 @@ func slowTo(t *testing.T, plane *anyframetest.Server) (front string, slow *atomi
 func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
 	t.Parallel()
 	plane := startPlane(t, anyframetest.WithAgent(1, speak))
-	front, slow, release := slowTo(t, plane)
+	front, slow, release := slowTo(t, plane, "/message")
 	disk := sqliteFile(t)
 	both := func(c *relay.Config) {
 		disk(c)
@@ -561,7 +561,7 @@ func TestStop_ConversationBegunMeanwhileAtOther_TurnStopped(t *testing.T) {
 		t.Run(fmt.Sprint("at AnyFrame ", arrived), func(t *testing.T) {
 			t.Parallel()
 			plane := startPlane(t, anyframetest.WithAgent(1, atWork))
-			front, slow, release := slowTo(t, plane)
+			front, slow, release := slowTo(t, plane, "/message")
 			closed, waiting, open := &atomic.Bool{}, make(chan struct{}), make(chan struct{})
 			disk := sqliteFile(t)
 			both := func(c *relay.Config) {
@@ -604,4 +604,62 @@ func TestStop_ConversationBegunMeanwhileAtOther_TurnStopped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unwoken is a store that refuses the lease to wake a sandbox while closed is set, as if
+// another replica still had it.
+type unwoken struct {
+	session.Store
+	closed *atomic.Bool
+	tried  *atomic.Int32
+}
+
+func (s unwoken) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (int64, bool, error) {
+	if strings.Contains(name, "wake:") && s.closed.Load() {
+		s.tried.Add(1)
+		return 0, false, nil
+	}
+	return s.Store.Acquire(ctx, name, owner, ttl)
+}
+
+// A replica that waits to wake the sandbox does not know yet that another one has begun a
+// conversation.
+func TestStop_AtReplicaThatWaitsToWake_TurnStopped(t *testing.T) {
+	t.Parallel()
+	plane := startPlane(t, anyframetest.WithAgent(1, atWork))
+	closed, tried := &atomic.Bool{}, &atomic.Int32{}
+	disk := sqliteFile(t)
+	both := func(c *relay.Config) {
+		disk(c)
+		c.BootOnOpen = true
+	}
+	a := harnessFor(t, plane, both)
+	b := harnessFor(t, plane, func(c *relay.Config) {
+		both(c)
+		c.Tune(relay.Tuning{Store: func(s store.Store) session.Store { return unwoken{s, closed, tried} }})
+	})
+	here := a.visitor()
+	there := here.at(b)
+	closed.Store(true)
+	there.do("POST", "/v1/session", "")
+	eventually(t, "it waits to wake the sandbox", func() bool { return tried.Load() > 0 })
+	here.say("work", "k1")
+	there.stops("k1")
+	time.Sleep(100 * time.Millisecond) // in which the stop could be lost
+	closed.Store(false)
+	here.open("").wantEnds("afterwards", "k1 stopped")
+}
+
+// The operator stops everything while an earlier conversation was stopped, too.
+func TestStop_EarlierTurnStopped_ConversationNotBusy(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, sqliteFile(t), anyframetest.WithAgent(1, atWork))
+	v := r.visitor()
+	x := v.open("")
+	v.say("work", "k1")
+	v.stops("k1")
+	x.wantEnds("live", "k1 stopped")
+	eventually(t, "it is not busy", func() bool { return len(r.srv.Busy(t.Context())) == 0 })
+	v.say("work", "k2")
+	eventually(t, "it is busy", func() bool { return len(r.srv.Busy(t.Context())) == 1 })
 }

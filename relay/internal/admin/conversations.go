@@ -169,7 +169,7 @@ func (a *Admin) end(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer sess.Close()
 	if sess.View().Epoch == c.Epoch {
-		if err := sess.End(context.WithoutCancel(r.Context())); err != nil {
+		if _, err := sess.EndEpoch(context.WithoutCancel(r.Context()), c.Epoch, false); err != nil {
 			return err
 		}
 	}

@@ -45,10 +45,12 @@ func (d *Courier) Deny(ctx context.Context, c *conversation.Conversation, id str
 func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, text, decision, outcome string) (settled string, err error) {
 	l := c.Ledger()
 	p, err := l.StoredPrompt(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || (err == nil && p.Epoch != c.Epoch()) {
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && p.Epoch < c.Epoch():
 		return "", problem.PromptUnknown
-	}
-	if err != nil {
+	case err == nil && p.Epoch > c.Epoch():
+		return "", store.ErrConflict // another replica has begun a conversation since c was read
+	case err != nil:
 		return "", err
 	}
 	claimed := time.Since(p.ClaimedAt)

@@ -21,6 +21,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // desk is a courier for one conversation with a running sandbox of the scripted control
@@ -42,7 +43,9 @@ func (unlimited) UncountTurn(context.Context, int64) error       { return nil }
 
 func newDesk(t *testing.T, opts ...anyframetest.Option) *desk {
 	t.Helper()
-	d := &desk{t: t, plane: anyframetest.Start(t, opts...), notes: memory.New()}
+	d := &desk{t: t, plane: anyframetest.New(opts...), notes: memory.New()}
+	t.Cleanup(d.plane.Close)
+	d.must(ports.Try(t.Context(), d.plane.Listen)) // no other server may take its port while it is down
 	client, err := anyframe.New(
 		anyframe.WithAPIKey(d.plane.Key()), anyframe.WithBaseURL(d.plane.URL()), anyframe.WithDotEnv(""), anyframe.WithTimeout(5*time.Second),
 	)

@@ -46,6 +46,7 @@ func (d *Courier) Post(ctx context.Context, c *conversation.Conversation, turn *
 	if upstream.NeverSent(err) {
 		d.unsent(ctx, l, turn, ledger.Held)
 		if now, _ := l.Turn(turn.Key); now.Stop {
+			*turn = now
 			return d.neverSend(ctx, l, turn)
 		}
 		return err
@@ -67,7 +68,7 @@ func (d *Courier) Post(ctx context.Context, c *conversation.Conversation, turn *
 
 // neverSend ends a turn that AnyFrame does not have and for which a stop was requested.
 func (d *Courier) neverSend(ctx context.Context, l *ledger.Ledger, turn *ledger.Turn) error {
-	stopped, err := l.NeverSend(ctx, turn.Key)
+	stopped, err := l.NeverSend(ctx, *turn)
 	if err == nil && stopped.State == ledger.Stopped {
 		err = d.Budget.UncountTurn(ctx, turn.Day)
 	}

@@ -134,6 +134,9 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 	if c.Erasing != "" {
 		return c.Erasing, w.insist(ctx, c.Erasing, reason)
 	}
+	if reason == Retention && time.Since(c.ActiveAt) < w.Retention { // used since it was found
+		return "", nil
+	}
 	e := Erasure{ID: newID(), Visitor: c.Visitor, Conversation: id, Epoch: c.Epoch, Reason: reason, RequestedAt: time.Now()}
 	if err := w.save(ctx, &e, time.Now()); err != nil {
 		return "", err

@@ -2,7 +2,9 @@ package erasure_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/erasure"
 	"github.com/anyframe-relay/relay/relay/internal/history"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 	"github.com/anyframe-relay/relay/relay/internal/telemetry"
 )
@@ -28,7 +31,7 @@ func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {
 	defer st.Close()
 	book := &history.Book{Store: st, TTL: time.Hour, Forever: true}
 	w := erasure.New(erasure.Options{
-		Store: st, Book: book, Ender: nothing{}, Retention: time.Hour,
+		Store: st, Book: book, Ender: nothing{}, Retention: time.Nanosecond,
 		Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 	if err := book.Begin(t.Context(), "v", 1, "upstream"); err != nil {
@@ -49,5 +52,45 @@ func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {
 		if e, err := w.Find(t.Context(), got); err != nil || e.Reason != tt.want || got != first {
 			t.Errorf("%s: got erasure %s by %s, %v, want %s by %s", tt.asked, got, e.Reason, err, first, tt.want)
 		}
+	}
+}
+
+// A conversation is used after retention has marked it, or has chosen it.
+func TestRetention_UsedSince_Kept(t *testing.T) {
+	st := memory.New()
+	defer st.Close()
+	book := &history.Book{Store: st, TTL: time.Hour, Forever: true}
+	w := erasure.New(erasure.Options{
+		Store: st, Book: book, Ender: nothing{}, Retention: 20 * time.Millisecond,
+		Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
+	if err := book.Begin(t.Context(), "v", 1, "upstream"); err != nil {
+		t.Fatal(err)
+	}
+	id := history.ID("v", 1)
+	time.Sleep(30 * time.Millisecond)
+	first, err := w.Conversation(t.Context(), id, erasure.Retention)
+	if err != nil || first == "" {
+		t.Fatalf("got erasure %q, %v, want one", first, err)
+	}
+	if err := book.Turn(t.Context(), "v", 1, "upstream", "I am back", "k1"); err != nil {
+		t.Fatal(err)
+	}
+	w.Retention = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, err := w.Find(t.Context(), first); errors.Is(err, store.ErrNotFound) {
+			break
+		}
+	}
+	cancel()
+	running.Wait()
+	if c, err := book.Find(t.Context(), id); err != nil || c.Erasing != "" {
+		t.Errorf("marked: got %+v, %v, want it kept", c, err)
+	}
+	if got, err := w.Conversation(t.Context(), id, erasure.Retention); err != nil || got != "" {
+		t.Errorf("chosen: got erasure %q, %v, want none", got, err)
 	}
 }

@@ -216,7 +216,7 @@ func (w *Worker) advance(ctx context.Context, e *Erasure) error {
 	return nil
 }
 
-// spare abandons an erasure by retention, because a turn is running.
+// spare abandons an erasure by retention, because a turn is running or has run since.
 func (w *Worker) spare(ctx context.Context, e *Erasure) error {
 	if err := w.Book.Spare(ctx, e.Conversation); err != nil {
 		return err
@@ -235,6 +235,9 @@ func (w *Worker) erase(ctx context.Context, e *Erasure) error {
 		}
 		if err != nil || by != e.ID { // another erasure deletes it
 			return err
+		}
+		if e.Reason == Retention && !c.ActiveAt.Before(e.RequestedAt) {
+			return errBusy
 		}
 		busy, err := w.Ender.EraseEpoch(ctx, e.Visitor, e.Epoch, e.Reason == Retention)
 		if err != nil {

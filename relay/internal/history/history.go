@@ -211,10 +211,11 @@ func (b *Book) Moved(ctx context.Context, visitor string, from int64, stray stri
 	return errors.Join(err, b.Begin(ctx, visitor, to, id))
 }
 
-// Turn records that AnyFrame accepted a turn. The first turn's text becomes the title;
-// running is the key of the running turn.
+// Turn records that AnyFrame accepted a turn, also while the conversation is being erased:
+// retention then keeps it. The first turn's text becomes the title; running is the key of
+// the running turn.
 func (b *Book) Turn(ctx context.Context, visitor string, epoch int64, upstream, text, running string) error {
-	return b.change(ctx, visitor, epoch, upstream, func(c *Conversation) bool {
+	return b.update(ctx, visitor, epoch, upstream, func(c *Conversation) bool {
 		if !c.titled {
 			c.titled, c.Title = true, Title(text)
 		}
@@ -298,10 +299,14 @@ func (b *Book) Remove(ctx context.Context, id string) error {
 	}
 }
 
-// change changes the record of an epoch, if f returns true. It does not change one that
-// is being erased. If there is no record, it creates one, provided that upstream is
-// known.
+// change is update, except for a conversation that is being erased.
 func (b *Book) change(ctx context.Context, visitor string, epoch int64, upstream string, f func(*Conversation) bool) error {
+	return b.update(ctx, visitor, epoch, upstream, func(c *Conversation) bool { return c.Erasing == "" && f(c) })
+}
+
+// update changes the record of an epoch, if f returns true. If there is no record, it
+// creates one, provided that upstream is known.
+func (b *Book) update(ctx context.Context, visitor string, epoch int64, upstream string, f func(*Conversation) bool) error {
 	for {
 		c, err := b.Get(ctx, visitor, epoch)
 		switch {
@@ -312,10 +317,8 @@ func (b *Book) change(ctx context.Context, visitor string, epoch int64, upstream
 			c = Conversation{ID: ID(visitor, epoch), Visitor: visitor, Epoch: epoch, Upstream: upstream, StartedAt: now, ActiveAt: now}
 		case err != nil:
 			return err
-		case c.Erasing != "":
-			return nil
 		}
-		replaced := upstream != "" && c.Upstream != upstream
+		replaced := c.Erasing == "" && upstream != "" && c.Upstream != upstream
 		if replaced {
 			c.Lost, c.Upstream = append(c.Lost, c.Upstream), upstream
 		}

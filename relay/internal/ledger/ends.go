@@ -186,35 +186,34 @@ func (l *Ledger) RequestStop(ctx context.Context, key string) (Turn, error) {
 	}
 }
 
-// NeverSend stores that a turn must never be sent, and returns it. AnyFrame must not have
-// the turn, and no process may be sending it.
-func (l *Ledger) NeverSend(ctx context.Context, key string) (Turn, error) {
-	for {
-		n, err := l.notes.Note(ctx, l.visitor, kindTurn, key)
-		if err != nil {
-			return Turn{}, err
-		}
-		t := readTurn(n)
-		if t.State == Stopped || t.State == Sent {
-			return t, nil
-		}
-		t.State, t.Day = Stopped, 0
-		saved, err := l.notes.SaveNote(ctx, l.noteOf(&t))
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return t, err
-		}
-		t.version = saved.Version
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.byKey[key] != nil {
-			l.set(t)
-			l.wake()
-		}
-		return t, nil
+// NeverSend stores that a turn must never be sent, and returns the turn as stored. AnyFrame
+// must not have it. If the turn was sent since it was read, or another process changed it,
+// NeverSend returns [store.ErrConflict].
+func (l *Ledger) NeverSend(ctx context.Context, t Turn) (Turn, error) {
+	n, err := l.notes.Note(ctx, l.visitor, kindTurn, t.Key)
+	if err != nil {
+		return Turn{}, err
 	}
+	stored := readTurn(n)
+	if stored.State == Stopped || stored.State == Sent {
+		return stored, nil
+	}
+	if stored.version != t.version {
+		return stored, store.ErrConflict
+	}
+	stored.State, stored.Day = Stopped, 0
+	saved, err := l.notes.SaveNote(ctx, l.noteOf(&stored))
+	if err != nil {
+		return stored, err
+	}
+	stored.version = saved.Version
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old := l.byKey[t.Key]; old != nil && !old.State.inFlight() {
+		l.set(stored)
+		l.wake()
+	}
+	return stored, nil
 }
 
 // WantedStopped returns the turns with a stop request for which it is unknown whether

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -315,5 +316,30 @@ func TestLedger_Concurrent_Consistent(t *testing.T) {
 	}
 	if got := len(l.Recent()); got > 64 {
 		t.Errorf("got %d turns in memory, want 64 at most", got)
+	}
+}
+
+// While the transcript is searched for a turn, its retry is sent.
+func TestNeverSend_SentMeanwhile_Refused(t *testing.T) {
+	t.Parallel()
+	notes := memory.New()
+	l := open(t, notes, 0)
+	turn, err := l.Begin(t.Context(), ledger.Turn{Key: "k1", Text: "hi", Hash: "h"})
+	must(t, err)
+	must(t, l.Send(t.Context(), &turn))
+	turn.State, turn.Stop = ledger.Unresolved, true
+	l.Set(turn)
+	must(t, l.Persist(t.Context(), "k1"))
+	judged, err := l.Stored(t.Context(), "k1")
+	must(t, err)
+	must(t, l.Send(t.Context(), &turn))
+	if _, err := l.NeverSend(t.Context(), judged); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("got %v, want ErrConflict", err)
+	}
+	turn.State = ledger.Sent
+	l.Set(turn)
+	must(t, l.Persist(t.Context(), "k1"))
+	if now, err := l.Stored(t.Context(), "k1"); err != nil || now.State != ledger.Sent {
+		t.Errorf("got state %d, %v, want sent", now.State, err)
 	}
 }

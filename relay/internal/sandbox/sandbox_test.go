@@ -8,12 +8,17 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay/internal/sandbox"
+	"github.com/anyframe-relay/relay/tools/ports"
 )
 
 // operate starts a scripted control plane and returns an operator of its sandboxes.
 func operate(t *testing.T) (*anyframetest.Server, *sandbox.Operator) {
 	t.Helper()
-	plane := anyframetest.Start(t)
+	plane := anyframetest.New()
+	t.Cleanup(plane.Close)
+	if err := ports.Try(t.Context(), plane.Listen); err != nil { // no other server may take its port while it is down
+		t.Fatal(err)
+	}
 	client, err := anyframe.New(anyframe.WithAPIKey(plane.Key()), anyframe.WithBaseURL(plane.URL()), anyframe.WithDotEnv(""))
 	if err != nil {
 		t.Fatal(err)

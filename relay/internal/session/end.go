@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/anyframe-relay/relay/relay/internal/conversation"
 	"github.com/anyframe-relay/relay/relay/internal/event"
 	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/store"
@@ -12,6 +13,31 @@ import (
 // End terminates the sandbox; the next turn begins a new epoch. Turns in flight finish
 // first.
 func (s *Session) End(ctx context.Context) error {
+	return s.end(ctx, func(context.Context, *conversation.Conversation) (bool, error) { return true, nil })
+}
+
+// EndEpoch is End if the epoch is still the current one once no turn is in flight. With
+// idle, it ends nothing while the agent works, and reports that.
+func (s *Session) EndEpoch(ctx context.Context, epoch int64, idle bool) (busy bool, err error) {
+	err = s.end(ctx, func(ctx context.Context, c *conversation.Conversation) (bool, error) {
+		if c.Epoch() != epoch || !idle {
+			return c.Epoch() == epoch, nil
+		}
+		if err := s.Look(ctx); err != nil {
+			return false, err
+		}
+		if status := s.View().Status; status != event.StatusRunning && status != event.StatusBooting {
+			return true, nil
+		}
+		done, err := s.Idle(ctx, c)
+		busy = !done
+		return done, err
+	})
+	return busy, err
+}
+
+// end is End if may returns true for the conversation, whose turns are not in flight then.
+func (s *Session) end(ctx context.Context, may func(context.Context, *conversation.Conversation) (bool, error)) error {
 	ctx = s.calls(ctx)
 	t := s.queue.Enter(func() {})
 	defer t.Leave()
@@ -35,8 +61,14 @@ func (s *Session) End(ctx context.Context) error {
 		case <-wait.Done():
 			return problem.Booting
 		}
+		if err := s.refresh(ctx); err != nil { // while it woke, nothing was taken over
+			return err
+		}
 	}
 	c := s.standing.Conversation()
+	if ok, err := may(ctx, c); err != nil || !ok {
+		return err
+	}
 	if row, _ := s.record.Row(); c.ID() == "" || row.State == string(event.StatusEnded) { // an earlier attempt may have failed to store it
 		return nil
 	}

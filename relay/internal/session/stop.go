@@ -97,7 +97,11 @@ func (h *Hub) fulfil(ctx context.Context, w stop.Wish) error {
 		return err
 	}
 	defer s.Close()
-	return s.stopper.Fulfil(s.calls(ctx), s.standing.Conversation(), w)
+	c := s.standing.Conversation()
+	if c.Epoch() < w.Epoch && s.reader.Waking() { // until then, refresh does not take over a new conversation
+		return stop.ErrInFlight
+	}
+	return s.stopper.Fulfil(s.calls(ctx), c, w)
 }
 
 // holdStop keeps other replicas from processing the visitor's stop request.
@@ -115,6 +119,9 @@ func (s *Session) interrupt(ctx context.Context, c *conversation.Conversation, s
 		if err := c.Ledger().PersistEnd(context.WithoutCancel(ctx), end); err != nil {
 			s.logger().Warn("failed to save a turn's end", "error", err)
 		}
+	}
+	if len(e.Ends) > 0 {
+		s.noteRest(context.WithoutCancel(ctx), c)
 	}
 	if e.Ends = nil; !e.Empty() {
 		s.writer.Add(c, e)

@@ -84,8 +84,12 @@ func (d *Desk) Request(ctx context.Context, w Wish) error {
 			return err
 		}
 		if err == nil {
-			if was := read(r); was.Epoch == w.Epoch {
+			switch was := read(r); {
+			case was.Epoch == w.Epoch:
 				w.All, w.At = w.All || was.All, was.At
+			case was.Epoch > w.Epoch: // nothing runs in an earlier conversation
+				d.Try(w.Visitor)
+				return nil
 			}
 		}
 		r.Kind, r.Key, r.Owner, r.Due, r.Body = kind, w.Visitor, w.Visitor, time.Now(), w.body()

@@ -146,6 +146,26 @@ func TestRequest_Repeated_OneWish(t *testing.T) {
 	})
 }
 
+// Of a visitor's wishes, the one for the newest conversation is kept.
+func TestRequest_ForEarlierConversation_LaterOneFulfilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		p := newProcess(t, st, "a")
+		defer p.end()
+		p.fails = 1
+		p.request(t, stop.Wish{Visitor: "v", Epoch: 2})
+		synctest.Wait()
+		p.request(t, stop.Wish{Visitor: "v", Epoch: 1, All: true})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n := len(p.done); n != 2 || p.done[1].Epoch != 2 || p.done[1].All || left(t, st) != 0 {
+			t.Errorf("got %+v and %d left, want two attempts for epoch 2", p.done, left(t, st))
+		}
+	})
+}
+
 func TestWaiting_Stop_EndsEachRequestOfTheTurn(t *testing.T) {
 	var w stop.Waiting
 	stopped := map[string]int{}

@@ -509,6 +509,7 @@ func TestOutbox_TooManyWait_OldestDroppedAndCounted(t *testing.T) {
 	p := start(t, st, config(r), webhook.Tuning{Tick: time.Hour, MaxWaiting: 50})
 	for i := range 120 {
 		p.put(t, failed(fmt.Sprint("c", i), 1))
+		time.Sleep(time.Millisecond) // events of one millisecond have no order
 	}
 	n, err := st.CountRecords(t.Context(), "webhook", time.Time{})
 	if err != nil || n > 50 || n < 40 {
