@@ -128,11 +128,14 @@ func newID() string { return strings.ToLower(rand.Text()) }
 // [store.ErrNotFound] if there is no such conversation.
 func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (string, error) {
 	c, err := w.Book.Find(ctx, id)
-	if err != nil {
-		return "", err
+	if err == nil && c.Erasing != "" {
+		if found, err := w.insist(ctx, c.Erasing, reason); found || err != nil {
+			return c.Erasing, err
+		}
+		c, err = w.Book.Find(ctx, id) // retention may have spared it since
 	}
-	if c.Erasing != "" {
-		return c.Erasing, w.insist(ctx, c.Erasing, reason)
+	if err != nil || c.Erasing != "" {
+		return c.Erasing, err
 	}
 	if reason == Retention && time.Since(c.ActiveAt) < w.Retention { // used since it was found
 		return "", nil
@@ -163,26 +166,26 @@ func (w *Worker) Conversation(ctx context.Context, id string, reason Reason) (st
 }
 
 // insist makes a request the reason of an erasure that retention began, and would abandon
-// if a turn runs.
-func (w *Worker) insist(ctx context.Context, id string, reason Reason) error {
+// if a turn runs. It reports whether there is such an erasure.
+func (w *Worker) insist(ctx context.Context, id string, reason Reason) (found bool, err error) {
 	for reason != Retention {
 		e, err := w.Find(ctx, id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (e.Reason != Retention || !e.DoneAt.IsZero()) {
-			return nil
+		if errors.Is(err, store.ErrNotFound) {
+			return false, nil
 		}
-		if err != nil {
-			return err
+		if err != nil || e.Reason != Retention || !e.DoneAt.IsZero() {
+			return err == nil, err
 		}
 		e.Reason, e.RequestedAt = reason, time.Now()
 		if err = w.save(ctx, &e, time.Now()); err == nil {
 			w.begun(&e)
-			return nil
+			return true, nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // Visitor erases all of a visitor's conversations, and all other data of the visitor.

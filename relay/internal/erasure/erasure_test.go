@@ -94,3 +94,45 @@ func TestRetention_UsedSince_Kept(t *testing.T) {
 		t.Errorf("chosen: got erasure %q, %v, want none", got, err)
 	}
 }
+
+// watched is a store that calls before each time an erasure is read.
+type watched struct {
+	*memory.Store
+	before func()
+}
+
+func (s watched) Record(ctx context.Context, kind, key string) (store.Record, error) {
+	if kind == erasure.Kind {
+		s.before()
+	}
+	return s.Store.Record(ctx, kind, key)
+}
+
+// Retention spares the conversation while the visitor's request to erase it is processed.
+func TestConversation_SparedMeanwhile_Erased(t *testing.T) {
+	st := memory.New()
+	defer st.Close()
+	book := &history.Book{Store: st, TTL: time.Hour, Forever: true}
+	var first string
+	spare := sync.OnceFunc(func() {
+		r, err := st.Record(t.Context(), erasure.Kind, first)
+		if err = errors.Join(err, book.Spare(t.Context(), history.ID("v", 1)), st.DeleteRecord(t.Context(), erasure.Kind, first, r.Version)); err != nil {
+			t.Error(err)
+		}
+	})
+	w := erasure.New(erasure.Options{
+		Store: watched{st, spare}, Book: book, Ender: nothing{}, Retention: time.Nanosecond,
+		Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
+	if err := book.Begin(t.Context(), "v", 1, "upstream"); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if first, err = w.Conversation(t.Context(), history.ID("v", 1), erasure.Retention); err != nil {
+		t.Fatal(err)
+	}
+	second, err := w.Conversation(t.Context(), history.ID("v", 1), erasure.ByVisitor)
+	if e, findErr := w.Find(t.Context(), second); err != nil || findErr != nil || second == first || e.Reason != erasure.ByVisitor {
+		t.Errorf("got erasure %q by %q, %v, %v, want one by the visitor", second, e.Reason, err, findErr)
+	}
+}
