@@ -9,8 +9,8 @@ RACE := -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0'
 # Every test; none is skipped. Package relay and the browsers keep two cores busy. The other packages mostly wait, so six run at a time, those that
 # wait the longest first.
 ALL := RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -timeout 40m
-BUSY := ./web ./clients/js ./deploy ./cmd/relay
-LONG := ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
+BUSY := ./web ./clients/js ./deploy
+LONG := ./cmd/relay ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
