@@ -35,9 +35,6 @@ func (e ender) EraseEpoch(ctx context.Context, visitor string, epoch int64, idle
 		return false, err
 	}
 	defer s.Close()
-	if s.View().Epoch > epoch {
-		return false, nil
-	}
 	if busy, err := s.EndEpoch(ctx, epoch, idle); busy || err != nil {
 		return busy, err
 	}

@@ -537,6 +537,16 @@ func TestStop_MessageOnItsWay_OtherReplicaWaits(t *testing.T) {
 	}
 }
 
+// apart returns a visitor at two replicas. The second replica reads the store through
+// wrap.
+func apart(t *testing.T, plane *anyframetest.Server, both func(*relay.Config), wrap func(store.Store) session.Store) (here, there *browser) {
+	here = harnessFor(t, plane, both).visitor()
+	return here, here.at(harnessFor(t, plane, func(c *relay.Config) {
+		both(c)
+		c.Tune(relay.Tuning{Store: wrap})
+	}))
+}
+
 // noteGate is a store whose next read of a turn waits while closed is set.
 type noteGate struct {
 	session.Store
@@ -568,13 +578,7 @@ func TestStop_ConversationBegunMeanwhileAtOther_TurnStopped(t *testing.T) {
 				disk(c)
 				c.BaseURL = front
 			}
-			a := harnessFor(t, plane, both)
-			b := harnessFor(t, plane, func(c *relay.Config) {
-				both(c)
-				c.Tune(relay.Tuning{Store: func(s store.Store) session.Store { return noteGate{s, closed, waiting, open} }})
-			})
-			here := a.visitor()
-			there := here.at(b)
+			here, there := apart(t, plane, both, func(s store.Store) session.Store { return noteGate{s, closed, waiting, open} })
 			closed.Store(true)
 			var asked sync.WaitGroup
 			t.Cleanup(asked.Wait)
@@ -599,8 +603,8 @@ func TestStop_ConversationBegunMeanwhileAtOther_TurnStopped(t *testing.T) {
 			} else {
 				there.open("").wantEnds("at the other", "k1 stopped")
 			}
-			if got := len(a.prompts()) > 0; got != (one.status == http.StatusAccepted) {
-				t.Errorf("got %d %s, with %q at AnyFrame", one.status, one.body, a.prompts())
+			if got := len(here.r.prompts()) > 0; got != (one.status == http.StatusAccepted) {
+				t.Errorf("got %d %s, with %q at AnyFrame", one.status, one.body, here.r.prompts())
 			}
 		})
 	}
@@ -633,13 +637,7 @@ func TestStop_AtReplicaThatWaitsToWake_TurnStopped(t *testing.T) {
 		disk(c)
 		c.BootOnOpen = true
 	}
-	a := harnessFor(t, plane, both)
-	b := harnessFor(t, plane, func(c *relay.Config) {
-		both(c)
-		c.Tune(relay.Tuning{Store: func(s store.Store) session.Store { return unwoken{s, closed, tried} }})
-	})
-	here := a.visitor()
-	there := here.at(b)
+	here, there := apart(t, plane, both, func(s store.Store) session.Store { return unwoken{s, closed, tried} })
 	closed.Store(true)
 	there.do("POST", "/v1/session", "")
 	eventually(t, "it waits to wake the sandbox", func() bool { return tried.Load() > 0 })

@@ -168,10 +168,8 @@ func (a *Admin) end(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer sess.Close()
-	if sess.View().Epoch == c.Epoch {
-		if _, err := sess.EndEpoch(context.WithoutCancel(r.Context()), c.Epoch, false); err != nil {
-			return err
-		}
+	if _, err := sess.EndEpoch(context.WithoutCancel(r.Context()), c.Epoch, false); err != nil {
+		return err
 	}
 	a.audit(r, "end", "conversation", c.ID)
 	w.WriteHeader(http.StatusNoContent)

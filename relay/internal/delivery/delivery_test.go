@@ -291,6 +291,22 @@ func TestAnswer_WrongKindOrUnknown_PromptUnknown(t *testing.T) {
 	}
 }
 
+// A prompt of a later conversation, which another replica has begun, is not unknown.
+func TestAnswer_PromptOfOtherConversation_OnlyEarlierOnesUnknown(t *testing.T) {
+	t.Parallel()
+	for epoch, want := range map[int64]error{0: problem.PromptUnknown, 2: store.ErrConflict} {
+		d, id := prompted(t, ask)
+		n, err := d.notes.Note(t.Context(), "visitor", "prompt", id)
+		d.must(err)
+		n.Epoch = epoch
+		_, err = d.notes.SaveNote(t.Context(), n)
+		d.must(err)
+		if _, err := d.Answer(t.Context(), d.c, id, "that", ""); !errors.Is(err, want) {
+			t.Errorf("epoch %d: got %v, want %v", epoch, err, want)
+		}
+	}
+}
+
 func TestAnswer_SettledAtAnyFrame_Elsewhere(t *testing.T) {
 	t.Parallel()
 	d, id := prompted(t, ask)

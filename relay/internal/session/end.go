@@ -19,6 +19,9 @@ func (s *Session) End(ctx context.Context) error {
 // EndEpoch is End if the epoch is still the current one once no turn is in flight. With
 // idle, it ends nothing while the agent works, and reports that.
 func (s *Session) EndEpoch(ctx context.Context, epoch int64, idle bool) (busy bool, err error) {
+	if s.View().Epoch > epoch {
+		return false, nil
+	}
 	err = s.end(ctx, func(ctx context.Context, c *conversation.Conversation) (bool, error) {
 		if c.Epoch() != epoch || !idle {
 			return c.Epoch() == epoch, nil
@@ -60,9 +63,6 @@ func (s *Session) end(ctx context.Context, may func(context.Context, *conversati
 		case <-call.Done():
 		case <-wait.Done():
 			return problem.Booting
-		}
-		if err := s.refresh(ctx); err != nil { // while it woke, nothing was taken over
-			return err
 		}
 	}
 	c := s.standing.Conversation()

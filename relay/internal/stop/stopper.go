@@ -225,9 +225,6 @@ func (s *Stopper) settle(ctx context.Context, c *conversation.Conversation, key 
 		if errors.Is(err, problem.TurnStopped) {
 			return nil
 		}
-		if errors.Is(err, store.ErrConflict) { // it is being sent after all
-			return errors.Join(ErrInFlight, err)
-		}
 		if !found {
 			return err
 		}
