@@ -1,8 +1,10 @@
 package relay_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,10 @@ var refusals = []struct {
 		method: "GET", path: "/v1/session", known: true, status: 429, code: "rate_limited",
 	},
 	{name: "another site", method: "POST", path: "/v1/messages", header: []string{"Origin", "https://evil.example"}, known: true, status: 403, code: "origin_not_allowed"},
+	{
+		name: "a blocked address", before: func(r *harness) { r.operates("PUT", "/api/blocks/192.0.2.1", "") },
+		method: "GET", path: "/v1/events", known: true, status: 403, code: "blocked",
+	},
 	{name: "no such place", method: "GET", path: "/v1/nothing", known: true, status: 404, code: "not_found"},
 	{name: "no such method", method: "DELETE", path: "/v1/messages", known: true, status: 405, code: "method_not_allowed"},
 	{name: "no token", method: "GET", path: "/v1/events", status: 401, code: "visitor_unknown"},
@@ -118,7 +124,17 @@ func TestRefusal_EveryKind_BoundedStoreAndUpstreamCalls(t *testing.T) {
 			}
 			a := ask()
 			refused(t, tt.name, a, tt.status, tt.code)
-			if (tt.status == 429 || tt.status == 503) != (a.header.Get("Retry-After") != "") {
+			route := tt.method + " " + tt.path
+			if tt.status == http.StatusNotFound || tt.status == http.StatusMethodNotAllowed {
+				route = "other"
+			}
+			if metric(t, r.reg, "relay_requests_total", "route", route) == 0 {
+				t.Errorf("the metrics do not count the refusal under the route %q", route)
+			}
+			if !slices.ContainsFunc(r.logged("request"), func(l map[string]any) bool { return l["route"] == route && l["code"] == tt.code }) && route != "other" {
+				t.Errorf("the log has no line of the refusal by %q: %s", route, r.logs.tail(3))
+			}
+			if (tt.status == 429 || tt.status == 503 || tt.code == "blocked") != (a.header.Get("Retry-After") != "") {
 				t.Errorf("got Retry-After %q with %d", a.header.Get("Retry-After"), tt.status)
 			}
 			const times = 20

@@ -160,3 +160,20 @@ func TestRequestLog_WaitForSandbox_NoWarning(t *testing.T) {
 		t.Error("the request's line does not say why it was refused")
 	}
 }
+
+// A request that is refused before it reaches its route has the route's name, with and
+// without a base path; a path without a route has none.
+func TestRequestLog_RefusedByHost_NamesTheRoute(t *testing.T) {
+	for _, base := range []string{"", "/chat"} {
+		d := newOffline(t, func(c *relay.Config) { c.BasePath, c.Loopback = base, true })
+		for path, want := range map[string]string{
+			"/v1/session": "GET /v1/session", "/": "GET /", "/widget.js": "GET /widget.js", "/assets/x.js": "GET /assets/{file}", "/v1/x": "other", "/x": "other",
+		} {
+			before := metric(t, d.reg, "relay_requests_total", "route", want)
+			refused(t, path, d.ask("GET", base+path, "", "Host", "evil.example"), http.StatusMisdirectedRequest, "misdirected")
+			if got := metric(t, d.reg, "relay_requests_total", "route", want) - before; got != 1 {
+				t.Errorf("base path %q, %s: counted %v under the route %q, want 1", base, path, got, want)
+			}
+		}
+	}
+}

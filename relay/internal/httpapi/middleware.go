@@ -84,16 +84,20 @@ func (a *api) noteRequest(t *telemetry.RequestInfo, route string, code, bytes in
 	}, t.Attrs()...)...)
 }
 
-// routeOf returns the name of the matched route, from a fixed set.
+// routeOf returns the name of the request's route, from a fixed set. A request that was
+// refused before it reached its route has that route's name too.
 func (a *api) routeOf(r *http.Request) string {
-	pattern := chi.RouteContext(r.Context()).RoutePattern()
-	pattern = strings.TrimPrefix(pattern, a.options.root())
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete:
 	default:
 		return "other"
 	}
+	routed := chi.RouteContext(r.Context())
+	pattern := routed.RoutePattern()
 	if pattern == "" || strings.HasSuffix(pattern, "/*") {
+		pattern = routed.Routes.Find(chi.NewRouteContext(), r.Method, r.URL.Path)
+	}
+	if pattern = strings.TrimPrefix(pattern, a.options.root()); pattern == "" {
 		return "other"
 	}
 	return r.Method + " " + pattern
