@@ -42,6 +42,10 @@ var refusals = []struct {
 		name: "a blocked address", before: func(r *harness) { r.operates("PUT", "/api/blocks/192.0.2.1", "") },
 		method: "GET", path: "/v1/events", known: true, status: 403, code: "blocked",
 	},
+	{
+		name: "paused", before: func(r *harness) { r.operates("PUT", "/api/pause", "") },
+		method: "POST", path: "/v1/messages", body: `{"text":"hi"}`, known: true, status: 503, code: "paused", store: 3,
+	},
 	{name: "no such place", method: "GET", path: "/v1/nothing", known: true, status: 404, code: "not_found"},
 	{name: "no such method", method: "DELETE", path: "/v1/messages", known: true, status: 405, code: "method_not_allowed"},
 	{name: "no token", method: "GET", path: "/v1/events", status: 401, code: "visitor_unknown"},

@@ -38,7 +38,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case p.Code == problem.Internal.Code:
 		a.log.Error("internal error", "request", w.Header().Get(requestIDHeader), "error", err)
-	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(err, problem.Capacity): // expected, and logged on the request's own line
+	case errors.Is(p, problem.Booting), errors.Is(p, problem.Draining), errors.Is(p, problem.Paused), errors.Is(err, problem.Capacity): // expected, and logged on the request's own line
 	case p.Status >= http.StatusInternalServerError:
 		a.log.Warn("request failed", "request", w.Header().Get(requestIDHeader), "code", p.Code, "error", err)
 	}
