@@ -307,7 +307,7 @@ func (d *doctor) retention(ctx context.Context) {
 	case n == 0:
 		d.ok("retention", "no conversation has been idle for %v", d.config.Retention)
 	default:
-		d.ok("retention", "the relay would delete %d conversations, at AnyFrame and here, that have been idle for %v", n, d.config.Retention)
+		d.ok("retention", "the relay would delete %d conversations, at AnyFrame and in the store, that have been idle for %v", n, d.config.Retention)
 	}
 }
 

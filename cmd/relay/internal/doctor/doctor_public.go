@@ -128,7 +128,7 @@ func (d *doctor) call(ctx context.Context, method, url, origin, token string) (c
 func (d *doctor) events(ctx context.Context, base, token string) {
 	const (
 		check   = "events"
-		unblock = "turn off buffering and compression for /v1/events: proxy_buffering off and gzip off in nginx, flush_interval -1 in Caddy; a CDN may need a bypass rule"
+		unblock = "turn off buffering and compression for /v1/events: proxy_buffering off and gzip off in nginx, no encode for that path in Caddy; a CDN may need a bypass rule"
 	)
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()

@@ -15,7 +15,7 @@ type object = map[string]any
 func commands() []command {
 	return []command{
 		{
-			name: "conversations", args: "[flags]", does: "list conversations, latest first",
+			name: "conversations", args: "[flags]", does: "list conversations, latest first; with --waiting, ordered by id",
 			flags: func(set *flag.FlagSet, o *options) {
 				set.StringVar(&o.status, "status", "", "only conversations with this `status`: running, sleeping, ended, …")
 				set.StringVar(&o.site, "site", "", "only conversations of this `site`")
@@ -24,9 +24,9 @@ func commands() []command {
 				set.StringVar(&o.cursor, "cursor", "", "continue at this `next_cursor` of an earlier response")
 			}, run: conversations,
 		},
-		{name: "stop", args: "ID", does: "stop the agent's current turn in a conversation", least: 1, most: 1, run: stop},
+		{name: "stop", args: "ID", does: "stop all unfinished turns of a conversation", least: 1, most: 1, run: stop},
 		{name: "end", args: "ID", does: "end a conversation; the visitor's next message starts a new one", least: 1, most: 1, run: end},
-		{name: "erase", args: "ID", does: "delete a conversation at AnyFrame and here", least: 1, most: 1, run: erase},
+		{name: "erase", args: "ID", does: "delete a conversation at AnyFrame and in the relay's store", least: 1, most: 1, run: erase},
 		{name: "answer", args: "ID PROMPT approve|deny|TEXT", does: "answer a pending question or permission prompt, even with RELAY_APPROVALS=off", least: 3, most: 3, run: decide},
 		{
 			name: "transcript", args: "ID [flags]", does: "print a conversation; requires RELAY_CONSOLE_READ=on, and each read is logged", least: 1, most: 1,
@@ -50,7 +50,7 @@ func commands() []command {
 				set.StringVar(&o.lasts, "for", "24h", "how long to block, a `duration` such as 90m")
 			}, run: block,
 		},
-		{name: "reload", does: "reload the sites file; if it has problems, print them and change nothing", run: reload},
+		{name: "reload", does: "reload the sites file and .env; if they have problems, print them and change nothing", run: reload},
 		{name: "unblock", args: "WHO", does: "remove a block", least: 1, most: 1, run: unblock},
 	}
 }
