@@ -89,6 +89,36 @@ func TestSession_CreatedOnRequest_ReportsRunning(t *testing.T) {
 	}
 }
 
+// A client knows by last_event_id when it has read the history, so it is an event that the
+// stream sends, although the agent has done something since that visitors are not shown.
+func TestSession_State_LastEventIDIsShown(t *testing.T) {
+	t.Parallel()
+	hidden := make(chan struct{})
+	r := newHarness(t, nil, anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+		c.Say("I look around.")
+		c.Tool("Bash", map[string]any{"command": "ls"})
+		close(hidden)
+		<-c.Context().Done()
+	}))
+	v := r.visitor()
+	x := v.open("")
+	v.say("look", "k1")
+	shown := numbered(x.until("the text", func(es []event) bool { return len(answers(es)) == 1 }))
+	<-hidden
+	var log []anyframetest.Event
+	eventually(t, "the relay has read the hidden events", func() bool {
+		log = r.plane.Log(r.upstream())
+		return metric(t, r.reg, "relay_pump_lag_seconds") >= float64(len(log))
+	})
+	last := shown[len(shown)-1].id
+	if hidden := fmt.Sprintf("1-%d", log[len(log)-1].Seq); hidden == last {
+		t.Fatalf("got %s as the last event, want a hidden one after it", hidden)
+	}
+	if a := v.do("GET", "/v1/session", ""); a.json["last_event_id"] != last {
+		t.Errorf("got %s, want %s", a.body, last)
+	}
+}
+
 func TestSession_State_LastEventIDAndBusy(t *testing.T) {
 	t.Parallel()
 	g := gated{gate: make(chan struct{})}

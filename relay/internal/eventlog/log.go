@@ -150,6 +150,18 @@ func (l *Log) Head() int64 {
 	return l.head
 }
 
+// Newest returns the seq of the newest numbered entry, or the head if none is kept.
+func (l *Log) Newest() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range slices.Backward(l.entries[l.start:]) {
+		if e.Seq != 0 {
+			return e.Seq
+		}
+	}
+	return l.head
+}
+
 // Base returns the seq after which everything is kept.
 func (l *Log) Base() int64 {
 	l.mu.Lock()

@@ -401,3 +401,22 @@ func TestHold_SeveralAppends_OneWake(t *testing.T) {
 		t.Error("readers were not woken by a log that is not held")
 	}
 }
+
+func TestLog_Newest_NotAHiddenHead(t *testing.T) {
+	l := New(4, wide)
+	want := func(newest int64) {
+		t.Helper()
+		if got := l.Newest(); got != newest {
+			t.Errorf("newest: got %d, want %d", got, newest)
+		}
+	}
+	want(4)
+	l.Advance(5)
+	want(5) // of an empty log, the head
+	l.Append(numbered(6), piece("x"))
+	l.Append(piece("y"))
+	l.Advance(9)
+	want(6)
+	l.Append(numbered(10))
+	want(10)
+}

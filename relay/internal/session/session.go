@@ -180,8 +180,8 @@ func (s *Session) State() State {
 	if st.Status != event.StatusRunning && s.reader.Waking() {
 		st.Status = event.StatusBooting // or about to boot
 	}
-	if head := v.Log.Head(); st.Epoch > 0 && head > 0 {
-		st.LastEventID = new(event.ID{Epoch: st.Epoch, Seq: head}.String())
+	if newest := v.Log.Newest(); st.Epoch > 0 && newest > 0 { // not the head, which may be hidden: clients would wait for it
+		st.LastEventID = new(event.ID{Epoch: st.Epoch, Seq: newest}.String())
 	}
 	return st
 }
