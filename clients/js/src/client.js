@@ -110,6 +110,8 @@ export class Client {
   #known = false;
   /** @type {string|(() => string|Promise<string>)|null} */
   #identity = null;
+  /** @type {string|null} the last logout, in any tab, before the identity was set */
+  #logout = null;
 
   /**
    * @param {string} base the relay's URL, with a slash at its end
@@ -167,7 +169,8 @@ export class Client {
    * @returns {Promise<any>}
    */
   async #mint(agreed, second) {
-    const body = { carrier: this.carrier, consent: agreed, identity: (typeof this.#identity === "function" ? await this.#identity() : this.#identity) ?? undefined };
+    const identity = this.storage.get("logout") === this.#logout ? this.#identity : null;
+    const body = { carrier: this.carrier, consent: agreed, identity: (typeof identity === "function" ? await identity() : identity) ?? undefined };
     const refused = () => (this.storage.get("token") ?? this.#refused) === this.#refused;
     if (second && refused()) await sleep(travel);
     if (refused()) this.storage.set("token", null);
@@ -207,6 +210,7 @@ export class Client {
   /** @param {string|(() => string|Promise<string>)|null} identity a JWT of the website's */
   identify(identity) {
     this.#identity = identity;
+    this.#logout = this.storage.get("logout");
     this.#known = false;
     this.forget();
   }

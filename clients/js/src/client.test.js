@@ -56,5 +56,34 @@ test("a visitor who logs out is forgotten here although the relay is not reached
   assert.deepEqual([...kept.values()], ["t"]);
   await assert.rejects(client.logout(), { code: "unreachable" });
   client.close();
-  assert.deepEqual([...kept.values()], []);
+  assert.deepEqual([...kept.keys()].map((key) => key.replace(/.*:/, "")), ["logout"]);
+});
+
+test("a logout in one tab ends the identity that another tab has", async () => {
+  const kept = new Map();
+  const area = { getItem: (/** @type {string} */ k) => kept.get(k) ?? null, setItem: (/** @type {string} */ k, /** @type {string} */ v) => kept.set(k, v), removeItem: (/** @type {string} */ k) => kept.delete(k) };
+  /** @type {any[]} */
+  const named = [];
+  let known = "";
+  const fetch = async (/** @type {URL} */ url, /** @type {any} */ { method, headers, body }) => {
+    if (url.pathname === "/v1/visitor" && method === "POST") {
+      named.push(JSON.parse(body).identity);
+      return Response.json({ token: (known = `t${named.length}`) });
+    }
+    const good = headers.authorization === `Bearer ${known}`;
+    if (method === "DELETE") known = "";
+    return good ? Response.json({}) : Response.json({ code: "visitor_unknown" }, { status: 401 });
+  };
+  const tab = () => createRelayClient({ relay: "http://relay.example/", storage: area, fetch: /** @type {any} */ (fetch), identity: () => "ann" });
+  const one = tab();
+  const two = tab();
+  await one.conversations();
+  await two.conversations();
+  await one.logout();
+  await two.conversations();
+  assert.deepEqual(named, ["ann", "ann", undefined], "nobody is signed in again");
+  await two.identify("bob");
+  assert.equal(named.at(-1), "bob");
+  one.close();
+  two.close();
 });

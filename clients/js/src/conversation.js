@@ -142,13 +142,6 @@ export class Conversation {
     this.apply({ type: "stopping", data: { turn, on } });
   }
 
-  /** The conversation has ended, as far as this page has seen. */
-  ended() {
-    this.outbox.clear();
-    this.apply({ type: "session", data: { status: "ended", epoch: this.view.epoch } });
-    for (const p of this.view.pending) this.apply({ type: "dropped", data: { turn: p.turn } });
-  }
-
   /** @param {RelayEvent} event */
   #hear(event) {
     if (event.type === "problem" && event.data.fatal) {

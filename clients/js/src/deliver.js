@@ -14,8 +14,11 @@ const maxPatience = 10 * 60_000;
 const longWait = 15 * 60;
 /** A solution may expire before it arrives; a turn computes at most this many. */
 const maxSolutions = 3;
-/** A stop that reaches the relay before its turn is repeated this often. */
-const maxOvertakes = 20;
+/** The longest wait, in ms, of a stop that has reached the relay before its turn. */
+const maxOvertake = 2000;
+
+/** Uploads in progress, by turn, which a stop aborts. @type {Map<string, AbortController>} */
+const uploads = new Map();
 
 /**
  * Sends one turn until it is accepted, stopped or given up.
@@ -26,20 +29,27 @@ export async function deliver(box, turn) {
   const began = Date.now();
   let solution = await ahead(box);
   for (let attempt = 1, solved = 0; ; attempt++) {
-    box.set(turn, { state: "sending", until: 0 });
+    box.set(turn, { state: "sending", until: 0, sent: undefined });
     try {
       const { headers, ...letter } = await write(box, turn);
-      await box.client.call("POST", "v1/messages", { ...letter, headers: { ...headers, ...(solution && { "relay-challenge": solution }) } });
+      const now = box.get(turn);
+      if (!now) return; // discarded while its files were read, or its challenge was solved
+      if (now.stopping) return box.stopped(turn);
+      const upload = new AbortController();
+      if (letter.fetch) uploads.set(turn, upload);
+      await box.client.call("POST", "v1/messages", {
+        ...letter, signal: upload.signal, headers: { ...headers, ...(solution && { "relay-challenge": solution }) },
+      });
       box.set(turn, { state: "sent", code: "", detail: "" });
       box.drop(turn);
       return;
     } catch (err) {
       const problem = err instanceof Problem ? err : new Problem("unreachable", 0, String(err), null);
-      if (problem.code === "turn_stopped" || box.get(turn)?.stopping) return box.stopped(turn);
-      if (problem.code === "challenge_required" && problem.challenge && solved++ < maxSolutions) {
+      if (problem.code === "challenge_required" && problem.challenge && !box.get(turn)?.stopping && solved++ < maxSolutions) {
         solution = await solve(box, problem.challenge);
         if (solution) continue;
       }
+      if (problem.code === "turn_stopped" || box.get(turn)?.stopping) return box.stopped(turn);
       // A relay that accepts less context than expected, or none, still gets the message.
       if (problem.code === "bad_request" && problem.detail.includes("context") && box.contexts.delete(turn)) {
         console.warn(`relay-chat: sent without its context: ${problem.detail}`);
@@ -52,6 +62,8 @@ export async function deliver(box, turn) {
       box.set(turn, { ...why, state: "waiting", until: Date.now() + wait });
       await box.sleep(wait);
       if (box.closed || box.get(turn)?.state !== "waiting") return;
+    } finally {
+      uploads.delete(turn);
     }
   }
 }
@@ -103,6 +115,7 @@ async function write(box, turn) {
 export async function stop(conversation, turn) {
   const { client, outbox } = conversation;
   const began = Date.now();
+  if ((outbox.get(turn)?.sent ?? 0) < 1) uploads.get(turn)?.abort(); // the relay does not have all of it
   for (let attempt = 1; !conversation.closed; attempt++) {
     try {
       await client.call("POST", `v1/turns/${encodeURIComponent(turn)}/stop`);
@@ -110,9 +123,9 @@ export async function stop(conversation, turn) {
     } catch (err) {
       if (!(err instanceof Problem)) throw err;
       const { code } = err;
-      const ahead = code === "turn_unknown" && attempt < maxOvertakes && outbox.get(turn)?.state === "sending";
+      const ahead = code === "turn_unknown" && outbox.get(turn)?.state === "sending";
       if (/^turn_/.test(code) && !ahead) return conversation.stopping(turn, false);
-      const wait = ahead ? 200 * attempt : delay(err, Math.min(attempt, 4), Date.now() - began);
+      const wait = ahead ? Math.min(200 * attempt, maxOvertake) : delay(err, Math.min(attempt, 4), Date.now() - began);
       if (wait === null) {
         conversation.stopping(turn, false);
         throw err;

@@ -70,8 +70,9 @@ export async function download({ client }) {
  * @param {number} epoch
  */
 export async function erase(conversation, epoch) {
-  await conversation.client.call("DELETE", `v1/conversations/${epoch}`);
-  if (epoch === conversation.view.epoch) conversation.ended();
+  const path = `v1/conversations/${epoch}`;
+  if (epoch === conversation.view.epoch) await end(conversation, path);
+  else await conversation.client.call("DELETE", path);
 }
 
 /**
@@ -94,9 +95,21 @@ export async function agree({ client, storage, stream, outbox, view }) {
 }
 
 /** Ends the conversation; the next turn starts another. @param {Conversation} conversation */
-export async function newConversation(conversation) {
-  await conversation.client.call("DELETE", "v1/session");
-  conversation.ended();
+export function newConversation(conversation) {
+  return end(conversation, "v1/session");
+}
+
+/**
+ * Ends the current conversation, with its unsent turns. The relay may take seconds to
+ * respond. What the visitor sends meanwhile belongs to the next conversation.
+ * @param {Conversation} conversation
+ * @param {string} path
+ */
+async function end(conversation, path) {
+  const { epoch, pending } = conversation.view;
+  await conversation.client.call("DELETE", path);
+  for (const { turn } of pending) conversation.drop(turn);
+  if (conversation.view.epoch === epoch) conversation.apply({ type: "session", data: { status: "ended", epoch } });
 }
 
 /**
@@ -118,6 +131,7 @@ export async function identify({ client, stream }, identity) {
 export async function logout(conversation, { erase = false } = {}) {
   const { client, outbox, storage, stream } = conversation;
   outbox.clear();
+  storage.set("logout", `${Date.now()}`); // ends the identity that other tabs have
   try {
     await client.call("DELETE", `v1/visitor${erase ? "?erase=true" : ""}`);
   } finally {

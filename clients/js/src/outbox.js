@@ -139,13 +139,13 @@ export class Outbox {
     this.#turns = this.#turns.filter((t) => t.turn !== turn);
     this.contexts.delete(turn);
     this.#save(this.#stored().filter((t) => t.turn !== turn));
+    if (turn === this.#now) this.#wake?.(); // the next turn need not wait for it
     if (t?.attachments.length) void this.parts.files().then((f) => f.forget(turn)).catch(() => {});
   }
 
   clear() {
     for (const t of this.#turns) this.drop(t.turn);
     this.#save([]);
-    this.#wake?.();
   }
 
   close() {

@@ -97,6 +97,17 @@ test("a turn that can never be taken is the visitor's again, and blocks no other
   assert.deepEqual(client.sent.map((s) => s.key), [bad, good, bad]);
 });
 
+test("a turn that waits and is discarded does not hold up the next", async () => {
+  const client = relay([new Problem("rate_limited", 429, "", 60)]);
+  const { box, log } = outbox(client, new Memory());
+  const first = box.add("one");
+  await until(log, first, "waiting");
+  box.drop(first);
+  const second = box.add("two");
+  await until(log, second, "sent");
+  assert.deepEqual(client.sent.map((s) => s.text), ["one", "two"]);
+});
+
 test("how long to wait follows the relay's word, then patience ends", () => {
   const wait = (code, status, after, attempt, spent) => delay(new Problem(code, status, "", after), attempt, spent);
   assert.ok(wait("session_booting", 503, 5, 1, 0) >= 5000);

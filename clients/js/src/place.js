@@ -28,7 +28,7 @@ export function passed(view) {
 }
 
 /** @param {string|null} id @param {string} target */
-function reached(id, target) {
+export function reached(id, target) {
   const a = id && parseId(id);
   const b = parseId(target);
   return !a || !b || a.epoch > b.epoch || (a.epoch === b.epoch && a.seq >= b.seq);

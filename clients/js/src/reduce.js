@@ -4,7 +4,7 @@
 // is never changed, so replay is harmless.
 
 import { add, close, goneOn, ofTurn, patch, settle } from "./items.js";
-import { back, isNew, lateUser, parseId, passed } from "./place.js";
+import { back, isNew, lateUser, parseId, passed, reached } from "./place.js";
 import { text } from "./text.js";
 import { options, tool } from "./tools.js";
 import { running } from "./turns.js";
@@ -55,7 +55,7 @@ function step(view, event, place) {
         ...view,
         target: data.last_event_id ?? null,
         targetBusy: !!data.agent_busy,
-        caughtUp: data.last_event_id == null || data.last_event_id === view.lastEventId,
+        caughtUp: data.last_event_id == null || (!!view.lastEventId && reached(view.lastEventId, data.last_event_id)),
       };
     case "connected": // a new stream: everything after the last numbered event is sent again
       return back(view);

@@ -137,6 +137,7 @@ test("history is not news, and an idle agent's history leaves it idle", () => {
   assert.equal(view.caughtUp, true);
   assert.equal(view.busy, false, "the end of the turn was not kept, but it ended");
   assert.equal(reduce(view, user("1-3", "more")).busy, true);
+  assert.equal(reduce(reduce(view, user("1-3", "more")), hello).caughtUp, true, "an introduction may be older than the view");
 });
 
 test("a question shows the answer chosen here, or that it was answered elsewhere", () => {

@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { RelayChatTransport } from "./ai-sdk.js";
+import { Client } from "./client.js";
+import { Conversation } from "./conversation.js";
 import { createRelayClient, Problem } from "./index.js";
 import { emptyView, reduce } from "./reduce.js";
+import { Storage } from "./storage.js";
+import { Stream } from "./stream.js";
 import { track, unfinished } from "./turns.js";
 
 /** @param {any[][]} events type, data, id */
@@ -100,6 +104,66 @@ test("a turn behind another is stopped without a word to the relay", async () =>
   assert.deepEqual(await two.finished(), { reason: "stopped", text: "" });
   assert.deepEqual(asked.filter((a) => a.includes("stop")), []);
   client.close();
+});
+
+test("a turn that is stopped or discarded while its challenge is solved is not sent again", async () => {
+  for (const end of /** @type {const} */ (["stop", "discard"])) {
+    const { fetch, asked } = relay((route) => (route === "POST v1/messages" ? { status: 428, code: "challenge_required", challenge: { algorithm: "SHA-256", salt: "s&", challenge: "0".repeat(64), signature: "x", maxnumber: 20_000 } } : { status: 404, code: "turn_unknown" }));
+    const client = createRelayClient({ relay: "http://relay.test", fetch });
+    const turn = client.send("hi");
+    while (!asked.length) await new Promise((done) => setTimeout(done, 1));
+    if (end === "stop") await turn.stop();
+    else client.discard(turn.key);
+    client.send("next");
+    while (asked.filter((a) => a === "POST v1/messages").length < 2) await new Promise((done) => setTimeout(done, 1));
+    assert.deepEqual(client.messages.get().pending.map((p) => [p.text, p.state === "stopped"]), end === "stop" ? [["hi", true], ["next", false]] : [["next", false]]);
+    client.close();
+  }
+});
+
+test("a stop aborts an upload in progress", async () => {
+  const { fetch, asked } = relay(() => ({ status: 404, code: "turn_unknown" }));
+  /** @type {AbortSignal[]} */
+  const uploads = [];
+  const client = new Client("http://relay.test/", new Storage("r", null), fetch);
+  const file = { name: "a.txt", mime: "text/plain", data: new Uint8Array(9) };
+  const post = (/** @type {any} */ _, /** @type {any} */ { signal }, /** @type {(share: number) => void} */ progress) => new Promise((__, fail) => {
+    uploads.push(signal);
+    progress(0.1);
+    signal.addEventListener("abort", () => fail(new Error("cut")));
+  });
+  const files = { ...(await import("./attachments.js")), post };
+  const conversation = new Conversation(client, client.storage, { onView() {}, onLink() {}, onVisitor() {} }, /** @type {any} */ ({ files: async () => files, delivery: () => import("./deliver.js") }), Stream);
+  const turn = conversation.send("see", [file]);
+  while (!uploads.length) await new Promise((done) => setTimeout(done, 1));
+  await conversation.stop(turn);
+  assert.equal(uploads[0].aborted, true);
+  assert.deepEqual([uploads.length, conversation.view.pending[0].state], [1, "stopped"]);
+  assert.deepEqual(asked, [`POST v1/turns/${turn}/stop`]);
+  conversation.close();
+});
+
+test("what is sent while the conversation is being ended belongs to the next one", async () => {
+  for (const how of /** @type {const} */ (["newConversation", "erase"])) {
+    /** @type {(v?: unknown) => void} */
+    let ended = () => {};
+    const ending = new Promise((done) => (ended = done));
+    let refused = 0;
+    const { fetch, asked } = relay((route) => (route.startsWith("DELETE") ? ending.then(() => ({})) : refused++ ? {} : { status: 503, code: "session_booting", retry_after: 0 }));
+    const client = createRelayClient({ relay: "http://relay.test", fetch });
+    client.messages.subscribe(() => {});
+    await new Promise((done) => setTimeout(done, 20));
+    const done = client[how](0);
+    await new Promise((after) => setTimeout(after, 5));
+    client.send("the first of the new one");
+    while (!refused) await new Promise((after) => setTimeout(after, 1));
+    ended();
+    await done;
+    assert.deepEqual(client.messages.get().pending.map((p) => p.text), ["the first of the new one"]);
+    while (refused < 2) await new Promise((after) => setTimeout(after, 1));
+    assert.equal(asked.filter((a) => a === "POST v1/messages").length, 2, "it is sent again");
+    client.close();
+  }
 });
 
 test("a stop whose request fails is retried, and one that is refused is not", async () => {

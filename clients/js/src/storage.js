@@ -33,9 +33,9 @@ export class Storage {
     return this.#own === undefined ? (inPage ? localStorage : null) : this.#own;
   }
 
-  /** Whether all tabs of this browser share the storage: only then are they one visitor. */
+  /** Whether all tabs of this browser share the token: only then are they one visitor. */
   get shared() {
-    return !this.#held && this.#own === undefined;
+    return !this.#held && !this.#memory.get("token") && this.#own === undefined;
   }
 
   /**

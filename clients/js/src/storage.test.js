@@ -23,6 +23,19 @@ test("nothing is kept before the visitor agreed, and all that was said after", (
   assert.deepEqual([...kept.map], [["relay-chat:r:token", "t"]]);
 });
 
+test("tabs whose token cannot be stored are separate visitors", () => {
+  const full = new Storage("r");
+  Object.assign(globalThis, { localStorage: { getItem: () => null, removeItem() {}, setItem() { throw new Error("full"); } } });
+  try {
+    assert.equal(full.shared, true);
+    full.set("token", "t");
+    assert.equal(full.get("token"), "t");
+    assert.equal(full.shared, false);
+  } finally {
+    Reflect.deleteProperty(globalThis, "localStorage");
+  }
+});
+
 test("a returning visitor who is asked to agree loses nothing by leaving", () => {
   const kept = area();
   const before = new Storage("r", kept);
