@@ -14,12 +14,17 @@ const touches = () => matchMedia("(hover: none) and (pointer: coarse)").matches;
 export class Composer {
   /** @type {Attached[]} */
   files = [];
+  /** Number of preparations of attachments that have not ended. */
+  #preparing = 0;
+  /** Whether the message is sent once they are prepared. */
+  #waits = false;
 
   /**
    * @param {object} to
    * @param {(text: string, files: Attached[]) => void} to.onSend
    * @param {(text: string) => void} to.onDraft
    * @param {(files: Iterable<File>) => void} to.onFiles
+   * @param {() => void} to.onWait
    * @param {() => void} to.onStop
    */
   constructor(to) {
@@ -84,8 +89,27 @@ export class Composer {
     if (!`${draft}\n\n`.startsWith(`${text}\n\n`)) this.text = [text, draft].filter((t) => t.trim()).join("\n\n");
   }
 
+  /**
+   * Begins to prepare attachments. If the visitor sends the message meanwhile, it waits for
+   * them. It stays in the composer if one is refused or the visitor changes the text.
+   * @returns {(ok: boolean) => void} ends the preparation
+   */
+  prepare() {
+    const { files } = this;
+    this.#preparing++;
+    this.fit();
+    return (ok) => {
+      if (files !== this.files) return; // a log-out has discarded them
+      this.#preparing--;
+      this.#wait(ok && this.#waits);
+      this.fit();
+      if (this.#waits && !this.#preparing) this.el.requestSubmit();
+    };
+  }
+
   clear() {
     this.files = [];
+    this.#preparing = 0;
     this.chips.replaceChildren();
     this.text = "";
   }
@@ -96,7 +120,7 @@ export class Composer {
     field.style.height = "auto";
     if (field.scrollHeight) field.style.height = `${Math.min(field.scrollHeight, maxHeight)}px`;
     field.style.overflowY = field.scrollHeight > maxHeight ? "auto" : "hidden";
-    this.el.classList.toggle("empty", !field.value.trim() && !this.files.length);
+    this.el.classList.toggle("empty", !field.value.trim() && !this.files.length && !this.#preparing);
   }
 
   /**
@@ -114,8 +138,19 @@ export class Composer {
   }
 
   #changed() {
+    this.#wait(false);
     this.fit();
     this.to.onDraft(this.field.value);
+  }
+
+  /** @param {boolean} waits */
+  #wait(waits) {
+    if (waits === this.#waits) return;
+    this.#waits = waits;
+    const { button } = this;
+    button.title = button.ariaLabel = say(waits ? "sending" : "send");
+    button.ariaDisabled = String(waits);
+    if (waits) this.to.onWait();
   }
 
   /** @param {KeyboardEvent} e */
@@ -132,7 +167,9 @@ export class Composer {
   #submit(e) {
     e.preventDefault();
     const text = this.field.value.trim();
-    if (text || this.files.length) this.to.onSend(text, this.files);
-    this.field.focus({ preventScroll: true });
+    this.#wait(this.#preparing > 0);
+    if (!this.#waits && (text || this.files.length)) this.to.onSend(text, this.files);
+    // The message may wait for the answer to a question about a file.
+    (this.chips.querySelector("pre") ?? this.field).focus({ preventScroll: true });
   }
 }

@@ -55,8 +55,9 @@ export function candidates(bytes, languages) {
  * @param {import("./files.js").Kit} kit
  * @returns {Promise<Attached|import("./files.js").Fault>}
  */
-export async function recode(file, largest, { composer, h, say, plain, short }) {
+export async function recode(file, largest, { composer, files, h, say, plain, short }) {
   const bytes = new Uint8Array(await file.data.arrayBuffer());
+  if (files !== composer.files) return file; // show discards it
   const can = candidates(bytes, navigator.languages);
   const name = plain(file.name);
   if (!can.length) return ["wrongType", { name }];
@@ -70,7 +71,7 @@ export async function recode(file, largest, { composer, h, say, plain, short }) 
   const no = h("button", { type: "button", class: "small" }, say("recodeNo"));
   const box = h("div", { class: "recode", role: "group", "aria-label": say("recode", { name }) }, h("div", { dir: "auto" }, say("recode", { name: short(name) })), sample, h("div", { class: "decide" }, select, yes, no));
   composer.chips.append(box);
-  yes.focus({ preventScroll: true });
+  sample.focus({ preventScroll: true }); // not the button: the visitor may be pressing Enter to send
   const agreed = await new Promise((done) => {
     yes.onclick = () => done(true);
     no.onclick = () => done(false);

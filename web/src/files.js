@@ -39,6 +39,7 @@ sheet.replaceSync(`
  * The parts of the panel that this module uses.
  * @typedef {object} Kit
  * @property {import("./composer.js").Composer} composer
+ * @property {Attached[]} files the composer's files; after a log-out the composer has others, and no file is added to these
  * @property {typeof import("./h.js").h} h
  * @property {typeof import("./h.js").icon} icon
  * @property {typeof import("./strings.js").say} say
@@ -73,7 +74,7 @@ export async function attach(files, limits, kit) {
  * @param {Attached[]} files
  * @param {Kit} kit
  */
-export async function show(files, { composer, h, icon, say, teach, plain, short }) {
+export async function show(files, { composer, files: attached, h, icon, say, teach, plain, short }) {
   teach(fileWords);
   const root = composer.el.getRootNode();
   if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
@@ -85,8 +86,10 @@ export async function show(files, { composer, h, icon, say, teach, plain, short 
       composer.fit();
       composer.field.focus();
     } }, icon("M6 6l12 12M18 6L6 18"));
-    const chip = h("span", { class: "file", title: name }, await preview(file), h("span", { dir: "auto" }, short(name)), remove);
-    composer.files.push(file);
+    const picture = await preview(file);
+    if (attached !== composer.files) return;
+    const chip = h("span", { class: "file", title: name }, picture, h("span", { dir: "auto" }, short(name)), remove);
+    attached.push(file);
     composer.chips.append(chip);
   }
   composer.fit();

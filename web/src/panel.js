@@ -75,7 +75,7 @@ export class Panel {
       this.composer.focus(this.transcript.log); // before the pressed button is hidden
       this.#send(text);
     }, this.times);
-    this.composer = new Composer({ onSend: (text, files) => this.#send(text, files), onFiles: (files) => void this.wishes.attach(files), onStop: () => this.#stop(), onDraft: (text) => this.#drafted(text) });
+    this.composer = new Composer({ onSend: (text, files) => this.#send(text, files), onFiles: (files) => void this.wishes.attach(files), onWait: () => this.announcer.say(say("sending")), onStop: () => this.#stop(), onDraft: (text) => this.#drafted(text) });
     const { log } = this.transcript;
     this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
       close: () => this.presence.hide(true),
@@ -137,10 +137,7 @@ export class Panel {
       edit: async (turn) => {
         this.composer.restore(turn.text);
         this.composer.field.focus();
-        if (turn.attachments.length) {
-          const part = await filesPart();
-          await part.show((await part.recall(turn.turn)) ?? [], this.wishes.kit);
-        }
+        if (turn.attachments.length && !(await this.wishes.add(async (part, kit) => part.show((await part.recall(turn.turn)) ?? [], kit)))) return;
         this.conversation.drop(turn.turn);
       },
       discard: (turn) => {
@@ -217,7 +214,9 @@ export class Panel {
     if (this.wishes.unagreed) return void this.wishes.consent(text, files);
     this.wishes.complain("");
     this.conversation.send(text, files);
-    if (text === this.composer.text.trim()) this.composer.clear();
+    // A starter or the page may send the text that is in the composer, without its files.
+    if (files === this.composer.files) this.composer.clear();
+    else if (text === this.composer.text.trim()) this.composer.text = "";
     this.shell.emit("message", { role: "user", text });
     this.#paint();
     this.follow.toEnd();

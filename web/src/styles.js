@@ -146,7 +146,7 @@ th{font-weight:600;background:var(--soft);white-space:nowrap}\
 .shell ::placeholder{color:var(--muted);opacity:1}\
 .send{background:var(--accent);color:var(--ink);transition:.15s}\
 .composer .icon[part=stop]{margin:0;background:var(--soft);color:var(--text)}\
-[part=stop] path{fill:currentColor}[part=stop][aria-disabled=true]{opacity:.5;cursor:default}\
+[part=stop] path{fill:currentColor}.composer [aria-disabled=true]{opacity:.5;cursor:default}\
 .runs.empty .send{display:none}\
 .notice{margin:7px 4px 0;font-size:.8em;line-height:1.4;color:var(--muted);text-align:center;text-wrap:balance}\
 .notice .link{color:inherit}\

@@ -39,7 +39,7 @@ export class Wishes {
 
   /** What the parts receive. */
   get kit() {
-    return { composer: this.composer, h, icon, say, teach, plain, short };
+    return { composer: this.composer, files: this.composer.files, h, icon, say, teach, plain, short };
   }
 
   /** @param {string} text "" removes the last error */
@@ -69,15 +69,32 @@ export class Wishes {
     }
   }
 
-  /** Attaches the files that may be sent, and shows the errors of the others. @param {Iterable<File>} files */
-  async attach(files) {
+  /**
+   * Attaches files, and shows errors; returns whether there were none.
+   * @param {(part: typeof import("./files.js"), kit: import("./files.js").Kit) => Promise<string|void>} act returns the errors
+   */
+  async add(act) {
+    const { kit } = this;
+    const done = this.composer.prepare();
+    let ok = false;
+    this.complain(""); // not later, because that could remove an error of files chosen meanwhile
     try {
-      const part = await filesPart();
-      await this.client.meet();
-      this.complain(await part.attach(files, this.client.limits, this.kit));
+      const faults = await act(await filesPart(), kit);
+      if (faults) this.complain(faults);
+      ok = !faults;
     } catch (err) {
       this.failed(err);
     }
+    done(ok);
+    return ok;
+  }
+
+  /** Attaches the files that may be sent. @param {Iterable<File>} files */
+  attach(files) {
+    return this.add(async (part, kit) => {
+      await this.client.meet();
+      return part.attach(files, this.client.limits, kit);
+    });
   }
 
   /** Sends the message of a failed turn again. @param {import("./ended.js").Item} end */

@@ -34,7 +34,7 @@ const give = (page, selector, type, files, texts = {}) =>
     (el, { type, files, texts }) => {
       const data = new DataTransfer();
       for (const [mime, words] of Object.entries(texts)) data.setData(mime, words);
-      for (const [name, mime, words] of files) data.items.add(new File([words], name, { type: mime }));
+      for (const [name, mime, words] of files) data.items.add(new File([typeof words === "string" ? words : new Uint8Array(words)], name, { type: mime }));
       const init = { bubbles: true, cancelable: true, composed: true };
       return el.dispatchEvent(type === "paste" ? new ClipboardEvent(type, { ...init, clipboardData: data }) : new DragEvent(type, { ...init, dataTransfer: data }));
     },
@@ -311,4 +311,195 @@ test("a proxy that closes the connection on a large message is told of as well",
     await page.clock.runFor(5000);
     assert.match(await page.locator("relay-chat .user .meta").textContent(), /^Not sent: The connection was lost during the upload\. If this happens again, attach smaller files\./);
   });
+});
+
+const shot = ["shot.png", "image/png", [...png]];
+const sendButton = (page) => page.locator("relay-chat [part=send]");
+const waits = (page) => eventually(async () => assert.deepEqual([await sendButton(page).getAttribute("aria-label"), await sendButton(page).getAttribute("aria-disabled")], ["Sending…", "true"]));
+const waitsNot = (page) => eventually(async () => assert.deepEqual([await sendButton(page).getAttribute("aria-label"), await sendButton(page).getAttribute("aria-disabled")], ["Send", "false"]));
+const names = () => posts().map((r) => [r.body.text, ...(r.body.attachments ?? []).map((a) => a.name)]);
+
+/** A page whose request for the part for files is held until release is called, which may also make it fail. */
+async function slow(url = relay.url) {
+  const page = await open(context, url);
+  let release;
+  await page.route("**/assets/files.*", async (route) => {
+    const fails = await new Promise((done) => {
+      release = done;
+    });
+    return fails ? route.abort() : route.continue();
+  });
+  await page.locator("relay-chat [part=attach]").waitFor();
+  return { page, release: (fails) => eventually(() => {
+    release(fails);
+    release = undefined;
+  }) };
+}
+
+for (const [way, add, send] of [
+  ["pasted, and Enter pressed twice", (page) => give(page, "relay-chat textarea", "paste", [shot]), async (page) => {
+    await composer(page).press("Enter");
+    await composer(page).press("Enter");
+  }],
+  ["dropped, and the button pressed", (page) => give(page, "relay-chat .log", "drop", [shot]), (page) => sendButton(page).click()],
+  ["chosen, and Enter pressed", (page) => attach(page, ["shot.png", "image/png", png]), (page) => composer(page).press("Enter")],
+]) {
+  test(`a message waits for its file, sent while the file is prepared: ${way}`, async () => {
+    const { page, release } = await slow();
+    await composer(page).fill("see the screenshot");
+    await add(page);
+    await send(page);
+    await waits(page);
+    await eventually(async () => assert.ok((await page.locator("relay-chat [role=status]").allTextContents()).includes("Sending…"), "a screen reader says so"));
+    await page.evaluate(() => RelayChat.send("of the page"));
+    await eventually(() => assert.deepEqual(names(), [["of the page"]], "another message does not wait"));
+    assert.equal(await composer(page).inputValue(), "see the screenshot");
+    await release();
+    await settled(page, 2);
+    assert.deepEqual(names(), [["of the page"], ["see the screenshot", "shot.png"]]);
+    assert.deepEqual([await composer(page).inputValue(), await chips(page).count()], ["", 0]);
+    await waitsNot(page);
+    assert.deepEqual(page.wrong, []);
+  });
+}
+
+test("a file alone is sent when it is ready, also from a closed chat", async () => {
+  const site = await startSite(`<!doctype html><html lang="en"><title>Site</title><script async src="${relay.url}widget.js" data-open></script></html>`);
+  const { page, release } = await slow(site.url);
+  await give(page, "relay-chat textarea", "paste", [shot]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await page.evaluate(() => RelayChat.close());
+  await release();
+  await eventually(() => assert.deepEqual(names(), [["", "shot.png"]]));
+  await site.stop();
+});
+
+test("a chat that is removed while a file is prepared sends nothing", async () => {
+  const site = await startSite(`<!doctype html><html lang="en"><title>Site</title><script async src="${relay.url}widget.js" data-open></script></html>`);
+  const { page, release } = await slow(site.url);
+  await composer(page).fill("see");
+  await give(page, "relay-chat textarea", "paste", [shot]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await page.evaluate(() => RelayChat.destroy());
+  await Promise.all([page.waitForResponse(/\/assets\/files\./), release()]);
+  await page.waitForTimeout(300);
+  await page.reload();
+  await eventually(async () => assert.equal(await composer(page).inputValue(), "see"));
+  assert.deepEqual(posts(), []);
+  assert.deepEqual(page.wrong, []);
+  await site.stop();
+});
+
+test("a message whose file cannot be attached stays, with the error, and can be sent", async () => {
+  const { page, release } = await slow();
+  await composer(page).fill("see");
+  await give(page, "relay-chat textarea", "paste", [shot]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await release(true);
+  await eventually(async () => assert.match(await complaint(page), /^Something went wrong/));
+  await waitsNot(page);
+  assert.deepEqual([await composer(page).inputValue(), posts()], ["see", []]);
+  // The error of one file is not removed when another is ready.
+  await give(page, "relay-chat textarea", "paste", [["app.exe", "application/octet-stream", "MZ\0"]]);
+  await give(page, "relay-chat textarea", "paste", [shot]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await release();
+  await chips(page).waitFor();
+  await eventually(async () => assert.equal(await complaint(page), "app.exe is not a supported file type.OK"));
+  await waitsNot(page);
+  assert.deepEqual(posts(), []);
+  await composer(page).press("Enter");
+  await eventually(() => assert.deepEqual(names(), [["see", "shot.png"]]));
+});
+
+test("a message that is changed while it waits for its file is not sent", async () => {
+  const { page, release } = await slow();
+  await composer(page).fill("see");
+  await give(page, "relay-chat textarea", "paste", [shot]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await composer(page).pressSequentially(" this");
+  await waitsNot(page);
+  await release();
+  await chips(page).waitFor();
+  await page.waitForTimeout(300);
+  assert.deepEqual(posts(), []);
+  await composer(page).press("Enter");
+  await eventually(() => assert.deepEqual(names(), [["see this", "shot.png"]]));
+});
+
+test("a message waits for the answer about the encoding of its file", async () => {
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  const box = page.locator("relay-chat .recode");
+  const latin = ["latin.txt", "text/plain", Buffer.from("636166e9", "hex")];
+  const focused = () => page.evaluate(() => document.querySelector("relay-chat").shadowRoot.activeElement.localName);
+  await attach(page, latin);
+  await box.waitFor();
+  await eventually(async () => assert.equal(await focused(), "pre", "an Enter that was meant to send the message answers nothing"));
+  await say(page, "read it");
+  await waits(page);
+  assert.equal(await focused(), "pre", "the question that it waits for");
+  await page.keyboard.press("Enter");
+  assert.equal(await box.count(), 1);
+  await page.evaluate(() => RelayChat.send("read it")); // the same text, from the page
+  await eventually(() => assert.deepEqual(names(), [["read it"]]));
+  assert.deepEqual([await box.count(), await composer(page).inputValue()], [1, ""], "the question is still open");
+  await say(page, "read this");
+  await box.getByRole("button", { name: "Attach as UTF-8" }).click();
+  await eventually(() => assert.deepEqual(names(), [["read it"], ["read this", "latin.txt"]]));
+  await settled(page, 2);
+  await attach(page, latin);
+  await box.waitFor();
+  await say(page, "and this");
+  await box.getByRole("button", { name: "Don't attach" }).click();
+  await eventually(async () => assert.match(await complaint(page), /^latin\.txt is probably windows-1252/));
+  await waitsNot(page);
+  assert.equal(await composer(page).inputValue(), "and this");
+  await composer(page).press("Enter");
+  await eventually(() => assert.deepEqual(names().slice(2), [["and this"]]));
+  assert.deepEqual(page.wrong, []);
+});
+
+test("files that are prepared during a log-out are not attached, and delay no message", async () => {
+  const { page, release } = await slow();
+  await give(page, "relay-chat textarea", "paste", [shot]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await page.evaluate(() => RelayChat.logout());
+  await waitsNot(page);
+  await Promise.all([page.waitForResponse(/\/assets\/files\./), release()]);
+  await attach(page, ["latin.txt", "text/plain", Buffer.from("636166e9", "hex")]);
+  await page.locator("relay-chat .recode").waitFor();
+  assert.equal(await chips(page).count(), 0);
+  await page.evaluate(() => RelayChat.logout());
+  assert.equal(await page.locator("relay-chat .recode").count(), 0);
+  await attach(page, ["mine.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await say(page, "hi");
+  await eventually(() => assert.deepEqual(names(), [["hi", "mine.txt"]]));
+});
+
+test("a message that is changed and sent again waits for its files", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 415, "attachment_type"), true);
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["notes.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await say(page, "look");
+  const edit = page.locator("relay-chat .meta").getByText("Edit");
+  await edit.waitFor();
+  relay.fault = null;
+  await page.evaluate(() => {
+    const root = document.querySelector("relay-chat").shadowRoot;
+    [...root.querySelectorAll(".meta button")].find((b) => b.textContent === "Edit").click();
+    root.querySelector("form").requestSubmit();
+  });
+  await settled(page);
+  assert.deepEqual(names(), [["look", "notes.txt"], ["look", "notes.txt"]]);
+  assert.equal(await edit.count(), 0);
 });
