@@ -57,27 +57,32 @@ sheet.replaceSync(`
 export async function attach(files, limits, kit) {
   kit.teach(fileWords);
   const { taken, faults, strange } = await choose(files, kit.composer.files.length, limits);
-  await show(taken, kit);
+  const { max_attachments: most, max_attachment: largest = 0 } = limits;
+  const full = [await show(taken, kit, most)];
   if (strange.length) {
     const part = await encodingPart();
     for (const file of strange) {
-      const recoded = await part.recode(file, limits.max_attachment ?? 0, kit);
+      const recoded = await part.recode(file, largest, kit);
       if (Array.isArray(recoded)) faults.push(recoded);
-      else await show([recoded], kit);
+      else full.push(await show([recoded], kit, most));
     }
   }
-  return faults.map(([word, blanks]) => kit.say(word, blanks)).join(" ");
+  return [...new Set([...faults.map(([word, blanks]) => kit.say(word, blanks)), ...full])].filter(Boolean).join(" ");
 }
 
 /**
- * Shows files as attached to the message in the composer.
+ * Shows files as attached to the message in the composer. Others may have been attached
+ * since they were chosen, so it also checks their number.
  * @param {Attached[]} files
  * @param {Kit} kit
+ * @param {number} [most]
+ * @returns {Promise<string>} the error, or ""
  */
-export async function show(files, { composer, files: attached, h, icon, say, teach, plain, short }) {
+export async function show(files, { composer, files: attached, h, icon, say, teach, plain, short }, most = Infinity) {
   teach(fileWords);
   const root = composer.el.getRootNode();
   if (root instanceof ShadowRoot && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);
+  let full = "";
   for (const file of files) {
     const name = plain(file.name);
     const remove = h("button", { type: "button", class: "x", "aria-label": say("remove", { name }), onclick: () => {
@@ -87,13 +92,18 @@ export async function show(files, { composer, files: attached, h, icon, say, tea
       composer.field.focus();
     } }, icon("M6 6l12 12M18 6L6 18"));
     const picture = await preview(file);
-    if (attached !== composer.files) return;
+    if (attached !== composer.files) return "";
+    if (attached.length >= most) {
+      full = say("tooMany", { n: most });
+      break;
+    }
     const chip = h("span", { class: "file", title: name }, picture, h("span", { dir: "auto" }, short(name)), remove);
     attached.push(file);
     composer.chips.append(chip);
   }
   composer.fit();
   composer.field.focus();
+  return full;
 }
 
 /**

@@ -503,3 +503,17 @@ test("a message that is changed and sent again waits for its files", async () =>
   assert.deepEqual(names(), [["look", "notes.txt"], ["look", "notes.txt"]]);
   assert.equal(await edit.count(), 0);
 });
+
+test("files given one after another are together no more than the relay accepts", async () => {
+  const { page, release } = await slow();
+  await composer(page).fill("see");
+  await give(page, "relay-chat textarea", "paste", [["1.txt", "text/plain", "1"], ["2.txt", "text/plain", "2"]]);
+  await give(page, "relay-chat textarea", "paste", [["3.txt", "text/plain", "3"], ["4.txt", "text/plain", "4"]]);
+  await composer(page).press("Enter");
+  await waits(page);
+  await release();
+  await eventually(async () => assert.equal(await complaint(page), "You can attach at most 3 files.OK"));
+  await waitsNot(page);
+  assert.equal(await chips(page).count(), 3);
+  assert.deepEqual(posts(), []);
+});
