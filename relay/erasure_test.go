@@ -266,7 +266,7 @@ func TestErase_BadWord_Refused(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))
 	v := r.visitor()
-	for _, bad := range []string{"yes", "1", "TRUE", "true%20"} {
+	for _, bad := range []string{"yes", "1", "TRUE", "true%20", "", "true&erase=true", "false&erase=true"} {
 		refused(t, bad, v.do("DELETE", "/v1/visitor?erase="+bad, ""), 400, "bad_request")
 	}
 	for _, path := range []string{"/v1/visitor?erase=true", "/v1/conversations/1"} {

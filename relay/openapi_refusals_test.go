@@ -71,7 +71,11 @@ func TestOpenAPI_EveryOperation_RefusalsDocumented(t *testing.T) {
 				if tt.code == "bad_json" {
 					body = "{"
 				}
-				refused(t, op, d.ask(method, path, body, headers...), tt.status, tt.code)
+				a := d.ask(method, path, body, headers...)
+				refused(t, op, a, tt.status, tt.code)
+				if a.header.Get("Cache-Control") != "no-store" || a.header.Get("X-Content-Type-Options") != "nosniff" {
+					t.Errorf("%s: got the headers %v, want no-store and nosniff", op, a.header)
+				}
 			}
 		})
 	}

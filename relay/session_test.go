@@ -133,8 +133,8 @@ func TestSession_State_LastEventIDAndBusy(t *testing.T) {
 	x.until("half the answer", func(es []event) bool { return len(answers(es)) == 1 && answers(es)[0] == firstHalf })
 	busy := func(want bool) {
 		t.Helper()
-		log := r.plane.Log(r.upstream())
-		last := fmt.Sprintf("1-%d", log[len(log)-1].Seq)
+		shown := r.oracle(1, r.upstream())
+		last := shown[len(shown)-1].id
 		eventually(t, "agent_busy, last_event_id", func() bool {
 			a := v.do("GET", "/v1/session", "")
 			return a.json["agent_busy"] == want && a.json["last_event_id"] == last
@@ -142,6 +142,9 @@ func TestSession_State_LastEventIDAndBusy(t *testing.T) {
 	}
 	busy(true)
 	r.restart()
+	if a := v.do("GET", "/v1/session", ""); a.json["agent_busy"] != true || a.json["last_event_id"] == nil {
+		t.Errorf("the first answer after a restart: got %s, want busy, and the message's id at least", a.body)
+	}
 	busy(true)
 	x = v.open("")
 	close(g.gate)

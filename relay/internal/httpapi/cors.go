@@ -68,7 +68,7 @@ func (a *api) checkHost(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != "" && !origin.IsAddress(r.Host) && !strings.EqualFold(origin.HostName(r.Host), "localhost") && !a.caller.TrustedProxies.Trusts(r) {
-			a.refuse(w, r, problem.Misdirected)
+			private(a.handle(func(http.ResponseWriter, *http.Request) error { return problem.Misdirected })).ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -165,12 +165,13 @@ func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Sess
 func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r)
 	var id string
-	switch erase := r.URL.Query().Get("erase"); erase {
-	case "", "false":
+	erase := r.URL.Query()["erase"]
+	switch {
+	case len(erase) == 0, len(erase) == 1 && erase[0] == "false":
 		if err := a.logout(r.Context(), v); err != nil {
 			return err
 		}
-	case "true":
+	case len(erase) == 1 && erase[0] == "true":
 		var err error
 		if id, err = a.erasures.Visitor(context.WithoutCancel(r.Context()), v.ID, erasure.ByVisitor); err != nil {
 			return err

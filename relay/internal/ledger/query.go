@@ -228,6 +228,17 @@ func (l *Ledger) Silent() bool {
 	return l.kept.highest < 0 && len(l.open) == 0
 }
 
+// Latest returns the seq of the message of the latest accepted turn, or 0 if AnyFrame has
+// not numbered it.
+func (l *Ledger) Latest() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.byPlace) == 0 {
+		return 0
+	}
+	return l.byPlace[len(l.byPlace)-1].Seq
+}
+
 // Unanswered reports whether AnyFrame accepted a turn after the event seq that has not
 // ended.
 func (l *Ledger) Unanswered(seq int64) bool {

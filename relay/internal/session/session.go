@@ -180,7 +180,12 @@ func (s *Session) State() State {
 	if st.Status != event.StatusRunning && s.reader.Waking() {
 		st.Status = event.StatusBooting // or about to boot
 	}
-	if newest := v.Log.Newest(); st.Epoch > 0 && newest > 0 { // not the head, which may be hidden: clients would wait for it
+	newest := v.Log.Newest() // not the head, which may be hidden: clients would wait for it
+	if c.Ledger().Unanswered(v.Log.Head()) { // this process has yet to read what the agent does
+		st.AgentBusy = true
+		newest = max(newest, c.Ledger().Latest())
+	}
+	if st.Epoch > 0 && newest > 0 {
 		st.LastEventID = new(event.ID{Epoch: st.Epoch, Seq: newest}.String())
 	}
 	return st
