@@ -230,8 +230,8 @@ func encodeBody(body any) ([]byte, error) {
 // [net/url.PathEscape]. The method is GET, HEAD, POST, PUT, PATCH or DELETE.
 //
 // The body is nil for none, a []byte or [json.RawMessage] to be sent unchanged, or
-// any value that encodes to JSON. A [Secret] in a map or list is sent as its value.
-// A Secret in a struct is refused, because it would be sent masked.
+// any value that encodes to JSON. A [Secret] in maps and lists, of any type, is sent
+// as its value. A Secret in a struct is refused, because it would be sent masked.
 //
 // Do stores the response in the value that out points to. A []byte or
 // [json.RawMessage] receives it unchanged, any other value is decoded from JSON,

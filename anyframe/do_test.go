@@ -142,7 +142,7 @@ func TestDo_InvalidArguments_NothingSent(t *testing.T) {
 		"no pointer":     func(ctx context.Context) error { return c.Do(ctx, "GET", "/api/x", nil, map[string]any{}) },
 		"nil pointer":    func(ctx context.Context) error { return c.Do(ctx, "GET", "/api/x", nil, (*int)(nil)) },
 		"hidden secret":  func(ctx context.Context) error { return c.Do(ctx, "POST", "/api/x", hidden{}, nil) },
-		"secrets":        func(ctx context.Context) error { return c.Do(ctx, "POST", "/api/x", []Secret{{}}, nil) },
+		"secrets":        func(ctx context.Context) error { return c.Do(ctx, "POST", "/api/x", []hidden{{}}, nil) },
 		"the key":        func(ctx context.Context) error { return value(c.Me(ctx, CallHeader("authorization", "x"))) },
 		"the host":       func(ctx context.Context) error { return value(c.Me(ctx, CallHeader("Host", "x"))) },
 		"no header name": func(ctx context.Context) error { return value(c.Me(ctx, CallHeader("a b", "x"))) },

@@ -1,62 +1,79 @@
 package anyframe
 
 import (
+	"encoding"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 )
 
 // revealed returns v as it is to be sent, with each [Secret] and [EnvVars] in maps
 // and lists replaced by its value, and those values. A Secret that cannot be
-// replaced, such as in a struct, is an error: it would be sent masked.
+// replaced, such as in a struct, is an error: it would be sent masked. A value
+// without any is returned as it is.
 func revealed(v any) (sent any, secrets []string, err error) {
-	switch v := v.(type) {
+	sent, err = reveal(reflect.ValueOf(v), &secrets, 0)
+	return sent, secrets, err
+}
+
+// deepest bounds the depth of a body with secrets, which may contain itself.
+// encoding/json reports a body without secrets that does.
+const deepest = 1000
+
+// reveal is revealed at the given depth of a body. It adds to secrets.
+func reveal(v reflect.Value, secrets *[]string, depth int) (any, error) {
+	switch {
+	case !v.IsValid():
+		return nil, nil
+	case !holdsSecret(v, map[visit]bool{}):
+		return v.Interface(), nil
+	case depth > deepest:
+		return nil, errors.New("has a Secret and is nested too deeply, or contains itself")
+	}
+	switch secret := v.Interface().(type) {
 	case Secret:
-		return v.Reveal(), []string{v.Reveal()}, nil
-	case *Secret:
-		if v == nil {
-			return nil, nil, nil
-		}
-		return v.Reveal(), []string{v.Reveal()}, nil
+		*secrets = append(*secrets, secret.Reveal())
+		return secret.Reveal(), nil
 	case EnvVars:
-		if v == nil {
-			return nil, nil, nil
-		}
-		return map[string]string(v), v.values(), nil
-	case map[string]any:
-		if v == nil {
-			return v, nil, nil
-		}
-		members := make(map[string]any, len(v))
-		for name, value := range v {
-			plain, more, err := revealed(value)
-			if err != nil {
-				return nil, nil, err
-			}
-			members[name], secrets = plain, append(secrets, more...)
-		}
-		return members, secrets, nil
-	case []any:
-		if v == nil {
-			return v, nil, nil
-		}
-		items := make([]any, len(v))
-		for i, value := range v {
-			plain, more, err := revealed(value)
-			if err != nil {
-				return nil, nil, err
-			}
-			items[i], secrets = plain, append(secrets, more...)
-		}
-		return items, secrets, nil
+		*secrets = append(*secrets, secret.values()...)
+		return map[string]string(secret), nil
 	}
-	if v != nil && hasSecret(reflect.TypeOf(v), nil) {
-		return nil, nil, fmt.Errorf("has a Secret in a %T, which would be sent as it prints: use Reveal", v)
+	switch v.Kind() { //nolint:exhaustive // all others cannot be rebuilt
+	case reflect.Pointer, reflect.Interface:
+		return reveal(v.Elem(), secrets, depth+1)
+	case reflect.Slice, reflect.Array:
+		items := make([]any, v.Len())
+		for i := range items {
+			item, err := reveal(v.Index(i), secrets, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			items[i] = item
+		}
+		return items, nil
+	case reflect.Map:
+		members := reflect.MakeMap(reflect.MapOf(v.Type().Key(), reflect.TypeFor[any]()))
+		for name, value := range v.Seq2() {
+			if holdsSecret(name, map[visit]bool{}) {
+				return nil, masked(v)
+			}
+			member, err := reveal(value, secrets, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			members.SetMapIndex(name, reflect.ValueOf(&member).Elem())
+		}
+		return members.Interface(), nil
 	}
-	return v, nil, nil
+	return nil, masked(v)
+}
+
+func masked(v reflect.Value) error {
+	return fmt.Errorf("has a Secret in a %s, which would be sent as it prints: use Reveal", v.Type())
 }
 
 // revealedMap is revealed for a map of a request's parameters.
@@ -69,30 +86,75 @@ func revealedMap(r request, name string, m map[string]any) (map[string]any, requ
 	return members, r.hide(secrets...)
 }
 
-var secretTypes = []reflect.Type{reflect.TypeFor[Secret](), reflect.TypeFor[EnvVars]()}
+// visit is a value that holdsSecret has been at.
+type visit struct {
+	at  uintptr
+	len int
+	t   reflect.Type
+}
 
-// hasSecret reports whether values of the type may contain a Secret that revealed
-// does not reach.
-func hasSecret(t reflect.Type, seen []reflect.Type) bool {
-	if slices.Contains(seen, t) {
+// holdsSecret reports whether encoding/json would find a [Secret] or an [EnvVars]
+// in v, also behind an interface. It does not look into values that have their own
+// encoding. seen are the values where it has been, so that it ends if v contains
+// itself.
+func holdsSecret(v reflect.Value, seen map[visit]bool) bool {
+	if !v.IsValid() {
 		return false
 	}
-	seen = append(seen, t)
-	if slices.Contains(secretTypes, t) {
+	t := v.Type()
+	if t == reflect.TypeFor[Secret]() || t == reflect.TypeFor[EnvVars]() {
 		return true
 	}
+	switch t.Kind() { //nolint:exhaustive // all others cannot contain themselves
+	case reflect.Interface:
+		return holdsSecret(v.Elem(), seen)
+	case reflect.Pointer, reflect.Map, reflect.Slice:
+		here := visit{at: v.Pointer(), t: t}
+		if t.Kind() == reflect.Slice {
+			here.len = v.Len()
+		}
+		if seen[here] {
+			return false
+		}
+		seen[here] = true
+	}
+	if t.Kind() == reflect.Pointer {
+		return holdsSecret(v.Elem(), seen)
+	}
+	own := encodesItself(t) || v.CanAddr() && encodesItself(reflect.PointerTo(t))
+	if own && t.Kind() != reflect.Struct {
+		return false
+	}
 	switch t.Kind() { //nolint:exhaustive // all others hold nothing
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		return hasSecret(t.Elem(), seen)
-	case reflect.Struct:
-		for f := range t.Fields() {
-			if f.IsExported() && f.Tag.Get("json") != "-" && hasSecret(f.Type, seen) {
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if holdsSecret(v.Index(i), seen) {
 				return true
 			}
 		}
-	default:
+	case reflect.Map:
+		for name, value := range v.Seq2() {
+			if holdsSecret(name, seen) || holdsSecret(value, seen) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for f, value := range v.Fields() {
+			encoded := (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-"
+			if own { // perhaps only because the embedded Secret has it
+				encoded = f.Anonymous && encodesItself(f.Type)
+			}
+			if encoded && holdsSecret(value, seen) {
+				return true
+			}
+		}
 	}
 	return false
+}
+
+// encodesItself reports whether encoding/json leaves the encoding to the type.
+func encodesItself(t reflect.Type) bool {
+	return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
 }
 
 // canHold reports whether a response can be stored in out.

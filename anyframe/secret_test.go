@@ -161,3 +161,77 @@ func TestSecret_InMap_SentNotPrinted(t *testing.T) {
 		t.Errorf("got %v, want the caller's map as it was", config)
 	}
 }
+
+type (
+	secretBase    struct{ Token Secret }
+	ownEncoding   struct{ Token Secret }
+	ownByPointer  struct{ Token Secret }
+	secretBehind  struct{ Value any }
+	secretInBase  struct{ secretBase }
+	secretForm    struct{ Secret }
+	secretChain   struct{ Next, Value any }
+	secretOmitted struct {
+		Token Secret `json:"-"`
+		plain Secret
+	}
+)
+
+func (ownEncoding) MarshalJSON() ([]byte, error)   { return []byte(`"own"`), nil }
+func (*ownByPointer) MarshalJSON() ([]byte, error) { return []byte(`"own"`), nil }
+
+func TestSecret_AnyContainer_SentOrRefused(t *testing.T) {
+	var a asks
+	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) { a.note(r) })
+	const text = "sk-very-secret"
+	secret, vars := NewSecret(text), EnvVars{"A": text}
+	chain := &secretChain{Value: "x"}
+	chain.Next = chain // no Secret, and encoding/json refuses it
+	loop := map[string]any{"token": secret}
+	loop["self"] = []any{loop}
+	list := []any{nil, secret}
+	list[0] = list
+	hidden := []any{secret}
+	const refused = ""
+	for name, test := range map[string]struct {
+		body any
+		want string
+	}{
+		"secret":                {secret, `"sk-very-secret"`},
+		"pointer":               {new(&secret), `"sk-very-secret"`},
+		"list of maps":          {[]map[string]any{{"v": secret}, nil}, `[{"v":"sk-very-secret"},null]`},
+		"map of maps":           {map[string]map[string]any{"a": {"v": secret}}, `{"a":{"v":"sk-very-secret"}}`},
+		"pointer to a map":      {&map[string]any{"a": secret, "b": nil}, `{"a":"sk-very-secret","b":null}`},
+		"map of secrets":        {map[string]Secret{"a": secret}, `{"a":"sk-very-secret"}`},
+		"map by number":         {map[int]any{7: &secret}, `{"7":"sk-very-secret"}`},
+		"list of secrets":       {[]*Secret{&secret, nil}, `["sk-very-secret",null]`},
+		"array":                 {[1]Secret{secret}, `["sk-very-secret"]`},
+		"variables":             {[]*EnvVars{&vars}, `[{"A":"sk-very-secret"}]`},
+		"other values":          {[]any{secret, []byte("ab"), json.RawMessage(`{"n": 1}`), &ownByPointer{secret}}, `["sk-very-secret","YWI=",{"n":1},"own"]`},
+		"the same list twice":   {[]any{hidden, hidden}, `[["sk-very-secret"],["sk-very-secret"]]`},
+		"own encoding":          {ownEncoding{secret}, `"own"`},
+		"own encoding, pointer": {[]ownByPointer{{secret}}, `["own"]`},
+		"not encoded":           {secretOmitted{secret, secret}, `{}`},
+		"no secret":             {struct{ V *Secret }{}, `{"V":null}`},
+		"struct":                {secretBase{secret}, refused},
+		"pointer to a struct":   {[]any{&secretBase{secret}}, refused},
+		"struct with an any":    {secretBehind{[]any{secret}}, refused},
+		"embedded struct":       {secretInBase{secretBase{secret}}, refused},
+		"embedded secret":       {secretForm{secret}, refused},
+		"embedded deeper":       {struct{ secretForm }{secretForm{secret}}, refused},
+		"not addressable":       {ownByPointer{secret}, refused},
+		"key":                   {map[Secret]int{secret: 1}, refused},
+		"part of a list":        {[]any{hidden[:0], secretBehind{hidden}}, refused},
+		"map in itself":         {loop, refused},
+		"list in itself":        {list, refused},
+		"struct in itself":      {chain, refused},
+	} {
+		a.body = nil
+		err := c.Do(t.Context(), http.MethodPost, "/api/x", test.body, nil)
+		if got := strings.Join(a.body, ""); got != test.want || errors.Is(err, ErrInvalid) != (test.want == refused) {
+			t.Errorf("%s: sent %s, error %v, want %s", name, got, err, test.want)
+		}
+		if err != nil && strings.Contains(err.Error(), text) {
+			t.Errorf("%s: got %v, want no secret in it", name, err)
+		}
+	}
+}
