@@ -127,10 +127,11 @@ func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) boo
 		if !t.isNew(e) {
 			continue
 		}
+		st.body.batch = true
 		if !yield(e, nil) || e.State.terminal() {
+			st.body.idleNow()
 			return nil
 		}
-		st.body.batch = true
 	}
 }
 

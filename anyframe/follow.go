@@ -41,6 +41,9 @@ func (s *SessionsService) Follow(
 		for {
 			e, err := f.Next()
 			if !yield(e, err) || err != nil {
+				if err == nil { // otherwise read has called OnIdle
+					f.st.body.idleNow()
+				}
 				return
 			}
 		}
@@ -184,7 +187,7 @@ func (f *Follower) Park(wake func()) bool {
 	return f.st.body.try.Notify(wake)
 }
 
-// Close closes the connection, if there is one.
+// Close closes the connection, if there is one. It does not call OnIdle.
 func (f *Follower) Close() {
 	if f.st != nil {
 		f.st.close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -485,6 +486,72 @@ func TestOnIdle_EveryStreamOverSocket_Called(t *testing.T) {
 		}
 		if n != 4 {
 			t.Errorf("%s: got %d events, want 4", name, n)
+		}
+	}
+}
+
+// lastBatches returns what was in each batch of a stream that is left after n
+// events, 0 for never. What was not flushed is in angle brackets.
+func lastBatches[E any](t *testing.T, n int, stream func(StreamOptions) iter.Seq2[E, error], show func(E) string) string {
+	t.Helper()
+	var batch, flushed []string
+	o := StreamOptions{OnIdle: func() {
+		flushed = append(flushed, strings.Join(batch, " "))
+		batch = nil
+	}}
+	for e, err := range stream(o) {
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		batch = append(batch, show(e))
+		if n--; n == 0 {
+			break
+		}
+	}
+	if batch != nil {
+		flushed = append(flushed, fmt.Sprintf("<%s>", strings.Join(batch, " ")))
+	}
+	return strings.Join(flushed, ", ")
+}
+
+func TestOnIdle_LastBatch_Called(t *testing.T) {
+	stays := func(text string) step {
+		return live(func(ctx context.Context, w io.Writer) error {
+			fmt.Fprint(w, text)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	}
+	ctx, id := t.Context(), func(e Event) string { return e.ID }
+	follow := func(o StreamOptions) iter.Seq2[Event, error] {
+		s, _ := scripted(t, nil, stays(event(1, 2, 3)))
+		return s.Follow(ctx, "x", o)
+	}
+	read := func(o StreamOptions) iter.Seq2[Event, error] {
+		s, _ := scripted(t, nil, events(event(1, 2, 3)))
+		return s.Events(ctx, "x", o)
+	}
+	turn := func(o StreamOptions) iter.Seq2[Event, error] {
+		s, _ := scripted(t, nil, reply(200, `{"ok":true,"seq":1}`), stays(event(1, 2)+told(3, resultJSON)))
+		return s.Turn(ctx, "x", Message{Prompt: "p"}, o)
+	}
+	log := func(o StreamOptions) iter.Seq2[BuildEvent, error] {
+		c, _ := streams(t, stays(line(0, "1")+line(1, "2")+state("succeeded")))
+		return c.Agents.StreamBuild(ctx, 7, 9, o)
+	}
+	text := func(e BuildEvent) string { return e.Text + string(e.State) }
+	for name, test := range map[string]struct{ got, want string }{
+		"events to the end":    {lastBatches(t, 0, read, id), "1 2 3"},
+		"events, left":         {lastBatches(t, 2, read, id), "1 2"},
+		"follow, left":         {lastBatches(t, 2, follow, id), "1 2"},
+		"turn to the result":   {lastBatches(t, 0, turn, id), "1 2 3"},
+		"turn, left":           {lastBatches(t, 2, turn, id), "1 2"},
+		"build log to the end": {lastBatches(t, 0, log, text), "1 2 succeeded"},
+		"build log, left":      {lastBatches(t, 2, log, text), "1 2"},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: got batches %s, want %s", name, test.got, test.want)
 		}
 	}
 }

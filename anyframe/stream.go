@@ -65,9 +65,9 @@ type StreamOptions struct {
 	// called when all received events have been yielded and the stream is about to
 	// wait for more. Use it to process events in batches: add each event to a batch,
 	// and flush the batch in OnIdle. It is called once for each batch, and at the
-	// latest when the connection ends; events that arrive together may still be split
-	// into several batches. Each may be nil. They run in the caller's goroutine, and
-	// their time does not count towards IdleTimeout.
+	// latest when the connection ends or the loop is left; events that arrive together
+	// may still be split into several batches. Each may be nil. They run in the
+	// caller's goroutine, and their time does not count towards IdleTimeout.
 	OnOpen      func()
 	OnReconnect func(Reconnect)
 	OnIdle      func()
@@ -115,10 +115,11 @@ func (s *SessionsService) Events(
 				yield(Event{}, err)
 				return
 			}
+			st.body.batch = true
 			if !yield(e, nil) {
+				st.body.idleNow()
 				return
 			}
-			st.body.batch = true
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (s *SessionsService) Turn(
 				return
 			}
 			if !yield(e, err) || err != nil {
-				return
+				return // which leaves Follow, so that it calls OnIdle
 			}
 			switch e.Type() {
 			case TypeResult:
