@@ -15,7 +15,8 @@ import (
 // yields an error at most once and last, closes its connection when the loop is
 // left, and reconnects when the connection breaks. The server then sends the log
 // from its beginning, and StreamBuild drops the lines already yielded by their
-// offset. A log without offsets ends with the error that broke it. A stream that
+// offset. It yields each state once, and none that comes before one already
+// yielded. A log without offsets ends with the error that broke it. A stream that
 // the server ends early ends without an error; the state of the last event is then
 // not a final one.
 //
@@ -26,7 +27,10 @@ func (s *AgentsService) StreamBuild(
 	o = o.withDefaults()
 	r := get("/api/agents/{agent_id}/builds/{build_id}/stream", agentID, buildID)
 	return func(yield func(BuildEvent, error) bool) {
-		t := tail{patience: patience{client: s.client, o: o, opts: opts, request: r}, highest: -1}
+		t := tail{
+			patience: patience{client: s.client, o: o, opts: opts, request: r},
+			highest:  -1, states: map[BuildState]bool{},
+		}
 		for {
 			err := t.connection(ctx, yield)
 			if err == nil {
@@ -101,9 +105,9 @@ func plainString(raw json.RawMessage) (s string, ok bool) {
 // tail is one range over StreamBuild.
 type tail struct {
 	patience
-	highest int64 // the highest offset yielded; -1 if none
-	lost    bool  // a line without an offset was yielded: a reconnect would repeat it
-	state   BuildState
+	highest int64               // the highest offset yielded; -1 if none
+	lost    bool                // a line without an offset was yielded: a reconnect would repeat it
+	states  map[BuildState]bool // those yielded
 }
 
 // connection reads one connection until it ends, and returns the error. It returns
@@ -139,10 +143,11 @@ func (t *tail) connection(ctx context.Context, yield func(BuildEvent, error) boo
 func (t *tail) isNew(e BuildEvent) bool {
 	switch {
 	case e.State != "":
-		if e.State == t.state {
+		// A build is queued first; after any other state, it is a repetition.
+		if t.states[e.State] || e.State == BuildStateQueued && len(t.states) > 0 {
 			return false
 		}
-		t.state = e.State
+		t.states[e.State] = true
 	case e.Offset == nil:
 		t.lost = true
 	case *e.Offset <= t.highest:

@@ -118,6 +118,29 @@ func TestStreamBuild_BrokenLog_Resumed(t *testing.T) {
 	})
 }
 
+func TestStreamBuild_BrokenLog_StatesYieldedOnce(t *testing.T) {
+	begun := state("queued") + state("running") + line(0, "a")
+	for name, test := range map[string]struct {
+		first, second string
+		want          []string
+	}{
+		"from its beginning": {begun, begun + state("succeeded"), []string{"[queued]", "[running]", "a", "[succeeded]"}},
+		"broken later": {
+			begun + state("packing") + state("running"), begun + state("packing") + line(1, "b") + state("failed"),
+			[]string{"[queued]", "[running]", "a", "[packing]", "b", "[failed]"},
+		},
+		"joined late": {state("running") + line(0, "a"), begun + state("succeeded"), []string{"[running]", "a", "[succeeded]"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, _ := streams(t, cut(test.first), events(test.second))
+			got, err := lines(t, c, StreamOptions{})
+			if err != nil || !slices.Equal(got, test.want) {
+				t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
+			}
+		})
+	}
+}
+
 func TestStreamBuild_StalledLog_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, transport := streams(t, cut(line(0, "a")))
