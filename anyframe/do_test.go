@@ -166,6 +166,9 @@ func TestDo_InvalidArguments_NothingSent(t *testing.T) {
 		"field of a stream": func(ctx context.Context) error {
 			return last(c.Sessions.Follow(ctx, sid, StreamOptions{}, CallBodyField("a", 1)))
 		},
+		"since of a transcript": func(ctx context.Context) error {
+			return last(c.Sessions.TranscriptAll(ctx, sid, 1, CallQuery("since", "5")))
+		},
 		"field of a wait": func(ctx context.Context) error {
 			return value(c.Sessions.WaitUntilRunning(ctx, sid, WaitOptions{}, CallBodyField("a", 1)))
 		},

@@ -139,11 +139,19 @@ func transcript(id string, since int64, limit int) request {
 }
 
 // TranscriptAll yields every event after the one numbered since, page by page. It
-// yields an error last. Each range over it starts again.
+// yields an error last. Each range over it starts again. [CallQuery] may set another
+// limit, for the size of a page, but no other since.
 func (s *SessionsService) TranscriptAll(
 	ctx context.Context, id string, since int64, opts ...CallOption,
 ) iter.Seq2[ChatEvent, error] {
 	return func(yield func(ChatEvent, error) bool) {
+		ownLimit := false
+		opts := also(opts, func(o *callOptions) {
+			ownLimit = o.query.Has("limit")
+			if o.query.Has("since") {
+				o.refuse("query", "since", "would repeat one page")
+			}
+		})
 		last := since
 		for {
 			page, rows, err := fetchRows[ChatEvent](ctx, s.client, transcript(id, last, 0), opts)
@@ -161,7 +169,9 @@ func (s *SessionsService) TranscriptAll(
 					return
 				}
 			}
-			if rows < defaultTranscriptLimit || last == before {
+			// A shorter page is the last one. The server may return fewer rows than a limit
+			// of the caller's, so that then only a page without a new event is.
+			if last == before || rows < defaultTranscriptLimit && !ownLimit {
 				return
 			}
 		}

@@ -50,6 +50,33 @@ func TestTranscriptAll_Pages_ReadInOrder(t *testing.T) {
 	}
 }
 
+func TestTranscriptAll_OwnLimit_ReadToEnd(t *testing.T) {
+	const events, most = 250, 100 // the server's
+	c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		var since, limit int
+		if _, err := fmt.Sscan(r.FormValue("since")+" "+r.FormValue("limit"), &since, &limit); err != nil {
+			t.Error(err)
+		}
+		var rows []string
+		for seq := since + 1; seq <= events && len(rows) < min(limit, most); seq++ {
+			rows = append(rows, fmt.Sprintf(`{"seq":%d}`, seq))
+		}
+		fmt.Fprintf(w, "[%s]", strings.Join(rows, ","))
+	})
+	for _, limit := range []string{"7", "50", "100", "2000"} {
+		n := 0
+		for _, err := range c.Sessions.TranscriptAll(t.Context(), "x", 0, CallQuery("limit", limit)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n != events {
+			t.Errorf("limit %s: got %d events, want %d", limit, n, events)
+		}
+	}
+}
+
 func TestTranscriptAll_RepeatedPage_Ends(t *testing.T) {
 	page := "[" + strings.TrimSuffix(strings.Repeat(`{"seq":1},`, defaultTranscriptLimit), ",") + "]"
 	transport := newScript(reply(200, page))
