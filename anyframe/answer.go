@@ -19,8 +19,11 @@ type answer struct {
 	header    http.Header
 	requestID string
 	attempts  int
-	body      []byte
+	body      []byte // as received
 }
+
+// value returns the body's JSON value; empty if it has none.
+func (a *answer) value() []byte { return bytes.TrimSpace(a.body) }
 
 // invalid returns the error for a 2xx response that is not the expected one.
 func (c *Client) invalid(a *answer, cause error) error {

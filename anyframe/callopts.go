@@ -131,7 +131,7 @@ type ResponseInfo struct {
 	Header     http.Header
 	RequestID  string // X-Request-Id
 	Attempts   int    // requests made
-	Body       []byte // as received, including the token if it is a new one; nil for a stream
+	Body       []byte // as received, including the token if it is a new one; after an error that of the Error; nil for a stream
 }
 
 func (i *ResponseInfo) fill(status int, h http.Header, attempts int, body []byte) {
@@ -207,13 +207,17 @@ func (o *callOptions) content(r request) ([]byte, error) {
 }
 
 // encodeBody encodes the body without the HTML escapes that encoding/json adds;
-// bytes are left unchanged.
+// bytes and JSON are left unchanged.
 func encodeBody(body any) ([]byte, error) {
 	switch body := body.(type) {
 	case nil:
 		return nil, nil
 	case []byte:
 		return body, nil
+	case json.RawMessage:
+		if json.Valid(body) { // the encoder would change its white space
+			return body, nil
+		}
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -233,9 +237,9 @@ func encodeBody(body any) ([]byte, error) {
 // any value that encodes to JSON. A [Secret] in maps and lists, of any type, is sent
 // as its value. A Secret in a struct is refused, because it would be sent masked.
 //
-// Do stores the response in the value that out points to. A []byte or
-// [json.RawMessage] receives it unchanged, any other value is decoded from JSON,
-// and nil ignores it. An empty response leaves out unchanged.
+// Do stores the response in the value that out points to. A []byte receives any
+// bytes, and a [json.RawMessage] JSON, both unchanged. Any other value is decoded
+// from JSON, and nil ignores the response. An empty response leaves out unchanged.
 //
 // Do retries GET and HEAD as reads, and PUT and DELETE, as described for
 // [RetryPolicy]. It retries POST and PATCH only if the server cannot have acted.
@@ -255,8 +259,17 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any, opt
 	if err != nil || out == nil || len(a.body) == 0 {
 		return err
 	}
-	if raw, ok := out.(*[]byte); ok {
+	switch raw := out.(type) {
+	case *[]byte:
 		*raw = a.body
+		return nil
+	case *json.RawMessage:
+		if json.Valid(a.body) {
+			*raw = a.body
+			return nil
+		}
+	}
+	if len(a.value()) == 0 {
 		return nil
 	}
 	if err := json.Unmarshal(a.body, out); err != nil {

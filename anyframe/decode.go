@@ -209,7 +209,7 @@ func fetch[T any](ctx context.Context, c *Client, r request, opts []CallOption) 
 	if err != nil {
 		return nil, err
 	}
-	v, err := recordOf[T](a.body)
+	v, err := recordOf[T](a.value())
 	if err != nil {
 		return nil, c.invalid(a, err)
 	}
@@ -230,7 +230,7 @@ func fetchRows[T any](ctx context.Context, c *Client, r request, opts []CallOpti
 	if err != nil {
 		return nil, 0, err
 	}
-	raw, err := recordOf[[]json.RawMessage](a.body)
+	raw, err := recordOf[[]json.RawMessage](a.value())
 	if err != nil {
 		return nil, 0, c.invalid(a, err)
 	}
@@ -267,7 +267,7 @@ func (c *Client) ask(ctx context.Context, r request, opts []CallOption) (*answer
 	if err != nil {
 		return nil, err
 	}
-	if len(a.body) == 0 {
+	if a.body = a.value(); len(a.body) == 0 {
 		a.body = nil
 	} else if !json.Valid(a.body) {
 		return nil, c.invalid(a, errors.New("not JSON"))

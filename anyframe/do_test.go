@@ -61,33 +61,58 @@ func TestDo_UnknownOperation_Called(t *testing.T) {
 }
 
 func TestDo_Out_ResponseStored(t *testing.T) {
-	answer := ` [1,2] `
+	answer := " [1,2] \r\n"
 	c := newServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
 	var list []int
 	var bytes []byte
 	var raw json.RawMessage
 	var anything any
+	var info ResponseInfo
 	for _, out := range []any{&list, &bytes, &raw, &anything, nil} {
-		if err := c.Do(t.Context(), "GET", "/api/x", nil, out); err != nil {
-			t.Errorf("%T: %v", out, err)
+		if err := c.Do(t.Context(), "GET", "/api/x", nil, out, CaptureResponse(&info)); err != nil || string(info.Body) != answer {
+			t.Errorf("%T: got %q, %v", out, info.Body, err)
 		}
 	}
-	if !slices.Equal(list, []int{1, 2}) || string(bytes) != "[1,2]" || string(raw) != "[1,2]" || !reflect.DeepEqual(anything, []any{1.0, 2.0}) {
-		t.Errorf("got %v, %s, %s, %v", list, bytes, raw, anything)
+	if !slices.Equal(list, []int{1, 2}) || string(bytes) != answer || string(raw) != answer || !reflect.DeepEqual(anything, []any{1.0, 2.0}) {
+		t.Errorf("got %v, %q, %q, %v", list, bytes, raw, anything)
 	}
-	answer = ""
-	if err := c.Do(t.Context(), "DELETE", "/api/x", nil, &list); err != nil || len(list) != 2 {
-		t.Errorf("got %v, %v, want an empty answer to change nothing", list, err)
+	for _, answer = range []string{"", " \n"} {
+		if err := c.Do(t.Context(), "DELETE", "/api/x", nil, &list); err != nil || len(list) != 2 {
+			t.Errorf("%q: got %v, %v, want an empty answer to change nothing", answer, list, err)
+		}
+		if err := c.Do(t.Context(), "DELETE", "/api/x", nil, &raw); err != nil || len(raw) == 0 {
+			t.Errorf("%q: got %q, %v, want an empty answer to change nothing", answer, raw, err)
+		}
 	}
-	answer = "plain text"
-	if err := c.Do(t.Context(), "GET", "/api/x", nil, &bytes); err != nil || string(bytes) != answer {
-		t.Errorf("got %s, %v, want any bytes", bytes, err)
-	}
-	if err := c.Do(t.Context(), "GET", "/api/x", nil, &list); !errors.Is(err, ErrInvalidResponse) {
-		t.Errorf("got %v, want ErrInvalidResponse", err)
+	for _, answer = range []string{"plain text", "  a,b\r\n1,2\r\n"} {
+		if err := c.Do(t.Context(), "GET", "/api/x", nil, &bytes); err != nil || string(bytes) != answer {
+			t.Errorf("got %q, %v, want any bytes", bytes, err)
+		}
+		for _, out := range []any{&list, &raw} {
+			if err := c.Do(t.Context(), "GET", "/api/x", nil, out); !errors.Is(err, ErrInvalidResponse) {
+				t.Errorf("%T: got %v, want ErrInvalidResponse", out, err)
+			}
+		}
 	}
 	if err := c.Do(t.Context(), "HEAD", "/api/x", nil, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestDo_Body_SentUnchanged(t *testing.T) {
+	var a asks
+	c := newServer(t, func(_ http.ResponseWriter, r *http.Request) { a.note(r) })
+	const text = "{ \"a\" :\t\"<\" }\n"
+	for _, body := range []any{[]byte(text), json.RawMessage(text), []byte("a,b\r\n"), json.RawMessage(nil)} {
+		if err := c.Do(t.Context(), "POST", "/api/x", body, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Sessions.Respond(t.Context(), sid, json.RawMessage(text)); err != nil {
+		t.Error(err)
+	}
+	if want := []string{text, text, "a,b\r\n", "null", text}; !slices.Equal(a.body, want) {
+		t.Errorf("got %q, want %q", a.body, want)
 	}
 }
 

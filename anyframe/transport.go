@@ -156,7 +156,7 @@ func (c *Client) attempt(
 	c.logAttempt(ctx, r, n, start, resp, nil)
 	return &answer{
 		request: r, status: resp.StatusCode, header: resp.Header, requestID: requestID(resp.Header),
-		body: bytes.TrimSpace(data),
+		body: data,
 	}, nil
 }
 
