@@ -191,6 +191,18 @@ func TestDo_InvalidArguments_NothingSent(t *testing.T) {
 		"field of a stream": func(ctx context.Context) error {
 			return last(c.Sessions.Follow(ctx, sid, StreamOptions{}, CallBodyField("a", 1)))
 		},
+		"resume of a log": func(ctx context.Context) error {
+			return last(c.Agents.StreamBuild(ctx, 1, 2, StreamOptions{}, CallHeader("Last-Event-ID", "5")))
+		},
+		"format of a stream": func(ctx context.Context) error {
+			return last(c.Sessions.Follow(ctx, sid, StreamOptions{}, CallHeader("accept", "text/plain")))
+		},
+		"encoding of a stream": func(ctx context.Context) error {
+			return last(c.Sessions.Events(ctx, sid, StreamOptions{}, CallHeader("Accept-Encoding", "gzip")))
+		},
+		"line end in an event id": func(ctx context.Context) error {
+			return last(c.Sessions.Follow(ctx, sid, StreamOptions{LastEventID: "5\n"}))
+		},
 		"since of a transcript": func(ctx context.Context) error {
 			return last(c.Sessions.TranscriptAll(ctx, sid, 1, CallQuery("since", "5")))
 		},

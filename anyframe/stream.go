@@ -154,15 +154,26 @@ type opening struct {
 	attempt     int // number of this request of the stream, from 1
 }
 
+// prepareStream is prepare for the request of a stream.
+func (c *Client) prepareStream(r request, lastEventID string, opts []CallOption) (request, callOptions) {
+	r, call := c.prepare(r, opts)
+	for _, name := range []string{"Accept", "Accept-Encoding", "Last-Event-Id"} {
+		if len(r.header[name]) > 0 {
+			r = r.refuse("header", name, "is set by the client on a stream")
+		}
+	}
+	if strings.ContainsAny(lastEventID, "\r\n\x00") {
+		r = r.refuse("header", "Last-Event-Id", "has a line end or NUL")
+	}
+	return r, call
+}
+
 // open connects and checks that the response is an event stream.
 func (c *Client) open(ctx context.Context, r request, how opening) (*stream, error) {
 	o := how.o
-	r, call := c.prepare(r, how.opts)
+	r, call := c.prepareStream(r, how.lastEventID, how.opts)
 	if r.err != nil {
 		return nil, r.err
-	}
-	if strings.ContainsAny(how.lastEventID, "\r\n\x00") {
-		return nil, argumentError(r.method, r.path, "last event id: has a line end or NUL", nil)
 	}
 	if ctx.Err() != nil {
 		return nil, callerEnded(ctx, r, how.attempt-1)

@@ -32,6 +32,11 @@ func (s *SessionsService) Turn(
 	ctx context.Context, id string, m Message, o StreamOptions, opts ...CallOption,
 ) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		follows := also(opts, bodyless)
+		if r, _ := s.client.prepareStream(s.events(id), o.LastEventID, follows); r.err != nil {
+			yield(Event{}, r.err) // before the message is sent
+			return
+		}
 		sent, attempts, err := s.message(ctx, id, m, opts)
 		if err != nil {
 			yield(Event{}, err)
@@ -45,7 +50,7 @@ func (s *SessionsService) Turn(
 		ctx, leave := context.WithCancelCause(ctx)
 		defer leave(nil)
 		var grace *time.Timer // set after the turn has failed
-		for e, err := range s.Follow(ctx, id, o, also(opts, bodyless)...) {
+		for e, err := range s.Follow(ctx, id, o, follows...) {
 			if grace != nil {
 				grace.Stop()
 			}

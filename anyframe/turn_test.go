@@ -122,6 +122,22 @@ func TestTurn_Errors_NotSentTwice(t *testing.T) {
 	}
 }
 
+func TestTurn_InvalidStreamArguments_MessageNotSent(t *testing.T) {
+	for name, test := range map[string]struct {
+		id  string
+		opt CallOption
+	}{
+		"last event id": {"5\n6", CallTimeout(0)},
+		"header":        {"", CallHeader("last-event-id", "5")},
+	} {
+		c, asked := route(t, map[string][]step{message: {reply(200, `{"ok":true,"seq":2}`)}})
+		err := last(c.Sessions.Turn(t.Context(), "x", Message{Prompt: "p"}, StreamOptions{LastEventID: test.id}, test.opt))
+		if e, ok := errors.AsType[*Error](err); !ok || e.Sent() || !errors.Is(err, ErrInvalid) || len(asked()) != 0 {
+			t.Errorf("%s: got %v after %q, want it refused before any request", name, err, asked())
+		}
+	}
+}
+
 func TestTurn_Failure_EventAndEnd(t *testing.T) {
 	answer := reply(200, `{"ok":true,"seq":2}`)
 	stays := func(text string) step {
