@@ -81,7 +81,7 @@ type Error struct {
 	kind    kind
 	reads   bool // the request changes nothing
 	unsent  bool // no attempt got a connection
-	acted   bool // the server may have acted on an earlier attempt
+	acted   bool // the server may have acted on an earlier request of the call
 	lasting bool // the same request would fail in the same way
 	other   string
 	cause   error
@@ -155,7 +155,9 @@ const statusClientClosedRequest = 499
 // (dial, DNS, TLS), or the server refused with a 4xx, including 429. Otherwise it
 // is true: a reset, a timeout while waiting for the response, any 5xx, a 3xx, an
 // unreadable 2xx, and 408 and 499, which are about time and not a refusal. If Sent
-// is false, the call can be repeated without acting twice.
+// is false, the request can be repeated without acting twice. If a call makes
+// several requests, Sent is about the one in Method and Path. Only for
+// [SessionsService.Turn], it is about the message.
 func (e *Error) Sent() bool {
 	switch {
 	case e.acted:

@@ -21,10 +21,11 @@ var errTurnOver = errors.New("the turn is over")
 //
 // Nothing is sent until the result is ranged over, and each range sends the message
 // again. It is sent like [SessionsService.Message]: on an error, [Error.Sent]
-// reports whether it may have arrived. The turn is then followed like
-// [SessionsService.Follow], from the event before the message, which is derived
-// from the message's seq, or from o.LastEventID if that is set. If there is
-// neither, Turn cannot distinguish the turn from earlier ones and yields an error.
+// reports whether it may have arrived, also if the stream fails later. The turn is
+// then followed like [SessionsService.Follow], from the event before the message,
+// which is derived from the message's seq, or from o.LastEventID if that is set. If
+// there is neither, Turn cannot distinguish the turn from earlier ones and yields
+// an error.
 //
 // Turn distinguishes turns only by their order: of two concurrent turns in one
 // session, each ends with the first result.
@@ -56,6 +57,9 @@ func (s *SessionsService) Turn(
 			}
 			if err != nil && errors.Is(context.Cause(ctx), errTurnOver) {
 				return
+			}
+			if failed, ok := errors.AsType[*Error](err); ok {
+				failed.acted = true // whatever is wrong with the stream, the message was sent
 			}
 			if !yield(e, err) || err != nil {
 				return // which leaves Follow, so that it calls OnIdle

@@ -122,6 +122,31 @@ func TestTurn_Errors_NotSentTwice(t *testing.T) {
 	}
 }
 
+// A caller may repeat a turn whose error says that it was not sent.
+func TestTurn_StreamFailsAfterMessage_CountsAsSent(t *testing.T) {
+	sent := reply(200, `{"ok":true,"seq":2}`)
+	for name, answer := range map[string]step{
+		"401": reply(401, ""), "404": reply(404, ""), "429": reply(429, ""), "dial": fail(refusedDial), "no stream": reply(200, "{}"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, _ := route(t, map[string][]step{message: {sent}, stream1: {answer}})
+			_, err := turn(t.Context(), c.Sessions, StreamOptions{MaxStalls: 1})
+			if e, ok := errors.AsType[*Error](err); !ok || !e.Sent() {
+				t.Errorf("%s: got %v, want an error that counts as sent", name, err)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	c, _ := route(t, map[string][]step{message: {func(r *http.Request) (*http.Response, error) {
+		cancel()
+		return sent(r)
+	}}})
+	_, err := turn(ctx, c.Sessions, StreamOptions{})
+	if e, ok := errors.AsType[*Error](err); !ok || !e.Sent() || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want Canceled, and sent", err)
+	}
+}
+
 func TestTurn_InvalidStreamArguments_MessageNotSent(t *testing.T) {
 	for name, test := range map[string]struct {
 		id  string
