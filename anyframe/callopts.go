@@ -155,6 +155,7 @@ func (c *Client) prepare(r request, opts []CallOption) (request, callOptions) {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	o.capture.fill(0, nil, 0, nil) // a call that sends nothing leaves nothing of an earlier one
 	if o.noBody {
 		o.fields = nil
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -379,6 +380,25 @@ func TestCaptureResponse_SuccessAndFailure_Captured(t *testing.T) {
 	}
 	if _, err := c.Sessions.Get(t.Context(), "x", CaptureResponse(&info)); err == nil || info.StatusCode != 0 || info.Attempts != 1 {
 		t.Errorf("got %+v, %v, want only the attempts", info, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range map[string]func() error{
+		"refused":        func() error { return value(c.Sessions.Get(ctx, "", CaptureResponse(&info))) },
+		"canceled":       func() error { return value(c.Sessions.Get(ctx, "x", CaptureResponse(&info))) },
+		"no JSON":        func() error { return c.Do(ctx, "POST", "/api/x", func() {}, nil, CaptureResponse(&info)) },
+		"refused stream": func() error { return last(c.Sessions.Follow(ctx, "", StreamOptions{}, CaptureResponse(&info))) },
+		"refused turn": func() error {
+			return last(c.Sessions.Turn(ctx, "", Message{}, StreamOptions{}, CaptureResponse(&info)))
+		},
+		"canceled stream": func() error {
+			return last(c.Sessions.Events(ctx, "x", StreamOptions{}, CaptureResponse(&info)))
+		},
+	} {
+		info = ResponseInfo{StatusCode: 200, Body: []byte("earlier"), Attempts: 3, RequestID: "r1"}
+		if err := call(); err == nil || !reflect.DeepEqual(info, ResponseInfo{}) {
+			t.Errorf("%s: got %+v, %v, want nothing of an earlier call", name, info, err)
+		}
 	}
 }
 

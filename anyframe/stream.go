@@ -176,6 +176,7 @@ func (c *Client) open(ctx context.Context, r request, how opening) (*stream, err
 		return nil, r.err
 	}
 	if ctx.Err() != nil {
+		call.capture.fill(0, nil, how.attempt-1, nil)
 		return nil, callerEnded(ctx, r, how.attempt-1)
 	}
 	headers := map[string]string{
