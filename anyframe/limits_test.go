@@ -115,6 +115,7 @@ func TestIdleTimeout_ZeroSent_NegativeRefused(t *testing.T) {
 		{new(time.Duration(0)), `"idle_timeout_s":0,`},
 		{new(time.Nanosecond), `"idle_timeout_s":1,`},
 		{new(90 * time.Second), `"idle_timeout_s":90,`},
+		{new(time.Duration(math.MaxInt64)), `"idle_timeout_s":9223372037,`},
 		{new(-time.Nanosecond), ""},
 		{new(-time.Hour), ""},
 	} {

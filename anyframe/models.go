@@ -168,13 +168,17 @@ func (p CreateSessionParams) MarshalJSON() ([]byte, error) {
 	if p.IdleTimeout != nil {
 		idle = *p.IdleTimeout
 	}
+	seconds := int64(idle / time.Second)
+	if idle%time.Second > 0 {
+		seconds++
+	}
 	return json.Marshal(struct {
 		AgentID      int64  `json:"agent_id"`
 		IdleTimeoutS int64  `json:"idle_timeout_s"`
 		Unsafe       bool   `json:"unsafe"`
 		Snapshot     *int64 `json:"resume_from_snapshot_id,omitzero"`
 		Setup        bool   `json:"is_setup_session,omitzero"`
-	}{p.AgentID, int64((idle + time.Second - 1) / time.Second), p.Unsafe, p.ResumeFromSnapshotID, p.IsSetupSession})
+	}{p.AgentID, seconds, p.Unsafe, p.ResumeFromSnapshotID, p.IsSetupSession})
 }
 
 // ResumeSessionParams are options of a resume. The zero value is valid.
