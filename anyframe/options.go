@@ -109,14 +109,16 @@ func (o *options) checkTransport() error {
 	if o.httpClient == nil || o.httpClient.Transport == nil {
 		return nil
 	}
-	for name, set := range map[string]bool{
-		"WithTLSConfig": o.tlsConfig != nil, "WithDialContext": o.dialContext != nil, "WithProxy": o.proxy != nil,
-	} {
-		if set {
-			return errors.New(name + ": the client of WithHTTPClient has a Transport of its own: set it up there")
+	var faults error
+	for _, option := range []struct {
+		name string
+		set  bool
+	}{{"WithTLSConfig", o.tlsConfig != nil}, {"WithDialContext", o.dialContext != nil}, {"WithProxy", o.proxy != nil}} {
+		if option.set {
+			faults = errors.Join(faults, errors.New(option.name+": the client of WithHTTPClient has a Transport of its own: set it up there"))
 		}
 	}
-	return nil
+	return faults
 }
 
 // WithTimeout bounds each attempt of an ordinary call, including its body, and the

@@ -69,6 +69,7 @@ func TestTransport_Options_Applied(t *testing.T) {
 func TestTransport_OptionsWithOwnClient_Refused(t *testing.T) {
 	isolate(t)
 	own := WithHTTPClient(&http.Client{Transport: DefaultTransport()})
+	opts := []Option{WithAPIKey(testKey), own}
 	for name, opt := range map[string]Option{
 		"WithTLSConfig": WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12}), "WithDialContext": WithDialContext((&net.Dialer{}).DialContext),
 		"WithProxy": WithProxy(http.ProxyFromEnvironment),
@@ -76,6 +77,10 @@ func TestTransport_OptionsWithOwnClient_Refused(t *testing.T) {
 		if _, err := New(WithAPIKey(testKey), own, opt); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v, want an error that names it", name, err)
 		}
+		opts = append(opts, opt)
+	}
+	if _, err := New(opts...); err == nil || strings.Count(err.Error(), ": the client of WithHTTPClient") != 3 {
+		t.Errorf("got %v, want an error that names all three", err)
 	}
 	a, b := DefaultTransport(), DefaultTransport()
 	if a == b || a.MaxIdleConnsPerHost < 100 || a.HTTP2 == nil || a.ResponseHeaderTimeout == 0 {
