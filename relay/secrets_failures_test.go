@@ -100,6 +100,18 @@ func TestSecrets_BootNeverEnds_NothingLeaks(t *testing.T) {
 	w.clean(r.plane.Secrets())
 }
 
+// An erasure's failure joins those of all its conversations.
+func TestSecrets_EraseFailsForSeveral_NothingLeaks(t *testing.T) {
+	t.Parallel()
+	w, v := canaryHarness(t, eraseSoon)
+	v.talked(3)
+	w.r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpDelete, Status: 500, Body: `{"detail":"xyzzy-upstream-error"}`})
+	w.r.runs()
+	v.erases("/v1/visitor?erase=true")
+	w.r.awaitLog(`"msg":"failed to erase"`)
+	w.clean(append(w.r.plane.Secrets(), "xyzzy-upstream-error"))
+}
+
 func TestSecrets_StartFails_NothingLeaks(t *testing.T) {
 	key := relay.Secret(canary)
 	for name, change := range map[string]func(*relay.Config){
