@@ -189,7 +189,7 @@ func (s *stream) place(ctx context.Context) error {
 	if known && s.resume.Seq > v.Log.Head() {
 		// The log of a relay that has just started may not have reached the event yet.
 		var err error
-		if known, err = s.src.Known(ctx, s.resume.Seq); err != nil {
+		if known, err = s.known(ctx, s.resume.Seq); err != nil {
 			return err
 		}
 		s.ahead = known
@@ -232,7 +232,7 @@ func (s *stream) catchUp(ctx context.Context) error {
 		run, s.seq, s.dirty = run[:0], seq, false
 		return nil
 	}
-	for it, err := range s.src.History(ctx, s.seq, base) {
+	for it, err := range s.history(ctx, s.seq, base) {
 		if err != nil {
 			return errors.Join(s.flush(), err)
 		}

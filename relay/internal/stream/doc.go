@@ -19,6 +19,10 @@
 // other connections the same steps run in the request's goroutine, which waits in
 // between.
 //
+// A read from AnyFrame may take longer than a stream may be silent. The step has a second
+// goroutine read, and writes heartbeats while it waits for it. The read ends with the
+// browser's connection.
+//
 // # Locks
 //
 //	eventlog.Watchers.mu → stream.mu → {eventlog.Log.mu | timerWheel.mu | locks of the Source}

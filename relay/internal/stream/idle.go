@@ -64,8 +64,11 @@ var heartbeat = []byte(":\n")
 // tooQuiet reports whether a heartbeat is due, or would be late at the next tick.
 func (s *stream) tooQuiet(now time.Time) bool { return now.Sub(s.conn.wrote) > s.silence-tick }
 
+// nextHeartbeat is when a heartbeat is due, if nothing is written before.
+func (s *stream) nextHeartbeat() time.Time { return s.conn.wrote.Add(s.silence) }
+
 // nextDue is when the wheel must call the stream while it waits.
-func (s *stream) nextDue() time.Time { return earlier(s.due, s.conn.wrote.Add(s.silence)) }
+func (s *stream) nextDue() time.Time { return earlier(s.due, s.nextHeartbeat()) }
 
 // onTick is called by the wheel when nextDue has passed, or is less than a tick away;
 // force says that there is more to do. It writes a heartbeat if the connection accepts it
@@ -117,10 +120,7 @@ func (s *stream) watchConn() {
 
 // leave ends the stream because the browser has disconnected.
 func (s *stream) leave() {
-	s.locked(func() {
-		s.gone = true
-		s.schedule()
-	})
+	s.locked(s.lose)
 }
 
 // Ready implements [poll.Waiter]: the browser has disconnected or sent something.
@@ -128,8 +128,7 @@ func (s *stream) Ready() {
 	s.locked(func() {
 		for w := s.conn.watch; ; {
 			if w.Seen(); !s.conn.readAvailable() {
-				s.gone = true
-				s.schedule()
+				s.lose()
 				return
 			}
 			if w.Park() {

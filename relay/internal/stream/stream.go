@@ -47,6 +47,8 @@ type stream struct {
 	panicked bool      // a panic ends the stream
 	due      time.Time // when there is more to do than a heartbeat
 
+	stopReading context.CancelFunc // ends the step's read in progress, nil for none; guarded by mu
+
 	slot  int64 // of the wheel, 0 for none; guarded by timerWheel.mu
 	index int   // in that slot; guarded by timerWheel.mu
 }
@@ -273,8 +275,8 @@ func (s *stream) locked(f func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.reportPanic(cause)
-			s.gone, s.panicked = true, true
-			s.schedule()
+			s.panicked = true
+			s.lose()
 		}
 	}()
 	f()

@@ -32,7 +32,8 @@ type fakeSource struct {
 	log      *eventlog.Log
 	look     func()
 	revoked  atomic.Bool
-	history  func(after int64) iter.Seq2[event.Item, error] // nil: none can be read
+	known    func(context.Context) (bool, error)                                 // nil: nothing is
+	history  func(ctx context.Context, after int64) iter.Seq2[event.Item, error] // nil: none can be read
 }
 
 func newFakeSource() *fakeSource {
@@ -44,13 +45,19 @@ func newFakeSource() *fakeSource {
 func (f *fakeSource) View() View {
 	return View{Status: event.StatusRunning, Epoch: 1, Log: f.log, Revoked: f.revoked.Load()}
 }
-func (f *fakeSource) Watchers() *eventlog.Watchers               { return &f.watchers }
-func (f *fakeSource) Known(context.Context, int64) (bool, error) { return false, nil }
-func (f *fakeSource) Look(context.Context)                       { f.look() }
-func (f *fakeSource) Wrote()                                     {}
-func (f *fakeSource) History(_ context.Context, after, _ int64) iter.Seq2[event.Item, error] {
+func (f *fakeSource) Watchers() *eventlog.Watchers { return &f.watchers }
+func (f *fakeSource) Look(context.Context)         { f.look() }
+func (f *fakeSource) Wrote()                       {}
+func (f *fakeSource) Known(ctx context.Context, _ int64) (bool, error) {
+	if f.known != nil {
+		return f.known(ctx)
+	}
+	return false, nil
+}
+
+func (f *fakeSource) History(ctx context.Context, after, _ int64) iter.Seq2[event.Item, error] {
 	if f.history != nil {
-		return f.history(after)
+		return f.history(ctx, after)
 	}
 	return func(yield func(event.Item, error) bool) { yield(event.Item{}, errors.New("no history")) }
 }
@@ -246,7 +253,7 @@ func TestServe_HistoryFailsMidway_NothingRepeated(t *testing.T) {
 			past = append(past, event.Item{Kind: "text", Seq: seq, Data: map[string]any{"n": len(past)}})
 		}
 		fail := map[int]bool{4: true, 6: true}
-		src.history = func(after int64) iter.Seq2[event.Item, error] {
+		src.history = func(_ context.Context, after int64) iter.Seq2[event.Item, error] {
 			return func(yield func(event.Item, error) bool) {
 				begin := slices.IndexFunc(past, func(it event.Item) bool { return it.Seq == after }) + 1
 				if after == 0 {
