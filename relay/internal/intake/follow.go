@@ -69,10 +69,7 @@ func (f *Follower) Run(wake func()) (parked bool) {
 			return true
 		}
 		if large, ok := errors.AsType[*anyframe.EventTooLargeError](err); ok {
-			if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > 0 {
-				err = f.leaveOut(f.ctx, seq, large)
-			}
-			if err == nil {
+			if err = f.passLarge(large); err == nil {
 				continue
 			}
 		}
@@ -123,15 +120,21 @@ func (f *Follower) read(wake func()) (err error) {
 			f.pending = err == nil
 			continue
 		}
-		f.decode()
-		if !f.Guard(func() { err = f.process(f.ctx, &f.event) }) {
-			err = f.retryPoisoned(f.ctx, f.event.Seq)
-		}
-		if err == nil {
-			f.done()
-		} // otherwise the transcript cannot show what is missing: open the stream again
+		err = f.take() // on an error the transcript cannot show what is missing: open the stream again
 	}
 	f.drop()
+	return err
+}
+
+// take passes the event to the conversation.
+func (f *Follower) take() (err error) {
+	f.decode()
+	if !f.Guard(func() { err = f.process(f.ctx, &f.event) }) {
+		err = f.retryPoisoned(f.ctx, f.event.Seq)
+	}
+	if err == nil {
+		f.done()
+	}
 	return err
 }
 
@@ -217,6 +220,27 @@ func (f *Follower) retryPoisoned(ctx context.Context, seq int64) error {
 		return f.leaveOut(ctx, seq, problem.Internal)
 	}
 	return problem.Internal
+}
+
+// passLarge moves past an event that the stream cannot deliver because it is too large. If
+// the limit was reached before its id, the transcript has the number: the event is the
+// first row after the log's head, unless it had no number. That row is taken from there.
+func (f *Follower) passLarge(large *anyframe.EventTooLargeError) error {
+	head := f.conv.Log().Head()
+	if seq, _ := strconv.ParseInt(large.ID, 10, 64); seq > head {
+		return f.leaveOut(f.ctx, seq, large)
+	}
+	rows, err := f.rows(f.ctx, f.conv, head, 1)
+	switch {
+	case err != nil:
+		return err
+	case len(rows) == 0 || rows[0].Seq <= head:
+		return large
+	case len(rows[0].Payload) > upstream.MaxEventBytes:
+		return f.leaveOut(f.ctx, rows[0].Seq, large)
+	}
+	f.raw = rows[0].Event()
+	return f.take()
 }
 
 // leaveOut puts an empty event in the place of the event numbered seq.
