@@ -136,7 +136,7 @@ func (t *translator) decode(row anyframe.ChatEvent) []event.Item {
 }
 
 // joinText prepares a translator whose first page begins in the middle of a block: it
-// continues masking from the text before the page.
+// continues from the text before the page.
 func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, rows RowReader) error {
 	if t.start == 0 || len(page) == 0 {
 		return nil
@@ -166,13 +166,14 @@ func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, ro
 		return nil
 	}
 	aside := projector{visibility: event.VisibilityChat, patterns: t.patterns, gapUntil: -1}
+	aside.pending.torn = t.start > keyRows
 	for _, row := range before {
 		if row.Seq <= t.start {
 			ev := upstream.Decode(row.Event())
 			aside.project(&ev, message{}, nil)
 		}
 	}
-	t.pending.masker, t.pending.half = aside.pending.masker, aside.pending.half
+	t.pending = aside.pending
 	return nil
 }
 

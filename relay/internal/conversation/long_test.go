@@ -109,6 +109,18 @@ func (c *chat) read(_ context.Context, since int64, limit int) ([]anyframe.ChatE
 	return c.rows[at:min(at+limit, len(c.rows))], nil
 }
 
+// history returns what a reader who resumes after an event gets.
+func (c *chat) history(after int64) (items []event.Item) {
+	c.tb.Helper()
+	for it, err := range c.c.History(c.tb.Context(), c.read, after, c.seq) {
+		c.must(err)
+		if it.Kind != "" {
+			items = append(items, it)
+		}
+	}
+	return items
+}
+
 // lastNote is a store with a single note: the last one written.
 type lastNote struct {
 	store.NoteStore

@@ -12,6 +12,8 @@ type pendingText struct {
 
 	masker redact.Masker
 	half   string // the first part of a character that the last delta ended with
+	// torn: the block may have begun before this text, so they cannot be compared.
+	torn bool
 
 	// A block that is too large for one event is shown as several. These describe the
 	// part in progress: its start, its encoded size in bytes, and the masker's state at
@@ -40,14 +42,19 @@ func (s *pendingText) cut(patterns *redact.Patterns) string {
 	return said
 }
 
+// begun reports whether there is any text.
+func (s *pendingText) begun() bool { return s.Len() > 0 || s.half != "" }
+
 // Reset begins a new text.
 func (s *pendingText) Reset() {
 	s.masker.Reset()
 	s.drop()
+	s.torn = false
 }
 
 // drop discards the text so far. Masking of later text continues from it.
 func (s *pendingText) drop() {
+	s.torn = s.torn || s.begun()
 	s.Text, s.half = chunks.Text{}, ""
 	s.from, s.encoded, s.start = 0, 0, s.masker.Clone()
 }
@@ -73,9 +80,10 @@ func (p *projector) say(text string) {
 // whole shows a complete block, or several if it is too large for one event. It first
 // adds deltas that were lost on the way to the relay, so that the block equals the sum of
 // its deltas and replaces them. If the deltas were shown as several blocks, it shows only
-// the last one, because the others have been shown.
+// the last one, because the others have been shown. To a text whose beginning is unknown
+// it adds nothing, because a block may begin with the same words by chance.
 func (p *projector) whole(text string) {
-	all := p.pending.IsPrefixOf(text)
+	all := !p.pending.torn && p.pending.IsPrefixOf(text)
 	if said := p.pending.Len(); all && 0 < said && said < len(text) {
 		p.pending.half = "" // the block contains the whole character
 		p.say(text[said:])
