@@ -6,7 +6,6 @@ import (
 	"errors"
 	"iter"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -69,10 +68,10 @@ func (c *Conversation) History(ctx context.Context, rows RowReader, after, upto 
 // from the rows before.
 func (t *translator) pieces(ctx context.Context, rows RowReader, limit int) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
-		joined := false
-		for piece, err := range Pieces(ctx, rows, t.start, limit) {
+		joined := t.last == 0
+		for piece, err := range Pieces(ctx, rows, t.last, limit) {
 			if err == nil && !joined {
-				joined, err = true, t.joinText(ctx, piece.Rows, rows)
+				joined, err = t.joinText(ctx, piece.Rows, rows)
 			}
 			if !yield(piece, err) || err != nil {
 				return
@@ -135,105 +134,105 @@ func (t *translator) decode(row anyframe.ChatEvent) []event.Item {
 	return t.step(&ev).items
 }
 
-// joinText prepares a translator whose first page begins in the middle of a block: it
-// continues from the text before the page.
-func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, rows RowReader) error {
-	if t.start == 0 || len(page) == 0 {
-		return nil
-	}
-	text := deltaText(page[0].Event())
-	if text == "" && !large(page[0]) || text != "" && t.joinLarge(page) {
-		return nil
-	}
-	if text != "" && len(page) < MaxRows {
-		// The block may end after this piece.
-		further, err := rows(ctx, t.start, MaxRows)
-		if err != nil && !errors.Is(err, anyframe.ErrResponseTooLarge) && (!errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil) {
-			return err
+// joinText prepares a translator that began in the middle of a text, and is about to
+// translate page: it continues from the text before. It reports whether that is done. It
+// need not be done before the first page that has text, or the end of a text.
+func (t *translator) joinText(ctx context.Context, page []anyframe.ChatEvent, rows RowReader) (done bool, err error) {
+	ahead := t.aside(true)
+	for _, row := range page {
+		ahead.hear(row)
+		ended := !ahead.pending.torn
+		switch {
+		case !ended && !ahead.pending.begun():
+			continue
+		case ended && !mayBeLarge(row):
+			return true, nil // it is shown in one piece, whatever came before
 		}
-		if t.joinLarge(further) {
-			return nil
+		before, err := t.textBefore(ctx, rows)
+		if err != nil {
+			return false, err
 		}
-	}
-	before, err := rows(ctx, max(t.start-keyRows, 0), keyRows)
-	if err != nil {
-		return err
-	}
-	if text == "" {
-		if wasDelta(before, t.start) { // and so the whole block was shown as deltas
-			t.joinLarge(page)
+		if before.torn && (before.begun() || !ended) {
+			large := t.joinLarge(page)
+			if !large && !ended { // the block may end after this page
+				further, err := rows(ctx, t.last, MaxRows)
+				if err != nil && !errors.Is(err, anyframe.ErrResponseTooLarge) && (!errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil) {
+					return false, err
+				}
+				large = t.joinLarge(further)
+			}
+			if large {
+				return true, nil
+			}
 		}
-		return nil
+		t.pending = before
+		return true, nil
 	}
-	aside := projector{visibility: event.VisibilityChat, patterns: t.patterns, gapUntil: -1}
-	aside.pending.torn = t.start > keyRows
-	for _, row := range before {
-		if row.Seq <= t.start {
-			ev := upstream.Decode(row.Event())
-			aside.project(&ev, message{}, nil)
-		}
-	}
-	t.pending = aside.pending
-	return nil
+	return false, nil
 }
 
-// joinLarge prepares a translator whose first page begins in the middle of a block that
-// is shown as several. The translator continues from the block's earlier text, so that it
-// cuts the block at the same places as for readers who began earlier. It reports whether
-// it did so: the block must be on the page.
+// textBefore returns the text that the next event may continue. It reads no more rows than
+// needed: most texts are short, and most readers resume after the end of one.
+func (t *translator) textBefore(ctx context.Context, rows RowReader) (pendingText, error) {
+	for width := pageRows; ; width = keyRows {
+		from := max(t.last-int64(width), 0)
+		notes := newPast(ctx, t.ledger)
+		aside := translator{projector: t.aside(from > 0), merger: notes, ledger: t.ledger, last: from}
+		for piece, err := range Pieces(ctx, rows, from, width) {
+			if err != nil {
+				return pendingText{}, err
+			}
+			for _, row := range piece.Rows {
+				if row.Seq <= t.last {
+					aside.decode(row)
+				}
+			}
+			if aside.last == t.last {
+				break
+			}
+		}
+		if notes.err != nil || !aside.pending.torn || width == keyRows {
+			return aside.pending, notes.err
+		}
+	}
+}
+
+// aside returns a projector that reads the text and shows nothing. Torn is whether it
+// begins in the middle of the text.
+func (t *translator) aside(torn bool) projector {
+	return projector{visibility: event.VisibilityChat, patterns: t.patterns, gapUntil: -1, pending: pendingText{torn: torn}}
+}
+
+// hear reads a row and discards what it shows.
+func (p *projector) hear(row anyframe.ChatEvent) {
+	ev := upstream.Decode(row.Event())
+	p.project(&ev, message{}, nil)
+}
+
+// mayBeLarge reports whether a row may be a block that is shown as several. A character
+// takes at most six bytes.
+func mayBeLarge(row anyframe.ChatEvent) bool { return 6*len(row.Payload) > event.MaxText }
+
+// joinLarge prepares a translator that began in the middle of a block that is shown
+// as several. The translator continues from the block's earlier text, so that it cuts the
+// block at the same places as for readers who began earlier. It reports whether it did
+// so: the block must be on the page.
 func (t *translator) joinLarge(page []anyframe.ChatEvent) bool {
-	var said strings.Builder
+	ahead := t.aside(true)
 	for _, row := range page {
-		ev := upstream.Decode(row.Event())
-		if ev.Inner {
-			continue
+		if mayBeLarge(row) {
+			whole := upstream.Decode(row.Event()).Whole
+			if said := ahead.pending.Since(0); event.EncodedLen(whole) > event.MaxText && strings.HasSuffix(whole, said) {
+				t.say(whole[:len(whole)-len(said)])
+				t.out = nil
+				return true
+			}
 		}
-		if text := deltaText(row.Event()); text != "" {
-			said.WriteString(text)
-			continue
-		}
-		if event.EncodedLen(ev.Whole) <= event.MaxText || !strings.HasSuffix(ev.Whole, said.String()) {
+		if ahead.hear(row); !ahead.pending.torn {
 			return false
 		}
-		t.say(ev.Whole[:len(ev.Whole)-said.Len()])
-		t.out = nil
-		return true
 	}
 	return false
-}
-
-// large reports whether a row is a block that is shown as several.
-func large(row anyframe.ChatEvent) bool {
-	return len(row.Payload) > event.MaxText && event.EncodedLen(upstream.Decode(row.Event()).Whole) > event.MaxText
-}
-
-// wasDelta reports whether the last of rows up to seq is a delta of a block, ignoring
-// subagents' text.
-func wasDelta(rows []anyframe.ChatEvent, seq int64) bool {
-	for _, row := range slices.Backward(rows) {
-		if row.Seq > seq {
-			continue
-		}
-		if ev := upstream.Decode(row.Event()); !ev.Inner {
-			return deltaText(row.Event()) != ""
-		}
-	}
-	return false
-}
-
-// deltaText returns the text of a delta, or "" if ev is not one.
-func deltaText(ev anyframe.Event) string {
-	m := upstream.ParseObject(ev.Data)
-	if !m.Flag("delta") || ev.Type() != anyframe.TypeAssistant {
-		return ""
-	}
-	var b strings.Builder
-	for _, block := range m.Blocks() {
-		if block.BlockType() == "text" {
-			b.WriteString(block.Piece("text"))
-		}
-	}
-	return b.String()
 }
 
 // newPrompt returns the event's prompt.

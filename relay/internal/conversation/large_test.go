@@ -70,27 +70,31 @@ func TestText_Large_SeveralBlocksSameText(t *testing.T) {
 	}
 }
 
-// A client that reconnects in the middle of a large block also ends up with its text.
+// A client that reconnects in the middle of a large block also ends up with its text,
+// also if the block began before the rows that are read.
 func TestText_LargeJoinedMidway_SameText(t *testing.T) {
-	c := newChat(t, memory.New(), 1)
-	c.rows = []anyframe.ChatEvent{}
 	text := strings.Repeat("the quick brown fox ", 4<<20/20)
-	for at := 0; at < len(text); at += 600_000 {
-		c.event(textEvent(true, text[at:min(at+600_000, len(text))]))
-	}
-	c.event(textEvent(false, text))
-	read := func(after, upto int64) (items []event.Item) {
-		for it, err := range c.c.History(t.Context(), c.read, after, upto) {
-			c.must(err)
-			if it.Kind != "" {
-				items = append(items, it)
-			}
+	for size, every := range map[int]int64{600_000: 1, 11_000: 43} {
+		c := newResumedChat(t)
+		for at := 0; at < len(text); at += size {
+			c.event(textEvent(true, text[at:min(at+size, len(text))]))
 		}
-		return items
-	}
-	for joined := range c.seq {
-		if got := shownText(t, append(read(0, joined), read(joined, c.seq)...)); got != text {
-			t.Errorf("joined after the event %d: got %d bytes of text, want the %d that were said", joined, len(got), len(text))
+		c.event(`{"type":"tool_call","name":"Bash","input":{}}`)
+		c.event(textEvent(false, text))
+		read := func(after, upto int64) (items []event.Item) {
+			for it, err := range c.c.History(t.Context(), c.read, after, upto) {
+				c.must(err)
+				if it.Kind != "" {
+					items = append(items, it)
+				}
+			}
+			return items
+		}
+		for left := int64(1); left < c.seq; left += every {
+			joined := c.seq - left
+			if got := shownText(t, append(read(0, joined), read(joined, c.seq)...)); got != text {
+				t.Errorf("deltas of %d bytes, joined after the event %d: got %d bytes of text, want the %d that were said", size, joined, len(got), len(text))
+			}
 		}
 	}
 }

@@ -1,7 +1,10 @@
 package conversation
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -62,4 +65,106 @@ func TestTranslator_DeltasDropped_NextOnesNotTakenForTheFirst(t *testing.T) {
 	wantSaid(t, "the block", tr.step(block(3, "**Note**")).items, `3 text {"text":"**Note**","delta":false}`)
 	tr.step(delta(4, "a"))
 	wantSaid(t, "the next block", tr.step(block(5, "ab")).items, `0 text {"text":"b","delta":true}`, `5 text {"text":"ab","delta":false}`)
+}
+
+// between are rows that do not end the agent's text.
+var between = map[string]string{
+	"nothing":                  "",
+	"a message":                `{"type":"user","text":"and?"}`,
+	"thinking":                 `{"type":"assistant","delta":true,"content":[{"type":"thinking","thinking":"t"}]}`,
+	"a tool":                   `{"type":"tool_call","name":"Bash","input":{"command":"x"}}`,
+	"a question":               `{"type":"ask_user_question","question":"Q?"}`,
+	"an unknown event":         `{"type":"system"}`,
+	"a subagent":               `{"type":"assistant","parent_tool_use_id":"x","content":[{"type":"text","text":"t"}]}`,
+	"a subagent's delta":       `{"type":"assistant","delta":true,"parent_tool_use_id":"x","content":[{"type":"text","text":"t"}]}`,
+	"a subagent's old message": `{"type":"assistant_message","parent_tool_use_id":"x","text":"t"}`,
+}
+
+// A reader chooses where to begin. It may be within a key, with other rows before the
+// next piece of the text.
+func TestMasking_KeyOverDeltasWithRowsBetween_MaskedFromAnyStart(t *testing.T) {
+	for name, row := range between {
+		for _, n := range []int{1, 40, pageRows + 10} { // the last: the rest of the key is not on the first piece of the transcript
+			c := newResumedChat(t, textEvent(true, "The key is afm_"))
+			for range n {
+				if row != "" {
+					c.event(row)
+				}
+			}
+			c.event(textEvent(true, canarySecret+"."))
+			for _, since := range []int64{0, 1, c.seq / 2, c.seq - 1} {
+				var page strings.Builder
+				for next := new(since); next != nil; {
+					var err error
+					next, err = c.c.Page(t.Context(), c.read, *next, 50, func(row []event.Item) bool {
+						page.WriteString(strings.Join(said(row), "\n"))
+						return true
+					})
+					c.must(err)
+				}
+				for how, got := range map[string]string{"a page": page.String(), "a stream": strings.Join(said(c.history(since)), "\n")} {
+					if strings.Contains(got, canarySecret[4:]) || !strings.Contains(got, "…") {
+						t.Fatalf("%d of %s between, %s after %d: got %s, want the key masked", n, name, how, since, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMasking_RandomConversations_SameFromAnyStart compares readers who begin at each
+// event of random conversations with one who begins at the start.
+func TestMasking_RandomConversations_SameFromAnyStart(t *testing.T) {
+	pieces := []string{"a", "afm_", canarySecret, " ", "😀", "xyz "}
+	others := slices.Sorted(maps.Values(between))[1:]
+	for seed := range uint64(600) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		c := newResumedChat(t)
+		text := ""
+		for range 3 + r.IntN(10) {
+			switch n := r.IntN(12); {
+			case n < 5:
+				piece := pieces[r.IntN(len(pieces))]
+				text += piece
+				c.event(textEvent(true, piece))
+			case n < 6:
+				text += "😀"
+				c.event(`{"type":"assistant","delta":true,"content":[{"type":"text","text":"\ud83d"}]}`)
+				c.event(`{"type":"assistant","delta":true,"content":[{"type":"text","text":"\ude00"}]}`)
+			case n < 10:
+				c.event(others[r.IntN(len(others))])
+			case n < 11 && text != "":
+				c.event([]string{textEvent(false, text), fmt.Sprintf(`{"type":"assistant_message","text":%q}`, text)}[r.IntN(2)])
+				text = ""
+			default:
+				c.event(`{"type":"result"}`)
+				text = ""
+			}
+		}
+		c.wantSameEnds(fmt.Sprint("conversation ", seed))
+	}
+}
+
+// A reader can cause a few calls at most, whatever number it begins after.
+func TestHistory_ResumedAnywhere_FewRowsRead(t *testing.T) {
+	c := newResumedChat(t)
+	for _, texts := range []int{1, pageRows, 2 * keyRows} {
+		for range texts {
+			c.event(textEvent(true, "x "))
+			c.event(`{"type":"system"}`)
+		}
+		c.event(textEvent(false, strings.Repeat("x ", texts)))
+		c.event(`{"type":"user","text":"and?"}`)
+	}
+	for since := int64(0); since < c.seq; since += 11 {
+		calls, rows := 0, 0
+		_, err := c.c.Page(t.Context(), func(ctx context.Context, since int64, limit int) ([]anyframe.ChatEvent, error) {
+			page, err := c.read(ctx, since, limit)
+			calls, rows = calls+1, rows+len(page)
+			return page, err
+		}, since, 1, func([]event.Item) bool { return true })
+		if most := 1 + pageRows + keyRows + MaxRows; err != nil || calls > 5 || rows > most {
+			t.Fatalf("a page after %d: got %d calls for %d rows, error %v, want 5 for %d at most", since, calls, rows, err, most)
+		}
+	}
 }

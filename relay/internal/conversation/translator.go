@@ -16,7 +16,6 @@ type translator struct {
 	merger
 
 	ledger  *ledger.Ledger
-	start   int64    // seq after which it began
 	last    int64    // seq of the last numbered event
 	waiting []string // open prompts, by our id
 	running running  // turns that have begun and not ended
@@ -47,7 +46,7 @@ func newTranslator(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) *tr
 // init initializes t in place, with the parameters of newTranslator.
 func (t *translator) init(o *Options, epoch, seq int64, l *ledger.Ledger, m merger) {
 	t.projector = projector{visibility: o.Visibility, approvals: o.Approvals, patterns: o.Patterns, epoch: epoch, gapUntil: -1}
-	t.merger, t.ledger, t.start, t.last = m, l, seq, seq
+	t.merger, t.ledger, t.last = m, l, seq
 	for _, p := range l.WaitingBy(seq) {
 		t.waiting = append(t.waiting, p.ID)
 	}
