@@ -56,6 +56,13 @@ func (c *chat) open(base int64) {
 
 // turn does everything for one message, from its arrival to its end.
 func (c *chat) turn(key string) {
+	c.send(key)
+	c.event(`{"type":"assistant","content":[{"type":"text","text":"yes"}]}`)
+	c.event(`{"type":"result","subtype":"success"}`)
+}
+
+// send sends a message, and shows it unless AnyFrame shows none.
+func (c *chat) send(key string) {
 	ctx, l := context.Background(), c.c.Ledger()
 	_, err := l.Begin(ctx, ledger.Turn{Key: key, Hash: key, Text: c.text + key})
 	c.must(err)
@@ -74,19 +81,26 @@ func (c *chat) turn(key string) {
 	} else {
 		c.event(`{"type":"user","text":"` + t.Text + `"}`)
 	}
-	c.event(`{"type":"assistant","content":[{"type":"text","text":"yes"}]}`)
-	c.event(`{"type":"result","subtype":"success"}`)
 }
+
+// interrupt ends the unfinished turns without an event.
+func (c *chat) interrupt(stopped bool) { c.persist(c.c.Interrupt(stopped)) }
 
 func (c *chat) event(data string) {
 	c.seq++
 	ev := upstream.Decode(anyframe.Event{Seq: c.seq, Data: json.RawMessage(data)})
-	e := c.c.Apply(context.Background(), &ev)
-	for _, key := range e.Turns {
-		c.must(c.c.Ledger().Persist(context.Background(), key))
-	}
+	c.persist(c.c.Apply(context.Background(), &ev))
 	if c.rows != nil {
 		c.rows = append(c.rows, anyframe.ChatEvent{Seq: c.seq, Payload: json.RawMessage(data)})
+	}
+}
+
+func (c *chat) persist(e Effect) {
+	for _, end := range e.Ends {
+		c.must(c.c.Ledger().PersistEnd(context.Background(), end))
+	}
+	for _, key := range e.Turns {
+		c.must(c.c.Ledger().Persist(context.Background(), key))
 	}
 }
 

@@ -52,6 +52,8 @@ func (l *live) before(t *translator, out *step, ev *upstream.Event, mine string)
 func (l *live) recognize(seq int64, text string) (ledger.Turn, bool) { return l.Recognize(seq, text) }
 func (l *live) prompt(id string) (ledger.Prompt, bool)               { return l.Prompt(id) }
 
+func (l *live) ended(key string) (ledger.End, bool) { return l.End(key) }
+
 func (l *live) ending(seq int64) (key string, ok bool) {
 	if seq == 0 {
 		return "", false
@@ -138,6 +140,12 @@ func (p *past) ending(seq int64) (key string, ok bool) {
 	end, ok, err := p.notes.Ending(p.ctx, seq)
 	p.failed(err)
 	return end.Key, ok
+}
+
+func (p *past) ended(key string) (end ledger.End, ok bool) {
+	end, ok, err := p.notes.End(p.ctx, key)
+	p.failed(err)
+	return end, ok
 }
 
 func (p *past) failed(err error) {

@@ -120,9 +120,11 @@ func TestMasking_RandomConversations_SameFromAnyStart(t *testing.T) {
 	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		c := newResumedChat(t)
+		c.silent = seed%4 == 0
+		own := seed%2 == 0 // the visitor's messages instead of others
 		text := ""
 		for range 3 + r.IntN(10) {
-			switch n := r.IntN(12); {
+			switch n := r.IntN(15); {
 			case n < 5:
 				piece := pieces[r.IntN(len(pieces))]
 				text += piece
@@ -132,9 +134,19 @@ func TestMasking_RandomConversations_SameFromAnyStart(t *testing.T) {
 				c.event(`{"type":"assistant","delta":true,"content":[{"type":"text","text":"\ud83d"}]}`)
 				c.event(`{"type":"assistant","delta":true,"content":[{"type":"text","text":"\ude00"}]}`)
 			case n < 10:
-				c.event(others[r.IntN(len(others))])
+				if row := others[r.IntN(len(others))]; !own || row != between["a message"] {
+					c.event(row)
+				}
 			case n < 11 && text != "":
 				c.event([]string{textEvent(false, text), fmt.Sprintf(`{"type":"assistant_message","text":%q}`, text)}[r.IntN(2)])
+				text = ""
+			case own && n < 12:
+				c.turn(fmt.Sprint("k", c.seq))
+				text = ""
+			case own && n < 13:
+				c.send(fmt.Sprint("k", c.seq))
+			case own && n < 14:
+				c.interrupt(true)
 				text = ""
 			default:
 				c.event(`{"type":"result"}`)
@@ -165,6 +177,56 @@ func TestHistory_ResumedAnywhere_FewRowsRead(t *testing.T) {
 		}, since, 1, func([]event.Item) bool { return true })
 		if most := 1 + pageRows + keyRows + MaxRows; err != nil || calls > 5 || rows > most {
 			t.Fatalf("a page after %d: got %d calls for %d rows, error %v, want 5 for %d at most", since, calls, rows, err, most)
+		}
+	}
+}
+
+// A reader who begins while an operator's message runs does not see that message. The end
+// of it is not taken for the end of the visitor's turn that waits behind it.
+func TestHistory_ResumedWhileOperatorsMessageRuns_TurnsEndOnce(t *testing.T) {
+	const operators, result = `{"type":"user","text":"operator"}`, `{"type":"result"}`
+	for name, c := range map[string]struct {
+		play func(c *chat)
+		want []string // the turns that end
+	}{
+		"the visitor's waits": {func(c *chat) {
+			c.event(operators)
+			c.send("k1")
+			c.event(result)
+			c.event(result)
+		}, []string{"", "k1"}},
+		"two of the visitor's wait": {func(c *chat) {
+			c.event(operators)
+			c.event(operators)
+			c.send("k1")
+			c.send("k2")
+			for range 4 {
+				c.event(result)
+			}
+		}, []string{"", "", "k1", "k2"}},
+		"the visitor's was interrupted": {func(c *chat) {
+			c.send("k1")
+			c.interrupt(false)
+			c.event(operators)
+			c.event(result)
+		}, []string{""}},
+	} {
+		for who, reopen := range map[string]bool{"this process": false, "another": true} {
+			chat := newResumedChat(t)
+			c.play(chat)
+			if reopen {
+				chat.open(chat.seq)
+			}
+			var ends []string
+			for _, it := range chat.history(0) {
+				if end, ok := it.Data.(event.TurnEndData); ok {
+					ends = append(ends, end.Turn)
+				}
+			}
+			if !slices.Equal(ends, c.want) {
+				t.Errorf("%s, %s: got ends of %q, want %q", name, who, ends, c.want)
+			}
+			chat.wantSameEnds(name + ", " + who)
 		}
 	}
 }

@@ -27,7 +27,9 @@ func (t *translator) begins(key string) {
 	t.running = append(t.running, key)
 }
 
-// ends returns the turn that the event numbered seq ends, or "" if unknown.
+// ends returns the turn that the event numbered seq ends, or "" if unknown. It is never a
+// turn whose end is recorded elsewhere: the event then ends a turn that this reader has not
+// seen begin.
 func (t *translator) ends(seq int64) (key string) {
 	if seq != 0 {
 		if key, ok := t.ending(seq); ok {
@@ -35,12 +37,17 @@ func (t *translator) ends(seq int64) (key string) {
 			return key
 		}
 	}
-	if len(t.running) == 0 {
-		return ""
+	for len(t.running) > 0 {
+		key = t.running[0]
+		end, over := t.ended(key)
+		if over = over && seq != 0; over && end.After >= seq {
+			return "" // the turn still runs
+		}
+		if t.running = slices.Delete(t.running, 0, 1); !over {
+			return key
+		}
 	}
-	key = t.running[0]
-	t.running = slices.Delete(t.running, 0, 1)
-	return key
+	return ""
 }
 
 // forget records that a turn has ended.

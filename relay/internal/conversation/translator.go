@@ -34,6 +34,8 @@ type merger interface {
 	prompt(id string) (ledger.Prompt, bool)
 	// ending returns the turn that the event numbered seq ended, if that is recorded.
 	ending(seq int64) (key string, ok bool)
+	// ended returns how a turn ended, if that is recorded.
+	ended(key string) (end ledger.End, ok bool)
 }
 
 // newTranslator returns a translator that begins after the event numbered seq.

@@ -151,6 +151,18 @@ func (p *Past) Ending(ctx context.Context, seq int64) (End, bool, error) {
 	return ends[i], true, nil
 }
 
+// End returns how the turn with this key ended, if known.
+func (p *Past) End(ctx context.Context, key string) (End, bool, error) {
+	if key == "" {
+		return End{}, false, nil
+	}
+	end, err := p.ledger.StoredEnd(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return End{}, false, nil
+	}
+	return end, err == nil, err
+}
+
 // RequestStop stores a stop request for a turn and returns the turn as stored, or
 // [store.ErrNotFound]. A turn that was never sent to AnyFrame becomes Stopped. So does a
 // turn that may have been sent to a session that no longer exists, as its epoch shows.
