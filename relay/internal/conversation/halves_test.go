@@ -77,9 +77,30 @@ func TestTranslator_HalfCharacterAlone_IsReplaced(t *testing.T) {
 	wantSaid(t, "the block", tr.step(upstreamEvent(4, `{"type":"assistant","content":[{"type":"text","text":"x"}]}`)).items, `4 text {"text":"x","delta":false}`)
 	wantSaid(t, "the next block", tr.step(delta(5, "\xa0c")).items, `5 text {"text":"�c","delta":true}`)
 	wantSaid(t, "the wrong half first", tr.step(delta(6, `\ude00\ud83d!`)).items, `6 text {"text":"��!","delta":true}`)
-	tr.step(delta(7, `\ud83d`))
-	tr.openGap(0)
-	wantSaid(t, "after a tear", tr.step(delta(8, `\ude00`)).items, `8 text {"text":"�","delta":true}`)
+}
+
+// A reconnect loses no numbered delta, so the halves of a character around it belong
+// together, and the deltas still add up to the block.
+func TestTranslator_ReconnectWithinCharacter_IsOne(t *testing.T) {
+	for name, interrupt := range map[string]func(*translator){
+		"a reconnect":              func(tr *translator) { tr.openGap(1) },
+		"a reconnect, end unknown": func(tr *translator) { tr.openGap(gapUnknown) },
+		"the log is full":          func(tr *translator) { tr.dropDeltas(1) },
+	} {
+		tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())
+		tr.step(upstreamEvent(1, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"Hi \ud83d"}]}`))
+		interrupt(tr)
+		wantSaid(t, name, tr.step(upstreamEvent(2, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"\ude00!"}]}`)).items, `2 text {"text":"😀!","delta":true}`)
+		wantSaid(t, name+", the block", tr.step(block(3, "Hi 😀!")).items, `3 text {"text":"Hi 😀!","delta":false}`)
+	}
+
+	// An unnumbered one may be lost.
+	tr := newTestTranslator(event.VisibilityChat, false, newTestLedger())
+	tr.step(upstreamEvent(0, `{"type":"assistant","delta":true,"content":[{"type":"text","text":"Hi \ud83d"}]}`))
+	tr.openGap(1)
+	wantSaid(t, "without a number", tr.step(delta(0, "x")).items)
+	tr.step(block(2, "Hi 😀x"))
+	wantSaid(t, "the next block", tr.step(delta(0, "x")).items, `0 text {"text":"x","delta":true}`)
 }
 
 // split splits a string's JSON into the smallest parts into which it may be cut.

@@ -197,9 +197,10 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 	return hidden
 }
 
-// openGap records that the stream was joined again and that deltas may be missing until a
-// whole block numbered above seq.
-func (p *projector) openGap(seq int64) { p.gapUntil, p.pending.half = max(seq, 0), "" }
+// openGap records that the stream was joined again and that unnumbered deltas may be
+// missing until a whole block numbered above seq. Numbered ones are not: the next one may
+// complete half a character.
+func (p *projector) openGap(seq int64) { p.gapUntil = max(seq, 0) }
 
 // closeGap records that the event numbered seq ends a gap before it.
 func (p *projector) closeGap(seq int64) {

@@ -49,13 +49,14 @@ func (s *pendingText) begun() bool { return s.Len() > 0 || s.half != "" }
 func (s *pendingText) Reset() {
 	s.masker.Reset()
 	s.drop()
-	s.torn = false
+	s.half, s.torn = "", false
 }
 
-// drop discards the text so far. Masking of later text continues from it.
+// drop discards the text so far. Later text continues it: in the middle of a key, or of a
+// character.
 func (s *pendingText) drop() {
 	s.torn = s.torn || s.begun()
-	s.Text, s.half = chunks.Text{}, ""
+	s.Text = chunks.Text{}
 	s.from, s.encoded, s.start = 0, 0, s.masker.Clone()
 }
 
