@@ -76,7 +76,6 @@ func (p *projector) project(ev *upstream.Event, who message, items []event.Item)
 		o.active = true
 		if ev.Whole != "" {
 			p.whole(ev.Whole)
-			p.closeGap(ev.Seq)
 			break
 		}
 		p.assistant(ev)
@@ -164,7 +163,6 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 			texts = append(texts, b.Str("text"))
 		}
 	}
-	hadText := len(texts) > 0
 	// Several blocks whose deltas arrived as one text: only joined do they equal the sum
 	// of the deltas.
 	if joined := strings.Join(texts, ""); len(texts) > 1 && p.pending.Len() > 0 && p.pending.IsPrefixOf(joined) {
@@ -190,9 +188,6 @@ func (p *projector) blocks(blocks []upstream.Object) (hidden bool) {
 		default:
 			hidden = true
 		}
-	}
-	if hadText {
-		p.closeGap(p.seq)
 	}
 	return hidden
 }

@@ -82,8 +82,10 @@ func (p *projector) say(text string) {
 // adds deltas that were lost on the way to the relay, so that the block equals the sum of
 // its deltas and replaces them. If the deltas were shown as several blocks, it shows only
 // the last one, because the others have been shown. To a text whose beginning is unknown
-// it adds nothing, because a block may begin with the same words by chance.
+// it adds nothing, because a block may begin with the same words by chance. A whole block
+// closes a gap before it.
 func (p *projector) whole(text string) {
+	p.closeGap(p.seq)
 	all := !p.pending.torn && p.pending.IsPrefixOf(text)
 	if said := p.pending.Len(); all && 0 < said && said < len(text) {
 		p.pending.half = "" // the block contains the whole character

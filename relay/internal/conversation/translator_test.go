@@ -151,6 +151,12 @@ func TestTranslator_DeltasMissing_AddedBeforeBlock(t *testing.T) {
 		"torn, a block from before heals nothing": {[]*upstream.Event{block(2, "old"), delta(0, "c"), block(3, "abc")}, 2, []string{
 			`2 text {"text":"old","delta":false}`, `3 text {"text":"abc","delta":false}`,
 		}},
+		"torn, until the next old message": {[]*upstream.Event{delta(0, "c"), upstreamEvent(2, `{"type":"assistant_message","text":"abc"}`), delta(0, "d")}, 1, []string{
+			`2 text {"text":"abc","delta":false}`, `0 text {"text":"d","delta":true}`,
+		}},
+		"torn, until the next of several blocks": {[]*upstream.Event{delta(0, "c"), upstreamEvent(2, `{"type":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`), delta(0, "d")}, 1, []string{
+			`0 text {"text":"a","delta":false}`, `2 text {"text":"b","delta":false}`, `0 text {"text":"d","delta":true}`,
+		}},
 		"torn, numbered deltas are whole": {[]*upstream.Event{delta(2, "abc"), block(3, "abc")}, 1, []string{
 			`2 text {"text":"abc","delta":true}`, `3 text {"text":"abc","delta":false}`,
 		}},
