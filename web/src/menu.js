@@ -16,6 +16,7 @@ import { menuWords } from "./words.js";
  * @property {(text: string) => void} announce
  * @property {(name: string, ...args: any[]) => Promise<boolean>} act
  * @property {(name: string, ...args: any[]) => Promise<any>} get
+ * @property {(err: unknown) => void} failed shows the visitor an error
  * @property {(epoch: number) => Promise<HTMLElement>} read
  * @property {(words: {ask: "eraseAsk", yes: "eraseYes"}, yes: () => void) => void} ask
  */
@@ -79,11 +80,10 @@ function erase({ ask, act, epoch, announce, say }) {
 }
 
 /** @param {Kit} kit */
-async function save({ h, act, get }) {
+async function save({ h, get, failed }) {
   /** @type {Blob|undefined} */
-  let file;
-  const had = await get("download").then((blob) => (file = blob), () => act("download"));
-  if (!had || !file) return;
+  const file = await get("download").catch(failed);
+  if (!file) return;
   const url = URL.createObjectURL(file);
   h("a", { href: url, download: "conversations.json" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
@@ -95,9 +95,9 @@ async function save({ h, act, get }) {
  * @param {Kit} kit
  */
 async function list(frame, kit) {
-  const { h, say, get, act, read } = kit;
-  /** @type {Past[]} */
-  const all = await get("conversations").catch(() => act("conversations").then(() => null));
+  const { h, say, get, failed, read } = kit;
+  /** @type {Past[]|undefined} */
+  const all = await get("conversations").catch(failed);
   if (!all) return frame.more.focus();
   const title = h("h2", { tabindex: -1, id: "past" });
   const back = h("button", { class: "link" }, say("back"));
@@ -127,11 +127,13 @@ async function list(frame, kit) {
     const rows = past.map((c) =>
       h("li", {}, h("button", { onclick: async () => {
         const asked = ++shown;
-        const past = await read(c.epoch).catch(() => null);
+        /** @type {unknown} */
+        let problem;
+        const past = await read(c.epoch).catch((err) => void (problem = err));
         if (asked !== shown) return; // the visitor has moved on
         if (past) return show(c.title || say("untitled"), past, overview);
         close();
-        void act("read", c.epoch);
+        failed(problem);
       } }, h("b", { dir: "auto" }, c.title || say("untitled")), h("small", {}, date.format(new Date(c.last_active_at))))));
     show(say("earlier"), h("ul", { class: "list" }, ...(rows.length ? rows : [h("li", {}, h("p", {}, say("noEarlier")))])), close);
   };

@@ -154,6 +154,7 @@ export class Wishes {
         announce: (/** @type {string} */ text) => this.announcer.say(text),
         act: (/** @type {string} */ name, /** @type {any[]} */ ...args) => this.act(name, ...args),
         get: (/** @type {string} */ name, /** @type {any[]} */ ...args) => this.more(name, ...args),
+        failed: (/** @type {unknown} */ err) => this.failed(err),
         read: (/** @type {number} */ epoch) => this.#earlier(epoch),
         ask: async (/** @type {any} */ words, /** @type {() => void} */ yes) => (await this.#layer("fresh"))?.ask(this.frame, this.kit, yes, this.frame.more, words),
       });

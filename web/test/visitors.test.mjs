@@ -257,6 +257,36 @@ test("earlier conversations are listed and read, by keyboard alone", async () =>
   assert.deepEqual(page.wrong, []);
 });
 
+test("an earlier conversation, a list or a download that fails says why, and is requested once", async () => {
+  relay.past = { 7: { title: "where is my order?", events: [] } };
+  const page = await visit();
+  const menu = part(page, "menu").first();
+  const choose = async (name) => {
+    await menu.click();
+    await page.getByRole("menuitem", { name }).click();
+  };
+  const error = page.locator("relay-chat [part=error] span");
+  const complaint = (words) => eventually(async () => assert.equal(await error.textContent(), words));
+  relay.fault = (req, res, path) => path === "/v1/transcript" && (problem(res, 404, "not_found"), true);
+  await choose("Earlier conversations");
+  await page.getByRole("button", { name: "where is my order?" }).click();
+  await complaint("Something went wrong: Refused: not_found.");
+  assert.equal(await page.locator("relay-chat .past").count(), 0);
+  assert.equal(await focused(page), "More");
+  assert.equal(sent("GET /v1/transcript").length, 1);
+  for (const [name, path] of [["Earlier conversations", "/v1/conversations"], ["Download my conversations", "/v1/export"]]) {
+    await error.locator("xpath=..").getByRole("button").click();
+    relay.requests = [];
+    let refused = 0;
+    relay.fault = (req, res, at) => at === path && !refused++ && (problem(res, 503, "draining"), true);
+    await choose(name);
+    await complaint("Something went wrong: Refused: draining.");
+    await page.waitForTimeout(200);
+    assert.equal(sent(`GET ${path}`).length, 1, path);
+  }
+  assert.deepEqual(page.wrong, []);
+});
+
 test("one layer lies over the conversation at a time, and what comes late is not shown", async () => {
   const said = [["user", { text: "where is my order?", turn: "k", attachments: [] }], ["turn_end", { reason: "done", turn: "k" }]];
   relay.past = { 7: { title: "where is my order?", events: said.map(([event, data], n) => ({ id: `7-${n + 1}`, event, data })) } };
