@@ -24,7 +24,7 @@ import { Storage } from "../../clients/js/src/storage.js";
 import { say, teach } from "./strings.js";
 import { styles } from "./styles.js";
 import { Times, clock } from "./times.js";
-import { Transcript, keyOf, statusOf } from "./transcript.js";
+import { Transcript, statusOf } from "./transcript.js";
 import { Unread } from "./unread.js";
 import { followViewport } from "./viewport.js";
 import { Wishes } from "./wishes.js";
@@ -120,8 +120,8 @@ export class Panel {
   #acts() {
     return {
       name: () => this.name,
-      time: (key) => {
-        const at = this.times.at(key);
+      time: (item) => {
+        const at = this.times.at(this.conversation.view, item);
         return at ? clock(at) : "";
       },
       renew: () => {
@@ -293,7 +293,7 @@ export class Panel {
     if (event.type === "forget") this.times.clear();
     if (now.caughtUp && !renewed) {
       // The event that completes the history belongs to it.
-      for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(keyOf(said));
+      for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(now, said);
       if (this.news.tell(now, before, event) && !this.presence.watched) {
         this.unread.add(this.el.hasAttribute("sound") && this.conversation.stream.leads); // one tab is enough for the sound
       }

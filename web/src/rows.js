@@ -23,7 +23,7 @@ import { stamp } from "./times.js";
  * @property {(turn: string, rating: "up"|"down"|null, place: HTMLElement) => void} rate
  * @property {() => void} renew updates every row again
  * @property {() => string} name the agent's name
- * @property {(key: string) => string} time the time of an item, "" if unknown
+ * @property {(item: Item) => string} time the time of an item, "" if unknown
  * @property {(button: HTMLElement, text: string, shown: Element) => void} copy
  */
 
@@ -109,7 +109,7 @@ function agentRow(acts) {
         thumb.hidden = !item.answers || !acts.rates();
         thumb.ariaPressed = String(item.rating === (down ? "down" : "up"));
       });
-      time.textContent = acts.time(item.key);
+      time.textContent = acts.time(item);
       text.classList.toggle("raw", !words);
       if (!words) {
         // Until the part is loaded, the text is shown without markup.

@@ -9,8 +9,11 @@ const pause = 1800;
 /** Maximum number of stored times. */
 const most = 500;
 
+/** @typedef {import("../../clients/js/src/reduce.js").View} View */
+/** @typedef {{turn?: string|null, key?: string}} Said an item, or a turn that is not sent yet */
+
 export class Times {
-  /** @type {Map<string, number>} s since 1970, by the key of an item */
+  /** @type {Map<string, number>} s since 1970, by name */
   #times;
 
   /** @param {import("../../clients/js/src/storage.js").Storage} storage */
@@ -24,22 +27,32 @@ export class Times {
     setTimeout(clock, 300, 0); // the first formatting takes a browser long, and must not delay the first message
   }
 
-  /** Records the current time for a message. @param {string} key */
-  note(key) {
-    if (this.#times.has(key)) return;
-    this.#times.set(key, Math.floor(Date.now() / 1000));
+  /** Records the current time for a message. @param {View} view @param {Said} said */
+  note(view, said) {
+    const name = nameOf(view, said);
+    if (this.#times.has(name)) return;
+    this.#times.set(name, Math.floor(Date.now() / 1000));
     this.storage.set("times", write([...this.#times].slice(-most)));
   }
 
-  /** @param {string} key */
-  at(key) {
-    return this.#times.get(key);
+  /** @param {View} view @param {Said} said */
+  at(view, said) {
+    return this.#times.get(nameOf(view, said));
   }
 
   clear() {
     this.#times.clear();
     this.storage.set("times", null);
   }
+}
+
+/**
+ * Returns the name of a message's time. Another visitor of this browser has items with the
+ * same keys, but other turns. So a key counts only with the conversation's first turn.
+ * @param {View} view @param {Said} said
+ */
+function nameOf({ items, pending }, { turn, key }) {
+  return turn ? `turn ${turn}` : `${(items.find((i) => i.turn) ?? pending[0])?.turn} ${key}`;
 }
 
 /**

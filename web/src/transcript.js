@@ -58,7 +58,7 @@ export class Transcript {
     let before;
     for (const said of all) {
       const key = keyOf(said);
-      const at = this.times.at(key);
+      const at = this.times.at(view, said);
       const text = at && stamp(at, before);
       if (text) wanted.set(`at ${key}`, text);
       before = at ?? before;
@@ -119,7 +119,7 @@ export class Transcript {
 }
 
 /** Returns the key of a row; a turn's key stays the same when the turn is accepted. @param {{turn?: string|null, key?: string}} item */
-export function keyOf({ turn, key }) {
+function keyOf({ turn, key }) {
   return turn ? `turn ${turn}` : (key ?? "");
 }
 

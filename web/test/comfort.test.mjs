@@ -51,6 +51,39 @@ test("days and pauses part the conversation, over a reload too, and history with
   assert.deepEqual(await stamps(page), []);
 });
 
+for (const [where, other] of [["the relay's own page, by cookie", false], ["another website's, by bearer token", true]]) {
+  test(`the times of a former visitor are not another's, on ${where}`, async () => {
+    const site = await startSite(`<!doctype html><title>Site</title><script async src="${relay.url}widget.js" data-open></script>`);
+    const page = await context.newPage();
+    await page.clock.install({ time: "2026-03-02T10:00:00Z" });
+    const { url } = other ? site : relay;
+    await page.goto(url);
+    await say(page, "one");
+    await settled(page);
+    const time = () => page.locator("relay-chat .agent .tools span").textContent();
+    assert.equal(await time(), "10:00");
+    relay.visitors.clear();
+    await page.clock.setSystemTime("2026-03-02T15:00:00Z");
+    await page.reload();
+    await say(page, "two");
+    await settled(page);
+    assert.deepEqual(await transcript(page), ["user: two", "agent: You said: two"]);
+    assert.equal(await time(), "15:00");
+    // The next one has a conversation that this browser did not see.
+    await page.goto("about:blank");
+    Object.assign(relay.only, { events: [], seq: 0 });
+    relay.emit(relay.only, "user", { text: "before", attachments: [], turn: "t" });
+    relay.emit(relay.only, "text", { text: "Then.", delta: false });
+    relay.emit(relay.only, "turn_end", { reason: "done" });
+    await page.goto(url);
+    await settled(page);
+    assert.deepEqual(await transcript(page), ["user: before", "agent: Then."]);
+    assert.equal(await time(), "");
+    assert.deepEqual(await stamps(page), []);
+    await site.stop();
+  });
+}
+
 test("a message is copied as it was written, and code as it is", async () => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   const words = "Some **bold** words.\n\n```js\nlet a = 1;\n```";
