@@ -131,8 +131,9 @@ class RelayChatElement extends HTMLElement {
       if (!elements.size) end();
       return;
     }
-    if (name === "close" && !this.#panel) return this.#reflect("open", null);
-    if (name === "toggle") name = this.hasAttribute("open") ? "close" : "open";
+    if (name === "close" && !this.#loading) return this.#reflect("open", null);
+    // While the panel loads, visitors may click again, and still want to open it.
+    if (name === "toggle" && !this.#panel) name = "open";
     return (await this.#load())?.call(name, args);
   }
 

@@ -160,6 +160,8 @@ export class Panel {
         return this.#show(first ?? {});
       case "close":
         return this.presence.hide(false);
+      case "toggle":
+        return this.presence.open ? this.presence.hide(false) : this.#show();
       case "send":
         return this.#send(String(first));
       case "setDraft":

@@ -38,7 +38,10 @@ export class Presence {
   /** Opens the panel; returns whether the page allows it. */
   show() {
     const { popup, shell, conversation } = this;
-    if (popup && !this.open && !shell.emit("open", {}, true)) return false;
+    if (popup && !this.open && !shell.emit("open", {}, true)) {
+      shell.reflect("open", null); // the attribute may have been set to open it
+      return false;
+    }
     this.open = true;
     if (popup) this.#reflect();
     conversation.start();
@@ -50,7 +53,8 @@ export class Presence {
 
   /** @param {boolean} byHand whether the focus returns to the launcher */
   hide(byHand) {
-    if (!this.popup || !this.open || !this.shell.emit("close", {}, true)) return;
+    if (!this.popup) return;
+    if (!this.open || !this.shell.emit("close", {}, true)) return this.shell.reflect("open", this.open ? "" : null);
     const inside = this.root.contains(this.shell.root.activeElement);
     this.open = false;
     this.#reflect();

@@ -167,6 +167,59 @@ test("a page may forbid the panel to open, and to close", async () => {
   assert.equal(await shell(page).isVisible(), true);
 });
 
+test("a panel that may not open or close keeps a launcher that works, and an attribute that is true", async () => {
+  const page = await visit(`<script>addEventListener("relay-chat:open", (e) => e.preventDefault(), { once: true });</script>${tag("data-open")}`);
+  const el = page.locator("relay-chat");
+  await shell(page).waitFor({ state: "attached" });
+  await eventually(async () => assert.equal(await el.getAttribute("open"), null));
+  assert.equal(await shell(page).isVisible(), false);
+  await page.locator("relay-chat .launcher").click();
+  await eventually(async () => assert.equal(await shell(page).isVisible(), true));
+  await page.evaluate(() => addEventListener("relay-chat:close", (e) => e.preventDefault(), { once: true }));
+  await el.evaluate((el) => el.removeAttribute("open"));
+  await eventually(async () => assert.equal(await el.getAttribute("open"), ""));
+  assert.equal(await shell(page).isVisible(), true);
+  await page.locator("relay-chat .launcher").click();
+  await eventually(async () => assert.equal(await shell(page).isVisible(), false));
+  assert.equal(await el.getAttribute("open"), null);
+});
+
+for (const [what, calls] of [["opened and closed", () => RelayChat.push(["open"], ["close"])], ["hidden, on a page after one with an open chat", () => RelayChat.push(["update", { launcher: "none" }], ["close"])]]) {
+  test(`a chat that is ${what} while it loads stays closed`, async () => {
+    const page = await visit(tag());
+    if (what.startsWith("hidden")) {
+      await page.evaluate(() => RelayChat.open());
+      await eventually(async () => assert.equal(await shell(page).isVisible(), true));
+    }
+    const held = [];
+    await page.route("**/assets/panel.*", (route) => held.push(route));
+    await page.reload();
+    await page.locator("relay-chat").waitFor({ state: "attached" });
+    await page.evaluate(calls);
+    await eventually(() => assert.equal(held.length, 1));
+    await held[0].continue();
+    await shell(page).waitFor({ state: "attached" });
+    await page.evaluate(() => RelayChat.setDraft("later")); // after the calls before it
+    assert.equal(await shell(page).isVisible(), false);
+    assert.equal(await page.locator("relay-chat").getAttribute("open"), null);
+    await page.unrouteAll();
+    await page.reload();
+    await page.evaluate(() => RelayChat.setDraft("later"));
+    assert.equal(await shell(page).isVisible(), false, "nor is it open on the next page");
+  });
+}
+
+test("a second click while the panel loads does not close it", async () => {
+  const page = await visit(tag());
+  const held = [];
+  await page.route("**/assets/panel.*", (route) => held.push(route));
+  await page.locator("relay-chat .launcher").click();
+  await page.locator("relay-chat .launcher").click();
+  await eventually(() => assert.equal(held.length, 1));
+  await held[0].continue();
+  await eventually(async () => assert.equal(await shell(page).isVisible(), true));
+});
+
 test("a launcher of the page's own opens and closes the panel", async () => {
   const page = await visit(`<button id="help">Help</button>${tag('data-launcher="#help"')}`);
   assert.equal(await page.locator("relay-chat .launcher").isVisible(), false);
