@@ -83,6 +83,17 @@ export class Composer {
     (touches() ? other : this.field).focus({ preventScroll: true });
   }
 
+  /** Goes on in another panel, with the acts and texts of a composer made for it. @param {Composer} made */
+  follow(made) {
+    Object.assign(this.to, made.to);
+    for (const name of /** @type {const} */ (["field", "attach", "button"])) {
+      this[name].ariaLabel = made[name].ariaLabel;
+      this[name].title = made[name].title;
+    }
+    this.field.placeholder = made.field.placeholder;
+    return this;
+  }
+
   /** Returns a message to the field, before what the visitor is writing. @param {string} text */
   restore(text) {
     const draft = this.text;

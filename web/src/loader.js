@@ -102,8 +102,11 @@ class RelayChatElement extends HTMLElement {
   attributeChangedCallback(name, before, now) {
     if (!this.#life || this.#reflecting || before === now) return;
     if (name === "mode") {
+      const was = this.#loading;
       this.#leave();
-      return this.connectedCallback();
+      this.connectedCallback();
+      if (was) this.#load(); // the conversation goes on, and what happens in it must be shown
+      return;
     }
     if (name === "open" && this.#popup) this.act(now === null ? "close" : "open", [{ quiet: true }]);
     this.#look();
@@ -186,7 +189,7 @@ class RelayChatElement extends HTMLElement {
     set("--" + side[1], "auto");
     if (!this.#launcher) return;
     this.#launcher.hidden = !/^(auto)?$/.test(s.launcher);
-    this.#launcher.ariaLabel = s.label || s.title || "Chat";
+    if (!this.#panel) this.#launcher.ariaLabel = s.label || s.title || "Chat"; // the panel adds the number of unread messages
     if (s.icon + s.label) this.#fetch("brand").then((m) => m.dress(this.#launcher, s), () => {});
   }
 

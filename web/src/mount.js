@@ -1,6 +1,7 @@
 // @ts-check
 // The entry point that the loader imports: it puts the panel into the element, in the
 // right language, and removes it again.
+import { Chat } from "./chat.js";
 import { doc } from "../../clients/js/src/doc.js";
 import { Panel } from "./panel.js";
 import { learn } from "./strings.js";
@@ -33,6 +34,9 @@ import { learn } from "./strings.js";
  * @property {() => void} destroy
  */
 
+/** @type {WeakMap<HTMLElement, Chat>} */
+const chats = new WeakMap();
+
 /**
  * Puts the panel into the element, in its language: the setting's, otherwise the page's,
  * otherwise the browser's.
@@ -42,24 +46,29 @@ import { learn } from "./strings.js";
  */
 export async function mount(el, loan) {
   const root = /** @type {ShadowRoot} */ (el.shadowRoot);
-  /** @type {Shell} */
-  const shell = { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) };
-  const speak = () => learn([shell.settings().locale, (el.closest("[lang]") ?? doc.documentElement).getAttribute("lang"), ...navigator.languages], shell.settings().strings);
+  const chat = chats.get(el) ?? new Chat(loan);
+  chats.set(el, chat);
+  const speak = () => learn([el.settings().locale, (el.closest("[lang]") ?? doc.documentElement).getAttribute("lang"), ...navigator.languages], el.settings().strings);
+  const renew = () => {
+    chat.panel?.destroy();
+    return (chat.panel = new Panel(el, { ...loan, root, launcher: root.querySelector("button"), settings: () => el.settings(), emit: (...event) => el.emit(...event) }, chat));
+  };
   await speak();
-  let panel = new Panel(el, shell);
-  let gone = false;
+  renew();
   return {
-    call: (name, args) => panel.call(name, args),
+    call: (name, args) => chat.panel?.call(name, args),
     async refresh() {
-      panel.refresh();
-      // Another language needs another panel: the conversation is loaded again.
-      if (!(await speak()) || gone) return;
-      panel.destroy();
-      panel = new Panel(el, shell);
+      chat.panel?.refresh();
+      if (!(await speak()) || !chat.panel || chats.get(el) !== chat) return;
+      const focused = /** @type {HTMLElement|null} */ (root.activeElement);
+      const { cssText } = chat.panel.root.style; // also has what the loader sets
+      renew().root.style.cssText = cssText;
+      if (focused?.isConnected) focused.focus({ preventScroll: true });
     },
     destroy() {
-      gone = true;
-      panel.destroy();
+      if (el.isConnected) return; // in another mode: its next panel replaces this one
+      chat.close();
+      chats.delete(el);
     },
   };
 }

@@ -8,23 +8,22 @@ import { reason, say } from "./strings.js";
 /** @typedef {import("../../clients/js/src/reduce.js").RelayEvent} RelayEvent */
 
 export class News {
-  /** @type {Set<string>} */
-  #told = new Set();
-
   /**
    * @param {import("./announcer.js").Announcer} announcer
    * @param {(name: string, detail: any) => void} emit
    * @param {() => string} name the agent's
+   * @param {Set<string>} told what has been reported, by this panel or the one before
    */
-  constructor(announcer, emit, name) {
+  constructor(announcer, emit, name, told) {
     this.announcer = announcer;
     this.emit = emit;
     this.name = name;
+    this.told = told;
   }
 
   /** Resets the state for another conversation. */
   forget() {
-    this.#told.clear();
+    this.told.clear();
   }
 
   /**
@@ -100,8 +99,8 @@ export class News {
 
   /** @param {string} what */
   #first(what) {
-    if (this.#told.has(what)) return false;
-    this.#told.add(what);
+    if (this.told.has(what)) return false;
+    this.told.add(what);
     return true;
   }
 }

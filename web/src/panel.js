@@ -2,16 +2,13 @@
 // The panel: the visible chat. It connects the conversation with the transcript, the
 // composer and the screen reader.
 import { Announcer } from "./announcer.js";
-import { Client } from "../../clients/js/src/client.js";
 import { Composer } from "./composer.js";
-import { Conversation } from "../../clients/js/src/conversation.js";
 import { copy, copyCode } from "./copy.js";
 import { keepFocus } from "./focus.js";
 import { Frame } from "./frame.js";
 import { icon } from "./h.js";
 import { LinkNotice } from "./link.js";
 import { dress } from "./look.js";
-import * as delivery from "../../clients/js/src/deliver.js";
 import { News } from "./news.js";
 import { Painter } from "./painter.js";
 import { filesPart, part } from "./part.js";
@@ -19,13 +16,10 @@ import { Presence } from "./presence.js";
 import { Follow } from "./scroll.js";
 import { starters, update, wonder } from "./settings.js";
 import { unfinished } from "../../clients/js/src/turns.js";
-import { Share } from "../../clients/js/src/share.js";
-import { Storage } from "../../clients/js/src/storage.js";
-import { say, teach } from "./strings.js";
+import { say } from "./strings.js";
 import { styles } from "./styles.js";
-import { Times, clock } from "./times.js";
+import { clock } from "./times.js";
 import { Transcript, statusOf } from "./transcript.js";
-import { Unread } from "./unread.js";
 import { followViewport } from "./viewport.js";
 import { Wishes } from "./wishes.js";
 
@@ -39,44 +33,39 @@ const budget = 20; // ms per paint; the rest is left to the next one
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
-/** One stream for all tabs with this build of the panel. */
-class Tabs extends Share {
-  /** @param {Client} client @param {ConstructorParameters<typeof Share>[1]} to */
-  constructor(client, to) {
-    super(client, to, import.meta.url);
-  }
-}
-
-/** The chat in one language, from its creation to the element's removal. */
+/** The chat in one language and mode. */
 export class Panel {
   #life = new AbortController();
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #clock;
   #avatar = "";
 
-  /** @param {HTMLElement} el @param {Shell} shell */
-  constructor(el, shell) {
+  /** @param {HTMLElement} el @param {Shell} shell @param {import("./chat.js").Chat} chat */
+  constructor(el, shell, chat) {
     this.el = el;
     this.shell = shell;
     this.mode = el.getAttribute("mode") ?? "popup";
-    this.storage = new Storage(shell.base);
-    this.client = new Client(shell.base, this.storage, shell.fetch);
-    const learn = async (/** @type {any} */ problem) => Object.assign(problem, await (await part("trouble")).examine(problem, shell.base, this.client.fetch, { say, teach }));
-    this.client.examine = (problem) => learn(problem).catch(() => problem); // the diagnosis is loaded from the relay too
+    this.storage = chat.storage;
+    this.client = chat.client;
+    this.conversation = chat.conversation;
+    this.times = chat.times;
+    this.unread = chat.unread;
     this.announcer = new Announcer();
-    this.news = new News(this.announcer, (name, detail) => shell.emit(name, detail), () => this.name);
-    this.conversation = new Conversation(this.client, this.storage, {
+    this.news = new News(this.announcer, (name, detail) => shell.emit(name, detail), () => this.name, chat.told);
+    this.conversation.to = {
       onView: (now, before, event) => this.#changed(now, before, event),
       onLink: () => this.#linked(),
       onVisitor: () => this.#introduced(),
-    }, { files: filesPart, delivery: async () => delivery, solver: () => part("challenge") }, Tabs);
-    this.times = new Times(this.storage);
+    };
     this.transcript = new Transcript(this.#acts(), (text) => {
       this.composer.focus(this.transcript.log); // before the pressed button is hidden
       this.#send(text);
     }, this.times);
     this.composer = new Composer({ onSend: (text, files) => this.#send(text, files), onFiles: (files) => void this.wishes.attach(files), onWait: () => this.announcer.say(say("sending")), onStop: () => this.#stop(), onDraft: (text) => this.#drafted(text) });
     const { log } = this.transcript;
+    if (chat.composer) this.composer = chat.composer.follow(this.composer);
+    else this.composer.text = this.storage.get("draft") ?? "";
+    chat.composer = this.composer;
     this.frame = new Frame(this.mode, { log, composer: this.composer.el, regions: this.announcer.nodes }, {
       close: () => this.presence.hide(true),
       ask: () => void this.wishes.fresh(),
@@ -85,7 +74,6 @@ export class Panel {
       jump: () => this.follow.toEnd(),
     });
     this.root = this.frame.root;
-    this.unread = new Unread(shell);
     this.painter = new Painter(() => this.#paint(), this.#life.signal);
     this.presence = new Presence(this.root, this.mode === "popup", shell, this.conversation, this.unread, this.#life.signal);
     this.link = new LinkNotice(this.frame, this.announcer, shell);
@@ -94,9 +82,10 @@ export class Panel {
     wonder(el);
     this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#keep(() => (this.frame.jump.hidden = this.follow.stuck)), this.#life.signal);
     this.refresh();
-    this.composer.text = this.storage.get("draft") ?? "";
-    if (!this.presence.popup || shell.launcher?.ariaExpanded === "true") this.#show({ quiet: true });
+    if (this.client.introduction) this.#introduced();
+    if (!this.presence.popup || this.presence.open) this.#show({ quiet: true });
     else if (this.storage.get("outbox")) this.conversation.start();
+    else if (this.conversation.stream.started) this.presence.rest();
     this.#paint();
   }
 
@@ -183,15 +172,14 @@ export class Panel {
     const s = this.shell.settings();
     dress(this.frame, s, this.#avatar, this.el);
     this.#avatar = s.avatar;
+    this.unread.show(this.shell);
     this.transcript.welcome(s.greeting || say("greeting"), starters(s.starters));
   }
 
   destroy() {
-    this.conversation.close();
     this.announcer.close();
     this.#life.abort();
     clearInterval(this.#clock);
-    this.unread.destroy();
     this.root.replaceWith();
   }
 

@@ -9,7 +9,6 @@ export class Presence {
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #absence;
   #booted = false;
-  open = false;
 
   /**
    * @param {HTMLElement} root of the panel
@@ -25,6 +24,7 @@ export class Presence {
     this.shell = shell;
     this.conversation = conversation;
     this.unread = unread;
+    this.open = shell.launcher?.ariaExpanded === "true"; // as the former panel was
     doc.addEventListener("visibilitychange", () => this.#seen(), { signal });
     addEventListener("resize", () => this.#modal(), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.#absence));

@@ -13,34 +13,37 @@ let prefix = "";
 export class Unread {
   #n = 0;
   #badge = h("span", { class: "badge", "aria-hidden": "true" });
-
-  /** @param {import("./mount.js").Shell} shell */
-  constructor(shell) {
-    this.shell = shell;
-  }
+  /** @type {import("./mount.js").Shell} set by `show` */
+  #shell = /** @type {any} */ (null);
 
   /** @param {boolean} sound whether to play the sound */
   add(sound) {
     this.#n++;
-    this.#show();
+    this.#changed();
     if (sound) void part("sound").then((m) => m.chime()).catch(() => {});
   }
 
   clear() {
     if (!this.#n) return;
     this.#n = 0;
-    this.#show();
+    this.#changed();
   }
 
-  #show() {
-    const { launcher } = this.shell;
+  #changed() {
+    this.show(this.#shell);
+    this.#shell.emit("unread", { count: this.#n });
+  }
+
+  /** Shows the number on the launcher and in its name. @param {import("./mount.js").Shell} shell the current one */
+  show(shell) {
+    this.#shell = shell;
+    const { launcher } = shell;
     this.#badge.textContent = this.#n ? String(Math.min(this.#n, 99)) : "";
     launcher?.append(this.#badge);
-    const s = this.shell.settings();
+    const s = shell.settings();
     const title = s.label || s.title || say("title");
     launcher?.setAttribute("aria-label", this.#n ? say("unread", { title, n: this.#n }) : title);
     this.mark();
-    this.shell.emit("unread", { count: this.#n });
   }
 
   /** Shows the number in the page's title, for visitors in another tab. */
