@@ -69,6 +69,8 @@ class RelayChatElement extends HTMLElement {
   /** @type {AbortController|null} of the element's time in the page */
   #life = null;
   #reflecting = false;
+  /** @type {[string, any[]][]} calls for which the panel could not be loaded, for the next that is */
+  #missed = [];
   /** Whether the script created it, so that it must survive a replaced body. */
   own = false;
 
@@ -131,13 +133,15 @@ class RelayChatElement extends HTMLElement {
       this.own = false;
       this.replaceWith();
       this.#leave();
-      if (!elements.size) end();
-      return;
+      return elements.size || end();
     }
     if (name === "close" && !this.#loading) return this.#reflect("open", null);
     // While the panel loads, visitors may click again, and still want to open it.
     if (name === "toggle" && !this.#panel) name = "open";
-    return (await this.#load())?.call(name, args);
+    const panel = await this.#load();
+    if (panel) return panel.call(name, args);
+    // Visitors who see the error open it again, or no longer want to.
+    if (!/open|close/.test(name)) this.#missed.push([name, args]);
   }
 
   /** @param {string} name @param {string|null} value */
@@ -188,13 +192,13 @@ class RelayChatElement extends HTMLElement {
     set("--" + side[0], "var(--ox)");
     set("--" + side[1], "auto");
     if (!this.#launcher) return;
-    this.#launcher.hidden = !/^(auto)?$/.test(s.launcher);
+    this.#launcher.hidden = s.launcher && s.launcher !== "auto";
     if (!this.#panel) this.#launcher.ariaLabel = s.label || s.title || "Chat"; // the panel adds the number of unread messages
     if (s.icon + s.label) this.#fetch("brand").then((m) => m.dress(this.#launcher, s), () => {});
   }
 
   #fetch(part = "panel") {
-    return import(`${base + config.panel.replace("panel", part)}?${failures}`);
+    return import(base + config.panel.replace("panel", part) + "?" + failures);
   }
 
   /** @returns {Promise<Controller|void>} */
@@ -206,9 +210,10 @@ class RelayChatElement extends HTMLElement {
     try {
       this.#loading ??= this.#fetch().then((m) => m.mount(this, { base, config, fetch, reflect: this.#reflect.bind(this) }));
       const panel = await this.#loading;
-      if (life !== this.#life) return;
+      if (life !== this.#life) return this.#load();
       if (!this.#panel) {
         this.#panel = panel;
+        this.#missed.splice(0).forEach((call) => panel.call(...call));
         this.#look();
         isReady = true;
         this.emit("ready", {});

@@ -220,6 +220,44 @@ test("a second click while the panel loads does not close it", async () => {
   await eventually(async () => assert.equal(await shell(page).isVisible(), true));
 });
 
+test("calls for which the panel can't be loaded take effect, in their order, once it can", async () => {
+  const page = await visit(tag());
+  await page.route("**/assets/panel.*", (route) => route.abort());
+  const failed = await page.evaluate(async () => [
+    await RelayChat.open(), await RelayChat.setContext({ cart: 2 }), await RelayChat.identify("header.body.signature"), await RelayChat.send("one"), await RelayChat.send("two"),
+  ]);
+  assert.deepEqual(failed, Array(5).fill(undefined));
+  await page.unrouteAll();
+  await page.evaluate(() => RelayChat.send("three"));
+  await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").map((r) => [r.body.text, r.body.context]), ["one", "two", "three"].map((text) => [text, { cart: 2 }])));
+  assert.equal(asked("POST", "/v1/visitor").at(-1).body.identity, "header.body.signature");
+  assert.equal(await shell(page).isVisible(), false, "the visitor no longer waits for it to open");
+  await page.locator("relay-chat .launcher").click();
+  await eventually(async () => assert.equal(await shell(page).isVisible(), true));
+  await page.evaluate(() => RelayChat.send("four"));
+  await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").slice(3).map((r) => r.body.text), ["four"], "each call counts once"));
+  assert.deepEqual(page.wrong, []);
+});
+
+for (const part of ["panel", "de"]) {
+  test(`calls made before another mode take effect in it, although ${part}.js comes later`, async () => {
+    const page = await visit(tag('data-locale="de"'));
+    const held = [];
+    await page.route(`**/assets/${part}.*`, (route) => held.push(route));
+    await page.evaluate(() => {
+      void RelayChat.setContext({ cart: 2 });
+      void RelayChat.open({ message: "hello", send: true });
+    });
+    await eventually(() => assert.equal(held.length, 1));
+    await page.evaluate(() => document.querySelector("relay-chat").setAttribute("mode", "inline"));
+    await held[0].continue();
+    await page.locator("relay-chat .shell.inline textarea").waitFor();
+    await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").map((r) => [r.body.text, r.body.context]), [["hello", { cart: 2 }]]));
+    assert.equal(await shell(page).count(), 1);
+    assert.deepEqual(page.wrong, []);
+  });
+}
+
 test("a launcher of the page's own opens and closes the panel", async () => {
   const page = await visit(`<button id="help">Help</button>${tag('data-launcher="#help"')}`);
   assert.equal(await page.locator("relay-chat .launcher").isVisible(), false);
