@@ -11,7 +11,7 @@ import { LinkNotice } from "./link.js";
 import { dress } from "./look.js";
 import { News } from "./news.js";
 import { Painter } from "./painter.js";
-import { filesPart, part } from "./part.js";
+import { part } from "./part.js";
 import { Presence } from "./presence.js";
 import { Follow } from "./scroll.js";
 import { starters, update, wonder } from "./settings.js";
