@@ -56,6 +56,9 @@ export class Frame {
   /** Closes the layer over the conversation, if there is one. @type {(() => void)|null} */
   layer = null;
 
+  /** Closes the list of earlier conversations, which are a visitor's own. @type {(() => void)|null} */
+  leavePast = null;
+
   /** Registers a new layer over the conversation and closes the previous one. @param {() => void} close */
   cover(close) {
     this.layer?.();

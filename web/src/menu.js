@@ -96,9 +96,12 @@ async function save({ h, get, failed }) {
  */
 async function list(frame, kit) {
   const { h, say, get, failed, read } = kit;
+  let left = false;
+  frame.leavePast = () => void (left = true);
   /** @type {Past[]|undefined} */
   const all = await get("conversations").catch(failed);
   if (!all) return frame.more.focus();
+  if (left) return;
   const title = h("h2", { tabindex: -1, id: "past" });
   const back = h("button", { class: "link" }, say("back"));
   const pane = h("div", { class: "past", role: "dialog", "aria-labelledby": "past" }, h("div", { class: "head" }, back, title));
@@ -107,10 +110,11 @@ async function list(frame, kit) {
     shown++;
     pane.remove();
     for (const el of covered) /** @type {HTMLElement} */ (el).inert = false;
-    frame.layer = null;
+    frame.layer = frame.leavePast = null;
     frame.more.focus();
   };
   frame.cover(close);
+  frame.leavePast = close;
   const covered = Array.from(frame.root.children).filter((el) => el instanceof HTMLElement && !el.matches("[role=status],[role=alert]"));
   for (const el of covered) /** @type {HTMLElement} */ (el).inert = true;
   /** @param {string} name @param {HTMLElement} body @param {() => void} leave */

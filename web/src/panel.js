@@ -280,7 +280,10 @@ export class Panel {
         if (this.wishes.unagreed) void this.wishes.consent();
       }, () => {});
     }
-    if (event.type === "forget") this.times.clear();
+    if (event.type === "forget") {
+      this.times.clear();
+      this.frame.leavePast?.();
+    }
     if (now.caughtUp && !renewed) {
       // The event that completes the history belongs to it.
       for (const said of [...(before.caughtUp ? now.items.slice(before.items.length) : []), ...now.pending]) this.times.note(now, said);

@@ -55,8 +55,12 @@ for (const [where, url, who] of [["the relay's own page, by cookie", () => relay
     assert.equal(await identify(two, jwt(who)), "");
     await shows(two, said, "the other device");
 
+    await one.getByRole("button", { name: "More", exact: true }).click();
+    await one.getByRole("menuitem", { name: "Earlier conversations" }).click();
+    await eventually(async () => assert.equal(await one.getByRole("dialog", { name: "Earlier conversations" }).count(), 1));
     await one.evaluate(() => window.RelayChat.logout());
     await shows(one, [], "after the logout");
+    assert.equal(await one.getByRole("dialog", { name: "Earlier conversations" }).count(), 0, "nothing of the person is left");
     await say(two, "still here");
     await settled(two, 2);
 
@@ -69,3 +73,21 @@ for (const [where, url, who] of [["the relay's own page, by cookie", () => relay
     await laptop.close();
   });
 }
+
+test("a logout in one tab also ends the identity in another", async () => {
+  const context = await browser.newContext();
+  const one = await open(context, site.url);
+  const two = await open(context, site.url);
+  for (const page of [one, two]) assert.equal(await identify(page, jwt("kim")), "");
+  await say(two, "I am kim");
+  await settled(two);
+  await one.evaluate(() => window.RelayChat.logout());
+  await shows(one, [], "the tab that logged out");
+  await shows(two, [], "the other tab");
+  await say(two, "who am I?");
+  await settled(two);
+  const next = await open(context, site.url); // this page identifies nobody
+  await eventually(async () => assert.deepEqual((await transcript(next)).filter((t) => t.startsWith("user:")), ["user: who am I?"]));
+  for (const page of [one, two, next]) assert.deepEqual(page.wrong, []);
+  await context.close();
+});
