@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"slices"
+	"testing/fstest"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/feedback"
@@ -66,6 +67,14 @@ func PanelURL(files fs.FS) (string, error) {
 func (s *Server) VisitorOf(ctx context.Context, token string) (string, error) {
 	v, err := s.main().tokens.Resolve(ctx, token)
 	return v.ID, err
+}
+
+// BreakWidget makes s unable to build the widget of a site with other settings, until mend
+// is called. No request may be in progress.
+func (s *Server) BreakWidget() (mend func(), err error) {
+	whole := s.assets
+	s.assets, err = widget.LoadAssets(fstest.MapFS{"widget.js": {Data: []byte(`"__RELAY_CONFIG__"`)}}) // it has no page
+	return func() { s.assets = whole }, err
 }
 
 // Broke returns the reason why a stream from AnyFrame must be opened again.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 )
@@ -25,22 +26,24 @@ func (s *Server) Reload(c Config) error {
 	}
 	old := *s.sites.Load()
 	all := map[string]*site{}
-	var changed []*site
+	var added, changed []*site
 	settings := next.bySite()
 	for name, config := range settings {
 		if all[name] = old[name]; all[name] == nil {
 			all[name] = s.newSite(name, config)
-			s.log.Info("site added", "name", all[name].label())
+			added = append(added, all[name])
 		} else if !all[name].same(&config) {
 			changed = append(changed, all[name])
 		}
 	}
-	var errs []error
+	if err := changeAll(changed, settings); err != nil {
+		return err
+	}
 	for _, site := range changed {
 		s.log.Info("site changed", "name", site.label())
-		if err := site.change(settings[site.name]); err != nil {
-			errs = append(errs, err) // the settings were valid, so the other sites still change
-		}
+	}
+	for _, site := range added {
+		s.log.Info("site added", "name", site.label())
 	}
 	s.sites.Store(&all)
 	for name, site := range old {
@@ -49,7 +52,24 @@ func (s *Server) Reload(c Config) error {
 			site.retire()
 		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// changeAll changes all sites or none. Validated settings should not fail; if those of one
+// site do, the sites before it get their former settings again.
+func changeAll(sites []*site, settings map[string]Config) error {
+	former := map[*site]Config{}
+	for _, site := range sites {
+		was, err := site.change(settings[site.name])
+		if err != nil {
+			for site, was := range former {
+				_, _ = site.change(was) // the site has run with these settings
+			}
+			return fmt.Errorf("site %s: %w", site.label(), err)
+		}
+		former[site] = was
+	}
+	return nil
 }
 
 // OnReload sets the function that rereads the settings when an operator requests it. read

@@ -90,6 +90,99 @@ func TestReload_WrongSettings_ChangeNothing(t *testing.T) {
 	wantProblem(t, "a site that was to be added", (&browser{r: r}).do("GET", "/s/b/", ""), 404, "not_found")
 }
 
+// No constructor may refuse what validation accepts. Otherwise the relay starts, and then
+// cannot serve the site.
+func TestReload_SettingsThatConstructorsRefuse_RefusedBeforeAnyChange(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
+	r.visitorOf("a")
+	hook := relay.Webhook{URL: "https://hooks.example.com", Secret: relay.Secret(strings.Repeat("s", 24))}
+	for name, tc := range map[string]struct {
+		setting string // "" if the settings are valid
+		change  func(*relay.Config)
+	}{
+		"short key":             {"ANYFRAME_API_KEY", func(c *relay.Config) { c.APIKey = "short" }},
+		"key of 7":              {"ANYFRAME_API_KEY", func(c *relay.Config) { c.APIKey = "seven77" }},
+		"key of 8":              {"", func(c *relay.Config) { c.APIKey = "eight888" }},
+		"key with a space":      {"ANYFRAME_API_KEY", func(c *relay.Config) { c.APIKey = "afm_with a space" }},
+		"key with a line break": {"ANYFRAME_API_KEY", func(c *relay.Config) { c.APIKey = "afm_line\nbreak" }},
+		"key beyond ASCII":      {"ANYFRAME_API_KEY", func(c *relay.Config) { c.APIKey = "afm_schlüssel" }},
+		"http":                  {"ANYFRAME_BASE_URL", func(c *relay.Config) { c.BaseURL = "http://example.com" }},
+		"URL with a space":      {"ANYFRAME_BASE_URL", func(c *relay.Config) { c.BaseURL = "https://exam ple.com" }},
+		"URL with /api":         {"ANYFRAME_BASE_URL", func(c *relay.Config) { c.BaseURL = "https://example.com/api" }},
+		"no URL":                {"", func(c *relay.Config) { c.BaseURL = "" }},
+		"short identity key":    {"RELAY_IDENTITY_KEY", func(c *relay.Config) { c.IdentityKey = "short" }},
+		"no PEM":                {"RELAY_IDENTITY_KEY", func(c *relay.Config) { c.IdentityKey = "-----BEGIN PUBLIC KEY-----" }},
+		"webhook":               {"", func(c *relay.Config) { c.Webhook = hook }},
+		"no secret":             {"RELAY_WEBHOOK_SECRET", func(c *relay.Config) { c.Webhook = hook; c.Webhook.Secret = "" }},
+		"short secret":          {"RELAY_WEBHOOK_SECRET", func(c *relay.Config) { c.Webhook = hook; c.Webhook.Secret = "short" }},
+		"no base64":             {"RELAY_WEBHOOK_SECRET", func(c *relay.Config) { c.Webhook = hook; c.Webhook.Secret = "whsec_*" }},
+		"webhook over http":     {"RELAY_WEBHOOK_URL", func(c *relay.Config) { c.Webhook = hook; c.Webhook.URL = "http://example.com" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.conf.ForSite()
+			tc.change(&c)
+			if err := c.Validate(); (err == nil) != (tc.setting == "") || err != nil && !strings.HasPrefix(err.Error(), tc.setting+" ") {
+				t.Errorf("the default site: got %v, want %q refused", err, tc.setting)
+			}
+			titled := func(c *relay.Config) { tc.change(c); c.Look.Title = "Changed by " + name }
+			c = r.conf.ForSite()
+			withSites(map[string]func(*relay.Config){"a": titled, "new": tc.change})(&c)
+			for range 2 { // the second reload must not take the first for successful
+				if err := r.srv.Reload(c); (err == nil) != (tc.setting == "") || err != nil && !strings.Contains(err.Error(), "site a: "+tc.setting+" ") {
+					t.Fatalf("reload: got %v, want %q refused", err, tc.setting)
+				}
+			}
+			added, page := (&browser{r: r}).do("GET", "/s/new/", ""), (&browser{r: r}).do("GET", "/s/a/", "")
+			if tc.setting == "" {
+				if added.status != 200 || !strings.Contains(page.body, "Changed by "+name) {
+					t.Errorf("got %d and a title of %q, want both sites with their settings", added.status, page.body)
+				}
+			} else if strings.Contains(page.body, "Changed by "+name) || page.status != 200 {
+				t.Errorf("site a: got %d, want it as before", page.status)
+			}
+		})
+	}
+}
+
+// A site cannot be changed although its settings are valid.
+func TestReload_SiteThatCannotChange_NoneChanges(t *testing.T) {
+	t.Parallel()
+	sites := map[string]func(*relay.Config){"a": nil, "b": nil, "unused": nil}
+	r := newHarness(t, withSites(sites), anyframetest.WithAgent(1, asking))
+	r.visitorOf("a")
+	r.visitorOf("b")
+	mend, err := r.srv.BreakWidget()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.conf.ForSite()
+	c.Look.Title, c.MaxMessage = "Changed", 3
+	withSites(map[string]func(*relay.Config){"a": nil, "b": nil, "unused": nil, "new": nil})(&c)
+	for range 2 {
+		if err := r.srv.Reload(c); err == nil {
+			t.Error("got success, want an error")
+		}
+	}
+	mend()
+	nobody := &browser{r: r}
+	for _, site := range []string{"", "a", "b", "unused"} {
+		if page := nobody.do("GET", at(site, "/"), ""); page.status != 200 || strings.Contains(page.body, "Changed") {
+			t.Errorf("site %q after the failures: got %d, want it as before", site, page.status)
+		}
+		r.visitorOf(site).sayAt(site, "longer than 3", "k1")
+	}
+	wantProblem(t, "a site that was to be added", nobody.do("GET", "/s/new/", ""), 404, "not_found")
+	if err := r.srv.Reload(c); err != nil {
+		t.Fatal(err)
+	}
+	for _, site := range []string{"", "a", "b", "unused", "new"} {
+		if page := nobody.do("GET", at(site, "/"), ""); page.status != 200 || !strings.Contains(page.body, "Changed") {
+			t.Errorf("site %q after the mend: got %d, want the new title", site, page.status)
+		}
+	}
+}
+
 func TestReload_Context_CountsAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, nil, anyframetest.WithAgent(1, talk))

@@ -30,6 +30,7 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/usage"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 	"github.com/anyframe-relay/relay/relay/internal/visitorctx"
+	"github.com/anyframe-relay/relay/relay/internal/widget"
 )
 
 // site is an agent and its visitors. Its parts are built on the first request, so that a
@@ -118,6 +119,10 @@ func (s *site) wire() (*wired, error) {
 	if s.name != "" {
 		w.metrics = server.metrics.ForSite(s.name)
 	}
+	prepared, err := s.prepare(c)
+	if err != nil {
+		return nil, err
+	}
 	route, client, err := server.pool.Route(c.account())
 	if err != nil {
 		return nil, err
@@ -158,10 +163,7 @@ func (s *site) wire() (*wired, error) {
 	})
 	w.past = past.New(past.Options{Book: w.book, Notes: w.store, Contexts: w.contexts, TTL: c.VisitorTTL, Conversation: w.hub.ConversationOptions, Log: w.log})
 	w.erasing.worker = s.eraser(w, client)
-	if err := s.serveWith(w); err != nil {
-		w.close()
-		return nil, err
-	}
+	s.serveWith(w, prepared)
 	server.send(w, outbox)
 	server.erase(w)
 	if server.draining.Load() {
@@ -187,13 +189,24 @@ func (a agreed) Check(ctx context.Context, visitor string) error {
 	return a.consent.Load().Check(ctx, visitor)
 }
 
-// serveWith builds the site's handler. The caller holds mu.
-func (s *site) serveWith(w *wired) error {
-	c := &s.config
-	identities, err := visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience)
-	if err != nil {
-		return err
+// fallible holds the parts of a handler whose construction can fail.
+type fallible struct {
+	identities *visitor.Verifier
+	files      *widget.Files
+}
+
+// prepare builds those parts for the settings c, and changes nothing.
+func (s *site) prepare(c *Config) (p fallible, err error) {
+	if p.identities, err = visitor.NewVerifier(string(c.IdentityKey), c.IdentityAudience); err != nil {
+		return p, err
 	}
+	p.files, err = s.server.assets.ForSite(c.widget(s.name))
+	return p, err
+}
+
+// serveWith builds the site's handler. The caller holds mu.
+func (s *site) serveWith(w *wired, p fallible) {
+	c := &s.config
 	w.consent.Store(consent.New(c.Consent, w.store, c.VisitorTTL))
 	w.challenge.Store(challenge.New(challenge.Options{
 		Mode: c.Challenge, Secret: string(c.APIKey), Site: s.name, Store: w.store,
@@ -204,12 +217,8 @@ func (s *site) serveWith(w *wired) error {
 			w.metrics.Challenges.WithLabelValues(result)
 		}
 	}
-	files, err := s.server.assets.ForSite(c.widget(s.name))
-	if err != nil {
-		return err
-	}
 	parts := httpapi.Parts{
-		Hub: w.hub, Tokens: w.tokens, Identities: identities, Contexts: w.contexts, Consent: w.consent.Load(), Challenge: w.challenge.Load(), Feedback: w.feedback, Limits: w.limits.Load(), Control: s.server.control, Book: w.book, Past: w.past, Erasures: w.erasing.worker, Widget: files, Streams: s.server.streams.ForSite(w.metrics),
+		Hub: w.hub, Tokens: w.tokens, Identities: p.identities, Contexts: w.contexts, Consent: w.consent.Load(), Challenge: w.challenge.Load(), Feedback: w.feedback, Limits: w.limits.Load(), Control: s.server.control, Book: w.book, Past: w.past, Erasures: w.erasing.worker, Widget: p.files, Streams: s.server.streams.ForSite(w.metrics),
 		Metrics: w.metrics, Log: w.log,
 	}
 	if s.name == "" {
@@ -217,34 +226,40 @@ func (s *site) serveWith(w *wired) error {
 	}
 	handler := httpapi.New(c.api(s.name), parts)
 	w.handler.Store(&handler)
-	return nil
 }
 
 // change applies other settings: at once, except for the agent and its account, which
-// apply to new epochs. Open sessions and streams continue.
-func (s *site) change(c Config) error {
+// apply to new epochs. Open sessions and streams continue. It returns the former settings.
+// If it fails, it has changed nothing.
+func (s *site) change(c Config) (was Config, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.config
-	s.config = c
+	was = s.config
 	w := s.wired
 	if w == nil {
-		return nil
+		s.config = c
+		return was, nil
+	}
+	outbox, err := c.outbox(s.label(), w.store, w.metrics, w.log)
+	if err != nil {
+		return was, err
+	}
+	prepared, err := s.prepare(&c)
+	if err != nil {
+		return was, err
 	}
 	if err := w.route.Use(c.account()); err != nil {
-		return err
+		return was, err
 	}
+	s.config = c // nothing after this fails
 	if !reflect.DeepEqual(c.Webhook, was.Webhook) {
-		outbox, err := c.outbox(s.label(), w.store, w.metrics, w.log)
-		if err != nil {
-			return err
-		}
 		w.journal.Use(outbox)
 		s.server.send(w, outbox)
 	}
 	w.limits.Store(w.limits.Load().With(w.limitsOf(&c), w.store))
 	w.hub.Change(session.Live{AgentID: c.AgentID, MaxOwn: c.maxOwn(&s.server.config), Conversation: c.conversation(), Contexts: c.agentContexts(w.contexts)})
-	return s.serveWith(w)
+	s.serveWith(w, prepared)
+	return was, nil
 }
 
 // retire ends a removed site: first its streams, with a problem, then everything else.

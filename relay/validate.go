@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,13 +66,16 @@ func (c *Config) Validate() error {
 func (c *Config) validateAgent() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.APIKey == "" {
+	switch {
+	case c.APIKey == "":
 		wrong("ANYFRAME_API_KEY is not set")
+	case !validAccount(string(c.APIKey), ""):
+		wrong("ANYFRAME_API_KEY must have at least 8 characters, all of them ASCII and without spaces: copy the key again")
 	}
 	if c.AgentID <= 0 {
 		wrong("ANYFRAME_AGENT_ID is not set: set it to the number of the agent that visitors chat with")
 	}
-	if !validBaseURL(c.BaseURL) {
+	if !validAccount("afm_placeholder", c.BaseURL) {
 		wrong("ANYFRAME_BASE_URL must be an https URL, or an http URL of a loopback address, without user, query or fragment")
 	}
 	return errors.Join(errs...)
@@ -121,12 +125,10 @@ func (c *Config) validateVisitors() error {
 	return errors.Join(errs...)
 }
 
-// validBaseURL reports whether the client accepts u as AnyFrame's address, so that an
-// invalid one can be reported together with all other errors.
-func validBaseURL(u string) bool {
-	if u == "" {
-		return true
-	}
-	_, err := anyframe.New(anyframe.WithAPIKey("afm_placeholder"), anyframe.WithBaseURL(u), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
+// validAccount reports whether the client accepts a key and AnyFrame's address. It asks the
+// client itself, so that no setting is valid here and refused later, when a site is wired.
+// An empty address is the default.
+func validAccount(key, baseURL string) bool {
+	_, err := anyframe.New(anyframe.WithAPIKey(key), anyframe.WithBaseURL(cmp.Or(baseURL, anyframe.DefaultBaseURL)), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
 	return err == nil
 }

@@ -93,6 +93,15 @@ func TestDoctor_Fault_FindingWithAdvice(t *testing.T) {
 		"an agent without an image": {
 			upstream(bare), "image", doctor.ResultFinding, "never built", "build the agent", "",
 		},
+		"a key that cannot be one": {
+			append(upstream(sound), "ANYFRAME_API_KEY=x"), "key", doctor.ResultFinding, "API key: is shorter", "ANYFRAME_API_KEY", "agent",
+		},
+		"a setting with that key": {
+			append(upstream(sound), "ANYFRAME_API_KEY=x"), "settings", doctor.ResultFinding, "ANYFRAME_API_KEY must have at least 8", "fix it", "image",
+		},
+		"a base URL that cannot be one": {
+			append(upstream(sound), "ANYFRAME_BASE_URL=http://example.com"), "key", doctor.ResultFinding, "base URL: must be https", "ANYFRAME_BASE_URL", "agent",
+		},
 		"AnyFrame is down": {
 			upstream(down), "key", doctor.ResultFinding, "server error", "doctor again", "image",
 		},

@@ -56,6 +56,13 @@ func TestServe_WrongSettings_AllListed(t *testing.T) {
 	}
 }
 
+func TestServe_ShortKey_RefusedAsSetting(t *testing.T) {
+	code, _, stderr := runHere(t, map[string]string{"ANYFRAME_API_KEY": "x", "ANYFRAME_AGENT_ID": "1", "RELAY_STORE": "memory:"}, "serve")
+	if code != exitUsage || !strings.Contains(stderr, "  ANYFRAME_API_KEY must have at least 8 characters") {
+		t.Errorf("got exit %d and %q, want 2 and the setting", code, stderr)
+	}
+}
+
 func TestServe_InvalidStore_NamedWithoutPassword(t *testing.T) {
 	for url, want := range map[string]string{
 		"valkey://u:afm_secret@host": "redis://", "redis://u:afm_secret@host?master_name=": "master_name=",

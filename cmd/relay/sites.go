@@ -85,10 +85,21 @@ func (e environment) site(s *settings, site sitefile.Site, common []string) (rel
 	for _, line := range problems(own.relay.ValidateSite(&s.relay)) {
 		name := variable.FindString(line)
 		if !refused[name] && !slices.Contains(common, line) {
-			wrong = append(wrong, sitefile.Problem{Place: placeOf(site, name, line), Text: inFile(line)})
+			wrong = append(wrong, sitefile.Problem{Place: placeOf(site, name, line), Text: inFile(ofVariable(site, name, line))})
 		}
 	}
 	return own.relay, wrong
+}
+
+// ofVariable adds to a problem with a secret which variable holds it, since the file has
+// only the variable's name.
+func ofVariable(site sitefile.Site, name, line string) string {
+	for _, set := range table() {
+		if v, ok := site.Values[set.key()]; ok && set.name == name && set.scope.secret {
+			return strings.Replace(line, name, name+" (the value of "+v.Scalar+")", 1)
+		}
+	}
+	return line
 }
 
 // placeOf returns the position in the file of the setting that the problem in line is about.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,6 +211,22 @@ func TestConfigCheck_Files_SameListAsServe(t *testing.T) {
 		if code, _, errs := runHere(t, vars, args...); code != exitUsage || errs == "" {
 			t.Errorf("%v: got %d %q, want 2 and a word", args, code, errs)
 		}
+	}
+}
+
+// The file has only the name of the variable that holds a secret.
+func TestSites_SecretThatIsNotValid_NamesItsVariable(t *testing.T) {
+	vars := maps.Clone(agentVars)
+	vars["K2"], vars["S2"] = "qqqq", "zzzz"
+	_, wrong := readFile(t, vars, "sites:\n  a:\n    api_key_env: K2\n    identity_key_env: S2\n    title: x\n")
+	got := strings.Join(wrong, "\n")
+	for _, want := range []string{"relay.yaml:3:18: api_key_env (the value of K2) must have at least 8 characters", "relay.yaml:4:23: identity_key_env (the value of S2) is a secret shorter than 32 bytes"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("want %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "qqqq") || strings.Contains(got, "zzzz") {
+		t.Errorf("a secret is shown:\n%s", got)
 	}
 }
 

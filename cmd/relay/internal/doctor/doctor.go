@@ -177,7 +177,7 @@ func (d *doctor) anyframe(ctx context.Context) {
 		anyframe.WithUserAgent("anyframe-relay"), anyframe.WithLogger(slog.New(slog.DiscardHandler)),
 	)
 	if err != nil {
-		d.unchecked("key", "ANYFRAME_BASE_URL is not valid")
+		d.finding("key", "fix ANYFRAME_API_KEY or ANYFRAME_BASE_URL, whichever is named", "no request to AnyFrame is possible: %v", err)
 		d.without("the key could not be checked")
 		return
 	}
