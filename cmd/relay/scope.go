@@ -79,7 +79,7 @@ func schema() map[string]any {
 		switch {
 		case s.scope.secret:
 			about["description"] = "environment variable that holds the " + s.meaning
-			about["type"], about["pattern"] = "string", "^[A-Za-z_][A-Za-z0-9_]*$"
+			about["type"], about["pattern"], about["not"] = "string", variableName.String(), map[string]any{"pattern": secretPrefix.String()}
 		case s.scope.words != nil:
 			about["enum"] = slices.Clone(s.scope.words)
 		case s.scope.kind == sitefile.Amount:

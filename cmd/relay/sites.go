@@ -78,7 +78,7 @@ func (e environment) site(s *settings, site sitefile.Site, common []string) (rel
 			continue
 		}
 		if err := e.readValue(&own, set, v); err != nil {
-			wrong = append(wrong, sitefile.Problem{Place: v.Place, Text: inFile(set.name + " " + err.Error())})
+			wrong = append(wrong, sitefile.Problem{Place: v.Place, Text: inFile(set.name + " " + err.Error()), Secret: set.scope.secret})
 			refused[set.name] = true
 		}
 	}
@@ -95,7 +95,7 @@ func (e environment) site(s *settings, site sitefile.Site, common []string) (rel
 // only the variable's name.
 func ofVariable(site sitefile.Site, name, line string) string {
 	for _, set := range table() {
-		if v, ok := site.Values[set.key()]; ok && set.name == name && set.scope.secret {
+		if v, ok := site.Values[set.key()]; ok && set.name == name && set.scope.secret && sitefile.PlainName(v.Scalar) {
 			return strings.Replace(line, name, name+" (the value of "+v.Scalar+")", 1)
 		}
 	}
@@ -125,10 +125,13 @@ func (e environment) readValue(own *settings, set setting, v sitefile.Value) err
 	switch {
 	case set.scope.secret:
 		name := v.Scalar
-		if !variableName.MatchString(name) {
+		if !variableName.MatchString(name) || secretPrefix.MatchString(name) {
 			return errors.New("must be the name of an environment variable, not the secret itself")
 		}
 		if value, _, _ = e.get(name); value == "" {
+			if !sitefile.PlainName(name) { // it may be the secret
+				name = "a variable"
+			}
 			return fmt.Errorf("names %s, which is not set in the environment", name)
 		}
 	case v.IsList:
@@ -146,7 +149,12 @@ func (e environment) readValue(own *settings, set setting, v sitefile.Value) err
 	return set.read(own, value)
 }
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// Patterns of the names of variables that hold secrets, and of secrets that look like such a
+// name.
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	secretPrefix = regexp.MustCompile(`^(afm|whsec)_`)
+)
 
 // inFile replaces the names of settings in line with their keys in the sites file.
 func inFile(line string) string {

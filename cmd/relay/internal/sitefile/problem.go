@@ -14,6 +14,9 @@ type Place struct{ Line, Column int }
 type Problem struct {
 	Place
 	Text string
+	// Secret marks a problem with a value that names a secret, and that may by mistake be
+	// the secret itself.
+	Secret bool
 }
 
 // Describe formats problems for display, ordered by position. Each problem is one line
@@ -46,6 +49,9 @@ func Describe(path string, source []byte, all []Problem) []string {
 func excerpt(line string, p Problem) []string {
 	line = strings.TrimRight(printable(line), " ")
 	shown := public(line)
+	if p.Secret && !keyed.MatchString(line) { // the value is in a line of its own
+		shown = "…"
+	}
 	before := min(max(p.Column-1, 0), len([]rune(line)))
 	number := fmt.Sprintf("%4d | ", p.Line)
 	return []string{number + shown, strings.Repeat(" ", len(number)-2) + "| " + strings.Repeat(" ", before) + "^"}
@@ -64,12 +70,13 @@ func printable(line string) string {
 // keyed matches a line with a key of at most 40 characters, which no valid key exceeds.
 var keyed = regexp.MustCompile(`^( *(?:- *)?)([a-z0-9_-]{1,40})( *:)( +.*|)$`)
 
-// secretive matches text that suggests a secret.
-var secretive = regexp.MustCompile(`(?i)key|secret|token|passw|credential|afm_|-----|whsec`)
+// secretive matches text that suggests a secret. The URL of a webhook often is one.
+var secretive = regexp.MustCompile(`(?i)key|secret|token|passw|credential|webhook_url|afm_|-----|whsec`)
 
 // public returns a line without values that may be secret. It omits the value of a key
-// that suggests a secret, unless the value only names a variable. It omits a line without
-// a key completely if the line suggests a secret or is longer than 60 bytes.
+// that suggests a secret, and that of a key that ends in _env unless it is certainly a
+// variable's name. It omits a line without a key completely if the line suggests a secret
+// or is longer than 60 bytes.
 func public(line string) string {
 	m := keyed.FindStringSubmatch(line)
 	switch {
@@ -77,11 +84,16 @@ func public(line string) string {
 		return "…"
 	case m == nil:
 		return line
-	case secretive.MatchString(strings.TrimSuffix(m[2], "_env")) && !strings.HasSuffix(m[2], "_env"), secretive.MatchString(m[4]) && !variable.MatchString(m[4]):
+	}
+	names := strings.HasSuffix(m[2], "_env")
+	if !names && secretive.MatchString(m[2]) || (names || secretive.MatchString(m[4])) && m[4] != "" && !PlainName(strings.TrimSpace(m[4])) {
 		return m[1] + m[2] + m[3] + " …"
 	}
 	return line
 }
 
-// variable matches the name of an environment variable.
-var variable = regexp.MustCompile(`^ *[A-Z][A-Z0-9_]{0,63} *$`)
+// PlainName reports whether text is written like the name of a variable, and not like a
+// secret: only such text may be printed.
+func PlainName(text string) bool { return plainName.MatchString(text) }
+
+var plainName = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)

@@ -92,7 +92,7 @@ func Parse(source []byte, keys map[string]Key) ([]Site, []Problem) {
 
 func syntax(err error) Problem {
 	if broken, ok := errors.AsType[*yaml.SyntaxError](err); ok && broken.Token != nil {
-		return Problem{placeOf(broken.Token), "is not YAML: " + broken.Message}
+		return Problem{Place: placeOf(broken.Token), Text: "is not YAML: " + broken.Message}
 	}
 	return Problem{Text: "is not YAML"}
 }
@@ -124,7 +124,7 @@ func at(n ast.Node) Place {
 }
 
 func (r *reader) wrong(n ast.Node, format string, args ...any) {
-	r.problems = append(r.problems, Problem{at(n), fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, Problem{Place: at(n), Text: fmt.Sprintf(format, args...)})
 }
 
 // pairs calls do for each pair of a mapping. It reports keys that are duplicates or not
