@@ -43,7 +43,7 @@ func readEnvironment(process func(string) (string, bool), path string) (environm
 	if err != nil {
 		return e, fmt.Errorf("cannot parse .env: syntax error near line %d", badLine(string(content)))
 	}
-	return e, nil
+	return e, checkExpansions(string(content))
 }
 
 // badLine returns the number of the first line that the parser rejects. The parser's own

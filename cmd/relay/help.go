@@ -50,7 +50,8 @@ func help(w io.Writer) {
 // example returns the content of .env.example.
 func example() string {
 	var b strings.Builder
-	b.WriteString("# All settings of the relay with their defaults. Copy this file to .env and uncomment\n# the settings you change. Environment variables take precedence over this file.\n")
+	b.WriteString("# All settings of the relay with their defaults. Copy this file to .env and uncomment\n# the settings you change. Environment variables take precedence over this file.\n" +
+		"#\n# A # after a space begins a comment, except in quotation marks. Put a value that contains\n# a $ in single quotes, as in RELAY_TITLE='Under $50'.\n")
 	for _, s := range table() {
 		mark := "# "
 		if strings.Contains(s.meaning, "required") {

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/joho/godotenv"
 )
 
 // bom is a byte order mark, which some Windows editors put at the start of a file.
@@ -60,4 +63,47 @@ func checkFile(content string) error {
 		}
 	}
 	return nil
+}
+
+// checkExpansions rejects values of a .env file in which the parser replaces $NAME by the
+// value of another line, or by nothing: such a value is nearly always a secret that
+// contains a $. The error does not quote it.
+func checkExpansions(content string) error {
+	content = strings.TrimPrefix(content, bom)
+	all := expanded(content)
+	if len(all) == 0 {
+		return nil
+	}
+	lines := strings.SplitAfter(content, "\n")
+	var errs []error
+	for n := 1; n <= len(lines) && len(all) > 0; n++ {
+		for _, name := range slices.Sorted(maps.Keys(expanded(strings.Join(lines[:n], "")))) {
+			if all[name] {
+				errs = append(errs, fmt.Errorf("%s in line %d of .env contains a $ that would begin the name of a variable: put the value in single quotes, or write \\$", name, n))
+				delete(all, name)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// expanded returns the names of the values that the parser changes because of a $. It
+// compares them with the values of a file that has a placeholder for each $ that is not
+// escaped.
+func expanded(content string) map[string]bool {
+	const placeholder = "\x01"
+	literal := strings.ReplaceAll(content, "$", placeholder)
+	literal = strings.ReplaceAll(literal, `\`+placeholder, `\$`)
+	got, err := godotenv.Unmarshal(content)
+	want, wantErr := godotenv.Unmarshal(literal)
+	if err != nil || wantErr != nil {
+		return nil // a part of the file that ends within a value
+	}
+	names := map[string]bool{}
+	for name, value := range got {
+		if strings.ReplaceAll(value, placeholder, "$") != strings.ReplaceAll(want[name], placeholder, "$") {
+			names[name] = true
+		}
+	}
+	return names
 }

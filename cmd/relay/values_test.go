@@ -99,6 +99,56 @@ func TestSettings_MarksInTheFile(t *testing.T) {
 	}
 }
 
+// A value of the file is taken literally, or refused by its name.
+func TestSettings_DollarInTheFile_RefusedOrLiteral(t *testing.T) {
+	t.Parallel()
+	const refused = "<refused>"
+	for line, want := range map[string]string{
+		`a$KD82mQzW`:              refused,
+		`a$9`:                     refused,
+		`a$_x`:                    refused,
+		`a${KD}`:                  refused,
+		`a$(KD)`:                  refused,
+		`"a$KD"`:                  refused,
+		`"a${RELAY_ACCENT}"`:      refused,
+		"\"two\nlines$KD\"":       refused,
+		`'a$KD82mQzW'`:            `a$KD82mQzW`,
+		`'${KD}'`:                 `${KD}`,
+		`a\$KD`:                   `a$KD`,
+		`"a\$KD"`:                 `a$KD`,
+		`Under $ 50`:              `Under $ 50`,
+		`a$b$`:                    `a$b$`,
+		`${}`:                     `${}`,
+		`"a$b"`:                   `a$b`,
+		`plain # $COMMENT`:        `plain`,
+		`"Team # 1" # a $COMMENT`: `Team # 1`,
+	} {
+		path := filepath.Join(t.TempDir(), ".env")
+		content := "# a $COMMENT\nRELAY_ACCENT=#123456\nRELAY_TITLE=" + line + "\nRELAY_LOCALE=en\n"
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, err := readEnvironment(lookup(nil), path)
+		at := "RELAY_TITLE in line 3 of .env"
+		if strings.Contains(line, "\n") {
+			at = "RELAY_TITLE in line 4 of .env"
+		}
+		switch got, _, _ := e.get("RELAY_TITLE"); {
+		case want != refused && (err != nil || got != want):
+			t.Errorf("%s: got %q and %v, want %q", line, got, err, want)
+		case want == refused && (err == nil || !strings.HasPrefix(err.Error(), at) || strings.Contains(err.Error(), "KD")):
+			t.Errorf("%s: got %v, want it refused by name and line", line, err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), ".env")
+	if err := os.WriteFile(path, []byte("ANYFRAME_API_KEY=afm_Xy9$KD82mQzW\nRELAY_IDENTITY_KEY=ab$CD\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readEnvironment(lookup(nil), path); err == nil || len(problems(err)) != 2 {
+		t.Errorf("two values: got %v, want both", err)
+	}
+}
+
 func TestServe_QuotedSettings(t *testing.T) {
 	t.Parallel()
 	plane := anyframetest.Start(t)
