@@ -1,6 +1,9 @@
 package docs
 
 import (
+	"encoding/json"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -11,6 +14,27 @@ import (
 
 	"github.com/anyframe-relay/relay/tools/testtools"
 )
+
+// post makes a request as the visitor with this token.
+func post(t *testing.T, url, token, body string, want int) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != want {
+		t.Fatalf("POST %s: got %d %s, %v, want %d", url, res.StatusCode, answer, err, want)
+	}
+	return answer
+}
 
 // The test checks and serves the file in sites.md and runs its commands, like a reader.
 func TestDocs_Sites_BlocksWork(t *testing.T) {
@@ -28,9 +52,17 @@ func TestDocs_Sites_BlocksWork(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "relay.yaml"), []byte(file[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := append(os.Environ(), "PATH="+filepath.Dir(path)+string(os.PathListSeparator)+os.Getenv("PATH"), "ANYFRAME_API_KEY=afm_x1234", "ANYFRAME_AGENT_ID=1",
-		"SALES_KEY=afm_sales1234", "RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json", "RELAY_CONFIG=relay.yaml")
-	addr := startDemo(t, path, dir, env)
+	env := append(os.Environ(), "PATH="+filepath.Dir(path)+string(os.PathListSeparator)+os.Getenv("PATH"), "ANYFRAME_API_KEY=", "ANYFRAME_AGENT_ID=",
+		"RELAY_ADDR=127.0.0.1:0", "RELAY_ADMIN_ADDR=", "RELAY_LOG_FORMAT=json", "RELAY_CONFIG=relay.yaml")
+	addr := startDemo(t, path, dir, append(env, "SALES_KEY=afm_sales1234"))
+	for _, site := range []string{"support", "sales"} {
+		api := "http://" + addr + "/s/" + site + "/v1/"
+		var visitor struct{ Token string }
+		if err := json.Unmarshal(post(t, api+"visitor", "", `{"carrier":"bearer"}`, http.StatusOK), &visitor); err != nil {
+			t.Fatal(err)
+		}
+		post(t, api+"messages", visitor.Token, `{"text":"hello"}`, http.StatusAccepted)
+	}
 	ran := 0
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		if strings.Contains(block[1], "relay demo") {

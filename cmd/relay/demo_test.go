@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,4 +51,27 @@ func TestDemo_NoSettings_PrintsURL(t *testing.T) {
 	if !strings.Contains(strings.Join(pg.got, "\n"), `| --- |`) && !strings.Contains(strings.Join(pg.got, "\n"), `|---`) {
 		t.Errorf("no table in the answer:\n%s", strings.Join(pg.got, "\n"))
 	}
+}
+
+// The demo has neither the keys nor the agents of the file.
+func TestDemo_Sites_ScriptedAgentAnswersForAll(t *testing.T) {
+	t.Parallel()
+	file := siteFile(t, "sites:\n  a: {agent_id: 7}\n  b: {agent_id: 8, api_key_env: OTHER_KEY, base_url: https://api.example.com}\n")
+	p := launch(t, "demo", "RELAY_CONFIG="+file, "OTHER_KEY=afm_other1234", "RELAY_ADMIN_ADDR=127.0.0.1:0")
+	answers := func(site string) {
+		token := mint(t, p.url+"/s/"+site)
+		if code, out := call(t, "POST", p.url+"/s/"+site+"/v1/messages", token, `{"text":"hello"}`); code != 202 {
+			t.Errorf("site %s: got %d %v, want 202", site, code, out)
+		}
+	}
+	answers("a")
+	answers("b")
+	if err := os.WriteFile(file, []byte("sites:\n  b: {agent_id: 9, api_key_env: OTHER_KEY}\n  c: {agent_id: 10}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := execute(t, nil, "reload", "--admin", p.admin()); code != exitOK {
+		t.Fatalf("relay reload: got %d %s", code, errs)
+	}
+	answers("b")
+	answers("c")
 }

@@ -9,13 +9,14 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 )
 
 // reloader reloads the sites file and .env.
 type reloader struct {
 	lookup func(string) (string, bool)
-	adjust func(*settings, environment) // further changes to the settings; nil for none
+	plane  *anyframetest.Server // the demo's; otherwise nil
 	server *relay.Server
 	log    *slog.Logger
 
@@ -30,10 +31,13 @@ func (r *reloader) reload() (wrong []string) {
 	s := defaults()
 	env, envErr := readEnvironment(r.lookup, envFile)
 	readErr := env.read(s)
-	if r.adjust != nil {
-		r.adjust(s, env)
+	if r.plane != nil {
+		forDemo(s, env, r.plane)
 	}
 	fileErr := env.readSites(s)
+	if r.plane != nil {
+		sitesForDemo(s, r.plane)
+	}
 	wrong = problems(fileErr, envErr, readErr, s.relay.Validate())
 	if len(wrong) == 0 {
 		wrong = problems(r.server.Reload(s.relay))

@@ -43,19 +43,23 @@ func serve(ctx context.Context, demo bool, lookup func(string) (string, bool), s
 	env, envErr := readEnvironment(lookup, envFile)
 	readErr := env.read(s)
 	again := &reloader{lookup: lookup}
+	var plane *anyframetest.Server
 	if demo {
-		plane, err := startDemo()
-		if err != nil {
+		var err error
+		if plane, err = startDemo(); err != nil {
 			fmt.Fprintln(stderr, "relay:", err)
 			return exitError
 		}
 		defer plane.Close()
-		again.adjust = func(s *settings, env environment) { forDemo(s, env, plane) }
-		again.adjust(s, env)
+		again.plane = plane
+		forDemo(s, env, plane)
 	}
 	signals, stop := hangups(s)
 	defer stop()
 	fileErr := env.readSites(s)
+	if demo {
+		sitesForDemo(s, plane)
+	}
 	if fileErr != nil {
 		fmt.Fprintln(stderr, fileErr)
 	}
@@ -107,10 +111,24 @@ func startDemo() (*anyframetest.Server, error) {
 	return plane, nil
 }
 
-// forDemo points the settings at the scripted stand-in for AnyFrame.
+// pointAt makes a site use the scripted stand-in for AnyFrame.
+func pointAt(plane *anyframetest.Server, c *relay.Config) {
+	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
+}
+
+// sitesForDemo makes all sites of the file use the stand-in, whatever the file says: it has
+// neither their keys nor their agents.
+func sitesForDemo(s *settings, plane *anyframetest.Server) {
+	for i := range s.relay.Sites {
+		pointAt(plane, &s.relay.Sites[i].Config)
+	}
+}
+
+// forDemo makes the default site use the stand-in, and sets defaults for the demo, which
+// all sites inherit. It must be called before the sites are read.
 func forDemo(s *settings, env environment, plane *anyframetest.Server) {
 	c := &s.relay
-	c.APIKey, c.AgentID, c.BaseURL = relay.Secret(plane.Key()), plane.AgentID(), plane.URL()
+	pointAt(plane, c)
 	if v, _, _ := env.get("RELAY_STORE"); v == "" {
 		c.Store = "memory:"
 	}

@@ -85,7 +85,11 @@ func (e environment) site(s *settings, site sitefile.Site, common []string) (rel
 	for _, line := range problems(own.relay.ValidateSite(&s.relay)) {
 		name := variable.FindString(line)
 		if !refused[name] && !slices.Contains(common, line) {
-			wrong = append(wrong, sitefile.Problem{Place: placeOf(site, name, line), Text: inFile(ofVariable(site, name, line))})
+			text := inFile(ofVariable(site, name, line))
+			if strings.HasPrefix(line, name+" is not set") { // a site inherits it from the environment
+				text = strings.Replace(text, " is not set", " is not set, nor is "+name, 1)
+			}
+			wrong = append(wrong, sitefile.Problem{Place: placeOf(site, name, line), Text: text})
 		}
 	}
 	return own.relay, wrong

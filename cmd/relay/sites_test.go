@@ -187,7 +187,7 @@ func TestSites_NotYAML_NamesTheLineAndNoSecret(t *testing.T) {
 func TestSites_NoDefaultSite_EverySiteMustBeComplete(t *testing.T) {
 	_, wrong := readFile(t, map[string]string{"SUPPORT_KEY": "afm_support"}, "sites:\n  a:\n    agent_id: 7\n    api_key_env: SUPPORT_KEY\n  b: {agent_id: 8}\n  c: {api_key_env: SUPPORT_KEY}\n")
 	got := strings.Join(wrong, "\n")
-	for _, want := range []string{"relay.yaml:5:3: api_key_env is not set", "relay.yaml:6:3: agent_id is not set"} {
+	for _, want := range []string{"relay.yaml:5:3: api_key_env is not set, nor is ANYFRAME_API_KEY", "relay.yaml:6:3: agent_id is not set, nor is ANYFRAME_AGENT_ID: set it"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("want %q in\n%s", want, got)
 		}
