@@ -60,6 +60,7 @@ sites:
     greeting: ""
     starters: ["One, two?", Three]
     rate_messages: 5/m,50/d
+    rate_sessions: [2/m, 7/h]
     max_sessions: 3
     approvals: visitor
   docs:
@@ -72,8 +73,8 @@ sites:
 	}
 	support, docs := s.relay.Sites[0].Config, s.relay.Sites[1].Config
 	got := fmt.Sprint(support.AgentID, support.APIKey == "afm_support", support.AllowedOrigins, support.Look.Title, support.Look.Greeting == "",
-		len(support.Look.Starters), support.RateMessages[0].Limit, support.MaxSessions, support.VisitorApprovals, support.MaxMessage)
-	if want := fmt.Sprint(7, true, []string{"https://www.example.com", "https://*.example.org"}, "Ask us", true, 2, 5, 3, true, 1024); got != want {
+		len(support.Look.Starters), support.RateMessages[0].Limit, support.RateSessions[1].Limit, support.MaxSessions, support.VisitorApprovals, support.MaxMessage)
+	if want := fmt.Sprint(7, true, []string{"https://www.example.com", "https://*.example.org"}, "Ask us", true, 2, 5, 7, 3, true, 1024); got != want {
 		t.Errorf("support: got %s, want %s", got, want)
 	}
 	got = fmt.Sprint(docs.AgentID, docs.APIKey == "afm_x1234", docs.AllowedOrigins, docs.Look.Title, docs.RateMessages, docs.VisitorApprovals)
@@ -270,30 +271,32 @@ func TestSites_Schema_MatchesTableAndFile(t *testing.T) {
 	}
 	// The editor's schema and the relay agree on which files are valid.
 	for content, good := range map[string]bool{
-		"":                                    true,
-		"sites:\n":                            true,
-		"sites: {}\n":                         true,
-		"sites: {a: }\n":                      true,
-		"sites: {a: {agent_id: 7}}\n":         true,
-		"sites: {a: {agent_id: \"7\"}}\n":     true,
-		"sites: {a: {agent_id: 7.5}}\n":       false,
-		"sites: {a: {title: x}}\n":            true,
-		"sites: {a: {title: 7}}\n":            false,
-		"sites: {a: {title: true}}\n":         false,
-		"sites: {a: {title: [x]}}\n":          false,
-		"sites: {a: {approvals: off}}\n":      true,
-		"sites: {a: {approvals: maybe}}\n":    false,
-		"sites: {a: {starters: [x, y]}}\n":    true,
-		"sites: {a: {starters: x}}\n":         true,
-		"sites: {a: {starters: [1]}}\n":       false,
-		"sites: {a: {api_key: x}}\n":          false,
-		"sites: {a: {api_key_env: \"-\"}}\n":  false,
-		"sites: {a: {api_key_env: afm_ab}}\n": false,
-		"sites: {a: {store: x}}\n":            false,
-		"sites: {A: {}}\n":                    false,
-		"sites: {default: {}}\n":              false,
-		"sites: [a]\n":                        false,
-		"site: {}\n":                          false,
+		"":                                      true,
+		"sites:\n":                              true,
+		"sites: {}\n":                           true,
+		"sites: {a: }\n":                        true,
+		"sites: {a: {agent_id: 7}}\n":           true,
+		"sites: {a: {agent_id: \"7\"}}\n":       true,
+		"sites: {a: {agent_id: 7.5}}\n":         false,
+		"sites: {a: {title: x}}\n":              true,
+		"sites: {a: {title: 7}}\n":              false,
+		"sites: {a: {title: true}}\n":           false,
+		"sites: {a: {title: [x]}}\n":            false,
+		"sites: {a: {approvals: off}}\n":        true,
+		"sites: {a: {approvals: maybe}}\n":      false,
+		"sites: {a: {starters: [x, y]}}\n":      true,
+		"sites: {a: {starters: x}}\n":           true,
+		"sites: {a: {rate_messages: [20/m]}}\n": true,
+		"sites: {a: {rate_messages: 20/m}}\n":   true,
+		"sites: {a: {starters: [1]}}\n":         false,
+		"sites: {a: {api_key: x}}\n":            false,
+		"sites: {a: {api_key_env: \"-\"}}\n":    false,
+		"sites: {a: {api_key_env: afm_ab}}\n":   false,
+		"sites: {a: {store: x}}\n":              false,
+		"sites: {A: {}}\n":                      false,
+		"sites: {default: {}}\n":                false,
+		"sites: [a]\n":                          false,
+		"site: {}\n":                            false,
 	} {
 		var parsed any
 		if err := yaml.Unmarshal([]byte(content), &parsed); err != nil {
@@ -326,6 +329,11 @@ func TestSites_Keys_EachSettingHasOne(t *testing.T) {
 		seen[key] = set.name
 		if set.scope.site && set.scope.kind == sitefile.List && set.scope.parts == "" {
 			t.Errorf("%s is a list and has no separator", set.name)
+		}
+		if strings.Contains(set.meaning, "a list of") || strings.Contains(set.meaning, "separated") {
+			if set.scope.site && set.scope.kind != sitefile.List {
+				t.Errorf("%s is described as a list, and the file refuses a list", set.name)
+			}
 		}
 	}
 }
