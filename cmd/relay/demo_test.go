@@ -75,3 +75,9 @@ func TestDemo_Sites_ScriptedAgentAnswersForAll(t *testing.T) {
 	answers("b")
 	answers("c")
 }
+
+func TestDemo_PublicURL_Printed(t *testing.T) {
+	t.Parallel()
+	p := launch(t, "demo", "RELAY_PUBLIC_URL=https://chat.example.com/chat", "RELAY_BASE_PATH=/chat")
+	until(t, "the public URL", func() bool { return strings.Contains(p.output(), "Open https://chat.example.com/chat/ in a browser") })
+}

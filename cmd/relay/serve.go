@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -184,10 +185,13 @@ func listenAndServe(ctx context.Context, s *settings, demo bool, again *reloader
 	if err != nil {
 		return err
 	}
-	defer public.Close() // for an early return; a started server closes it itself
-	url := browserURL(public.Addr()) + s.relay.BasePath + "/"
-	if demo && s.relay.PublicURL == "" {
-		s.relay.EmbedURL = url
+	defer public.Close()                                    // for an early return; a started server closes it itself
+	url := strings.TrimSuffix(s.relay.PublicURL, "/") + "/" // the only origin that is served then
+	if s.relay.PublicURL == "" {
+		url = browserURL(public.Addr()) + s.relay.BasePath + "/"
+		if demo {
+			s.relay.EmbedURL = url
+		}
 	}
 	s.relay.Loopback = loopback(public.Addr())
 	reg := prometheus.NewRegistry()
