@@ -100,7 +100,7 @@ func (e environment) read(s *settings) error {
 			errs = append(errs, fmt.Errorf("%s %w", name, err))
 		}
 	}
-	if _, ok, _ := e.get("RELAY_ADDR"); s.port != "" && !ok {
+	if v, _, _ := e.get("RELAY_ADDR"); s.port != "" && v == "" {
 		s.addr = ":" + s.port
 	}
 	for name, addr := range map[string]string{"RELAY_ADDR": s.addr, "RELAY_ADMIN_ADDR": s.admin} {

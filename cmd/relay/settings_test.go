@@ -92,6 +92,21 @@ func TestSettings_EnvironmentAndFile_EnvironmentWins(t *testing.T) {
 	}
 }
 
+// Compose files often set a variable to nothing.
+func TestSettings_EmptyAddress_LeavesPort(t *testing.T) {
+	for name, vars := range map[string]map[string]string{
+		":9000":          {"PORT": "9000", "RELAY_ADDR": ""},
+		":9001":          {"PORT": "9001"},
+		"127.0.0.1:9002": {"PORT": "9003", "RELAY_ADDR": "127.0.0.1:9002"},
+		":8080":          {"PORT": "", "RELAY_ADDR": ""},
+	} {
+		s := defaults()
+		if err := from(t, vars, "").read(s); err != nil || s.addr != name {
+			t.Errorf("%v: got %s and %v, want %s", vars, s.addr, err, name)
+		}
+	}
+}
+
 func TestSettings_BaseURLFromFileWithForeignKey_Ignored(t *testing.T) {
 	const file = "ANYFRAME_BASE_URL=https://elsewhere.example\n"
 	for name, tc := range map[string]struct {
