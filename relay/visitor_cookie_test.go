@@ -126,3 +126,32 @@ func TestCookie_SeveralOfOneName_TheValidOneCounts(t *testing.T) {
 		})
 	}
 }
+
+// Each base path that is accepted comes back from the cookie header that Go writes.
+func TestVisitor_BasePath_OnlyWhatACookieCanHave(t *testing.T) {
+	t.Parallel()
+	for path, valid := range map[string]bool{
+		"": true, "/chat": true, "/chat/eu-1": true, "/~a/b_c.d": true, "/a!$&'()+,=:@": true,
+		"/a;b": false, "/a b": false, "/ä": false, "/a\x7f": false, "/a\tb": false, "/a%20": false, "/a|b": false, "/a^b": false, "/a`b": false,
+		"/[a]": false, "/{a}": false, "/a*": false, "/a?b": false, "/a#b": false, "/a\\b": false, `/a"b`: false, "/<a>": false,
+		"chat": false, "/": false, "/chat/": false, "/a//b": false, "/.": false, "/a/../b": false, "/a/.b": false,
+	} {
+		c := relay.DefaultConfig()
+		c.APIKey, c.AgentID, c.BasePath = "afm_x1234", 1, path
+		if err := c.Validate(); (err == nil) != valid || err != nil && !strings.HasPrefix(err.Error(), "RELAY_BASE_PATH ") {
+			t.Errorf("%q: got %v, want it valid: %v", path, err, valid)
+			continue
+		}
+		if !valid || path == "" {
+			continue
+		}
+		header := (&http.Cookie{Name: "n", Value: "v", Path: path}).String()
+		if back, err := http.ParseSetCookie(header); err != nil || back.Path != path {
+			t.Errorf("%q: got %q and %v from the cookie, want the same path", path, back.Path, err)
+		}
+		d := newOffline(t, func(c *relay.Config) { c.BasePath = path })
+		if a := d.ask("GET", path+"/widget.js", ""); a.status != http.StatusOK {
+			t.Errorf("%q: got %d, want 200", path, a.status)
+		}
+	}
+}
