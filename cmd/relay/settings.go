@@ -95,11 +95,11 @@ func table() []setting {
 		{"RELAY_RATE_IP", "120/m", "requests per address: a list of n/s, n/m, n/h and n/d (per UTC day), or off; IPv6 is counted per /64", global, rates(func(s *settings) *relay.Rates { return &s.relay.RateIP })},
 		{"RELAY_RATE_SESSIONS", "6/h", "new sessions per address: a list of n/s, n/m, n/h and n/d (per UTC day), or off", perSite(listOf(",")), rates(func(s *settings) *relay.Rates { return &s.relay.RateSessions })},
 		{"RELAY_TURNS_PER_DAY", "off", "messages that AnyFrame accepts from all visitors per UTC day: n or off", perSite(integer), budget(func(s *settings) *int { return &s.relay.TurnsPerDay })},
-		{"RELAY_MAX_SESSIONS", "200", "maximum number of sandboxes awake at once", perSite(integer), number(func(s *settings) *int { return &s.relay.MaxSessions })},
+		{"RELAY_MAX_SESSIONS", "200", "maximum number of sandboxes awake at once", perSite(integer), number(1, maxCount, func(s *settings) *int { return &s.relay.MaxSessions })},
 		{"RELAY_SESSIONS_PER_DAY", "off", "new sessions of all visitors per UTC day: n or off", perSite(integer), budget(func(s *settings) *int { return &s.relay.SessionsPerDay })},
-		{"RELAY_MAX_STREAMS", "50000", "maximum number of event streams open at once", perSite(integer), number(func(s *settings) *int { return &s.relay.MaxStreams })},
-		{"RELAY_STREAMS_PER_VISITOR", "8", "maximum number of event streams per visitor", perSite(integer), number(func(s *settings) *int { return &s.relay.StreamsPerVisitor })},
-		{"RELAY_STREAMS_PER_IP", "64", "maximum number of event streams per address", global, number(func(s *settings) *int { return &s.relay.StreamsPerIP })},
+		{"RELAY_MAX_STREAMS", "50000", "maximum number of event streams open at once", perSite(integer), number(1, maxCount, func(s *settings) *int { return &s.relay.MaxStreams })},
+		{"RELAY_STREAMS_PER_VISITOR", "8", "maximum number of event streams per visitor", perSite(integer), number(1, maxCount, func(s *settings) *int { return &s.relay.StreamsPerVisitor })},
+		{"RELAY_STREAMS_PER_IP", "64", "maximum number of event streams per address", global, number(1, maxCount, func(s *settings) *int { return &s.relay.StreamsPerIP })},
 		{"RELAY_NOTICE", "on", "line under the composer: on (says in the widget's language that this is an AI and can make mistakes), off, or your own text", perSite(text), func(s *settings, v string) error {
 			s.relay.Notice, s.relay.NoNotice = "", v == "off"
 			if v != "on" && v != "off" {
@@ -115,13 +115,13 @@ func table() []setting {
 		},
 		{"RELAY_FEEDBACK", "off", "whether visitors may rate answers: on or off", perSite(oneOf("on", "off")), choice(map[string]bool{"off": false, "on": true}, func(s *settings) *bool { return &s.relay.Feedback })},
 		{"RELAY_CONTEXT", "on", "whether the agent receives what the page and the website report about a visitor: on or off", perSite(oneOf("on", "off")), choice(map[string]bool{"on": false, "off": true}, func(s *settings) *bool { return &s.relay.NoContext })},
-		{"RELAY_MAX_CONTEXT", "4KiB", "maximum size of the context about a visitor (RELAY_CONTEXT), for the page and for the website each; 0 refuses it", perSite(text), size(func(s *settings) *int { return &s.relay.MaxContext })},
-		{"RELAY_MAX_MESSAGE", "16KiB", "maximum size of a message's text", perSite(text), size(func(s *settings) *int { return &s.relay.MaxMessage })},
-		{"RELAY_MAX_ATTACHMENT", "4MiB", "maximum size of one attachment", perSite(text), size(func(s *settings) *int { return &s.relay.MaxAttachment })},
-		{"RELAY_MAX_ATTACHMENTS", "4", "maximum number of attachments per message; 0 allows none", perSite(integer), number(func(s *settings) *int { return &s.relay.MaxAttachments })},
+		{"RELAY_MAX_CONTEXT", "4KiB", "maximum size of the context about a visitor (RELAY_CONTEXT), for the page and for the website each; 0 refuses it", perSite(text), size(0, func(s *settings) *int { return &s.relay.MaxContext })},
+		{"RELAY_MAX_MESSAGE", "16KiB", "maximum size of a message's text", perSite(text), size(1, func(s *settings) *int { return &s.relay.MaxMessage })},
+		{"RELAY_MAX_ATTACHMENT", "4MiB", "maximum size of one attachment", perSite(text), size(1, func(s *settings) *int { return &s.relay.MaxAttachment })},
+		{"RELAY_MAX_ATTACHMENTS", "4", "maximum number of attachments per message; 0 allows none", perSite(integer), number(0, maxAttachments, func(s *settings) *int { return &s.relay.MaxAttachments })},
 		{"RELAY_ATTACHMENT_TYPES", "image/png,image/jpeg,image/gif,image/webp,text/*", "comma-separated attachment types that are accepted, checked against the content", perSite(listOf(",")), list(func(s *settings) *[]string { return &s.relay.AttachmentTypes })},
-		{"RELAY_REPLAY_EVENTS", "2000", "events per session kept in memory", global, number(func(s *settings) *int { return &s.relay.ReplayEvents })},
-		{"RELAY_REPLAY_BYTES", "1MiB", "bytes of events per session kept in memory", global, size(func(s *settings) *int { return &s.relay.ReplayBytes })},
+		{"RELAY_REPLAY_EVENTS", "2000", "events per session kept in memory", global, number(1, maxCount, func(s *settings) *int { return &s.relay.ReplayEvents })},
+		{"RELAY_REPLAY_BYTES", "1MiB", "bytes of events per session kept in memory", global, size(1, func(s *settings) *int { return &s.relay.ReplayBytes })},
 		{"RELAY_WEBHOOK_URL", "", "URL that receives events about conversations, pending prompts and failures: https, or http on loopback", perSite(text), secretly(func(s *settings) *relay.Secret { return &s.relay.Webhook.URL })},
 		{"RELAY_WEBHOOK_SECRET", "", "secret that signs webhook requests (Standard Webhooks): whsec_ and base64 of 24 to 64 bytes, or 24 raw bytes or more; must be set with RELAY_WEBHOOK_URL", perSite(secret), secretly(func(s *settings) *relay.Secret { return &s.relay.Webhook.Secret })},
 		{"RELAY_WEBHOOK_EVENTS", "", "comma-separated webhook events to send, such as prompt.waiting,turn.failed; empty sends all", perSite(listOf(",")), list(func(s *settings) *[]string { return &s.relay.Webhook.Events })},
@@ -205,114 +205,6 @@ func choice(values map[string]bool, at func(*settings) *bool) reader {
 			return fmt.Errorf("must be %s", strings.Join(names, " or "))
 		}
 		*at(s) = chosen
-		return nil
-	}
-}
-
-func duration(at func(*settings) *time.Duration) reader {
-	return func(s *settings, v string) error {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			return errors.New("must be a duration such as 90s, 5m or 720h")
-		}
-		*at(s) = d
-		return nil
-	}
-}
-
-// retention reads a duration, which may be in days, or off.
-func retention(s *settings, v string) error {
-	if v == "off" {
-		s.relay.Retention = 0
-		return nil
-	}
-	d, err := time.ParseDuration(v)
-	if days, inDays := strings.CutSuffix(v, "d"); inDays {
-		var n int
-		n, err = strconv.Atoi(days)
-		if n > 36500 {
-			err = errors.New("longer than 100 years")
-		}
-		d = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || d < time.Second {
-		return errors.New("must be at least 1s, such as 90d or 2160h, or off")
-	}
-	s.relay.Retention = d
-	return nil
-}
-
-func number(at func(*settings) *int) reader {
-	return func(s *settings, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 0 {
-			return errors.New("must be a non-negative whole number")
-		}
-		*at(s) = n
-		return nil
-	}
-}
-
-func budget(at func(*settings) *int) reader {
-	return func(s *settings, v string) error {
-		n, err := strconv.Atoi(v)
-		switch {
-		case v == "off":
-			n = 0
-		case err != nil || n < 1:
-			return errors.New("must be a number greater than 0, or off")
-		}
-		*at(s) = n
-		return nil
-	}
-}
-
-func size(at func(*settings) *int) reader {
-	units := []struct {
-		suffix string
-		bytes  int
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}, {"", 1}}
-	return func(s *settings, v string) error {
-		for _, u := range units {
-			digits, ok := strings.CutSuffix(v, u.suffix)
-			if !ok {
-				continue
-			}
-			n, err := strconv.Atoi(strings.TrimSpace(digits))
-			if err != nil || n < 0 || n > (1<<40)/u.bytes {
-				break
-			}
-			*at(s) = n * u.bytes
-			return nil
-		}
-		return errors.New("must be a size such as 16KiB or 4MiB")
-	}
-}
-
-// rates reads a list of rates such as 20/m,300/d.
-func rates(at func(*settings) *relay.Rates) reader {
-	windows := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": relay.Day}
-	return func(s *settings, v string) error {
-		if v == "off" {
-			*at(s) = nil
-			return nil
-		}
-		var all relay.Rates
-		seen := map[string]bool{}
-		for part := range strings.SplitSeq(v, ",") {
-			count, unit, _ := strings.Cut(strings.TrimSpace(part), "/")
-			n, err := strconv.Atoi(count)
-			window, ok := windows[unit]
-			if err != nil || !ok || n < 1 {
-				return errors.New("must be a list such as 20/m,300/d (units s, m, h and d), or off")
-			}
-			if seen[unit] {
-				return fmt.Errorf("has more than one rate per %s", unit)
-			}
-			seen[unit] = true
-			all = append(all, relay.Rate{Limit: n, Window: window})
-		}
-		*at(s) = all
 		return nil
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -11,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 )
 
@@ -174,6 +178,73 @@ func TestSettings_InvalidValue_RefusedByName(t *testing.T) {
 	}
 	if !strings.Contains(got, "ANYFRAME_API_KEY is not set") {
 		t.Errorf("the missing key is not named in\n%s", got)
+	}
+}
+
+// Every setting with an amount refuses what could overflow, with the valid range.
+func TestSettings_Amounts_RangeSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	amount := regexp.MustCompile(`^(\d+[a-zA-Z]*|\d+/\w.*)$`)
+	found := 0
+	for _, set := range table() {
+		lists := strings.Contains(set.name, "_RATE_")
+		if !amount.MatchString(set.fallback) && !strings.HasSuffix(set.name, "_PER_DAY") && set.name != "RELAY_RETENTION" {
+			continue
+		}
+		found++
+		for _, value := range []string{
+			"-1", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "2562047h", "2562047h47m16s", "-1h", "106751d", "9223372036854775807d",
+			"9223372036854775807B", "9007199254740991KiB", "9223372036854775807/m", "-1/m", "none",
+		} {
+			err := from(t, map[string]string{set.name: value}, "").read(defaults())
+			if err == nil || !strings.HasPrefix(err.Error(), set.name+" must be ") || !strings.Contains(err.Error(), "from ") || !strings.Contains(err.Error(), " to ") {
+				t.Errorf("%s=%s: got %v, want the range", set.name, value, err)
+			}
+		}
+		if zero := from(t, map[string]string{set.name: "0"}, "").read(defaults()); !lists && zero != nil && !strings.Contains(zero.Error(), "from 1") {
+			t.Errorf("%s=0: got %v, want it valid or the range", set.name, zero)
+		}
+	}
+	if found < 20 {
+		t.Errorf("got %d settings with amounts, want all", found)
+	}
+}
+
+// The relay works with the largest amount of every setting at once.
+func TestServe_LargestAmounts_VisitorServed(t *testing.T) {
+	t.Parallel()
+	const count, long, large, rate = "1000000000", "438000h", "1024GiB", "1000000000/s,1000000000/m,1000000000/h,1000000000/d"
+	plane := anyframetest.Start(t)
+	key := strings.Repeat("k", 32)
+	vars := append(upstream(plane), "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"), "RELAY_CHALLENGE=auto", "RELAY_IDENTITY_KEY="+key, "RELAY_RETENTION=18250d",
+		"RELAY_MAX_ATTACHMENTS=1000")
+	for most, names := range map[string][]string{
+		count: {"TURNS_PER_DAY", "MAX_SESSIONS", "SESSIONS_PER_DAY", "MAX_STREAMS", "STREAMS_PER_VISITOR", "STREAMS_PER_IP", "REPLAY_EVENTS"},
+		long:  {"IDLE_TIMEOUT", "BOOT_TIMEOUT", "SEND_WAIT", "UPSTREAM_TIMEOUT", "VISITOR_TTL", "STREAM_LIFETIME"},
+		large: {"MAX_CONTEXT", "MAX_MESSAGE", "MAX_ATTACHMENT", "REPLAY_BYTES"},
+		rate:  {"RATE_MESSAGES", "RATE_IP", "RATE_SESSIONS"},
+	} {
+		for _, name := range names {
+			vars = append(vars, "RELAY_"+name+"="+most)
+		}
+	}
+	p := launch(t, "serve", vars...)
+	signIn, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ann", "exp": time.Now().Add(time.Minute).Unix()}).SignedString([]byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the same person on two devices
+		r := ask(t, "POST", p.url+"/v1/visitor", "", `{"carrier":"bearer","identity":"`+signIn+`"}`)
+		var visitor struct{ Token string }
+		if err := json.Unmarshal([]byte(r.body), &visitor); err != nil || r.code != 200 {
+			t.Fatalf("sign-in: got %+v, want 200", r)
+		}
+		if r := ask(t, "POST", p.url+"/v1/messages", visitor.Token, `{"text":"hello"}`); r.code != 202 {
+			t.Errorf("message: got %+v, want 202", r)
+		}
+	}
+	if n := len(plane.Sessions()); n != 1 {
+		t.Errorf("got %d sandboxes, want one of the one person", n)
 	}
 }
 
