@@ -221,7 +221,7 @@ func TestIdentity_EachLanguage_SameVisitor(t *testing.T) {
 		{"python3", "examples/identity/python/server.py"},
 		{program(t, "./identity/go")},
 	} {
-		url := start(t, `^(http\S+)/$`, []string{"PORT=0", "RELAY_IDENTITY_KEY=" + secret}, site[0], site[1:]...)
+		url := start(t, `^(http://localhost:\d+)/$`, []string{"PORT=0", "RELAY_IDENTITY_KEY=" + secret}, site[0], site[1:]...) // the allowed origin
 		page, err := through{url}.ReadFile("index.html")
 		if err != nil || !strings.Contains(string(page), "/chat-identity") {
 			t.Errorf("%s: got %v and %.80q, want the page", site, err, page)

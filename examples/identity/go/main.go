@@ -44,6 +44,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("http://%s/\n", l.Addr())
-	log.Fatal(http.Serve(l, nil)) //nolint:gosec // an example, on loopback
+	_, port, _ := net.SplitHostPort(l.Addr().String()) // a listener's address has a port
+	fmt.Printf("http://localhost:%s/\n", port)         // the origin that the relay allows
+	log.Fatal(http.Serve(l, nil))                      //nolint:gosec // an example, on loopback
 }
