@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,38 +45,57 @@ func transcript(ctx context.Context, c *client, args []string, o *options) (json
 		return answer, "", fmt.Errorf("read the response: %w", err)
 	}
 	var b strings.Builder
-	pieces := "" // deltas of the current block
-	flush := func() {
-		if pieces != "" {
-			line(&b, "agent", pieces)
-		}
-		pieces = ""
+	for _, m := range messages(page.Events) {
+		line(&b, m.who, m.what)
 	}
-	for _, e := range page.Events {
-		if e.Event == "text" && e.Data.Text != nil {
-			if e.Data.Delta {
-				pieces += *e.Data.Text
-				continue
-			}
-			pieces = *e.Data.Text // the whole block replaces its deltas
-		}
-		flush()
-		who, what := e.words()
-		if what != "" {
-			line(&b, who, what)
-		}
-	}
-	flush()
 	if page.Next != nil {
 		fmt.Fprintf(&b, "More events: --since %d\n", *page.Next)
 	}
 	return answer, strings.TrimRight(b.String(), "\n"), nil
 }
 
+// message is a part of a transcript as it is printed.
+type message struct{ who, what string }
+
+// messages returns what to print of events. A whole block of text that equals the deltas
+// since the last block or turn_end replaces them, whatever is between. A visitor may write
+// or rate something while the agent is answering.
+func messages(events []said) []message {
+	var out []message
+	deltas := -1 // index of the message with the current deltas; -1 for none
+	for _, e := range events {
+		who, what := e.words()
+		switch {
+		case e.Event == "text" && e.Data.Delta && deltas >= 0:
+			out[deltas].what += what
+			continue
+		case e.Event == "text" && e.Data.Delta:
+			deltas = len(out)
+		case e.Event == "text":
+			whole := deltas >= 0 && out[deltas].what == what
+			deltas = -1
+			if whole {
+				continue
+			}
+		case e.Event == "turn_end":
+			deltas = -1
+		}
+		if what != "" || deltas == len(out) {
+			out = append(out, message{who, what})
+		}
+	}
+	return slices.DeleteFunc(out, func(m message) bool { return m.what == "" })
+}
+
 // words returns who caused an event and its text, "" for events that are not shown.
 func (e *said) words() (who, what string) {
 	d := &e.Data
 	switch e.Event {
+	case "text":
+		if d.Text != nil {
+			what = *d.Text
+		}
+		return "agent", what
 	case "user":
 		if d.Text != nil {
 			what = *d.Text
