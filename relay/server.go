@@ -89,7 +89,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		return nil, fmt.Errorf("read the widget: %w", err)
 	}
 	if s.store, err = stores.Open(ctx, c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the store, set by RELAY_STORE: %w", err)
 	}
 	if b, ok := s.store.(interface{ Backup() string }); ok && b.Backup() != "" {
 		s.log.Warn("the store was migrated to a newer schema; a copy of the old one was kept", "copy", b.Backup())

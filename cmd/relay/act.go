@@ -19,6 +19,12 @@ func act(ctx context.Context, args []string, lookup func(string) (string, bool),
 	}
 	_ = env.read(s) // other settings are not checked here
 	target := operate.Target{URL: adminURL(s.admin)}
+	switch {
+	case s.admin == "":
+		target.Missing = "RELAY_ADMIN_ADDR is empty"
+	case target.URL == "":
+		target.Missing = "RELAY_ADMIN_ADDR " + needsPort
+	}
 	if len(s.relay.AdminTokens) > 0 {
 		target.Token = string(s.relay.AdminTokens[0].Secret)
 	}
@@ -29,7 +35,7 @@ func act(ctx context.Context, args []string, lookup func(string) (string, bool),
 // there is no such listener.
 func adminURL(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
+	if err != nil || !listenable(addr) {
 		return ""
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,8 +105,8 @@ func (e environment) read(s *settings) error {
 		s.addr = ":" + s.port
 	}
 	for name, addr := range map[string]string{"RELAY_ADDR": s.addr, "RELAY_ADMIN_ADDR": s.admin} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
-			errs = append(errs, fmt.Errorf("%s must be an address with a port, such as :8080 or 127.0.0.1:8080", name))
+		if addr != "" && !listenable(addr) {
+			errs = append(errs, errors.New(name+" "+needsPort))
 		}
 	}
 	if host, _, err := net.SplitHostPort(s.admin); err == nil && len(s.relay.AdminTokens) == 0 && !loopbackHost(host) {
@@ -123,6 +124,18 @@ func (e environment) read(s *settings) error {
 		errs = append(errs, errors.New("RELAY_LOG_FORMAT must be text or json"))
 	}
 	return errors.Join(errs...)
+}
+
+const needsPort = "must be an address with a port from 0 to 65535, such as :8080 or 127.0.0.1:8080"
+
+// listenable reports whether addr has a port, as a number or as the name of a service.
+func listenable(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return false
+	}
+	_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // asks no server
+	return err == nil
 }
 
 // loopbackHost reports whether a listener on host can be reached only from this machine.

@@ -47,6 +47,14 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if command == "config" {
 		return config(args[1:], lookup, stdout, stderr)
 	}
+	if !slices.Contains(plainCommands, command) {
+		fmt.Fprintf(stderr, "relay: unknown command %q; see relay help\n", command)
+		return exitUsage
+	}
+	if len(args) > 1 && wantsHelp(args[1:]) {
+		help(stdout)
+		return exitOK
+	}
 	asJSON := command == "doctor" && slices.Equal(args[1:], []string{"--json"})
 	if len(args) > 1 && !asJSON {
 		takes := "no arguments"
@@ -69,10 +77,17 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	case "licenses":
 		fmt.Fprint(stdout, licenses.ThirdParty)
 		return exitOK
-	case "help", "-h", "--help":
+	default: // help
 		help(stdout)
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "relay: unknown command %q; see relay help\n", command)
-	return exitUsage
+}
+
+// plainCommands are the commands without arguments, except for doctor's --json.
+var plainCommands = []string{"serve", "demo", "doctor", "health", "version", "-v", "--version", "licenses", "help", "-h", "--help"}
+
+// wantsHelp reports whether the arguments of a command ask for help.
+func wantsHelp(args []string) bool {
+	last := args[len(args)-1]
+	return last == "-h" || last == "--help"
 }

@@ -71,17 +71,19 @@ func TestOperate_Failures_ExitCodesTellThem(t *testing.T) {
 		want int
 		says string
 	}{
-		"no token":               {nil, []string{"pause", "--admin", p.admin()}, exitError, "RELAY_ADMIN_TOKEN"},
-		"another token":          {[]string{"RELAY_ADMIN_TOKEN=fedcba9876543210"}, []string{"pause", "--admin", p.admin()}, exitError, "RELAY_ADMIN_TOKEN"},
-		"no relay":               {nil, []string{"pause", "--admin", "http://127.0.0.1:1"}, exitError, "no relay reached"},
-		"another server":         {nil, []string{"pause", "--admin", p.url}, exitError, ""},
-		"no such block":          {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"unblock", "192.0.2.1", "--admin", p.admin()}, exitError, "not_found"},
-		"refused":                {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"block", "nobody", "--admin", p.admin()}, exitError, "bad_request"},
-		"an argument too many":   {nil, []string{"unpause", "x"}, exitUsage, "number of arguments"},
-		"an argument too few":    {nil, []string{"block"}, exitUsage, "number of arguments"},
-		"an unknown flag":        {nil, []string{"pause", "--hard"}, exitUsage, "-hard"},
-		"no URL":                 {nil, []string{"pause", "--admin", "localhost:9091"}, exitUsage, "--admin"},
-		"the address turned off": {[]string{"RELAY_ADMIN_ADDR="}, []string{"pause"}, exitUsage, "RELAY_ADMIN_ADDR"},
+		"no token":                {nil, []string{"pause", "--admin", p.admin()}, exitError, "RELAY_ADMIN_TOKEN"},
+		"another token":           {[]string{"RELAY_ADMIN_TOKEN=fedcba9876543210"}, []string{"pause", "--admin", p.admin()}, exitError, "RELAY_ADMIN_TOKEN"},
+		"no relay":                {nil, []string{"pause", "--admin", "http://127.0.0.1:1"}, exitError, "no relay reached"},
+		"another server":          {nil, []string{"pause", "--admin", p.url}, exitError, ""},
+		"no such block":           {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"unblock", "192.0.2.1", "--admin", p.admin()}, exitError, "not_found"},
+		"refused":                 {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"block", "nobody", "--admin", p.admin()}, exitError, "bad_request"},
+		"an argument too many":    {nil, []string{"unpause", "x"}, exitUsage, "number of arguments"},
+		"an argument too few":     {nil, []string{"block"}, exitUsage, "number of arguments"},
+		"an unknown flag":         {nil, []string{"pause", "--hard"}, exitUsage, "-hard"},
+		"no URL":                  {nil, []string{"pause", "--admin", "localhost:9091"}, exitUsage, "--admin"},
+		"an address without port": {[]string{"RELAY_ADMIN_ADDR=xyz"}, []string{"pause"}, exitUsage, "RELAY_ADMIN_ADDR must be an address with a port"},
+		"a port too large":        {[]string{"RELAY_ADMIN_ADDR=:99999"}, []string{"pause"}, exitUsage, "RELAY_ADMIN_ADDR must be an address with a port"},
+		"the address turned off":  {[]string{"RELAY_ADMIN_ADDR="}, []string{"pause"}, exitUsage, "RELAY_ADMIN_ADDR is empty"},
 	} {
 		code, out, errs := execute(t, tt.env, tt.args...)
 		if code != tt.want || !strings.Contains(errs, tt.says) || out != "" || strings.Contains(errs, "panic") {

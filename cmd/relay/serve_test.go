@@ -56,6 +56,20 @@ func TestServe_WrongSettings_AllListed(t *testing.T) {
 	}
 }
 
+func TestServe_WrongAddressOrStore_NamedWithItsCode(t *testing.T) {
+	for setting, want := range map[string]int{
+		"RELAY_ADDR=:99999": exitUsage, "RELAY_ADDR=:-1": exitUsage, "RELAY_ADDR=localhost": exitUsage, "RELAY_ADDR=localhost:": exitUsage,
+		"RELAY_ADMIN_ADDR=127.0.0.1:65536": exitUsage, "RELAY_STORE=sqlite:/no/such/folder/relay.db": exitError,
+	} {
+		name, value, _ := strings.Cut(setting, "=")
+		vars := map[string]string{"ANYFRAME_API_KEY": "afm_x1234", "ANYFRAME_AGENT_ID": "1", "RELAY_STORE": "memory:", "RELAY_ADDR": "127.0.0.1:0", "RELAY_ADMIN_ADDR": ""}
+		vars[name] = value
+		if code, _, stderr := runHere(t, vars, "serve"); code != want || !strings.Contains(stderr, name) {
+			t.Errorf("%s: got exit %d and %q, want %d and the setting", setting, code, stderr, want)
+		}
+	}
+}
+
 func TestServe_ShortKey_RefusedAsSetting(t *testing.T) {
 	code, _, stderr := runHere(t, map[string]string{"ANYFRAME_API_KEY": "x", "ANYFRAME_AGENT_ID": "1", "RELAY_STORE": "memory:"}, "serve")
 	if code != exitUsage || !strings.Contains(stderr, "  ANYFRAME_API_KEY must have at least 8 characters") {

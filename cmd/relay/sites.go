@@ -46,7 +46,11 @@ func (e environment) readSites(s *settings) error {
 	}
 	switch {
 	case err != nil:
-		return &wrongFile{[]string{fmt.Sprintf("%s: cannot read the file that RELAY_CONFIG names: %v", s.config, errors.Unwrap(err))}}
+		what := "the sites file"
+		if v, _, _ := e.get("RELAY_CONFIG"); v == s.config { // otherwise an argument names it
+			what = "the file that RELAY_CONFIG names"
+		}
+		return &wrongFile{[]string{fmt.Sprintf("%s: cannot read %s: %v", s.config, what, errors.Unwrap(err))}}
 	case len(source) > maxSiteFile:
 		return &wrongFile{[]string{fmt.Sprintf("%s: is larger than %d MiB", s.config, maxSiteFile>>20)}}
 	}
@@ -176,7 +180,11 @@ var anyVariable = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)+\b`)
 
 // config implements relay config, which checks the sites file or prints its schema.
 func config(args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	const usage = "usage: relay config check [FILE] to check the sites file, or relay config schema to print its JSON schema"
 	switch {
+	case len(args) > 0 && wantsHelp(args):
+		fmt.Fprintln(stdout, usage)
+		return exitOK
 	case len(args) == 1 && args[0] == "schema":
 		enc := json.NewEncoder(stdout)
 		enc.SetIndent("", "  ")
@@ -184,7 +192,7 @@ func config(args []string, lookup func(string) (string, bool), stdout, stderr io
 		_ = enc.Encode(schema()) // only strings, so only writing can fail
 		return exitOK
 	case len(args) == 0, args[0] != "check", len(args) > 2:
-		fmt.Fprintln(stderr, "relay: usage: relay config check [FILE] to check the sites file, or relay config schema to print its JSON schema")
+		fmt.Fprintln(stderr, "relay:", usage)
 		return exitUsage
 	}
 	s := defaults()

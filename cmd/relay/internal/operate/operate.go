@@ -19,8 +19,9 @@ const (
 
 // Target is the relay to control, unless the command's --admin names another.
 type Target struct {
-	URL   string // of its admin address; empty if it has none
-	Token string // empty if there is none
+	URL     string // of its admin address; empty if it has none
+	Missing string // why URL is empty
+	Token   string // empty if there is none
 }
 
 // options are a command's flags.
@@ -93,7 +94,7 @@ func Run(ctx context.Context, args []string, target Target, stdout, stderr io.Wr
 		err = fmt.Errorf("wrong number of arguments: got %d", len(rest))
 	}
 	if err == nil && o.admin == "" {
-		err = errors.New("RELAY_ADMIN_ADDR is empty; pass the relay's address with --admin URL")
+		err = fmt.Errorf("%s; pass the relay's address with --admin URL", target.Missing)
 	}
 	var c *client
 	if err == nil {
