@@ -71,7 +71,7 @@ func (c *Config) Validate() error {
 // agent.
 func (c *Config) validateAgent() error {
 	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	wrong := func(text string) { errs = append(errs, errors.New(text)) }
 	switch {
 	case c.APIKey == "":
 		wrong("ANYFRAME_API_KEY is not set")

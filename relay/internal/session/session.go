@@ -180,7 +180,8 @@ func (s *Session) State() State {
 	if st.Status != event.StatusRunning && s.reader.Waking() {
 		st.Status = event.StatusBooting // or about to boot
 	}
-	newest := v.Log.Newest() // not the head, which may be hidden: clients would wait for it
+	// Not the head: it may be hidden, and clients would wait for it.
+	newest := v.Log.Newest()
 	if c.Ledger().Unanswered(v.Log.Head()) { // this process has yet to read what the agent does
 		st.AgentBusy = true
 		newest = max(newest, c.Ledger().Latest())
