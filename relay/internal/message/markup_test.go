@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -11,7 +12,7 @@ func TestHasMarkup_PageOrScriptInAnImage_Found(t *testing.T) {
 		"<object data=x>", "<embed src=x>", "<link rel=x>", "<meta http-equiv=x>", "<base href=x>", "<title>x", "<form action=x>", "<img src=x onerror=alert(1)>",
 		"<image href=x>", "<video src=x>", "<audio src=x>", "<table background=x>", "<div style=x>", "<svg>", "<svg/onload=alert(1)>", "<SVG\nxmlns=x>",
 		"<math>", "<foreignObject>", "<animate attributeName=x>", "<template>", "<noscript>", "<x onfocus=alert(1) tabindex=1>", "<a href=\"javascript:x\">",
-		"<a/b/onclick=x>", "<p id='x'>", "<custom-element id='b'>", "<xhtml:script>", "<svg:script >", "<!DOCTYPE html>", "<!doctype svg>", "<!ENTITY x SYSTEM>",
+		"<a/b/onclick=x>", "<a" + strings.Repeat(" ", 900) + "onclick=x>", "<p id='x'>", "<custom-element id='b'>", "<xhtml:script>", "<svg:script >", "<!DOCTYPE html>", "<!doctype svg>", "<!ENTITY x SYSTEM>",
 		"<![CDATA[x]]>", "<!-- x -->", "<?php phpinfo();", "<?PHP\n", "<?xml version=\"1.0\"?>", "<?xml-stylesheet href=x?>", "<?= system('id') ?>", "<% eval request %>", "<%@ page import=x %>",
 	} {
 		for _, at := range []int{0, 1, 4000} {
@@ -21,6 +22,24 @@ func TestHasMarkup_PageOrScriptInAnImage_Found(t *testing.T) {
 				t.Errorf("%q at %d: not found", text, at)
 			}
 		}
+	}
+}
+
+// BenchmarkHasMarkup compares images that keep the search busy with one of plain text. An
+// image must not cost a visitor's neighbours much more than its size.
+func BenchmarkHasMarkup(b *testing.B) {
+	const size = 256 << 10
+	for name, unit := range map[string]string{
+		"text": strings.Repeat("x", 1024), "spaces": "<a" + strings.Repeat(" ", 1021), "short": "<a" + strings.Repeat(" ", 253),
+		"handlers": "<a" + strings.Repeat(" on", 340), "attributes": "<a " + strings.Repeat("a ", 510), "tags": "<a ",
+	} {
+		b.Run(name, func(b *testing.B) {
+			image := bytes.Repeat([]byte(unit), size/len(unit))
+			b.SetBytes(size)
+			for b.Loop() {
+				hasMarkup(image)
+			}
+		})
 	}
 }
 

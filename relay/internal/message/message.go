@@ -5,11 +5,13 @@
 package message
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/anyframe-relay/relay/anyframe"
@@ -67,11 +69,12 @@ func (l *Limits) MaxBody() int64 {
 // Decode parses and validates the body of a message. Its errors are [problem.Problem]s.
 func (l *Limits) Decode(body []byte) (Message, error) {
 	var m Message
-	var rows []json.RawMessage
+	attached := elements{most: l.MaxAttachments + 1}
 	var page json.RawMessage
-	if err := strictjson.Decode(body, "", strictjson.Fields{"text": &m.Text, "attachments": &rows, "context": &page}); err != nil {
+	if err := strictjson.Decode(body, "", strictjson.Fields{"text": &m.Text, "attachments": &attached, "context": &page}); err != nil {
 		return m, err
 	}
+	rows := attached.first
 	switch {
 	case len(m.Text) > l.MaxMessage:
 		return m, problem.TooLarge.With("The message is longer than %d bytes.", l.MaxMessage)
@@ -95,6 +98,32 @@ func (l *Limits) Decode(body []byte) (Message, error) {
 		}
 	}
 	return m, nil
+}
+
+// elements are the first elements of a JSON array. A body within its limit has room for
+// millions of elements, and each that is decoded takes memory in addition.
+type elements struct {
+	most  int
+	first []json.RawMessage
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (e *elements) UnmarshalJSON(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	switch t, err := dec.Token(); {
+	case err != nil || t == nil: // t is nil for null
+		return err
+	case t != json.Delim('['):
+		return &json.UnmarshalTypeError{Value: "a value that is not an array", Type: reflect.TypeOf(e.first)}
+	}
+	for dec.More() && len(e.first) < e.most {
+		var row json.RawMessage
+		if err := dec.Decode(&row); err != nil {
+			return err
+		}
+		e.first = append(e.first, row)
+	}
+	return nil
 }
 
 // decodeContext validates the page's context, and keeps it if it is to be sent to

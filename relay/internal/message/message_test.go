@@ -3,12 +3,15 @@ package message
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 )
 
 // testLimits are the defaults.
@@ -92,6 +95,32 @@ func TestProxySnippets_LetMessagesThrough(t *testing.T) {
 			if least := c.MaxBody(); err != nil || n<<20 < least || n<<20 > 2*least {
 				t.Errorf("%s: got %s MiB, want at least %d bytes and at most twice that", name, m[1], least)
 			}
+		}
+	}
+}
+
+// A body has room for millions of elements, which must not take memory of their own.
+func TestDecode_MillionsOfElements_AllocatesFewOfThem(t *testing.T) {
+	l := testLimits
+	for name, body := range map[string]string{
+		"attachments": `{"text":"a","attachments":[` + strings.Repeat("0,", 200_000) + `0]}`,
+		"lists":       `{"text":"a","attachments":[` + strings.Repeat("[],", 200_000) + `0]}`,
+	} {
+		allocated := testing.AllocsPerRun(1, func() {
+			if _, err := l.Decode([]byte(body)); !errors.Is(err, problem.TooMany) {
+				t.Errorf("%s: got %v, want too many", name, err)
+			}
+		})
+		if allocated > 200 {
+			t.Errorf("%s: allocated %v times, want few", name, allocated)
+		}
+	}
+	for body, want := range map[string]error{
+		`{"text":"a","attachments":null}`: nil, `{"text":"a","attachments":[]}`: nil,
+		`{"text":"a","attachments":{}}`: problem.BadRequest, `{"text":"a","attachments":"x"}`: problem.BadRequest, `{"text":"a","attachments":1}`: problem.BadRequest,
+	} {
+		if _, err := l.Decode([]byte(body)); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", body, err, want)
 		}
 	}
 }

@@ -66,12 +66,13 @@ func Decode(data []byte, prefix string, into Fields) error {
 
 // Quote makes a client's text safe to repeat in a problem: short and printable.
 func Quote(name string) string {
+	const enough = 1 << 10 // a name may be as long as the body
 	name = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return -1
 		}
 		return r
-	}, name)
+	}, name[:min(len(name), enough)])
 	if r := []rune(name); len(r) > 64 {
 		name = string(r[:64]) + "…"
 	}
