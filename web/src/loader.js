@@ -12,8 +12,9 @@ import { doc } from "../../clients/js/src/doc.js";
 /** @type {any} */
 const config = { __proto__: null, .../** @type {any} */ ("__RELAY_CONFIG__") };
 
-const names = "mode position title greeting starters accent theme locale launcher z-index offset-x offset-y open sound icon avatar strings label width height".split(" ");
-const methods = "open close toggle send setDraft setContext newConversation identify logout update on off destroy".split(" ");
+// The orders of these names, and of the styles below, mean nothing: they compress well.
+const names = "launcher label mode position z-index accent height locale strings icon open title starters width sound offset-x avatar greeting theme offset-y".split(" ");
+const methods = "close newConversation identify on open update toggle setDraft logout setContext send off destroy".split(" ");
 
 // A module, a bundle or a script in a shadow root cannot read its tag. The relay's
 // address is then the one in its settings, otherwise the one in the stack trace.
@@ -47,11 +48,11 @@ function stored(store, key) {
 /** Styles of the launcher; the panel has the rest. */
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`:host{all:initial;display:contents}\
-:host(:not([mode=popup])){display:block;height:100%}\
-.launcher,.sorry{all:initial;position:fixed;z-index:var(--z);inset:auto var(--right) calc(var(--oy) + env(safe-area-inset-bottom)) var(--left);background:var(--accent);color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0)}\
-.launcher{width:52px;height:52px;border:2px solid #0000;border-radius:50%;display:grid;place-items:center;cursor:pointer}\
+:host(:not([mode=popup])){height:100%;display:block}\
+.launcher,.sorry{all:initial;color:oklch(from var(--accent) clamp(0,(.7 - l)*1000,1) 0 0);background:var(--accent);z-index:var(--z);inset:auto var(--right) calc(var(--oy) + env(safe-area-inset-bottom)) var(--left);position:fixed}\
+.launcher{width:52px;height:52px;place-items:center;border:2px solid #0000;cursor:pointer;border-radius:50%;display:grid}\
 :focus-visible{outline:3px solid var(--accent);outline-offset:3px}\
-svg{width:24px;height:24px;grid-area:1/1;fill:none;stroke:currentColor;stroke-width:2}\
+svg{width:24px;height:24px;stroke-width:2;grid-area:1/1;stroke:currentColor;fill:none}\
 .sorry{margin-bottom:68px;padding:8px}\
 :host([hidden]),[hidden]{display:none}`);
 
@@ -85,7 +86,7 @@ class RelayChatElement extends HTMLElement {
     elements.add(this);
     if (this.#popup) this.#showLauncher(root);
     this.#look();
-    if (this.#popup && (this.hasAttribute("open") || (innerWidth > 640 && innerHeight > 480 && stored("sessionStorage", "open")))) this.act("open", [{ quiet: true }]);
+    if (this.#popup && (this.hasAttribute("open") || (stored("sessionStorage", "open") && innerWidth > 640 && innerHeight > 480))) this.act("open", [{ quiet: true }]);
     else if (!this.#popup || stored("localStorage", "outbox")) this.#load();
     for (const [name, args] of waiting.splice(0)) this.act(name, args);
   }
@@ -157,7 +158,7 @@ class RelayChatElement extends HTMLElement {
     /** @type {any} */
     const button = doc.createElement("button");
     this.#launcher = button;
-    button.className = button.part = "launcher";
+    button.part = button.className = "launcher";
     button.ariaExpanded = false;
     const [svg, bubble] = ["svg", "path"].map((tag) => doc.createElementNS("http://www.w3.org/2000/svg", tag));
     bubble.setAttribute("d", "M4 20l2-3a8 8 0 1 1 7 3z");
@@ -184,13 +185,13 @@ class RelayChatElement extends HTMLElement {
     const set = (name, value) => {
       for (const el of /** @type {any} */ (this.shadowRoot).children) el.style.setProperty(name, value);
     };
-    const side = /left/.test(s.position) ? ["left", "right"] : ["right", "left"];
+    const [near, far] = /left/.test(s.position) ? ["--left", "--right"] : ["--right", "--left"];
     set("--accent", CSS.supports("color", s.accent) ? s.accent : "#2d5bd1");
     set("--z", parseInt(s["z-index"]) || 2147483000);
     set("--ox", length(s["offset-x"]));
     set("--oy", length(s["offset-y"]));
-    set("--" + side[0], "var(--ox)");
-    set("--" + side[1], "auto");
+    set(near, "var(--ox)");
+    set(far, "auto");
     if (!this.#launcher) return;
     this.#launcher.hidden = s.launcher && s.launcher !== "auto";
     if (!this.#panel) this.#launcher.ariaLabel = s.label || s.title || "Chat"; // the panel adds the number of unread messages
