@@ -152,7 +152,7 @@ func (s *site) wire() (*wired, error) {
 		AgentID: c.AgentID, IdleTimeout: c.IdleTimeout, BootTimeout: c.BootTimeout, SendWait: c.SendWait,
 		UpstreamTimeout: c.UpstreamTimeout, VisitorTTL: c.VisitorTTL, StreamLifetime: c.StreamLifetime,
 		MaxSessions: server.config.MaxSessions, MaxOwn: c.maxOwn(&server.config), SleepForeign: server.sleep,
-		Conversation: c.conversation(), Store: w.journal, Notifier: server.notifierOf(s.name), Client: client, Quota: quota{w},
+		Conversation: c.conversation(), Store: w.journal, Notifier: store.NotifierForSite(server.notifier, s.name), Client: client, Quota: quota{w},
 		Admission: &admission.Desk{Quota: quota{w}, Pause: server.control, Consent: agreed{w}, Challenge: w.challenge.Load}, Contexts: c.agentContexts(w.contexts),
 		Pause: server.control, History: w.book, TokenValid: w.tokens.Valid, TokenKey: visitor.Key, TurnFailed: w.journal.TurnFailed,
 		Metrics: w.metrics, Log: w.log, Tuning: c.tuning.Session,
@@ -278,23 +278,6 @@ func (s *site) retire() {
 		w.close()
 		w.metrics.ForgetSite(s.label())
 	})
-}
-
-// siteNotifier sends and receives hints about the visitors of one site.
-type siteNotifier struct {
-	store.Notifier
-	prefix string
-}
-
-func (n siteNotifier) Publish(ctx context.Context, visitor string) error {
-	return n.Notifier.Publish(ctx, n.prefix+visitor)
-}
-
-func (s *Server) notifierOf(name string) store.Notifier {
-	if s.notifier == nil || name == "" {
-		return s.notifier
-	}
-	return siteNotifier{s.notifier, name + "/"}
 }
 
 // account returns the AnyFrame account of the site's agent.

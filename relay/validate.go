@@ -1,10 +1,8 @@
 package relay
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"regexp"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/origin"
 	"github.com/anyframe-relay/relay/relay/internal/store/stores"
+	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
@@ -75,13 +74,13 @@ func (c *Config) validateAgent() error {
 	switch {
 	case c.APIKey == "":
 		wrong("ANYFRAME_API_KEY is not set")
-	case !validAccount(string(c.APIKey), ""):
+	case !(upstream.Account{Key: string(c.APIKey), BaseURL: anyframe.DefaultBaseURL}).Valid():
 		wrong("ANYFRAME_API_KEY must have at least 8 characters, all of them ASCII and without spaces: copy the key again")
 	}
 	if c.AgentID <= 0 {
 		wrong("ANYFRAME_AGENT_ID is not set: set it to the number of the agent that visitors chat with")
 	}
-	if !validAccount("afm_placeholder", c.BaseURL) {
+	if c.BaseURL != "" && !(upstream.Account{Key: "afm_placeholder", BaseURL: c.BaseURL}).Valid() {
 		wrong("ANYFRAME_BASE_URL must be an https URL, or an http URL of a loopback address, without user, query or fragment")
 	}
 	return errors.Join(errs...)
@@ -129,12 +128,4 @@ func (c *Config) validateVisitors() error {
 	}
 	errs = append(errs, c.Webhook.Validate())
 	return errors.Join(errs...)
-}
-
-// validAccount reports whether the client accepts a key and AnyFrame's address. It asks the
-// client itself, so that no setting is valid here and refused later, when a site is wired.
-// An empty address is the default.
-func validAccount(key, baseURL string) bool {
-	_, err := anyframe.New(anyframe.WithAPIKey(key), anyframe.WithBaseURL(cmp.Or(baseURL, anyframe.DefaultBaseURL)), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
-	return err == nil
 }

@@ -37,6 +37,24 @@ func SiteOf(name string) (site, rest string) {
 	return site, rest
 }
 
+// NotifierForSite returns a Notifier that publishes hints about the visitors of one site:
+// [SiteOf] splits what the others receive. It returns nil if there is no notifier.
+func NotifierForSite(n Notifier, name string) Notifier {
+	if n == nil || name == "" {
+		return n
+	}
+	return siteNotifier{n, name + "/"}
+}
+
+type siteNotifier struct {
+	Notifier
+	prefix string
+}
+
+func (n siteNotifier) Publish(ctx context.Context, visitor string) error {
+	return n.Notifier.Publish(ctx, n.prefix+visitor)
+}
+
 func (v *siteView) in(name string) string { return v.prefix + name }
 
 // own returns a session as the site sees it.

@@ -19,6 +19,13 @@ import (
 // Account is AnyFrame's address and the key to use there.
 type Account struct{ BaseURL, Key string }
 
+// Valid reports whether a client can be made for the account. It asks the client itself,
+// so that no setting is valid here and refused later.
+func (a Account) Valid() bool {
+	_, err := anyframe.New(anyframe.WithAPIKey(a.Key), anyframe.WithBaseURL(a.BaseURL), anyframe.WithDotEnv(""), anyframe.WithLogger(slog.New(slog.DiscardHandler)))
+	return err == nil
+}
+
 // PoolOptions configures a Pool.
 type PoolOptions struct {
 	// Transport makes the calls, over connections that all accounts share.
