@@ -52,19 +52,31 @@ func (a *api) export(w http.ResponseWriter, r *http.Request) error {
 	panic(http.ErrAbortHandler) // a truncated document must not look complete
 }
 
-// slowWriter extends the deadline for each piece of a long answer.
+// slowest is how many bytes of a long answer a client must read per second, on average: a
+// client that reads less would hold its place among the answers for hours.
+const slowest = 32 << 10
+
+// slowWriter extends the deadline for each piece of a long answer, for a client that reads
+// fast enough.
 type slowWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	wrote   bool
+	sent    int           // in bytes
+	spent   time.Duration // waiting for the client
 }
 
-func (s *slowWriter) Write(b []byte) (int, error) {
+func (s *slowWriter) Write(b []byte) (n int, err error) {
 	s.wrote = true
-	if err := s.control.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	began := time.Now()
+	left := answerTimeout + time.Duration(s.sent)*time.Second/slowest - s.spent
+	if err := s.control.SetWriteDeadline(began.Add(min(answerTimeout, left))); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
-	return s.ResponseWriter.Write(b)
+	n, err = s.ResponseWriter.Write(b)
+	s.sent += n
+	s.spent += time.Since(began)
+	return n, err
 }
 
 // done flushes the answer and removes the deadline, which would otherwise apply to the
