@@ -158,7 +158,7 @@ class RelayChatElement extends HTMLElement {
     /** @type {any} */
     const button = doc.createElement("button");
     this.#launcher = button;
-    button.part = button.className = "launcher";
+    button.className = button.part = "launcher";
     button.ariaExpanded = false;
     const [svg, bubble] = ["svg", "path"].map((tag) => doc.createElementNS("http://www.w3.org/2000/svg", tag));
     bubble.setAttribute("d", "M4 20l2-3a8 8 0 1 1 7 3z");

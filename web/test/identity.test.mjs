@@ -86,7 +86,7 @@ test("a logout in one tab also ends the identity in another", async () => {
   await shows(two, [], "the other tab");
   await say(two, "who am I?");
   await settled(two);
-  const next = await open(context, site.url); // this page identifies nobody
+  const next = await open(context, site.url); // this page does not identify its visitor
   await eventually(async () => assert.deepEqual((await transcript(next)).filter((t) => t.startsWith("user:")), ["user: who am I?"]));
   for (const page of [one, two, next]) assert.deepEqual(page.wrong, []);
   await context.close();
