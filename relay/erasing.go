@@ -6,6 +6,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe"
 	"github.com/anyframe-relay/relay/relay/internal/erasure"
 	"github.com/anyframe-relay/relay/relay/internal/store"
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
 // erasing runs the erasure worker of a site.
@@ -20,7 +21,7 @@ func (s *site) eraser(w *wired, client *anyframe.Client) *erasure.Worker {
 	return erasure.New(erasure.Options{
 		Store: w.store, Book: w.book, Client: client,
 		Ender:     ender{w.hub, w.journal, w.book, 2*c.VisitorTTL + c.StreamLifetime + c.IdleTimeout + c.BootTimeout},
-		Retention: c.Retention, Receipts: c.VisitorTTL, Settle: c.tuning.EraseAgain,
+		Retention: c.Retention, Receipts: c.VisitorTTL, Unused: visitor.ProvisionalTTL, Settle: c.tuning.EraseAgain,
 		CallTimeout: c.UpstreamTimeout, Metrics: w.metrics, Log: w.log,
 		Also: []func(context.Context, string, int64) error{w.contexts.Forget, w.feedback.Forget},
 		Done: func(ctx context.Context, e erasure.Erasure) error { return w.journal.ErasureDone(ctx, e.ID, e.Visitor) },

@@ -150,7 +150,7 @@ func (s *site) wire() (*wired, error) {
 	w.book = &history.Book{Store: w.store, TTL: c.VisitorTTL, Forever: c.Retention > 0}
 	w.hub = session.NewHub(session.Options{
 		AgentID: c.AgentID, IdleTimeout: c.IdleTimeout, BootTimeout: c.BootTimeout, SendWait: c.SendWait,
-		UpstreamTimeout: c.UpstreamTimeout, VisitorTTL: c.VisitorTTL, StreamLifetime: c.StreamLifetime,
+		UpstreamTimeout: c.UpstreamTimeout, VisitorTTL: c.VisitorTTL, ProvisionalTTL: visitor.ProvisionalTTL, StreamLifetime: c.StreamLifetime,
 		MaxSessions: server.config.MaxSessions, MaxOwn: c.maxOwn(&server.config), SleepForeign: server.sleep,
 		Conversation: c.conversation(), Store: w.journal, Notifier: store.NotifierForSite(server.notifier, s.name), Client: client, Quota: quota{w},
 		Admission: &admission.Desk{Quota: quota{w}, Pause: server.control, Consent: agreed{w}, Challenge: w.challenge.Load}, Contexts: c.agentContexts(w.contexts),

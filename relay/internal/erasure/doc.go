@@ -12,5 +12,7 @@
 //	scrub     the content is removed from all files of the store
 //	settle    later all of it again, for writes of replicas that had not seen the erasure
 //
+// A visitor who has sent nothing is erased without the worker, see [Worker.Visitor].
+//
 // The package does not depend on HTTP, sessions or streams: [Ender] ends their activity.
 package erasure

@@ -192,8 +192,21 @@ func (w *Worker) insist(ctx context.Context, id string, reason Reason) (found bo
 // When it returns, the request is stored, all tokens of the visitor are revoked, and
 // streams have ended. It returns the erasure's id even if that could not be completed:
 // the worker will complete it.
-func (w *Worker) Visitor(ctx context.Context, visitor string, reason Reason) (string, error) {
+//
+// If provisional, the visitor has probably sent nothing. If so, the erasure is complete
+// when Visitor returns: it costs the worker nothing and leaves no rows for long, because
+// anybody can request any number of them.
+func (w *Worker) Visitor(ctx context.Context, visitor string, provisional bool, reason Reason) (string, error) {
 	e := Erasure{ID: newID(), Visitor: visitor, Reason: reason, RequestedAt: time.Now()}
+	if provisional {
+		done, err := w.unused(ctx, &e)
+		if done {
+			return e.ID, nil
+		}
+		if err != nil {
+			w.Log.Debug("failed to erase a visitor who may have sent nothing", "erasure", e.ID, "error", err)
+		}
+	}
 	if err := w.save(ctx, &e, time.Now()); err != nil {
 		return "", err
 	}
@@ -204,7 +217,46 @@ func (w *Worker) Visitor(ctx context.Context, visitor string, reason Reason) (st
 	return e.ID, nil
 }
 
+// unused completes the erasure of a visitor who has sent nothing, and reports whether it
+// did. Otherwise the whole erasure is needed.
+func (w *Worker) unused(ctx context.Context, e *Erasure) (done bool, err error) {
+	if done, err = w.Ender.EraseUnused(ctx, e.Visitor); err != nil || !done {
+		return false, err
+	}
+	if err = w.also(ctx, e); err != nil {
+		return false, err
+	}
+	receipt := *e
+	receipt.DeletedAt = time.Now()
+	receipt.DoneAt = receipt.DeletedAt
+	r, err := w.record(&receipt, time.Time{})
+	if err != nil {
+		return false, err
+	}
+	r.ExpiresAt = time.Now().Add(w.Unused)
+	if _, err = w.Store.SaveRecord(ctx, r); err != nil {
+		return false, err
+	}
+	w.completed(&receipt)
+	return true, nil
+}
+
 func (w *Worker) begun(e *Erasure) {
 	w.Log.Info("erasure requested", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "reason", string(e.Reason))
 	w.Wake()
+}
+
+func (w *Worker) completed(e *Erasure) {
+	w.Metrics.Erasures.WithLabelValues(string(e.Reason)).Inc()
+	w.Log.Info("erasure done", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "deleted", e.Deleted)
+}
+
+// also deletes what other packages have.
+func (w *Worker) also(ctx context.Context, e *Erasure) error {
+	for _, also := range w.Also {
+		if err := also(ctx, e.Visitor, e.Epoch); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -23,7 +23,8 @@ type nothing struct{}
 func (nothing) EraseEpoch(context.Context, string, int64, bool) (busy bool, err error) {
 	return false, nil
 }
-func (nothing) EraseVisitor(context.Context, string) error { return nil }
+func (nothing) EraseVisitor(context.Context, string) error        { return nil }
+func (nothing) EraseUnused(context.Context, string) (bool, error) { return false, nil }
 
 // Retention has marked a conversation, and would keep it if a turn ran.
 func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {

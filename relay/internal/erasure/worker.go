@@ -51,6 +51,9 @@ type Ender interface {
 	// visitor's notes. Before that, it records in the history what is needed to delete
 	// the current session at AnyFrame.
 	EraseVisitor(ctx context.Context, visitor string) error
+	// EraseUnused is EraseVisitor for a visitor who has sent nothing. It reports whether
+	// that is so; then there is nothing to repeat later.
+	EraseUnused(ctx context.Context, visitor string) (unused bool, err error)
 }
 
 // errBusy says that retention must wait.
@@ -72,6 +75,8 @@ type Options struct {
 	Retention time.Duration
 	// Receipts is how long completed erasures are kept.
 	Receipts time.Duration
+	// Unused is Receipts for visitors who had sent nothing.
+	Unused time.Duration
 	// Settle is how long after the deletion it is repeated. Default 45s.
 	Settle time.Duration
 	// CallTimeout is the timeout of one call to AnyFrame.
@@ -211,8 +216,7 @@ func (w *Worker) advance(ctx context.Context, e *Erasure) error {
 	if err := w.save(ctx, e, time.Time{}); err != nil {
 		return err
 	}
-	w.Metrics.Erasures.WithLabelValues(string(e.Reason)).Inc()
-	w.Log.Info("erasure done", "erasure", e.ID, "visitor", w.name(e), "epoch", e.Epoch, "deleted", e.Deleted)
+	w.completed(e)
 	return nil
 }
 
@@ -281,10 +285,8 @@ func (w *Worker) after(ctx context.Context, e *Erasure) error {
 	} else if err := w.Store.ForgetEpoch(ctx, e.Visitor, e.Epoch); err != nil {
 		return err
 	}
-	for _, also := range w.Also {
-		if err := also(ctx, e.Visitor, e.Epoch); err != nil {
-			return err
-		}
+	if err := w.also(ctx, e); err != nil {
+		return err
 	}
 	return w.Store.Scrub(ctx)
 }

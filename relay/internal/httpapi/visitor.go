@@ -173,8 +173,14 @@ func (a *api) forget(w http.ResponseWriter, r *http.Request) error {
 		}
 	case len(erase) == 1 && erase[0] == "true":
 		var err error
-		if id, err = a.erasures.Visitor(context.WithoutCancel(r.Context()), v.ID, erasure.ByVisitor); err != nil {
+		ctx := context.WithoutCancel(r.Context())
+		if id, err = a.erasures.Visitor(ctx, v.ID, v.Provisional, erasure.ByVisitor); err != nil {
 			return err
+		}
+		if v.Provisional { // each introduction would extend it, at last beyond the tombstone
+			if err := a.tokens.Revoke(ctx, v.Token); err != nil {
+				return err
+			}
 		}
 	default:
 		return problem.BadRequest.With(`"erase" must be true or false.`)

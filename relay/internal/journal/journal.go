@@ -31,6 +31,7 @@ type Engine interface {
 	store.AdmissionStore
 	store.ChangeStore
 	store.RecordStore
+	Scrub(ctx context.Context) error
 }
 
 // Watch returns s with every write watched: the resulting events are put into the outbox

@@ -12,6 +12,13 @@ import (
 // storeTimeout bounds the ledger's writes that no request waits for.
 const storeTimeout = 5 * time.Second
 
+// Any reports whether the store has a turn of a visitor's epoch, which is 0 until the
+// first message has a sandbox.
+func Any(ctx context.Context, notes store.NoteStore, visitor string, epoch int64) (bool, error) {
+	all, err := notes.Notes(ctx, visitor, kindTurn, epoch)
+	return len(all) > 0, err
+}
+
 // Load fills an empty ledger from the store with the turns and prompts whose place is not
 // final, or is after the beginning of the log. Older ones are read on demand, see [Past].
 func (l *Ledger) Load(ctx context.Context) error {

@@ -228,6 +228,24 @@ func Erase(ctx context.Context, s EraseStore, visitor string, keep time.Duration
 	return err
 }
 
+// EraseUnused is [Erase] for a visitor who has begun no conversation. It reports whether
+// that is so; if not, it changes nothing. From then on, none can begin.
+func EraseUnused(ctx context.Context, s store.SessionStore, visitor string, keep time.Duration) (unused bool, err error) {
+	for {
+		row, err := s.Session(ctx, visitor)
+		if err != nil || row.Epoch > 0 {
+			return false, err
+		}
+		row.State = StateVoid
+		if until := time.Now().Add(keep); row.ExpiresAt.Before(until) { // the tombstone of a full erasure is kept for longer
+			row.ExpiresAt = until
+		}
+		if _, err = s.SaveSession(ctx, row); !errors.Is(err, store.ErrConflict) {
+			return err == nil, err
+		}
+	}
+}
+
 // EraseStore is the part of the store that [Erase] needs.
 type EraseStore interface {
 	store.SessionStore

@@ -249,6 +249,32 @@ func TestErase_Visitor_KeptFirstAndVoid(t *testing.T) {
 	}
 }
 
+func TestEraseUnused_OnlyWithoutEpoch_VoidForAtLeastThatLong(t *testing.T) {
+	st := memory.New()
+	r := open(t, st)
+	for _, tt := range []struct{ keep, want time.Duration }{{time.Hour, time.Hour}, {3 * time.Hour, 3 * time.Hour}, {time.Hour, 3 * time.Hour}} {
+		unused, err := record.EraseUnused(t.Context(), st, visitor, tt.keep)
+		must(t, err)
+		row, err := r.Read(t.Context())
+		if left := time.Until(row.ExpiresAt); !unused || !errors.Is(err, problem.VisitorUnknown) || left > tt.want || left < tt.want-time.Minute {
+			t.Errorf("got unused %v, a row for %v, %v, want a mark for %v", unused, left, err, tt.want)
+		}
+	}
+	if _, err := r.Begin(t.Context(), store.Session{Visitor: visitor}, "s1"); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a conversation that begins afterwards: got error %v, want a conflict", err)
+	}
+
+	st = memory.New()
+	r = open(t, st)
+	begin(t, r, "s1")
+	if unused, err := record.EraseUnused(t.Context(), st, visitor, time.Hour); unused || err != nil {
+		t.Errorf("with a conversation: got unused %v, %v, want it used", unused, err)
+	}
+	if row, err := r.Read(t.Context()); err != nil || row.UpstreamID != "s1" {
+		t.Errorf("with a conversation: got %+v, %v, want the row as it was", row, err)
+	}
+}
+
 // A change may have been computed before the end was seen.
 func TestSave_ChangeOfStateAfterEnd_StaysEnded(t *testing.T) {
 	st := memory.New()

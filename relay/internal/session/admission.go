@@ -41,6 +41,9 @@ func (s *Session) note(ctx context.Context, claim admission.Claim, m Message) (t
 		turn, err = l.Begin(ctx, ledger.Turn{
 			Key: claim.Turn, Hash: m.Hash, Solved: g.Solved, Text: m.Text, Attachments: m.Names, Page: string(m.Context.Page), Verified: string(m.Context.Verified),
 		})
+		if err == nil && s.standing.Conversation().Epoch() == 0 {
+			err = s.stillKnown(ctx)
+		}
 		if err != nil {
 			return turn, nil, errors.Join(err, g.Undo())
 		}

@@ -2,8 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 
 	"github.com/anyframe-relay/relay/relay/internal/event"
+	"github.com/anyframe-relay/relay/relay/internal/ledger"
+	"github.com/anyframe-relay/relay/relay/internal/problem"
 	"github.com/anyframe-relay/relay/relay/internal/record"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 )
@@ -53,4 +56,36 @@ func (s *Session) showErased() {
 			s.releaseOnceDown(s.hub.ctx, old.ID())
 		}
 	})
+}
+
+// EraseUnused voids the token of a visitor who has sent nothing, and ends the streams. It
+// reports whether that is so. If not, the visitor's data is left to be erased. The
+// tombstone comes before the checks, so that a first message that they do not find finds
+// the tombstone, see [Session.stillKnown]. It is kept for longer than the visitor's token
+// and streams, and a first message that is on its way, can last.
+func (h *Hub) EraseUnused(ctx context.Context, visitor string) (unused bool, err error) {
+	keep := max(h.ProvisionalTTL, h.StreamLifetime) + h.BootTimeout
+	if unused, err = record.EraseUnused(ctx, h.Store, visitor, keep); err != nil || !unused {
+		return false, err
+	}
+	h.RevokeErased(visitor)
+	h.Publish(ctx, visitor)
+	if sent, err := ledger.Any(ctx, h.Store, visitor, 0); err != nil || sent {
+		return false, err
+	}
+	newest, err := h.History.Newest(ctx, visitor) // the row may have expired before it
+	return err == nil && newest == 0, err
+}
+
+// stillKnown deletes a first message that was stored after its visitor was forgotten, and
+// returns [problem.VisitorUnknown]. Nothing else would delete it.
+func (s *Session) stillKnown(ctx context.Context) error {
+	_, err := s.record.Read(ctx)
+	if !errors.Is(err, problem.VisitorUnknown) {
+		return err
+	}
+	if gone := s.hub.Store.ForgetEpoch(ctx, s.visitor, 0); gone != nil {
+		return errors.Join(err, gone)
+	}
+	return errors.Join(err, s.hub.Store.Scrub(ctx))
 }

@@ -22,6 +22,7 @@ type Store interface {
 	store.AdmissionStore
 	store.ChangeStore
 	store.RecordStore
+	Scrub(ctx context.Context) error
 }
 
 // Options configures a Hub.
@@ -33,6 +34,7 @@ type Options struct {
 	SendWait        time.Duration // how long a turn waits
 	UpstreamTimeout time.Duration // of one call to AnyFrame
 	VisitorTTL      time.Duration // of records and notes
+	ProvisionalTTL  time.Duration // of the token of a visitor without a conversation
 	StreamLifetime  time.Duration // of visitors' event streams
 	MaxSessions     int           // awake at once, over all sites
 	MaxOwn          int           // awake at once, of this site; 0 is no separate limit
