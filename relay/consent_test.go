@@ -1,9 +1,11 @@
 package relay_test
 
 import (
+	"database/sql"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
@@ -93,6 +95,67 @@ func TestNotice_OnOffOrOwn_Told(t *testing.T) {
 	}
 	d := newOffline(t, nil)
 	refused(t, "consent that the relay did not ask for", d.ask("POST", "/v1/visitor", agreement("x")), 400, "bad_request")
+}
+
+// consents returns how many records of consent in a SQLite store expire after a time.
+func consents(t *testing.T, path string, after time.Time) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM records WHERE kind = 'consent' AND expires_at > ?", after.UnixMilli()).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Consent costs no more than a request, so it is kept no longer than the visitor until
+// there is a conversation.
+func TestConsent_NothingSent_KeptAsLongAsVisitor(t *testing.T) {
+	t.Parallel()
+	disk := sqliteFile(t)
+	var path string
+	r := newHarness(t, func(c *relay.Config) {
+		disk(c)
+		eraseSoon(c)
+		c.Consent, path = "May we?", strings.TrimPrefix(c.Store, "sqlite:")
+	}, anyframetest.WithAgent(1, talk))
+	agrees := func() *browser {
+		v := r.visitor()
+		version, _, _ := consentOf(v.do("POST", "/v1/visitor", `{"carrier":"bearer"}`))
+		if a := v.do("POST", "/v1/visitor", agreement(version)); a.status != http.StatusOK {
+			t.Fatalf("agree: got %d %s, want 200", a.status, a.body)
+		}
+		return v
+	}
+	talks, leaves := agrees(), agrees()
+	r.admin("PUT", "/api/pause", `{}`)
+	for range 50 {
+		agrees().refused("hi", "k1", 503, "paused")
+	}
+	r.admin("DELETE", "/api/pause", "")
+	if late := rowsAfter(t, path, time.Now().Add(2*time.Hour)); len(late) != 0 {
+		t.Errorf("got rows that expire after more than two hours: %v, want none", late)
+	}
+	talks.say("hi", "k1")
+	if n := consents(t, path, time.Now().Add(719*time.Hour)); n != 1 {
+		t.Errorf("after a message: got %d consents kept for 720 h, want 1", n)
+	}
+
+	// Both kinds are among the data that a visitor can erase.
+	r.runs()
+	before := consents(t, path, time.Time{})
+	leaves.erases("/v1/visitor?erase=true")
+	if got := consents(t, path, time.Time{}); got != before-1 {
+		t.Errorf("the one who sent nothing erased: got %d consents of %d, want one less", got, before)
+	}
+	talks.erases("/v1/visitor?erase=true")
+	r.erased()
+	if got := consents(t, path, time.Time{}); got != before-2 {
+		t.Errorf("both erased: got %d consents of %d, want two less", got, before)
+	}
 }
 
 // TestAdmission_SeveralRefusals_InOrder sends a message that is refused for several

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/relay/internal/consent"
 	"github.com/anyframe-relay/relay/relay/internal/erasure"
 	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
@@ -23,7 +24,7 @@ func (s *site) eraser(w *wired, client *anyframe.Client) *erasure.Worker {
 		Ender:     ender{w.hub, w.journal, w.book, 2*c.VisitorTTL + c.StreamLifetime + c.IdleTimeout + c.BootTimeout},
 		Retention: c.Retention, Receipts: c.VisitorTTL, Unused: visitor.ProvisionalTTL, Settle: c.tuning.EraseAgain,
 		CallTimeout: c.UpstreamTimeout, Metrics: w.metrics, Log: w.log,
-		Also: []func(context.Context, string, int64) error{w.contexts.Forget, w.feedback.Forget},
+		Also: []func(context.Context, string, int64) error{w.contexts.Forget, w.feedback.Forget, consent.New("", w.store, consent.TTL{}).Forget},
 		Done: func(ctx context.Context, e erasure.Erasure) error { return w.journal.ErasureDone(ctx, e.ID, e.Visitor) },
 	})
 }

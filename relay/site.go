@@ -207,7 +207,7 @@ func (s *site) prepare(c *Config) (p fallible, err error) {
 // serveWith builds the site's handler. The caller holds mu.
 func (s *site) serveWith(w *wired, p fallible) {
 	c := &s.config
-	w.consent.Store(consent.New(c.Consent, w.store, c.VisitorTTL))
+	w.consent.Store(consent.New(c.Consent, w.store, consent.TTL{Full: c.VisitorTTL, Provisional: visitor.ProvisionalTTL}))
 	w.challenge.Store(challenge.New(challenge.Options{
 		Mode: c.Challenge, Secret: string(c.APIKey), Site: s.name, Store: w.store,
 		Count: func(result string) { w.metrics.Challenges.WithLabelValues(result).Inc() },

@@ -23,6 +23,7 @@ const kind = "consent"
 type Store interface {
 	Record(ctx context.Context, kind, key string) (store.Record, error)
 	SaveRecord(ctx context.Context, r store.Record) (store.Record, error)
+	DeleteRecord(ctx context.Context, kind, key string, version int64) error
 }
 
 // Gate admits visitors who have accepted a text. It is safe for concurrent use.
@@ -30,18 +31,26 @@ type Gate struct {
 	text    string
 	version string
 	store   Store
-	ttl     time.Duration
+	ttl     TTL
+}
+
+// TTL is how long a record is kept after its last use.
+type TTL struct {
+	Full time.Duration
+	// Provisional applies until the visitor has a conversation. Until then, consent costs
+	// no more than a request, so a flood of requests would otherwise fill the store.
+	Provisional time.Duration
 }
 
 // given is the stored form.
 type given struct {
-	Version string    `json:"version"`
-	At      time.Time `json:"at"`
+	Version     string    `json:"version"`
+	At          time.Time `json:"at"`
+	Provisional bool      `json:"provisional,omitempty"`
 }
 
-// New returns a gate for a text, whose records are kept for ttl after their last use.
-// With an empty text the gate admits every visitor.
-func New(text string, st Store, ttl time.Duration) *Gate {
+// New returns a gate for a text. With an empty text the gate admits every visitor.
+func New(text string, st Store, ttl TTL) *Gate {
 	g := &Gate{text: text, store: st, ttl: ttl}
 	if text != "" {
 		sum := sha256.Sum256([]byte(text))
@@ -55,54 +64,92 @@ func New(text string, st Store, ttl time.Duration) *Gate {
 func (g *Gate) Text() (text, version string) { return g.text, g.version }
 
 // Give records that a visitor accepts the current text, and returns the time of
-// acceptance.
-func (g *Gate) Give(ctx context.Context, visitor string) (time.Time, error) {
-	for try := 0; ; try++ {
-		r, have, err := g.read(ctx, visitor)
-		if err != nil {
-			return time.Time{}, err
-		}
+// acceptance. A provisional visitor has no conversation yet, see [Gate.Keep].
+func (g *Gate) Give(ctx context.Context, visitor string, provisional bool) (at time.Time, err error) {
+	err = g.change(ctx, visitor, func(have given) (given, bool) {
 		if have.Version != g.version {
-			have = given{g.version, time.Now().UTC().Truncate(time.Second)}
+			have = given{g.version, time.Now().UTC().Truncate(time.Second), provisional}
 		}
-		err = g.save(ctx, r, have)
-		if try > 2 || !errors.Is(err, store.ErrConflict) {
-			return have.At, err
-		}
-	}
+		at, have.Provisional = have.At, have.Provisional && provisional
+		return have, true
+	})
+	return at, err
 }
 
-// Given returns when a visitor accepted the current text, or zero if not yet.
+// Keep keeps the consent of a visitor who now has a conversation for the full TTL.
+func (g *Gate) Keep(ctx context.Context, visitor string) error {
+	if g.text == "" {
+		return nil
+	}
+	return g.change(ctx, visitor, func(have given) (given, bool) {
+		old := have.Provisional && have.Version == g.version
+		have.Provisional = false
+		return have, old
+	})
+}
+
+// Given returns when a visitor accepted the current text, or zero if not yet, and extends
+// the record.
 func (g *Gate) Given(ctx context.Context, visitor string) (time.Time, error) {
 	if g.text == "" {
 		return time.Time{}, nil
 	}
-	_, have, err := g.read(ctx, visitor)
+	r, have, err := g.read(ctx, visitor)
 	if err != nil || have.Version != g.version {
 		return time.Time{}, err
 	}
-	return have.At, nil
+	if ttl := g.lifetime(have); time.Until(r.ExpiresAt) < ttl-ttl/10 { // as often as a token
+		err = g.save(ctx, r, have)
+	}
+	if errors.Is(err, store.ErrConflict) { // another process extended it
+		err = nil
+	}
+	return have.At, err
 }
 
 // Check returns the refusal of a visitor who has not given consent, and extends the
 // record of one who has.
 func (g *Gate) Check(ctx context.Context, visitor string) error {
-	if g.text == "" {
-		return nil
+	at, err := g.Given(ctx, visitor)
+	if err == nil && at.IsZero() && g.text != "" {
+		err = problem.ConsentRequired
 	}
-	r, have, err := g.read(ctx, visitor)
-	switch {
-	case err != nil:
-		return err
-	case have.Version != g.version:
-		return problem.ConsentRequired
-	case time.Until(r.ExpiresAt) > g.ttl/2:
-		return nil
+	return err
+}
+
+// Forget deletes a visitor's consent, to any text. An epoch other than 0 means that only
+// a conversation is erased, and consent is about all of them.
+func (g *Gate) Forget(ctx context.Context, visitor string, epoch int64) error {
+	for epoch == 0 {
+		r, err := g.store.Record(ctx, kind, visitor)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			err = g.store.DeleteRecord(ctx, kind, visitor, r.Version)
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
 	}
-	if err := g.save(ctx, r, have); !errors.Is(err, store.ErrConflict) {
-		return err
+	return nil
+}
+
+// change changes a visitor's record if f returns true.
+func (g *Gate) change(ctx context.Context, visitor string, f func(given) (given, bool)) error {
+	for try := 0; ; try++ {
+		r, have, err := g.read(ctx, visitor)
+		if err != nil {
+			return err
+		}
+		have, changed := f(have)
+		if !changed {
+			return nil
+		}
+		if err = g.save(ctx, r, have); try > 2 || !errors.Is(err, store.ErrConflict) {
+			return err
+		}
 	}
-	return nil // another process extended it
 }
 
 func (g *Gate) read(ctx context.Context, visitor string) (r store.Record, have given, err error) {
@@ -116,12 +163,19 @@ func (g *Gate) read(ctx context.Context, visitor string) (r store.Record, have g
 	return r, have, err
 }
 
+func (g *Gate) lifetime(have given) time.Duration {
+	if have.Provisional {
+		return g.ttl.Provisional
+	}
+	return g.ttl.Full
+}
+
 func (g *Gate) save(ctx context.Context, r store.Record, have given) error {
 	body, err := json.Marshal(have)
 	if err != nil {
 		return err
 	}
-	r.Body, r.ExpiresAt = string(body), time.Now().Add(g.ttl)
+	r.Body, r.ExpiresAt = string(body), time.Now().Add(g.lifetime(have))
 	_, err = g.store.SaveRecord(ctx, r)
 	return err
 }

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"time"
+
+	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
 
 // notice is the notice under the widget's composer: nil for none, and without a text for
@@ -35,16 +37,18 @@ type agreement struct {
 
 // askConsent returns the required consent, or nil if there is none, with the time at
 // which the visitor gave it. If agrees is set, it records consent now.
-func (a *api) askConsent(ctx context.Context, visitor string, agrees bool) (*agreement, error) {
+func (a *api) askConsent(ctx context.Context, v visitor.Visitor, agrees bool) (*agreement, error) {
 	text, version := a.consent.Text()
 	if text == "" {
 		return nil, nil
 	}
-	ask := a.consent.Given
+	var at time.Time
+	var err error
 	if agrees {
-		ask = a.consent.Give
+		at, err = a.consent.Give(ctx, v.ID, v.Provisional)
+	} else {
+		at, err = a.consent.Given(ctx, v.ID)
 	}
-	at, err := ask(ctx, visitor)
 	if err != nil {
 		return nil, err
 	}

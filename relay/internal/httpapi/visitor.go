@@ -95,7 +95,7 @@ func (a *api) introduce(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	asked, err := a.askConsent(r.Context(), v.ID, agreed != nil)
+	asked, err := a.askConsent(r.Context(), v, agreed != nil)
 	if err != nil {
 		return err
 	}
@@ -152,10 +152,13 @@ func (a *api) resolve(ctx context.Context, presented visitor.Visitor, known bool
 	return v, sess, nil
 }
 
-// promote extends a visitor who now has a session to the full TTL.
+// promote extends a visitor who now has a session to the full TTL, with the consent.
 func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Session) (visitor.Visitor, error) {
-	if sess.View().Epoch == 0 {
+	if sess.View().Epoch == 0 || !v.Provisional {
 		return v, nil
+	}
+	if err := a.consent.Keep(ctx, v.ID); err != nil { // first, because it is not repeated once v is promoted
+		return v, err
 	}
 	return a.tokens.Promote(ctx, v)
 }
