@@ -45,7 +45,7 @@ func (h *Holder) Wait(ctx context.Context, name string) (release func(), err err
 func (h *Holder) Try(ctx context.Context, name string) (release func(), ok bool, err error) {
 	l := h.use(name)
 	l.turn <- struct{}{}
-	if _, ok, err = h.Store.Acquire(ctx, name, h.Owner, h.TTL); ok && err == nil {
+	if ok, err = l.acquire(ctx); ok && err == nil {
 		l.keep(ctx)
 		<-l.turn
 		return sync.OnceFunc(func() {
@@ -55,6 +55,16 @@ func (h *Holder) Try(ctx context.Context, name string) (release func(), ok bool,
 	}
 	l.leave()
 	return nil, false, err
+}
+
+// Held reports whether this process still has the named lease. It is false once another
+// process has taken it, or no renewal has succeeded for a TTL. Work without a bounded
+// duration must check that before each step, and release a lease that is lost.
+func (h *Holder) Held(name string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.held[name]
+	return l != nil && time.Now().Before(l.until)
 }
 
 // use returns the state of the named lease, with one more user.
@@ -77,7 +87,10 @@ func (h *Holder) use(name string) *held {
 type held struct {
 	holder *Holder
 	name   string
-	users  int // guarded by the holder's mu: callers that have not left yet
+
+	// Guarded by the holder's mu.
+	users int       // callers that have not left yet
+	until time.Time // when the lease expires in the store; zero while it is not held
 
 	// turn is a slot for one goroutine, which calls the store once, in bounded time. So a
 	// release comes after a renewal in progress, and before the next attempt. It guards
@@ -85,6 +98,29 @@ type held struct {
 	turn  chan struct{}
 	timer *time.Timer // of the next renewal; nil while the lease is not held
 	ctx   context.Context
+}
+
+// acquire takes or renews the lease. The caller holds turn.
+func (l *held) acquire(ctx context.Context) (ok bool, err error) {
+	h := l.holder
+	until := time.Now().Add(h.TTL) // from before the call: the store's TTL begins later
+	if _, ok, err = h.Store.Acquire(ctx, l.name, h.Owner, h.TTL); err != nil {
+		return false, err
+	}
+	if !ok {
+		until = time.Time{}
+	}
+	if was := l.setUntil(until); !ok && !was.IsZero() {
+		h.Log.Warn("lost lease to another process")
+	}
+	return ok, nil
+}
+
+func (l *held) setUntil(t time.Time) (was time.Time) {
+	l.holder.mu.Lock()
+	defer l.holder.mu.Unlock()
+	was, l.until = l.until, t
+	return was
 }
 
 // keep has the lease renewed until the last user leaves. The caller holds turn.
@@ -96,6 +132,9 @@ func (l *held) keep(ctx context.Context) {
 	l.timer = time.AfterFunc(l.holder.TTL/3, l.renew)
 }
 
+// renew renews the lease. A lost lease is taken again if it becomes free: the work of a
+// turn continues without it, because every write is a compare-and-set, and others should
+// wait for the end of that work.
 func (l *held) renew() {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
@@ -104,7 +143,7 @@ func (l *held) renew() {
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.holder.TTL/3)
 	defer cancel()
-	if _, _, err := l.holder.Store.Acquire(ctx, l.name, l.holder.Owner, l.holder.TTL); err != nil {
+	if _, err := l.acquire(ctx); err != nil {
 		l.holder.Log.Warn("failed to renew lease", "error", err)
 	}
 	l.timer.Reset(l.holder.TTL / 3)
@@ -122,6 +161,7 @@ func (l *held) leave() {
 	if last && l.timer != nil {
 		l.timer.Stop()
 		l.timer = nil
+		l.setUntil(time.Time{})
 		ctx, cancel := context.WithTimeout(l.ctx, h.TTL/3)
 		defer cancel()
 		if err := h.Store.Release(ctx, l.name, h.Owner); err != nil {

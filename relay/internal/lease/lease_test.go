@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/anyframe-relay/relay/relay/internal/lease"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 	"github.com/anyframe-relay/relay/relay/internal/store/memory"
 )
 
@@ -88,6 +90,60 @@ func TestTry_TwiceInOneProcess_HeldUntilBothRelease(t *testing.T) {
 		try(t, a, "x", false)
 		release()
 		try(t, a, "x", true)()
+	})
+}
+
+// faulty is a store that may be unavailable to one process.
+type faulty struct {
+	*memory.Store
+	down atomic.Bool
+}
+
+func (f *faulty) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (int64, bool, error) {
+	if f.down.Load() {
+		return 0, false, store.ErrUnavailable
+	}
+	return f.Store.Acquire(ctx, name, owner, ttl)
+}
+
+func TestHeld_StoreUnavailable_LostAfterTTL(t *testing.T) {
+	holders(t, func(t *testing.T, a, b *lease.Holder) {
+		st := &faulty{Store: a.Store.(*memory.Store)} //nolint:forcetypeassert // as holders made it
+		a.Store = st
+		held := func(want bool) {
+			t.Helper()
+			synctest.Wait()
+			if got := a.Held("x"); got != want {
+				t.Errorf("held: got %v, want %v", got, want)
+			}
+		}
+		held(false)
+		release := try(t, a, "x", true)
+		time.Sleep(10 * ttl)
+		held(true)
+
+		st.down.Store(true) // for less than a TTL
+		time.Sleep(ttl / 2)
+		held(true)
+		st.down.Store(false)
+		time.Sleep(ttl)
+		held(true)
+
+		st.down.Store(true)
+		time.Sleep(ttl)
+		held(false)
+		other := try(t, b, "x", true)
+		st.down.Store(false)
+		time.Sleep(ttl) // renewals find that b has it
+		held(false)
+
+		release()
+		try(t, b, "x", true)() // which a's release did not take from b
+		other()
+		release = try(t, a, "x", true)
+		held(true)
+		release()
+		held(false)
 	})
 }
 

@@ -28,18 +28,19 @@ func (o *Outbox) Run(ctx context.Context) {
 	defer tick.Stop()
 	var swept time.Time
 	var release func() // releases the lease; nil while another process sends
-	defer func() {
+	giveBack := func() {
 		if release != nil {
 			release()
+			release = nil
 		}
-	}()
+	}
+	defer giveBack()
 	for {
 		o.lookWhetherOff(ctx)
-		if release == nil {
-			var ok bool
-			var err error
-			if release, ok, err = o.options.Leases.Try(ctx, "webhook:"+o.options.Site); err != nil || !ok {
-				release = nil
+		if !o.mine() {
+			giveBack()
+			if r, ok, err := o.options.Leases.Try(ctx, o.lease()); ok && err == nil {
+				release = r
 			}
 		}
 		if release != nil && !o.off.Load() {
@@ -47,7 +48,7 @@ func (o *Outbox) Run(ctx context.Context) {
 				o.sweep(ctx)
 				swept = time.Now()
 			}
-			for more := true; more && ctx.Err() == nil; {
+			for more := true; more && ctx.Err() == nil && o.mine(); {
 				more = o.sendDue(ctx)
 			}
 		}
@@ -60,6 +61,13 @@ func (o *Outbox) Run(ctx context.Context) {
 		}
 	}
 }
+
+// lease is the name of the lease of the process that sends.
+func (o *Outbox) lease() string { return "webhook:" + o.options.Site }
+
+// mine reports whether this process is the one that sends. It may have lost the lease
+// while the store was unavailable or the process was paused.
+func (o *Outbox) mine() bool { return o.options.Leases.Held(o.lease()) }
 
 // begin turns sending on again after the receiver turned it off, because a process tries
 // again after a start.
@@ -135,7 +143,7 @@ func (o *Outbox) sendDue(ctx context.Context) (more bool) {
 		})
 	}
 	for _, r := range due {
-		if o.off.Load() || ctx.Err() != nil {
+		if o.off.Load() || ctx.Err() != nil || !o.mine() {
 			break
 		}
 		work <- r

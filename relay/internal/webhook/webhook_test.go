@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -147,7 +148,43 @@ func (d *dying) DeleteRecord(ctx context.Context, kind, key string, version int6
 	return d.Store.DeleteRecord(ctx, kind, key, version)
 }
 
+// owned is a store that grants leases to one process, which a test names.
+type owned struct {
+	store.Store
+	refusals chan string // gets the name of each other process that asked
+
+	mu    sync.Mutex
+	owner string
+}
+
+func (o *owned) give(owner string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.owner = owner
+}
+
+func (o *owned) Acquire(_ context.Context, _, owner string, _ time.Duration) (int64, bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if owner == o.owner {
+		return 1, true, nil
+	}
+	select {
+	case o.refusals <- owner:
+	default:
+	}
+	return 0, false, nil
+}
+
+func (o *owned) Release(context.Context, string, string) error { return nil }
+
 func start(t *testing.T, st store.Store, c webhook.Config, tuning webhook.Tuning) *process {
+	t.Helper()
+	return startAs(t, "", st, c, tuning)
+}
+
+// startAs is start with a name for the owner of leases.
+func startAs(t *testing.T, name string, st store.Store, c webhook.Config, tuning webhook.Tuning) *process {
 	t.Helper()
 	p := &process{reg: prometheus.NewRegistry()}
 	mortal := &dying{Store: st}
@@ -157,7 +194,7 @@ func start(t *testing.T, st store.Store, c webhook.Config, tuning webhook.Tuning
 	}
 	o, err := webhook.New(webhook.Options{
 		Config: c, Site: "default", Store: mortal, Metrics: telemetry.NewMetrics(p.reg), Log: log, Tuning: tuning,
-		Leases: &lease.Holder{Store: st, Owner: fmt.Sprintf("%p", p), TTL: 100 * time.Millisecond, Log: log},
+		Leases: &lease.Holder{Store: st, Owner: cmp.Or(name, fmt.Sprintf("%p", p)), TTL: 100 * time.Millisecond, Log: log},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -328,6 +365,38 @@ func TestOutbox_SameEventFromTwoProcesses_SentOnce(t *testing.T) {
 	if len(all) != 2 || all[0].id == all[1].id || all[1].turn() != "k2" {
 		t.Errorf("got %v, want each event once", all)
 	}
+}
+
+// A process may lose its lease while it runs. It would otherwise send beside the next
+// owner until a restart.
+func TestOutbox_LeaseLost_OnlyNewOwnerSends(t *testing.T) {
+	t.Parallel()
+	first, second := listen(t, nil), listen(t, nil)
+	st := &owned{Store: memory.New(), refusals: make(chan string), owner: "a"}
+	a := startAs(t, "a", st, config(first), webhook.Tuning{})
+	a.put(t, failed("c0", 1))
+	first.takes(1)
+	b := startAs(t, "b", st, config(second), webhook.Tuning{})
+
+	st.give("b")
+	for seen := 0; seen < 2; { // the second time, the first refusal has been processed
+		if <-st.refusals == "a" {
+			seen++
+		}
+	}
+	const events = 20
+	for i := range events {
+		a.put(t, failed(fmt.Sprint("c", i+1), 1))
+	}
+	second.takes(events)
+	if got := len(first.deliveries(false)); got != 1 {
+		t.Errorf("events sent by the process that lost its lease: got %d, want none", got-1)
+	}
+
+	st.give("a") // and a sends again once it can
+	b.end()
+	a.put(t, failed("c99", 1))
+	first.takes(2)
 }
 
 func TestOutbox_EventsNobodyWants_NotStored(t *testing.T) {
