@@ -46,7 +46,7 @@ type PoolOptions struct {
 // which all sites with the same base URL share. It is safe for concurrent use.
 type Pool struct {
 	PoolOptions
-	refused chan *endpoint // those whose key AnyFrame has begun to refuse
+	look chan struct{} // one slot: a refused key may have nothing that checks it
 
 	mu  sync.Mutex // guarantees one endpoint per account
 	all map[Account]*endpoint
@@ -59,12 +59,12 @@ type endpoint struct {
 	guard   *Guard
 	send    http.RoundTripper
 	client  *anyframe.Client // for calls that concern the account and no site
-	watched bool             // guarded by Pool.mu
+	watched bool             // guarded by Pool.mu: a goroutine checks the key
 }
 
 // NewPool returns a pool without connections. It starts nothing.
 func NewPool(o PoolOptions) *Pool {
-	return &Pool{PoolOptions: o, refused: make(chan *endpoint, 16), all: map[Account]*endpoint{}}
+	return &Pool{PoolOptions: o, look: make(chan struct{}, 1), all: map[Account]*endpoint{}}
 }
 
 // client returns a client whose calls go through wrap.
@@ -89,12 +89,7 @@ func (p *Pool) endpoint(a Account) (*endpoint, error) {
 		return e, nil
 	}
 	e := &endpoint{account: a, guard: NewGuard(p.Metrics, p.Log)}
-	e.guard.begun = func() {
-		select {
-		case p.refused <- e:
-		default: // its next refusal is reported again
-		}
-	}
+	e.guard.begun = p.wake
 	e.send = e.guard.Middleware(p.Transport)
 	var err error
 	if e.client, err = p.client(a, func(http.RoundTripper) http.RoundTripper { return e.send }); err != nil {
@@ -140,17 +135,38 @@ func (p *Pool) Watch(ctx context.Context, first *Route) {
 	var g group.Group
 	defer g.Close()
 	if first != nil {
-		e := first.newest()
-		p.watch(ctx, &g, e, 0)
+		p.watch(ctx, &g, first.newest(), 0)
 	}
 	for {
-		select {
-		case e := <-p.refused:
+		for _, e := range p.unwatched() {
 			p.watch(ctx, &g, e, retryKey)
+		}
+		select {
+		case <-p.look:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// wake makes Watch look for refused keys that are not checked. It never blocks.
+func (p *Pool) wake() {
+	select {
+	case p.look <- struct{}{}:
+	default:
+	}
+}
+
+// unwatched returns the endpoints whose key is refused and not checked.
+func (p *Pool) unwatched() (some []*endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.all {
+		if e.guard.KeyRefused() && !e.watched {
+			some = append(some, e)
+		}
+	}
+	return some
 }
 
 // watch starts checking an account after wait, unless that is already in progress.
@@ -163,11 +179,7 @@ func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time
 		return
 	}
 	g.Go(func() {
-		defer func() { // also if ctx ends before the result is known
-			p.mu.Lock()
-			e.watched = false
-			p.mu.Unlock()
-		}()
+		defer p.unwatch(e) // also if ctx ends before the result is known
 		backoff.Sleep(ctx, wait)
 		for attempt := 0; ctx.Err() == nil; attempt++ {
 			_, err := e.client.Me(ctx, anyframe.CallRetries(-1))
@@ -189,4 +201,13 @@ func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time
 			backoff.Sleep(ctx, next)
 		}
 	})
+}
+
+// unwatch notes that e is no longer checked. Its key may have been refused again since
+// the last check: Watch skips an endpoint that is being checked, so it must look again.
+func (p *Pool) unwatch(e *endpoint) {
+	p.mu.Lock()
+	e.watched = false
+	p.mu.Unlock()
+	p.wake()
 }
