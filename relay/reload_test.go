@@ -293,30 +293,123 @@ func TestReload_OldAccountRefusesKey_ConversationNotLost(t *testing.T) {
 func TestReload_KeyRotated_OldOnesRevoked(t *testing.T) {
 	t.Parallel()
 	r := newHarness(t, withSites(map[string]func(*relay.Config){"a": nil}), anyframetest.WithAgent(1, asking))
-	account, err := anyframe.New(anyframe.WithAPIKey(r.plane.Key()), anyframe.WithBaseURL(r.plane.URL()), anyframe.WithHTTPClient(r.plane.Client()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys, revoke := r.keys(2)
 	who := r.visitorOf("a")
 	x := who.openAt("/s/a/v1/events")
 	who.sayAt("a", "one", "k0")
 	x.turnEnds(1)
-	var last int64
-	for i := range 2 {
-		token, err := account.Tokens.Create(t.Context(), fmt.Sprint("key ", i))
-		if err != nil {
-			t.Fatal(err)
+	for i, key := range keys {
+		r.reload(withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) { c.APIKey = relay.Secret(key) }}))
+		if i > 0 {
+			revoke(i - 1)
 		}
-		r.reload(withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) { c.APIKey = relay.Secret(token.Secret.Reveal()) }}))
-		if last != 0 {
-			if err := account.Tokens.Revoke(t.Context(), last); err != nil {
-				t.Fatal(err)
-			}
-		}
-		last = token.ID
 		r.plane.CutStreams()
 		who.sayAt("a", "more", fmt.Sprint("k", i+1))
 		x.turnEnds(i + 2)
+	}
+}
+
+// keys returns new API keys of the plane's account, and a function that revokes one.
+func (r *harness) keys(n int) (keys []string, revoke func(i int)) {
+	r.t.Helper()
+	account, err := anyframe.New(anyframe.WithAPIKey(r.plane.Key()), anyframe.WithBaseURL(r.plane.URL()), anyframe.WithHTTPClient(r.plane.Client()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var ids []int64
+	for i := range n {
+		token, err := account.Tokens.Create(r.t.Context(), fmt.Sprint("key ", i))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		keys, ids = append(keys, token.Secret.Reveal()), append(ids, token.ID)
+	}
+	return keys, func(i int) {
+		r.t.Helper()
+		if err := account.Tokens.Revoke(r.t.Context(), ids[i]); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// Only keys that new conversations use count as refused, for the metric and the readiness
+// probe.
+func TestReload_KeyRefused_OnlyThatInUseCounts(t *testing.T) {
+	t.Parallel()
+	use := func(key string) func(*relay.Config) {
+		return func(c *relay.Config) { c.APIKey = relay.Secret(key) }
+	}
+	wantRefused := func(t *testing.T, r *harness, want float64) {
+		t.Helper()
+		if got := r.metric("relay_upstream_key_refused"); got != want {
+			t.Errorf("keys refused: got %v, want %v", got, want)
+		}
+		if want > 0 {
+			r.reasons("AnyFrame rejects the API key")
+		} else {
+			r.reasons()
+		}
+	}
+	for name, test := range map[string]func(t *testing.T, r *harness, who *browser, x *stream, keys []string, revoke func(int)){
+		"revoked before it is replaced": func(t *testing.T, r *harness, who *browser, x *stream, keys []string, revoke func(int)) {
+			revoke(0)
+			r.visitor().refused("hi", "k1", 503, "upstream_unavailable")
+			wantRefused(t, r, 1)
+			r.reload(use(keys[1]))
+			wantRefused(t, r, 0)
+			who.say("two", "k2")
+			x.turnEnds(2)
+			wantRefused(t, r, 0)
+		},
+		"revoked after it was replaced": func(t *testing.T, r *harness, who *browser, x *stream, keys []string, revoke func(int)) {
+			r.reload(use(keys[1]))
+			revoke(0)
+			who.say("two", "k2")
+			x.turnEnds(2)
+			r.awaitLog("AnyFrame rejects the key")
+			wantRefused(t, r, 0)
+		},
+		"the new one is refused": func(t *testing.T, r *harness, _ *browser, _ *stream, keys []string, revoke func(int)) {
+			revoke(1)
+			r.reload(use(keys[1]))
+			r.visitor().refused("hi", "k1", 503, "upstream_unavailable")
+			wantRefused(t, r, 1)
+			r.reload(use(keys[0]))
+			wantRefused(t, r, 0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newHarness(t, nil, anyframetest.WithAgent(1, asking))
+			r.runs()
+			keys, revoke := r.keys(2)
+			r.reload(use(keys[0]))
+			who := r.visitor()
+			x := who.open("")
+			who.say("one", "k1")
+			x.turnEnds(1)
+			test(t, r, who, x, keys, revoke)
+		})
+	}
+}
+
+// A site whose key is refused is removed.
+func TestReload_SiteRemoved_ItsKeyCountsNoLonger(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil, anyframetest.WithAgent(1, asking))
+	keys, revoke := r.keys(1)
+	r.reload(withSites(map[string]func(*relay.Config){"a": func(c *relay.Config) { c.APIKey = relay.Secret(keys[0]) }}))
+	revoke(0)
+	who := r.visitorOf("a")
+	if a := who.do("POST", "/s/a/v1/messages", `{"text":"hi"}`, "Idempotency-Key", "k1"); a.status != 503 {
+		t.Fatalf("got %d %s, want 503", a.status, a.body)
+	}
+	if got := r.metric("relay_upstream_key_refused"); got != 1 {
+		t.Fatalf("keys refused: got %v, want 1", got)
+	}
+	r.reload(func(*relay.Config) {})
+	if got := r.metric("relay_upstream_key_refused"); got != 0 {
+		t.Errorf("keys refused after its site was removed: got %v, want 0", got)
 	}
 }
 

@@ -123,10 +123,15 @@ func (s *site) wire() (*wired, error) {
 	if err != nil {
 		return nil, err
 	}
+	outbox, err := c.outbox(s.label(), w.store, w.metrics, w.log)
+	if err != nil {
+		return nil, err
+	}
 	route, client, err := server.pool.Route(c.account())
 	if err != nil {
 		return nil, err
 	}
+	// Nothing after this fails: the route counts until retire.
 	w.route, w.client = route, client
 	l := server.limits
 	if s.name != "" {
@@ -140,10 +145,6 @@ func (s *site) wire() (*wired, error) {
 	engineStore := session.Store(w.store)
 	if c.tuning.Store != nil {
 		engineStore = c.tuning.Store(w.store)
-	}
-	outbox, err := c.outbox(s.label(), w.store, w.metrics, w.log)
-	if err != nil {
-		return nil, err
 	}
 	w.prompts = &journal.Prompts{Store: w.store}
 	w.journal = journal.Watch(engineStore, outbox, w.prompts, w.log)
@@ -271,6 +272,7 @@ func (s *site) retire() {
 	if w == nil {
 		return
 	}
+	w.route.Close()
 	w.hub.Retire()
 	s.server.send(w, nil)
 	s.server.stopErasing(w)

@@ -34,33 +34,38 @@ var (
 type Guard struct {
 	metrics *telemetry.Metrics
 	log     *slog.Logger
+	changed func() // called after refused or open has changed, perhaps with the breaker's mu held
 	breaker breaker
+	open    atomic.Bool // the breaker is open
 	refused atomic.Bool // GET /api/me was answered with 401 or 403
-	begun   func()      // called when refusal begins; may be nil
 
 	mu     sync.Mutex // lets one caller call GET /api/me for all
 	asking *question  // nil while no call is in progress
 }
 
-// NewGuard returns a guard that lets every call through.
-func NewGuard(m *telemetry.Metrics, log *slog.Logger) *Guard {
-	g := &Guard{metrics: m, log: log}
+// NewGuard returns a guard that lets every call through. It calls changed when the
+// breaker opens or closes, and when refusal of the key begins or ends. Changed must not
+// call the guard, except for KeyRefused and Open.
+func NewGuard(m *telemetry.Metrics, log *slog.Logger, changed func()) *Guard {
+	g := &Guard{metrics: m, log: log, changed: changed}
 	g.breaker.now = time.Now
 	g.breaker.changed = func(open bool) {
 		state := "closed"
 		if open {
 			state = "open"
-			m.BreakerOpen.Inc()
-		} else {
-			m.BreakerOpen.Dec()
 		}
 		log.Warn("circuit breaker changed state", "state", state)
+		g.open.Store(open)
+		changed()
 	}
 	return g
 }
 
 // KeyRefused reports whether AnyFrame refuses our key.
 func (g *Guard) KeyRefused() bool { return g.refused.Load() }
+
+// Open reports whether the breaker is open.
+func (g *Guard) Open() bool { return g.open.Load() }
 
 // BreakerWait reports whether err comes from the open breaker, and how long to wait
 // before a retry.

@@ -40,7 +40,7 @@ type plane struct {
 
 func newPlane() *plane {
 	p := &plane{status: http.StatusOK, me: http.StatusOK}
-	p.guard = NewGuard(telemetry.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	p.guard = NewGuard(telemetry.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler), func() {})
 	p.http = p.guard.Middleware(roundTripper(p.answer))
 	return p
 }

@@ -95,16 +95,13 @@ func (g *Guard) noteKey(status int) {
 	case keyUnknown:
 	case keyGood:
 		if g.refused.Swap(false) {
-			g.metrics.KeyRefused.Dec()
 			g.log.Info("AnyFrame accepts the key again")
+			g.changed()
 		}
 	case keyRefused:
 		if !g.refused.Swap(true) {
-			g.metrics.KeyRefused.Inc()
 			g.log.Error("AnyFrame rejects the key; check ANYFRAME_API_KEY", "status", status)
-			if g.begun != nil {
-				g.begun()
-			}
+			g.changed()
 		}
 	}
 }

@@ -48,7 +48,7 @@ type Pool struct {
 	PoolOptions
 	look chan struct{} // one slot: a refused key may have nothing that checks it
 
-	mu  sync.Mutex // guarantees one endpoint per account
+	mu  sync.Mutex // guarantees one endpoint per account; never held when taking another lock
 	all map[Account]*endpoint
 }
 
@@ -59,7 +59,11 @@ type endpoint struct {
 	guard   *Guard
 	send    http.RoundTripper
 	client  *anyframe.Client // for calls that concern the account and no site
-	watched bool             // guarded by Pool.mu: a goroutine checks the key
+
+	// Guarded by Pool.mu.
+	newest  int  // how many routes create sessions with it: then it is in use
+	routes  int  // how many routes have it among their accounts
+	watched bool // a goroutine checks the key
 }
 
 // NewPool returns a pool without connections. It starts nothing.
@@ -88,8 +92,7 @@ func (p *Pool) endpoint(a Account) (*endpoint, error) {
 	if e := p.all[a]; e != nil {
 		return e, nil
 	}
-	e := &endpoint{account: a, guard: NewGuard(p.Metrics, p.Log)}
-	e.guard.begun = p.wake
+	e := &endpoint{account: a, guard: NewGuard(p.Metrics, p.Log, p.changed)}
 	e.send = e.guard.Middleware(p.Transport)
 	var err error
 	if e.client, err = p.client(a, func(http.RoundTripper) http.RoundTripper { return e.send }); err != nil {
@@ -106,16 +109,61 @@ func (p *Pool) endpoint(a Account) (*endpoint, error) {
 	return e, nil
 }
 
-// KeyRefused reports whether AnyFrame refuses every key used so far.
+// replace notes that a route has the accounts now instead of those before, both newest
+// first.
+func (p *Pool) replace(before, now []*endpoint) {
+	p.mu.Lock()
+	for i, e := range before {
+		e.routes--
+		if i == 0 {
+			e.newest--
+		}
+	}
+	for i, e := range now {
+		e.routes++
+		if i == 0 {
+			e.newest++
+		}
+	}
+	p.mu.Unlock()
+	p.changed()
+}
+
+// changed updates the metrics after the state of an account has changed, or its use.
+func (p *Pool) changed() {
+	p.mu.Lock()
+	_, refused, open := p.inUse()
+	p.Metrics.KeyRefused.Set(float64(refused))
+	p.Metrics.BreakerOpen.Set(float64(open))
+	p.mu.Unlock()
+	p.wake()
+}
+
+// inUse counts the accounts in use: all, those whose key is refused, and those whose
+// breaker is open. An account that only earlier sessions belong to is not in use. The
+// caller holds mu.
+func (p *Pool) inUse() (all, refused, open int) {
+	for _, e := range p.all {
+		if e.newest == 0 {
+			continue
+		}
+		all++
+		if e.guard.KeyRefused() {
+			refused++
+		}
+		if e.guard.Open() {
+			open++
+		}
+	}
+	return all, refused, open
+}
+
+// KeyRefused reports whether AnyFrame refuses the key of every account in use.
 func (p *Pool) KeyRefused() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, e := range p.all {
-		if !e.guard.KeyRefused() {
-			return false
-		}
-	}
-	return len(p.all) > 0
+	all, refused, _ := p.inUse()
+	return all > 0 && refused == all
 }
 
 // Close closes the connections as soon as they are idle. No call may follow.
@@ -129,8 +177,8 @@ const (
 )
 
 // Watch checks first's account, and that of every refused key for as long as it is
-// refused, so that replacing a key at AnyFrame needs no restart. It makes no calls for an
-// account whose key works. It ends with ctx.
+// refused and a route has it, so that replacing a key at AnyFrame needs no restart. It
+// makes no calls for an account whose key works. It ends with ctx.
 func (p *Pool) Watch(ctx context.Context, first *Route) {
 	var g group.Group
 	defer g.Close()
@@ -157,12 +205,12 @@ func (p *Pool) wake() {
 	}
 }
 
-// unwatched returns the endpoints whose key is refused and not checked.
+// unwatched returns the endpoints of routes whose key is refused and not checked.
 func (p *Pool) unwatched() (some []*endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.all {
-		if e.guard.KeyRefused() && !e.watched {
+		if e.guard.KeyRefused() && e.routes > 0 && !e.watched {
 			some = append(some, e)
 		}
 	}
@@ -181,7 +229,7 @@ func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time
 	g.Go(func() {
 		defer p.unwatch(e) // also if ctx ends before the result is known
 		backoff.Sleep(ctx, wait)
-		for attempt := 0; ctx.Err() == nil; attempt++ {
+		for attempt := 0; ctx.Err() == nil && p.routed(e); attempt++ {
 			_, err := e.client.Me(ctx, anyframe.CallRetries(-1))
 			if e.guard.KeyRefused() && p.Refused != nil {
 				p.Refused(ctx, e.account)
@@ -201,6 +249,13 @@ func (p *Pool) watch(ctx context.Context, g *group.Group, e *endpoint, wait time
 			backoff.Sleep(ctx, next)
 		}
 	})
+}
+
+// routed reports whether a route has e among its accounts.
+func (p *Pool) routed(e *endpoint) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.routes > 0
 }
 
 // unwatch notes that e is no longer checked. Its key may have been refused again since

@@ -35,9 +35,9 @@ func (k *keys) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (*keys) Close() {}
 
-func newPool(k *keys) *Pool {
-	log := slog.New(slog.DiscardHandler)
-	return NewPool(PoolOptions{Transport: k, Timeout: time.Second, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log, Calls: log})
+func newPool(k *keys) (*Pool, *prometheus.Registry) {
+	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	return NewPool(PoolOptions{Transport: k, Timeout: time.Second, Metrics: telemetry.NewMetrics(reg), Log: log, Calls: log}), reg
 }
 
 // account returns the account with a key of this number.
@@ -87,7 +87,7 @@ func watched(t *testing.T, p *Pool, test func()) {
 func TestWatch_ManyKeysRefusedBefore_AllRecover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		plane := &keys{}
-		p := newPool(plane)
+		p, _ := newPool(plane)
 		plane.refused.Store(true)
 		var routes []*Route
 		for i := range 20 {
@@ -113,7 +113,7 @@ func TestWatch_ManyKeysRefusedBefore_AllRecover(t *testing.T) {
 func TestWatch_RefusedWhileCheckEnds_CheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		plane := &keys{}
-		p := newPool(plane)
+		p, _ := newPool(plane)
 		r := routed(t, p, account(1))
 		e := r.newest()
 		e.watched = true // until unwatch
@@ -132,4 +132,101 @@ func TestWatch_RefusedWhileCheckEnds_CheckedAgain(t *testing.T) {
 			}
 		})
 	})
+}
+
+// An earlier account is checked for as long as sessions may continue with it, and again if
+// it is used again.
+func TestWatch_NoRouteHasAccount_NotChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plane := &keys{}
+		p, _ := newPool(plane)
+		r := routed(t, p, account(0))
+		plane.refused.Store(true)
+		if err := use(t, r); err == nil {
+			t.Fatal("got no error, want the key refused")
+		}
+		watched(t, p, func() {
+			checked := func(want bool) {
+				t.Helper()
+				before := plane.asked.Load()
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				if got := plane.asked.Load() > before; got != want {
+					t.Errorf("checked: got %v, want %v", got, want)
+				}
+			}
+			follow := func(a Account) {
+				t.Helper()
+				if err := r.Use(a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checked(true)
+			for i := range maxAccounts - 1 {
+				follow(account(i + 1))
+			}
+			checked(true)
+			follow(account(maxAccounts))
+			time.Sleep(time.Minute) // until the next check was due
+			checked(false)
+			follow(account(0))
+			checked(true)
+			r.Close()
+			time.Sleep(time.Minute)
+			checked(false)
+		})
+	})
+}
+
+// The metrics and the readiness probe concern the accounts of new sessions.
+func TestPool_AccountReplaced_CountsNoLonger(t *testing.T) {
+	plane := &keys{}
+	p, reg := newPool(plane)
+	want := func(when string, refused, open float64, all bool) {
+		t.Helper()
+		if got := gauge(t, reg, "relay_upstream_key_refused"); got != refused {
+			t.Errorf("%s: keys refused: got %v, want %v", when, got, refused)
+		}
+		if got := gauge(t, reg, "relay_upstream_breaker_open"); got != open {
+			t.Errorf("%s: breakers open: got %v, want %v", when, got, open)
+		}
+		if got := p.KeyRefused(); got != all {
+			t.Errorf("%s: every key refused: got %v, want %v", when, got, all)
+		}
+	}
+	want("no account", 0, 0, false)
+	one, two := routed(t, p, account(1)), routed(t, p, account(1))
+	plane.refused.Store(true)
+	_ = use(t, one)
+	one.newest().guard.breaker.failed(opMe, "", "") // as when AnyFrame does not answer
+	want("both routes use it", 1, 1, true)
+	if err := one.Use(account(2)); err != nil {
+		t.Fatal(err)
+	}
+	want("one route uses it", 1, 1, false)
+	two.Close()
+	want("none uses it", 0, 0, false)
+	if err := one.Use(account(1)); err != nil {
+		t.Fatal(err)
+	}
+	want("it is used again", 1, 1, true)
+	plane.refused.Store(false)
+	_, _ = one.newest().client.Me(t.Context()) // whose response is empty, and only its status counts
+	want("it works again", 0, 0, false)
+}
+
+// gauge returns the value of a gauge.
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
 }

@@ -23,15 +23,20 @@ type Route struct {
 	accounts []*endpoint
 }
 
-// Route returns a route to an account, and the client that uses it.
+// Route returns a route to an account, and the client that uses it. The route's accounts
+// count as used until [Route.Close].
 func (p *Pool) Route(a Account) (*Route, *anyframe.Client, error) {
 	r := &Route{pool: p}
-	if err := r.Use(a); err != nil {
+	client, err := p.client(a, func(http.RoundTripper) http.RoundTripper { return roundTripper(r.send) })
+	if err != nil {
 		return nil, nil, err
 	}
-	client, err := p.client(a, func(http.RoundTripper) http.RoundTripper { return roundTripper(r.send) })
-	return r, client, err
+	return r, client, r.Use(a)
 }
+
+// Close ends the use of the route's accounts. Calls in flight continue, and no other
+// account may follow. It must be called once.
+func (r *Route) Close() { r.pool.replace(r.known(), nil) }
 
 // Use makes a the account of new sessions.
 func (r *Route) Use(a Account) error {
@@ -43,7 +48,9 @@ func (r *Route) Use(a Account) error {
 	defer r.mu.Unlock()
 	all := slices.DeleteFunc(slices.Clone(r.accounts), func(old *endpoint) bool { return old == e })
 	all = append([]*endpoint{e}, all...)
-	r.accounts = all[:min(len(all), maxAccounts)]
+	all = all[:min(len(all), maxAccounts)]
+	r.pool.replace(r.accounts, all)
+	r.accounts = all
 	return nil
 }
 
