@@ -150,44 +150,53 @@ func (d *Desk) fulfil(visitor string) {
 		return
 	}
 	defer d.leave(visitor)
-	release, ok, err := d.Hold(d.Context, visitor)
-	if err != nil || !ok {
-		return
-	}
-	defer release()
-	for d.Context.Err() == nil {
-		w, r, ok := d.due(visitor)
-		if !ok {
-			return
-		}
-		err := d.Fulfil(d.Context, w)
-		if err == nil {
-			err = d.Store.DeleteRecord(d.Context, kind, visitor, r.Version)
-			if err == nil {
-				d.Seconds.Observe(time.Since(w.At).Seconds())
-				return
-			}
-			if errors.Is(err, store.ErrConflict) { // there is a newer wish
-				continue
-			}
-		}
-		if d.Context.Err() != nil {
-			return
-		}
-		wait := backoff.Delay(w.Tries, maxDelay)
-		if errors.Is(err, ErrInFlight) {
-			wait = lookEvery
-		} else {
-			w.Tries++
-			d.Failed.Inc()
-			d.Log.Warn("failed to stop a turn", "visitor", redact.ID(visitor), "attempt", w.Tries, "error", err)
-		}
-		r.Due, r.Body = time.Now().Add(wait), w.body()
-		if _, err := d.Store.SaveRecord(d.Context, r); err != nil && !errors.Is(err, store.ErrConflict) {
-			d.Log.Warn("failed to save a stop", "visitor", redact.ID(visitor), "error", err)
-		}
+	for more := true; more && d.Context.Err() == nil; {
+		var wait time.Duration
+		wait, more = d.attempt(visitor)
 		backoff.Sleep(d.Context, wait)
 	}
+}
+
+// attempt tries once to fulfill a visitor's wish, and reports whether another attempt must
+// follow after wait. It holds the wish for that time only: a process whose lease has
+// expired leaves the wish to the next holder at its next attempt.
+func (d *Desk) attempt(visitor string) (wait time.Duration, more bool) {
+	release, ok, err := d.Hold(d.Context, visitor)
+	if err != nil || !ok {
+		return 0, false
+	}
+	defer release()
+	w, r, ok := d.due(visitor)
+	if !ok {
+		return 0, false
+	}
+	err = d.Fulfil(d.Context, w)
+	if err == nil {
+		err = d.Store.DeleteRecord(d.Context, kind, visitor, r.Version)
+		if err == nil {
+			d.Seconds.Observe(time.Since(w.At).Seconds())
+			return 0, false
+		}
+		if errors.Is(err, store.ErrConflict) { // there is a newer wish
+			return 0, true
+		}
+	}
+	if d.Context.Err() != nil {
+		return 0, false
+	}
+	wait = backoff.Delay(w.Tries, maxDelay)
+	if errors.Is(err, ErrInFlight) {
+		wait = lookEvery
+	} else {
+		w.Tries++
+		d.Failed.Inc()
+		d.Log.Warn("failed to stop a turn", "visitor", redact.ID(visitor), "attempt", w.Tries, "error", err)
+	}
+	r.Due, r.Body = time.Now().Add(wait), w.body()
+	if _, err := d.Store.SaveRecord(d.Context, r); err != nil && !errors.Is(err, store.ErrConflict) {
+		d.Log.Warn("failed to save a stop", "visitor", redact.ID(visitor), "error", err)
+	}
+	return wait, true
 }
 
 // due returns a visitor's wish if it is due.

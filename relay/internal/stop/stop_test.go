@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,6 +126,43 @@ func TestRun_ProcessDied_OtherSeesItThrough(t *testing.T) {
 		}
 		cancel()
 		running.Wait()
+	})
+}
+
+// A process is paused during an attempt for longer than its lease, and another takes the
+// wish. From the next attempt on, one process at a time works on it.
+func TestFulfil_LeaseLost_OneProcessGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		a, b := newProcess(t, st, "a"), newProcess(t, st, "b")
+		defer a.end()
+		defer b.end()
+		var working, together, attempts atomic.Int64
+		fulfil := func(context.Context, stop.Wish) error {
+			attempts.Add(1)
+			if working.Add(1) > 1 {
+				together.Add(1)
+			}
+			time.Sleep(20 * time.Second) // longer than any wait between attempts
+			working.Add(-1)
+			return errors.New("AnyFrame is in trouble")
+		}
+		a.Fulfil, b.Fulfil = fulfil, fulfil
+		a.request(t, stop.Wish{Visitor: "v", Epoch: 1})
+		time.Sleep(time.Second)
+		if err := st.Release(t.Context(), "stop:v", "a"); err != nil { // as if it had expired
+			t.Fatal(err)
+		}
+		b.Try("v")
+		time.Sleep(time.Minute)
+		if together.Load() != 1 {
+			t.Fatalf("got %d attempts at the same time as another, want that of the other process", together.Load())
+		}
+		attempts.Store(0)
+		time.Sleep(10 * time.Minute)
+		if together.Load() != 1 || attempts.Load() < 10 {
+			t.Errorf("got %d attempts, and %d at the same time as another, want no more of these", attempts.Load(), together.Load()-1)
+		}
 	})
 }
 
