@@ -15,9 +15,9 @@ import (
 // ender ends the activity of conversations and visitors that are erased. It implements
 // [erasure.Ender].
 type ender struct {
-	*session.Hub // has EraseUnused
-	store        *journal.Store
-	book         *history.Book
+	hub   *session.Hub
+	store *journal.Store
+	book  *history.Book
 	// void is how long an erased visitor's tokens are recorded as void. It exceeds the
 	// lifetime of any token, of a name's hash, and of a sandbox's entry in the awake
 	// count.
@@ -27,7 +27,7 @@ type ender struct {
 // EraseEpoch ends the visitor's epoch if it is the current one, and removes it from the
 // visitor's record and streams.
 func (e ender) EraseEpoch(ctx context.Context, visitor string, epoch int64, idle bool) (busy bool, err error) {
-	s, err := e.Hub.Open(ctx, visitor)
+	s, err := e.hub.Open(ctx, visitor)
 	if errors.Is(err, problem.VisitorUnknown) {
 		return false, nil
 	}
@@ -51,7 +51,12 @@ func (e ender) EraseVisitor(ctx context.Context, visitor string) error {
 	if err != nil {
 		return err
 	}
-	e.Hub.RevokeErased(visitor)
-	e.Hub.Publish(ctx, visitor)
+	e.hub.RevokeErased(visitor)
+	e.hub.Publish(ctx, visitor)
 	return nil
+}
+
+// EraseUnused voids the token of a visitor who has sent nothing, and ends the streams.
+func (e ender) EraseUnused(ctx context.Context, visitor string) (unused bool, err error) {
+	return e.hub.EraseUnused(ctx, visitor)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -14,11 +13,6 @@ import (
 	"github.com/anyframe-relay/relay/relay/internal/upstream"
 	"github.com/anyframe-relay/relay/relay/internal/visitor"
 )
-
-// basePath matches what is written the same way in a URL, a route and the path of a cookie.
-// A semicolon would end the cookie's path, so that the cookie would never come back. Browsers
-// escape other characters in URLs.
-var basePath = regexp.MustCompile(`^(/[\w~!$&'()+,=:@-][\w.~!$&'()+,=:@-]*)+$`)
 
 // Validate returns everything that is wrong with c, except for its sites, as a joined
 // error. Each part names the setting to change.
@@ -32,7 +26,7 @@ func (c *Config) Validate() error {
 	if err := stores.Valid(c.Store, stores.WithRedisPrefix(c.RedisPrefix)); err != nil {
 		wrong("RELAY_STORE is not a valid store URL: %w", err)
 	}
-	if c.BasePath != "" && !basePath.MatchString(c.BasePath) {
+	if c.BasePath != "" && !origin.ValidBasePath(c.BasePath) {
 		wrong("RELAY_BASE_PATH must be a path such as /chat, with a leading slash and no trailing slash, of letters, digits and any of -._~!$&'()+,=:@")
 	}
 	if c.PublicURL != "" {

@@ -1,6 +1,6 @@
 // Package origin parses what browsers send about the source and the target of a request:
-// origins, patterns of origins, and hosts. It must not depend on HTTP requests: package
-// httpapi decides which of these count.
+// origins, patterns of origins, hosts, and base paths. It must not depend on HTTP
+// requests: package httpapi decides which of these count.
 package origin
 
 import (
@@ -104,3 +104,10 @@ func IsAddress(host string) bool {
 	_, err := netip.ParseAddr(HostName(host))
 	return err == nil
 }
+
+// ValidBasePath reports whether a path is written the same way in a URL, a route and the
+// path of a cookie. A semicolon would end the cookie's path, so that the cookie would never
+// come back. Browsers escape other characters in URLs.
+func ValidBasePath(path string) bool { return basePath.MatchString(path) }
+
+var basePath = regexp.MustCompile(`^(/[\w~!$&'()+,=:@-][\w.~!$&'()+,=:@-]*)+$`)
