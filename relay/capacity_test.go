@@ -300,7 +300,7 @@ func TestCapacity_VisitorsLeft_SandboxesNotWokenOrCalled(t *testing.T) {
 	r.idle(listened)
 	begun, _ := r.plane.Session(listened)
 	asked := r.about(listened)
-	r.plane.WaitFor(t, func() bool { return r.about(listened) > asked+20 })
+	r.plane.WaitFor(t, func() bool { return r.about(listened) > asked+5 })
 	if now, _ := r.plane.Session(listened); now.LastActive != begun.LastActive {
 		t.Errorf("last active: got %v, want %v still", now.LastActive, begun.LastActive)
 	}
