@@ -22,7 +22,7 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 $(BUSY) && $(ALL) $(RACE) -p 6 $(LONG) $$(go list ./... | grep -vxF "$$(go list ./relay $(BUSY))") && $(ALL) -run 'Soak|Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
+	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 $(BUSY) && $(ALL) $(RACE) -p 6 $(LONG) $$(go list ./... | grep -vxF "$$(go list ./relay $(BUSY))") && $(ALL) -run 'Soak|Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/intake ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
 
 quick: ## the tests of the small packages, in about a minute: no race detector, browser, Redis or proxy
 	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')

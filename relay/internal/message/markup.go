@@ -9,8 +9,9 @@ import (
 // interpret as a page or a script. It matches elements of HTML and SVG, any element with
 // a quoted attribute or an event handler, and declarations of XML, PHP and the like.
 //
-// The counted repetition begins at one place only: the engine follows all matches at once,
-// and if each space began another one, every byte would take hundreds of steps.
+// The search for an event handler is not counted, because maxTag bounds it. The engine
+// follows all possible matches at once: if each space began another count, every byte would
+// take hundreds of steps.
 //
 // Image data looks random, and any given four bytes occur once in 4 GiB, so a match must
 // be longer than a tag's name. Names with a prefix are allowed, because cameras and
@@ -20,7 +21,7 @@ var markup = regexp.MustCompile(`(?i)^<(?:` +
 	`form|input|button|textarea|select|isindex|img|image|video|audio|source|picture|table|div|span|font|marquee|details|` +
 	`svg|math|foreignobject|animate|handler|listener|noscript|plaintext|layer|portal)[\s/>]` +
 	`|(?:[a-z]{1,16}:)script[\s/>]` +
-	`|[a-z][a-z0-9-]{0,31}(?:[\s/]+[a-z-]{2,32}\s*=\s*["']|[\s/][\t\n\f\r -;=-~]{0,1000}?\bon[a-z]{3,32}\s*=)` +
+	`|[a-z][a-z0-9-]{0,31}(?:[\s/]+[a-z-]{2,32}\s*=\s*["']|[\s/][\t\n\f\r -;=-~]*?\bon[a-z]{3,32}\s*=)` +
 	`|!doctype\s|!entity\s|!element\s|!attlist\s|!\[cdata\[|!--[\t\n\r -~]{4}` +
 	`|\?php|\?xml[\s-]|\?=[\t\n\r -~]{8}|%[\t\n\r -~]{14}` +
 	`)`)
