@@ -357,18 +357,7 @@ func chat(t *testing.T, base string) {
 	t.Helper()
 	do := func(method, path, token, body string) *http.Response {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { res.Body.Close() })
-		return res
+		return testtools.Request(t, method, base+path, token, body)
 	}
 	var visitor struct{ Token string }
 	if err := json.NewDecoder(do("POST", "/v1/visitor", "", `{"carrier":"bearer"}`).Body).Decode(&visitor); err != nil {

@@ -18,17 +18,7 @@ import (
 // post makes a request as the visitor with this token.
 func post(t *testing.T, url, token, body string, want int) []byte {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	res := testtools.Request(t, http.MethodPost, url, token, body)
 	answer, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != want {
 		t.Fatalf("POST %s: got %d %s, %v, want %d", url, res.StatusCode, answer, err, want)

@@ -37,13 +37,13 @@ func TestReload_OriginsLimitsAndLooks_CountAtOnceAndBreakNoStream(t *testing.T) 
 			c.StreamsPerVisitor = 1
 		}})(c)
 	})
-	nobody := &browser{r: r}
+	stranger := &browser{r: r}
 	for site, title := range map[string]string{"": "Anew", "a": "Changed", "b": "Anew", "c": "Anew"} {
-		if page := nobody.do("GET", at(site, "/"), ""); !strings.Contains(page.body, title) {
+		if page := stranger.do("GET", at(site, "/"), ""); !strings.Contains(page.body, title) {
 			t.Errorf("site %q does not show the title %q: got %d", site, title, page.status)
 		}
 	}
-	if a := nobody.do("POST", "/s/a/v1/visitor", "{}", "Origin", "https://new.example"); a.status != 200 {
+	if a := stranger.do("POST", "/s/a/v1/visitor", "{}", "Origin", "https://new.example"); a.status != 200 {
 		t.Errorf("an origin that is new: got %d %s, want 200", a.status, a.body)
 	}
 	wantProblem(t, "a message that is too long now", who.do("POST", "/s/a/v1/messages", `{"text":"too long"}`), 413, "message_too_large")
@@ -165,19 +165,19 @@ func TestReload_SiteThatCannotChange_NoneChanges(t *testing.T) {
 		}
 	}
 	mend()
-	nobody := &browser{r: r}
+	stranger := &browser{r: r}
 	for _, site := range []string{"", "a", "b", "unused"} {
-		if page := nobody.do("GET", at(site, "/"), ""); page.status != 200 || strings.Contains(page.body, "Changed") {
+		if page := stranger.do("GET", at(site, "/"), ""); page.status != 200 || strings.Contains(page.body, "Changed") {
 			t.Errorf("site %q after the failures: got %d, want it as before", site, page.status)
 		}
 		r.visitorOf(site).sayAt(site, "longer than 3", "k1")
 	}
-	wantProblem(t, "a site that was to be added", nobody.do("GET", "/s/new/", ""), 404, "not_found")
+	wantProblem(t, "a site that was to be added", stranger.do("GET", "/s/new/", ""), 404, "not_found")
 	if err := r.srv.Reload(c); err != nil {
 		t.Fatal(err)
 	}
 	for _, site := range []string{"", "a", "b", "unused", "new"} {
-		if page := nobody.do("GET", at(site, "/"), ""); page.status != 200 || !strings.Contains(page.body, "Changed") {
+		if page := stranger.do("GET", at(site, "/"), ""); page.status != 200 || !strings.Contains(page.body, "Changed") {
 			t.Errorf("site %q after the mend: got %d, want the new title", site, page.status)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // execute runs the program until it exits.
@@ -150,17 +151,7 @@ func (p *process) signal(s os.Signal) {
 // call makes a request as the visitor with this token.
 func call(t *testing.T, method, url, token, body string) (int, map[string]any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	res := testtools.Request(t, method, url, token, body)
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,7 @@ func TestOperate_Failures_ExitCodesTellThem(t *testing.T) {
 		"no relay":                {nil, []string{"pause", "--admin", "http://127.0.0.1:1"}, exitError, "no relay reached"},
 		"another server":          {nil, []string{"pause", "--admin", p.url}, exitError, ""},
 		"no such block":           {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"unblock", "192.0.2.1", "--admin", p.admin()}, exitError, "not_found"},
-		"refused":                 {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"block", "nobody", "--admin", p.admin()}, exitError, "bad_request"},
+		"refused":                 {[]string{"RELAY_ADMIN_TOKEN=" + operatorToken}, []string{"block", "no-address", "--admin", p.admin()}, exitError, "bad_request"},
 		"an argument too many":    {nil, []string{"unpause", "x"}, exitUsage, "number of arguments"},
 		"an argument too few":     {nil, []string{"block"}, exitUsage, "number of arguments"},
 		"an unknown flag":         {nil, []string{"pause", "--hard"}, exitUsage, "-hard"},

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // forms returns the encodings in which a secret could leak.
@@ -61,17 +61,7 @@ func TestSecrets_Program_NothingLeaks(t *testing.T) {
 	seen := map[string]string{}
 	visit := func(method, address, token, body string) (text string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
+		res := testtools.Request(t, method, address, token, body)
 		var all bytes.Buffer
 		_ = res.Header.Write(&all)
 		raw, err := io.ReadAll(res.Body)

@@ -81,7 +81,7 @@ test("a logout in one tab ends the identity that another tab has", async () => {
   await two.conversations();
   await one.logout();
   await two.conversations();
-  assert.deepEqual(named, ["ann", "ann", undefined], "nobody is signed in again");
+  assert.deepEqual(named, ["ann", "ann", undefined], "the person is not signed in again");
   await two.identify("bob");
   assert.equal(named.at(-1), "bob");
   one.close();

@@ -26,10 +26,12 @@ func (nothing) EraseEpoch(context.Context, string, int64, bool) (busy bool, err 
 func (nothing) EraseVisitor(context.Context, string) error        { return nil }
 func (nothing) EraseUnused(context.Context, string) (bool, error) { return false, nil }
 
-// Retention has marked a conversation, and would keep it if a turn ran.
-func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {
+// retaining returns a worker for which every conversation has been idle long enough, and the
+// history with one conversation.
+func retaining(t *testing.T) (*erasure.Worker, *history.Book) {
+	t.Helper()
 	st := memory.New()
-	defer st.Close()
+	t.Cleanup(func() { _ = st.Close() })
 	book := &history.Book{Store: st, TTL: time.Hour, Forever: true}
 	w := erasure.New(erasure.Options{
 		Store: st, Book: book, Ender: nothing{}, Retention: time.Nanosecond,
@@ -38,6 +40,12 @@ func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {
 	if err := book.Begin(t.Context(), "v", 1, "upstream"); err != nil {
 		t.Fatal(err)
 	}
+	return w, book
+}
+
+// Retention has marked a conversation, and would keep it if a turn ran.
+func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {
+	w, _ := retaining(t)
 	id := history.ID("v", 1)
 	var first string
 	for _, tt := range []struct{ asked, want erasure.Reason }{
@@ -58,16 +66,7 @@ func TestConversation_MarkedByRetention_RequestCounts(t *testing.T) {
 
 // A conversation is used after retention has marked it, or has chosen it.
 func TestRetention_UsedSince_Kept(t *testing.T) {
-	st := memory.New()
-	defer st.Close()
-	book := &history.Book{Store: st, TTL: time.Hour, Forever: true}
-	w := erasure.New(erasure.Options{
-		Store: st, Book: book, Ender: nothing{}, Retention: time.Nanosecond,
-		Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
-	})
-	if err := book.Begin(t.Context(), "v", 1, "upstream"); err != nil {
-		t.Fatal(err)
-	}
+	w, book := retaining(t)
 	id := history.ID("v", 1)
 	first, err := w.Conversation(t.Context(), id, erasure.Retention)
 	if err != nil || first == "" {
