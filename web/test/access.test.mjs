@@ -39,6 +39,15 @@ async function visit(attributes = "", options = {}, html = "") {
 const launcher = (page) => page.locator("relay-chat .launcher");
 const shell = (page) => page.locator("relay-chat .shell");
 
+/** Waits until the chat does not change: parts that arrive late replace what has the focus, which then moves to the log. */
+const still = (page) => page.evaluate(() => new Promise((done) => {
+  let quiet = setTimeout(done, 300);
+  new MutationObserver(() => {
+    clearTimeout(quiet);
+    quiet = setTimeout(done, 300);
+  }).observe(document.querySelector("relay-chat").shadowRoot, { subtree: true, childList: true });
+}));
+
 /** The focused element, as a screen reader names it. */
 const focused = (page) => page.evaluate(() => {
   let el = document.activeElement;
@@ -173,6 +182,7 @@ test("a whole conversation is had with the keyboard alone", async () => {
   await page.keyboard.press("Enter");
   await settled(page);
   assert.equal(await focused(page), "textarea: Message", "the focus stays where one writes");
+  await still(page);
   await page.keyboard.press("F6");
   assert.equal(await focused(page), "log: Conversation");
   const walk = [];

@@ -93,8 +93,8 @@ test("a message is stopped while the relay holds it, and can be had back", async
   await page.getByText("Stopped before it was sent.").waitFor();
   assert.equal(await page.evaluate(() => Object.keys(localStorage).some((k) => k.endsWith("outbox"))), false, "a reload does not send it");
   await page.getByRole("button", { name: "Edit" }).click();
-  assert.equal(await composer(page).inputValue(), "wait for it");
-  assert.deepEqual(await transcript(page), []);
+  await eventually(async () => assert.equal(await composer(page).inputValue(), "wait for it"));
+  await eventually(async () => assert.deepEqual(await transcript(page), []));
 });
 
 test("the notice is there, names its link, and describes the composer", async () => {
