@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,13 +20,15 @@ type stalling struct {
 	store.Store
 
 	mu      sync.Mutex
-	op      string        // whose next call hangs; "" for none
+	op      string        // the next call that begins so hangs; "" for none
 	entered chan struct{} // closed when that call has begun
 	release chan struct{} // closed to let it continue
 }
 
-// stall makes the next call of op hang. It returns a channel that is closed when the call
-// has begun, and a function that lets it continue.
+// stall makes the next call of op hang, for example of "Session", of "BeginNote turn" or of
+// "BeginNote turn k1". A turn's end is stored after it is shown: a test that has seen one
+// must name the kind of note that it means. It returns a channel that is closed when the
+// call has begun, and a function that lets it continue.
 func (s *stalling) stall(t *testing.T, op string) (entered <-chan struct{}, release func()) {
 	t.Helper()
 	s.mu.Lock()
@@ -41,9 +44,10 @@ func (s *stalling) stall(t *testing.T, op string) (entered <-chan struct{}, rele
 	return s.entered, release
 }
 
-func (s *stalling) begin(op string) {
+// begin hangs if this call is the one to hang. Its key is the kind and key of a note.
+func (s *stalling) begin(op string, key ...string) {
 	s.mu.Lock()
-	if s.op != op {
+	if call := append([]string{op}, key...); s.op == "" || !strings.HasPrefix(strings.Join(call, " ")+" ", s.op+" ") {
 		s.mu.Unlock()
 		return
 	}
@@ -65,17 +69,17 @@ func (s *stalling) SaveSession(ctx context.Context, row store.Session) (store.Se
 }
 
 func (s *stalling) Note(ctx context.Context, visitor, kind, key string) (store.Note, error) {
-	s.begin("Note")
+	s.begin("Note", kind, key)
 	return s.Store.Note(ctx, visitor, kind, key)
 }
 
 func (s *stalling) BeginNote(ctx context.Context, n store.Note) (store.Note, bool, error) {
-	s.begin("BeginNote")
+	s.begin("BeginNote", n.Kind, n.Key)
 	return s.Store.BeginNote(ctx, n)
 }
 
 func (s *stalling) SaveNote(ctx context.Context, n store.Note) (store.Note, error) {
-	s.begin("SaveNote")
+	s.begin("SaveNote", n.Kind, n.Key)
 	return s.Store.SaveNote(ctx, n)
 }
 
@@ -100,7 +104,7 @@ func withStalling(t *testing.T, opts ...anyframetest.Option) (*harness, *stallin
 func TestTurn_StoreSlowForTheFirst_SecondDoesNotOvertake(t *testing.T) {
 	t.Parallel()
 	// The store calls of a turn between reading its body and its place in the queue.
-	for _, op := range []string{"Session", "Note", "BeginNote"} {
+	for _, op := range []string{"Session", "Note turn k1", "BeginNote turn k1"} {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
 			r, slow := withStalling(t, anyframetest.WithAgent(1, speak))
@@ -178,7 +182,7 @@ func TestStream_StoreSlowWhenPromptIsSettled_EventsKeepFlowing(t *testing.T) {
 	x := v.open("")
 	v.say("ask", "k1")
 	x.prompt("question")
-	entered, release := slow.stall(t, "SaveNote")
+	entered, release := slow.stall(t, "SaveNote prompt")
 	r.plane.Answer(r.upstream(), "red") // so that the pump stores it
 	select {
 	case <-entered:

@@ -108,7 +108,7 @@ func TestTransports_StoreSlowForOneSession_OthersOnTheConnectionGoOn(t *testing.
 	y.turnEnds(1)
 	asks.say("ask", "k1")
 	x.turnBegins("Well.")
-	entered, release := slow.stall(t, "BeginNote") // a question is stored before it is shown
+	entered, release := slow.stall(t, "BeginNote prompt") // a question is stored before it is shown
 	close(gate)
 	select {
 	case <-entered:
