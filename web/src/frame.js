@@ -44,13 +44,25 @@ export class Frame {
 
     this.confirm = h("div", { class: "confirm", role: "group", "aria-labelledby": "ask", hidden: true });
 
-    this.jump = h("button", { class: "jump", part: "jump", hidden: true, onclick: acts.jump }, icon("down"), say("jump"));
+    this.jump = h("button", { class: "jump", part: "jump", hidden: true, onclick: acts.jump, onblur: () => this.ahead(this.#ahead) }, icon("down"), say("jump"));
     const dock = h("div", { class: "dock" }, this.jump, parts.composer, this.notice);
 
     // An empty title prevents the element's own title from appearing as a tooltip
     // everywhere.
     const attrs = { class: `shell ${mode}`, part: "panel", role: popup ? "dialog" : "region", "aria-labelledby": "title", title: "", hidden: popup };
     this.root = h("div", attrs, head, this.banner, this.told, parts.log, this.error, this.confirm, dock, ...parts.regions);
+  }
+
+  #ahead = false;
+
+  /**
+   * Says whether the transcript goes on below. The button that leads there stays as long as
+   * it has the focus: the Tab key, which scrolls, would otherwise lead from it to the start.
+   * @param {boolean} ahead
+   */
+  ahead(ahead) {
+    this.#ahead = ahead;
+    this.jump.hidden = !ahead && !this.jump.matches(":focus");
   }
 
   /** Closes the layer over the conversation, if there is one. @type {(() => void)|null} */

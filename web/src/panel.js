@@ -71,7 +71,10 @@ export class Panel {
       ask: () => void this.wishes.fresh(),
       more: () => void this.wishes.menu(),
       retryNow: () => this.conversation.retryNow(),
-      jump: () => this.follow.toEnd(),
+      jump: () => {
+        this.transcript.log.focus({ preventScroll: true });
+        this.follow.toEnd();
+      },
     });
     this.root = this.frame.root;
     this.painter = new Painter(() => this.#paint(), this.#life.signal);
@@ -80,7 +83,7 @@ export class Panel {
     this.wishes = new Wishes(this.conversation, this.composer, this.frame, this.announcer, () => new Transcript({ ...this.#acts(), rates: () => false, time: () => "", again: null }, () => {}, this.times));
     this.#place();
     wonder(el);
-    this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.#keep(() => (this.frame.jump.hidden = this.follow.stuck)), this.#life.signal);
+    this.follow = new Follow(this.transcript.log, this.transcript.thread, () => this.frame.ahead(!this.follow.stuck), this.#life.signal);
     this.refresh();
     if (this.client.introduction) this.#introduced();
     if (!this.presence.popup || this.presence.open) this.#show({ quiet: true });

@@ -39,15 +39,6 @@ async function visit(attributes = "", options = {}, html = "") {
 const launcher = (page) => page.locator("relay-chat .launcher");
 const shell = (page) => page.locator("relay-chat .shell");
 
-/** Waits until the chat does not change: parts that arrive late replace what has the focus, which then moves to the log. */
-const still = (page) => page.evaluate(() => new Promise((done) => {
-  let quiet = setTimeout(done, 300);
-  new MutationObserver(() => {
-    clearTimeout(quiet);
-    quiet = setTimeout(done, 300);
-  }).observe(document.querySelector("relay-chat").shadowRoot, { subtree: true, childList: true });
-}));
-
 /** The focused element, as a screen reader names it. */
 const focused = (page) => page.evaluate(() => {
   let el = document.activeElement;
@@ -182,7 +173,6 @@ test("a whole conversation is had with the keyboard alone", async () => {
   await page.keyboard.press("Enter");
   await settled(page);
   assert.equal(await focused(page), "textarea: Message", "the focus stays where one writes");
-  await still(page);
   await page.keyboard.press("F6");
   assert.equal(await focused(page), "log: Conversation");
   const walk = [];
@@ -218,6 +208,37 @@ test("a whole conversation is had with the keyboard alone", async () => {
   assert.equal(await focused(page), "button: Ask us", "the focus is back where it came from");
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(page), "button: Before", "and the page is not a trap");
+});
+
+test("the button to the end keeps the focus when the end is reached without it", async () => {
+  const line = "A line of the answer that is not short.\n\n";
+  relay.agent = async (r, v) => r.emit(v, "text", { text: line.repeat(60), delta: false });
+  const page = await visit("data-open");
+  await say(page, "long");
+  const log = page.locator("relay-chat .log");
+  const jump = page.locator("relay-chat .jump");
+  const gap = () => log.evaluate((el) => el.scrollHeight - el.scrollTop - el.clientHeight);
+  const away = async () => {
+    await eventually(async () => assert.ok((await gap()) < 2));
+    await log.hover();
+    await page.mouse.wheel(0, -400);
+    await jump.waitFor();
+    await jump.focus();
+  };
+  await away();
+  await log.evaluate((el) => new Promise((scrolled) => {
+    el.addEventListener("scroll", () => setTimeout(scrolled), { once: true });
+    el.scrollTop = el.scrollHeight;
+  }));
+  assert.match(await focused(page), /^button: .*latest/i);
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(page), "button: Attach files");
+  assert.equal(await jump.isVisible(), false);
+  await away();
+  await page.keyboard.press("Enter");
+  await eventually(async () => assert.ok((await gap()) < 2));
+  assert.equal(await focused(page), "log: Conversation");
+  assert.equal(await jump.isVisible(), false);
 });
 
 test("a control that disappears when it is used does not take the focus with it", async () => {
