@@ -94,6 +94,12 @@ func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
 	// A turn that AnyFrame did not have when it was read may since have been sent and
 	// dropped. It is read again at the next Fetch.
 	late := l.kept.dropped != c.dropped
+	if overtaken(c.turnsFrom, c.turnsTo, l.turnCursor) {
+		c.turns = nil
+	}
+	if overtaken(c.promptsFrom, c.promptsTo, l.promptCursor) {
+		c.prompts = nil
+	}
 	for _, n := range c.turns {
 		if t := readTurn(n); !late || l.byKey[t.Key] != nil || t.State == Sent {
 			l.mergeTurn(t, n.Place)
@@ -117,6 +123,11 @@ func (l *Ledger) Merge(c Changes, head int64) (lost []Turn, settled []Prompt) {
 	}
 	return c.lost, settled
 }
+
+// overtaken reports whether all changes of a read have been merged by another read, which
+// may have found later ones. Memory must not go back to the earlier ones: the cursor is past
+// the later ones, so that they would not be read again.
+func overtaken(from, to, cursor int64) bool { return from != cursor && to <= cursor }
 
 // mergeTurn enters a turn that another process may have changed, with the place under
 // which the store indexes it. The caller holds mu.

@@ -286,6 +286,52 @@ func TestMerge_TurnEndedAndDroppedSinceFetch_NotInFlight(t *testing.T) {
 	}
 }
 
+// Two reads overlap, and what the earlier one found is merged last. What the later one found
+// stays.
+func TestMerge_ReadOvertakenByAnother_NotUndone(t *testing.T) {
+	notes := memory.New()
+	here, there := open(t, notes, 0), open(t, notes, 0)
+	there.BeginPrompt(t.Context(), ledger.Prompt{ID: "p", Seq: 1})
+	asked, err := there.StoredPrompt(t.Context(), "p")
+	must(t, err)
+	here.SetPrompt(asked)
+	turn, err := there.Begin(t.Context(), ledger.Turn{Key: "k", Text: "text"})
+	must(t, err)
+	must(t, there.Send(t.Context(), &turn))
+	earlier, err := here.Fetch(t.Context())
+	must(t, err)
+
+	there.Update("k", func(t *ledger.Turn) { t.State, t.Seq = ledger.Sent, 2 })
+	must(t, there.Persist(t.Context(), "k"))
+	must(t, there.Claim(t.Context(), &asked))
+	refresh(t, here)
+	here.Merge(earlier, 0)
+	refresh(t, here)
+	if got, _ := here.Turn("k"); got.State != ledger.Sent || got.Seq != 2 {
+		t.Errorf("got state %d and seq %d of the turn, want sent and 2", got.State, got.Seq)
+	}
+	if got, _ := here.Prompt("p"); got.State != ledger.Claimed {
+		t.Errorf("got state %d of the prompt, want claimed", got.State)
+	}
+}
+
+// A read that found more than another, which was merged before it, is merged.
+func TestMerge_ReadOfMoreMergedLast_Merged(t *testing.T) {
+	notes := memory.New()
+	here, there := open(t, notes, 0), open(t, notes, 0)
+	send(t, there, 1)
+	earlier, err := here.Fetch(t.Context())
+	must(t, err)
+	send(t, there, 2)
+	later, err := here.Fetch(t.Context())
+	must(t, err)
+	here.Merge(earlier, 0)
+	here.Merge(later, 0)
+	if got := len(here.Recent()); got != 2 {
+		t.Errorf("got %d turns, want 2", got)
+	}
+}
+
 func TestLedger_Concurrent_Consistent(t *testing.T) {
 	notes := memory.New()
 	l := open(t, notes, 0)
