@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,42 @@ func TestTurn_StoreSlowForTheFirst_SecondDoesNotOvertake(t *testing.T) {
 			x.matches("live", r.oracle(1, r.upstream()))
 		})
 	}
+}
+
+// AnyFrame takes a message while the agent is at work, and responds only after the agent has
+// ended that turn and begun to answer the message.
+func TestTurn_AcceptedLateAfterTheTurnBefore_ShownBeforeItsAnswer(t *testing.T) {
+	overTransports(t, func(t *testing.T, via transport) {
+		gate := make(chan struct{})
+		r := via.newHarness(t, nil, anyframetest.WithoutUserEcho(), anyframetest.WithAgent(1, func(c *anyframetest.Chat) {
+			if c.Prompt() == "one" {
+				c.Say("Working.")
+				select {
+				case <-gate:
+				case <-c.Context().Done():
+				}
+			}
+			c.Say("Done.")
+		}))
+		v := r.visitor()
+		x := v.open("")
+		v.say("one", "k1")
+		x.turnBegins("Working.")
+		r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Late, Delay: time.Second, Op: anyframetest.OpMessage, Times: 1})
+		var second sync.WaitGroup
+		second.Go(func() {
+			if a, err := v.try(t.Context(), "two", "k2"); err != nil || a.status != http.StatusAccepted {
+				t.Errorf("two: got %d %s, %v, want 202", a.status, a.body, err)
+			}
+		})
+		r.plane.WaitFor(t, func() bool { return len(r.plane.Messages(r.upstream())) == 2 })
+		close(gate)
+		x.turnEnds(1) // does not wait for the response
+		if got, want := turnsOf(x.turnEnds(2)), []string{"one/k1", "done", "two/k2", "done"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		second.Wait()
+	})
 }
 
 func TestStream_StoreSlowAtTurnEnd_EventsKeepFlowing(t *testing.T) {

@@ -38,7 +38,7 @@ func (f *Follower) process(ctx context.Context, ev *upstream.Event) error {
 func (f *Follower) quick(ev *upstream.Event) bool {
 	c, l := f.conv, f.conv.Ledger()
 	switch {
-	case !ev.Valid, ev.User, conversation.Asks(ev), l.Expected(false), c.Unheard():
+	case !ev.Valid, ev.User, conversation.Asks(ev), l.Expected(false, false), c.Unheard():
 		return false
 	case ev.Seq == 0 && !l.AllShown(), ev.Seq != 0 && f.holes.before(ev.Seq, c.Log()):
 		return false
@@ -56,10 +56,11 @@ func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 	if ev.Delta == "" {
 		log.Release() // this may take time, and earlier entries need not wait for it
 	}
-	if c.Ledger().Expected(ev.User) {
+	busy := c.Activity().Busy
+	if c.Ledger().Expected(ev.User, !busy && conversation.Speaks(ev.Kind)) {
 		c.Ledger().WaitPlaced(ctx, placeWait)
 	}
-	f.awaitPeerNotes(ctx, c, ev, c.Activity().Busy)
+	f.awaitPeerNotes(ctx, c, ev, busy)
 	if ev.Seq == 0 {
 		f.ShowMissing(ctx, c)
 		if !ev.Valid { // possibly part of an answer

@@ -140,15 +140,16 @@ func (l *Ledger) Place(key string, seq int64) (news bool) {
 
 // Expected reports whether an event of the agent's may be the answer to a turn that is in
 // flight to AnyFrame, and should wait for it. For a turn that was sent while the agent
-// was working, only a message can be.
-func (l *Ledger) Expected(message bool) bool {
+// was working, only a message can be, or what the agent says after it has ended the turn
+// before: resumes says that the event is that.
+func (l *Ledger) Expected(message, resumes bool) bool {
 	if l.quiet.Load() {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, t := range l.open {
-		if t.State.inFlight() && (message || !t.Busy && t.State != SendingLate) {
+		if t.State.inFlight() && (message || t.State != SendingLate && (resumes || !t.Busy)) {
 			return true
 		}
 	}
