@@ -53,6 +53,9 @@ type harness struct {
 	sendBuffer atomic.Int32
 }
 
+// harnesses counts the harnesses of the process. An address could be used again.
+var harnesses atomic.Int64
+
 // newHarness starts a relay with limits that do not interfere; change adjusts its
 // configuration.
 func newHarness(t *testing.T, change func(*relay.Config), opts ...anyframetest.Option) *harness {
@@ -83,7 +86,7 @@ func harnessFor(t *testing.T, plane *anyframetest.Server, change func(*relay.Con
 		change(&c)
 	}
 	r := &harness{t: t, plane: plane, conf: c, logs: &lockedBuffer{}}
-	r.name = fmt.Sprintf("%s %p", t.Name(), r)
+	r.name = fmt.Sprint(t.Name(), " ", harnesses.Add(1))
 	r.label = pprof.Labels("harness", r.name)
 	t.Cleanup(func() { left.stop(r.name) })
 	r.start()
