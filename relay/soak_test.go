@@ -15,6 +15,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
 	"github.com/anyframe-relay/relay/relay/internal/session"
+	"github.com/anyframe-relay/relay/relay/internal/store"
 )
 
 // TestSoak runs conversations with every kind of fault, at random: streams are cut,
@@ -128,6 +129,19 @@ func (o *reader) chat() []event {
 	return all
 }
 
+// hesitant returns s with some answers that take longer, and a few that take much longer.
+// What one call has read may then be older than what a later call has.
+func hesitant(s store.Store) session.Store {
+	return store.Observe(s, func(string, time.Duration, error) {
+		switch n := rand.IntN(400); {
+		case n == 0:
+			time.Sleep(rand.N(time.Second))
+		case n < 20:
+			time.Sleep(rand.N(50 * time.Millisecond))
+		}
+	})
+}
+
 func soak(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, seed))
 	pick := func(n int) int { return rng.IntN(n) }
@@ -162,7 +176,7 @@ func soak(t *testing.T, seed uint64) {
 		}
 		c.ReplayEvents = kept
 		c.Feedback = true
-		c.Tune(relay.Tuning{Session: session.Tuning{Lease: time.Second, Resync: 100 * time.Millisecond}, EraseAgain: 50 * time.Millisecond})
+		c.Tune(relay.Tuning{Session: session.Tuning{Lease: time.Second, Resync: 100 * time.Millisecond}, EraseAgain: 50 * time.Millisecond, Store: hesitant})
 	}
 	via := overHTTP1
 	if seed%3 > 0 {
