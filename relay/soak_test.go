@@ -410,13 +410,15 @@ func (s *spare) settled(r *harness, v *browser) (sent int) {
 // onScreen returns all the agent's text as a browser shows it: pieces are closed by what
 // comes between them, and a block replaces the pieces since the last block whose text it
 // is. With torn, pieces may lack their beginning, because lost unnumbered events stay
-// lost.
+// lost. Of a block during which the sandbox went to sleep, they may lack the end.
 func onScreen(events []event, torn bool) string {
 	var text, pieces []string
-	open := false
+	open, slept := false, false
 	for _, e := range events {
 		delta, _ := e.json["delta"].(bool)
 		switch {
+		case e.kind == "session":
+			slept = slept || e.str("status") == "sleeping"
 		case e.kind == "user" || e.kind == "turn_end":
 			open = false
 		case e.kind == "text" && delta && open:
@@ -425,13 +427,13 @@ func onScreen(events []event, torn bool) string {
 			pieces, open = append(pieces, e.str("text")), true
 		case e.kind == "text":
 			for n := range pieces { // earlier pieces may belong to an interrupted answer
-				if said := strings.Join(pieces[n:], ""); said == e.str("text") || torn && strings.HasSuffix(e.str("text"), said) {
+				if said := strings.Join(pieces[n:], ""); said == e.str("text") || torn && (strings.HasSuffix(e.str("text"), said) || slept && strings.HasPrefix(e.str("text"), said)) {
 					pieces = pieces[:n]
 					break
 				}
 			}
 			text = append(append(text, pieces...), e.str("text"))
-			pieces, open = nil, false
+			pieces, open, slept = nil, false, false
 		}
 	}
 	return strings.Join(append(text, pieces...), "|")
