@@ -318,7 +318,7 @@ test("a screen reader finds names, roles and states where it looks for them", as
   assert.equal(await dialog.count(), 1);
   assert.equal(await dialog.getAttribute("aria-modal"), null, "beside the page, not instead of it");
   for (const [role, name] of [["heading", "Ask us"], ["log", "Conversation"], ["article", "You"], ["article", "Ask us"], ["heading", "Title"], ["table", undefined], ["columnheader", "a"], ["checkbox", undefined], ["textbox", "Message"], ["button", "Send"], ["button", "New conversation"], ["button", "Close chat"]]) {
-    assert.equal(await dialog.getByRole(role, name ? { name, exact: true } : {}).count(), 1, `${role} ${name}`);
+    await eventually(async () => assert.equal(await dialog.getByRole(role, name ? { name, exact: true } : {}).count(), 1, `${role} ${name}`)); // what formats the text may still load
   }
   await page.getByRole("button", { name: "Ask us", expanded: true }).waitFor();
 });

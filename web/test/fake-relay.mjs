@@ -203,6 +203,7 @@ export class FakeRelay {
       else from = at + 1;
     }
     for (const e of v.events.slice(from)) res.write(frame(e));
+    if (res.destroyed) return; // it will not be closed again
     v.streams.add(res);
     res.on("close", () => v.streams.delete(res));
   }
