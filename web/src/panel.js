@@ -38,6 +38,8 @@ export class Panel {
   #life = new AbortController();
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #clock;
+  /** @type {Promise<any>|null} ends when the code of the last call is loaded: calls take effect in their order */
+  #before = null;
   #avatar = "";
 
   /** @param {HTMLElement} el @param {Shell} shell @param {import("./chat.js").Chat} chat */
@@ -144,9 +146,10 @@ export class Panel {
     return this.shell.settings().title || say("agent");
   }
 
-  /** @param {string} name @param {any[]} args */
+  /** @param {string} name @param {any[]} args @returns {any} */
   call(name, args) {
     const [first] = args;
+    if (this.#before) return this.#before.then(() => this.call(name, args));
     switch (name) {
       case "open":
         return this.#show(first ?? {});
@@ -161,13 +164,17 @@ export class Panel {
         return;
       case "update":
         return update(this.el, first ?? {});
-      case "logout":
-        this.composer.clear();
-        return this.wishes.more(name);
+      case "identify":
+        this.client.identify(first);
+        return this.wishes.more("meet");
       case "setContext":
         return this.conversation.setContext(first);
-      default: // newConversation, identify
-        return this.wishes.more(name, first);
+      default: { // newConversation, logout
+        if (name === "logout") this.composer.clear();
+        const done = this.wishes.more(name);
+        this.#before = part("more").catch(() => {}).then(() => (this.#before = null));
+        return done;
+      }
     }
   }
 

@@ -172,6 +172,7 @@ test("a whole conversation is had with the keyboard alone", async () => {
   await page.keyboard.type("hello");
   await page.keyboard.press("Enter");
   await settled(page);
+  for (const name of ["Answer", "Deny", "Copy"]) await page.locator("relay-chat").getByRole("button", { name, exact: true }).waitFor(); // with what shows them
   assert.equal(await focused(page), "textarea: Message", "the focus stays where one writes");
   await page.keyboard.press("F6");
   assert.equal(await focused(page), "log: Conversation");
@@ -212,14 +213,15 @@ test("a whole conversation is had with the keyboard alone", async () => {
 
 test("the button to the end keeps the focus when the end is reached without it", async () => {
   const line = "A line of the answer that is not short.\n\n";
-  relay.agent = async (r, v) => r.emit(v, "text", { text: line.repeat(60), delta: false });
+  relay.agent = async (r, v) => r.emit(v, "text", { text: line.repeat(60), delta: false }) && r.emit(v, "turn_end", { reason: "done" });
   const page = await visit("data-open");
   await say(page, "long");
+  await settled(page);
   const log = page.locator("relay-chat .log");
   const jump = page.locator("relay-chat .jump");
   const gap = () => log.evaluate((el) => el.scrollHeight - el.scrollTop - el.clientHeight);
   const away = async () => {
-    await eventually(async () => assert.ok((await gap()) < 2));
+    await eventually(async () => assert.ok((await gap()) < 2 && (await log.evaluate((el) => el.scrollHeight - el.clientHeight)) > 1000));
     await log.hover();
     await page.mouse.wheel(0, -400);
     await jump.waitFor();

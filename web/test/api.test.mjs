@@ -239,6 +239,30 @@ test("calls for which the panel can't be loaded take effect, in their order, onc
   assert.deepEqual(page.wrong, []);
 });
 
+test("calls take effect in their order, however long the code of one takes to load", async () => {
+  const page = await visit(tag("data-open"));
+  await page.evaluate(() => RelayChat.send("zero"));
+  await settled(page);
+  const held = [];
+  await page.route("**/assets/more.*", (route) => held.push(route));
+  await page.evaluate(() => {
+    void RelayChat.identify("header.body.signature");
+    void RelayChat.send("one");
+    void RelayChat.newConversation();
+    void RelayChat.send("two");
+    void RelayChat.setDraft("three");
+  });
+  await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").map((r) => r.body.text), ["zero", "one"]));
+  assert.equal(asked("POST", "/v1/visitor").at(-1).body.identity, "header.body.signature");
+  await eventually(() => assert.equal(held.length, 1));
+  await held[0].continue();
+  await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").map((r) => r.body.text), ["zero", "one", "two"]));
+  const order = relay.requests.filter((r) => /\/v1\/(messages|session)$/.test(r.path) && r.method !== "GET").map((r) => `${r.method} ${r.body?.text ?? ""}`);
+  assert.deepEqual(order, ["POST zero", "POST one", "DELETE ", "POST two"]);
+  await eventually(async () => assert.equal(await page.locator("relay-chat textarea").inputValue(), "three"));
+  assert.deepEqual(page.wrong, []);
+});
+
 for (const part of ["panel", "de"]) {
   test(`calls made before another mode take effect in it, although ${part}.js comes later`, async () => {
     const page = await visit(tag('data-locale="de"'));

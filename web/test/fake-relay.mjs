@@ -20,6 +20,9 @@ export const strictPolicy =
  * @property {Set<import("node:http").ServerResponse>} streams
  */
 
+/** Up to how many ms some responses are delayed: finds tests and code that count on an order. See CONTRIBUTING.md. */
+const jitter = Number(process.env.RELAY_JITTER ?? 0);
+
 export class FakeRelay {
   /** @type {Map<string, Visitor>} */
   visitors = new Map();
@@ -103,6 +106,7 @@ export class FakeRelay {
     let body = "";
     for await (const chunk of req) body += chunk;
     this.requests.push({ method: req.method, path, headers: req.headers, body: body ? JSON.parse(body) : null });
+    if (jitter && Math.random() < 0.4) await new Promise((done) => setTimeout(done, Math.random() * jitter));
     if (this.fault?.(req, res, path)) return;
     if (!path.startsWith("/v1/")) return this.file(res, path);
     res.setHeader("cache-control", "no-store");

@@ -125,6 +125,7 @@ test("a turn that failed is tried again with its files; a page that has them no 
   await eventually(() => assert.equal(posts().length, 2));
   assert.deepEqual(posts()[1].body, { text: "look", attachments: [{ name: "a.txt", mime: "text/plain", data: text.toString("base64") }] });
   assert.notEqual(posts()[0].headers["idempotency-key"], posts()[1].headers["idempotency-key"]);
+  await eventually(async () => assert.equal(await again.count(), 2)); // refused too: otherwise the reload sends it again
   await page.reload();
   await again.last().click();
   await eventually(async () => assert.equal(await complaint(page), "The attachments were lost. Attach them again.OK"));

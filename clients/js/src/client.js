@@ -78,8 +78,8 @@ export class Problem extends Error {
     } catch {
       // A refusal without a readable body still has its status.
     }
-    const header = res.headers.get("retry-after");
-    const after = header && /^\d+$/.test(header) ? Number(header) : typeof body.retry_after === "number" ? body.retry_after : null;
+    const header = /** @type {string} */ (res.headers.get("retry-after"));
+    const after = /^\d+$/.test(header) ? Number(header) : typeof body.retry_after === "number" ? body.retry_after : null;
     return new Problem(String(body.code ?? `http_${res.status}`), res.status, String(body.detail ?? ""), after, body.challenge);
   }
 }
@@ -246,9 +246,9 @@ export class Client {
     // The headers of a stream arrive at once; the stream itself detects silence after
     // that.
     const limit = new AbortController();
-    const timer = own ? 0 : setTimeout(() => limit.abort(), patience);
     const abort = () => limit.abort();
-    signal?.addEventListener("abort", abort, { once: true });
+    const timer = own ? 0 : setTimeout(abort, patience);
+    signal?.addEventListener("abort", abort);
     if (signal?.aborted) abort();
     try {
       const url = new URL(path, this.base);

@@ -87,3 +87,20 @@ test("a logout in one tab ends the identity that another tab has", async () => {
   one.close();
   two.close();
 });
+
+test("what is sent right after an identity is sent as that person", async () => {
+  /** @type {string[]} */
+  const calls = [];
+  const fetch = async (/** @type {URL} */ url, /** @type {any} */ { method, body }) => {
+    calls.push(`${method} ${url.pathname} ${JSON.parse(body ?? "{}").identity ?? ""}`);
+    return Response.json({ token: "t", turn: "k" }, { status: url.pathname === "/v1/visitor" ? 200 : 202 });
+  };
+  const client = createRelayClient({ relay: "http://relay.example/", fetch: /** @type {any} */ (fetch) });
+  const identified = client.identify("ann");
+  client.send("hello");
+  await identified;
+  while (!calls.some((call) => call.startsWith("POST /v1/messages"))) await new Promise((done) => setTimeout(done, 1));
+  client.close();
+  const sent = calls.findIndex((call) => call.startsWith("POST /v1/messages"));
+  assert.deepEqual(calls.slice(0, sent).filter((call) => call.startsWith("POST /v1/visitor")), ["POST /v1/visitor ann"]);
+});

@@ -139,7 +139,7 @@ export function createRelayClient({ relay, site, token, identity, storage, fetch
     export: later("download"),
     erase: later("erase"),
     newConversation: later("newConversation"),
-    identify: later("identify"),
+    identify: (as) => (client.identify(as), later("meet")()),
     logout: later("logout"),
     retryNow: () => conversation.retryNow(),
     close: () => conversation.close(),

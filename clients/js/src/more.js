@@ -113,12 +113,11 @@ async function end(conversation, path) {
 }
 
 /**
- * Identifies the visitor by the website's JWT.
+ * Introduces the visitor, whose identity was set or replaced: at once, so that what is sent
+ * next is sent with it.
  * @param {Conversation} conversation
- * @param {string|(() => string|Promise<string>)} identity
  */
-export async function identify({ client, stream }, identity) {
-  client.identify(identity);
+export async function meet({ client, stream }) {
   await client.meet();
   stream.restart();
 }
