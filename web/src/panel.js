@@ -149,7 +149,8 @@ export class Panel {
   /** @param {string} name @param {any[]} args @returns {any} */
   call(name, args) {
     const [first] = args;
-    if (this.#before) return this.#before.then(() => this.call(name, args));
+    const shows = /open|close|toggle|update/.test(name) && !first?.message; // a click on the launcher waits for nothing
+    if (this.#before && !shows) return this.#before.then(() => this.call(name, args));
     switch (name) {
       case "open":
         return this.#show(first ?? {});

@@ -255,6 +255,10 @@ test("calls take effect in their order, however long the code of one takes to lo
   await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").map((r) => r.body.text), ["zero", "one"]));
   assert.equal(asked("POST", "/v1/visitor").at(-1).body.identity, "header.body.signature");
   await eventually(() => assert.equal(held.length, 1));
+  for (const open of [false, true]) {
+    await page.evaluate(() => void RelayChat.toggle());
+    await eventually(async () => assert.equal(await shell(page).isVisible(), open, "what only shows the chat does not wait"));
+  }
   await held[0].continue();
   await eventually(() => assert.deepEqual(asked("POST", "/v1/messages").map((r) => r.body.text), ["zero", "one", "two"]));
   const order = relay.requests.filter((r) => /\/v1\/(messages|session)$/.test(r.path) && r.method !== "GET").map((r) => `${r.method} ${r.body?.text ?? ""}`);
