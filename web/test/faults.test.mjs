@@ -388,6 +388,7 @@ test("a reader who scrolled up is left alone, and shown the way down", async () 
   await log.hover();
   await page.mouse.wheel(0, -400);
   await page.locator("relay-chat .jump").waitFor();
+  await eventually(async () => assert.ok((await gap()) > 300)); // the wheel is heard before it scrolls
   const at = await top();
   relay.emit(relay.only, "text", { text: line.repeat(20), delta: true });
   await eventually(async () => assert.ok((await gap()) > 700));
