@@ -56,11 +56,10 @@ func (f *Follower) prepare(ctx context.Context, ev *upstream.Event) error {
 	if ev.Delta == "" {
 		log.Release() // this may take time, and earlier entries need not wait for it
 	}
-	busy := c.Activity().Busy
-	if c.Ledger().Expected(ev.User, !busy && conversation.Speaks(ev.Kind)) {
+	if c.Ledger().Expected(ev.User, conversation.Speaks(ev.Kind) && !c.Activity().Busy) {
 		c.Ledger().WaitPlaced(ctx, placeWait)
 	}
-	f.awaitPeerNotes(ctx, c, ev, busy)
+	f.awaitPeerNotes(ctx, c, ev, c.Activity().Busy) // it may have changed meanwhile
 	if ev.Seq == 0 {
 		f.ShowMissing(ctx, c)
 		if !ev.Valid { // possibly part of an answer
