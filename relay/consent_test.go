@@ -116,11 +116,10 @@ func consents(t *testing.T, path string, after time.Time) (n int) {
 func TestConsent_NothingSent_KeptAsLongAsVisitor(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
-	var path string
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
 		eraseSoon(c)
-		c.Consent, path = "May we?", strings.TrimPrefix(c.Store, "sqlite:")
+		c.Consent = "May we?"
 	}, anyframetest.WithAgent(1, talk))
 	agrees := func() *browser {
 		v := r.visitor()
@@ -136,24 +135,24 @@ func TestConsent_NothingSent_KeptAsLongAsVisitor(t *testing.T) {
 		agrees().refused("hi", "k1", 503, "paused")
 	}
 	r.admin("DELETE", "/api/pause", "")
-	if late := rowsAfter(t, path, time.Now().Add(2*time.Hour)); len(late) != 0 {
+	if late := rowsAfter(t, r.file(), time.Now().Add(2*time.Hour)); len(late) != 0 {
 		t.Errorf("got rows that expire after more than two hours: %v, want none", late)
 	}
 	talks.say("hi", "k1")
-	if n := consents(t, path, time.Now().Add(719*time.Hour)); n != 1 {
+	if n := consents(t, r.file(), time.Now().Add(719*time.Hour)); n != 1 {
 		t.Errorf("after a message: got %d consents kept for 720 h, want 1", n)
 	}
 
 	// Both kinds are among the data that a visitor can erase.
 	r.runs()
-	before := consents(t, path, time.Time{})
+	before := consents(t, r.file(), time.Time{})
 	leaves.erases("/v1/visitor?erase=true")
-	if got := consents(t, path, time.Time{}); got != before-1 {
+	if got := consents(t, r.file(), time.Time{}); got != before-1 {
 		t.Errorf("the one who sent nothing erased: got %d consents of %d, want one less", got, before)
 	}
 	talks.erases("/v1/visitor?erase=true")
 	r.erased()
-	if got := consents(t, path, time.Time{}); got != before-2 {
+	if got := consents(t, r.file(), time.Time{}); got != before-2 {
 		t.Errorf("both erased: got %d consents of %d, want two less", got, before)
 	}
 }

@@ -51,11 +51,9 @@ func (r *harness) erased() {
 func TestErase_OneConversation_GoneEverywhere(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
-	var path string
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
 		eraseSoon(c)
-		path = strings.TrimPrefix(c.Store, "sqlite:")
 	}, anyframetest.WithAgent(1, talk))
 	r.runs()
 	v := r.visitor()
@@ -73,8 +71,8 @@ func TestErase_OneConversation_GoneEverywhere(t *testing.T) {
 	for _, path := range []string{"1", "9", "0", "x", "-1"} {
 		refused(t, path, v.do("DELETE", "/v1/conversations/"+path, ""), 404, "not_found")
 	}
-	wantInNoFile(t, path, "conversation\\n1")
-	wantInNoFile(t, path, ids[0])
+	wantInNoFile(t, r.file(), "conversation\\n1")
+	wantInNoFile(t, r.file(), ids[0])
 	if a := v.do("GET", "/v1/session", ""); a.status != http.StatusOK {
 		t.Errorf("got %d, want the token good still", a.status)
 	}
@@ -177,12 +175,10 @@ func TestErase_Visitor_EverythingGone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			disk := sqliteFile(t)
-			var path string
 			r := newHarness(t, func(c *relay.Config) {
 				disk(c)
 				siteKey(c)
 				eraseSoon(c)
-				path = strings.TrimPrefix(c.Store, "sqlite:")
 			}, anyframetest.WithAgent(1, talk))
 			r.runs()
 			v := meet(r)
@@ -207,7 +203,7 @@ func TestErase_Visitor_EverythingGone(t *testing.T) {
 			if got := len(r.plane.Sessions()); got != 1 {
 				t.Errorf("got %d sessions at AnyFrame, want the neighbour's alone", got)
 			}
-			wantInNoFile(t, path, "conversation\\n")
+			wantInNoFile(t, r.file(), "conversation\\n")
 			for _, b := range []*browser{v, other} {
 				refused(t, "a token of the visitor's, later", b.do("GET", "/v1/session", ""), 401, "visitor_unknown")
 			}

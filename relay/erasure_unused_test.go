@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,12 +44,10 @@ func rowsAfter(t *testing.T, path string, after time.Time) map[string]int {
 func TestErase_NothingSent_DoneAtOnceAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
-	var path string
 	to := newHook(t)
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
 		to.use(c)
-		path = strings.TrimPrefix(c.Store, "sqlite:")
 	}, anyframetest.WithAgent(1, talk))
 	watched := r.visitor()
 	x := watched.open("")
@@ -70,7 +67,7 @@ func TestErase_NothingSent_DoneAtOnceAndLeavesNothing(t *testing.T) {
 	if a := r.admin("GET", "/api/erasures/"+id, ""); a.json["done_at"] == nil {
 		t.Errorf("its progress: got %d %s, want it done", a.status, a.body)
 	}
-	if late := rowsAfter(t, path, time.Now().Add(2*time.Hour)); len(late) != 0 {
+	if late := rowsAfter(t, r.file(), time.Now().Add(2*time.Hour)); len(late) != 0 {
 		t.Errorf("got rows that expire after more than two hours: %v, want none", late)
 	}
 	if got := r.metric("relay_erasures_pending"); got != 0 {
@@ -126,11 +123,9 @@ func TestErase_WhileFirstMessageArrives_MessageErased(t *testing.T) {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
 			plane, disk := startPlane(t, anyframetest.WithAgent(1, talk)), sqliteFile(t)
-			var path string
 			both := func(c *relay.Config) {
 				disk(c)
 				eraseSoon(c)
-				path = strings.TrimPrefix(c.Store, "sqlite:")
 			}
 			b := harnessFor(t, plane, both)
 			var here *browser
@@ -159,8 +154,8 @@ func TestErase_WhileFirstMessageArrives_MessageErased(t *testing.T) {
 			if n := plane.Count(anyframetest.OpMessage); n != 0 {
 				t.Errorf("got %d messages at AnyFrame, want none", n)
 			}
-			wantInNoFile(t, path, "the first message")
-			if notes := rowsAfter(t, path, time.Now())["notes"]; notes != 0 {
+			wantInNoFile(t, a.file(), "the first message")
+			if notes := rowsAfter(t, a.file(), time.Now())["notes"]; notes != 0 {
 				t.Errorf("got %d messages in the store, want none", notes)
 			}
 		})

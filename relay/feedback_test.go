@@ -241,12 +241,10 @@ func (b *browser) ratesTwo() {
 func TestErase_Feedback_InNoFile(t *testing.T) {
 	t.Parallel()
 	disk := sqliteFile(t)
-	var path string
 	r := newHarness(t, func(c *relay.Config) {
 		disk(c)
 		takesFeedback(c)
 		eraseSoon(c)
-		path = strings.TrimPrefix(c.Store, "sqlite:")
 	}, anyframetest.WithAgent(1, talk))
 	r.runs()
 	v := r.visitor()
@@ -257,10 +255,10 @@ func TestErase_Feedback_InNoFile(t *testing.T) {
 	}
 	refused(t, "what is erased", v.rate("k1", `"down"`, ""), 404, "turn_unknown")
 	r.erased()
-	wantInNoFile(t, path, "first words")
+	wantInNoFile(t, r.file(), "first words")
 	v.erases("/v1/visitor?erase=true")
 	r.erased()
-	wantInNoFile(t, path, "second words")
+	wantInNoFile(t, r.file(), "second words")
 }
 
 // lateRecords is a store whose response about feedback is delayed for as long as a test

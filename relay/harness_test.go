@@ -162,6 +162,9 @@ func sqliteFile(t *testing.T) func(*relay.Config) {
 	return func(c *relay.Config) { c.Store = "sqlite:" + path }
 }
 
+// file returns the path of the relay's SQLite file.
+func (r *harness) file() string { return strings.TrimPrefix(r.conf.Store, "sqlite:") }
+
 // lingering returns a tuning that keeps unused sessions in memory for d.
 func lingering(d time.Duration) relay.Tuning { return relay.Tuning{Session: session.Tuning{Linger: d}} }
 
