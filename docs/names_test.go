@@ -126,7 +126,7 @@ func TestDocs_Variables_Exist(t *testing.T) {
 	t.Parallel()
 	// The help lists the settings. The other files use variables for tests and deployment.
 	known := helpText(t) + read(t, "../Makefile") + read(t, "../deploy/Caddyfile") + textOf(t, "../cmd/*/*.go", "../tools/*/*.go", "../anyframe/*.go", "../bench/*/*.go", "../examples/*/*.php") +
-		read(t, "../web/web_test.go") + read(t, "../web/test/fake-relay.mjs") + read(t, "../relay/soak_test.go")
+		read(t, "../web/web_test.go") + read(t, "../web/test/fake-relay.mjs") + read(t, "../web/test/helpers.mjs") + read(t, "../relay/soak_test.go")
 	each(t, `\b((?:RELAY|ANYFRAME)_[A-Z_]*[A-Z])\b`, func(path, name string) {
 		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(known) {
 			t.Errorf("%s: there is no %s", path, name)

@@ -74,7 +74,7 @@ try {
   assert.equal(tokens.length, 2);
   for (const name of ["support", "sales"]) assert.ok(tokens.some(([key]) => key.includes(`/s/${name}/`)), name);
   assert.notEqual(tokens[0][1], tokens[1][1]);
-  if (process.env.SHOTS) await sites.screenshot({ path: `${process.env.SHOTS}/sites.png` });
+  if (process.env.RELAY_SHOTS) await sites.screenshot({ path: `${process.env.RELAY_SHOTS}/sites.png` });
   await sites.reload();
   // Either script may load first now; both chats are open, as before.
   for (const words of ["Apples", "Pears"]) await sites.locator("relay-chat, relay-chat-2").locator(`text=${words}`).first().waitFor(patience);

@@ -41,9 +41,13 @@ func Chromium() string { return cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium
 // Run runs a program, which must succeed, in the test's folder.
 func Run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	run(t, exec.CommandContext(t.Context(), name, args...))
+}
+
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
 }
 
@@ -66,11 +70,13 @@ func Request(t *testing.T, method, url, token, body string) *http.Response {
 }
 
 // NodeTests runs tests with Node's test runner, which must pass, in the test's
-// folder. The report has the names and errors of failed tests, and a dot for each
-// of the others.
-func NodeTests(t *testing.T, args ...string) {
+// folder. env has variables such as "NAME=value" besides those of this process. The
+// report has the names and errors of failed tests, and a dot for each of the others.
+func NodeTests(t *testing.T, env []string, args ...string) {
 	t.Helper()
-	Run(t, "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	run(t, cmd)
 }
 
 // Compressed returns the size of data compressed with gzip, in bytes.

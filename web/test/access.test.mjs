@@ -1,14 +1,10 @@
 // Accessibility of the widget, for people who do not see it, do not use a pointer, or
 // enlarge it: announcements and their order, focus, names.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { violations, wcag } from "./axe.mjs";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
-
-const pictures = fileURLToPath(new URL("../../.screenshots/", import.meta.url));
+import { composer, eventually, launch, open, picture, say, settled, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -334,8 +330,7 @@ const targets = (page) => page.evaluate(() => [...document.querySelector("relay-
 
 /** Runs axe on the widget, and takes a screenshot for manual review. */
 async function check(page, state) {
-  mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: `${pictures}${state.replace(/\W+/g, "-")}.png` });
+  await picture(page, state);
   assert.deepEqual(await violations(page, { within: ["relay-chat", "relay-chat-2"], rules: [...wcag, "best-practice"] }), [], state);
   assert.deepEqual(await targets(page), [], `targets of 24 px: ${state}`);
 }
@@ -507,7 +502,6 @@ test("a phone held sideways shows the panel whole, with the keyboard too", async
   assert.equal(await composer(page).getAttribute("enterkeyhint"), "enter", "and the key says so");
   await page.locator("relay-chat .send").click();
   await settled(page);
-  mkdirSync(pictures, { recursive: true });
   for (const [height, room] of [[390, 240], [180, 60]]) {
     await page.setViewportSize({ width: 844, height });
     const box = (part) => page.locator(`relay-chat ${part}`).boundingBox();
@@ -515,7 +509,7 @@ test("a phone held sideways shows the panel whole, with the keyboard too", async
     const [log, field, send] = [await box(".log"), await box("textarea"), await box(".send")];
     assert.ok(log.height >= room, `at ${height} px: ${log.height} px for the log, want ${room}`);
     for (const b of [field, send]) assert.ok(b.y >= log.y + log.height && b.y + b.height <= height, `at ${height} px: ${JSON.stringify(b)}`);
-    await page.screenshot({ path: `${pictures}sideways-${height}.png` });
+    await picture(page, `sideways-${height}`);
   }
   await composer(page).fill("one\ntwo\nthree\nfour\nfive\nsix\nseven");
   const log = await page.locator("relay-chat .log").boundingBox();

@@ -1,12 +1,10 @@
 // The operators' page, in Chromium, against the real relay and the scripted agent.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { violations } from "./axe.mjs";
-import { eventually, launch, open, startPlane, startRelay } from "./helpers.mjs";
+import { eventually, launch, open, picture, startPlane, startRelay } from "./helpers.mjs";
 
 const token = "0123456789abcdef0123456789abcdef";
-const shots = process.env.RELAY_SHOTS; // a folder for screenshots
 let browser, plane, relay, admin;
 
 before(async () => {
@@ -43,12 +41,6 @@ async function enter(page) {
   await page.locator("#token").fill(token);
   await page.getByRole("button", { name: "Continue" }).click();
   await page.getByRole("heading", { name: "Conversations" }).waitFor();
-}
-
-async function picture(page, name) {
-  if (!shots) return;
-  mkdirSync(shots, { recursive: true });
-  await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
 }
 
 async function accessible(page, what) {
@@ -90,7 +82,7 @@ test("a prompt is shown as it is, decided, and gone; the list is live", async ()
   const card = page.locator("#waiting > li").first();
   await card.getByRole("button", { name: "Approve" }).waitFor();
   assert.match(await card.locator("pre").textContent(), /"command"/);
-  await picture(page, "console-desktop");
+  await picture(page, "console-desktop", { fullPage: true });
   await accessible(page, "with a prompt");
   await card.getByRole("button", { name: "Approve" }).click();
   await eventually(async () => assert.equal(await page.locator("#waiting > li").count(), 0));
@@ -122,7 +114,7 @@ test("a pause is previewed in the visitors' words, made by keyboard, and ended",
   await page.getByRole("button", { name: "Pause new messages" }).focus();
   await page.keyboard.press("Enter");
   await page.getByText("Visitors will see: Back at six.", { exact: false }).last().waitFor();
-  await picture(page, "console-phone-dark");
+  await picture(page, "console-phone-dark", { fullPage: true });
   await page.getByRole("button", { name: "Pause", exact: true }).press("Enter");
   await page.getByRole("button", { name: "Accept new messages" }).waitFor();
   const refused = await v.say("hi");
@@ -156,7 +148,7 @@ test("usage is a chart, a sentence and a table, in both themes and on a phone", 
     await enter(page);
     await eventually(async () => assert.equal(await page.locator("#usage-today").textContent(), "Today: 4 turns, 2 new conversations, rated 1 up and 0 down."));
     await page.getByLabel("Site").focus();
-    await picture(page, `console-usage-${colorScheme}`);
+    await picture(page, `console-usage-${colorScheme}`, { fullPage: true });
     await page.getByLabel("Site").selectOption("shop");
     assert.equal(await page.locator("#usage-today").textContent(), "Today: 1 turn, 1 new conversation, rated 0 up and 0 down.");
     assert.deepEqual(await page.locator("#usage-chart .turns").evaluateAll((all) => [0, 28, 29].map((i) => Number(all[i].getAttribute("height")))), [60, 0, 7.5]);
@@ -168,7 +160,7 @@ test("usage is a chart, a sentence and a table, in both themes and on a phone", 
     await page.setViewportSize({ width: 360, height: 740 });
     await page.getByLabel("Site").selectOption("");
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than a phone");
-    await picture(page, `console-usage-phone-${colorScheme}`);
+    await picture(page, `console-usage-phone-${colorScheme}`, { fullPage: true });
     assert.deepEqual(page.wrong, []);
     await context.close();
   }
@@ -187,7 +179,7 @@ test("a conversation is read in a dialog, by keyboard, and gone from the page wh
     assert.deepEqual(await said.last().locator("strong, p").allTextContents(), ["Permission", "operator decides"]);
     assert.equal(await page.getByRole("dialog").getByRole("status").textContent(), "End of the conversation.");
     await accessible(page, "a transcript");
-    await picture(page, `console-transcript-${colorScheme}`);
+    await picture(page, `console-transcript-${colorScheme}`, { fullPage: true });
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the page");
     await page.keyboard.press("Escape");
     await eventually(async () => assert.equal(await said.count(), 0));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -164,6 +164,15 @@ export const composer = (page) => page.locator("relay-chat textarea");
 export async function say(page, text) {
   await composer(page).fill(text);
   await composer(page).press("Enter");
+}
+
+const shots = process.env.RELAY_SHOTS;
+
+/** Takes a screenshot for manual review, into the folder RELAY_SHOTS, if it is set. A busy Chromium sometimes refuses the first attempt. */
+export async function picture(page, name, options = {}) {
+  if (!shots) return;
+  mkdirSync(shots, { recursive: true });
+  await eventually(() => page.screenshot({ path: join(shots, `${name.replace(/[^\w-]+/g, "-")}.png`), ...options }));
 }
 
 /** The transcript's content: each message with its author. */

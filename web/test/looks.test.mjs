@@ -1,12 +1,9 @@
-// Screenshots for manual review, in .screenshots at the top of the repository.
+// The page and the popup on several screens, also as screenshots in RELAY_SHOTS.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, startRelay, transcript } from "./helpers.mjs";
+import { composer, eventually, launch, open, picture, say, settled, startRelay, transcript } from "./helpers.mjs";
 
-const dir = fileURLToPath(new URL("../../.screenshots/", import.meta.url));
 const looks = [
   { name: "desktop-light", colorScheme: "light", viewport: { width: 1280, height: 800 } },
   { name: "desktop-dark", colorScheme: "dark", viewport: { width: 1280, height: 800 } },
@@ -17,7 +14,6 @@ const looks = [
 let browser;
 let demo;
 before(async () => {
-  mkdirSync(dir, { recursive: true });
   browser = await launch();
   demo = await startRelay("demo");
 });
@@ -36,7 +32,7 @@ async function send(page, text) {
 describe("the page and the popup fit", { concurrency: true }, () => looks.forEach(({ name, ...options }) => {
   test(name, async () => {
     const context = await browser.newContext({ ...options, reducedMotion: "reduce" });
-    const shot = (page, what) => page.screenshot({ path: `${dir}${what}-${name}.png` });
+    const shot = (page, what) => picture(page, `${what}-${name}`);
     /** Nothing may overflow horizontally. */
     const fits = async (page) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
 

@@ -2,20 +2,15 @@
 // earlier conversations, and delete conversations.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { violations, wcag } from "./axe.mjs";
 import { FakeRelay, json, problem, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
-
-const pictures = fileURLToPath(new URL("../../.screenshots/", import.meta.url));
+import { composer, eventually, launch, open, picture, say, settled, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
 let closing;
 before(async () => {
-  mkdirSync(pictures, { recursive: true });
   browser = await launch();
 });
 after(() => browser.close());
@@ -68,7 +63,7 @@ test("a turn that runs is stopped, what was said stays, and a reload shows it", 
   assert.equal(await part(page, "stop").getAttribute("aria-disabled"), "true");
   await part(page, "stop").dispatchEvent("click");
   await accessible(page);
-  await page.screenshot({ path: `${pictures}stop.png` });
+  await picture(page, "stop");
   answer();
   await part(page, "stop").waitFor({ state: "hidden" });
   assert.equal(sent(`POST /v1/turns/${key}/stop`).length, 1, "said once");
@@ -128,7 +123,7 @@ for (const [name, options, attributes] of [
     assert.equal(await focused(page), "Your messages are kept for 30 days.");
     assert.deepEqual(await stored(), []);
     await accessible(page);
-    await page.screenshot({ path: `${pictures}consent-${name}.png` });
+    await picture(page, `consent-${name}`);
     await page.keyboard.press("Escape");
     await gate.waitFor({ state: "hidden" });
     assert.equal(await composer(page).inputValue(), "my question");
@@ -213,7 +208,7 @@ test("an answer is rated, with words, in every tab and after a reload", async ()
   await page.getByRole("button", { name: "Good answer" }).click();
   await page.getByRole("textbox", { name: "What was good or bad?" }).fill("clear");
   await accessible(page);
-  await page.screenshot({ path: `${pictures}rate.png` });
+  await picture(page, "rate");
   await page.getByRole("button", { name: "Send comment" }).click();
   await eventually(() => assert.deepEqual(relay.only.comments, [undefined, "clear"]));
   const pressed = (name) => page.getByRole("button", { name }).getAttribute("aria-pressed");
@@ -242,14 +237,14 @@ test("earlier conversations are listed and read, by keyboard alone", async () =>
   await page.keyboard.press("Enter");
   await eventually(async () => assert.equal(await focused(page), "Earlier conversations"));
   await accessible(page);
-  await page.screenshot({ path: `${pictures}menu.png` });
+  await picture(page, "menu");
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "where is my order?" }).focus();
   await accessible(page);
   await page.keyboard.press("Enter");
   await page.getByText("on its way").waitFor();
   await accessible(page);
-  await page.screenshot({ path: `${pictures}past.png` });
+  await picture(page, "past");
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
   await eventually(async () => assert.equal(await focused(page), "More"));
@@ -390,7 +385,7 @@ test("what is used up for today says when it goes on, and a pause says what the 
   const page = await visit();
   await say(page, "hi");
   await page.getByText(/Refused: turn_budget. Available again: to(day|morrow), \d+:\d\d/).waitFor();
-  await page.screenshot({ path: `${pictures}budget.png` });
+  await picture(page, "budget");
   relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 503, "paused", 30), true);
   await page.getByRole("button", { name: "Retry" }).click();
   await page.getByText(/Refused: paused. Retrying in \d+ s/).waitFor();
