@@ -2,9 +2,61 @@ package message
 
 import (
 	"bytes"
+	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 )
+
+// rules are those of hasMarkup, beginning at a "<".
+var rules = regexp.MustCompile(`(?i)^<(?:` +
+	`/?(?:html|head|body|script|style|iframe|frame|frameset|object|embed|applet|link|meta|base|title|template|` +
+	`form|input|button|textarea|select|isindex|img|image|video|audio|source|picture|table|div|span|font|marquee|details|` +
+	`svg|math|foreignobject|animate|handler|listener|noscript|plaintext|layer|portal)[\s/>]` +
+	`|(?:[a-z]{1,16}:)script[\s/>]` +
+	`|[a-z][a-z0-9-]{0,31}(?:[\s/]+[a-z-]{2,32}\s*=\s*["']|[\s/][\t\n\f\r -;=-~]*?\bon[a-z]{3,32}\s*=)` +
+	`|!doctype\s|!entity\s|!element\s|!attlist\s|!\[cdata\[|!--[\t\n\r -~]{4}` +
+	`|\?php|\?xml[\s-]|\?=[\t\n\r -~]{8}|%[\t\n\r -~]{14}` +
+	`)`)
+
+// obeysRules is hasMarkup, slowly.
+func obeysRules(image []byte) bool {
+	for i, c := range image {
+		if c == '<' && rules.Match(image[i:min(len(image), i+1+maxTag)]) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestHasMarkup_RandomText_AsByRules(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	one := func(of []string) string { return of[random.IntN(len(of))] }
+	begin := append(strings.Fields(`< <a <a <a <p <x-1 <x_ </a <svg <SvG </svg <scripts <1 <! <!-- <!doctype <!entity <![cdata[ <? <?php <?xml <?xml- <?= <% <a:b
+		<xhtml:script </xhtml:script <x:script <-:script <x1:script`),
+		"<"+strings.Repeat("a", 16)+":script", "<"+strings.Repeat("a", 17)+":script", "<"+strings.Repeat("a", 32), "<"+strings.Repeat("a", 33))
+	names := append(strings.Fields("a ab a-b x1 style on onx onab onabc ONfocus onclick1 1onclick _onclick donclick data-onclick"),
+		strings.Repeat("b", 32), strings.Repeat("b", 33), "on"+strings.Repeat("c", 32), "on"+strings.Repeat("c", 33))
+	gaps := []string{"", "", "", " ", " ", "/", ">", "\t", "\n", "\f", "\r", "\v", " \n", "\x00", "\xff", "é", "<", ".", strings.Repeat(" ", 500)}
+	ends := []string{"=", "=", "= ", "=\"", "='", " = '", "==", "_=", "-", "", ">", "/="}
+	found := 0
+	for range 100_000 {
+		text := one(begin) + one(gaps)
+		for range random.IntN(4) {
+			text += one(names) + one(gaps) + one(ends) + one(gaps)
+		}
+		want := obeysRules([]byte(text))
+		if want {
+			found++
+		}
+		if got := hasMarkup([]byte(text)); got != want {
+			t.Fatalf("%q: got %t, want %t", text, got, want)
+		}
+	}
+	if found < 10_000 || found > 90_000 {
+		t.Errorf("got %d texts with markup of 100,000, want many of both kinds", found)
+	}
+}
 
 func TestHasMarkup_PageOrScriptInAnImage_Found(t *testing.T) {
 	for _, text := range []string{
@@ -31,7 +83,7 @@ func BenchmarkHasMarkup(b *testing.B) {
 	const size = 256 << 10
 	for name, unit := range map[string]string{
 		"text": strings.Repeat("x", 1024), "spaces": "<a" + strings.Repeat(" ", 1021), "short": "<a" + strings.Repeat(" ", 253),
-		"handlers": "<a" + strings.Repeat(" on", 340), "attributes": "<a " + strings.Repeat("a ", 510), "tags": "<a ",
+		"handlers": "<a" + strings.Repeat(" on", 340), "attributes": "<a " + strings.Repeat("a ", 510), "tags": "<a ", "values": "<a =", "almost": "<a on=", "declarations": "<!-",
 	} {
 		b.Run(name, func(b *testing.B) {
 			image := bytes.Repeat([]byte(unit), size/len(unit))
