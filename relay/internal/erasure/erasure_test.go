@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/anyframe-relay/relay/anyframe"
+	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay/internal/erasure"
 	"github.com/anyframe-relay/relay/relay/internal/history"
 	"github.com/anyframe-relay/relay/relay/internal/store"
@@ -134,4 +136,48 @@ func TestConversation_SparedMeanwhile_Erased(t *testing.T) {
 	if e, findErr := w.Find(t.Context(), second); err != nil || findErr != nil || second == first || e.Reason != erasure.ByVisitor {
 		t.Errorf("got erasure %q by %q, %v, %v, want one by the visitor", second, e.Reason, err, findErr)
 	}
+}
+
+// What other packages have about a conversation is hidden as long as its record is marked.
+func TestConversation_OthersData_DeletedBeforeItsRecord(t *testing.T) {
+	st := memory.New()
+	defer st.Close()
+	book := &history.Book{Store: st, TTL: time.Hour, Forever: true}
+	plane := anyframetest.Start(t)
+	client, err := anyframe.New(anyframe.WithAPIKey(plane.Key()), anyframe.WithBaseURL(plane.URL()), anyframe.WithDotEnv(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(chan error, 10)
+	w := erasure.New(erasure.Options{
+		Store: st, Book: book, Ender: nothing{}, Client: client, CallTimeout: time.Minute,
+		Also: []func(context.Context, string, int64) error{func(ctx context.Context, visitor string, epoch int64) error {
+			c, err := book.Get(ctx, visitor, epoch)
+			if err == nil && c.Erasing == "" {
+				err = errors.New("not marked")
+			}
+			found <- err
+			return nil
+		}},
+		Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
+	if err := book.Begin(t.Context(), "v", 1, "7c9e6679-7425-40de-944b-e07fc1f90ae7"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Conversation(t.Context(), history.ID("v", 1), erasure.ByVisitor); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	select {
+	case err := <-found:
+		if err != nil {
+			t.Errorf("got record %v when the others' data is deleted, want a marked one", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the others' data is never deleted")
+	}
+	cancel()
+	running.Wait()
 }

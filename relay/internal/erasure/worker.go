@@ -250,6 +250,10 @@ func (w *Worker) erase(ctx context.Context, e *Erasure) error {
 		if busy {
 			return errBusy
 		}
+		// Before the record is removed: until then it hides what this deletes.
+		if err := w.also(ctx, e); err != nil {
+			return err
+		}
 		if err := w.conversation(ctx, e, &c); err != nil {
 			return err
 		}
