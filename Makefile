@@ -24,7 +24,7 @@ test: ## install what the tests need, then run every one of them
 	go run ./tools/setup && $(MAKE) --no-print-directory -j 2 test-race test-plain
 
 test-race:
-	$(ALL) $(RACE) -p 3 $(LONG) $$(go list ./... | grep -vxF "$$(go list $(LONG))")
+	$(ALL) $(RACE) -p 4 $(LONG) $$(go list ./... | grep -vxF "$$(go list $(LONG))")
 
 # What the race detector would slow down or distort, and the other modules.
 test-plain:
