@@ -41,11 +41,13 @@ func Chromium() string { return cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium
 // Run runs a program, which must succeed, in the test's folder.
 func Run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	run(t, exec.CommandContext(t.Context(), name, args...))
+	run(t, nil, name, args...)
 }
 
-func run(t *testing.T, cmd *exec.Cmd) {
+func run(t *testing.T, env []string, name string, args ...string) {
 	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
@@ -74,9 +76,7 @@ func Request(t *testing.T, method, url, token, body string) *http.Response {
 // report has the names and errors of failed tests, and a dot for each of the others.
 func NodeTests(t *testing.T, env []string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
-	cmd.Env = append(os.Environ(), env...)
-	run(t, cmd)
+	run(t, env, "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
 }
 
 // Compressed returns the size of data compressed with gzip, in bytes.
