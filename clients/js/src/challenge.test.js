@@ -25,11 +25,16 @@ test("an unsolvable challenge and an unwanted one are given up", async () => {
   await assert.rejects(solve({ ...ask("s&", 1), challenge: "0".repeat(64), maxnumber: 1e12 }, () => true), /given up/);
 });
 
-test("the page has its turn while a challenge is solved", async () => {
+test("the page has its turn after every ten milliseconds of solving", async (t) => {
+  let now = 0;
+  t.mock.method(performance, "now", () => (now += 2));
   let turns = 0;
-  const timer = setInterval(() => turns++, 1);
-  await assert.rejects(solve({ ...ask("s&", 1), challenge: "0".repeat(64), maxnumber: 200_000 }));
+  const timer = setInterval(() => turns++, 0);
+  let slices = 0;
+  const unsolvable = { ...ask("s&", 1), challenge: "0".repeat(64), maxnumber: 20_000 };
+  await assert.rejects(solve(unsolvable, () => (slices++, false)), /no solution/);
   clearInterval(timer);
+  assert.equal(slices, Math.floor(20_001 / (5 * 64)), "of five times 64 numbers, 2 ms each");
   assert.ok(turns > 1, `${turns} turns`);
 });
 
