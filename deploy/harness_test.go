@@ -120,7 +120,7 @@ func (p *replica) streams(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

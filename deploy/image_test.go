@@ -21,6 +21,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/tools/ports"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 func sh(t *testing.T, dir, command string, env ...string) string {
@@ -193,7 +194,7 @@ func runInside(t *testing.T, image, made, volume, entry string, command []string
 	if _, err := os.Stat(open + volume + "/relay.db"); err != nil {
 		t.Errorf("the store is not in the volume: %v", err)
 	}
-	res, err := http.Get("http://" + addr + "/widget.js") //nolint:noctx // a request to the test's own relay
+	res, err := testtools.Client.Get("http://" + addr + "/widget.js") //nolint:noctx // a request to the test's own relay
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Errorf("widget.js: got %v, %v, want it served", res, err)
 	} else {

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 func read(t *testing.T, path string) string {
@@ -252,7 +253,7 @@ func TestKubernetes_Names_Exist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := testtools.Client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -301,7 +301,7 @@ func prometheus(t *testing.T, admin string) (url string) {
 			}
 		})
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-			if res, err := http.Get(url + "/-/ready"); err == nil { //nolint:noctx // a request to the test's own server
+			if res, err := testtools.Client.Get(url + "/-/ready"); err == nil { //nolint:noctx // a request to the test's own server
 				res.Body.Close()
 				if res.StatusCode == http.StatusOK {
 					return nil
@@ -343,7 +343,7 @@ func fetch(t *testing.T, url string, into any) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -389,7 +389,7 @@ func TestMonitoring_Prometheus_AnswersEveryQuery(t *testing.T) {
 	}))
 	relay := launch(t, "RELAY_CHALLENGE=auto", "RELAY_STORE=sqlite:"+filepath.Join(t.TempDir(), "relay.db"), "ANYFRAME_API_KEY="+plane.Key(),
 		fmt.Sprint("ANYFRAME_AGENT_ID=", plane.AgentID()), "ANYFRAME_BASE_URL="+plane.URL())
-	res, err := http.Get("http://" + relay.admin + "/metrics") //nolint:noctx // a request to the test's own relay
+	res, err := testtools.Client.Get("http://" + relay.admin + "/metrics") //nolint:noctx // a request to the test's own relay
 	if err != nil {
 		t.Fatal(err)
 	}

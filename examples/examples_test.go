@@ -201,7 +201,7 @@ func (s through) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func post(t *testing.T, url, token, body string) (int, []byte) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

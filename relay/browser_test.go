@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // browser is one visitor that uses a bearer token.
@@ -59,7 +61,7 @@ func (b *browser) do(method, path, body string, headers ...string) answer {
 			req.Host = pair[1]
 		}
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := testtools.Client.Transport.RoundTrip(req)
 	if err != nil {
 		b.r.t.Fatalf("%s %s: %v", method, path, err)
 	}
@@ -120,7 +122,7 @@ func (b *browser) tryOpenAt(path string, headers ...string) (*stream, answer) {
 			req.Header.Set(pair[0], pair[1])
 		}
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := testtools.Client.Transport.RoundTrip(req)
 	if err != nil {
 		cancel()
 		b.r.t.Fatal(err)
@@ -166,7 +168,7 @@ func (b *browser) try(ctx context.Context, text, key string) (answer, error) {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+b.token)
 	req.Header.Set("Idempotency-Key", key)
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := testtools.Client.Transport.RoundTrip(req)
 	if err != nil {
 		return answer{}, err
 	}

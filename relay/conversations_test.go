@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // listed is one conversation of GET /v1/conversations.
@@ -201,7 +202,7 @@ func TestExport_FailureInTheMiddle_CutsTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+v.token)
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := testtools.Client.Transport.RoundTrip(req)
 	if err == nil {
 		defer res.Body.Close()
 		var whole any

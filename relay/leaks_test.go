@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"runtime"
 	"runtime/pprof"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/anyframe-relay/relay/relay/internal/eventlog"
 	"github.com/anyframe-relay/relay/relay/internal/poll"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // maxLeft is how long a relay's goroutines may run after it has stopped.
@@ -128,7 +128,7 @@ func beginPoller() error {
 // settled waits until at most most goroutines are left.
 func settled(most int) bool {
 	return within(func() bool {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		testtools.Client.CloseIdleConnections()
 		return runtime.NumGoroutine() <= most
 	})
 }

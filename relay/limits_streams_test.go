@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // tryStream opens a stream and returns the refusal, or closes the stream.
@@ -74,7 +75,7 @@ func (b *browser) streamNow(addr string) int {
 	}
 	req.Header.Set("Authorization", "Bearer "+b.token)
 	req.Header.Set("X-Forwarded-For", addr)
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := testtools.Client.Transport.RoundTrip(req)
 	if err != nil {
 		b.r.t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestLimits_OpenStreamsAtOnce_CapHolds(t *testing.T) {
 					return
 				}
 				req.Header.Set("Authorization", "Bearer "+v.token)
-				res, err := http.DefaultTransport.RoundTrip(req)
+				res, err := testtools.Client.Transport.RoundTrip(req)
 				if err != nil {
 					t.Error(err)
 					return
@@ -149,7 +150,7 @@ func (b *browser) fits() bool {
 		b.r.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+b.token)
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := testtools.Client.Transport.RoundTrip(req)
 	if err != nil {
 		b.r.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // heap returns the bytes in use after garbage collection.
@@ -94,7 +95,7 @@ func (r *harness) passBy(ctx context.Context) error {
 		}
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Authorization", "Bearer "+in.Token)
-		res, err := http.DefaultTransport.RoundTrip(req)
+		res, err := testtools.Client.Transport.RoundTrip(req)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/relay"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 var (
@@ -167,7 +168,7 @@ func TestMessageBody_TooLarge_RefusedWithOrWithoutLength(t *testing.T) {
 			}
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Authorization", "Bearer "+v.token)
-			res, err := http.DefaultTransport.RoundTrip(req)
+			res, err := testtools.Client.Transport.RoundTrip(req)
 			if err != nil {
 				if size > 1<<20 {
 					continue // the connection was closed during the request, which is sufficient

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 // admin returns the address on which a relay listens for operators.
@@ -54,7 +56,7 @@ func TestAdmin_RequestFromWebsite_Refused(t *testing.T) {
 		for pair := range slices.Chunk(tt.headers, 2) {
 			req.Header.Set(pair[0], pair[1])
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := testtools.Client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

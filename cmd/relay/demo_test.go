@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 func TestDemo_NoSettings_PrintsURL(t *testing.T) {
@@ -25,7 +26,7 @@ func TestDemo_NoSettings_PrintsURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/anyframe-relay/relay/anyframe/anyframetest"
 	"github.com/anyframe-relay/relay/cmd/relay/internal/doctor"
 	"github.com/anyframe-relay/relay/cmd/relay/internal/probe"
+	"github.com/anyframe-relay/relay/tools/testtools"
 )
 
 func readReport(t *testing.T, text string) doctor.Report {
@@ -180,7 +181,7 @@ func passOn(backend *url.URL, answer func(http.ResponseWriter, *http.Response)) 
 		}
 		out := r.Clone(r.Context())
 		out.URL.Scheme, out.URL.Host, out.RequestURI = backend.Scheme, backend.Host, ""
-		res, err := http.DefaultTransport.RoundTrip(out)
+		res, err := testtools.Client.Transport.RoundTrip(out)
 		if err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return

@@ -182,7 +182,7 @@ func stream(ctx context.Context, t *testing.T, url, token, lastID string) io.Rea
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func ask(t *testing.T, method, url, token, body string, headers ...string) (r re
 	for pair := range slices.Chunk(headers, 2) {
 		req.Header.Set(pair[0], pair[1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testtools.Client.Do(req)
 	if err != nil {
 		return reply{err: err}
 	}

@@ -53,6 +53,11 @@ func run(t *testing.T, env []string, name string, args ...string) {
 	}
 }
 
+// Client makes requests to a test's own servers. Its connections are not those of
+// http.DefaultTransport: httptest closes these when any test's server is closed, and a
+// request whose response has just arrived can fail then.
+var Client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+
 // Request makes a request with a JSON body to a relay, as the visitor or operator with the
 // token. The response's body is closed at the end of the test.
 func Request(t *testing.T, method, url, token, body string) *http.Response {
@@ -63,7 +68,7 @@ func Request(t *testing.T, method, url, token, body string) *http.Response {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
+	res, err := Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
