@@ -274,7 +274,7 @@ func TestBanner_Set_ShownOnEveryStreamAfterItsSession(t *testing.T) {
 	r.operates("DELETE", "/api/banner", "")
 	r.operates("PUT", "/api/banner", `{"text":"Three."}`)
 	last := x.until("the last banner", func(es []event) bool {
-		return count(es, "notice") > 0 && es[len(es)-1].str("text") == "Three."
+		return latest(es, "notice").str("text") == "Three."
 	})
 	for _, e := range last {
 		if e.kind == "notice" && e.id != "" {
@@ -288,6 +288,6 @@ func TestBanner_Set_ShownOnEveryStreamAfterItsSession(t *testing.T) {
 	}
 	r.operates("DELETE", "/api/banner", "")
 	y.until("the end of the banner", func(es []event) bool {
-		return es[len(es)-1].kind == "notice" && es[len(es)-1].json["text"] == nil
+		return latest(es, "notice").json["text"] == nil
 	})
 }

@@ -17,7 +17,7 @@ func TestPrompt_ApprovalsOff_PermissionNotShown(t *testing.T) {
 	x := v.open("")
 	v.say("permit", "k1")
 	es := x.until("approval", func(es []event) bool { return count(es, "approval") == 1 })
-	if got := es[len(es)-1].data; got != `{"id":null}` {
+	if got := latest(es, "approval").data; got != `{"id":null}` {
 		t.Errorf("approval: got %s, want only that there is one", got)
 	}
 	for _, id := range []string{"p1-2", "nonsense"} {
@@ -42,7 +42,7 @@ func TestPrompt_ApprovalsOn_VisitorDecides(t *testing.T) {
 			x := v.open("")
 			v.say("permit", "k1")
 			id := x.prompt("approval")
-			asked := x.all()[len(x.all())-1]
+			asked := latest(x.all(), "approval")
 			if asked.str("tool") != "Bash" || fmt.Sprint(asked.json["input"]) != "map[command:ls]" {
 				t.Errorf("approval: got %s, want the tool and its input", asked.data)
 			}

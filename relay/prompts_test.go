@@ -19,8 +19,7 @@ func TestPrompt_AnswerOutcomeUnknown_NotSettled(t *testing.T) {
 	v := r.visitor()
 	x := v.open("")
 	v.say("hi", "a")
-	got := x.until("the question", func(es []event) bool { return count(es, "question") == 1 })
-	id := got[len(got)-1].str("id")
+	id := x.prompt("question")
 	r.plane.Inject(anyframetest.Fault{Kind: anyframetest.Respond, Op: anyframetest.OpRespond, Status: 500, Times: 1})
 	for try := range 2 {
 		a := v.do("POST", "/v1/responses", `{"id":"`+id+`","answer":"red"}`)

@@ -86,7 +86,7 @@ func TestSessionEnd_MidTurn_EndsTurn(t *testing.T) {
 		t.Fatalf("DELETE /v1/session: got %d %s, want 204", a.status, a.body)
 	}
 	got := x.turnEnds(1)
-	if reason := got[len(got)-1].str("reason"); reason != "interrupted" {
+	if reason := latest(got, "turn_end").str("reason"); reason != "interrupted" {
 		t.Errorf("turn end: got %q, want interrupted", reason)
 	}
 	if st := v.do("GET", "/v1/session", "").json; st["status"] != "ended" || st["agent_busy"] != false {

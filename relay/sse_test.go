@@ -145,6 +145,16 @@ func count(events []event, kind string) (n int) {
 	return n
 }
 
+// latest returns the last event of a kind; the last event of all may be of another kind.
+func latest(events []event, kind string) event {
+	for _, e := range slices.Backward(events) {
+		if e.kind == kind {
+			return e
+		}
+	}
+	return event{}
+}
+
 // turnEnds waits for the n-th end of a turn.
 func (x *stream) turnEnds(n int) []event {
 	x.t.Helper()
