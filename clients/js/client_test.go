@@ -86,5 +86,6 @@ func TestClient_RealRelay_Works(t *testing.T) {
 	testtools.Need(t, testtools.Chromium(), "node", "npm", "node_modules/@ai-sdk/react", "node_modules/@assistant-ui/react", "node_modules/publint", "node_modules/@arethetypeswrong/cli", "../../web/node_modules/playwright-core")
 	relay := filepath.Join(t.TempDir(), "relay")
 	testtools.Run(t, "go", "build", "-o", relay, "../../cmd/relay")
-	testtools.NodeTests(t, []string{"RELAY_BINARY=" + relay}, "--test-concurrency=4", "test/") // each waits for an agent most of the time
+	t.Setenv("RELAY_BINARY", relay)
+	testtools.NodeTests(t, "--test-concurrency=4", "test/") // each waits for an agent most of the time
 }

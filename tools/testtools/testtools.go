@@ -41,15 +41,9 @@ func Chromium() string { return cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium
 // Run runs a program, which must succeed, in the test's folder.
 func Run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	run(t, nil, name, args...)
-}
-
-func run(t *testing.T, env []string, name string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 }
 
@@ -77,11 +71,11 @@ func Request(t *testing.T, method, url, token, body string) *http.Response {
 }
 
 // NodeTests runs tests with Node's test runner, which must pass, in the test's
-// folder. env has variables such as "NAME=value" besides those of this process. The
-// report has the names and errors of failed tests, and a dot for each of the others.
-func NodeTests(t *testing.T, env []string, args ...string) {
+// folder. The report has the names and errors of failed tests, and a dot for each
+// of the others.
+func NodeTests(t *testing.T, args ...string) {
 	t.Helper()
-	run(t, env, "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
+	Run(t, "node", append([]string{"--test", "--test-reporter=dot"}, args...)...)
 }
 
 // Compressed returns the size of data compressed with gzip, in bytes.
