@@ -166,6 +166,20 @@ func TestErase_NextMessageWaits_Sent(t *testing.T) {
 	}
 }
 
+// A browser sends a DELETE again if its connection breaks before the response.
+func TestErase_Repeated_SameErasureUntilDone(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, eraseSoon, anyframetest.WithAgent(1, talk))
+	v, _ := r.begin("one")
+	first := v.do("DELETE", "/v1/conversations/1", "")
+	if again := v.do("DELETE", "/v1/conversations/1", ""); again.status != http.StatusAccepted || again.body != first.body {
+		t.Errorf("got %d %s, want 202 %s as before", again.status, again.body, first.body)
+	}
+	r.runs()
+	r.erased()
+	refused(t, "after the end", v.do("DELETE", "/v1/conversations/1", ""), 404, "not_found")
+}
+
 func TestErase_Visitor_EverythingGone(t *testing.T) {
 	t.Parallel()
 	for name, meet := range map[string]func(*harness) *browser{

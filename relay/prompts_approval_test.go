@@ -51,7 +51,8 @@ func TestPrompt_ApprovalsOn_VisitorDecides(t *testing.T) {
 			if a := v.decide(id, decision); a.status != http.StatusAccepted {
 				t.Errorf("decision: got %d %s, want 202", a.status, a.body)
 			}
-			wantProblem(t, "another decision", v.decide(id, "approve"), http.StatusConflict, "prompt_settled")
+			other := map[string]string{"approve": "deny", "deny": "approve"}[decision]
+			wantProblem(t, "another decision", v.decide(id, other), http.StatusConflict, "prompt_settled")
 			wantAnswers(t, "live", x.settles(), fmt.Sprint("Permitted: ", decision == "approve"))
 			wantOutcomes(t, "live", x.all(), id+" "+outcome)
 			wantOutcomes(t, "later", v.open("").settles(), id+" "+outcome)

@@ -94,6 +94,12 @@ func TestPrompt_Answered_SettledOnEveryTab(t *testing.T) {
 	if a := v.respond(id, "red"); a.status != http.StatusAccepted || strings.TrimSpace(a.body) != "{}" {
 		t.Errorf("answer: got %d %s, want 202 {}", a.status, a.body)
 	}
+	repeated := func(when string) {
+		if a := v.respond(id, "red"); a.status != http.StatusAccepted {
+			t.Errorf("the same answer %s: got %d %s, want 202 as before", when, a.status, a.body)
+		}
+	}
+	repeated("again")
 	wantProblem(t, "another answer", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
 	for name, x := range map[string]*stream{"asked": x, "watched": y, "came later": v.open("")} {
 		es := x.settles()
@@ -102,6 +108,7 @@ func TestPrompt_Answered_SettledOnEveryTab(t *testing.T) {
 		same(t, name, numbered(es), r.oracle(1, r.upstream()))
 	}
 	r.restart()
+	repeated("after a restart")
 	wantProblem(t, "after a restart", v.respond(id, "green"), http.StatusConflict, "prompt_settled")
 	wantOutcomes(t, "after a restart", v.open("").settles(), id+" answered")
 	if got := r.plane.Count(anyframetest.OpRespond); got != 1 {

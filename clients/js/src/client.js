@@ -172,7 +172,7 @@ export class Client {
     const identity = this.storage.get("logout") === this.#logout ? this.#identity : null;
     const body = { carrier: this.carrier, consent: agreed, identity: (typeof identity === "function" ? await identity() : identity) ?? undefined };
     const refused = () => (this.storage.get("token") ?? this.#refused) === this.#refused;
-    if (second && refused()) await sleep(travel);
+    for (let n = 4; second && refused() && n--; ) await sleep(travel);
     if (refused()) this.storage.set("token", null);
     const before = this.storage.get("token");
     const res = await this.#send("POST", "v1/visitor", { body }).catch(async (err) => {

@@ -65,14 +65,18 @@ export async function download({ client }) {
 }
 
 /**
- * Deletes one conversation, here and at the agent's; the current one ends.
+ * Deletes one conversation, here and at the agent's; the current one ends. One that does
+ * not exist counts as deleted: the response to an earlier request may have been lost.
  * @param {Conversation} conversation
  * @param {number} epoch
  */
 export async function erase(conversation, epoch) {
-  const path = `v1/conversations/${epoch}`;
-  if (epoch === conversation.view.epoch) await end(conversation, path);
-  else await conversation.client.call("DELETE", path);
+  await end(conversation, epoch, () => conversation.client.call("DELETE", `v1/conversations/${epoch}`).catch(unlessGone));
+}
+
+/** @param {unknown} err */
+function unlessGone(err) {
+  if (!(err instanceof Problem && err.code === "not_found")) throw err;
 }
 
 /**
@@ -96,18 +100,20 @@ export async function agree({ client, storage, stream, outbox, view }) {
 
 /** Ends the conversation; the next turn starts another. @param {Conversation} conversation */
 export function newConversation(conversation) {
-  return end(conversation, "v1/session");
+  return end(conversation, conversation.view.epoch, () => conversation.client.call("DELETE", "v1/session"));
 }
 
 /**
  * Ends the current conversation, with its unsent turns. The relay may take seconds to
  * respond. What the visitor sends meanwhile belongs to the next conversation.
  * @param {Conversation} conversation
- * @param {string} path
+ * @param {number} which its epoch; if it is not the current one, nothing ends here
+ * @param {() => Promise<unknown>} request
  */
-async function end(conversation, path) {
+async function end(conversation, which, request) {
   const { epoch, pending } = conversation.view;
-  await conversation.client.call("DELETE", path);
+  await request();
+  if (which !== epoch) return;
   for (const { turn } of pending) conversation.drop(turn);
   if (conversation.view.epoch === epoch) conversation.apply({ type: "session", data: { status: "ended", epoch } });
 }

@@ -79,11 +79,8 @@ export class Decoder {
       this.#large = false;
       return;
     }
-    const colon = line.indexOf(":");
-    if (colon === 0) return;
-    const field = colon < 0 ? line : line.slice(0, colon);
-    let value = colon < 0 ? "" : line.slice(colon + 1);
-    if (value.startsWith(" ")) value = value.slice(1);
+    const [start, field] = /** @type {string[]} */ (/^([^:]*):? ?/.exec(line)); // a comment has no field
+    const value = line.slice(start.length);
     if (field === "data" && this.#large) {
       return;
     } else if (field === "data") {

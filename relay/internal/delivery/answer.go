@@ -20,6 +20,10 @@ import (
 // may have crashed.
 const claimFor = time.Minute
 
+// repeatWait is how long a repeat of an answer waits for the end of the first one, which
+// is in flight.
+const repeatWait = 10 * time.Second
+
 // Answer sends a visitor's answer to AnyFrame, at most once over all tabs and replicas:
 // only the call that changes the prompt's note from open to claimed sends it. It returns
 // how this call settled the prompt, or "" if it did not.
@@ -44,23 +48,9 @@ func (d *Courier) Deny(ctx context.Context, c *conversation.Conversation, id str
 
 func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, text, decision, outcome string) (settled string, err error) {
 	l := c.Ledger()
-	p, err := l.StoredPrompt(ctx, id)
-	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && p.Epoch < c.Epoch():
-		return "", problem.PromptUnknown
-	case err == nil && p.Epoch > c.Epoch():
-		return "", store.ErrConflict // another replica has begun a conversation since c was read
-	case err != nil:
+	p, sent, err := d.claim(ctx, c, id, text, decision, outcome)
+	if sent || err != nil {
 		return "", err
-	}
-	claimed := time.Since(p.ClaimedAt)
-	switch {
-	case p.Approval && decision == "", !p.Approval && decision != "":
-		return "", problem.PromptUnknown // the prompt exists, but is of the other kind
-	case p.State == ledger.Settled, p.State == ledger.Claimed && claimed < claimFor:
-		return "", problem.PromptSettled
-	case p.State == ledger.Unsure && claimed < claimFor: // it is not known yet whether the prompt is settled
-		return "", problem.Upstream.After(claimFor - claimed)
 	}
 	body := map[string]any{"prompt_id": p.PromptID, "answer": text}
 	if p.Approval {
@@ -68,19 +58,13 @@ func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, 
 		// which: send both.
 		body = map[string]any{"prompt_id": p.PromptID, "tool_use_id": p.ToolUseID, "decision": decision, "approve": decision == "approve"}
 	}
-	p.Outcome, p.ClaimedAt = outcome, time.Now()
-	if err := l.Claim(ctx, &p); errors.Is(err, store.ErrConflict) {
-		return "", problem.PromptSettled
-	} else if err != nil {
-		return "", err
-	}
 	_, err = d.Client.Sessions.Respond(ctx, c.ID(), body)
 	switch {
 	case err == nil:
 	case errors.Is(err, anyframe.ErrNotFound), errors.Is(err, anyframe.ErrConflict):
-		outcome, err = event.OutcomeElsewhere, problem.PromptSettled // no longer open at AnyFrame
+		p.Reply, outcome, err = "", event.OutcomeElsewhere, problem.PromptSettled // no longer open at AnyFrame
 	case upstream.NeverSent(err):
-		p.State, p.Outcome = ledger.Open, "" // may be retried
+		p.State, p.Reply, p.Outcome = ledger.Open, "", "" // may be retried
 		l.PersistPrompt(ctx, p)
 		return "", err
 	case d.goneOn(ctx, c, p.Seq):
@@ -98,6 +82,43 @@ func (d *Courier) answer(ctx context.Context, c *conversation.Conversation, id, 
 	l.PersistPrompt(ctx, p)
 	d.Log().Info("prompt answered", "outcome", outcome)
 	return outcome, err
+}
+
+// claim makes this call the one that sends the answer. sent is true if AnyFrame has the
+// same answer from a visitor, or from an operator, already. Such a repeat is answered as
+// before: browsers send a request again if its connection breaks before the response.
+func (d *Courier) claim(ctx context.Context, c *conversation.Conversation, id, text, decision, outcome string) (p ledger.Prompt, sent bool, err error) {
+	l := c.Ledger()
+	reply := ledger.Reply(outcome, decision, text)
+	for deadline := time.Now().Add(repeatWait); ; {
+		p, err = l.StoredPrompt(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && p.Epoch < c.Epoch():
+			return p, false, problem.PromptUnknown
+		case err == nil && p.Epoch > c.Epoch():
+			return p, false, store.ErrConflict // another replica has begun a conversation since c was read
+		case err != nil:
+			return p, false, err
+		}
+		claimed := time.Since(p.ClaimedAt)
+		switch {
+		case p.Approval && decision == "", !p.Approval && decision != "":
+			return p, false, problem.PromptUnknown // the prompt exists, but is of the other kind
+		case p.State == ledger.Settled && p.Reply == reply && p.Outcome == outcome:
+			return p, true, nil
+		case p.State == ledger.Claimed && claimed < claimFor && p.Reply == reply && time.Now().Before(deadline):
+			backoff.Sleep(ctx, repeatWait/100)
+			continue
+		case p.State == ledger.Settled, p.State == ledger.Claimed && claimed < claimFor:
+			return p, false, problem.PromptSettled
+		case p.State == ledger.Unsure && claimed < claimFor: // it is not known yet whether the prompt is settled
+			return p, false, problem.Upstream.After(claimFor - claimed)
+		}
+		p.Reply, p.Outcome, p.ClaimedAt = reply, outcome, time.Now()
+		if err := l.Claim(ctx, &p); !errors.Is(err, store.ErrConflict) {
+			return p, false, err
+		} // otherwise another answer came first: perhaps the same one
+	}
 }
 
 // goneOn reports whether the agent continued after the prompt numbered seq, which proves

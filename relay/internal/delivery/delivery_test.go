@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -249,6 +250,8 @@ func prompted(t *testing.T, say anyframetest.Script) (d *desk, id string) {
 	return d, id
 }
 
+type answering = func(ctx context.Context, c *conversation.Conversation, id, text, decision string) (string, error)
+
 func ask(c *anyframetest.Chat) { c.Say("You said " + c.Ask("Which?", "this", "that")) }
 
 func permit(c *anyframetest.Chat) {
@@ -270,6 +273,58 @@ func TestAnswer_Question_AtMostOnce(t *testing.T) {
 	}
 	if n := d.plane.Count(anyframetest.OpRespond); n != 1 {
 		t.Errorf("got %d answers at AnyFrame, want 1", n)
+	}
+}
+
+// A browser sends a request again if its connection breaks before the response, and a
+// visitor whose response was lost tries again: neither is another answer.
+func TestAnswer_Repeated_AnsweredAsBefore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		agent anyframetest.Script
+		how   func(*delivery.Courier) answering
+		text  string
+		says  string
+		other [2]string
+	}{
+		"an answer":              {ask, func(d *delivery.Courier) answering { return d.Answer }, "this", "", [2]string{"that", ""}},
+		"a decision":             {permit, func(d *delivery.Courier) answering { return d.Answer }, "", "deny", [2]string{"", "approve"}},
+		"an operator's decision": {permit, func(d *delivery.Courier) answering { return d.Decide }, "", "approve", [2]string{"", "deny"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, id := prompted(t, c.agent)
+			d.plane.Inject(anyframetest.Fault{Op: anyframetest.OpRespond, Kind: anyframetest.Late, Delay: 300 * time.Millisecond})
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					if _, err := c.how(d.Courier)(t.Context(), d.c, id, c.text, c.says); err != nil {
+						t.Errorf("at the same time: got %v, want no error", err)
+					}
+				})
+			}
+			all.Wait()
+			if outcome, err := c.how(d.Courier)(t.Context(), d.c, id, c.text, c.says); outcome != "" || err != nil {
+				t.Errorf("later: got %q, %v, want nothing and no error", outcome, err)
+			}
+			if _, err := c.how(d.Courier)(t.Context(), d.c, id, c.other[0], c.other[1]); !errors.Is(err, problem.PromptSettled) {
+				t.Errorf("another: got %v, want it settled", err)
+			}
+			if n := d.plane.Count(anyframetest.OpRespond); n != 1 {
+				t.Errorf("got %d answers at AnyFrame, want 1", n)
+			}
+		})
+	}
+}
+
+// A visitor and an operator who say the same have not both been heard.
+func TestAnswer_SameOfAnother_Settled(t *testing.T) {
+	t.Parallel()
+	d, id := prompted(t, permit)
+	_, err := d.Decide(t.Context(), d.c, id, "", "approve")
+	d.must(err)
+	if _, err := d.Answer(t.Context(), d.c, id, "", "approve"); !errors.Is(err, problem.PromptSettled) {
+		t.Errorf("got %v, want it settled", err)
 	}
 }
 
@@ -314,6 +369,20 @@ func TestAnswer_SettledAtAnyFrame_Elsewhere(t *testing.T) {
 	outcome, err := d.Answer(t.Context(), d.c, id, "this", "")
 	if outcome != event.OutcomeElsewhere || !errors.Is(err, problem.PromptSettled) {
 		t.Errorf("got %q, %v, want it settled elsewhere", outcome, err)
+	}
+	if _, err := d.Answer(t.Context(), d.c, id, "this", ""); !errors.Is(err, problem.PromptSettled) {
+		t.Errorf("repeated: got %v, want it settled, because AnyFrame did not take it", err)
+	}
+}
+
+func TestAnswer_RefusedForOperator_RepeatRefused(t *testing.T) {
+	t.Parallel()
+	d, id := prompted(t, ask)
+	d.plane.Answer(d.c.ID(), "that")
+	for range 2 {
+		if _, err := d.Decide(t.Context(), d.c, id, "this", ""); !errors.Is(err, problem.PromptSettled) {
+			t.Errorf("got %v, want it settled, because AnyFrame did not take it", err)
+		}
 	}
 }
 

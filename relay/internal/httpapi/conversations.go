@@ -77,10 +77,7 @@ func (a *api) eraseConversation(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c, err := a.book.Get(ctx, sess.Visitor(), epoch)
-	if err == nil && c.Erasing != "" {
-		err = errNoConversation
-	}
-	if err == nil {
+	if err == nil { // also if it is being erased: a browser repeats a request whose connection broke
 		c.Erasing, err = a.erasures.Conversation(ctx, c.ID, erasure.ByVisitor)
 	}
 	if errors.Is(err, store.ErrNotFound) {

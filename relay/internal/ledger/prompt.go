@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"time"
 
@@ -59,11 +61,20 @@ type Prompt struct {
 	// Outcome is how the prompt was settled, or will be settled if the answer in flight
 	// arrives.
 	Outcome string
+	// Reply is the [Reply] that was sent last.
+	Reply string
 	// ClaimedAt is when an answer was sent.
 	ClaimedAt time.Time
 
 	expires time.Time
 	version int64
+}
+
+// Reply returns the fingerprint of an answer, by which a repeat of it is recognized. The
+// store does not need the answer itself.
+func Reply(outcome, decision, text string) string {
+	sum := sha256.Sum256([]byte(outcome + "\x00" + decision + "\x00" + text))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 type promptBody struct {
@@ -72,6 +83,7 @@ type promptBody struct {
 	ToolUseID string    `json:"tool_use_id,omitempty"`
 	After     int64     `json:"after,omitempty"`
 	Outcome   string    `json:"outcome,omitempty"`
+	Reply     string    `json:"reply,omitempty"`
 	ClaimedAt time.Time `json:"claimed_at,omitzero"`
 	Unsure    bool      `json:"unsure,omitempty"`
 }
@@ -81,7 +93,7 @@ func readPrompt(n store.Note) Prompt {
 	_ = json.Unmarshal([]byte(n.Body), &body) // see readTurn
 	p := Prompt{
 		ID: n.Key, Epoch: n.Epoch, Seq: n.Seq, Approval: body.Approval, PromptID: body.PromptID, ToolUseID: body.ToolUseID,
-		After: body.After, Outcome: body.Outcome, ClaimedAt: body.ClaimedAt, expires: n.ExpiresAt, version: n.Version,
+		After: body.After, Outcome: body.Outcome, Reply: body.Reply, ClaimedAt: body.ClaimedAt, expires: n.ExpiresAt, version: n.Version,
 	}
 	switch {
 	case n.State == storedSettled:
@@ -96,7 +108,7 @@ func readPrompt(n store.Note) Prompt {
 
 func (l *Ledger) promptNote(p *Prompt) store.Note {
 	body, _ := json.Marshal(promptBody{ // strings and times only: cannot fail
-		p.Approval, p.PromptID, p.ToolUseID, p.After, p.Outcome, p.ClaimedAt, p.State == Unsure,
+		p.Approval, p.PromptID, p.ToolUseID, p.After, p.Outcome, p.Reply, p.ClaimedAt, p.State == Unsure,
 	})
 	place := int64(store.Unplaced)
 	if p.State == Settled {
