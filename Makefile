@@ -6,15 +6,14 @@ SPELLING := go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error
 SPELT = $$(git ls-files '*.md' .env.example docs/openapi.yaml deploy web/console clients/js/src 'web/src/*.js' ':!web/src/lang')
 # SQLite is C that was made into Go: the race detector has nothing to find in it, and nearly doubles what its tests cost.
 RACE := -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0'
-# Every test; none is skipped. Package relay and the browsers keep two cores busy. The other packages mostly wait, so six run at a time, those that
-# wait the longest first.
+# Every test; none is skipped.
 ALL := RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -timeout 40m
-BUSY := ./web ./clients/js ./deploy
-LONG := ./cmd/relay ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
+# These take the longest, so they start first.
+LONG := ./web ./relay ./cmd/relay ./deploy ./clients/js ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer pages js demo run image vuln release
+.PHONY: help check test test-race test-plain quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer pages js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +21,14 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && $(ALL) $(RACE) ./relay && $(ALL) $(RACE) -p 2 $(BUSY) && $(ALL) $(RACE) -p 6 $(LONG) $$(go list ./... | grep -vxF "$$(go list ./relay $(BUSY))") && $(ALL) -run 'Soak|Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/intake ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
+	go run ./tools/setup && $(MAKE) --no-print-directory -j 2 test-race test-plain
+
+test-race:
+	$(ALL) $(RACE) -p 4 $(LONG) $$(go list ./... | grep -vxF "$$(go list $(LONG))")
+
+# What the race detector would slow down or distort, and the other modules.
+test-plain:
+	$(ALL) -run 'Soak|Large|Memory|AThousand|AllocatesNothing|SameAllocations' ./relay ./relay/internal/conversation ./relay/internal/intake ./relay/internal/limits ./relay/internal/message ./relay/internal/stream && go -C bench test ./... && go -C deploy/kubernetes test ./...
 
 quick: ## the tests of the small packages, in about a minute: no race detector, browser, Redis or proxy
 	go test -short $$(go list ./... | grep -vE '/(relay|web|deploy|docs|examples|js|redis|redistest|chaos|release|newcomer)$$')

@@ -54,7 +54,7 @@ export class LinkNotice {
 function words({ state, until, problem }) {
   if (state === "refused") return problem ? reason(problem) : "";
   if (!navigator.onLine) return say("offline");
-  if (!problem) return say("reconnecting");
+  if (!problem) return say("connecting");
   const s = Math.max(1, Math.ceil((until - Date.now()) / 1000));
   return problem.code === "unreachable" || !problem.detail ? say("down", { s }) : say("downWhy", { why: reason(problem), s });
 }

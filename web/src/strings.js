@@ -32,7 +32,7 @@ export const en = {
   retryNow: "Retry now",
   edit: "Edit",
   discard: "Discard",
-  reconnecting: "Reconnecting…",
+  connecting: "Connecting…",
   offline: "You are offline. The chat reconnects when you are back online.",
   down: "The chat can't be reached. Retrying in {s} s.",
   downWhy: "{why} Retrying in {s} s.",

@@ -57,7 +57,7 @@ async function listen(page) {
      * stream may take long to open, which is announced too.
      */
     async hears(...want) {
-      const slow = "alert: Reconnecting…";
+      const slow = "alert: Connecting…";
       await eventually(async () => assert.deepEqual((await page.evaluate(() => window.heard)).join("\n").split("\n").filter((said) => said !== slow || want.includes(slow)), want.join("\n").split("\n")));
       await page.evaluate(() => (window.heard = []));
     },
@@ -118,7 +118,7 @@ test("what goes wrong is announced at once, and only once however long it lasts"
   const banner = page.locator("relay-chat .banner");
   await banner.getByText(/Retrying in [23]\d s/).waitFor();
   // On a slow machine the wait is announced before its reason is known.
-  await eventually(async () => assert.match((await page.evaluate(() => window.heard)).join(), /alert: (Refused: upstream_unavailable|Reconnecting…)/));
+  await eventually(async () => assert.match((await page.evaluate(() => window.heard)).join(), /alert: (Refused: upstream_unavailable|Connecting…)/));
   const said = await page.evaluate(() => window.heard.length);
   await banner.getByText(/Retrying in (2[0-6]|1\d) s/).waitFor();
   assert.equal(await page.evaluate(() => window.heard.length), said, "the countdown is not read aloud");

@@ -208,7 +208,7 @@ everywhere("Markdown becomes the same nodes", async ({ relay, visit }) => {
 everywhere("the screen reader is told who answers, and the answer once, when it is whole", async ({ relay, visit }) => {
   relay.agent = () => {};
   const page = await visit(relay.url);
-  await eventually(async () => assert.ok(await page.the("[role=status]", (el) => !!el)));
+  await eventually(async () => assert.equal(await page.the(".dot", (el) => el?.dataset.state), "open")); // a slow connection is told too
   await page.evaluate(() => {
     window.told = [];
     for (const region of document.querySelector("relay-chat").shadowRoot.querySelectorAll("[role=status], [role=alert]")) {

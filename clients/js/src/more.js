@@ -100,7 +100,8 @@ export async function agree({ client, storage, stream, outbox, view }) {
 
 /** Ends the conversation; the next turn starts another. @param {Conversation} conversation */
 export function newConversation(conversation) {
-  return end(conversation, conversation.view.epoch, () => conversation.client.call("DELETE", "v1/session"));
+  const { client, view } = conversation;
+  return end(conversation, view.epoch, () => client.call("DELETE", "v1/session"));
 }
 
 /**

@@ -33,7 +33,7 @@ export default {
     retryNow: "Jetzt erneut versuchen",
     edit: "Bearbeiten",
     discard: "Verwerfen",
-    reconnecting: "Verbindung wird wiederhergestellt …",
+    connecting: "Verbindung wird hergestellt …",
     offline: "Sie sind offline. Der Chat verbindet sich wieder, sobald Sie online sind.",
     down: "Der Chat ist nicht erreichbar. Neuer Versuch in {s} s.",
     downWhy: "{why} Neuer Versuch in {s} s.",

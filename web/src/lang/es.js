@@ -33,7 +33,7 @@ export default {
     retryNow: "Reintentar ahora",
     edit: "Editar",
     discard: "Descartar",
-    reconnecting: "Reconectando…",
+    connecting: "Conectando…",
     offline: "No tiene conexión. El chat se reconectará cuando vuelva a tenerla.",
     down: "No se puede acceder al chat. Nuevo intento en {s} s.",
     downWhy: "{why} Nuevo intento en {s} s.",

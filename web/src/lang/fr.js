@@ -33,7 +33,7 @@ export default {
     retryNow: "Réessayer maintenant",
     edit: "Modifier",
     discard: "Abandonner",
-    reconnecting: "Reconnexion…",
+    connecting: "Connexion…",
     offline: "Vous êtes hors ligne. Le chat se reconnectera dès que vous serez de nouveau en ligne.",
     down: "Le chat est injoignable. Nouvel essai dans {s} s.",
     downWhy: "{why} Nouvel essai dans {s} s.",

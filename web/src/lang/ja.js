@@ -33,7 +33,7 @@ export default {
     retryNow: "今すぐ再試行",
     edit: "編集",
     discard: "破棄",
-    reconnecting: "再接続しています…",
+    connecting: "接続しています…",
     offline: "オフラインです。オンラインに戻るとチャットに再接続します。",
     down: "チャットに接続できません。{s}秒後に再試行します。",
     downWhy: "{why} {s}秒後に再試行します。",

@@ -33,7 +33,7 @@ export default {
     retryNow: "Tentar novamente agora",
     edit: "Editar",
     discard: "Descartar",
-    reconnecting: "Reconectando…",
+    connecting: "Conectando…",
     offline: "Você está sem conexão. O chat se reconectará quando ela voltar.",
     down: "O chat está inacessível. Nova tentativa em {s} s.",
     downWhy: "{why} Nova tentativa em {s} s.",

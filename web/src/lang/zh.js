@@ -33,7 +33,7 @@ export default {
     retryNow: "立即重试",
     edit: "编辑",
     discard: "放弃",
-    reconnecting: "正在重新连接…",
+    connecting: "正在连接…",
     offline: "您已离线。恢复联网后聊天会重新连接。",
     down: "无法连接聊天。{s} 秒后重试。",
     downWhy: "{why} {s} 秒后重试。",
