@@ -361,6 +361,7 @@ test("what controls a card is fetched with the first one, and again if it could 
   assert.equal(refused, 2);
   await card.getByRole("button", { name: "Deny" }).click();
   await eventually(async () => assert.equal(await card.locator(".outcome").textContent(), "Denied"));
+  await eventually(() => assert.ok(relay.requests.some((r) => r.path === "/v1/responses"))); // it is shown earlier
   await page.reload();
   await eventually(async () => assert.equal(await card.locator(".outcome").textContent(), "Denied", "the outcome stays"));
 });

@@ -166,7 +166,7 @@ describe("the examples", { concurrency: true }, () => {
 
     await idle(page);
     const helpful = page.getByRole("button", { name: "Helpful" }).last();
-    await helpful.click();
+    await Promise.all([page.waitForResponse((res) => res.url().includes("/v1/feedback") && res.ok()), helpful.click()]);
     await page.reload();
     await page.locator("button[data-submitted]").last().waitFor();
     await send(page, "fail");
