@@ -83,6 +83,7 @@ type Follower struct {
 	lastSeq int64   // the highest seq returned
 	st      *stream // nil while no connection is open
 	failed  error   // how the decoder ended, until Next has reported it
+	final   error   // what Next has returned
 }
 
 // Follower returns a reader of the session's stream. Nothing is sent until
@@ -96,9 +97,9 @@ func (s *SessionsService) Follower(ctx context.Context, id string, o StreamOptio
 }
 
 // Next returns the next event. It connects, reconnects after the stream breaks, and
-// blocks until there is an event. An error is final.
+// blocks until there is an event. An error is final: later calls return it too.
 func (f *Follower) Next() (Event, error) {
-	for {
+	for f.final == nil {
 		e, err := f.read()
 		if err == nil {
 			return e, nil
@@ -108,10 +109,9 @@ func (f *Follower) Next() (Event, error) {
 		if err = f.verdict(f.ctx, cause); err == nil {
 			err = f.pause(f.ctx, cause, f.lastID)
 		}
-		if err != nil {
-			return Event{}, err
-		}
+		f.final = err
 	}
+	return Event{}, f.final
 }
 
 // read returns the next event of the current connection, or the error that ended

@@ -142,6 +142,16 @@ func TestFollow_FinalRefusal_Ends(t *testing.T) {
 			if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, test.want) || len(ids) != 0 || transport.count() != 1 {
 				t.Errorf("%s: got %v after %d requests, want %v after one", name, err, transport.count(), test.want)
 			}
+
+			s, transport = scripted(t, nil, test.step, test.step)
+			f := s.Follower(t.Context(), "x", test.o)
+			defer f.Close()
+			_, first := f.Next()
+			_, ok := f.TryNext()
+			parked := f.Park(func() {})
+			if _, err := f.Next(); ok || parked || err != first || first == nil || transport.count() != 1 { //nolint:errorlint // the same error
+				t.Errorf("%s: got %v again after %d requests, want %v after one", name, err, transport.count(), first)
+			}
 		})
 	}
 }

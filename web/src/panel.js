@@ -128,12 +128,7 @@ export class Panel {
       rate: (turn, rating, place) => void this.wishes.rate(turn, rating, place),
       retry: (turn) => this.conversation.outbox.retry(turn),
       retryNow: () => this.conversation.retryNow(),
-      edit: async (turn) => {
-        this.composer.restore(turn.text);
-        this.composer.field.focus();
-        if (turn.attachments.length && !(await this.wishes.add(async (part, kit) => part.show((await part.recall(turn.turn)) ?? [], kit)))) return;
-        this.conversation.drop(turn.turn);
-      },
+      edit: (turn) => void this.wishes.edit(turn),
       discard: (turn) => {
         this.conversation.drop(turn.turn);
         this.composer.field.focus();

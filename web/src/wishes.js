@@ -97,6 +97,20 @@ export class Wishes {
     });
   }
 
+  /** Turns whose message is being returned to the composer. @type {Set<string>} */
+  #edited = new Set();
+
+  /** Returns an unsent message to the composer. A second click does not attach its files twice. @param {import("./rows.js").Pending} unsent */
+  async edit({ turn, text, attachments }) {
+    if (this.#edited.has(turn)) return;
+    this.#edited.add(turn);
+    this.composer.restore(text);
+    this.composer.field.focus();
+    const whole = !attachments.length || (await this.add(async (part, kit) => part.show((await part.recall(turn)) ?? [], kit)));
+    this.#edited.delete(turn);
+    if (whole) this.conversation.drop(turn);
+  }
+
   /** Sends the message of a failed turn again. @param {import("./ended.js").Item} end */
   again(end) {
     const { view, outbox: { last } } = this.conversation;

@@ -208,6 +208,18 @@ test("a message refused for good gives its files back to be changed", async () =
   await eventually(async () => assert.deepEqual(await chips(page).allTextContents(), ["notes.txt"]));
 });
 
+test("a second click on Edit gives no file back twice", async () => {
+  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 415, "attachment_type"), true);
+  const page = await open(context, relay.url);
+  await page.locator("relay-chat [part=attach]").waitFor();
+  await attach(page, ["notes.txt", "text/plain", text]);
+  await chips(page).first().waitFor();
+  await say(page, "look");
+  await page.locator("relay-chat .meta").getByText("Edit").evaluate((el) => (el.click(), el.click()));
+  await page.locator("relay-chat .meta").waitFor({ state: "detached" });
+  assert.deepEqual([await chips(page).allTextContents(), await composer(page).inputValue()], [["notes.txt"], "look"]);
+});
+
 test("how far a slow upload is shows as it goes", async () => {
   const page = await open(context, relay.url);
   await page.locator("relay-chat [part=attach]").waitFor();

@@ -218,6 +218,8 @@ func operation(method, path string) string {
 		return "create"
 	case len(parts) == 2 && method == http.MethodGet:
 		return "get"
+	case len(parts) == 2 && method == http.MethodDelete:
+		return "delete"
 	case len(parts) == 3:
 		switch op := parts[2]; op {
 		case "resume", "terminate", "message", "respond", "transcript", "events":
