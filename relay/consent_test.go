@@ -157,6 +157,29 @@ func TestConsent_NothingSent_KeptAsLongAsVisitor(t *testing.T) {
 	}
 }
 
+// Visitors leave the page while the sandbox boots: the conversation that they began is
+// kept as long as any other.
+func TestConsent_LeftWhileSandboxBoots_VisitorKept(t *testing.T) {
+	t.Parallel()
+	disk := sqliteFile(t)
+	r := newHarness(t, func(c *relay.Config) {
+		disk(c)
+		c.Consent = "May we?"
+	}, anyframetest.WithAgent(1, talk), anyframetest.WithBootDelay(500*time.Millisecond))
+	v := r.visitor()
+	version, _, _ := consentOf(v.do("POST", "/v1/visitor", `{"carrier":"bearer"}`))
+	v.do("POST", "/v1/visitor", agreement(version))
+	v.leavesWhen("hi", "first", func() bool { return r.plane.Count(anyframetest.OpCreate) == 1 })
+	r.awaitLog(`"route":"POST /v1/messages"`)
+	if got := r.plane.Count(anyframetest.OpMessage); got != 1 {
+		t.Errorf("got %d messages at AnyFrame, want 1", got)
+	}
+	late := time.Now().Add(719 * time.Hour)
+	if got := rowsAfter(t, r.file(), late); got["tokens"] != 1 || consents(t, r.file(), late) != 1 {
+		t.Errorf("got %v and %d consents that are kept for 720 h, want one visitor and one consent", got, consents(t, r.file(), late))
+	}
+}
+
 // TestAdmission_SeveralRefusals_InOrder sends a message that is refused for several
 // reasons, and removes one after the other.
 func TestAdmission_SeveralRefusals_InOrder(t *testing.T) {

@@ -8,6 +8,8 @@ const absence = 60_000; // ms after which a hidden tab's stream is closed
 export class Presence {
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #absence;
+  /** Whether the tab has been hidden for that long. */
+  #away = false;
   #booted = false;
 
   /**
@@ -28,6 +30,7 @@ export class Presence {
     doc.addEventListener("visibilitychange", () => this.#seen(), { signal });
     addEventListener("resize", () => this.#modal(), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.#absence));
+    this.#time();
   }
 
   /** Whether the visitor can see the chat. */
@@ -62,9 +65,9 @@ export class Presence {
     this.rest();
   }
 
-  /** Closes the stream when the panel is closed and no turn is running. */
+  /** Closes the stream if the chat is not visible and no turn is running: browsers limit connections. */
   rest() {
-    if (this.popup && !this.open && this.#idle) this.conversation.stream.stop();
+    if ((this.#away || (this.popup && !this.open)) && this.#idle) this.conversation.stream.stop();
   }
 
   get #idle() {
@@ -96,15 +99,23 @@ export class Presence {
     if (this.shell.launcher) this.shell.launcher.inert = covers;
   }
 
-  /** A hidden tab keeps no stream for long: browsers limit connections. */
   #seen() {
     this.unread.mark();
-    clearTimeout(this.#absence);
-    if (isHidden()) {
-      this.#absence = setTimeout(() => this.#idle && this.conversation.stream.stop(), absence);
-    } else if (this.open) {
+    this.#time();
+    if (!isHidden() && this.open) {
       this.unread.clear();
       this.conversation.stream.start();
     }
+  }
+
+  /** Begins to measure how long the tab is hidden, if it is. */
+  #time() {
+    clearTimeout(this.#absence);
+    this.#away = false;
+    if (!isHidden()) return;
+    this.#absence = setTimeout(() => {
+      this.#away = true;
+      this.rest();
+    }, absence);
   }
 }

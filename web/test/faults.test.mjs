@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, problem, startSite } from "./fake-relay.mjs";
-import { composer, eventually, hide, launch, open, say, settled, transcript } from "./helpers.mjs";
+import { composer, eventually, hide, launch, open, say, settled, shows, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -162,6 +162,40 @@ test("a hidden tab lets its stream go when nothing is under way, and catches up 
   relay.emit(relay.only, "text", { text: "Missed", delta: false });
   await hide(page, false);
   await eventually(async () => assert.equal((await transcript(page)).at(-1), "agent: Missed"));
+});
+
+test("a tab that opens in the background, and one whose turn ends there, let their streams go too", async () => {
+  const hidden = async (prepare) => {
+    const page = await context.newPage();
+    await page.clock.install();
+    await prepare(page);
+    await page.goto(relay.url);
+    await eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));
+    return page;
+  };
+  const away = async (page) => {
+    for (const ms of [40_000, 30_000]) {
+      await page.clock.runFor(ms);
+      relay.only.streams.forEach((s) => s.write(": heartbeat\n\n"));
+    }
+  };
+  const first = await hidden((page) => page.addInitScript(() => Object.defineProperty(document, "hidden", { value: true, configurable: true })));
+  await away(first);
+  await eventually(() => assert.equal(relay.only.streams.size, 0, "opened in the background"));
+  await first.close();
+
+  relay.agent = () => {};
+  const second = await hidden(async () => {});
+  await say(second, "hello");
+  await shows(second, ["user: hello"]);
+  await hide(second, true);
+  await away(second);
+  assert.equal(relay.only.streams.size, 1, "while the turn runs");
+  relay.emit(relay.only, "text", { text: "Hi", delta: false });
+  relay.emit(relay.only, "turn_end", { reason: "done" });
+  await eventually(() => assert.equal(relay.only.streams.size, 0, "after its end"));
+  await hide(second, false);
+  await shows(second, ["user: hello", "agent: Hi"]);
 });
 
 test("a stream that is refused waits as long as the relay says, and tells", async () => {

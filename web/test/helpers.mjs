@@ -166,6 +166,9 @@ export async function say(page, text) {
   await composer(page).press("Enter");
 }
 
+/** Waits until the chat shows exactly these messages. */
+export const shows = (page, want, why) => eventually(async () => assert.deepEqual(await transcript(page), want, why));
+
 const shots = process.env.RELAY_SHOTS;
 
 /** Takes a screenshot for manual review, into the folder RELAY_SHOTS, if it is set. A busy Chromium sometimes refuses the first attempt. */

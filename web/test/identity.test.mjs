@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startSite } from "./fake-relay.mjs";
-import { eventually, launch, open, say, settled, startPlane, startRelay, transcript } from "./helpers.mjs";
+import { eventually, launch, open, say, settled, shows, startPlane, startRelay, transcript } from "./helpers.mjs";
 
 const secret = "a-secret-of-the-website-for-its-own-tokens";
 
@@ -34,7 +34,6 @@ after(async () => {
 });
 
 const identify = (page, token) => page.evaluate((t) => window.RelayChat.identify(t).then(() => "", (err) => err.code ?? String(err)), token);
-const shows = (page, want, why) => eventually(async () => assert.deepEqual(await transcript(page), want, why));
 
 for (const [where, url, who] of [["the relay's own page, by cookie", () => relay.url, "ann"], ["another website's, by bearer token", () => site.url, "eve"]]) {
   test(`one who signs in finds the conversation on every device, and takes nothing along: ${where}`, async () => {

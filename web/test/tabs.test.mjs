@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { FakeRelay, startSite } from "./fake-relay.mjs";
-import { composer, eventually, launch, open, say, settled, transcript } from "./helpers.mjs";
+import { composer, eventually, launch, open, say, settled, shows, transcript } from "./helpers.mjs";
 
 let browser;
 let relay;
@@ -22,7 +22,6 @@ afterEach(async () => {
 
 const streams = () => [...relay.visitors.values()].reduce((n, v) => n + v.streams.size, 0);
 const asked = () => relay.requests.filter((r) => r.path === "/v1/events").length;
-const shows = (page, want) => eventually(async () => assert.deepEqual(await transcript(page), want));
 /** The messages of both tabs, and the answers, in any order. */
 const twice = (page) => eventually(async () => assert.deepEqual((await transcript(page)).sort(), ["agent: You said: hello", "agent: You said: hello", "user: hello", "user: hello"]));
 const connected = (page) => eventually(async () => assert.equal(await page.locator("relay-chat .dot").getAttribute("data-state"), "open"));

@@ -152,8 +152,10 @@ func (a *api) resolve(ctx context.Context, presented visitor.Visitor, known bool
 	return v, sess, nil
 }
 
-// promote extends a visitor who now has a session to the full TTL, with the consent.
+// promote extends a visitor who now has a session to the full TTL, with the consent, even
+// if the client has disconnected: a first message takes as long as its sandbox boots.
 func (a *api) promote(ctx context.Context, v visitor.Visitor, sess *session.Session) (visitor.Visitor, error) {
+	ctx = context.WithoutCancel(ctx)
 	if sess.View().Epoch == 0 || !v.Provisional {
 		return v, nil
 	}
