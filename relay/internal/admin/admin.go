@@ -149,9 +149,13 @@ func (a *Admin) requireToken(next http.Handler) http.Handler {
 	})
 }
 
-// handle adapts a handler that returns its refusal: it writes the refusal.
+// handle adapts a handler that returns its refusal: it writes the refusal. What changes
+// something is completed and logged even if the operator disconnects.
 func (a *Admin) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+		}
 		if err := h(w, r); err != nil {
 			a.refuse(w, r, err)
 		}

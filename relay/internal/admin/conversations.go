@@ -154,7 +154,7 @@ func (a *Admin) stop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.site.Hub.StopAll(context.WithoutCancel(r.Context()), c.Visitor, c.Epoch); err != nil {
+	if err := c.site.Hub.StopAll(r.Context(), c.Visitor, c.Epoch); err != nil {
 		return err
 	}
 	a.audit(r, "stop", "conversation", c.ID)
@@ -168,7 +168,7 @@ func (a *Admin) end(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer sess.Close()
-	if _, err := sess.EndEpoch(context.WithoutCancel(r.Context()), c.Epoch, false); err != nil {
+	if _, err := sess.EndEpoch(r.Context(), c.Epoch, false); err != nil {
 		return err
 	}
 	a.audit(r, "end", "conversation", c.ID)
@@ -202,7 +202,7 @@ func (a *Admin) decide(w http.ResponseWriter, r *http.Request) error {
 	if sess.View().Epoch != c.Epoch {
 		return problem.PromptUnknown
 	}
-	if err := sess.Decide(context.WithoutCancel(r.Context()), chi.URLParam(r, "prompt"), text, decision); err != nil {
+	if err := sess.Decide(r.Context(), chi.URLParam(r, "prompt"), text, decision); err != nil {
 		return err
 	}
 	a.audit(r, "answer", "conversation", c.ID, "prompt", chi.URLParam(r, "prompt"), "decision", cmp.Or(decision, "text"))

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -21,7 +20,7 @@ func (a *Admin) erase(w http.ResponseWriter, r *http.Request) error {
 	id := chi.URLParam(r, "id")
 	var erasing string
 	err := a.at(r.Context(), func(s *Site) (err error) {
-		erasing, err = s.Erasures.Conversation(context.WithoutCancel(r.Context()), id, erasure.ByOperator)
+		erasing, err = s.Erasures.Conversation(r.Context(), id, erasure.ByOperator)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
