@@ -224,6 +224,18 @@ func TestBlock_Visitor_RefusedEverywhereUntilItEnds(t *testing.T) {
 	}
 }
 
+// No decision follows that would make the relay count again.
+func TestBlock_Expired_NoLongerCounted(t *testing.T) {
+	t.Parallel()
+	r := newHarness(t, nil)
+	r.operates("PUT", "/api/blocks/192.0.2.7", `{"for":"24h"}`)
+	r.operates("PUT", "/api/blocks/192.0.2.8", `{"for":"1s"}`)
+	if got := r.metric("relay_blocks"); got != 2 {
+		t.Errorf("got %v blocks, want 2", got)
+	}
+	eventually(t, "one is over", func() bool { return r.metric("relay_blocks") == 1 })
+}
+
 func TestBlock_Address_EveryRouteRefusedButForOthers(t *testing.T) {
 	t.Parallel()
 	for subject, tt := range map[string]struct{ in, out string }{

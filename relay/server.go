@@ -95,12 +95,11 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 		s.log.Warn("the store was migrated to a newer schema; a copy of the old one was kept", "copy", b.Backup())
 	}
 	s.notifier, _ = s.store.(store.Notifier)
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_upstream_connections", Help: "HTTP/2 connections that carry AnyFrame's event streams.",
-	}, func() float64 { return float64(s.events.Connections()) }))
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_sessions_awake", Help: "Sandboxes counted as awake, over all processes on the same store.",
-	}, asked(s.store.CountAwake)))
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("relay_upstream_connections", "HTTP/2 connections that carry AnyFrame's event streams.", func() float64 { return float64(s.events.Connections()) })
+	gauge("relay_sessions_awake", "Sandboxes counted as awake, over all processes on the same store.", asked(s.store.CountAwake))
 	unobserved := s.store
 	s.store = store.Observe(s.store, s.metrics.Stored)
 	_ = s.storeHealth(ctx) // logs a failure; the store may recover
@@ -111,12 +110,9 @@ func New(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Registe
 	streaming := c.tuning.Stream
 	streaming.Lifetime = c.StreamLifetime
 	s.streams = stream.New(streaming, s.metrics, s.log)
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_replay_bytes", Help: "Bytes of events kept in memory for resumed streams.",
-	}, func() float64 { _, bytes := s.kept(); return float64(bytes) }))
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_erasures_pending", Help: "Pending erasures, over all processes on the same store.",
-	}, asked(s.erasuresPending(unobserved))))
+	gauge("relay_replay_bytes", "Bytes of events kept in memory for resumed streams.", func() float64 { _, bytes := s.kept(); return float64(bytes) })
+	gauge("relay_erasures_pending", "Pending erasures, over all processes on the same store.", asked(s.erasuresPending(unobserved)))
+	gauge("relay_blocks", "Visitors and addresses blocked by operators.", func() float64 { return float64(len(s.control.State().Blocks())) })
 	s.none = httpapi.New(c.api(""), httpapi.Parts{Limits: s.limits, Metrics: s.metrics, Log: s.log, Alive: s.alive, Ready: s.ready})
 	all := map[string]*site{}
 	for name, own := range c.bySite() {
@@ -236,7 +232,6 @@ func (s *Server) decided(was, is *control.State) {
 	if is.Pause() != nil {
 		s.metrics.Paused.Set(1)
 	}
-	s.metrics.Blocks.Set(float64(len(is.Blocks())))
 	for w := range s.inUse() {
 		w.hub.NotifyStreams()
 	}

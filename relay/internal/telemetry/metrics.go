@@ -71,7 +71,6 @@ type Metrics struct {
 	WebhookWaiting prometheus.Gauge
 	WebhookOff     prometheus.Gauge
 	Paused         prometheus.Gauge
-	Blocks         prometheus.Gauge
 }
 
 // The label values that are not from a table elsewhere. Each is exported from the start,
@@ -187,7 +186,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		webhookWaiting: gauges("relay_webhook_waiting", "Events in the webhook outbox, by site."),
 		webhookOff:     gauges("relay_webhook_off", "1 while the webhook is off because its receiver returned 410, by site."),
 		Paused:         gauge("relay_paused", "1 while operators have paused new turns."),
-		Blocks:         gauge("relay_blocks", "Visitors and addresses blocked by operators."),
 	}
 	begin(map[*prometheus.CounterVec][]string{
 		m.Resumes:        {FromMemory, FromUpstream, FromReset},
