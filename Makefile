@@ -6,14 +6,15 @@ SPELLING := go run github.com/golangci/misspell/cmd/misspell@v0.8.0 -error
 SPELT = $$(git ls-files '*.md' .env.example docs/openapi.yaml deploy web/console clients/js/src 'web/src/*.js' ':!web/src/lang')
 # SQLite and its C library are C that was made into Go: the race detector has nothing to find in them, and nearly doubles what their tests cost.
 RACE := -race $(foreach p,sqlite/lib libc memory,-gcflags='modernc.org/$(p)=-race=false -d=checkptr=0')
-# Every test; none is skipped.
+# Every test; none is skipped. Those with browsers come last and have the cores for themselves: several depend on when a browser draws. LONG are those
+# that take the longest of the others, so they start first.
 ALL := RELAY_TEST_ALL=1 CGO_ENABLED=1 go test -timeout 40m
-# These take the longest, so they start first.
-LONG := ./web ./relay ./cmd/relay ./deploy ./clients/js ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
+WEB := ./web ./clients/js ./deploy
+LONG := ./relay ./cmd/relay ./examples ./relay/internal/store/redis ./tools/chaos ./relay/internal/stream
 FUZZTIME ?= 20s
 IMAGE ?= anyframe-relay
 
-.PHONY: help check test test-race test-plain quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer pages js demo run image vuln release
+.PHONY: help check test test-race test-plain test-web quick lint fmt soak chaos fuzz bench bench-full bench-go bench-web bench-sse bench-store footprint structure newcomer pages js demo run image vuln release
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +22,13 @@ help: ## list these targets
 check: lint test ## all that CI runs
 
 test: ## install what the tests need, then run every one of them
-	go run ./tools/setup && $(MAKE) --no-print-directory -j 2 test-race test-plain
+	go run ./tools/setup && $(MAKE) --no-print-directory -j 2 test-race test-plain && $(MAKE) --no-print-directory test-web
 
 test-race:
-	$(ALL) $(RACE) -p 4 $(LONG) $$(go list ./... | grep -vxF "$$(go list $(LONG))")
+	$(ALL) $(RACE) -p 4 $(LONG) $$(go list ./... | grep -vxF "$$(go list $(LONG) $(WEB))")
+
+test-web:
+	$(ALL) $(RACE) -p 2 $(WEB)
 
 # What the race detector would slow down or distort, and the other modules.
 test-plain:

@@ -197,23 +197,25 @@ test("files that the browser lost are missed, and the words can still be changed
   assert.equal(await composer(page).inputValue(), "read this");
 });
 
-test("a message refused for good gives its files back to be changed", async () => {
+/** A page with a file in the composer, of a relay that refuses it for good. */
+async function refusing() {
   relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 415, "attachment_type"), true);
   const page = await open(context, relay.url);
   await page.locator("relay-chat [part=attach]").waitFor();
   await attach(page, ["notes.txt", "text/plain", text]);
   await chips(page).first().waitFor();
+  return page;
+}
+
+test("a message refused for good gives its files back to be changed", async () => {
+  const page = await refusing();
   await composer(page).press("Enter");
   await page.locator("relay-chat .meta").getByText("Edit").click();
   await eventually(async () => assert.deepEqual(await chips(page).allTextContents(), ["notes.txt"]));
 });
 
 test("a second click on Edit gives no file back twice", async () => {
-  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 415, "attachment_type"), true);
-  const page = await open(context, relay.url);
-  await page.locator("relay-chat [part=attach]").waitFor();
-  await attach(page, ["notes.txt", "text/plain", text]);
-  await chips(page).first().waitFor();
+  const page = await refusing();
   await say(page, "look");
   await page.locator("relay-chat .meta").getByText("Edit").evaluate((el) => (el.click(), el.click()));
   await page.locator("relay-chat .meta").waitFor({ state: "detached" });
@@ -498,11 +500,7 @@ test("files that are prepared during a log-out are not attached, and delay no me
 });
 
 test("a message that is changed and sent again waits for its files", async () => {
-  relay.fault = (req, res, path) => path === "/v1/messages" && (problem(res, 415, "attachment_type"), true);
-  const page = await open(context, relay.url);
-  await page.locator("relay-chat [part=attach]").waitFor();
-  await attach(page, ["notes.txt", "text/plain", text]);
-  await chips(page).first().waitFor();
+  const page = await refusing();
   await say(page, "look");
   const edit = page.locator("relay-chat .meta").getByText("Edit");
   await edit.waitFor();

@@ -42,7 +42,7 @@ test("marks, addresses, tables and formulas are shown in every script", async ()
     await settled(page);
     assert.equal(await answer(page).locator("a").textContent(), link);
     assert.equal(await answer(page).locator("a").getAttribute("href"), `${link}/`);
-    assert.equal(await answer(page).locator("td").innerText(), table);
+    await eventually(async () => assert.equal(await answer(page).locator("td").innerText(), table)); // empty until it is drawn
     assert.equal(await answer(page).locator("code").textContent(), formula);
     assert.equal(await answer(page).locator("del, em").count(), 0);
     assert.deepEqual(page.wrong, []);
